@@ -1,0 +1,67 @@
+# `make run` and `make test` set everything up on a fresh Debian-like machine with Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LISTEN ?= :10910
+DEBIAN_PACKAGES := prometheus
+export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types unit bench image pins clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Run with config.yaml where there is one, else the demo, on http://localhost:10910
+	@if [ -e config.yaml ]; then \
+		exec $(BIN)/ontap-packages-exporter run --config.file=config.yaml --web.listen-address=$(LISTEN); \
+	else \
+		exec $(BIN)/ontap-packages-exporter demo --web.listen-address=$(LISTEN); \
+	fi
+
+test: lint types unit bench ## Everything that CI runs
+
+lint: $(VENV)/.dev ## Style, and nothing that only one machine knows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
+
+types: $(VENV)/.dev ## Types
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev $(VENV)/.debian ## Tests, with the real Prometheus
+	$(BIN)/pytest -n auto --dist worksteal
+
+bench: $(VENV)/.dev ## A short run of the benchmarks, with the real program
+	$(BIN)/python benchmarks/fleet.py --clusters 500 --packages 20
+
+image: ## Build the container image with Docker
+	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) -t ontap-packages-exporter .
+
+pins: ## Pin the dependencies anew (needs uv)
+	requirements/compile.sh --upgrade
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/install-debian-packages python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/pip requirements/demo.txt requirements/build.txt pyproject.toml
+	$(BIN)/pip install --quiet --require-hashes -r requirements/demo.txt -r requirements/build.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/pip requirements/dev.txt pyproject.toml
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.debian: Makefile $(VENV)/bin/pip
+	.ci/install-debian-packages $(DEBIAN_PACKAGES)
+	@touch $@

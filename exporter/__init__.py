@@ -1,0 +1,15 @@
+"""Prometheus exporter for the software package repositories of NetApp ONTAP clusters.
+
+The rooms, in the order in which data flows through them:
+
+* :mod:`exporter.cli` reads the command line; :mod:`exporter.app` builds everything and owns the tasks.
+* :mod:`exporter.config` turns YAML into a checked configuration.
+* :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to send it.
+* :mod:`exporter.inventory` is what one poll saw of one cluster.
+* :mod:`exporter.polling` polls every cluster at its time and keeps the newest result of each.
+* :mod:`exporter.metrics` turns those results into an exposition.
+* :mod:`exporter.web` serves it.
+* :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.
+"""
+
+__version__ = "0.1.0"

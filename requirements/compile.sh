@@ -1,0 +1,15 @@
+#!/bin/sh
+# Pins every dependency with its hashes, for every platform and Python version that the project supports.
+set -eu
+cd "$(dirname "$0")/.."
+pin() {
+    out=$1
+    shift
+    uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+        --python-version 3.11 --output-file "requirements/$out" "$@"
+}
+# What the daemon needs; what `demo` and `simulate` need too; what builds the package; what tests it.
+pin run.txt pyproject.toml "$@"
+pin demo.txt pyproject.toml --extra simulator "$@"
+pin build.txt --group build "$@"
+pin dev.txt pyproject.toml --extra simulator --group dev "$@"
