@@ -1,0 +1,28 @@
+"""What one good poll saw of one cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.ontap.facts import ClusterIdentity
+from exporter.ontap.listing import Listing, Package
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """A whole listing, and the facts that could be read beside it.
+
+    Attributes:
+        listing: the packages of the repository.
+        identity: None where the cluster did not tell.
+        versions_in_use: every version that the cluster, a node or a pending update names; None where that
+            could not be read in full.
+    """
+
+    listing: Listing
+    identity: ClusterIdentity | None
+    versions_in_use: frozenset[str] | None
+
+    def in_use(self, package: Package) -> bool | None:
+        """Say whether something names the package's version; None where that is not known."""
+        return None if self.versions_in_use is None else package.version in self.versions_in_use

@@ -1,0 +1,14 @@
+"""ONTAP's REST API: what to ask, what an answer means, and one client that sends it.
+
+* :mod:`~exporter.ontap.endpoint`: where a cluster is, how to log in, how to trust it (values).
+* :mod:`~exporter.ontap.errors`: what can go wrong, one class for each ``reason``.
+* :mod:`~exporter.ontap.wire`: requests, responses and ONTAP's error bodies (no I/O).
+* :mod:`~exporter.ontap.create_time`: the many spellings of one timestamp (no I/O).
+* :mod:`~exporter.ontap.listing`: the packages collection, page by page (no I/O).
+* :mod:`~exporter.ontap.facts`: a cluster's identity and the versions that it runs (no I/O).
+* :mod:`~exporter.ontap.retry`: when a request may be sent again (no I/O).
+* :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
+* :mod:`~exporter.ontap.client`: the only HTTP client; everything above is driven by it.
+
+Nothing is imported here: reading a configuration needs the values, not the HTTP client.
+"""

@@ -1,0 +1,127 @@
+"""What can go wrong between a cluster and us.
+
+::
+
+    OntapError
+    ├── DeadlineExceeded    timeout        retry   at the next poll
+    ├── ConnectionFailed    connection     retry
+    ├── TlsFailed           tls            fix the configuration, or the cluster's certificate
+    ├── Unauthorized        unauthorized   fix the configuration; asked again only with growing pauses
+    ├── Forbidden           forbidden      fix the role
+    ├── RateLimited         rate_limited   retry   when ONTAP says so
+    ├── ApiError            api_error      give up, but for HTTP 503
+    ├── BadResponse         bad_response   give up, but for HTTP 503
+    └── IncompleteListing   incomplete     give up
+
+Exceptions of other libraries are translated in :mod:`exporter.ontap.client` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Reason(StrEnum):
+    """Why a poll failed: the ``reason`` label of ``ontap_poll_failures_total``."""
+
+    TIMEOUT = "timeout"  # the deadline of the poll, or of its connection, passed
+    CONNECTION = "connection"  # no connection, or it broke
+    TLS = "tls"  # the handshake failed, or the certificate is not trusted
+    UNAUTHORIZED = "unauthorized"  # HTTP 401
+    FORBIDDEN = "forbidden"  # HTTP 403
+    RATE_LIMITED = "rate_limited"  # HTTP 429
+    API_ERROR = "api_error"  # any other error that ONTAP states
+    BAD_RESPONSE = "bad_response"  # not JSON, of a wrong shape, or too large
+    INCOMPLETE = "incomplete"  # paging went astray, or the listing may have been cut short
+
+
+class OntapError(Exception):
+    """A request to a cluster did not give a usable answer.
+
+    Attributes:
+        reason: the class of the failure.
+        transient: whether sending the same safe request again may help at once.
+        retry_after_seconds: the pause that the cluster asked for, or None.
+    """
+
+    reason: ClassVar[Reason]
+
+    def __init__(
+        self, message: str, *, transient: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(OntapError):  # noqa: N818 - reads as what happened
+    """The answer was not complete in time."""
+
+    reason = Reason.TIMEOUT
+
+
+class ConnectionFailed(OntapError):  # noqa: N818 - reads as what happened
+    """No connection came about (not transient), or it broke before the answer was complete (transient)."""
+
+    reason = Reason.CONNECTION
+
+
+class TlsFailed(OntapError):  # noqa: N818 - reads as what happened
+    """The TLS handshake failed or the certificate was not accepted, on either side."""
+
+    reason = Reason.TLS
+
+
+class Unauthorized(OntapError):  # noqa: N818 - HTTP's own word
+    """HTTP 401: never sent again as it is, since ONTAP locks accounts."""
+
+    reason = Reason.UNAUTHORIZED
+
+
+class Forbidden(OntapError):  # noqa: N818 - HTTP's own word
+    """HTTP 403: the role does not allow the request."""
+
+    reason = Reason.FORBIDDEN
+
+
+class RateLimited(OntapError):  # noqa: N818 - reads as what happened
+    """HTTP 429."""
+
+    reason = Reason.RATE_LIMITED
+
+
+class ApiError(OntapError):
+    """Any other error that ONTAP states in its own words.
+
+    Attributes:
+        status: the HTTP status.
+        code: ONTAP's error code as digits, or "" where there is none.
+    """
+
+    reason = Reason.API_ERROR
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        transient: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, transient=transient, retry_after_seconds=retry_after_seconds)
+        self.status = status
+        self.code = code
+
+
+class BadResponse(OntapError):  # noqa: N818 - names the response, not us
+    """The body is not what the API describes: not JSON, of a wrong shape, or too large."""
+
+    reason = Reason.BAD_RESPONSE
+
+
+class IncompleteListing(OntapError):  # noqa: N818 - names the listing
+    """The listing cannot be trusted to be whole, so none of it is used."""
+
+    reason = Reason.INCOMPLETE

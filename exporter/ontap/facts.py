@@ -1,0 +1,102 @@
+"""A cluster's identity and the software versions that it names. No I/O.
+
+Source: GET /cluster, GET /cluster/software and GET /cluster/nodes (ONTAP 9.6).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.ontap.wire import Conversation, get, read_object, text_or_none
+
+CLUSTER_PATH = "/api/cluster"
+SOFTWARE_PATH = "/api/cluster/software"
+NODES_PATH = "/api/cluster/nodes"
+
+_RELEASE = re.compile(r"NetApp Release ([^\s:]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterIdentity:
+    """A cluster as it names itself; a field that ONTAP leaves out is None."""
+
+    name: str | None
+    uuid: str | None
+    ontap_version: str | None
+    """The release, for example ``9.14.1P2``: the lowest among the nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftwareFacts:
+    """What a cluster runs and is about to run."""
+
+    version: str | None
+    pending_version: str | None
+    node_versions: tuple[str, ...] | None
+    """One for every node; None where a node does not name its version, or no node is listed."""
+
+
+def read_identity() -> Conversation[ClusterIdentity]:
+    """Read the cluster's name, uuid and version.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+    """
+    document = read_object((yield get(CLUSTER_PATH, {"fields": "name,uuid,version"})))
+    return ClusterIdentity(
+        name=text_or_none(document.get("name")),
+        uuid=text_or_none(document.get("uuid")),
+        ontap_version=_release(document.get("version")),
+    )
+
+
+def read_software() -> Conversation[SoftwareFacts]:
+    """Read the versions of the cluster, of its pending update and of its nodes.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+    """
+    response = yield get(SOFTWARE_PATH, {"fields": "version,pending_version,state,nodes"})
+    document = read_object(response)
+    return SoftwareFacts(
+        version=text_or_none(document.get("version")),
+        pending_version=text_or_none(document.get("pending_version")),
+        node_versions=_every_version(document.get("nodes")),
+    )
+
+
+def read_node_versions() -> Conversation[tuple[str, ...] | None]:
+    """Read the version of every node; None where one is missing.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+    """
+    document = read_object((yield get(NODES_PATH, {"fields": "name,state,version"})))
+    links = document.get("_links")
+    if isinstance(links, dict) and links.get("next") is not None:
+        return None
+    return _every_version(document.get("records"))
+
+
+def _every_version(nodes: object) -> tuple[str, ...] | None:
+    if not isinstance(nodes, list) or not nodes:
+        return None
+    versions = tuple(_release(node.get("version")) if isinstance(node, dict) else None for node in nodes)
+    known = tuple(version for version in versions if version is not None)
+    return known if len(known) == len(versions) else None
+
+
+def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
+    """Return the release of a plain version or of a version object (``full``, else its numbers)."""
+    if not isinstance(version, dict):
+        return text_or_none(version)
+    full = text_or_none(version.get("full"))
+    if full is not None:
+        match = _RELEASE.search(full)
+        return match[1] if match else full
+    numbers = [version.get(part) for part in ("generation", "major", "minor")]
+    if all(isinstance(number, int) for number in numbers):
+        return ".".join(str(number) for number in numbers)
+    return None

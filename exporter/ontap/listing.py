@@ -1,0 +1,185 @@
+"""The packages collection of one cluster, read page by page to its end. No I/O.
+
+A listing is either whole or an error: whatever makes it doubtful raises
+:class:`~exporter.ontap.errors.IncompleteListing`, and none of it is used.
+
+Source: GET /cluster/software/packages (ONTAP 9.6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from exporter.ontap.create_time import parse_create_time
+from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.errors import BadResponse, IncompleteListing
+from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
+
+PACKAGES_PATH = "/api/cluster/software/packages"
+MAX_PAGES = 1_000
+"""More pages than any repository has: past it, paging is taken for endless."""
+MAX_PACKAGES = 100_000
+
+CONFIRMING_RETURN_TIMEOUT_SECONDS = 15
+"""ONTAP's own default, used to confirm an empty answer to ``return_timeout=0``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One package of the repository."""
+
+    version: str
+    create_timestamp_seconds: float | None
+    """``create_time`` as Unix seconds; None where it is missing or unreadable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The whole repository.
+
+    Attributes:
+        packages: one for every version, ordered by version.
+        unnamed: records without a usable ``version``; they are in no other figure.
+        pages: the pages that were read.
+    """
+
+    packages: tuple[Package, ...]
+    unnamed: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingQuery:
+    """How the collection is asked for."""
+
+    endpoint: Endpoint
+    return_timeout_seconds: int
+    max_records: int
+
+
+def read_listing(query: ListingQuery) -> Conversation[Listing]:
+    """Read the collection by its next links, each requested exactly as ONTAP gave it.
+
+    An empty last answer is believed only when it came before ``return_timeout`` was up: ONTAP has been
+    seen to leave out the next link when nothing was found in time. For ``return_timeout=0`` the time is
+    always up, so a listing that ends in an empty page is read again, from its start, with a longer one.
+
+    Raises:
+        BadResponse: a page is not of the collection's shape.
+        IncompleteListing: paging loops, never ends or leaves the cluster, or the listing may be cut short.
+    """
+    found: dict[str, Package] = {}
+    unnamed = pages = 0
+    request = _first_page(query)
+    asked = {request.target}
+    while True:
+        response = yield request
+        page = read_object(response)
+        pages += 1
+        records = _records(page)
+        unnamed += sum(not _add(record, found) for record in records)
+        if len(found) + unnamed > MAX_PACKAGES:
+            raise IncompleteListing(f"the listing has more than {MAX_PACKAGES} packages")
+        following = _next_target(page, query.endpoint)
+        if following is None:
+            if records or not _may_be_cut_short(response.elapsed_seconds, query.return_timeout_seconds):
+                break
+            if query.return_timeout_seconds == 0:
+                patient = replace(query, return_timeout_seconds=CONFIRMING_RETURN_TIMEOUT_SECONDS)
+                return (yield from read_listing(patient))
+            raise IncompleteListing(
+                f"page {pages} is empty, without a next link, after {response.elapsed_seconds:.1f} s of "
+                f"return_timeout {query.return_timeout_seconds} s: the listing may have been cut short"
+            )
+        if following in asked:
+            raise IncompleteListing(f"paging loops: page {pages} leads back to {following}")
+        if pages >= MAX_PAGES:
+            raise IncompleteListing(f"the listing has more than {MAX_PAGES} pages")
+        asked.add(following)
+        request = Request(method="GET", target=following)
+    return Listing(packages=tuple(found[version] for version in sorted(found)), unnamed=unnamed, pages=pages)
+
+
+def _first_page(query: ListingQuery) -> Request:
+    return get(
+        PACKAGES_PATH,
+        {
+            "fields": "version,create_time",
+            "max_records": query.max_records,
+            "return_timeout": query.return_timeout_seconds,
+        },
+    )
+
+
+def _records(page: dict[str, Any]) -> list[Any]:
+    records = page.get("records")
+    if not isinstance(records, list):
+        raise BadResponse("the page has no list of records")
+    return records
+
+
+def _add(record: object, found: dict[str, Package]) -> bool:
+    """Add a record; False where it names no version.
+
+    A version that comes twice (the repository changed while it was read) is one package, of the later time.
+    """
+    version = text_or_none(record.get("version")) if isinstance(record, dict) else None
+    if version is None:
+        return False
+    created = parse_create_time(record.get("create_time")) if isinstance(record, dict) else None
+    known = found.get(version)
+    if known is not None and known.create_timestamp_seconds is not None:
+        created = max(known.create_timestamp_seconds, created if created is not None else float("-inf"))
+    found[version] = Package(version=version, create_timestamp_seconds=created)
+    return True
+
+
+def _next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
+    """Return the path and query of the next link, or None on the last page.
+
+    Raises:
+        BadResponse: the link is not of the described shape.
+        IncompleteListing: the link leads off the cluster.
+    """
+    links = page.get("_links")
+    if links is None:
+        return None
+    if not isinstance(links, dict):
+        raise BadResponse("the page's _links is not an object")
+    link = links.get("next")
+    if link is None:
+        return None
+    href = link.get("href") if isinstance(link, dict) else None
+    if not isinstance(href, str) or not href:
+        raise BadResponse("the page's next link has no href")
+    target = _own_target(href, endpoint)
+    if target is None:
+        raise IncompleteListing(f"the next link leads off the cluster: {href[:200]!r}")
+    return target
+
+
+def _own_target(href: str, endpoint: Endpoint) -> str | None:
+    """Return path and query of a link to the cluster itself, to the letter; None for any other link.
+
+    Only visible ASCII is taken, and nothing in it that one parser or another takes for a separator.
+    """
+    if not href.isascii() or not href.isprintable() or any(mark in href for mark in " \\#"):
+        return None
+    try:
+        parts = urlsplit(href)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return None
+    if parts.scheme or parts.netloc:
+        own = (endpoint.scheme, endpoint.host.lower(), endpoint.port)
+        if (parts.scheme, parts.hostname, port) != own or "@" in parts.netloc:
+            return None
+        href = href[len(f"{parts.scheme}://{parts.netloc}") :]
+    return href if href.startswith("/") and not href.startswith("//") else None
+
+
+def _may_be_cut_short(elapsed_seconds: float, return_timeout_seconds: int) -> bool:
+    """Say whether an empty last answer took about as long as ONTAP was given."""
+    return elapsed_seconds >= return_timeout_seconds - min(1.0, 0.1 * return_timeout_seconds)

@@ -1,0 +1,177 @@
+"""Requests and responses as values, and what every answer of ONTAP has in common. No I/O.
+
+A question that may take several requests is a *conversation*: a generator that yields each
+:class:`Request`, is sent its :class:`Response`, and returns what was asked for. It decides; somebody else
+sends. See :meth:`exporter.ontap.client.OntapClient.converse`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from exporter.ontap.errors import (
+    ApiError,
+    BadResponse,
+    Forbidden,
+    OntapError,
+    RateLimited,
+    Unauthorized,
+)
+
+T = TypeVar("T")
+
+JSON_MEDIA_TYPE = "application/json"
+"""Asked for in ``Accept``: answers then carry ``_links.next`` but no other links."""
+
+_BY_STATUS: Mapping[int, type[OntapError]] = {
+    HTTPStatus.UNAUTHORIZED: Unauthorized,
+    HTTPStatus.FORBIDDEN: Forbidden,
+    HTTPStatus.TOO_MANY_REQUESTS: RateLimited,
+}
+_TRANSIENT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+_EXCERPT_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request to one cluster.
+
+    Attributes:
+        method: the HTTP method.
+        target: path and query exactly as they go on the wire, percent-encoding included.
+    """
+
+    method: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One complete HTTP response.
+
+    Attributes:
+        status: the HTTP status.
+        headers: by lower-case name.
+        body: the whole body, decompressed.
+        elapsed_seconds: from sending the request to the end of the body.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes
+    elapsed_seconds: float = 0.0
+
+
+Conversation = Generator[Request, Response, T]
+
+
+def get(path: str, query: Mapping[str, str | int] | None = None) -> Request:
+    """Build a GET; ``query`` is percent-encoded, commas stay readable."""
+    return Request(method="GET", target=f"{path}?{urlencode(query, safe=',')}" if query else path)
+
+
+def read_object(response: Response) -> dict[str, Any]:
+    """Return the JSON object of a response that was no failure.
+
+    Raises:
+        BadResponse: the body is not a JSON object.
+    """
+    try:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError) as exc:
+        raise BadResponse(f"the body is not JSON: {exc}; it begins {_excerpt(response.body)}") from exc
+    if not isinstance(document, dict):
+        raise BadResponse(f"the body is JSON but not an object; it begins {_excerpt(response.body)}")
+    return document
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a text that is not empty, or None for anything else.
+
+    JSON may smuggle lone surrogates, which no encoder takes: they become the replacement character.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def failure_of(response: Response) -> OntapError | None:
+    """Return the error that a response stands for, or None for HTTP 200 to 202.
+
+    401, 403 and 429 count by status, whatever the body says; any other error by what ONTAP states, and as a
+    bad response where ONTAP states nothing.
+    """
+    if HTTPStatus.OK <= response.status <= HTTPStatus.ACCEPTED:
+        return None
+    stated = _stated_error(response.body)
+    status = response.status
+    said = f"HTTP {status}" + (f": {stated.message} (code {stated.code or 'none'})" if stated else "")
+    retry_after = _retry_after_seconds(response)
+    transient = status in _TRANSIENT
+    if (decided_by_status := _BY_STATUS.get(status)) is not None:
+        return decided_by_status(said, transient=transient, retry_after_seconds=retry_after)
+    if stated is not None and status >= HTTPStatus.BAD_REQUEST:
+        return ApiError(
+            said, status=status, code=stated.code, transient=transient, retry_after_seconds=retry_after
+        )
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return BadResponse(f"HTTP {status}: a redirect, which is never followed")
+    return BadResponse(
+        f"HTTP {status} without an error of ONTAP's; the body begins {_excerpt(response.body)}",
+        transient=transient,
+        retry_after_seconds=retry_after,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StatedError:
+    message: str
+    code: str
+
+
+def _stated_error(body: bytes) -> _StatedError | None:
+    """Read ``{"error": {"message": ..., "code": ...}}``; the code may be a text or a number."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    error = document.get("error") if isinstance(document, dict) else None
+    if not isinstance(error, dict):
+        return None
+    code = error.get("code")
+    return _StatedError(
+        message=(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
+        code=str(code) if isinstance(code, int | str) and not isinstance(code, bool) else "",
+    )
+
+
+def _retry_after_seconds(response: Response) -> float | None:
+    """Read ``Retry-After``, in seconds or as an HTTP date; None where it is missing or unreadable."""
+    value = response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+            served = parsedate_to_datetime(response.headers.get("date", ""))
+        except ValueError:
+            return None
+        seconds = (_aware(moment) - _aware(served)).total_seconds()
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _excerpt(body: bytes) -> str:
+    return repr(body[:_EXCERPT_CHARACTERS].decode("utf-8", "replace"))

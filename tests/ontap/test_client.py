@@ -1,0 +1,527 @@
+"""The client against simulated clusters: failures have their reasons, and only what may be sent is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.ontap import client as client_module
+from exporter.ontap.client import OntapClient, RequestCounts, open_session
+from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
+from exporter.ontap.errors import OntapError, Reason
+from exporter.ontap.facts import ClusterIdentity, read_identity
+from exporter.ontap.listing import PACKAGES_PATH, Listing, ListingQuery, read_listing
+from exporter.ontap.tls import TlsContexts
+from exporter.ontap.wire import Conversation, Request, read_object
+from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator
+
+DEADLINE_SECONDS = 10.0
+
+
+def endpoint_of(cluster: SimulatedCluster) -> Endpoint:
+    host, _, port = cluster.address.rpartition(":")
+    return Endpoint(scheme="http" if cluster.plain_http else "https", host=host, port=int(port))
+
+
+def login_of(cluster: SimulatedCluster) -> BasicLogin:
+    return BasicLogin(username=cluster.username, password=Secret(value=cluster.password))
+
+
+@dataclass(slots=True, kw_only=True)
+class Bench:
+    """One simulated cluster, and a client of it."""
+
+    simulator: Simulator
+    cluster: SimulatedCluster
+    client: OntapClient
+    counts: RequestCounts
+
+    async def list(self, *, return_timeout_seconds: int = 15, max_records: int = 500) -> Listing:
+        query = ListingQuery(
+            endpoint=endpoint_of(self.cluster),
+            return_timeout_seconds=return_timeout_seconds,
+            max_records=max_records,
+        )
+        return await self.client.converse(read_listing(query), deadline=self.deadline())
+
+    async def failure(self, *, seconds: float = DEADLINE_SECONDS) -> OntapError:
+        query = ListingQuery(endpoint=endpoint_of(self.cluster), return_timeout_seconds=15, max_records=500)
+        with pytest.raises(OntapError) as caught:
+            await self.client.converse(read_listing(query), deadline=self.deadline(seconds))
+        return caught.value
+
+    @staticmethod
+    def deadline(seconds: float = DEADLINE_SECONDS) -> float:
+        return asyncio.get_running_loop().time() + seconds
+
+
+@asynccontextmanager
+async def bench(
+    cluster: SimulatedCluster, directory: Path, *, login: Login | str = "right", tls: Tls | None = None
+) -> AsyncIterator[Bench]:
+    """Serve a cluster and open a client of it, with the right password unless told otherwise."""
+    counts = RequestCounts()
+    async with Simulator([cluster], directory=directory) as simulator, open_session() as session:
+        client = OntapClient(
+            session=session,
+            contexts=TlsContexts(),
+            endpoint=endpoint_of(cluster),
+            login=login_of(cluster) if isinstance(login, str) else login,
+            tls=tls or Tls(ca_file=simulator.ca_file),
+            counts=counts,
+            jitter=lambda: 0.0,
+        )
+        yield Bench(simulator=simulator, cluster=cluster, client=client, counts=counts)
+
+
+def small_cluster(**settings: object) -> SimulatedCluster:
+    return SimulatedCluster("c1", packages=["9.12.1", "9.13.1", "9.14.1"], **settings)  # type: ignore[arg-type]
+
+
+async def test_a_listing_is_read_over_pages(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        listing = await it.list(max_records=2)
+        assert [package.version for package in listing.packages] == ["9.12.1", "9.13.1", "9.14.1"]
+        assert all(package.create_timestamp_seconds for package in listing.packages)
+        assert listing.pages == 2
+        assert it.counts.totals() == {("GET", "200"): 2}
+
+
+async def test_pages_that_return_timeout_ends_are_followed(tmp_path: Path) -> None:
+    async with bench(small_cluster(record_seconds=0.4), tmp_path) as it:
+        listing = await it.list(return_timeout_seconds=1)
+        assert len(listing.packages) == 3
+        assert listing.pages > 1
+
+
+async def test_the_first_request_is_as_documented(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        await it.list()
+        request = it.cluster.requests[0]
+        assert (
+            request.target == f"{PACKAGES_PATH}?fields=version,create_time&max_records=500&return_timeout=15"
+        )
+        assert request.headers["Accept"] == "application/json"
+        assert request.headers["User-Agent"].startswith("ontap-packages-exporter/")
+        assert request.body == b""
+
+
+async def test_a_next_link_goes_on_the_wire_to_the_letter(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        href = f"{PACKAGES_PATH}?fields=%2A%2a&start.version=9.13%2E1&a=%7E,b&max_records=1"
+        it.cluster.faults.add(Fault(FaultKind.FOREIGN_LINK, location=href, times=1))
+        with contextlib.suppress(OntapError):
+            await it.list(max_records=1)
+        assert it.cluster.requests[1].target == href
+
+
+async def test_one_connection_serves_a_whole_poll(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        await it.list(max_records=1)
+        await it.client.converse(read_identity(), deadline=it.deadline())
+        assert {request.connection for request in it.cluster.requests} == {1}
+
+
+async def test_a_password_is_sent_in_utf8(tmp_path: Path) -> None:
+    async with bench(small_cluster(username="jürgen", password="pässwörd€🔑"), tmp_path) as it:
+        assert len((await it.list()).packages) == 3
+
+
+async def test_a_bearer_token_logs_in(tmp_path: Path) -> None:
+    login = TokenLogin(credentials=Secret(value="a.b.c"))
+    async with bench(small_cluster(bearer_token="a.b.c"), tmp_path, login=login) as it:
+        assert len((await it.list()).packages) == 3
+        assert it.cluster.requests[0].headers["Authorization"] == "Bearer a.b.c"
+
+
+async def test_a_secret_comes_from_its_file_without_its_line_end(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("simulated\n")
+    login = BasicLogin(username="monitor", password=Secret(file=file))
+    async with bench(small_cluster(), tmp_path, login=login) as it:
+        assert len((await it.list()).packages) == 3
+
+
+async def test_credentials_are_read_again_when_asked_and_only_a_change_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("wrong")
+    login = BasicLogin(username="monitor", password=Secret(file=file))
+    async with bench(small_cluster(), tmp_path, login=login) as it:
+        assert (await it.failure()).reason is Reason.UNAUTHORIZED
+        assert not it.client.credentials_changed()
+        file.unlink()
+        assert not it.client.credentials_changed()
+        file.write_text("wrong")
+        assert not it.client.credentials_changed()
+        file.write_text("simulated")
+        assert it.client.credentials_changed()
+        assert len((await it.list()).packages) == 3
+
+
+async def test_a_secret_that_cannot_be_read_sends_nothing(tmp_path: Path) -> None:
+    login = BasicLogin(username="monitor", password=Secret(file=tmp_path / "missing"))
+    async with bench(small_cluster(), tmp_path, login=login) as it:
+        failure = await it.failure()
+        assert failure.reason is Reason.UNAUTHORIZED
+        assert "missing" in str(failure)
+        assert it.cluster.requests == ()
+
+
+async def test_a_token_that_a_header_cannot_carry_sends_nothing(tmp_path: Path) -> None:
+    login = TokenLogin(credentials=Secret(value="a\r\nHost: other"))
+    async with bench(small_cluster(), tmp_path, login=login) as it:
+        assert (await it.failure()).reason is Reason.UNAUTHORIZED
+        assert it.cluster.requests == ()
+
+
+PACKAGES_FAULT_REASONS = [
+    (Fault(FaultKind.UNAUTHORIZED), Reason.UNAUTHORIZED),
+    (Fault(FaultKind.FORBIDDEN), Reason.FORBIDDEN),
+    (Fault(FaultKind.TOO_MANY_REQUESTS, retry_after="3600"), Reason.RATE_LIMITED),
+    (Fault(FaultKind.SERVER_ERROR), Reason.API_ERROR),
+    (Fault(FaultKind.ERROR, code=4, status=404), Reason.API_ERROR),
+    (Fault(FaultKind.UNAVAILABLE, retry_after="3600"), Reason.API_ERROR),
+    (Fault(FaultKind.BAD_GATEWAY), Reason.BAD_RESPONSE),
+    (Fault(FaultKind.HTML), Reason.BAD_RESPONSE),
+    (Fault(FaultKind.EMPTY_BODY), Reason.BAD_RESPONSE),
+    (Fault(FaultKind.WRONG_SHAPE), Reason.BAD_RESPONSE),
+    (Fault(FaultKind.TRUNCATED_JSON), Reason.BAD_RESPONSE),
+    (Fault(FaultKind.TRUNCATED_BODY), Reason.CONNECTION),
+    (Fault(FaultKind.RESET), Reason.CONNECTION),
+    (Fault(FaultKind.LOST_ANSWER), Reason.CONNECTION),
+    (Fault(FaultKind.PAGING_LOOP), Reason.INCOMPLETE),
+    (Fault(FaultKind.PAGING_BACK), Reason.INCOMPLETE),
+    (Fault(FaultKind.EMPTY_PAGE), Reason.INCOMPLETE),
+    (Fault(FaultKind.FOREIGN_LINK, location="https://127.0.0.1:1/api"), Reason.INCOMPLETE),
+    (Fault(FaultKind.FOREIGN_LINK, location="//127.0.0.1:1/api"), Reason.INCOMPLETE),
+    (Fault(FaultKind.FOREIGN_LINK, location="@127.0.0.1:1/api"), Reason.INCOMPLETE),
+    *(
+        (
+            Fault(FaultKind.REDIRECT, status=status, location="https://127.0.0.1:1{target}"),
+            Reason.BAD_RESPONSE,
+        )
+        for status in (301, 302, 303, 307, 308)
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    PACKAGES_FAULT_REASONS,
+    ids=[f"{fault.kind}-{fault.status or fault.location or ''}" for fault, _ in PACKAGES_FAULT_REASONS],
+)
+async def test_each_fault_has_its_reason(fault: Fault, reason: Reason, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        assert (await it.failure()).reason is reason
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_even_on_the_cluster(status: int, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.REDIRECT, status=status, location="/api/cluster"))
+        assert (await it.failure()).reason is Reason.BAD_RESPONSE
+        assert len(it.cluster.requests) == 1
+
+
+@pytest.mark.parametrize("prefix", ["https://", "//", "@"])
+async def test_credentials_never_reach_another_host(prefix: str, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        other = await it.simulator.add(SimulatedCluster("other", packages=["9.14.1"]))
+        location = f"{prefix}{other.address}{PACKAGES_PATH}"
+        it.cluster.faults.add(Fault(FaultKind.FOREIGN_LINK, location=location))
+        assert (await it.failure()).reason is Reason.INCOMPLETE
+        it.cluster.faults.clear()
+        it.cluster.faults.add(Fault(FaultKind.REDIRECT, location=location))
+        assert (await it.failure()).reason is Reason.BAD_RESPONSE
+        assert other.requests == ()
+        assert other.connections_opened == 0
+
+
+async def test_an_absolute_link_to_the_cluster_itself_is_followed(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.ABSOLUTE_LINK, times=2))
+        assert len((await it.list(max_records=1)).packages) == 3
+
+
+async def test_a_failing_second_page_fails_the_listing(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.SERVER_ERROR, page=2))
+        with pytest.raises(OntapError) as caught:
+            await it.list(max_records=2)
+        assert caught.value.reason is Reason.API_ERROR
+
+
+async def test_paging_that_never_ends_is_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.ontap.listing.MAX_PAGES", 20)
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.ENDLESS_PAGING))
+        assert (await it.failure()).reason is Reason.INCOMPLETE
+        assert len(it.cluster.requests) == 20
+
+
+async def test_a_body_without_end_is_cut_and_a_bad_response(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.ENDLESS_BODY))
+        failure = await it.failure()
+        assert failure.reason is Reason.BAD_RESPONSE
+        assert f"larger than {client_module.MAX_BODY_BYTES}" in str(failure)
+
+
+async def test_a_listing_cut_short_is_incomplete(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.CUT_SHORT_LISTING))
+        with pytest.raises(OntapError) as caught:
+            await it.list(return_timeout_seconds=1)
+        assert caught.value.reason is Reason.INCOMPLETE
+
+
+@pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.SLOW_BODY])
+async def test_a_deadline_ends_a_request_that_hangs(kind: FaultKind, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(kind, seconds=600))
+        assert (await it.failure(seconds=0.3)).reason is Reason.TIMEOUT
+
+
+async def test_the_deadline_covers_all_pages_together(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.LATENCY, seconds=0.15))
+        query = ListingQuery(endpoint=endpoint_of(it.cluster), return_timeout_seconds=15, max_records=1)
+        with pytest.raises(OntapError) as caught:
+            await it.client.converse(read_listing(query), deadline=it.deadline(0.3))
+        assert caught.value.reason is Reason.TIMEOUT
+        assert 2 <= len(it.cluster.requests) <= 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.RESET, times=1),
+        Fault(FaultKind.LOST_ANSWER, times=1),
+        Fault(FaultKind.TRUNCATED_BODY, times=1),
+        Fault(FaultKind.TOO_MANY_REQUESTS, times=1, retry_after="0"),
+        Fault(FaultKind.UNAVAILABLE, times=1),
+        Fault(FaultKind.UNAVAILABLE, times=1, retry_after="0"),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.retry_after}",
+)
+async def test_what_passes_by_itself_is_asked_again(fault: Fault, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        assert len((await it.list()).packages) == 3
+        assert len(it.cluster.requests) == 2
+
+
+async def test_retry_after_is_heeded(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.TOO_MANY_REQUESTS, times=1, retry_after="1"))
+        await it.list()
+        first, second = it.cluster.requests
+        assert second.monotonic_seconds - first.monotonic_seconds >= 1.0
+
+
+async def test_a_retry_after_beyond_the_deadline_gives_up_at_once(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.TOO_MANY_REQUESTS, retry_after="60"))
+        failure = await it.failure()
+        assert (failure.reason, failure.retry_after_seconds) == (Reason.RATE_LIMITED, 60)
+        assert len(it.cluster.requests) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.SERVER_ERROR])
+async def test_what_does_not_pass_by_itself_is_asked_once(kind: FaultKind, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.faults.add(Fault(kind))
+        await it.failure()
+        assert len(it.cluster.requests) == 1
+
+
+def send_once(method: str, target: str) -> Conversation[dict[str, object]]:
+    return read_object((yield Request(method=method, target=target)))
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.LOST_ANSWER, FaultKind.UNAVAILABLE])
+async def test_a_deletion_is_sent_once_whatever_happens_to_it(kind: FaultKind, tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        await it.list()
+        it.cluster.faults.add(Fault(kind, method="DELETE"))
+        with pytest.raises(OntapError):
+            await it.client.converse(
+                send_once("DELETE", f"{PACKAGES_PATH}/9.12.1?return_timeout=0"), deadline=it.deadline()
+            )
+        assert len(it.cluster.requests_to(PACKAGES_PATH, method="DELETE")) == 1
+        assert it.counts.totals()["DELETE", "503" if kind is FaultKind.UNAVAILABLE else "error"] == 1
+
+
+async def test_a_connection_refused_is_no_connection(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        await it.simulator.stop("c1")
+        assert (await it.failure()).reason is Reason.CONNECTION
+        assert it.counts.totals() == {("GET", "error"): 1}
+
+
+async def test_a_name_that_does_not_resolve_is_no_connection(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.client = OntapClient(
+            session=it.client._session,
+            contexts=TlsContexts(),
+            endpoint=Endpoint(host="cluster..invalid"),
+            login=None,
+            tls=Tls(),
+            counts=it.counts,
+            jitter=lambda: 0.0,
+        )
+        assert (await it.failure()).reason in {Reason.CONNECTION, Reason.TIMEOUT}
+
+
+async def test_a_connection_closed_while_idle_is_opened_again(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        await it.list()
+        await it.simulator.drop_connections("c1")
+        assert len((await it.list()).packages) == 3
+
+
+async def test_an_unknown_authority_is_a_tls_failure(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path, tls=Tls()) as it:
+        failure = await it.failure()
+        assert failure.reason is Reason.TLS
+        assert "certificate verify failed" in str(failure)
+        assert it.cluster.requests == ()
+
+
+async def test_a_certificate_of_another_name_is_a_tls_failure(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name="cluster.example")
+        assert (await it.failure()).reason is Reason.TLS
+
+
+async def test_server_name_stands_in_for_the_address(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME)
+        assert len((await it.list()).packages) == 3
+
+
+async def test_insecure_skip_verify_trusts_any_certificate(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path, tls=Tls(insecure_skip_verify=True)) as it:
+        assert len((await it.list()).packages) == 3
+
+
+async def test_a_lower_tls_version_than_allowed_is_a_tls_failure(tmp_path: Path) -> None:
+    async with bench(small_cluster(maximum_tls=ssl.TLSVersion.TLSv1_2), tmp_path) as it:
+        assert len((await it.list()).packages) == 3
+        it.client._tls = Tls(ca_file=it.simulator.ca_file, min_version=TlsVersion.TLS13)
+        assert (await it.failure()).reason is Reason.TLS
+
+
+async def test_a_client_certificate_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    cluster = small_cluster(require_client_certificate=True)
+    async with bench(cluster, tmp_path, login=None) as it:
+        await it.failure()
+        certificate = it.simulator.issue_client_certificate("monitor")
+        it.client._tls = Tls(
+            ca_file=it.simulator.ca_file, cert_file=certificate.cert_file, key_file=certificate.key_file
+        )
+        assert len((await it.list()).packages) == 3
+        assert it.cluster.requests[-1].client_name == "monitor"
+
+
+@contextlib.contextmanager
+def strict_server(
+    directory: Path, *, change: Callable[[ssl.SSLContext], object]
+) -> Iterator[tuple[Endpoint, Path]]:
+    """Serve TLS with OpenSSL's own alerts, which asyncio's server does not send; yield address and CA."""
+    authority = trustme.CA()
+    ca_file = directory / "strict-ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca_file)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    change(context)
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+
+        def accept() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                context.wrap_socket(connection, server_side=True).recv(1)
+
+        accepted = threads.submit(accept)
+        yield Endpoint(host="127.0.0.1", port=listening.getsockname()[1]), ca_file
+        accepted.result(DEADLINE_SECONDS)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_an_alert_for_a_missing_client_certificate_is_a_tls_failure(
+    version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    def demand_certificate(context: ssl.SSLContext) -> None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.maximum_version = version
+
+    async with bench(small_cluster(), tmp_path) as it:
+        with strict_server(tmp_path, change=demand_certificate) as (endpoint, ca_file):
+            it.client._endpoint, it.client._tls = endpoint, Tls(ca_file=ca_file)
+            assert (await it.failure()).reason is Reason.TLS
+
+
+async def test_an_alert_for_a_tls_version_is_a_tls_failure(tmp_path: Path) -> None:
+    def old(context: ssl.SSLContext) -> None:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    async with bench(small_cluster(), tmp_path) as it:
+        with strict_server(tmp_path, change=old) as (endpoint, ca_file):
+            it.client._endpoint = endpoint
+            it.client._tls = Tls(ca_file=ca_file, min_version=TlsVersion.TLS13)
+            assert (await it.failure()).reason is Reason.TLS
+
+
+async def test_a_reset_before_the_handshake_is_no_connection(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+
+            def reset() -> None:
+                connection, _ = listening.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.recv(1)
+                connection.close()
+
+            done = threads.submit(reset)
+            it.client._endpoint = Endpoint(host="127.0.0.1", port=listening.getsockname()[1])
+            assert (await it.failure()).reason is Reason.CONNECTION
+            done.result(DEADLINE_SECONDS)
+
+
+async def test_tls_files_that_cannot_be_used_are_a_tls_failure(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path, tls=Tls(ca_file=tmp_path / "missing.pem")) as it:
+        failure = await it.failure()
+        assert failure.reason is Reason.TLS
+        assert it.cluster.requests == ()
+
+
+async def test_plain_http_where_https_is_spoken_is_no_answer(tmp_path: Path) -> None:
+    async with bench(small_cluster(plain_http=True), tmp_path) as it:
+        assert len((await it.list()).packages) == 3
+        host, _, port = it.cluster.address.rpartition(":")
+        it.client._endpoint = Endpoint(host=host, port=int(port))
+        assert (await it.failure()).reason is Reason.TLS
+
+
+async def test_the_identity_is_read(tmp_path: Path) -> None:
+    async with bench(small_cluster(version="9.14.1P2"), tmp_path) as it:
+        identity = await it.client.converse(read_identity(), deadline=it.deadline())
+        assert identity == ClusterIdentity(name="c1", uuid=it.cluster.uuid, ontap_version="9.14.1P2")
+
+
+def test_contexts_are_shared_between_equal_settings() -> None:
+    contexts = TlsContexts()
+    assert contexts.context(Tls()) is contexts.context(Tls())
+    assert contexts.context(Tls()) is not contexts.context(Tls(insecure_skip_verify=True))

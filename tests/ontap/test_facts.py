@@ -1,0 +1,92 @@
+"""Identity and versions, in the forms that different releases write."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import pytest
+
+from exporter.ontap.facts import (
+    ClusterIdentity,
+    SoftwareFacts,
+    read_identity,
+    read_node_versions,
+    read_software,
+)
+from exporter.ontap.wire import Conversation, Response
+
+T = TypeVar("T")
+FULL = "NetApp Release 9.14.1P2: Sun Mar 03 01:32:05 UTC 2024"
+
+
+def answered(conversation: Conversation[T], document: dict[str, Any]) -> T:
+    next(conversation)
+    with pytest.raises(StopIteration) as stop:
+        conversation.send(Response(status=200, body=json.dumps(document).encode()))
+    value: T = stop.value.value
+    return value
+
+
+def test_the_identity_names_the_release() -> None:
+    version = {"full": FULL, "generation": 9, "major": 14, "minor": 1}
+    identity = answered(read_identity(), {"name": "c1", "uuid": "u", "version": version})
+    assert identity == ClusterIdentity(name="c1", uuid="u", ontap_version="9.14.1P2")
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ({"generation": 9, "major": 14, "minor": 1}, "9.14.1"),
+        ({"full": "something else"}, "something else"),
+        ({"generation": 9}, None),
+        ("9.14.1", "9.14.1"),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_other_forms_of_a_version_are_read(version: object, expected: str | None) -> None:
+    assert answered(read_identity(), {"version": version}).ontap_version == expected
+
+
+def test_an_empty_identity_is_all_unknown() -> None:
+    assert answered(read_identity(), {}) == ClusterIdentity(name=None, uuid=None, ontap_version=None)
+
+
+def test_software_names_the_cluster_the_pending_update_and_every_node() -> None:
+    document = {
+        "version": "9.5.0",
+        "pending_version": "9.6.0",
+        "state": "in_progress",
+        "nodes": [{"name": "node1", "version": "9.5.0"}, {"node": "node2", "version": "9.4.0"}],
+    }
+    assert answered(read_software(), document) == SoftwareFacts(
+        version="9.5.0", pending_version="9.6.0", node_versions=("9.5.0", "9.4.0")
+    )
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [None, [], {}, [{"name": "node1"}], [{"version": "9.5.0"}, {"version": None}], ["node1"], "9.5.0"],
+)
+def test_a_node_without_a_version_leaves_all_node_versions_unknown(nodes: object) -> None:
+    assert answered(read_software(), {"version": "9.5.0", "nodes": nodes}).node_versions is None
+
+
+def test_an_empty_software_document_is_all_unknown() -> None:
+    assert answered(read_software(), {}) == SoftwareFacts(
+        version=None, pending_version=None, node_versions=None
+    )
+
+
+def test_node_versions_come_from_the_nodes_too() -> None:
+    document = {"records": [{"version": {"full": FULL}}, {"version": {"full": FULL}}]}
+    assert answered(read_node_versions(), document) == ("9.14.1P2", "9.14.1P2")
+
+
+def test_more_nodes_than_one_page_are_not_all_known() -> None:
+    document = {
+        "records": [{"version": {"full": FULL}}],
+        "_links": {"next": {"href": "/api/cluster/nodes?a"}},
+    }
+    assert answered(read_node_versions(), document) is None

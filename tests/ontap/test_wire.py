@@ -1,0 +1,128 @@
+"""What an answer means, before anybody looks at its content."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.ontap.errors import (
+    ApiError,
+    BadResponse,
+    Forbidden,
+    OntapError,
+    RateLimited,
+    Reason,
+    Unauthorized,
+)
+from exporter.ontap.wire import Response, failure_of, get, read_object, text_or_none
+
+
+def error_body(code: object = "4", message: str = "entry doesn't exist") -> bytes:
+    return json.dumps({"error": {"message": message, "code": code, "target": "uuid"}}).encode()
+
+
+HTML = b"<html><body>Bad gateway</body></html>"
+
+
+@pytest.mark.parametrize("body", [error_body(), HTML, b"", b'{"error": '])
+@pytest.mark.parametrize(("status", "expected"), [(401, Unauthorized), (403, Forbidden), (429, RateLimited)])
+def test_some_failures_count_by_status_whatever_the_body(
+    status: int, expected: type[OntapError], body: bytes
+) -> None:
+    assert type(failure_of(Response(status=status, body=body))) is expected
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 500, 502, 503])
+@pytest.mark.parametrize("code", ["4", 4])
+def test_an_error_that_ontap_states_is_an_api_error_with_its_code(status: int, code: object) -> None:
+    failure = failure_of(Response(status=status, body=error_body(code)))
+    assert isinstance(failure, ApiError)
+    assert (failure.status, failure.code) == (status, "4")
+    assert str(failure) == f"HTTP {status}: entry doesn't exist (code 4)"
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"[]", b'{"error": "no"}', b'{"error": null}', b'{"err'])
+@pytest.mark.parametrize("status", [400, 404, 500, 502, 503])
+def test_an_error_that_ontap_does_not_state_is_a_bad_response(status: int, body: bytes) -> None:
+    failure = failure_of(Response(status=status, body=body))
+    assert type(failure) is BadResponse
+    assert str(failure).startswith(f"HTTP {status} without an error of ONTAP's")
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+@pytest.mark.parametrize("body", [error_body(), b""])
+def test_a_redirect_is_a_bad_response_or_an_error_but_never_followed(status: int, body: bytes) -> None:
+    failure = failure_of(Response(status=status, headers={"location": "https://other/"}, body=body))
+    assert type(failure) is BadResponse
+    assert "never followed" in str(failure)
+
+
+def test_a_success_is_no_failure() -> None:
+    assert failure_of(Response(status=200, body=b"{}")) is None
+    assert failure_of(Response(status=202, body=b"{}")) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "transient"), [(429, True), (503, True), (500, False), (401, False), (403, False)]
+)
+def test_only_429_and_503_may_pass_by_themselves(*, status: int, transient: bool) -> None:
+    for body in (error_body(), HTML):
+        failure = failure_of(Response(status=status, body=body))
+        assert failure is not None
+        assert failure.transient is transient
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        (" 1.5 ", 1.5),
+        ("-3", 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 -0000", 30.0),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("inf", None),
+    ],
+)
+def test_retry_after_is_read_in_seconds_or_as_a_date(value: str, seconds: float | None) -> None:
+    headers = {"retry-after": value, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    for status in (429, 503):
+        failure = failure_of(Response(status=status, headers=headers, body=b""))
+        assert failure is not None
+        assert failure.retry_after_seconds == seconds
+
+
+@given(status=st.integers(100, 599), body=st.binary(max_size=200), value=st.text(max_size=40))
+def test_any_answer_is_an_object_or_an_error_of_ours(status: int, body: bytes, value: str) -> None:
+    response = Response(status=status, headers={"retry-after": value, "date": value}, body=body)
+    failure = failure_of(response)
+    assert (failure is None) == (200 <= status <= 202)
+    if failure is None:
+        with suppress(BadResponse):
+            assert isinstance(read_object(response), dict)
+
+
+def test_every_reason_has_exactly_one_error() -> None:
+    reasons = [error.reason for error in OntapError.__subclasses__()]
+    assert sorted(reasons) == sorted(Reason)
+
+
+def test_a_query_keeps_its_commas_and_escapes_the_rest() -> None:
+    assert get("/api/cluster").target == "/api/cluster"
+    assert get("/api/cluster", {"fields": "name,uuid", "q": "a b&c"}).target == (
+        "/api/cluster?fields=name,uuid&q=a+b%26c"
+    )
+
+
+@given(st.one_of(st.none(), st.integers(), st.text(st.characters(), max_size=5), st.lists(st.text())))
+def test_text_is_encodable_or_none(value: object) -> None:
+    text = text_or_none(value)
+    assert text is None or text.encode("utf-8")
