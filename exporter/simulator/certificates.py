@@ -1,0 +1,118 @@
+"""Certificates of a simulator: one authority, made at start, that signs servers and clients.
+
+A server's certificate names a block of addresses: so few that clients read it as fast as a real one, so many
+that a fleet needs few certificates.
+"""
+
+import ssl
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import trustme
+
+SERVER_NAME = "ontap-simulator.internal"
+"""A name in every server's certificate, for clients that go by a name."""
+_SECRET_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """A client's certificate in PEM files.
+
+    Attributes:
+        common_name: The account's name.
+        cert_file: The certificate.
+        key_file: Its key, readable by the owner alone.
+    """
+
+    common_name: str
+    cert_file: Path
+    key_file: Path
+
+
+class Authority:
+    """A certificate authority with its files in a directory.
+
+    Args:
+        directory: Where `ca.pem` and the other files are written; it is made where it does not exist.
+
+    Raises:
+        RuntimeError: trustme is not installed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._ca = _new_ca()
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.ca_file = directory / "ca.pem"
+        self._ca.cert_pem.write_to_path(self.ca_file)
+
+    def issue_server(self, addresses: Sequence[str]) -> Path:
+        """Make a certificate for servers on some addresses; give the file with it and its key."""
+        leaf = self._ca.issue_cert(SERVER_NAME, *addresses)
+        path = self._directory / f"server-{addresses[0]}.pem"
+        _write_secret(path, leaf.private_key_and_cert_chain_pem.bytes())
+        return path
+
+    def issue_client(self, common_name: str) -> ClientCertificate:
+        """Make a client's certificate.
+
+        Args:
+            common_name: The account's name; letters, digits and the like, as it names the files too.
+        """
+        leaf = self._ca.issue_cert(common_name=common_name)
+        certificate = ClientCertificate(
+            common_name=common_name,
+            cert_file=self._directory / f"client-{common_name}.pem",
+            key_file=self._directory / f"client-{common_name}-key.pem",
+        )
+        certificate.cert_file.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+        _write_secret(certificate.key_file, leaf.private_key_pem.bytes())
+        return certificate
+
+    def server_context(
+        self,
+        server_file: Path,
+        *,
+        require_client_certificate: bool,
+        minimum_tls: ssl.TLSVersion | None,
+        maximum_tls: ssl.TLSVersion | None,
+    ) -> ssl.SSLContext:
+        """A TLS context with a certificate of `issue_server`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with warnings.catch_warnings():
+            # Old versions are there to be refused by clients.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            if minimum_tls is not None:
+                context.minimum_version = minimum_tls
+            if maximum_tls is not None:
+                context.maximum_version = maximum_tls
+                if maximum_tls < ssl.TLSVersion.TLSv1_2:
+                    context.minimum_version = minimum_tls or ssl.TLSVersion.TLSv1
+                    context.set_ciphers("ALL:@SECLEVEL=0")
+        if require_client_certificate:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca_file)
+        context.load_cert_chain(server_file)
+        return context
+
+
+def _new_ca() -> "trustme.CA":
+    try:
+        import trustme  # noqa: PLC0415 - an optional dependency
+    except ImportError as error:
+        raise RuntimeError(
+            "the simulator makes its certificates with trustme, which is not installed: "
+            "pip install 'ontap-packages-exporter[simulator]'"
+        ) from error
+    return trustme.CA(organization_name="ONTAP simulator")
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=_SECRET_MODE)
+    path.write_bytes(content)

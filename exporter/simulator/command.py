@@ -1,0 +1,169 @@
+"""The `simulate` command: serves a fleet, and writes the configuration with which the exporter polls it."""
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from exporter.simulator.cluster import SimulatedCluster
+from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.control import ControlServer
+from exporter.simulator.fleet import demo_fleet, generated_fleet
+from exporter.simulator.server import FIRST_ADDRESS, Simulator
+
+DEFAULT_CLUSTERS = 12
+DEFAULT_PACKAGES = 20
+KEPT_REQUESTS = 100
+"""How many requests of every cluster are kept: a fleet may run for days."""
+MOST_PORT = 65535
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument(
+        "--clusters",
+        type=_count,
+        default=DEFAULT_CLUSTERS,
+        metavar="N",
+        help="how many (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--packages",
+        type=_count,
+        default=DEFAULT_PACKAGES,
+        metavar="N",
+        help="packages in every repository (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--demo-fleet",
+        action="store_true",
+        help="a dozen clusters worth looking at, instead of --clusters with --packages",
+    )
+    parser.add_argument(
+        "--first-address",
+        type=_loopback,
+        default=FIRST_ADDRESS,
+        metavar="ADDRESS",
+        help="the first cluster's; the others follow (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=0, help="the port of every cluster; 0, the default, finds a free one"
+    )
+    parser.add_argument("--username", default="monitor", help="(default: %(default)s)")
+    parser.add_argument("--password", default="simulated", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is random (default: %(default)s)")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        metavar="DIR",
+        help="where ca.pem and config.yaml are written (default: a temporary folder, removed at the end)",
+    )
+    parser.add_argument(
+        "--control-address",
+        type=_control_address,
+        metavar="HOST:PORT",
+        help="serves the control of the clusters over plain HTTP on this loopback address",
+    )
+
+
+async def serve(
+    arguments: argparse.Namespace, *, stop: asyncio.Event, say: Callable[[str], object] | None = None
+) -> None:
+    """Serve the fleet that the flags describe until told to stop.
+
+    Args:
+        arguments: The flags of `add_arguments`.
+        stop: Set when it is to end.
+        say: Takes the line that tells where everything is; standard output by default.
+
+    Raises:
+        RuntimeError: trustme is not installed.
+        OSError: An address is taken, or the directory cannot be written.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        directory: Path | None = arguments.directory
+        if directory is None:
+            directory = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="ontap-packages-simulator-"))
+            )
+        simulator = await stack.enter_async_context(
+            Simulator(
+                _fleet(arguments),
+                directory=directory,
+                first_address=arguments.first_address,
+                port=arguments.port,
+                kept_requests=KEPT_REQUESTS,
+            )
+        )
+        config_file = directory / "config.yaml"
+        write_secret(config_file, exporter_config(simulator))
+        line = (
+            f"{len(simulator)} simulated clusters from https://{simulator.clusters[0].address} on;"
+            if len(simulator)
+            else "no simulated clusters;"
+        )
+        line += f" poll them with: ontap-packages-exporter --config.file={shlex.quote(str(config_file))}"
+        if arguments.control_address is not None:
+            host, port = arguments.control_address
+            control = await stack.enter_async_context(ControlServer(simulator, host=host, port=port))
+            line += f" (control: {control.url}/clusters)"
+        (say or _print)(line)
+        await stop.wait()
+
+
+def _fleet(arguments: argparse.Namespace) -> tuple[SimulatedCluster, ...]:
+    now = datetime.now(UTC)
+    if not arguments.demo_fleet:
+        return generated_fleet(
+            arguments.clusters,
+            arguments.packages,
+            arguments.seed,
+            now,
+            username=arguments.username,
+            password=arguments.password,
+        )
+    fleet = demo_fleet(now)
+    for cluster in fleet:
+        cluster.username, cluster.password = arguments.username, arguments.password
+    return fleet
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    port = _count(text)
+    if port > MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: ports go up to {MOST_PORT}")
+    return port
+
+
+def _loopback(text: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no IPv4 address") from error
+    if not address.is_loopback:
+        raise argparse.ArgumentTypeError(f"{text!r} is no loopback address")
+    return text
+
+
+def _control_address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return ("127.0.0.1" if host in ("", "localhost") else _loopback(host)), _port(port)

@@ -1,0 +1,251 @@
+"""Changes simulated clusters over HTTP while they are served: plain HTTP and JSON on a loopback address.
+
+| request | does |
+| --- | --- |
+| `GET /clusters` | lists the clusters: name, address, state, packages, counts |
+| `GET /clusters/{name}` | one of them |
+| `PATCH /clusters/{name}` | sets any of its attributes, see below |
+| `POST /clusters/{name}/packages` | adds a package: `{"version": "9.16.1", "create_time": "..."}` |
+| `DELETE /clusters/{name}/packages/{version}` | takes a package out |
+| `GET /clusters/{name}/faults` | lists the faults in force |
+| `POST /clusters/{name}/faults` | adds a fault: `{"kind": "latency", "seconds": 2}` |
+| `DELETE /clusters/{name}/faults` | clears them |
+| `POST /clusters/{name}/jobs/hold` | keeps jobs from ending |
+| `POST /clusters/{name}/jobs/release` | lets them end again |
+| `GET /clusters/{name}/requests` | the requests received, oldest first; `?newest=N` for the last ones |
+| `GET /clusters/{name}/deletions` | the packages really deleted |
+
+Attributes: `version`, `pending_version`, `update_state`, `download_state`, `reachable`, `job_seconds`,
+`record_seconds`, `num_records`, `password`. A new `version` is that of every node too.
+
+A fault has the keys of :class:`~exporter.simulator.faults.Fault`; its kinds are those of
+:class:`~exporter.simulator.faults.FaultKind`. A package without `create_time` is created now; any other value
+is kept as it is. What is wrong with a request is told with status 400 as `{"error": "..."}`, naming the key;
+a cluster, package or path that is not known is a 404.
+
+```
+curl -d '{"kind": "unavailable", "retry_after": 30, "times": 3}' localhost:8081/clusters/ams-prod-01/faults
+```
+"""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Self
+
+from aiohttp import web
+
+from exporter.simulator.cluster import SimulatedCluster
+from exporter.simulator.control_input import (
+    InputError,
+    MissingError,
+    apply_changes,
+    parsed_changes,
+    parsed_fault,
+    parsed_newest,
+    parsed_object,
+    parsed_package,
+)
+from exporter.simulator.facts import Node
+from exporter.simulator.faults import Fault
+from exporter.simulator.received import ReceivedRequest
+from exporter.simulator.replies import json_body
+from exporter.simulator.server import Simulator
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def control_application(simulator: Simulator) -> web.Application:
+    """The control of a simulator, to be served by whoever wants it."""
+    control = _Control(simulator)
+    application = web.Application(middlewares=[_told])
+    application.add_routes(
+        [
+            web.get("/clusters", control.list_clusters),
+            web.get("/clusters/{name}", control.read_cluster),
+            web.patch("/clusters/{name}", control.change_cluster),
+            web.post("/clusters/{name}/packages", control.add_package),
+            web.delete("/clusters/{name}/packages/{version}", control.remove_package),
+            web.get("/clusters/{name}/faults", control.list_faults),
+            web.post("/clusters/{name}/faults", control.add_fault),
+            web.delete("/clusters/{name}/faults", control.clear_faults),
+            web.post("/clusters/{name}/jobs/hold", control.hold_jobs),
+            web.post("/clusters/{name}/jobs/release", control.release_jobs),
+            web.get("/clusters/{name}/requests", control.list_requests),
+            web.get("/clusters/{name}/deletions", control.list_deletions),
+        ]
+    )
+    return application
+
+
+class ControlServer:
+    """Serves the control of a simulator while the context is entered.
+
+    Args:
+        simulator: What it controls.
+        host: A loopback address.
+        port: 0 finds a free one.
+
+    Raises:
+        OSError: The address is taken.
+    """
+
+    def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._runner = web.AppRunner(control_application(simulator), access_log=None)
+        self._host = host
+        self._port = port
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where it is served, without a path."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Control:
+    """The handlers."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def _cluster(self, request: web.Request) -> SimulatedCluster:
+        name = request.match_info["name"]
+        try:
+            return self._simulator[name]
+        except KeyError:
+            raise MissingError(f"there is no cluster {name!r}") from None
+
+    async def list_clusters(self, _: web.Request) -> web.Response:
+        return _json({"clusters": [self._summary(cluster) for cluster in self._simulator.clusters]})
+
+    async def read_cluster(self, request: web.Request) -> web.Response:
+        return _json(self._summary(self._cluster(request)))
+
+    async def change_cluster(self, request: web.Request) -> web.Response:
+        cluster = self._cluster(request)
+        changes = parsed_changes(parsed_object(await request.read()))
+        apply_changes(cluster, changes)
+        if "version" in changes:
+            cluster.nodes = tuple(Node(node.name, cluster.version, node.state) for node in cluster.nodes)
+        if "reachable" in changes:
+            await (self._simulator.start if changes["reachable"] else self._simulator.stop)(cluster.name)
+        return _json(self._summary(cluster))
+
+    async def add_package(self, request: web.Request) -> web.Response:
+        cluster = self._cluster(request)
+        package = parsed_package(parsed_object(await request.read()), cluster.clock.now())
+        cluster.add_package(package)
+        return _json(package.record, HTTPStatus.CREATED)
+
+    async def remove_package(self, request: web.Request) -> web.Response:
+        cluster, version = self._cluster(request), request.match_info["version"]
+        if not cluster.remove_package(version):
+            raise MissingError(f"there is no package {version!r} on {cluster.name}")
+        return _json({})
+
+    async def list_faults(self, request: web.Request) -> web.Response:
+        faults = self._cluster(request).faults
+        return _json(
+            {"faults": [{**_fault(fault), "struck": faults.struck(fault)} for fault in faults.active]}
+        )
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        cluster = self._cluster(request)
+        fault = parsed_fault(parsed_object(await request.read()))
+        cluster.faults.add(fault)
+        return _json(_fault(fault), HTTPStatus.CREATED)
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        self._cluster(request).faults.clear()
+        return _json({})
+
+    async def hold_jobs(self, request: web.Request) -> web.Response:
+        self._cluster(request).hold_jobs()
+        return _json({})
+
+    async def release_jobs(self, request: web.Request) -> web.Response:
+        self._cluster(request).release_jobs()
+        return _json({})
+
+    async def list_requests(self, request: web.Request) -> web.Response:
+        requests = self._cluster(request).requests
+        newest = parsed_newest(request.query.get("newest"))
+        wanted = requests if newest is None else requests[max(0, len(requests) - newest) :]
+        return _json({"requests": [_received(one) for one in wanted]})
+
+    async def list_deletions(self, request: web.Request) -> web.Response:
+        deletions = self._cluster(request).deletions
+        return _json(
+            {"deletions": [{**dataclasses.asdict(one), "time": one.time.isoformat()} for one in deletions]}
+        )
+
+    def _summary(self, cluster: SimulatedCluster) -> dict[str, object]:
+        return {
+            "name": cluster.name,
+            "address": cluster.address,
+            "listens": self._simulator.listens(cluster.name),
+            "version": cluster.version,
+            "pending_version": cluster.pending_version,
+            "update_state": cluster.update_state,
+            "download_state": cluster.download_state,
+            "labels": cluster.labels,
+            "packages": [package.record for package in cluster.packages],
+            "faults": len(cluster.faults.active),
+            "requests": cluster.log.count,
+            "deletions": len(cluster.deletions),
+        }
+
+
+@web.middleware
+async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell what is wrong with a request as JSON."""
+    try:
+        return await handler(request)
+    except InputError as error:
+        return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+    except MissingError as error:
+        return _json({"error": str(error)}, HTTPStatus.NOT_FOUND)
+    except web.HTTPException as error:
+        return _json({"error": error.reason}, error.status)
+
+
+def _json(document: object, status: int = HTTPStatus.OK) -> web.Response:
+    return web.Response(status=status, body=json_body(document) + b"\n", content_type="application/json")
+
+
+def _fault(fault: Fault) -> dict[str, object]:
+    """A fault as it is sent, without what it leaves at the default."""
+    document: dict[str, object] = {}
+    for field in dataclasses.fields(fault):
+        value = getattr(fault, field.name)
+        if value != field.default:
+            document[field.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return document
+
+
+def _received(request: ReceivedRequest) -> dict[str, object]:
+    headers = dict(request.headers)
+    for name in headers:
+        if name.lower() == "authorization":
+            headers[name] = f"{headers[name].partition(' ')[0]} <secret>"
+    return {
+        "number": request.number,
+        "connection": request.connection,
+        "method": request.method,
+        "target": request.target,
+        "headers": headers,
+        "body": request.body.decode(errors="replace"),
+        "monotonic_seconds": request.monotonic_seconds,
+    }

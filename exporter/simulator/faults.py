@@ -1,0 +1,226 @@
+"""Faults of a simulated cluster: what goes wrong, with which requests, how often.
+
+A fault is a value; the cluster's `Faults` hold those in force and may be changed at any time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
+
+from exporter.simulator.clock import Bell
+
+PACKAGES_PATH = "/api/cluster/software/packages"
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    LATENCY = "latency"
+    """`seconds` pass before the request is looked at; other faults may come on top."""
+    HANG = "hang"
+    """No answer until the fault is removed or the client goes away; then the request is carried out."""
+    RESET = "reset"
+    """The connection is reset and the request is not carried out."""
+    LOST_ANSWER = "lost_answer"
+    """The request is carried out, but the connection is reset in place of an answer."""
+    TRUNCATED_BODY = "truncated_body"
+    """Content-Length announces more than is sent, then the connection closes."""
+    TRUNCATED_JSON = "truncated_json"
+    """The body stops in the middle of its JSON, with a Content-Length that agrees."""
+    SLOW_BODY = "slow_body"
+    """The body comes in small pieces over `seconds`."""
+    ENDLESS_BODY = "endless_body"
+    """The body never ends."""
+    EMPTY_BODY = "empty_body"
+    """Status 200 and nothing else."""
+    HTML = "html"
+    """Status 200 and a page of HTML, as a proxy's sign-in page."""
+    WRONG_SHAPE = "wrong_shape"
+    """Status 200 and JSON that is no object of the API: `body`, or a list."""
+    REPLY = "reply"
+    """Exactly `status`, `body` and `content_type`."""
+    UNAUTHORIZED = "unauthorized"
+    """401, code 6691623."""
+    FORBIDDEN = "forbidden"
+    """403, code 6."""
+    TOO_MANY_REQUESTS = "too_many_requests"
+    """429, code 262160, with Retry-After: `retry_after`, or 1."""
+    SERVER_ERROR = "server_error"
+    """500, code 262145."""
+    BAD_GATEWAY = "bad_gateway"
+    """502 and a page of HTML."""
+    UNAVAILABLE = "unavailable"
+    """503, with Retry-After where `retry_after` is set."""
+    ERROR = "error"
+    """An error body with `code`, and `status` and `message` where they are set."""
+    REDIRECT = "redirect"
+    """`status` (307 unless set) to `location`; `{target}` in it stands for the path and query asked for."""
+    EMPTY_PAGE = "empty_page"
+    """A page without records whose next link leads to the page that was asked for."""
+    CUT_SHORT_LISTING = "cut_short_listing"
+    """After return_timeout: no records and no next link, as if there were none."""
+    PAGING_LOOP = "paging_loop"
+    """The next link leads to the very page."""
+    PAGING_BACK = "paging_back"
+    """The next link leads to the first page."""
+    ENDLESS_PAGING = "endless_paging"
+    """Every page has a next link that was never seen before."""
+    FOREIGN_LINK = "foreign_link"
+    """The next link is `location`; `{target}` in it stands for the path and query of the honest one."""
+    ABSOLUTE_LINK = "absolute_link"
+    """The next link names the cluster's own scheme, host and port."""
+    MISSING_CREATE_TIME = "missing_create_time"
+    """The records have no create_time."""
+    ODD_CREATE_TIME = "odd_create_time"
+    """The records' create_time is `text`."""
+    DUPLICATE_VERSIONS = "duplicate_versions"
+    """Every record comes twice in its page."""
+    NULL_VERSIONS = "null_versions"
+    """A record with `"version": null` comes on top."""
+    ODD_RECORDS = "odd_records"
+    """Records that are no objects come on top."""
+    DELETE_ERROR = "delete_error"
+    """A DELETE is refused with `code`, and `status` and `message` where they are set."""
+    JOB_FAILURE = "job_failure"
+    """A DELETE is accepted, but its job fails with `code` and `message`."""
+
+
+LISTING_KINDS = frozenset(
+    {
+        FaultKind.EMPTY_PAGE,
+        FaultKind.CUT_SHORT_LISTING,
+        FaultKind.PAGING_LOOP,
+        FaultKind.PAGING_BACK,
+        FaultKind.ENDLESS_PAGING,
+        FaultKind.FOREIGN_LINK,
+        FaultKind.ABSOLUTE_LINK,
+        FaultKind.MISSING_CREATE_TIME,
+        FaultKind.ODD_CREATE_TIME,
+        FaultKind.DUPLICATE_VERSIONS,
+        FaultKind.NULL_VERSIONS,
+        FaultKind.ODD_RECORDS,
+    }
+)
+"""Faults of the packages listing alone."""
+
+DELETE_KINDS = frozenset({FaultKind.DELETE_ERROR, FaultKind.JOB_FAILURE})
+"""Faults of DELETE alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fault:
+    """One fault: what goes wrong, and with which requests.
+
+    Attributes:
+        kind: What goes wrong.
+        method: Only requests of this method.
+        path: Only requests whose path begins so.
+        exact: Only requests to exactly that path.
+        page: Only this page of the packages listing, from 1.
+        times: With so many requests, then never again; None means until removed.
+        skip: After letting so many requests pass.
+        seconds: How long, in simulated seconds.
+        status: The HTTP status.
+        code: ONTAP's error code.
+        message: What an error says; None takes the code's own.
+        retry_after: The Retry-After header: seconds, or any text.
+        location: Where a redirect or a link leads.
+        text: The create_time of ODD_CREATE_TIME.
+        body: The body of REPLY and WRONG_SHAPE.
+        content_type: The type of that body.
+    """
+
+    kind: FaultKind
+    _: KW_ONLY
+    method: str | None = None
+    path: str | None = None
+    exact: bool = False
+    page: int | None = None
+    times: int | None = None
+    skip: int = 0
+    seconds: float = 0.0
+    status: int | None = None
+    code: int = 262145
+    message: str | None = None
+    retry_after: float | str | None = None
+    location: str = "https://ontap-elsewhere.invalid{target}"
+    text: str = "the day before yesterday"
+    body: bytes = b"[]"
+    content_type: str = "application/hal+json"
+
+    def matches(self, method: str, path: str, page: int | None) -> bool:
+        """Whether it is about such a request; `page` is None for all but the packages listing."""
+        if (self.page is not None or self.kind in LISTING_KINDS) and page is None:
+            return False
+        if self.kind in DELETE_KINDS and method != "DELETE":
+            return False
+        if self.exact and path != self.path:
+            return False
+        return (
+            self.method in (None, method) and path.startswith(self.path or "") and self.page in (None, page)
+        )
+
+
+@dataclass(slots=True)
+class _Active:
+    """A fault in force, and how often it has matched and struck."""
+
+    fault: Fault
+    matched: int = 0
+    struck: int = 0
+
+    def strike(self) -> bool:
+        """Count a matching request; tell whether the fault strikes it."""
+        self.matched += 1
+        spent = self.fault.times is not None and self.struck >= self.fault.times
+        if self.matched <= self.fault.skip or spent:
+            return False
+        self.struck += 1
+        return True
+
+
+class Faults:
+    """The faults in force on one cluster, in the order in which they were added."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._active: list[_Active] = []
+        self._changed = Bell()
+        self.add(*faults)
+
+    @property
+    def active(self) -> tuple[Fault, ...]:
+        """The faults in force, those that have struck as often as they may included."""
+        return tuple(active.fault for active in self._active)
+
+    def add(self, *faults: Fault) -> None:
+        """Put faults in force."""
+        self._active.extend(_Active(fault) for fault in faults)
+
+    def remove(self, fault: Fault) -> None:
+        """Take a fault out of force; none that is not in force."""
+        self._active = [active for active in self._active if active.fault is not fault]
+        self._changed.ring()
+
+    def clear(self) -> None:
+        """Take every fault out of force."""
+        self._active = []
+        self._changed.ring()
+
+    def struck(self, fault: Fault) -> int:
+        """How often a fault in force has struck."""
+        return sum(active.struck for active in self._active if active.fault is fault)
+
+    def strike(self, method: str, path: str, page: int | None) -> tuple[Fault, ...]:
+        """The faults that strike a request, counted: every latency, and the first of the others."""
+        struck: list[Fault] = []
+        for active in self._active:
+            latency = active.fault.kind is FaultKind.LATENCY
+            taken = any(fault.kind is not FaultKind.LATENCY for fault in struck)
+            if (latency or not taken) and active.fault.matches(method, path, page) and active.strike():
+                struck.append(active.fault)
+        return tuple(struck)
+
+    async def until_removed(self, fault: Fault) -> None:
+        """Wait until a fault is no longer in force."""
+        while fault in self.active:
+            await self._changed.heard()

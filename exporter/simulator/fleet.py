@@ -1,0 +1,186 @@
+"""Ready-made fleets of simulated clusters: one of any size, and one that is worth looking at."""
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
+
+from exporter.simulator.cluster import DEFAULT_VERSION, SimulatedCluster
+from exporter.simulator.facts import Node, UpdateState
+from exporter.simulator.faults import Fault, FaultKind
+from exporter.simulator.repository import Package
+
+RELEASES: tuple[tuple[int, int, str], ...] = (
+    (9, 8, "2020-12-10"),
+    (9, 9, "2021-06-02"),
+    (9, 10, "2022-01-13"),
+    (9, 11, "2022-07-14"),
+    (9, 12, "2023-02-02"),
+    (9, 13, "2023-06-22"),
+    (9, 14, "2024-01-18"),
+    (9, 15, "2024-07-11"),
+    (9, 16, "2025-01-16"),
+    (9, 17, "2025-09-11"),
+)
+"""ONTAP releases: generation, major and the day of their minor 1's general availability."""
+PATCHES_OF_A_RELEASE = 20
+PATCH_EVERY = timedelta(days=42)
+CANDIDATE_BEFORE = timedelta(days=35)
+MAJOR_WITHOUT_MINOR = 8
+"""9.8 was the last release without a third number."""
+
+DEMO_JOB_SECONDS = 8.0
+
+UNREACHABLE = "syd-dr-01"
+"""The cluster of the demo fleet that does not listen."""
+REFUSING = "sin-dev-01"
+"""The cluster of the demo fleet that refuses its password."""
+SLOW = "syd-prod-01"
+"""The cluster of the demo fleet that takes seconds for every answer."""
+UPDATING = "fra-prod-01"
+"""The cluster of the demo fleet that is in the middle of an update."""
+MIXED = "nyc-prod-02"
+"""The cluster of the demo fleet whose nodes run two versions."""
+EMPTY = "sin-edge-01"
+"""The cluster of the demo fleet whose repository is empty."""
+
+_UTC_OFFSETS = {"ams": 1, "fra": 1, "nyc": -5, "sin": 8, "syd": 10}
+_DEMO: tuple[tuple[str, str, str, tuple[tuple[str, int], ...]], ...] = (
+    (
+        "ams-prod-01",
+        "prod",
+        "9.14.1P2",
+        (("9.11.1P17", 1130), ("9.13.1P10", 655), ("9.14.1P2", 410), ("9.15.1", 290)),
+    ),
+    ("ams-prod-02", "prod", "9.14.1P2", (("9.12.1P8", 980), ("9.13.1P10", 655), ("9.14.1P2", 410))),
+    (
+        "ams-dev-01",
+        "dev",
+        "9.16.1P3",
+        (("9.15.1P3", 120), ("9.16.1RC1", 75), ("9.16.1P3", 9), ("9.17.1RC1", 2)),
+    ),
+    (UPDATING, "prod", "9.14.1P9", (("9.13.1P10", 610), ("9.14.1P9", 200), ("9.16.1P3", 12))),
+    (
+        "fra-prod-02",
+        "prod",
+        "9.14.1P2",
+        (("9.11.1P8", 1290), ("9.12.1P2", 1010), ("9.13.1", 870), ("9.14.1P2", 400)),
+    ),
+    ("fra-dr-01", "dr", "9.11.1P17", (("9.9.1P7", 1710), ("9.10.1P12", 1420), ("9.11.1P17", 1100))),
+    (
+        "nyc-prod-01",
+        "prod",
+        "9.15.1P1",
+        (("9.13.1P8", 700), ("9.14.1P6", 330), ("9.15.1P1", 160), ("9.16.1", 58)),
+    ),
+    (MIXED, "prod", "9.14.1P2", (("9.13.1P10", 630), ("9.14.1P2", 395), ("9.14.1P6", 21))),
+    (EMPTY, "edge", "9.15.1P5", ()),
+    (REFUSING, "dev", "9.16.1P1", (("9.16.1P1", 40), ("9.17.1", 5))),
+    (SLOW, "prod", "9.13.1P10", (("9.8P18", 1650), ("9.11.1P17", 1090), ("9.13.1P10", 640))),
+    (UNREACHABLE, "dr", "9.12.1P8", (("9.12.1P8", 900),)),
+)
+"""Name, tier, running version, and the packages with their age in days."""
+
+
+def released_versions(now: datetime) -> tuple[tuple[str, datetime], ...]:
+    """Every release, candidate and patch that is out by now, with a plausible day, oldest first."""
+    versions: list[tuple[str, datetime]] = []
+    for generation, major, day in RELEASES:
+        released = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        name = f"{generation}.{major}" if major == MAJOR_WITHOUT_MINOR else f"{generation}.{major}.1"
+        versions.append((f"{name}RC1", released - CANDIDATE_BEFORE))
+        versions.append((name, released))
+        versions += [
+            (f"{name}P{patch}", released + patch * PATCH_EVERY)
+            for patch in range(1, PATCHES_OF_A_RELEASE + 1)
+        ]
+    return tuple(sorted((one for one in versions if one[1] <= now), key=lambda one: (one[1], one[0])))
+
+
+def generated_fleet(
+    clusters: int,
+    packages: int,
+    seed: int,
+    now: datetime,
+    *,
+    username: str = "monitor",
+    password: str = "simulated",  # noqa: S107 - guards nothing but simulated clusters
+) -> tuple[SimulatedCluster, ...]:
+    """So many clusters with so many packages each, always the same for a seed and a moment.
+
+    Args:
+        clusters: How many clusters.
+        packages: How many packages each holds; where there are not so many releases, patches are made up.
+        seed: What the choice of packages follows from.
+        now: No package is newer.
+        username: The account's name on each.
+        password: The account's password on each.
+    """
+    randomness = random.Random(seed)  # noqa: S311 - a fleet that is always the same
+    released = released_versions(now)
+    first = released[0][1] if released else now
+    missing = max(0, packages - len(released))
+    choice = [
+        *(
+            (f"9.7P{patch}", first - timedelta(days=1, hours=missing - patch))
+            for patch in range(1, missing + 1)
+        ),
+        *released,
+    ]
+    fleet = []
+    for number in range(clusters):
+        site = tuple(_UTC_OFFSETS)[number % len(_UTC_OFFSETS)]
+        picked = sorted(randomness.sample(range(len(choice)), packages))
+        held = [_downloaded(*choice[index], site, randomness, now) for index in picked]
+        fleet.append(
+            SimulatedCluster(
+                f"{site}-sim-{number + 1:04d}",
+                packages=held,
+                version=str(held[-1].version) if held else DEFAULT_VERSION,
+                username=username,
+                password=password,
+                labels={"site": site},
+            )
+        )
+    return tuple(fleet)
+
+
+def demo_fleet(now: datetime) -> tuple[SimulatedCluster, ...]:
+    """A dozen clusters of five sites, among them one of each kind that is worth an operator's look.
+
+    They carry the labels `site` and `tier`. Those that stand out are named by the constants of this module.
+    """
+    fleet = {name: _demo_cluster(name, tier, version, held, now) for name, tier, version, held in _DEMO}
+    updating = fleet[UPDATING]
+    updating.update_state = UpdateState.IN_PROGRESS
+    updating.pending_version = "9.16.1P3"
+    updating.nodes = (Node(f"{UPDATING}-01", "9.16.1P3"), Node(f"{UPDATING}-02", "9.14.1P9"))
+    fleet[MIXED].nodes = (Node(f"{MIXED}-01", "9.14.1P2"), Node(f"{MIXED}-02", "9.14.1P6"))
+    fleet[SLOW].faults.add(Fault(FaultKind.LATENCY, seconds=2.5))
+    fleet[REFUSING].faults.add(Fault(FaultKind.UNAUTHORIZED))
+    fleet[UNREACHABLE].reachable = False
+    return tuple(fleet.values())
+
+
+def _demo_cluster(
+    name: str, tier: str, version: str, held: Iterable[tuple[str, int]], now: datetime
+) -> SimulatedCluster:
+    site = name.partition("-")[0]
+    zone = timezone(timedelta(hours=_UTC_OFFSETS[site]))
+    return SimulatedCluster(
+        name,
+        packages=[
+            Package(held_version, (now - timedelta(days=days, minutes=7 * days % 600)).astimezone(zone))
+            for held_version, days in held
+        ],
+        version=version,
+        labels={"site": site, "tier": tier},
+        job_seconds=DEMO_JOB_SECONDS,
+    )
+
+
+def _downloaded(
+    version: str, released: datetime, site: str, randomness: random.Random, now: datetime
+) -> Package:
+    """A package that was downloaded some time after its release, in the site's time zone."""
+    moment = released + timedelta(minutes=randomness.randrange(60 * 24 * 30))
+    return Package(version, min(moment, now).astimezone(timezone(timedelta(hours=_UTC_OFFSETS[site]))))

@@ -1,0 +1,128 @@
+"""What a simulated cluster received: the requests exactly as they came over the wire."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+from exporter.simulator.clock import Bell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedRequest:
+    """One request as it came in.
+
+    Attributes:
+        number: Counts the requests of this cluster, from 1.
+        connection: Counts the connections to this cluster, from 1.
+        method: The HTTP method.
+        target: The path with the query, exactly as on the wire.
+        headers: The headers; names are found in any case.
+        body: The body, as sent.
+        monotonic_seconds: `time.monotonic()` when the request had come in whole.
+        client_name: The common name of the client's certificate, where it presented one.
+    """
+
+    number: int
+    connection: int
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    monotonic_seconds: float
+    client_name: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path without the query, exactly as on the wire."""
+        return self.target.partition("?")[0]
+
+    @property
+    def raw_query(self) -> str:
+        """The query without the question mark, exactly as on the wire."""
+        return self.target.partition("?")[2]
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The query's parameters in their order, decoded."""
+        return tuple(parse_qsl(self.raw_query, keep_blank_values=True))
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The path's segments, decoded, with `.` and `..` resolved as ONTAP resolves them."""
+        resolved: list[str] = []
+        for part in self.path.split("/"):
+            segment = unquote(part)
+            if segment == "..":
+                del resolved[-1:]
+            elif segment not in ("", "."):
+                resolved.append(segment)
+        return tuple(resolved)
+
+
+class RequestLog:
+    """The newest requests of one cluster, and the means to wait for more.
+
+    Args:
+        kept: How many requests are kept; the count goes on beyond.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._requests: deque[ReceivedRequest] = deque(maxlen=kept)
+        self._count = 0
+        self._bell = Bell()
+
+    @property
+    def count(self) -> int:
+        """Requests received so far, those no longer kept included."""
+        return self._count
+
+    @property
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """The requests kept, oldest first."""
+        return tuple(self._requests)
+
+    def next_number(self) -> int:
+        """Count one more request and give its number."""
+        self._count += 1
+        return self._count
+
+    def add(self, request: ReceivedRequest) -> None:
+        """Keep a request and wake those who wait for it."""
+        self._requests.append(request)
+        self._bell.ring()
+
+    def clear(self) -> None:
+        """Forget the requests kept; their count goes on."""
+        self._requests.clear()
+
+    def matching(self, *, method: str | None = None, path: str | None = None) -> tuple[ReceivedRequest, ...]:
+        """The requests of that method whose path begins so, oldest first."""
+        return tuple(
+            request
+            for request in self._requests
+            if method in (None, request.method) and request.path.startswith(path or "")
+        )
+
+    async def wait(
+        self, condition: Callable[[ReceivedRequest], bool], number: int, timeout_seconds: float
+    ) -> tuple[ReceivedRequest, ...]:
+        """Wait until so many of the requests kept meet the condition, and give them.
+
+        Raises:
+            TimeoutError: They did not come within `timeout_seconds`.
+        """
+
+        def met() -> tuple[ReceivedRequest, ...]:
+            return tuple(request for request in self._requests if condition(request))
+
+        await self._bell.until(
+            lambda: len(met()) >= number, timeout_seconds=timeout_seconds, what=f"{number} requests"
+        )
+        return met()
+
+
+def received_now() -> float:
+    """The moment of receipt, on the clock of `ReceivedRequest.monotonic_seconds`."""
+    return time.monotonic()

@@ -1,0 +1,73 @@
+"""Faults that answer in the API's place: the request is not carried out."""
+
+from http import HTTPStatus
+
+from exporter.simulator.faults import Fault, FaultKind
+from exporter.simulator.replies import ERRORS, RefusedError, Reply, error_message
+
+_CODES = {
+    FaultKind.UNAUTHORIZED: 6691623,
+    FaultKind.FORBIDDEN: 6,
+    FaultKind.TOO_MANY_REQUESTS: 262160,
+    FaultKind.SERVER_ERROR: 262145,
+}
+_ERROR_KINDS = frozenset({*_CODES, FaultKind.UNAVAILABLE, FaultKind.ERROR, FaultKind.DELETE_ERROR})
+_SIGN_IN = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
+_BAD_GATEWAY = (
+    b"<html>\n<head><title>502 Bad Gateway</title></head>\n"
+    b"<body><center><h1>502 Bad Gateway</h1></center></body>\n</html>\n"
+)
+
+
+def instead(fault: Fault, target: str) -> Reply | None:
+    """The reply that a fault gives in the API's place; None where the request is to be carried out.
+
+    Args:
+        fault: The fault.
+        target: The path and query of the request.
+
+    Raises:
+        RefusedError: The reply is an error in ONTAP's form.
+    """
+    if fault.kind in _ERROR_KINDS:
+        raise _error(fault)
+    status = fault.status or HTTPStatus.OK
+    match fault.kind:
+        case FaultKind.RESET | FaultKind.EMPTY_BODY:
+            return Reply(status=status)
+        case FaultKind.HTML:
+            return _html(status, _SIGN_IN)
+        case FaultKind.BAD_GATEWAY:
+            return _html(HTTPStatus.BAD_GATEWAY, _BAD_GATEWAY)
+        case FaultKind.REPLY | FaultKind.WRONG_SHAPE:
+            return Reply(
+                status=status, body=fault.body, content_type=fault.content_type, headers=_retry_after(fault)
+            )
+        case FaultKind.REDIRECT:
+            location = fault.location.replace("{target}", target)
+            return Reply(
+                status=fault.status or HTTPStatus.TEMPORARY_REDIRECT, headers=(("Location", location),)
+            )
+        case _:
+            return None
+
+
+def _error(fault: Fault) -> RefusedError:
+    code = _CODES.get(fault.kind, fault.code)
+    status, message = ERRORS.get(code, (HTTPStatus.INTERNAL_SERVER_ERROR, error_message(code)))
+    if fault.kind is FaultKind.UNAVAILABLE:
+        status, message = HTTPStatus.SERVICE_UNAVAILABLE, "The service is not available now."
+    return RefusedError(
+        int(fault.status or status), code, fault.message or message, headers=_retry_after(fault)
+    )
+
+
+def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
+    value = fault.retry_after
+    if value is None and fault.kind is FaultKind.TOO_MANY_REQUESTS:
+        value = 1
+    return () if value is None else (("Retry-After", str(value)),)
+
+
+def _html(status: int, body: bytes) -> Reply:
+    return Reply(status=status, body=body, content_type="text/html; charset=utf-8")

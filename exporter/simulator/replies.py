@@ -1,0 +1,159 @@
+"""What a simulated cluster replies: a value, and how to deliver it; with ONTAP's error codes and bodies.
+
+Source: https://docs.netapp.com/us-en/ontap-restapi/delete-cluster-software-packages-.html
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+
+
+class Delivery(StrEnum):
+    """How a reply goes over the wire."""
+
+    WHOLE = "whole"
+    """As HTTP asks."""
+    RESET = "reset"
+    """Not at all: the connection is reset."""
+    CUT = "cut"
+    """Announces more than it sends, then closes."""
+    ENDLESS = "endless"
+    """Goes on for as long as the client reads."""
+    SLOW = "slow"
+    """In small pieces, spread over `Reply.delivery_seconds`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One reply.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body.
+        content_type: Its type.
+        headers: Further headers.
+        delivery: How it goes over the wire.
+        delivery_seconds: How long a slow one takes, in simulated seconds.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/hal+json"
+    headers: tuple[tuple[str, str], ...] = ()
+    delivery: Delivery = Delivery.WHOLE
+    delivery_seconds: float = 0.0
+
+
+class RefusedError(Exception):
+    """The cluster refuses a request, as ONTAP would.
+
+    Attributes:
+        status: The HTTP status.
+        code: ONTAP's error code.
+        message: What it says.
+        target: The parameter or field at fault.
+        headers: Further headers of the reply.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: int,
+        message: str,
+        *,
+        target: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.target = target
+        self.headers = tuple(headers)
+
+
+ERRORS: dict[int, tuple[int, str]] = {
+    1: (HTTPStatus.CONFLICT, "entry already exists"),
+    2: (HTTPStatus.BAD_REQUEST, "A field has an invalid value."),
+    3: (HTTPStatus.NOT_FOUND, "API not found"),
+    4: (HTTPStatus.NOT_FOUND, "entry doesn't exist"),
+    6: (HTTPStatus.FORBIDDEN, "not authorized for that command"),
+    7: (HTTPStatus.CONFLICT, "The limit is reached."),
+    8: (HTTPStatus.CONFLICT, "The entry is in use."),
+    262145: (HTTPStatus.INTERNAL_SERVER_ERROR, "An unexpected internal error occurred."),
+    262160: (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests. Wait before trying again."),
+    262179: (HTTPStatus.BAD_REQUEST, "Unexpected argument."),
+    262197: (HTTPStatus.BAD_REQUEST, "A value is invalid."),
+    262198: (HTTPStatus.BAD_REQUEST, "A body is not allowed for this request."),
+    6691623: (HTTPStatus.UNAUTHORIZED, "User is not authorized."),
+    10551315: (HTTPStatus.NOT_FOUND, "The cluster image package repository does not contain any packages."),
+    10551322: (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal error. Failed to retrieve the package cleanup status.",
+    ),
+    10551323: (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal error. Failed to remove the package information on a node.",
+    ),
+    10551324: (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal error. Failed to remove the package information on several nodes.",
+    ),
+    10551325: (HTTPStatus.NOT_FOUND, "The required package could not be found in the repository."),
+    10551326: (HTTPStatus.INTERNAL_SERVER_ERROR, "Error while deleting older package cleanup tasks."),
+    10551346: (HTTPStatus.CONFLICT, "A package validation is in progress. Try again when it is completed."),
+    10551347: (HTTPStatus.CONFLICT, "An update is in progress. Try again when it is completed."),
+    10551367: (HTTPStatus.CONFLICT, "The package repository is busy. Try again later."),
+    10551388: (HTTPStatus.INTERNAL_SERVER_ERROR, "The package delete operation timed out."),
+    10551892: (HTTPStatus.INTERNAL_SERVER_ERROR, "A node is not healthy. Restore it, then try again."),
+}
+"""ONTAP's error codes: the status they plausibly come with and what they say."""
+
+
+def error_message(code: int) -> str:
+    """What ONTAP says with an error code, or a plain phrase for one that is not in the table."""
+    return ERRORS[code][1] if code in ERRORS else f"Error {code}."
+
+
+def refused(code: int, *, target: str | None = None, message: str | None = None) -> RefusedError:
+    """The refusal that belongs to one of ONTAP's error codes."""
+    status = ERRORS[code][0] if code in ERRORS else HTTPStatus.INTERNAL_SERVER_ERROR
+    return RefusedError(int(status), code, message or error_message(code), target=target)
+
+
+def invalid_value(field: str, value: str, allowed: str) -> RefusedError:
+    """The refusal of a parameter whose value is out of range."""
+    return refused(
+        262197, target=field, message=f'The value "{value}" is invalid for field "{field}" ({allowed})'
+    )
+
+
+def unexpected_argument(name: str) -> RefusedError:
+    """The refusal of a parameter that the path does not know."""
+    return refused(262179, target=name, message=f'Unexpected argument "{name}".')
+
+
+def json_body(document: object) -> bytes:
+    """Write a document as ONTAP does: indented, as a tester sees it with curl."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def error_reply(error: RefusedError, *, code_as_number: bool, content_type: str) -> Reply:
+    """The reply to a refused request.
+
+    Source: https://docs.netapp.com/us-en/ontap-automation/rest/errors.html
+    """
+    body: dict[str, object] = {
+        "message": error.message,
+        "code": error.code if code_as_number else str(error.code),
+    }
+    if error.target is not None:
+        body["target"] = error.target
+    return Reply(
+        status=error.status,
+        body=json_body({"error": body}),
+        content_type=content_type,
+        headers=error.headers,
+    )

@@ -1,0 +1,113 @@
+"""A simulated package repository: what it holds, in the order of arrival.
+
+Every entry keeps its place when others come and go, so that a listing read page by page goes on where it
+stopped, and a package that is deleted and downloaded again comes a second time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import TypeAlias
+
+
+class Absent(Enum):
+    """Stands for a field that the record does not have."""
+
+    ABSENT = "absent"
+    """The only member."""
+
+
+ABSENT = Absent.ABSENT
+DEFAULT_CREATE_TIME = "2019-02-04T19:00:00+00:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package of a repository.
+
+    Attributes:
+        version: Its version; None makes a record with `"version": null`.
+        create_time: Any JSON value, given as it is; a datetime, written as ONTAP does; or ABSENT for a record
+            without it.
+    """
+
+    version: str | None
+    create_time: object = DEFAULT_CREATE_TIME
+
+    @property
+    def record(self) -> dict[str, object]:
+        """The record with all its fields.
+
+        Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster-software-packages.html
+        """
+        if isinstance(self.create_time, Absent):
+            return {"version": self.version}
+        if isinstance(self.create_time, datetime):
+            return {"version": self.version, "create_time": self.create_time.isoformat(timespec="seconds")}
+        return {"version": self.version, "create_time": self.create_time}
+
+
+PackageLike: TypeAlias = "Package | str | tuple[str, object]"
+
+
+def as_package(package: PackageLike) -> Package:
+    """Read a package from its short forms: a version, or a version and its create_time."""
+    if isinstance(package, Package):
+        return package
+    if isinstance(package, str):
+        return Package(package)
+    return Package(*package)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A record of a collection and its place, which it keeps.
+
+    Attributes:
+        sequence: Its place: later arrivals have greater numbers.
+        record: The record with all its fields: a JSON object, or anything where a page is scripted.
+    """
+
+    sequence: int
+    record: object
+
+    def value(self, field: str) -> object:
+        """The field's value; None where there is none."""
+        return self.record.get(field) if isinstance(self.record, dict) else None
+
+
+class Repository:
+    """The packages of one cluster, in the order of arrival."""
+
+    def __init__(self, packages: Iterable[PackageLike]) -> None:
+        self._packages: dict[int, Package] = {}
+        self._sequence = 0
+        for package in packages:
+            self.add(package)
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """The packages, oldest arrival first."""
+        return tuple(self._packages.values())
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The packages as entries of the collection."""
+        return tuple(Entry(sequence, package.record) for sequence, package in self._packages.items())
+
+    def add(self, package: PackageLike) -> None:
+        """Put a package at the end."""
+        self._sequence += 1
+        self._packages[self._sequence] = as_package(package)
+
+    def find(self, version: str) -> Package | None:
+        """The first package of that version."""
+        return next((package for package in self._packages.values() if package.version == version), None)
+
+    def remove(self, version: str) -> bool:
+        """Take every package of that version out; tell whether there was one."""
+        gone = [sequence for sequence, package in self._packages.items() if package.version == version]
+        for sequence in gone:
+            del self._packages[sequence]
+        return bool(gone)

@@ -1,0 +1,193 @@
+"""The control of a simulator over HTTP."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from simulator.asking import PACKAGES, Client
+
+from exporter.simulator import FaultKind, SimulatedCluster, Simulator
+from exporter.simulator.control import ControlServer
+
+
+class Control:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) else None
+        sent = None if data is not None else body
+        async with self.session.request(method, path, json=sent, data=data) as response:
+            return response.status, await response.json()
+
+    async def ok(self, method: str, path: str, body: object = None) -> Any:
+        status, document = await self.ask(method, path, body)
+        assert status in (200, 201), document
+        return document
+
+
+@pytest.fixture
+async def control(simulator: Simulator) -> AsyncIterator[Control]:
+    async with ControlServer(simulator) as server, aiohttp.ClientSession(server.url) as session:
+        yield Control(session)
+
+
+async def test_clusters_are_listed(control: Control, cluster: SimulatedCluster) -> None:
+    (summary,) = (await control.ok("GET", "/clusters"))["clusters"]
+    assert summary == await control.ok("GET", "/clusters/ams-01")
+    assert summary["name"] == "ams-01"
+    assert summary["address"] == cluster.address
+    assert summary["listens"] is True
+    assert summary["version"] == "9.14.1P2"
+    assert len(summary["packages"]) == 5
+    assert (summary["faults"], summary["requests"], summary["deletions"]) == (0, 0, 0)
+
+
+async def test_faults_come_and_go(control: Control, cluster: SimulatedCluster, client: Client) -> None:
+    sent = {
+        "kind": "unavailable",
+        "path": PACKAGES,
+        "method": "GET",
+        "page": 1,
+        "times": 3,
+        "skip": 0,
+        "retry_after": 30,
+        "seconds": 0.5,
+        "status": 503,
+        "code": 7,
+        "message": "later",
+        "location": "/x",
+        "text": "t",
+        "body": "b",
+        "content_type": "c",
+    }
+    added = await control.ok("POST", "/clusters/ams-01/faults", sent)
+    assert added == {name: value for name, value in sent.items() if name != "skip"}
+    got = await client.ask(cluster, PACKAGES)
+    assert (got.error, got.headers["Retry-After"]) == ((503, "7", None), "30")
+    assert (await control.ok("GET", "/clusters/ams-01/faults"))["faults"] == [{**added, "struck": 1}]
+    await control.ok("DELETE", "/clusters/ams-01/faults")
+    assert cluster.faults.active == ()
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+async def test_every_kind_of_fault_can_be_added(
+    control: Control, cluster: SimulatedCluster, kind: str
+) -> None:
+    await control.ok("POST", "/clusters/ams-01/faults", {"kind": kind, "times": 0})
+    assert [fault.kind for fault in cluster.faults.active] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({}, "kind: None is none of latency, "),
+        ({"kind": "explosion"}, "kind: 'explosion' is none of latency, "),
+        ({"kind": "latency", "second": 1}, "second: unknown; known are "),
+        ({"kind": "latency", "seconds": "1"}, "seconds: '1' is no number"),
+        ({"kind": "latency", "seconds": True}, "seconds: True is no number"),
+        ({"kind": "latency", "seconds": -1}, "seconds: -1 is negative or no finite number"),
+        ({"kind": "latency", "times": 1.5}, "times: 1.5 is no whole number"),
+        ({"kind": "latency", "page": 0}, "page: 0 is not in 1..2147483648"),
+        ({"kind": "error", "status": 99}, "status: 99 is not in 200..599"),
+        ({"kind": "error", "message": 5}, "message: 5 is no text"),
+        ({"kind": "error", "retry_after": []}, "retry_after: [] is no number"),
+        ([], "the body is no JSON object"),
+        (b"{", "the body is no JSON: "),
+    ],
+)
+async def test_a_bad_fault_is_refused_with_its_key(
+    control: Control, cluster: SimulatedCluster, fault: object, error: str
+) -> None:
+    status, document = await control.ask("POST", "/clusters/ams-01/faults", fault)
+    assert status == 400
+    assert document["error"].startswith(error)
+    assert cluster.faults.active == ()
+
+
+async def test_packages_come_and_go(control: Control, cluster: SimulatedCluster) -> None:
+    added = await control.ok("POST", "/clusters/ams-01/packages", {"version": "9.16.1"})
+    assert added["create_time"].endswith("+00:00")
+    await control.ok("POST", "/clusters/ams-01/packages", {"version": None, "create_time": None})
+    await control.ok("DELETE", "/clusters/ams-01/packages/9.12.1")
+    assert cluster.versions == ("9.13.1", "9.13.1P4", "9.14.1", "9.14.1P2", "9.16.1", None)
+    assert await control.ask("DELETE", "/clusters/ams-01/packages/9.12.1") == (
+        404,
+        {"error": "there is no package '9.12.1' on ams-01"},
+    )
+    for package, error in (
+        ({}, "version: it is missing"),
+        ({"version": 9}, "version: 9 is no text"),
+        ({"version": "9.1", "size": 1}, "size: unknown; known are create_time, version"),
+    ):
+        assert await control.ask("POST", "/clusters/ams-01/packages", package) == (400, {"error": error})
+
+
+async def test_a_cluster_is_changed(control: Control, cluster: SimulatedCluster) -> None:
+    changes = {
+        "version": "9.15.1",
+        "pending_version": "9.16.1",
+        "update_state": "waiting",
+        "download_state": "running",
+        "job_seconds": 5,
+        "record_seconds": 0.5,
+        "num_records": False,
+        "password": "another",
+    }
+    summary = await control.ok("PATCH", "/clusters/ams-01", changes)
+    assert (summary["version"], summary["pending_version"]) == ("9.15.1", "9.16.1")
+    assert (summary["update_state"], summary["download_state"]) == ("waiting", "running")
+    assert {node.version for node in cluster.nodes} == {"9.15.1"}
+    assert (cluster.job_seconds, cluster.record_seconds, cluster.num_records) == (5.0, 0.5, False)
+    assert cluster.password == "another"
+    await control.ok("PATCH", "/clusters/ams-01", {"update_state": None, "pending_version": None})
+    assert (cluster.update_state, cluster.pending_version) == (None, None)
+    for change, error in (
+        ({"update_state": "done"}, "update_state: 'done' is none of in_progress, "),
+        ({"download_state": None}, "download_state: None is none of not_started, "),
+        ({"reachable": 1}, "reachable: 1 is neither true nor false"),
+        ({"name": "x"}, "name: unknown; known are "),
+    ):
+        status, document = await control.ask("PATCH", "/clusters/ams-01", change)
+        assert (status, document["error"].startswith(error)) == (400, True)
+
+
+async def test_a_cluster_is_taken_down_and_up(
+    control: Control, cluster: SimulatedCluster, client: Client
+) -> None:
+    assert (await control.ok("PATCH", "/clusters/ams-01", {"reachable": False}))["listens"] is False
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await client.ask(cluster, "/api/cluster")
+    assert (await control.ok("PATCH", "/clusters/ams-01", {"reachable": True}))["listens"] is True
+    assert (await client.ask(cluster, "/api/cluster")).status == 200
+
+
+async def test_requests_and_deletions_are_told_without_secrets(
+    control: Control, cluster: SimulatedCluster, client: Client
+) -> None:
+    await control.ok("POST", "/clusters/ams-01/jobs/hold")
+    await client.ask(cluster, "/api/cluster")
+    await client.delete(cluster, "9.12.1")
+    assert (await control.ok("GET", "/clusters/ams-01/deletions"))["deletions"] == []
+    await control.ok("POST", "/clusters/ams-01/jobs/release")
+    (deletion,) = (await control.ok("GET", "/clusters/ams-01/deletions"))["deletions"]
+    assert (deletion["version"], deletion["by_collection"]) == ("9.12.1", False)
+    requests = (await control.ok("GET", "/clusters/ams-01/requests"))["requests"]
+    assert [(one["method"], one["target"]) for one in requests] == [
+        ("GET", "/api/cluster"),
+        ("DELETE", f"{PACKAGES}/9.12.1"),
+    ]
+    assert requests[0]["headers"]["Authorization"] == "Basic <secret>"
+    newest = (await control.ok("GET", "/clusters/ams-01/requests?newest=1"))["requests"]
+    assert newest == requests[-1:]
+    assert await control.ask("GET", "/clusters/ams-01/requests?newest=all") == (
+        400,
+        {"error": "newest: 'all' is no whole number"},
+    )
+
+
+async def test_what_is_not_there_is_not_found(control: Control) -> None:
+    assert await control.ask("GET", "/clusters/x") == (404, {"error": "there is no cluster 'x'"})
+    assert await control.ask("GET", "/x") == (404, {"error": "Not Found"})
+    assert await control.ask("PUT", "/clusters") == (405, {"error": "Method Not Allowed"})

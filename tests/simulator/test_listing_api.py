@@ -1,0 +1,272 @@
+"""The packages listing of a simulated cluster."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulator.asking import PACKAGES, Client
+
+from exporter.simulator import ABSENT, Package, SimulatedClock, SimulatedCluster
+from exporter.simulator.listing import collected
+from exporter.simulator.queries import accepts
+from exporter.simulator.repository import Entry
+
+
+async def test_without_fields_a_record_has_its_version_and_a_link_alone(
+    client: Client, cluster: SimulatedCluster
+) -> None:
+    got = await client.ask(cluster, PACKAGES)
+    assert got.json["records"][0] == {
+        "version": "9.12.1",
+        "_links": {"self": {"href": "/api/cluster/software/packages/9.12.1"}},
+    }
+    assert got.json["num_records"] == 5
+    assert got.json["_links"] == {"self": {"href": PACKAGES}}
+    assert got.headers["Content-Type"] == "application/hal+json"
+
+
+@pytest.mark.parametrize("fields", ["version%2Ccreate_time", "create_time", "*", "%2A%2A"])
+async def test_create_time_comes_when_it_is_asked_for(
+    client: Client, cluster: SimulatedCluster, fields: str
+) -> None:
+    got = await client.ask(cluster, f"{PACKAGES}?fields={fields}", headers={"Accept": "application/json"})
+    assert got.json["records"][1] == {"version": "9.13.1", "create_time": "2023-06-01T10:00:00+02:00"}
+
+
+async def test_with_plain_json_next_is_the_only_link(client: Client, cluster: SimulatedCluster) -> None:
+    headers = {"Accept": "application/json"}
+    first = await client.ask(cluster, f"{PACKAGES}?max_records=4", headers=headers)
+    assert set(first.json["_links"]) == {"next"}
+    assert "_links" not in first.json["records"][0]
+    assert first.next is not None
+    last = await client.ask(cluster, first.next, headers=headers)
+    assert "_links" not in last.json
+    assert last.headers["Content-Type"] == "application/json"
+
+
+async def test_a_next_link_is_a_path_with_the_original_parameters_encoded(
+    client: Client, cluster: SimulatedCluster
+) -> None:
+    got = await client.ask(cluster, f"{PACKAGES}?fields=version,create_time&max_records=2&return_timeout=15")
+    assert got.next == (
+        f"{PACKAGES}?start.version=9.13.1P4&fields=version%2Ccreate_time&max_records=2&return_timeout=15"
+    )
+
+
+async def test_requests_are_recorded_exactly_as_on_the_wire(
+    client: Client, cluster: SimulatedCluster
+) -> None:
+    await client.pages(cluster, f"{PACKAGES}?fields=%2A&max_records=3")
+    assert [request.target for request in cluster.requests] == [
+        f"{PACKAGES}?fields=%2A&max_records=3",
+        f"{PACKAGES}?start.version=9.14.1&fields=%2A&max_records=3",
+    ]
+    assert {request.connection for request in cluster.requests} == {1}
+    assert cluster.requests[0].headers["accept-encoding"] == "gzip, deflate"
+    assert cluster.requests[0].monotonic_seconds <= cluster.requests[1].monotonic_seconds
+
+
+async def test_pages_together_hold_every_package_once(client: Client, cluster: SimulatedCluster) -> None:
+    pages = await client.pages(cluster, f"{PACKAGES}?max_records=2")
+    assert [page.versions for page in pages] == [["9.12.1", "9.13.1"], ["9.13.1P4", "9.14.1"], ["9.14.1P2"]]
+    assert [page.json["num_records"] for page in pages] == [2, 2, 1]
+
+
+async def test_a_page_goes_on_though_its_first_package_was_deleted_meanwhile(
+    client: Client, cluster: SimulatedCluster
+) -> None:
+    first = await client.ask(cluster, f"{PACKAGES}?max_records=2")
+    cluster.remove_package("9.13.1P4")
+    cluster.remove_package("9.12.1")
+    assert first.next is not None
+    assert (await client.ask(cluster, first.next)).versions == ["9.14.1", "9.14.1P2"]
+
+
+async def test_a_package_downloaded_again_while_paging_comes_twice(
+    client: Client, cluster: SimulatedCluster
+) -> None:
+    first = await client.ask(cluster, f"{PACKAGES}?max_records=3")
+    cluster.remove_package("9.12.1")
+    cluster.add_package("9.12.1")
+    assert first.next is not None
+    rest = await client.ask(cluster, first.next)
+    assert first.versions + rest.versions == [
+        "9.12.1",
+        "9.13.1",
+        "9.13.1P4",
+        "9.14.1",
+        "9.14.1P2",
+        "9.12.1",
+    ]
+
+
+async def test_return_timeout_makes_pages_that_may_be_empty(
+    client: Client, cluster: SimulatedCluster, clock: SimulatedClock
+) -> None:
+    cluster.record_seconds = 25.0
+    for package in cluster.packages[2:]:
+        cluster.remove_package(str(package.version))
+    hurried = SimulatedClock(speed=5000)
+    cluster.clock = hurried
+    pages = await client.pages(cluster, f"{PACKAGES}?return_timeout=15")
+    assert [page.versions for page in pages] == [[], ["9.12.1"], [], ["9.13.1"]]
+    assert len({page.next for page in pages}) == len(pages)
+    assert hurried.seconds() >= 50
+    assert clock.seconds() < 50
+
+
+async def test_odd_records_are_served_as_they_are(client: Client, cluster: SimulatedCluster) -> None:
+    for version in cluster.versions:
+        cluster.remove_package(str(version))
+    cluster.add_package(Package("9.1", ABSENT))
+    cluster.add_package(Package("9.2", None))
+    cluster.add_package(Package("9.3", datetime(2024, 5, 1, 12, tzinfo=UTC)))
+    cluster.add_package(Package(None, 7))
+    cluster.add_package("9.1")
+    got = await client.ask(cluster, f"{PACKAGES}?fields=*", headers={"Accept": "application/json"})
+    assert got.json["records"] == [
+        {"version": "9.1"},
+        {"version": "9.2", "create_time": None},
+        {"version": "9.3", "create_time": "2024-05-01T12:00:00+00:00"},
+        {"version": None, "create_time": 7},
+        {"version": "9.1", "create_time": "2019-02-04T19:00:00+00:00"},
+    ]
+    pages = await client.pages(cluster, f"{PACKAGES}?max_records=1")
+    assert [page.versions for page in pages] == [["9.1"], ["9.2"], ["9.3"], [None], ["9.1"]]
+
+
+SCRIPTS: list[list[list[Any]]] = [
+    [["text", {"version": None}], [], [{"version": "9.1", "create_time": 5}, {"version": "9.1"}]],
+    [[], [], []],
+    [[]],
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_scripted_pages_are_served_as_they_are(
+    client: Client, cluster: SimulatedCluster, script: list[list[Any]]
+) -> None:
+    cluster.script_pages(script)
+    pages = await client.pages(cluster, f"{PACKAGES}?fields=version,create_time&max_records=500")
+    assert [page.json["records"] for page in pages] == script
+    assert all("fields=version%2Ccreate_time" in (page.next or "") for page in pages[:-1])
+    cluster.script_pages(None)
+    assert len((await client.ask(cluster, PACKAGES)).versions) == 5
+
+
+async def test_num_records_can_be_left_out(client: Client, cluster: SimulatedCluster) -> None:
+    cluster.num_records = False
+    assert "num_records" not in (await client.ask(cluster, PACKAGES)).json
+
+
+async def test_return_records_false_gives_the_number_alone(client: Client, cluster: SimulatedCluster) -> None:
+    got = await client.ask(
+        cluster, f"{PACKAGES}?return_records=false", headers={"Accept": "application/json"}
+    )
+    assert got.json == {"num_records": 5}
+
+
+@pytest.mark.parametrize(
+    ("query", "versions"),
+    [
+        ("version=9.13.1", ["9.13.1"]),
+        ("version=9.13.1*", ["9.13.1", "9.13.1P4"]),
+        ("version=9.12.1|9.14.1", ["9.12.1", "9.14.1"]),
+        ("version=!9.1?.1", ["9.12.1", "9.13.1", "9.13.1P4", "9.14.1", "9.14.1P2"]),
+        ("version=!9.13*", ["9.12.1", "9.14.1", "9.14.1P2"]),
+        ("create_time=%3C2023-06-01T08:00:01%2B00:00", ["9.12.1", "9.13.1"]),
+        ("create_time=%3E%3D2024-01-15T12:00:00Z", ["9.14.1", "9.14.1P2"]),
+        ("order_by=version%20desc&max_records=2", ["9.14.1P2", "9.14.1"]),
+        ("order_by=create_time&version=9.1*&max_records=1", ["9.12.1"]),
+    ],
+)
+async def test_filters_and_order(
+    client: Client, cluster: SimulatedCluster, query: str, versions: list[str]
+) -> None:
+    assert (await client.ask(cluster, f"{PACKAGES}?{query}")).versions == versions
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "target"),
+    [
+        ("return_timeout=121", "262197", "return_timeout"),
+        ("return_timeout=-1", "262197", "return_timeout"),
+        ("return_timeout=1.5", "262197", "return_timeout"),
+        ("max_records=0", "262197", "max_records"),
+        ("max_records=many", "262197", "max_records"),
+        ("return_records=maybe", "262197", "return_records"),
+        ("fields=version,size", "262197", "fields"),
+        ("order_by=size", "262197", "order_by"),
+        ("start.version=9.0", "262197", "start.version"),
+        ("size=7", "262179", "size"),
+    ],
+)
+async def test_bad_parameters_are_refused_as_ontap_does(
+    client: Client, cluster: SimulatedCluster, query: str, code: str, target: str
+) -> None:
+    assert (await client.ask(cluster, f"{PACKAGES}?{query}")).error == (400, code, target)
+
+
+async def test_one_package_is_read_whole(client: Client, cluster: SimulatedCluster) -> None:
+    got = await client.ask(cluster, f"{PACKAGES}/9.13%2E1", headers={"Accept": "application/json"})
+    assert got.json == {"version": "9.13.1", "create_time": "2023-06-01T10:00:00+02:00"}
+    got = await client.ask(
+        cluster, f"{PACKAGES}/9.13.1?fields=version", headers={"Accept": "application/json"}
+    )
+    assert got.json == {"version": "9.13.1"}
+    assert (await client.ask(cluster, f"{PACKAGES}/9.0")).error == (404, "4", "version")
+    assert (await client.ask(cluster, f"{PACKAGES}/9.13.1?max_records=1")).error == (
+        400,
+        "262179",
+        "max_records",
+    )
+
+
+@given(
+    total=st.integers(0, 12),
+    max_records=st.integers(1, 5),
+    return_timeout=st.integers(0, 20),
+    record_seconds=st.floats(0, 60),
+)
+def test_collecting_comes_to_an_end_with_every_record_once(
+    total: int, max_records: int, return_timeout: int, record_seconds: float
+) -> None:
+    left = [Entry(number, {"version": str(number)}) for number in range(total)]
+    seen: list[int] = []
+    elapsed = 0
+    for _ in range(1000):
+        page = collected(
+            left,
+            matches=lambda _: True,
+            max_records=max_records,
+            return_timeout=return_timeout,
+            record_seconds=record_seconds,
+            elapsed_seconds=elapsed,
+        )
+        assert len(page.entries) <= max_records
+        assert page.seconds <= return_timeout
+        seen += [entry.sequence for entry in page.entries]
+        if page.marker is None:
+            break
+        left, elapsed = left[left.index(page.marker) :], page.elapsed_seconds
+    assert seen == list(range(total))
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern", "accepted"),
+    [
+        (None, "null", True),
+        (None, "*", False),
+        ("a*b", '"a*b"', True),
+        ("axb", '"a*b"', False),
+        ("[a]", "[a]", True),
+        ("a", "[a]", False),
+        ("no time", "<2024-01-01T00:00:00Z", False),
+        ("2023-01-01T00:00:00", "<2024-01-01T00:00:00Z", True),
+        (5, "5", True),
+    ],
+)
+def test_filters_on_odd_values(value: object, pattern: str, *, accepted: bool) -> None:
+    assert accepts(value, pattern) is accepted
