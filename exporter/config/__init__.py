@@ -1,0 +1,34 @@
+"""From a YAML file to a checked configuration, or to every mistake in it with its line.
+
+The steps, in the order in which a file goes through them:
+
+* :mod:`~exporter.config.reader`: text to a :mod:`~exporter.config.document`, a tree that knows its lines;
+  :mod:`~exporter.config.scalars` is one value, with environment variables put in.
+* :mod:`~exporter.config.sections`: every section against the :mod:`~exporter.config.schema` (pydantic), to
+  :mod:`~exporter.config.layers` of settings; :mod:`~exporter.config.durations` and
+  :mod:`~exporter.config.address` read single values.
+* :mod:`~exporter.config.resolve`: the layers merged into clusters, with :mod:`~exporter.config.checks` of one
+  layer, the :mod:`~exporter.config.login` and the :mod:`~exporter.config.files` that are named.
+* :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
+
+:mod:`~exporter.config.loader` takes these steps; :mod:`~exporter.config.model` is what comes out, and
+:mod:`~exporter.config.problems` what is wrong.
+"""
+
+from exporter.config.durations import format_duration, parse_duration
+from exporter.config.loader import load_config
+from exporter.config.masked import masked_yaml
+from exporter.config.model import ClusterConfig, Config
+from exporter.config.problems import ConfigError, Position, Problem
+
+__all__ = [
+    "ClusterConfig",
+    "Config",
+    "ConfigError",
+    "Position",
+    "Problem",
+    "format_duration",
+    "load_config",
+    "masked_yaml",
+    "parse_duration",
+]

@@ -1,0 +1,127 @@
+"""The files that a configuration names: each is looked at once, however many clusters name it."""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+_LARGEST_SECRET_BYTES: Final = 64 * 1024
+_LARGEST_PEM_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is wrong with a file, and what may be; ``None`` where nothing is."""
+
+    error: str | None = None
+    warning: str | None = None
+
+
+class FileChecks:
+    """Looks at files and remembers what it saw; made anew for every loading."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[tuple[str, Path, Path | None], Verdict] = {}
+
+    def secret(self, path: Path, *, check: Callable[[str], str]) -> Verdict:
+        """Check a file whose content, white space around it left out, must please ``check``."""
+        return self._once(check.__name__, path, None, partial(_check_secret, path, check))
+
+    def certificate_authority(self, path: Path) -> Verdict:
+        """Check a PEM file of authorities to trust."""
+        return self._once("ca", path, None, partial(_check_authority, path))
+
+    def readable(self, path: Path) -> Verdict:
+        """Check that a certificate's file can be read."""
+        return self._once("readable", path, None, partial(_check_readable, path))
+
+    def private_key(self, path: Path) -> Verdict:
+        """Check that a private key can be read, and not by everyone."""
+        return self._once("key", path, None, partial(_check_private_key, path))
+
+    def certificate_chain(self, certificate: Path, key: Path | None) -> Verdict:
+        """Check that a certificate and its key can be shown to a server."""
+        return self._once("chain", certificate, key, partial(_check_chain, certificate, key))
+
+    def _once(self, kind: str, path: Path, other: Path | None, look: Callable[[], str | None]) -> Verdict:
+        question = (kind, path, other)
+        if question not in self._verdicts:
+            try:
+                self._verdicts[question] = Verdict(warning=look())
+            except OSError as error:
+                # An ssl.SSLError is an OSError too, and has been translated by the one who looked.
+                self._verdicts[question] = Verdict(error=f"cannot be read: {error.strerror}: {path}")
+            except ValueError as error:
+                self._verdicts[question] = Verdict(error=f"{error}: {path}")
+        return self._verdicts[question]
+
+
+def _read(path: Path, *, largest_bytes: int) -> tuple[bytes, int]:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    with path.open("rb") as stream:
+        content = stream.read(largest_bytes + 1)
+    if len(content) > largest_bytes:
+        raise ValueError(f"larger than {largest_bytes // 1024} KiB")
+    return content, stat.S_IMODE(status.st_mode)
+
+
+def _openness(path: Path, mode: int) -> str | None:
+    if mode & stat.S_IROTH:
+        return f"every user of this machine can read the secret (mode {mode:04o}): {path}"
+    return None
+
+
+def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
+    content, mode = _read(path, largest_bytes=_LARGEST_SECRET_BYTES)
+    try:
+        text = content.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    if not text:
+        raise ValueError("the file is empty")
+    check(text)
+    return _openness(path, mode)
+
+
+def _check_readable(path: Path) -> None:
+    _read(path, largest_bytes=_LARGEST_PEM_BYTES)
+
+
+def _check_private_key(path: Path) -> str | None:
+    _, mode = _read(path, largest_bytes=_LARGEST_PEM_BYTES)
+    return _openness(path, mode)
+
+
+def _check_authority(path: Path) -> None:
+    _check_readable(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ValueError("no certificate in PEM form that can be trusted") from None
+
+
+def _check_chain(certificate: Path, key: Path | None) -> None:
+    passphrases = 0
+
+    def passphrase() -> str:
+        # Without this, OpenSSL asks whoever sits at the terminal.
+        nonlocal passphrases
+        passphrases += 1
+        return ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=passphrase)
+    except ssl.SSLError as error:
+        if passphrases:
+            raise ValueError("the private key is encrypted; one without a passphrase is expected") from None
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError("the private key does not belong to the certificate") from None
+        what = "certificate and private key" if key is None else "certificate, or no private key in key_file,"
+        raise ValueError(f"no {what} in PEM form") from None

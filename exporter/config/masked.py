@@ -1,0 +1,79 @@
+"""The configuration in force, written so that it can be loaded again once its secrets are put back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+import yaml
+
+from exporter.config.durations import format_duration
+from exporter.config.layers import DEFAULT_AUTHORIZATION_TYPE, Layer, Marker, built_in
+from exporter.config.model import Config
+from exporter.config.scalars import escape
+from exporter.ontap.endpoint import Endpoint, Secret
+
+MASK: Final = "<secret>"
+_DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_TYPE: Final = ("authorization", "type")
+
+_Written = dict[str, Any]
+
+
+def masked_yaml(config: Config) -> str:
+    """Return the configuration as YAML: defaults filled in, environment variables too, secrets masked.
+
+    Paths are absolute, since the text may be saved elsewhere.
+    """
+    written = config.written
+    defaults = built_in().merged_with(written.defaults)
+    bases = {name: defaults.merged_with(profile) for name, profile in written.profiles.items()}
+    clusters = []
+    for entry, cluster in zip(written.clusters, config.clusters, strict=True):
+        base = defaults if cluster.profile is None else bases[cluster.profile]
+        shown: _Written = {"name": escape(cluster.name)} | _mapping(entry, base)
+        # It follows the cluster's own poll_interval, so it cannot stand in defaults.
+        if not base.merged_with(entry).has("stale_after"):
+            shown["stale_after"] = format_duration(cluster.stale_after)
+        clusters.append(shown)
+    content = {
+        "defaults": _mapping(defaults, built_in()),
+        "profiles": {name: _mapping(profile, defaults) for name, profile in written.profiles.items()},
+        "clusters": clusters,
+        "max_concurrent_polls": config.max_concurrent_polls,
+    }
+    shown_content = {key: value for key, value in content.items() if value != {}}
+    return str(yaml.dump(shown_content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
+
+
+def _mapping(layer: Layer, base: Layer) -> _Written:
+    """Write one layer as the nested mapping that it was; ``base`` is what it is put over."""
+    content: _Written = {}
+    for key, setting in layer.settings.items():
+        holder = content
+        for step in key[:-1]:
+            holder = holder.setdefault(step, {})
+        if setting.value is Marker.MAPPING:
+            holder.setdefault(key[-1], {})
+        else:
+            holder[key[-1]] = _shown(setting.value)
+    if layer.has("authorization") and not base.merged_with(layer).has(*_TYPE):
+        content["authorization"]["type"] = DEFAULT_AUTHORIZATION_TYPE
+    return content
+
+
+def _shown(value: str | int | timedelta | Path | Secret | Endpoint) -> str | int:
+    match value:
+        case Secret():
+            return MASK
+        case timedelta():
+            return format_duration(value)
+        case Endpoint():
+            return escape(value.origin)
+        case Path() | str():
+            return escape(str(value))
+        case int():
+            return value
+        case _:
+            assert_never(value)

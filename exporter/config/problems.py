@@ -1,0 +1,111 @@
+"""Where something stands in a file, what is wrong with it, and the error that carries every such problem.
+
+* :class:`ConfigError`: fix the configuration; trying again with the same files changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KeyPath = tuple[str | int, ...]
+"""The way from the top of a file to a value: keys of mappings and indexes of lists."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+# A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret.
+_TAIL = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*", re.DOTALL)
+# The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
+_LOGINS = frozenset({"basic_auth", "authorization"})
+_LOGIN_KEYS = frozenset({"username", "password", "password_file", "type", "credentials", "credentials_file"})
+_LONGEST_SHOWN = 60
+_DEEPEST_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Position:
+    """A line of a file, counted from 1; 0 stands for the file as a whole."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        """``config.yaml:12``."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """One mistake, or one thing to be warned of."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        """``config.yaml:12: clusters[3].address: a port is 1 to 65535``."""
+        where = str(Position(file=self.file, line=self.line))
+        return ": ".join(part for part in (where, self.key, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The position of a key, and the path to it."""
+
+    position: Position
+    path: KeyPath
+
+    @property
+    def key(self) -> str:
+        """The path, written out."""
+        return show_path(self.path)
+
+    def problem(self, message: str) -> Problem:
+        """Return the problem of this place that ``message`` tells."""
+        return Problem(file=self.position.file, line=self.position.line, key=self.key, message=message)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; every problem that could be found, by file and line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        """Every problem on a line of its own."""
+        return "\n".join(map(str, self.problems))
+
+
+def show_path(path: KeyPath) -> str:
+    """Write a path as ``clusters[3].labels["dr site"]``; what may be a piece of a secret as ``[…]``."""
+    shown = ""
+    is_login = False
+    for step in path[:_DEEPEST_SHOWN]:
+        if isinstance(step, int):
+            shown += f"[{step}]"
+        elif is_login and step not in _LOGIN_KEYS:
+            shown += "[…]"
+        elif _PLAIN_KEY.fullmatch(step) and len(step) <= _LONGEST_SHOWN:
+            shown += f".{step}" if shown else step
+        else:
+            shown += f"[{show_key(step)}]"
+        is_login = is_login or step in _LOGINS
+    return shown + ("…" if len(path) > _DEEPEST_SHOWN else "")
+
+
+def show_key(key: str) -> str:
+    """Write a key between quotation marks, without what may be a value glued to it."""
+    cut = _TAIL.sub("…", key)
+    return json.dumps(_shortened(cut), ensure_ascii=False)
+
+
+def show_value(value: object) -> str:
+    """Write a value that is no secret, in quotation marks where it is text, cut where it is long."""
+    return repr(_shortened(value)) if isinstance(value, str) else _shortened(str(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

@@ -1,0 +1,74 @@
+"""One small bad file for every mistake, and beside it everything that an operator is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import ConfigError, Problem, load_config
+
+_FOLDER = Path(__file__).parent / "bad"
+_FILES = sorted(_FOLDER.glob("*.yaml"))
+
+
+def _messages(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environ={})
+    return str(caught.value).replace(f"{_FOLDER}/", "").replace(str(_FOLDER), ".")
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_bad_file_is_told_whole(path: Path) -> None:
+    assert _messages(path) + "\n" == path.with_suffix(".txt").read_text()
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_made_up_secrets_of_bad_files_are_never_told(path: Path) -> None:
+    assert "made-up" not in _messages(path)
+
+
+def test_every_bad_file_has_its_messages_and_every_message_its_file() -> None:
+    assert {path.stem for path in _FILES} == {path.stem for path in _FOLDER.glob("*.txt")}
+
+
+def test_ten_mistakes_are_reported_at_once() -> None:
+    assert len(_messages(_FOLDER / "ten_mistakes.yaml").splitlines()) == 10
+
+
+def test_missing_file_is_a_config_error(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environ={})
+    assert str(caught.value) == f"{path}: cannot be read: No such file or directory"
+
+
+def test_folder_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path, environ={})
+    assert str(caught.value) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+def test_impossible_file_name_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: no file can have this name"):
+        load_config(Path("config\0.yaml"), environ={})
+
+
+def test_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"clusters:\n  - address: \xff\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environ={})
+    assert str(caught.value) == f"{path}:2: not UTF-8"
+
+
+def test_endless_file_is_a_config_error() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(Path("/dev/zero"), environ={})
+    assert str(caught.value) == "/dev/zero: larger than 64 MiB"
+
+
+def test_problem_reads_as_file_line_key_and_message() -> None:
+    problem = Problem(file="config.yaml", line=12, key="clusters[3].poll_interval", message="no duration")
+    assert str(problem) == "config.yaml:12: clusters[3].poll_interval: no duration"
+    assert str(Problem(file="config.yaml", line=0, key="", message="empty")) == "config.yaml: empty"

@@ -1,0 +1,254 @@
+"""Whatever a file holds, loading it ends soon, with a configuration or with a :class:`ConfigError`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config import Config, ConfigError, load_config, masked_yaml
+
+_SECRET = "s3cr3t"
+_on_disk = settings(deadline=None)
+_ENVIRON = {"SITE": "ams", "PW": _SECRET}
+
+_KEYS = [
+    *("defaults", "profiles", "clusters", "max_concurrent_polls", "poll_interval", "poll_timeout"),
+    *("return_timeout", "max_records", "stale_after", "basic_auth", "username", "password", "password_file"),
+    *("authorization", "type", "credentials", "credentials_file", "tls_config", "ca_file", "cert_file"),
+    *("key_file", "server_name", "insecure_skip_verify", "min_version", "allow_http", "labels", "name"),
+    *("address", "profile", "p", "x", "<<"),
+]
+_VALUES = [
+    *(
+        "5m",
+        "0",
+        "15",
+        "1.5",
+        "true",
+        "no",
+        "~",
+        "TLS12",
+        "10.0.0.1",
+        "https://a",
+        "http://b:80",
+        "[fd00::1]",
+    ),
+    *("Bearer", "p", "${SITE}", "${NONE}", "${", "$$", ".", "/dev/null", "2026-01-31", "1:30", ".nan"),
+    "99999999999999999999",
+]
+_FRAGMENTS = [
+    *(f"{key}: " for key in _KEYS),
+    *_VALUES,
+    *(
+        "\n",
+        "\n  ",
+        "\n    ",
+        "- ",
+        "? ",
+        ": ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        "'",
+        '"',
+        "|",
+        ">",
+        "#",
+        "%",
+        "@",
+        "`",
+    ),
+    *(
+        "&a ",
+        "*a",
+        "<<: *a",
+        "!!python/object:os.system ",
+        "!!binary ",
+        "!x ",
+        "! ",
+        "---\n",
+        "...\n",
+        "%YAML 9.9\n",
+    ),
+    *(
+        "\t",
+        "\r",
+        "\x85",
+        "\u2028",
+        "\0",
+        "\ufeff",
+        "\ue000",
+        "\\",
+        '"\\ud800"',
+        '"\\U00110000"',
+        "\U0001f600",
+    ),
+]
+
+_scalars = (
+    st.sampled_from(_VALUES)
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.dates()
+    | st.binary(max_size=4)
+)
+_keys = st.sampled_from(_KEYS) | st.text(max_size=4) | st.integers()
+_structures = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=5),
+    max_leaves=20,
+)
+_cluster_like = st.dictionaries(_keys, _structures, max_size=6)
+_file_like = st.fixed_dictionaries(
+    {"clusters": st.lists(st.builds(lambda cluster: {"address": "a"} | cluster, _cluster_like), max_size=3)},
+    optional={
+        "defaults": _cluster_like,
+        "profiles": st.dictionaries(st.sampled_from(["p", "x"]), _cluster_like),
+        "max_concurrent_polls": _scalars,
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hostile") / "config.yaml"
+
+
+def _outcome(path: Path, content: bytes) -> Config | ConfigError:
+    path.write_bytes(content)
+    try:
+        outcome: Config | ConfigError = load_config(path, environ=_ENVIRON)
+    except ConfigError as error:
+        outcome = error
+    if isinstance(outcome, ConfigError):
+        assert outcome.problems
+        assert all(problem.file == str(path) for problem in outcome.problems)
+        assert list(outcome.problems) == sorted(outcome.problems)
+    else:
+        assert outcome.clusters
+        assert masked_yaml(outcome)
+    return outcome
+
+
+@_on_disk
+@given(content=st.binary())
+def test_any_bytes(path: Path, content: bytes) -> None:
+    _outcome(path, content)
+
+
+@_on_disk
+@given(text=st.text())
+def test_any_text(path: Path, text: str) -> None:
+    _outcome(path, text.encode("utf-8", errors="surrogatepass"))
+
+
+@_on_disk
+@given(fragments=st.lists(st.sampled_from(_FRAGMENTS), max_size=30))
+def test_any_sequence_of_what_yaml_is_made_of(path: Path, fragments: list[str]) -> None:
+    _outcome(path, "".join(fragments).encode())
+
+
+@_on_disk
+@given(structure=_structures | _file_like)
+def test_any_structure(path: Path, structure: Any) -> None:
+    _outcome(path, yaml.safe_dump(structure, allow_unicode=True).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000,
+        "{a: " * 200_000,
+        "- " * 200_000,
+        "? " * 200_000,
+        "a:\n" + "".join(" " * depth + "a:\n" for depth in range(1, 2000)),
+        "a: &a [x]\n" + "b: &a [*a, *a]\n" * 100,
+        "clusters: &a [" + "*a, " * 100_000 + "]",
+        "&a {x: &b [" + "1, " * 1000 + "], y: [" + "*b, " * 100_000 + "]}",
+        "m: &m {" + ", ".join(f"k{n}: v" for n in range(1000)) + "}\nn: {<<: [" + "*m, " * 100_000 + "]}",
+        "clusters: [" + "{k: v}, " * 20_000 + "]",
+        "".join(f"k{n}: v\n" for n in range(20_000)),
+        "profiles:\n"
+        + "".join(f"  profile-{n}: {{}}\n" for n in range(1000))
+        + "clusters:\n"
+        + "".join(f"  - {{address: a{n}, profile: prfile-{n}}}\n" for n in range(5000)),
+        "k" * 1_000_000 + ": v",
+        "clusters:\n  - address: " + "a." * 500_000 + "\n    poll_interval: " + "1m" * 500_000,
+        "clusters:\n  - address: " + "1" * 1_000_000 + "\n    profile: " + "p" * 1_000_000,
+        "clusters:\n  - address: '" + "${" * 500_000 + "'",
+        "%YAML 99999999999999999999.1\n---\na: b",
+        "a: !<%ff%fe> b",
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+@pytest.mark.timeout(30)
+def test_large_and_twisted_files_end_in_an_error(path: Path, text: str) -> None:
+    assert isinstance(_outcome(path, text.encode()), ConfigError)
+
+
+@pytest.mark.parametrize(
+    "login", ["basic_auth: {{username: u, {}}}", "basic_auth:\n      username: u\n      {}\n"]
+)
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(f"password: {before}{_SECRET}" for before in "*&!%@`|>[{\"'#?-:,$"),
+        *(
+            f"password: x{middle}{_SECRET}"
+            for middle in ("]", "}", ", ", ",", ": ", " #", "\t", "\n", '"', "'")
+        ),
+        *(
+            f"password: {_SECRET}{after}"
+            for after in ("]", "}", ",", ": ", ": x", "\0", "\a", "\\", " *x", " &x")
+        ),
+        *(f"password{between}{_SECRET}" for between in (":", "=", " ", ";", "\n", "\t", ": !!x ", ": !a!b ")),
+        *(f"password: {before}{_SECRET}{after}" for before, after in (("[", "]"), ("{", "}"), ("{", ": x}"))),
+        f"password: {_SECRET}\n      password: {_SECRET}\n      {_SECRET}: x\n      {_SECRET}: x",
+        f"password: a,{_SECRET},{_SECRET}",
+        f'password: "\\x00{_SECRET}"',
+        f'password: "\\q{_SECRET}"',
+        "password: ${PW}\n      password_file: x",
+        '"password": "${PW}\\n"',
+        f"username: 'u:{_SECRET}'",
+        f"{_SECRET}: x",
+        f"password: {{a: [{_SECRET}]}}",
+    ],
+)
+def test_mistake_beside_a_secret_does_not_tell_it(path: Path, login: str, written: str) -> None:
+    text = "clusters:\n  - address: a\n    " + login.format(written)
+    assert _SECRET not in str(_outcome(path, text.encode()))
+    assert _SECRET not in repr(_outcome(path, text.encode()))
+
+
+@_on_disk
+@given(
+    structure=st.dictionaries(
+        st.sampled_from(["username", "password", "type", "credentials", "x"]),
+        st.recursive(
+            st.sampled_from([_SECRET, f"{_SECRET}\n", f":{_SECRET}"]) | st.integers() | st.none(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.just(_SECRET), inner),
+        ),
+    ),
+    kind=st.sampled_from(["basic_auth", "authorization"]),
+    place=st.sampled_from(["defaults", "clusters"]),
+)
+def test_secret_of_any_wrong_shape_is_not_told(
+    path: Path, structure: dict[str, Any], kind: str, place: str
+) -> None:
+    layers: dict[str, dict[str, Any]] = {"defaults": {}, "clusters": {"address": "a"}}
+    layers[place][kind] = structure
+    file = {"defaults": layers["defaults"], "clusters": [layers["clusters"]]}
+    outcome = _outcome(path, yaml.safe_dump(file).encode())
+    if isinstance(outcome, ConfigError):
+        assert _SECRET not in str(outcome)
+        assert _SECRET not in repr(outcome)
