@@ -1,0 +1,143 @@
+"""The composition root: builds everything, owns the tasks and the signals, and takes it all down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from socket import socket
+
+import structlog
+
+from exporter import __version__
+from exporter.config import Config, masked_yaml
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import ExporterState
+from exporter.metrics.process import ProcessMetrics
+from exporter.ontap.client import RequestCounts, open_session
+from exporter.polling.board import Board
+from exporter.polling.fleet import Fleet
+from exporter.web.listen import ListenAddress, open_sockets
+from exporter.web.server import build_application, serving
+from exporter.web.sources import Sources
+
+REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
+"""The environment variable that names the source revision; an image sets it when it is built."""
+
+_RENDERERS = 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says of a daemon."""
+
+    listen_addresses: tuple[ListenAddress, ...]
+    telemetry_path: str
+
+
+async def run(config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
+    """Poll and serve until ``stop`` is set.
+
+    Raises:
+        OSError: an address cannot be listened on.
+        ExceptionGroup: a bug ended a poller.
+    """
+    counts = RequestCounts()
+    exposition = Exposition()
+    board = Board(on_change=exposition.update)
+    exporter = _Exporter(board=board, counts=counts, loaded_timestamp_seconds=time.time())
+    async with AsyncExitStack() as stack:
+        sockets = _bind(stack, settings.listen_addresses)
+        renderers = stack.enter_context(ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render"))
+        sources = Sources(
+            board=board,
+            exposition=exposition,
+            process=ProcessMetrics(),
+            exporter_state=exporter.state,
+            masked_config=lambda: masked_yaml(config),
+            wall_clock=time.time,
+            renderers=renderers,
+            telemetry_path=settings.telemetry_path,
+        )
+        session = await stack.enter_async_context(open_session())
+        fleet = Fleet(
+            session=session, board=board, counts=counts, max_concurrent_polls=config.max_concurrent_polls
+        )
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(fleet.stop)
+        fleet.start(group, config.clusters)
+        await stack.enter_async_context(serving(build_application(sources), sockets))
+        for listening in sockets:
+            log.info("listening", address=_written(listening))
+        log.info("polling", clusters=len(config.clusters))
+        await stop.wait()
+        log.info("stopping")
+    log.info("stopped")
+
+
+@contextmanager
+def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set ``stop`` on SIGTERM and SIGINT for as long as the context lasts."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exporter:
+    """What the exporter knows of itself."""
+
+    board: Board
+    counts: RequestCounts
+    loaded_timestamp_seconds: float
+
+    def state(self) -> ExporterState:
+        return ExporterState(
+            version=__version__,
+            python_version=platform.python_version(),
+            revision=os.environ.get(REVISION_VARIABLE) or "unknown",
+            last_reload_successful=True,
+            last_reload_success_timestamp_seconds=self.loaded_timestamp_seconds,
+            clusters=len(self.board.statuses()),
+            requests=self.counts.totals(),
+            poll_delay_seconds=self.board.poll_delay_seconds,
+            shard_ordinal=0,
+            total_shards=1,
+        )
+
+
+def _bind(stack: AsyncExitStack, addresses: Iterable[ListenAddress]) -> tuple[socket, ...]:
+    """Bind every address before anything else begins; whatever happens then, the sockets are closed.
+
+    Raises:
+        OSError: an address cannot be listened on; its text names the address.
+    """
+    sockets: list[socket] = []
+    for address in addresses:
+        try:
+            opened = open_sockets(address)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
+        for bound in opened:
+            stack.callback(bound.close)
+        sockets += opened
+    return tuple(sockets)
+
+
+def _written(bound: socket) -> str:
+    host, port, *_ = bound.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

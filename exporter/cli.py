@@ -1,0 +1,291 @@
+"""Commands, flags and exit codes. Each command loads what it needs, and no more."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter import __version__
+from exporter.logs import LogFormat, LogLevel, configure_logging
+from exporter.web.listen import ListenAddress, parse_listen_address
+
+if TYPE_CHECKING:
+    from exporter.app import Settings
+    from exporter.config import Config
+
+DEFAULT_COMMAND = "run"
+DEFAULT_LISTEN_ADDRESS = ":10910"
+RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
+"""Paths that the server needs for itself."""
+
+
+class Exit(IntEnum):
+    """What the program ends with."""
+
+    OK = 0  # it did what it was asked to
+    FAILED = 1  # a check failed, an address is taken, or a bug ended the daemon
+    USAGE = 2  # bad flags, or a configuration that does not load at start
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; without one, ``run``.
+
+    Returns:
+        the exit code, see :class:`Exit`. Bad flags raise ``SystemExit`` with ``Exit.USAGE``.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0] not in _COMMANDS and given[0] not in {"-h", "--help", "--version"}):
+        given.insert(0, DEFAULT_COMMAND)
+    parsed = _parser(given[0]).parse_args(given)
+    try:
+        return int(_COMMANDS[given[0]].act(parsed))
+    except KeyboardInterrupt:
+        return Exit.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """A command: what it is for, its flags and what it does."""
+
+    summary: str
+    add_flags: Callable[[argparse.ArgumentParser], None]
+    act: Callable[[argparse.Namespace], Exit]
+
+
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    """Build a parser of all commands, with the flags of the chosen one."""
+    parser = argparse.ArgumentParser(
+        prog="ontap-packages-exporter",
+        description="Prometheus exporter for the software package repositories of NetApp ONTAP clusters.",
+        epilog=f"Without a command, {DEFAULT_COMMAND}. Each command tells its flags with --help.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, command in _COMMANDS.items():
+        described = f"{command.summary[0].upper()}{command.summary[1:]}."
+        sub = commands.add_parser(name, help=command.summary, description=described, allow_abbrev=False)
+        if name == chosen:
+            command.add_flags(sub)
+    return parser
+
+
+def _run_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file",
+        dest="config_file",
+        type=Path,
+        default=Path("config.yaml"),
+        metavar="FILE",
+        help="the configuration (default: %(default)s)",
+    )
+    _daemon_flags(parser)
+
+
+def _daemon_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--web.listen-address",
+        dest="listen_addresses",
+        action="append",
+        type=_listen_address,
+        metavar="ADDRESS",
+        help="[host]:port to listen on, repeatable; port 0 picks a free one and logs it "
+        f"(default: {DEFAULT_LISTEN_ADDRESS})",
+    )
+    parser.add_argument(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        type=_telemetry_path,
+        default="/metrics",
+        metavar="PATH",
+        help="where metrics are served (default: %(default)s)",
+    )
+    _log_flags(parser)
+
+
+def _log_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log.level",
+        dest="log_level",
+        choices=[str(level) for level in LogLevel],
+        default=str(LogLevel.INFO),
+        help="the least severe line that is written (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log.format",
+        dest="log_format",
+        choices=[str(form) for form in LogFormat],
+        default=str(LogFormat.LOGFMT),
+        help="how lines are written (default: %(default)s)",
+    )
+
+
+def _listen_address(text: str) -> ListenAddress:
+    try:
+        return parse_listen_address(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _telemetry_path(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text) or text.startswith("/-/") or text in RESERVED_PATHS:
+        raise argparse.ArgumentTypeError(f"not a path for metrics: {text!r}; write e.g. /metrics")
+    return text
+
+
+def _run(parsed: argparse.Namespace) -> Exit:
+    """Load the configuration, then poll and serve until a signal."""
+    config = _load(parsed.config_file)
+    if config is None:
+        return Exit.USAGE
+    _configure_logging(parsed)
+    return _serve(lambda stop: _run_daemon(parsed, config, stop))
+
+
+async def _run_daemon(parsed: argparse.Namespace, config: Config, stop: asyncio.Event) -> None:
+    from exporter import app  # noqa: PLC0415 - loads the HTTP libraries
+
+    _warn(config)
+    await app.run(config, _settings(parsed), stop=stop)
+
+
+def _check_config_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config_file", type=Path, metavar="FILE")
+
+
+def _check_config(parsed: argparse.Namespace) -> Exit:
+    config = _load(parsed.config_file)
+    if config is None:
+        return Exit.FAILED
+    for warning in config.warnings:
+        sys.stdout.write(f"warning: {warning}\n")
+    count = len(config.clusters)
+    sys.stdout.write(f"{parsed.config_file}: valid, {count} cluster{'' if count == 1 else 's'}\n")
+    return Exit.OK
+
+
+def _health_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url",
+        default="http://localhost:10910",
+        help="where the daemon listens (default: %(default)s)",
+    )
+
+
+def _health(parsed: argparse.Namespace) -> Exit:
+    from exporter import health  # noqa: PLC0415 - loads an HTTP library
+
+    try:
+        wrong = health.ask(parsed.url)
+    except ValueError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return Exit.USAGE
+    if wrong is not None:
+        sys.stderr.write(f"{wrong}\n")
+        return Exit.FAILED
+    return Exit.OK
+
+
+def _simulate_flags(parser: argparse.ArgumentParser) -> None:
+    from exporter.simulator import command  # noqa: PLC0415 - loads the HTTP libraries
+
+    command.add_arguments(parser)
+    _log_flags(parser)
+
+
+def _simulate(parsed: argparse.Namespace) -> Exit:
+    from exporter.simulator import command  # noqa: PLC0415 - loads the HTTP libraries
+
+    _configure_logging(parsed)
+    return _serve(lambda stop: command.serve(parsed, stop=stop))
+
+
+def _demo(parsed: argparse.Namespace) -> Exit:
+    from exporter import demo  # noqa: PLC0415 - loads the HTTP libraries
+
+    _configure_logging(parsed)
+    return _serve(lambda stop: demo.run(_settings(parsed), stop=stop))
+
+
+def _settings(parsed: argparse.Namespace) -> Settings:
+    from exporter import app  # noqa: PLC0415 - loads the HTTP libraries
+
+    return app.Settings(
+        listen_addresses=tuple(parsed.listen_addresses or [parse_listen_address(DEFAULT_LISTEN_ADDRESS)]),
+        telemetry_path=parsed.telemetry_path,
+    )
+
+
+def _load(path: Path) -> Config | None:
+    """Load a configuration; print what is wrong with it and return None where it does not load."""
+    from exporter.config import ConfigError, load_config  # noqa: PLC0415 - loads pydantic
+
+    try:
+        return load_config(path, environ=os.environ)
+    except ConfigError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return None
+
+
+def _warn(config: Config) -> None:
+    log = structlog.get_logger(__name__)
+    for warning in config.warnings:
+        log.warning(
+            "configuration", place=f"{warning.file}:{warning.line}", key=warning.key, why=warning.message
+        )
+
+
+def _configure_logging(parsed: argparse.Namespace) -> None:
+    configure_logging(level=LogLevel(parsed.log_level), form=LogFormat(parsed.log_format))
+
+
+def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
+    """Run until a signal; an address that is taken, or a bug, ends the program loudly."""
+    from exporter.app import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            await act(stop)
+
+    log = structlog.get_logger(__name__)
+    try:
+        asyncio.run(serve())
+    except OSError as exc:
+        log.error("cannot start", error=str(exc))  # noqa: TRY400 - an operator's mistake, not ours
+        return Exit.FAILED
+    except BaseExceptionGroup:
+        log.exception("a bug ended the program")
+        return Exit.FAILED
+    return Exit.OK
+
+
+_COMMANDS = {
+    "run": _Command(
+        summary="poll the configured clusters and serve their metrics", add_flags=_run_flags, act=_run
+    ),
+    "check-config": _Command(
+        summary="validate a configuration and every file that it names",
+        add_flags=_check_config_flags,
+        act=_check_config,
+    ),
+    "health": _Command(summary="ask a running daemon whether it works", add_flags=_health_flags, act=_health),
+    "simulate": _Command(
+        summary="serve simulated ONTAP clusters over HTTPS on loopback",
+        add_flags=_simulate_flags,
+        act=_simulate,
+    ),
+    "demo": _Command(
+        summary="start a small simulated fleet and a daemon that polls it", add_flags=_daemon_flags, act=_demo
+    ),
+}

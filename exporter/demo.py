@@ -1,0 +1,34 @@
+"""The ``demo`` command: a small simulated fleet and the daemon polling it, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from exporter import app
+from exporter.config import load_config
+from exporter.simulator import Simulator
+from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.fleet import demo_fleet
+
+POLL_INTERVAL = "15s"
+POLL_TIMEOUT = "20s"
+
+
+async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
+    """Simulate, poll and serve until ``stop`` is set.
+
+    Raises:
+        OSError: an address cannot be listened on.
+        RuntimeError: the library that makes the certificates is not installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="ontap-packages-demo-") as name:
+        directory = Path(name)
+        async with Simulator(demo_fleet(datetime.now(UTC)), directory=directory) as simulator:
+            file = directory / "config.yaml"
+            write_secret(
+                file, exporter_config(simulator, poll_interval=POLL_INTERVAL, poll_timeout=POLL_TIMEOUT)
+            )
+            await app.run(load_config(file, environ={}), settings, stop=stop)

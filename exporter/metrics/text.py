@@ -1,0 +1,81 @@
+"""The parts of an exposition as text: headers, labels and numbers.
+
+Sample lines are the same in both formats; only the headers and the end differ.
+
+Source: Prometheus's text format 0.0.4 and OpenMetrics 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from prometheus_client.utils import floatToGoString
+
+from exporter.metrics.families import Family, Kind, S
+
+_VALUE_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+class Format(StrEnum):
+    """The formats that Prometheus scrapes; the value is the content type."""
+
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"  # understood by every Prometheus
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"  # what Prometheus asks for
+
+
+def base_name(family: Family[S]) -> str:
+    """Return the name of the family in OpenMetrics, where only a counter's samples end in ``_total``."""
+    return family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
+
+
+def header(family: Family[S], form: Format) -> bytes:
+    """Return the comment lines that open a family."""
+    if form is Format.TEXT:
+        lines = [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+    else:
+        name = base_name(family)
+        lines = [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}"]
+        if name.endswith("_seconds"):
+            lines.append(f"# UNIT {name} seconds")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def number(value: float) -> str:
+    """Write a number as Prometheus's own libraries do."""
+    written: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+    return written
+
+
+class Lines:
+    """Writes the beginning of a family's sample lines: name and labels, the latter in alphabetical order.
+
+    Args:
+        name: of the metric.
+        fixed: labels that every line carries.
+        own: names of the labels whose values differ from line to line, in alphabetical order.
+    """
+
+    def __init__(self, name: str, fixed: Iterable[tuple[str, str]], own: tuple[str, ...]) -> None:
+        pieces: list[str] = [name]
+        labels = sorted([*((key, value) for key, value in fixed), *((key, None) for key in own)])
+        for position, (key, value) in enumerate(labels):
+            pieces[-1] += f'{"," if position else "{"}{key}="'
+            if value is None:
+                pieces.append("")
+            else:
+                pieces[-1] += _escaped(value)
+            pieces[-1] += '"'
+        pieces[-1] += "} " if labels else " "
+        self._pieces = tuple(pieces)
+
+    def start(self, values: tuple[str, ...]) -> str:
+        """Return the line up to the value, the blank before it included."""
+        text = self._pieces[0]
+        for value, piece in zip(values, self._pieces[1:], strict=True):
+            text += _escaped(value) + piece
+        return text
+
+
+def _escaped(value: str) -> str:
+    return value.translate(_VALUE_ESCAPES)

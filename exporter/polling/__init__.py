@@ -1,0 +1,8 @@
+"""Polls every cluster at its time and keeps the newest result of each.
+
+* :mod:`~exporter.polling.schedule`: when a cluster is polled (pure).
+* :mod:`~exporter.polling.board`: the newest result of every cluster, as immutable values.
+* :mod:`~exporter.polling.reading`: one poll: the listing, then the facts.
+* :mod:`~exporter.polling.poller`: one cluster's endless loop.
+* :mod:`~exporter.polling.fleet`: the pollers of all clusters.
+"""

@@ -1,0 +1,126 @@
+"""The newest result of every cluster: immutable values that one poller replaces and everybody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from exporter.inventory import Inventory
+from exporter.ontap.errors import Reason
+
+NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollFailure:
+    """Why a poll failed, in a word and in a sentence."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """One poll that has ended."""
+
+    ended_timestamp_seconds: float
+    duration_seconds: float
+    failure: PollFailure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """All that is known of one cluster.
+
+    Attributes:
+        name: the configured name.
+        address: the configured origin, ``scheme://host:port``.
+        labels: the configured labels, ordered by name.
+        stale_after_seconds: how long an inventory counts after the poll that took it.
+        polls: polls ended.
+        failures: failed polls by reason; every reason is there.
+        last_poll: the newest poll, good or bad; None before the first has ended.
+        inventory: of the newest good poll; None before the first.
+        inventory_timestamp_seconds: when that poll ended; 0 before the first.
+    """
+
+    name: str
+    address: str
+    labels: tuple[tuple[str, str], ...]
+    stale_after_seconds: float
+    polls: int = 0
+    failures: Mapping[Reason, int] = field(default_factory=lambda: NO_FAILURES)
+    last_poll: Poll | None = None
+    inventory: Inventory | None = None
+    inventory_timestamp_seconds: float = 0.0
+
+    @property
+    def up(self) -> bool:
+        """Whether the last poll succeeded."""
+        return self.last_poll is not None and self.last_poll.failure is None
+
+    @property
+    def fresh_until_timestamp_seconds(self) -> float:
+        """When the inventory grows stale; 0 where there is none."""
+        if self.inventory is None:
+            return 0.0
+        return self.inventory_timestamp_seconds + self.stale_after_seconds
+
+    def fresh_inventory(self, now: float) -> Inventory | None:
+        """Return the inventory, or None where there is none that is fresh at ``now`` (Unix seconds)."""
+        return self.inventory if now <= self.fresh_until_timestamp_seconds else None
+
+    def after_success(self, poll: Poll, inventory: Inventory) -> ClusterStatus:
+        """Return the status after a good poll."""
+        return replace(
+            self,
+            polls=self.polls + 1,
+            last_poll=poll,
+            inventory=inventory,
+            inventory_timestamp_seconds=poll.ended_timestamp_seconds,
+        )
+
+    def after_failure(self, poll: Poll, failure: PollFailure) -> ClusterStatus:
+        """Return the status after a failed poll; the last good inventory stays."""
+        failures = {**self.failures, failure.reason: self.failures[failure.reason] + 1}
+        return replace(self, polls=self.polls + 1, failures=MappingProxyType(failures), last_poll=poll)
+
+
+class Board:
+    """Holds the status of every cluster.
+
+    Args:
+        on_change: called with each new status, on the event loop, before anybody else can read it.
+    """
+
+    def __init__(self, *, on_change: Callable[[ClusterStatus], None]) -> None:
+        self._on_change = on_change
+        self._statuses: dict[str, ClusterStatus] = {}
+        self._poll_delay_seconds = 0.0
+
+    def put(self, status: ClusterStatus) -> None:
+        """Replace the status of a cluster, or add it."""
+        self._on_change(status)
+        self._statuses[status.name] = status
+
+    def get(self, name: str) -> ClusterStatus | None:
+        """Return a cluster's status, or None where it is not configured."""
+        return self._statuses.get(name)
+
+    def statuses(self) -> tuple[ClusterStatus, ...]:
+        """Return the status of every cluster, in the order of the configuration."""
+        return tuple(self._statuses.values())
+
+    def all_polled(self) -> bool:
+        """Say whether every cluster has been polled once, good or bad."""
+        return all(status.last_poll is not None for status in self._statuses.values())
+
+    def note_poll_delay(self, seconds: float) -> None:
+        """Remember how late the latest poll started."""
+        self._poll_delay_seconds = seconds
+
+    @property
+    def poll_delay_seconds(self) -> float:
+        """How late the latest poll started."""
+        return self._poll_delay_seconds

@@ -1,0 +1,173 @@
+"""One cluster's endless loop: wait for its slot, poll, put the result on the board."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn
+
+import structlog
+
+from exporter.config import ClusterConfig
+from exporter.ontap.client import OntapClient
+from exporter.ontap.errors import OntapError, Unauthorized
+from exporter.ontap.listing import ListingQuery
+from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
+from exporter.polling.reading import Reading, read_cluster
+from exporter.polling.schedule import (
+    LONGEST_PAUSE_SECONDS,
+    next_slot,
+    pause_after_unauthorized,
+    phase_seconds,
+)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class _Refusals:
+    """How often in a row a cluster refused the credentials, and until when it is left alone for that."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self.paused_until = float("-inf")
+
+    def add(self, now: float) -> None:
+        self._in_a_row += 1
+        self.paused_until = now + pause_after_unauthorized(self._in_a_row)
+
+    def clear(self) -> None:
+        self._in_a_row = 0
+        self.paused_until = float("-inf")
+
+
+class Poller:
+    """Polls one cluster for as long as it runs.
+
+    Args:
+        cluster: what to poll, and how often.
+        client: talks to the cluster.
+        board: takes the results.
+        places: as many polls as may run at once.
+        wall_clock: gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: ClusterConfig,
+        client: OntapClient,
+        board: Board,
+        places: asyncio.Semaphore,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._client = client
+        self._board = board
+        self._places = places
+        self._wall_clock = wall_clock
+        self._interval_seconds = cluster.poll_interval.total_seconds()
+        self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
+        self._query = ListingQuery(
+            endpoint=cluster.endpoint,
+            return_timeout_seconds=cluster.return_timeout_seconds,
+            max_records=cluster.max_records,
+        )
+        self._refusals = _Refusals()
+        self._fact_refusals = _Refusals()
+        self._asked_to_wait_until = float("-inf")
+        self._facts_unread: frozenset[str] = frozenset()
+        self._status = ClusterStatus(
+            name=cluster.name,
+            address=cluster.endpoint.origin,
+            labels=cluster.labels,
+            stale_after_seconds=cluster.stale_after.total_seconds(),
+        )
+        board.put(self._status)
+
+    async def run(self) -> NoReturn:
+        """Poll at once, then at every slot; only a bug or a cancellation ends it."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            await asyncio.sleep(max(due - clock(), 0.0))
+            if self._may_ask(clock()):
+                async with self._places:
+                    self._board.note_poll_delay(max(clock() - due, 0.0))
+                    await self._poll()
+            due = next_slot(
+                after=max(clock(), due),
+                phase_seconds=self._phase_seconds,
+                interval_seconds=self._interval_seconds,
+            )
+
+    def _may_ask(self, now: float) -> bool:
+        """Say whether the cluster may be asked: refused credentials only after a pause, or once changed."""
+        if now < self._asked_to_wait_until:
+            return False
+        return now >= self._refusals.paused_until or self._client.credentials_changed()
+
+    async def _poll(self) -> None:
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        reading: Reading | None = None
+        failure: PollFailure | None = None
+        try:
+            reading = await read_cluster(
+                self._client,
+                self._query,
+                deadline=begun + self._cluster.poll_timeout.total_seconds(),
+                with_facts=begun >= self._fact_refusals.paused_until,
+            )
+        except OntapError as exc:
+            failure = PollFailure(reason=exc.reason, message=str(exc))
+            self._heed(exc, clock())
+        poll = Poll(
+            ended_timestamp_seconds=self._wall_clock(), duration_seconds=clock() - begun, failure=failure
+        )
+        if failure is not None:
+            self._log_failure(failure)
+            self._status = self._status.after_failure(poll, failure)
+        elif reading is not None:
+            self._refusals.clear()
+            self._heed_facts(reading, clock())
+            if not self._status.up and self._status.last_poll is not None:
+                log.info("cluster answers again", cluster=self._cluster.name)
+            self._status = self._status.after_success(poll, reading.inventory)
+        self._board.put(self._status)
+
+    def _heed(self, error: OntapError, now: float) -> None:
+        """Keep away for as long as the failure demands."""
+        if isinstance(error, Unauthorized):
+            self._refusals.add(now)
+        elif error.retry_after_seconds is not None:
+            self._asked_to_wait_until = now + min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _heed_facts(self, reading: Reading, now: float) -> None:
+        """Remember refused facts, and tell once when a fact can no longer be read or can be read again."""
+        if reading.facts_refused:
+            self._fact_refusals.add(now)
+        elif now >= self._fact_refusals.paused_until:
+            self._fact_refusals.clear()
+        reasons = frozenset(str(error.reason) for error in reading.unread)
+        if reasons and reasons != self._facts_unread:
+            log.warning(
+                "facts beside the listing cannot be read",
+                cluster=self._cluster.name,
+                error="; ".join(str(error) for error in reading.unread),
+            )
+        self._facts_unread = reasons
+
+    def _log_failure(self, failure: PollFailure) -> None:
+        """Tell of a change of state, not of every failed poll."""
+        previous = self._status.last_poll.failure if self._status.last_poll else None
+        if previous is None or previous.reason != failure.reason:
+            log.warning(
+                "poll failed", cluster=self._cluster.name, reason=str(failure.reason), error=failure.message
+            )
+        else:
+            log.debug(
+                "poll failed again",
+                cluster=self._cluster.name,
+                reason=str(failure.reason),
+                error=failure.message,
+            )

@@ -1,0 +1,9 @@
+"""Serves what is known. No handler ever waits for a cluster.
+
+* :mod:`~exporter.web.listen`: addresses to listen on, as Prometheus writes them.
+* :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
+* :mod:`~exporter.web.accept`: what a client accepts (pure).
+* :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed where asked for.
+* :mod:`~exporter.web.pages`: the status page, ``/api/v1/clusters`` and ``/config``.
+* :mod:`~exporter.web.server`: the routes, health checks and the listening server.
+"""

@@ -1,0 +1,100 @@
+"""``/metrics`` and ``/probe``: expositions in either format, compressed where the client asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from exporter.metrics.exposition import (
+    OPENMETRICS_END,
+    RenderedCluster,
+    join_clusters,
+    names_filter,
+    render_exporter,
+)
+from exporter.metrics.families import ExporterState
+from exporter.metrics.process import ProcessMetrics
+from exporter.metrics.text import Format
+from exporter.web.accept import accepts_gzip, preferred_format
+from exporter.web.sources import SOURCES
+
+_GZIP_LEVEL = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scrape:
+    """Everything that one answer is made of, so that it can be made in a thread."""
+
+    clusters: tuple[RenderedCluster, ...]
+    exporter: ExporterState | None
+    process: ProcessMetrics | None
+    now: float
+    form: Format
+    names: Collection[str]
+    compress: bool
+
+    def body(self) -> bytes:
+        wanted = names_filter(self.names)
+        parts = [join_clusters(self.clusters, now=self.now, form=self.form, wanted=wanted)]
+        if self.exporter is not None:
+            parts.append(render_exporter(self.exporter, form=self.form, wanted=wanted))
+        if self.process is not None:
+            parts.append(self.process.render(form=self.form, names=self.names))
+        if self.form is Format.OPENMETRICS:
+            parts.append(OPENMETRICS_END)
+        body = b"".join(parts)
+        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self.compress else body
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer with every metric, or with those that ``name[]`` names."""
+    sources = request.app[SOURCES]
+    return await _answer(
+        request, sources.exposition.clusters(), exporter=sources.exporter_state(), process=sources.process
+    )
+
+
+async def probe(request: web.Request) -> web.Response:
+    """Answer with one cluster's metrics, from memory: 404 where it is unknown, 503 without fresh data."""
+    sources = request.app[SOURCES]
+    targets = request.query.getall("target", [])
+    if len(targets) != 1 or not targets[0]:
+        raise web.HTTPBadRequest(text="Name one cluster: /probe?target=NAME\n")
+    status = sources.board.get(targets[0])
+    if status is None:
+        raise web.HTTPNotFound(text=f"No cluster named {targets[0]!r} is configured.\n")
+    if status.fresh_inventory(sources.wall_clock()) is None:
+        failure = status.last_poll.failure if status.last_poll else None
+        why = f"; the last one failed: {failure.message}" if failure else ""
+        raise web.HTTPServiceUnavailable(text=f"No good poll of {status.name!r} within stale_after{why}.\n")
+    return await _answer(request, (sources.exposition.cluster(status.name),), exporter=None, process=None)
+
+
+async def _answer(
+    request: web.Request,
+    clusters: tuple[RenderedCluster, ...],
+    *,
+    exporter: ExporterState | None,
+    process: ProcessMetrics | None,
+) -> web.Response:
+    sources = request.app[SOURCES]
+    form = preferred_format(request.headers.getall(hdrs.ACCEPT, []))
+    compress = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
+    scrape = _Scrape(
+        clusters=clusters,
+        exporter=exporter,
+        process=process,
+        now=sources.wall_clock(),
+        form=form,
+        names=request.query.getall("name[]", []),
+        compress=compress,
+    )
+    body = await asyncio.get_running_loop().run_in_executor(sources.renderers, scrape.body)
+    headers = {hdrs.CONTENT_TYPE: str(form), hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
+    if compress:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=body, headers=headers)

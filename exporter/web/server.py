@@ -1,0 +1,60 @@
+"""The routes, the health checks, and the server that listens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from socket import socket
+
+from aiohttp import web
+
+from exporter.web import pages, scrape
+from exporter.web.sources import SOURCES, Sources
+
+_SHUTDOWN_SECONDS = 3.0
+"""How long an answer that is being sent may take when the server stops."""
+
+
+def build_application(sources: Sources) -> web.Application:
+    """Build the routes over what is served."""
+    application = web.Application()
+    application[SOURCES] = sources
+    application.add_routes(
+        [
+            web.get("/", pages.status_page),
+            web.get(sources.telemetry_path, scrape.metrics),
+            web.get("/probe", scrape.probe),
+            web.get("/api/v1/clusters", pages.clusters),
+            web.get("/config", pages.config),
+            web.get("/-/healthy", _healthy),
+            web.get("/-/ready", _ready),
+        ]
+    )
+    return application
+
+
+@asynccontextmanager
+async def serving(application: web.Application, sockets: Iterable[socket]) -> AsyncIterator[None]:
+    """Serve on bound sockets for as long as the context lasts; the sockets are closed with it."""
+    runner = web.AppRunner(
+        application, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+    )
+    await runner.setup()
+    try:
+        for bound in sockets:
+            await web.SockSite(runner, bound).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="ontap-packages-exporter is healthy.\n")
+
+
+async def _ready(request: web.Request) -> web.Response:
+    statuses = request.app[SOURCES].board.statuses()
+    waiting = sum(status.last_poll is None for status in statuses)
+    if waiting:
+        raise web.HTTPServiceUnavailable(text=f"{waiting} of {len(statuses)} clusters not polled yet.\n")
+    return web.Response(text="ontap-packages-exporter is ready.\n")

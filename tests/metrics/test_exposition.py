@@ -1,0 +1,265 @@
+"""What is exposed equals what prometheus_client writes for the same samples, whatever the labels hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.inventory import Inventory
+from exporter.metrics.exposition import join_clusters, names_filter, render_cluster, render_exporter
+from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, ExporterState, Kind, Value
+from exporter.metrics.text import Format
+from exporter.ontap.errors import Reason
+from exporter.ontap.facts import ClusterIdentity
+from exporter.ontap.listing import Listing, Package
+from exporter.polling.board import ClusterStatus, Poll, PollFailure
+
+NOW = 1_800_000_000.0
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
+    lambda name: not name.startswith("__") and name not in {"cluster", "version", "reason", "name", "uuid"}
+)
+TIMES = st.floats(1e9, 2e9)
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> ClusterStatus:
+    packages = draw(
+        st.dictionaries(TEXTS.filter(bool), st.one_of(st.none(), TIMES), max_size=5).map(
+            lambda found: tuple(
+                Package(version=version, create_timestamp_seconds=created)
+                for version, created in sorted(found.items())
+            )
+        )
+    )
+    inventory = Inventory(
+        listing=Listing(packages=packages, unnamed=draw(st.integers(0, 3)), pages=draw(st.integers(1, 9))),
+        identity=draw(
+            st.one_of(
+                st.none(), st.builds(ClusterIdentity, name=TEXTS, uuid=TEXTS, ontap_version=st.none() | TEXTS)
+            )
+        ),
+        versions_in_use=draw(st.one_of(st.none(), st.frozensets(TEXTS, max_size=3))),
+    )
+    status = ClusterStatus(
+        name=draw(TEXTS),
+        address="https://10.20.0.5:443",
+        labels=tuple(sorted(draw(st.dictionaries(LABEL_NAMES, TEXTS, max_size=3)).items())),
+        stale_after_seconds=draw(st.floats(1, 1e6)),
+    )
+    if draw(st.booleans()):
+        ended = draw(st.floats(NOW - 1e6, NOW))
+        status = status.after_success(
+            Poll(ended_timestamp_seconds=ended, duration_seconds=draw(st.floats(0, 60)), failure=None),
+            inventory,
+        )
+    if draw(st.booleans()):
+        failure = PollFailure(reason=draw(st.sampled_from(Reason)), message="")
+        status = status.after_failure(
+            Poll(ended_timestamp_seconds=NOW, duration_seconds=1.5, failure=failure), failure
+        )
+    return status
+
+
+FLEETS = st.lists(statuses(), max_size=3, unique_by=lambda status: status.name)
+
+
+class Reference:
+    """The same samples, for prometheus_client to write."""
+
+    def __init__(self, fleet: Iterable[ClusterStatus]) -> None:
+        self._fleet = tuple(fleet)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in CLUSTER_FAMILIES:
+            make = GaugeMetricFamily if family.kind is Kind.GAUGE else CounterMetricFamily
+            metric = make(family.name, family.help)
+            if metric.name.endswith("_seconds"):
+                metric.unit = "seconds"
+            for status in self._fleet:
+                if family.while_fresh and status.fresh_inventory(NOW) is None:
+                    continue
+                for own, value in family.samples(status):
+                    labels = {"cluster": status.name, **dict(status.labels)}
+                    labels |= dict(zip(family.labels, own, strict=True))
+                    shown = max(NOW - value, 0.0) if family.value is Value.AGE else value
+                    metric.add_sample(family.name, labels, shown)
+            yield metric
+
+
+def exposed(fleet: Iterable[ClusterStatus], form: Format) -> str:
+    rendered = [render_cluster(status) for status in fleet]
+    return join_clusters(rendered, now=NOW, form=form, wanted=names_filter(())).decode()
+
+
+@given(FLEETS)
+def test_the_text_format_equals_the_reference(fleet: list[ClusterStatus]) -> None:
+    registry = CollectorRegistry()
+    registry.register(Reference(fleet))
+    assert exposed(fleet, Format.TEXT) == generate_latest(registry).decode()
+
+
+@given(FLEETS)
+def test_openmetrics_equals_the_reference(fleet: list[ClusterStatus]) -> None:
+    registry = CollectorRegistry()
+    registry.register(Reference(fleet))
+    ours = exposed(fleet, Format.OPENMETRICS) + "# EOF\n"
+    assert ours == generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]
+
+
+def good_status(**changes: object) -> ClusterStatus:
+    packages = (
+        Package(version="9.13.1", create_timestamp_seconds=NOW - 100),
+        Package(version="9.14.1", create_timestamp_seconds=NOW + 100),
+        Package(version="9.15.1", create_timestamp_seconds=None),
+    )
+    inventory = Inventory(
+        listing=Listing(packages=packages, unnamed=0, pages=2),
+        identity=None,
+        versions_in_use=frozenset({"9.14.1"}),
+    )
+    values: dict[str, object] = {
+        "name": "c1",
+        "address": "https://c1:443",
+        "labels": (("site", "ams"),),
+        "stale_after_seconds": 900.0,
+        **changes,
+    }
+    poll = Poll(ended_timestamp_seconds=NOW - 10, duration_seconds=0.5, failure=None)
+    return ClusterStatus(**values).after_success(poll, inventory)  # type: ignore[arg-type]
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_text(text)
+        for sample in family.samples
+    }
+
+
+C1 = (("cluster", "c1"), ("site", "ams"))
+
+
+def test_ages_count_to_the_scrape_and_are_never_negative() -> None:
+    found = samples(exposed([good_status()], Format.TEXT))
+    name = "ontap_software_package_age_seconds"
+    assert found[name, (*C1, ("version", "9.13.1"))] == 100
+    assert found[name, (*C1, ("version", "9.14.1"))] == 0
+    assert (name, (*C1, ("version", "9.15.1"))) not in found
+
+
+def test_an_unknown_use_is_absent_and_a_known_one_is_0_or_1() -> None:
+    found = samples(exposed([good_status()], Format.TEXT))
+    name = "ontap_software_package_in_use"
+    assert {key[1][-1][1]: value for key, value in found.items() if key[0] == name} == {
+        "9.13.1": 0,
+        "9.14.1": 1,
+        "9.15.1": 0,
+    }
+
+
+def test_an_empty_repository_is_an_explicit_0() -> None:
+    empty = Inventory(
+        listing=Listing(packages=(), unnamed=0, pages=1), identity=None, versions_in_use=frozenset()
+    )
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=0.5, failure=None)
+    found = samples(exposed([good_status().after_success(poll, empty)], Format.TEXT))
+    assert found["ontap_software_packages", C1] == 0
+    assert not [key for key in found if key[0].startswith("ontap_software_package_")]
+
+
+def test_before_the_first_poll_nothing_is_claimed() -> None:
+    status = ClusterStatus(name="c1", address="", labels=(), stale_after_seconds=900)
+    found = samples(exposed([status], Format.TEXT))
+    labels = (("cluster", "c1"),)
+    assert found.pop(("ontap_up", labels)) == 0
+    assert found.pop(("ontap_polls_total", labels)) == 0
+    assert found.pop(("ontap_last_successful_poll_timestamp_seconds", labels)) == 0
+    assert found == {
+        ("ontap_poll_failures_total", (*labels, ("reason", str(reason)))): 0 for reason in Reason
+    }
+
+
+def test_a_stale_inventory_loses_its_packages_and_keeps_the_rest() -> None:
+    fresh = samples(exposed([good_status(stale_after_seconds=10)], Format.TEXT))
+    stale = samples(exposed([good_status(stale_after_seconds=9.9)], Format.TEXT))
+    gone = {name for name, _ in fresh} - {name for name, _ in stale}
+    assert gone == {family.name for family in CLUSTER_FAMILIES if family.while_fresh}
+
+
+def test_a_failed_poll_keeps_the_last_good_listing() -> None:
+    failure = PollFailure(reason=Reason.TIMEOUT, message="")
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=60, failure=failure)
+    found = samples(exposed([good_status().after_failure(poll, failure)], Format.TEXT))
+    assert found["ontap_up", C1] == 0
+    assert found["ontap_software_packages", C1] == 3
+    assert found["ontap_poll_failures_total", (*C1[:1], ("reason", "timeout"), *C1[1:])] == 1
+    assert found["ontap_last_successful_poll_timestamp_seconds", C1] == NOW - 10
+
+
+@given(version=st.text(min_size=1), label=st.text())
+def test_any_text_in_a_label_is_valid_utf8(version: str, label: str) -> None:
+    inventory = Inventory(
+        listing=Listing(
+            packages=(Package(version=version, create_timestamp_seconds=1.0),), unnamed=0, pages=1
+        ),
+        identity=None,
+        versions_in_use=None,
+    )
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=0.5, failure=None)
+    status = good_status(labels=(("site", label),)).after_success(poll, inventory)
+    lines = exposed([status], Format.TEXT).split("\n")
+    assert all(line.startswith(("# ", "ontap_")) for line in lines[:-1])
+
+
+def test_names_select_families_in_either_spelling() -> None:
+    rendered = [render_cluster(good_status())]
+    for names in (["ontap_polls_total"], ["ontap_polls"]):
+        for form in Format:
+            body = join_clusters(rendered, now=NOW, form=form, wanted=names_filter(names)).decode()
+            assert [line for line in body.split("\n") if line and not line.startswith("#")] == [
+                'ontap_polls_total{cluster="c1",site="ams"} 1.0'
+            ]
+
+
+STATE = ExporterState(
+    version="1.2.3",
+    python_version="3.11.2",
+    revision="abc",
+    last_reload_successful=True,
+    last_reload_success_timestamp_seconds=NOW,
+    clusters=3,
+    requests={("GET", "200"): 5, ("GET", "error"): 1},
+    poll_delay_seconds=0.25,
+    shard_ordinal=0,
+    total_shards=1,
+)
+
+
+def test_the_exporter_tells_of_itself_in_both_formats() -> None:
+    text = render_exporter(STATE, form=Format.TEXT, wanted=names_filter(())).decode()
+    found = samples(text)
+    assert found["ontap_exporter_api_requests_total", (("code", "200"), ("method", "GET"))] == 5
+    assert found["ontap_exporter_clusters", ()] == 3
+    openmetrics = render_exporter(STATE, form=Format.OPENMETRICS, wanted=names_filter(())).decode()
+    families = list(parse_openmetrics(openmetrics + "# EOF\n"))  # type: ignore[no-untyped-call]
+    assert len(families) == len(EXPORTER_FAMILIES)
+
+
+@pytest.mark.parametrize("family", [*CLUSTER_FAMILIES, *EXPORTER_FAMILIES], ids=lambda family: family.name)
+def test_every_row_keeps_to_the_naming_rules(family: object) -> None:
+    name, kind = getattr(family, "name"), getattr(family, "kind")  # noqa: B009 - rows of two types
+    labels, text = getattr(family, "labels"), getattr(family, "help")  # noqa: B009
+    assert name.startswith("ontap_")
+    assert name.endswith("_total") == (kind is Kind.COUNTER) or name == "ontap_exporter_total_shards"
+    assert list(labels) == sorted(labels)
+    assert text.endswith(".")
+    assert not set(text) & set('\\"\n')

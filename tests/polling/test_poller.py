@@ -1,0 +1,258 @@
+"""One cluster's loop: what a poll puts on the board, and when the next one is due."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from exporter.config import ClusterConfig
+from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.endpoint import BasicLogin, Secret
+from exporter.ontap.errors import Reason
+from exporter.ontap.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
+from exporter.ontap.listing import PACKAGES_PATH
+from exporter.polling.board import Board, ClusterStatus
+from exporter.polling.fleet import Fleet
+from exporter.simulator import Fault, FaultKind, Node, SimulatedCluster
+from support.fleet import WAIT_SECONDS, cluster_config, polled
+
+
+def cluster(name: str = "c1", **settings: object) -> SimulatedCluster:
+    return SimulatedCluster(name, packages=["9.13.1", "9.14.1P2"], **settings)  # type: ignore[arg-type]
+
+
+def versions(status: ClusterStatus) -> list[str]:
+    assert status.inventory is not None
+    return [package.version for package in status.inventory.listing.packages]
+
+
+def failed(reason: Reason) -> Callable[[ClusterStatus], bool]:
+    return lambda status: not status.up and status.failures[reason] > 0
+
+
+async def test_a_good_poll_gives_packages_identity_and_use(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.14.1P2", pending_version="9.15.1")], tmp_path) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.up
+        assert versions(status) == ["9.13.1", "9.14.1P2"]
+        assert status.inventory is not None
+        assert status.inventory.identity is not None
+        assert status.inventory.identity.name == "c1"
+        assert status.inventory.versions_in_use == frozenset({"9.14.1P2", "9.15.1"})
+        assert it.counts.totals() == {("GET", "200"): 3}
+
+
+async def test_an_empty_repository_is_a_good_poll_of_no_package(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1")], tmp_path) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.up
+        assert versions(status) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(FaultKind.FORBIDDEN, path=PACKAGES_PATH), Reason.FORBIDDEN),
+        (Fault(FaultKind.SERVER_ERROR, path=PACKAGES_PATH, page=2), Reason.API_ERROR),
+        (Fault(FaultKind.TRUNCATED_JSON, path=PACKAGES_PATH, page=2), Reason.BAD_RESPONSE),
+        (Fault(FaultKind.PAGING_BACK), Reason.INCOMPLETE),
+    ],
+    ids=lambda value: str(getattr(value, "kind", value)),
+)
+async def test_a_failed_poll_keeps_the_last_good_listing(
+    fault: Fault, reason: Reason, tmp_path: Path
+) -> None:
+    def one_record_a_page(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        return cluster_config(simulated, ca_file, max_records=1)
+
+    async with polled([cluster()], tmp_path, configure=one_record_a_page) as it:
+        good = await it.watch.polls("c1", 1)
+        it.simulator["c1"].add_package("9.15.1")
+        it.simulator["c1"].faults.add(fault)
+        bad = await it.watch.until("c1", failed(reason))
+        assert not bad.up
+        assert versions(bad) in (versions(good), ["9.13.1", "9.14.1P2", "9.15.1"])
+        last_good = bad.inventory_timestamp_seconds
+        later = await it.watch.more_polls("c1", 2)
+        assert later.inventory == bad.inventory
+        assert later.inventory_timestamp_seconds == last_good
+        assert later.last_poll is not None
+        assert later.last_poll.ended_timestamp_seconds > last_good
+        it.simulator["c1"].faults.clear()
+        again = await it.watch.until("c1", lambda status: status.up)
+        assert versions(again) == ["9.13.1", "9.14.1P2", "9.15.1"]
+
+
+async def test_a_refused_password_is_not_sent_again_soon(tmp_path: Path) -> None:
+    async with polled([cluster(), cluster("other")], tmp_path) as it:
+        await it.watch.polls("c1", 1)
+        it.simulator["c1"].password = "changed"
+        await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
+        received = len(it.simulator["c1"].requests)
+        await it.watch.more_polls("other", 5)
+        assert len(it.simulator["c1"].requests) == received
+        assert it.simulator["c1"].failed_logins == 1
+
+
+async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
+
+    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        login = BasicLogin(username=simulated.username, password=Secret(file=file))
+        return cluster_config(simulated, ca_file, login=login)
+
+    async with polled([cluster(password="new")], tmp_path, configure=from_file) as it:
+        await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
+        file.write_text("new\n")
+        status = await it.watch.until("c1", lambda status: status.up)
+        assert status.polls == 2
+
+
+async def test_a_cluster_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
+    faults = [Fault(FaultKind.TOO_MANY_REQUESTS, retry_after="600")]
+    async with polled([cluster(faults=faults), cluster("other")], tmp_path) as it:
+        await it.watch.until("c1", failed(Reason.RATE_LIMITED))
+        await it.watch.more_polls("other", 5)
+        assert len(it.simulator["c1"].requests) == 1
+
+
+async def test_an_identity_that_may_not_be_read_costs_only_itself(tmp_path: Path) -> None:
+    faults = [Fault(FaultKind.FORBIDDEN, path=CLUSTER_PATH, exact=True)]
+    async with polled([cluster(faults=faults)], tmp_path) as it:
+        status = await it.watch.polls("c1", 2)
+        assert status.up
+        assert status.inventory is not None
+        assert status.inventory.identity is None
+        assert status.inventory.versions_in_use == frozenset({"9.14.1P2"})
+
+
+async def test_software_that_may_not_be_read_leaves_the_use_unknown(tmp_path: Path) -> None:
+    faults = [Fault(FaultKind.FORBIDDEN, path=SOFTWARE_PATH, exact=True)]
+    async with polled([cluster(faults=faults)], tmp_path) as it:
+        status = await it.watch.polls("c1", 2)
+        assert status.up
+        assert status.inventory is not None
+        assert status.inventory.identity is not None
+        assert status.inventory.versions_in_use is None
+
+
+async def test_facts_that_hang_cost_only_themselves(tmp_path: Path) -> None:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.5))
+
+    faults = [Fault(FaultKind.HANG, path=SOFTWARE_PATH, exact=True)]
+    async with polled([cluster(faults=faults)], tmp_path, configure=in_a_hurry) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.up
+        assert versions(status) == ["9.13.1", "9.14.1P2"]
+
+
+async def test_refused_facts_are_not_asked_for_again_soon_while_the_listing_goes_on(tmp_path: Path) -> None:
+    faults = [Fault(FaultKind.UNAUTHORIZED, path=CLUSTER_PATH, exact=True)]
+    async with polled([cluster(faults=faults)], tmp_path) as it:
+        status = await it.watch.polls("c1", 4)
+        assert status.up
+        asked = [request.path for request in it.simulator["c1"].requests if request.path != PACKAGES_PATH]
+        assert asked == [CLUSTER_PATH]
+
+
+async def test_node_versions_are_asked_for_where_software_does_not_tell(tmp_path: Path) -> None:
+    simulated = cluster(nodes=[Node("n1", "9.13.1"), Node("n2", "9.14.1P2")], version="9.13.1")
+    simulated.software_document = {"version": "9.13.1"}
+    async with polled([simulated], tmp_path) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.inventory is not None
+        assert status.inventory.versions_in_use == frozenset({"9.13.1", "9.14.1P2"})
+        assert len(simulated.requests_to(NODES_PATH)) >= 1
+
+
+async def test_an_empty_software_document_leaves_the_use_unknown(tmp_path: Path) -> None:
+    async with polled([cluster(software_document={})], tmp_path) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.up
+        assert status.inventory is not None
+        assert status.inventory.versions_in_use is None
+
+
+async def test_a_slow_cluster_delays_nobody(tmp_path: Path) -> None:
+    slow = [cluster(f"slow{number}", faults=[Fault(FaultKind.HANG)]) for number in range(8)]
+    async with polled([*slow, cluster()], tmp_path) as it:
+        status = await it.watch.polls("c1", 5)
+        assert status.polls == 5
+        assert it.board.poll_delay_seconds < 1
+        assert not any(it.board.get(one.name).last_poll for one in slow)  # type: ignore[union-attr]
+        assert not it.board.all_polled()
+
+
+async def test_no_more_polls_run_at_once_than_allowed(tmp_path: Path) -> None:
+    held = [cluster(f"c{number}", faults=[Fault(FaultKind.HANG)]) for number in range(6)]
+    async with polled(held, tmp_path, max_concurrent_polls=2) as it:
+        for first in (0, 2, 4):
+            for one in held[first : first + 2]:
+                await one.wait_for_requests(1)
+            assert not any(one.requests for one in held[first + 2 :])
+            for one in held[first : first + 2]:
+                one.faults.clear()
+                await it.watch.polls(one.name, 1)
+        assert it.board.all_polled()
+
+
+async def test_an_unreachable_cluster_fails_and_recovers(tmp_path: Path) -> None:
+    async with polled([cluster()], tmp_path) as it:
+        await it.watch.polls("c1", 1)
+        await it.simulator.stop("c1")
+        status = await it.watch.until("c1", failed(Reason.CONNECTION))
+        assert versions(status) == ["9.13.1", "9.14.1P2"]
+        await it.simulator.start("c1")
+        await it.watch.until("c1", lambda status: status.up)
+
+
+async def test_a_poll_that_takes_too_long_is_a_timeout(tmp_path: Path) -> None:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.2))
+
+    async with polled([cluster(faults=[Fault(FaultKind.HANG)])], tmp_path, configure=in_a_hurry) as it:
+        status = await it.watch.until("c1", failed(Reason.TIMEOUT))
+        assert status.last_poll is not None
+        assert 0.2 <= status.last_poll.duration_seconds < 5
+
+
+async def test_states_are_logged_when_they_change_and_not_at_every_poll(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with polled([cluster()], tmp_path) as it:
+            await it.watch.polls("c1", 1)
+            it.simulator["c1"].faults.add(Fault(FaultKind.SERVER_ERROR))
+            await it.watch.until("c1", lambda status: status.failures[Reason.API_ERROR] >= 3)
+            it.simulator["c1"].faults.clear()
+            await it.watch.until("c1", lambda status: status.up)
+    told = [(line["event"], line.get("reason")) for line in lines if line["log_level"] != "debug"]
+    assert told == [("poll failed", "api_error"), ("cluster answers again", None)]
+
+
+async def test_a_bug_ends_everything_loudly(tmp_path: Path) -> None:
+    class BugError(Exception):
+        pass
+
+    def broken(status: ClusterStatus) -> None:
+        if status.polls:
+            raise BugError
+
+    async with polled([], tmp_path) as it:
+        simulated = await it.simulator.add(cluster())
+        async with open_session() as session:
+            fleet = Fleet(
+                session=session,
+                board=Board(on_change=broken),
+                counts=RequestCounts(),
+                max_concurrent_polls=1,
+            )
+            with pytest.raises(ExceptionGroup) as caught:
+                async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as group:
+                    fleet.start(group, [cluster_config(simulated, it.simulator.ca_file)])
+            assert caught.group_contains(BugError)

@@ -1,0 +1,108 @@
+"""The real program as a process of its own, listening on a free port of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from support.waiting import eventually
+
+START_SECONDS = 30.0
+_LISTENING = re.compile(r'msg"?[:=] ?"?listening\b.*?address=(\S+)|address": ?"([^"]+)"')
+
+
+@dataclass(slots=True, kw_only=True)
+class Daemon:
+    """A running program.
+
+    Attributes:
+        process: the program.
+        lines: what it has written so far.
+        url: where it listens.
+        session: for requests to it.
+    """
+
+    process: asyncio.subprocess.Process
+    session: aiohttp.ClientSession
+    lines: list[str] = field(default_factory=list)
+    url: str = ""
+    ended: bool = False
+
+    @property
+    def output(self) -> str:
+        """What the program has written so far."""
+        return "\n".join(self.lines)
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """Return the status and the text of an answer."""
+        async with self.session.get(self.url + path, headers=headers) as response:
+            return response.status, await response.text()
+
+    async def until_ready(self) -> None:
+        """Wait until every cluster has been polled once."""
+
+        async def ready() -> bool:
+            return (await self.get("/-/ready"))[0] == 200
+
+        await eventually(ready, seconds=START_SECONDS, what="the program to be ready")
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        async with asyncio.timeout(START_SECONDS):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def program(*arguments: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Daemon]:
+    """Run the program with these arguments; kill it at the end where it still runs.
+
+    Raises:
+        TimeoutError: it neither listened nor ended in time.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "exporter",
+        *arguments,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **(environ or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    listening = asyncio.Event()
+    async with aiohttp.ClientSession() as session:
+        daemon = Daemon(process=process, session=session)
+        reading = asyncio.create_task(_read(daemon, listening))
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await listening.wait()
+            yield daemon
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await reading
+            await process.wait()
+
+
+async def _read(daemon: Daemon, listening: asyncio.Event) -> None:
+    """Collect the program's lines; the first that names an address, or the end, is what is waited for."""
+    assert daemon.process.stdout is not None
+    async for raw in daemon.process.stdout:
+        line = raw.decode().rstrip("\n")
+        daemon.lines.append(line)
+        match = _LISTENING.search(line)
+        if match and not daemon.url:
+            daemon.url = f"http://{match[1] or match[2]}"
+            listening.set()
+    daemon.ended = True
+    listening.set()

@@ -1,0 +1,112 @@
+"""Simulated clusters and the pollers of them, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from exporter.config import ClusterConfig, Position
+from exporter.metrics.exposition import Exposition
+from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
+from exporter.polling.board import Board, ClusterStatus
+from exporter.polling.fleet import Fleet
+from exporter.simulator import SimulatedCluster, Simulator
+
+WAIT_SECONDS = 20.0
+
+
+def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) -> ClusterConfig:
+    """Configure a simulated cluster, polled ten times a second unless told otherwise."""
+    host, _, port = cluster.address.rpartition(":")
+    config = ClusterConfig(
+        name=cluster.name,
+        endpoint=Endpoint(scheme="http" if cluster.plain_http else "https", host=host, port=int(port)),
+        login=BasicLogin(username=cluster.username, password=Secret(value=cluster.password)),
+        tls=Tls(ca_file=ca_file),
+        labels=tuple(sorted(cluster.labels.items())),
+        poll_interval=timedelta(seconds=0.1),
+        poll_timeout=timedelta(seconds=10),
+        stale_after=timedelta(seconds=60),
+        return_timeout_seconds=5,
+        max_records=500,
+        profile=None,
+        position=Position(file="config.yaml", line=1),
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+class Watch:
+    """Sees every status that is put on a board, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.exposition = Exposition()
+        self._statuses: dict[str, ClusterStatus] = {}
+        self._changed = asyncio.Event()
+
+    def on_change(self, status: ClusterStatus) -> None:
+        self.exposition.update(status)
+        self._statuses[status.name] = status
+        self._changed.set()
+
+    async def until(self, name: str, condition: Callable[[ClusterStatus], bool]) -> ClusterStatus:
+        """Wait for a cluster's status to meet a condition, and return it.
+
+        Raises:
+            TimeoutError: it never did; the message shows the last status.
+        """
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while name not in self._statuses or not condition(self._statuses[name]):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError as exc:
+            raise TimeoutError(f"last status: {self._statuses.get(name)}") from exc
+        return self._statuses[name]
+
+    async def polls(self, name: str, count: int) -> ClusterStatus:
+        """Wait until so many polls of a cluster have ended."""
+        return await self.until(name, lambda status: status.polls >= count)
+
+    async def more_polls(self, name: str, count: int) -> ClusterStatus:
+        """Wait until so many more polls of a cluster have ended, as a measure of time."""
+        return await self.polls(name, self._statuses[name].polls + count)
+
+
+@dataclass(slots=True, kw_only=True)
+class PolledFleet:
+    """A simulator, its pollers and what they see."""
+
+    simulator: Simulator
+    board: Board
+    watch: Watch
+    counts: RequestCounts = field(default_factory=RequestCounts)
+
+
+@asynccontextmanager
+async def polled(
+    clusters: Iterable[SimulatedCluster],
+    directory: Path,
+    *,
+    configure: Callable[[SimulatedCluster, Path], ClusterConfig] = cluster_config,
+    max_concurrent_polls: int = 64,
+) -> AsyncIterator[PolledFleet]:
+    """Serve clusters and poll them for as long as the context lasts."""
+    watch = Watch()
+    board = Board(on_change=watch.on_change)
+    async with Simulator(clusters, directory=directory) as simulator, open_session() as session:
+        it = PolledFleet(simulator=simulator, board=board, watch=watch)
+        fleet = Fleet(
+            session=session, board=board, counts=it.counts, max_concurrent_polls=max_concurrent_polls
+        )
+        configs = [configure(cluster, simulator.ca_file) for cluster in simulator.clusters]
+        async with asyncio.TaskGroup() as group:
+            fleet.start(group, configs)
+            try:
+                yield it
+            finally:
+                fleet.stop()

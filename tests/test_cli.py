@@ -1,0 +1,185 @@
+"""Commands, flags and exit codes, as an operator meets them: the real program in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__
+from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
+from exporter.simulator.configuration import exporter_config, write_secret
+from support.daemon import program
+
+LISTEN = "--web.listen-address=127.0.0.1:0"
+GOOD = 'clusters: [{address: 127.0.0.1, basic_auth: {username: u, password: p}, name: "c1"}]\n'
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments], check=False, capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = run("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"ontap-packages-exporter {__version__}\n")
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("run", "check-config", "health", "simulate", "demo"):
+        assert f"\n    {command}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["run", "--web.listen-address=nowhere"], "not a listen address: 'nowhere'"),
+        (["run", "--web.telemetry-path=metrics"], "not a path for metrics: 'metrics'"),
+        (["run", "--web.telemetry-path=/-/healthy"], "not a path for metrics: '/-/healthy'"),
+        (["run", "--log.level=loud"], "invalid choice: 'loud'"),
+        (["run", "--config=x"], "unrecognized arguments: --config=x"),
+        (["explode"], "unrecognized arguments: explode"),
+        (["check-config"], "the following arguments are required: FILE"),
+        (["health", "--url=ftp://x"], "not an address of the exporter: 'ftp://x'"),
+    ],
+)
+def test_bad_flags_end_with_2_and_say_why(arguments: list[str], says: str, tmp_path: Path) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["run"]])
+def test_run_without_a_configuration_ends_with_2(command: list[str], tmp_path: Path) -> None:
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("config.yaml:")
+
+
+def test_run_with_a_bad_configuration_ends_with_2_and_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD + "defaults:\n  poll_interval: often\n")
+    done = run(cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("config.yaml:3: defaults.poll_interval: ")
+
+
+def test_check_config_accepts_a_good_file(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    done = run("check-config", "good.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "good.yaml: valid, 1 cluster\n", "")
+
+
+def test_check_config_prints_every_error_and_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("max_concurrent_polls: many\ncolour: red\n" + GOOD)
+    done = run("check-config", "bad.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    places = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+    assert places == ["bad.yaml:1", "bad.yaml:2"]
+
+
+def test_a_taken_address_ends_with_1_and_names_it(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("run", f"--web.listen-address={address}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"cannot listen on {address}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_the_daemon_in_order_while_clusters_hang(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    hanging = [SimulatedCluster(f"c{n}", faults=[Fault(FaultKind.HANG)]) for n in range(3)]
+    async with Simulator(hanging, directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+            for cluster in simulator.clusters:
+                await cluster.wait_for_requests(1)
+            status, _ = await daemon.get("/-/ready")
+            assert status == 503
+            begun = time.monotonic()
+            assert await daemon.stop(number) == 0
+            assert time.monotonic() - begun < 10
+    assert "msg=stopped" in daemon.output
+    assert "Traceback" not in daemon.output
+
+
+async def test_the_daemon_listens_within_a_second(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    taken = []
+    for _ in range(5):
+        begun = time.monotonic()
+        async with program("run", f"--config.file={tmp_path / 'config.yaml'}", LISTEN):
+            taken.append(time.monotonic() - begun)
+    assert min(taken) < 1, taken
+
+
+async def test_every_address_is_listened_on(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    async with program(
+        "run", f"--config.file={tmp_path / 'config.yaml'}", LISTEN, "--web.listen-address=[::1]:0"
+    ) as daemon:
+        status, _ = await daemon.get("/-/healthy")
+        assert status == 200
+        listening = [line for line in daemon.lines if "msg=listening" in line]
+        assert [line.rpartition("=")[2].rpartition(":")[0] for line in listening] == ["127.0.0.1", "[::1]"]
+
+
+async def test_metrics_move_to_the_path_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    async with program(
+        "run", f"--config.file={tmp_path / 'config.yaml'}", LISTEN, "--web.telemetry-path=/federate"
+    ) as daemon:
+        assert (await daemon.get("/federate"))[0] == 200
+        assert (await daemon.get("/metrics"))[0] == 404
+        assert 'href="/federate"' in (await daemon.get("/"))[1]
+
+
+async def test_health_asks_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    async with program("run", f"--config.file={tmp_path / 'config.yaml'}", LISTEN) as daemon:
+        healthy = await asyncio.to_thread(run, "health", f"--url={daemon.url}", cwd=tmp_path)
+        assert (healthy.returncode, healthy.stderr) == (0, "")
+        url = daemon.url
+        await daemon.stop()
+    gone = await asyncio.to_thread(run, "health", f"--url={url}", cwd=tmp_path)
+    assert gone.returncode == 1
+    assert "does not answer" in gone.stderr
+
+
+async def test_json_lines_are_json(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    async with program(
+        "run", f"--config.file={tmp_path / 'config.yaml'}", LISTEN, "--log.format=json"
+    ) as daemon:
+        line = json.loads(daemon.lines[0])
+        assert (line["msg"], line["level"]) == ("listening", "info")
+
+
+async def test_the_demo_shows_a_fleet(tmp_path: Path) -> None:
+    async with program("demo", LISTEN, environ={"TMPDIR": str(tmp_path)}) as daemon:
+        await daemon.until_ready()
+        _, metrics = await daemon.get("/metrics")
+        for line in (
+            'ontap_up{cluster="syd-dr-01"',
+            'ontap_software_packages{cluster="sin-edge-01"',
+            'ontap_poll_failures_total{cluster="sin-dev-01",reason="unauthorized"',
+        ):
+            assert line in metrics
+        assert await daemon.stop() == 0
+    assert list(tmp_path.iterdir()) == []

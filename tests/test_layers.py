@@ -1,0 +1,88 @@
+"""Imports point one way, and loading a part loads no more than that part needs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import exporter
+
+ROOT = Path(exporter.__file__).parent
+ALLOWED = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "logs": set(),
+    "health": set(),
+    "ontap": {"__init__"},
+    "config": {"ontap"},
+    "inventory": {"ontap"},
+    "polling": {"config", "inventory", "ontap"},
+    "metrics": {"polling"},
+    "web": {"inventory", "metrics", "polling"},
+    "simulator": set(),
+    "app": {"__init__", "config", "metrics", "ontap", "polling", "web"},
+    "demo": {"app", "config", "simulator"},
+    "cli": {"__init__", "app", "config", "demo", "health", "logs", "simulator", "web"},
+}
+"""The rooms that each room may import, itself aside."""
+
+PURE = ("ontap/create_time", "ontap/listing", "ontap/facts", "ontap/retry", "ontap/wire", "polling/schedule")
+"""Modules that decide: the standard library and each other, no I/O, no clock, no await."""
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "exporter":
+                yield from (f"exporter.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def room_of(module: str) -> str:
+    room = module.split(".")[1]
+    return room if (ROOT / room).is_dir() or (ROOT / f"{room}.py").is_file() else "__init__"
+
+
+FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_room_imports_only_the_rooms_before_it(path: Path) -> None:
+    room = path.parts[0].removesuffix(".py")
+    rooms = {room_of(module) for module in imported(ROOT / path) if module.startswith("exporter.")}
+    assert rooms <= ALLOWED[room] | {room}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_what_decides_does_nothing_else(name: str) -> None:
+    source = (ROOT / f"{name}.py").read_text()
+    tree = ast.parse(source)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
+    foreign = {
+        module.split(".")[0] for module in imported(ROOT / f"{name}.py") if not module.startswith("exporter.")
+    }
+    assert foreign <= set(sys.stdlib_module_names) - {"asyncio", "socket", "logging", "time", "random", "os"}
+
+
+@pytest.mark.parametrize(
+    ("module", "kept_out"),
+    [
+        ("exporter", {"aiohttp", "pydantic", "yaml", "structlog", "jinja2", "prometheus_client"}),
+        ("exporter.cli", {"aiohttp", "pydantic", "jinja2", "prometheus_client", "trustme"}),
+        ("exporter.config", {"aiohttp", "jinja2", "prometheus_client", "trustme"}),
+        ("exporter.app", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
+    ],
+)
+def test_loading_a_part_keeps_out_what_it_does_not_need(module: str, kept_out: set[str]) -> None:
+    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not kept_out & set(loaded.stdout.splitlines())

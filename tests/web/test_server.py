@@ -1,0 +1,259 @@
+"""Every path answers from memory, in the way that its client asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.inventory import Inventory
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.process import ProcessMetrics
+from exporter.metrics.text import Format
+from exporter.ontap.errors import Reason
+from exporter.ontap.facts import ClusterIdentity
+from exporter.ontap.listing import Listing, Package
+from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
+from exporter.web.server import build_application
+from exporter.web.sources import Sources
+
+NOW = 1_800_000_000.0
+STATE = ExporterState(
+    version="1.2.3",
+    python_version="3.11.2",
+    revision="abc",
+    last_reload_successful=True,
+    last_reload_success_timestamp_seconds=NOW,
+    clusters=3,
+    requests={("GET", "200"): 5},
+    poll_delay_seconds=0.25,
+    shard_ordinal=0,
+    total_shards=1,
+)
+FAILURE = PollFailure(reason=Reason.TIMEOUT, message='<script>alert("no")</script>')
+Client = TestClient[Request, Application]
+
+
+def fresh_status(name: str) -> ClusterStatus:
+    packages = (
+        Package(version="9.13.1", create_timestamp_seconds=NOW - 86_400 * 400),
+        Package(version="9.14.1<b>", create_timestamp_seconds=None),
+    )
+    inventory = Inventory(
+        listing=Listing(packages=packages, unnamed=0, pages=2),
+        identity=ClusterIdentity(name=name, uuid="u-1", ontap_version="9.13.1"),
+        versions_in_use=frozenset({"9.13.1"}),
+    )
+    poll = Poll(ended_timestamp_seconds=NOW - 10, duration_seconds=0.5, failure=None)
+    return unpolled_status(name).after_success(poll, inventory)
+
+
+def unpolled_status(name: str) -> ClusterStatus:
+    return ClusterStatus(
+        name=name, address="https://10.20.0.5:443", labels=(("site", "ams"),), stale_after_seconds=900
+    )
+
+
+def failed_status(name: str) -> ClusterStatus:
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=60, failure=FAILURE)
+    return unpolled_status(name).after_failure(poll, FAILURE)
+
+
+@pytest.fixture
+def board_and_exposition() -> tuple[Board, Exposition]:
+    exposition = Exposition()
+    board = Board(on_change=exposition.update)
+    board.put(fresh_status("good"))
+    board.put(failed_status("bad"))
+    return board, exposition
+
+
+@pytest.fixture
+async def client(board_and_exposition: tuple[Board, Exposition]) -> AsyncIterator[Client]:
+    board, exposition = board_and_exposition
+    with ThreadPoolExecutor(2) as renderers:
+        sources = Sources(
+            board=board,
+            exposition=exposition,
+            process=ProcessMetrics(),
+            exporter_state=lambda: STATE,
+            masked_config=lambda: "clusters: []\n",
+            wall_clock=lambda: NOW,
+            renderers=renderers,
+            telemetry_path="/metrics",
+        )
+        async with TestClient(TestServer(build_application(sources)), auto_decompress=False) as client:
+            yield client
+
+
+async def text_of(client: Client, path: str, **headers: str) -> str:
+    async with client.get(path, headers={"Accept-Encoding": "identity", **headers}) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def test_metrics_in_text_hold_every_family_and_the_process(client: Client) -> None:
+    families = {family.name for family in parse_text(await text_of(client, "/metrics"))}
+    ours = {row.name.removesuffix("_total") for row in CLUSTER_FAMILIES}
+    ours |= {
+        row.name.removesuffix("_total") if row.kind == "counter" else row.name for row in EXPORTER_FAMILIES
+    }
+    assert ours <= families
+    assert {"process_cpu_seconds", "process_resident_memory_bytes", "python_info"} <= families
+
+
+async def test_metrics_in_openmetrics_are_valid_and_end_once(client: Client) -> None:
+    text = await text_of(client, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert text.count("# EOF") == 1
+    assert text.endswith("# EOF\n")
+    assert len(list(parse_openmetrics(text))) > len(CLUSTER_FAMILIES)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("*/*", Format.TEXT), ("application/openmetrics-text", Format.OPENMETRICS)],
+)
+async def test_the_content_type_tells_the_format(client: Client, accept: str, content_type: str) -> None:
+    async with client.get("/metrics", headers={"Accept": accept}) as response:
+        assert response.headers["Content-Type"] == content_type
+        assert response.headers["Vary"] == "Accept, Accept-Encoding"
+
+
+async def test_gzip_carries_the_same_body(client: Client) -> None:
+    path = "/metrics?name[]=ontap_software_packages"
+    plain = await text_of(client, path)
+    async with client.get(path, headers={"Accept-Encoding": "gzip"}) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(await response.read()).decode() == plain
+
+
+async def test_names_filter_all_kinds_of_metrics(client: Client) -> None:
+    path = "/metrics?name[]=ontap_up&name[]=process_cpu_seconds_total&name[]=ontap_exporter_clusters"
+    for accept in ("*/*", "application/openmetrics-text"):
+        lines = (await text_of(client, path, Accept=accept)).splitlines()
+        names = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
+        assert names == {"ontap_up", "process_cpu_seconds_total", "ontap_exporter_clusters"}
+
+
+async def test_a_probe_gives_one_cluster_only(client: Client) -> None:
+    text = await text_of(client, "/probe?target=good")
+    assert 'ontap_up{cluster="good",site="ams"} 1.0' in text
+    assert 'cluster="bad"' not in text
+    assert "process_" not in text
+    assert "ontap_exporter_" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/probe", 400, "Name one cluster"),
+        ("/probe?target=", 400, "Name one cluster"),
+        ("/probe?target=good&target=bad", 400, "Name one cluster"),
+        ("/probe?target=other", 404, "No cluster named 'other' is configured."),
+        ("/probe?target=bad", 503, "No good poll of 'bad' within stale_after"),
+    ],
+)
+async def test_a_probe_that_cannot_be_answered_says_why(
+    client: Client, path: str, status: int, says: str
+) -> None:
+    async with client.get(path) as response:
+        assert response.status == status
+        assert says in await response.text()
+        assert response.content_type == "text/plain"
+
+
+async def test_a_probe_of_a_stale_cluster_is_503(
+    client: Client, board_and_exposition: tuple[Board, Exposition]
+) -> None:
+    board, _ = board_and_exposition
+    status = fresh_status("old")
+    poll = Poll(ended_timestamp_seconds=NOW - 901, duration_seconds=0.5, failure=None)
+    assert status.inventory is not None
+    board.put(status.after_success(poll, status.inventory))
+    async with client.get("/probe?target=old") as response:
+        assert response.status == 503
+
+
+async def test_healthy_and_ready_answer_get_and_head(client: Client) -> None:
+    for path in ("/-/healthy", "/-/ready"):
+        for method in ("GET", "HEAD"):
+            async with client.request(method, path) as response:
+                assert response.status == 200
+                assert (await response.text() == "") == (method == "HEAD")
+
+
+async def test_readiness_waits_for_every_first_poll(
+    client: Client, board_and_exposition: tuple[Board, Exposition]
+) -> None:
+    board_and_exposition[0].put(unpolled_status("new"))
+    async with client.get("/-/ready") as response:
+        assert response.status == 503
+        assert await response.text() == "1 of 3 clusters not polled yet.\n"
+    async with client.get("/-/healthy") as response:
+        assert response.status == 200
+
+
+async def test_clusters_as_json_tell_the_same_facts(client: Client) -> None:
+    document = json.loads(await text_of(client, "/api/v1/clusters"))
+    good, bad = document["clusters"]
+    assert good["up"] is True
+    assert good["packages"] == [
+        {
+            "version": "9.13.1",
+            "create_timestamp_seconds": NOW - 86_400 * 400,
+            "age_seconds": 86_400 * 400,
+            "in_use": True,
+        },
+        {"version": "9.14.1<b>", "create_timestamp_seconds": None, "age_seconds": None, "in_use": False},
+    ]
+    assert good["identity"] == {"name": "good", "uuid": "u-1", "ontap_version": "9.13.1"}
+    assert bad["up"] is False
+    assert bad["packages"] is None
+    assert bad["last_poll"]["failure"] == {"reason": "timeout", "message": FAILURE.message}
+    assert bad["poll_failures"]["timeout"] == 1
+
+
+async def test_the_status_page_escapes_what_clusters_say(client: Client) -> None:
+    page = await text_of(client, "/")
+    assert "1 of 2 clusters answered" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert page.index("bad") < page.index("good")
+
+
+async def test_the_configuration_is_served_as_given(client: Client) -> None:
+    assert await text_of(client, "/config") == "clusters: []\n"
+
+
+async def status_of(response: ClientResponse) -> int:
+    await response.read()
+    return response.status
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/-/", "/api/v1"])
+async def test_unknown_paths_are_404(client: Client, path: str) -> None:
+    assert await status_of(await client.get(path)) == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/probe", "/config", "/api/v1/clusters", "/-/healthy"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_other_methods_are_405(client: Client, path: str, method: str) -> None:
+    response = await client.request(method, path)
+    assert await status_of(response) == 405
+    assert response.headers["Allow"] == "GET,HEAD"
+
+
+async def test_several_scrapers_are_served_at_once(client: Client) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(text_of(client, "/metrics?name[]=ontap_up")) for _ in range(20)]
+    assert len({task.result() for task in tasks}) == 1
