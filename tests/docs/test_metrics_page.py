@@ -1,0 +1,51 @@
+"""``docs/metrics.md`` and the table in the code name the same metrics, types, labels and reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from docs.markdown import ROOT, code, rows
+
+from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, Family
+from exporter.ontap.errors import Reason
+
+PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+ROWS = rows(PAGE, "metric")
+BY_NAME = {code(row["metric"]): row for row in ROWS}
+FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *EXPORTER_FAMILIES)
+
+
+def labels_of(row: dict[str, str]) -> list[str]:
+    cell = row["labels"]
+    return [] if cell == "none" else [code(label.strip()) for label in cell.split(",")]
+
+
+def test_the_page_describes_every_metric_once_and_no_other() -> None:
+    assert [code(row["metric"]) for row in ROWS] == [family.name for family in FAMILIES]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_metric_has_the_type_and_labels_that_the_page_says(family: Family[Any]) -> None:
+    row = BY_NAME[family.name]
+    fixed = ("cluster",) if family in CLUSTER_FAMILIES else ()
+    assert row["type"] == str(family.kind)
+    assert sorted(labels_of(row)) == sorted((*fixed, *family.labels))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_row_is_complete(family: Family[Any]) -> None:
+    row = BY_NAME[family.name]
+    assert all(row[column] for column in ("unit", "meaning", "source", "absent"))
+    assert (row["unit"] == "seconds") == family.name.endswith("_seconds")
+
+
+@pytest.mark.parametrize("family", CLUSTER_FAMILIES, ids=lambda family: family.name)
+def test_what_goes_away_with_the_listing_says_so(family: Family[Any]) -> None:
+    assert BY_NAME[family.name]["absent"].startswith("when not fresh") == family.while_fresh
+
+
+def test_the_page_explains_every_reason_and_no_other() -> None:
+    explained = rows(PAGE, "reason")
+    assert [code(row["reason"]) for row in explained] == [str(reason) for reason in Reason]
+    assert all(row["what happened"] and row["what to do"] for row in explained)
