@@ -250,7 +250,7 @@ def _configure_logging(parsed: argparse.Namespace) -> None:
 
 
 def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
-    """Run until a signal; an address that is taken, or a bug, ends the program loudly."""
+    """Run until a signal; an address that is taken, a missing library or a bug ends the program loudly."""
     from exporter.app import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
 
     async def serve() -> None:
@@ -261,7 +261,7 @@ def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
     log = structlog.get_logger(__name__)
     try:
         asyncio.run(serve())
-    except OSError as exc:
+    except (OSError, ModuleNotFoundError) as exc:
         log.error("cannot start", error=str(exc))  # noqa: TRY400 - an operator's mistake, not ours
         return Exit.FAILED
     except BaseExceptionGroup:

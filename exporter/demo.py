@@ -22,7 +22,7 @@ async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
 
     Raises:
         OSError: an address cannot be listened on.
-        RuntimeError: the library that makes the certificates is not installed.
+        ModuleNotFoundError: the library that makes the certificates is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="ontap-packages-demo-") as name:
         directory = Path(name)

@@ -136,6 +136,7 @@ async def test_every_address_is_listened_on(tmp_path: Path) -> None:
     ) as daemon:
         status, _ = await daemon.get("/-/healthy")
         assert status == 200
+        await daemon.until_line("msg=polling")
         listening = [line for line in daemon.lines if "msg=listening" in line]
         assert [line.rpartition("=")[2].rpartition(":")[0] for line in listening] == ["127.0.0.1", "[::1]"]
 

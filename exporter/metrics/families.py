@@ -190,7 +190,8 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_software_package_in_use",
         help="Whether the cluster, a node or a pending update names this version (1) or none does (0).",
-        source="GET /cluster/software: version, pending_version, nodes; GET /cluster: version",
+        source="GET /cluster/software: version, pending_version, nodes; "
+        "GET /cluster and GET /cluster/nodes: version",
         labels=("version",),
         samples=_in_use,
         while_fresh=True,
@@ -266,7 +267,7 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
     Family(
         name="ontap_exporter_api_requests_total",
         kind=Kind.COUNTER,
-        help="Requests sent to ONTAP by method and HTTP status, which is error where no whole answer came.",
+        help="Requests sent to ONTAP by method and HTTP status, which is error where no answer came.",
         source="exporter",
         labels=("code", "method"),
         samples=lambda state: (

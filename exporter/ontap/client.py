@@ -286,7 +286,7 @@ def _said(exc: aiohttp.ClientError | ssl.SSLError) -> str:
     if not isinstance(exc, aiohttp.ClientConnectorError):
         return str(exc) or type(exc).__name__
     cause = exc.os_error
-    if _tells_of_tls(cause) or not cause.errno:
+    if _tells_of_tls(cause) or not cause.errno or cause.errno < 0:
         words = cause.strerror or str(cause)
     else:
         words = os.strerror(cause.errno)

@@ -28,15 +28,15 @@ class _Refusals:
     """How often in a row a cluster refused the credentials, and until when it is left alone for that."""
 
     def __init__(self) -> None:
-        self._in_a_row = 0
+        self.in_a_row = 0
         self.paused_until = float("-inf")
 
     def add(self, now: float) -> None:
-        self._in_a_row += 1
-        self.paused_until = now + pause_after_unauthorized(self._in_a_row)
+        self.in_a_row += 1
+        self.paused_until = now + pause_after_unauthorized(self.in_a_row)
 
     def clear(self) -> None:
-        self._in_a_row = 0
+        self.in_a_row = 0
         self.paused_until = float("-inf")
 
 
@@ -104,7 +104,9 @@ class Poller:
         """Say whether the cluster may be asked: refused credentials only after a pause, or once changed."""
         if now < self._asked_to_wait_until:
             return False
-        return now >= self._refusals.paused_until or self._client.credentials_changed()
+        # Read again at every slot after a refusal, so that a pause that ends does not send an old password.
+        changed = self._refusals.in_a_row > 0 and self._client.credentials_changed()
+        return changed or now >= self._refusals.paused_until
 
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -41,7 +41,7 @@ class Authority:
         directory: Where `ca.pem` and the other files are written; it is made where it does not exist.
 
     Raises:
-        RuntimeError: trustme is not installed.
+        ModuleNotFoundError: trustme is not installed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -105,7 +105,7 @@ def _new_ca() -> "trustme.CA":
     try:
         import trustme  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
-        raise RuntimeError(
+        raise ModuleNotFoundError(
             "the simulator makes its certificates with trustme, which is not installed: "
             "pip install 'ontap-packages-exporter[simulator]'"
         ) from error

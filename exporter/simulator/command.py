@@ -83,7 +83,7 @@ async def serve(
         say: Takes the line that tells where everything is; standard output by default.
 
     Raises:
-        RuntimeError: trustme is not installed.
+        ModuleNotFoundError: trustme is not installed.
         OSError: An address is taken, or the directory cannot be written.
     """
     async with contextlib.AsyncExitStack() as stack:

@@ -61,7 +61,7 @@ class Simulator:
         kept_requests: How many requests the log of every cluster keeps.
 
     Raises:
-        RuntimeError: trustme is not installed.
+        ModuleNotFoundError: trustme is not installed.
         ValueError: Two clusters have the same name, or the first address is none of 127.0.0.0/8.
     """
 

@@ -451,8 +451,13 @@ def strict_server(
 
         def accept() -> None:
             connection, _ = listening.accept()
-            with connection, contextlib.suppress(OSError):
-                context.wrap_socket(connection, server_side=True).recv(1)
+            with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as tls:
+                with contextlib.suppress(OSError):
+                    tls.do_handshake()
+                # Closing at once would send a reset, which may overtake the alert.
+                socket.socket.shutdown(tls, socket.SHUT_WR)
+                while socket.socket.recv(tls, 4096):
+                    pass
 
         accepted = threads.submit(accept)
         yield Endpoint(host="127.0.0.1", port=listening.getsockname()[1]), ca_file

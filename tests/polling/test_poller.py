@@ -114,6 +114,24 @@ async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) ->
         assert status.polls == 2
 
 
+async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.polling.schedule._FIRST_PAUSE_SECONDS", 0.01)
+    file = tmp_path / "password"
+    file.write_text("old")
+
+    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        login = BasicLogin(username=simulated.username, password=Secret(file=file))
+        return cluster_config(simulated, ca_file, login=login, poll_interval=timedelta(seconds=0.5))
+
+    async with polled([cluster(password="new")], tmp_path, configure=from_file) as it:
+        await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
+        file.write_text("new")
+        status = await it.watch.until("c1", lambda status: status.up)
+        assert status.failures[Reason.UNAUTHORIZED] == 1
+
+
 async def test_a_cluster_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
     faults = [Fault(FaultKind.TOO_MANY_REQUESTS, retry_after="600")]
     async with polled([cluster(faults=faults), cluster("other")], tmp_path) as it:

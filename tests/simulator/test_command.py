@@ -222,5 +222,5 @@ def test_without_trustme_the_error_says_what_to_install(
         return imported(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(RuntimeError, match=r"pip install 'ontap-packages-exporter\[simulator\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'ontap-packages-exporter\[simulator\]'"):
         certificates_module.Authority(tmp_path)

@@ -55,6 +55,14 @@ class Daemon:
 
         await eventually(ready, seconds=START_SECONDS, what="the program to be ready")
 
+    async def until_line(self, text: str) -> None:
+        """Wait until the program has written a line that holds the text."""
+
+        async def written() -> bool:
+            return any(text in line for line in self.lines)
+
+        await eventually(written, seconds=START_SECONDS, what=f"a line with {text}")
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
