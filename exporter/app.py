@@ -16,6 +16,7 @@ from socket import socket
 import structlog
 
 from exporter import __version__
+from exporter.access import open_accesses
 from exporter.config import Config, masked_yaml
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import ExporterState
@@ -68,12 +69,11 @@ async def run(config: Config, settings: Settings, *, stop: asyncio.Event) -> Non
             telemetry_path=settings.telemetry_path,
         )
         session = await stack.enter_async_context(open_session())
-        fleet = Fleet(
-            session=session, board=board, counts=counts, max_concurrent_polls=config.max_concurrent_polls
-        )
+        accesses = open_accesses(config.clusters, session=session, counts=counts)
+        fleet = Fleet(board=board, max_concurrent_polls=config.max_concurrent_polls)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(fleet.stop)
-        fleet.start(group, config.clusters)
+        fleet.start(group, accesses.values())
         await stack.enter_async_context(serving(build_application(sources), sockets))
         for listening in sockets:
             log.info("listening", address=_written(listening))

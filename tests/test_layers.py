@@ -21,17 +21,28 @@ ALLOWED = {
     "ontap": {"__init__"},
     "config": {"ontap"},
     "inventory": {"ontap"},
-    "polling": {"config", "inventory", "ontap"},
+    "access": {"config", "ontap"},
+    "polling": {"access", "inventory", "ontap"},
     "metrics": {"polling"},
     "web": {"inventory", "metrics", "polling"},
     "simulator": set(),
-    "app": {"__init__", "config", "metrics", "ontap", "polling", "web"},
+    "app": {"__init__", "access", "config", "metrics", "ontap", "polling", "web"},
     "demo": {"app", "config", "simulator"},
     "cli": {"__init__", "app", "config", "demo", "health", "logs", "simulator", "web"},
 }
 """The rooms that each room may import, itself aside."""
 
-PURE = ("ontap/create_time", "ontap/listing", "ontap/facts", "ontap/retry", "ontap/wire", "polling/schedule")
+PURE = (
+    "ontap/create_time",
+    "ontap/deletion",
+    "ontap/facts",
+    "ontap/listing",
+    "ontap/paging",
+    "ontap/refusals",
+    "ontap/retry",
+    "ontap/wire",
+    "polling/schedule",
+)
 """Modules that decide: the standard library and each other, no I/O, no clock, no await."""
 
 

@@ -4,8 +4,11 @@
 * :mod:`~exporter.ontap.errors`: what can go wrong, one class for each ``reason``.
 * :mod:`~exporter.ontap.wire`: requests, responses and ONTAP's error bodies (no I/O).
 * :mod:`~exporter.ontap.create_time`: the many spellings of one timestamp (no I/O).
+* :mod:`~exporter.ontap.paging`: next links, followed only on the cluster itself (no I/O).
 * :mod:`~exporter.ontap.listing`: the packages collection, page by page (no I/O).
 * :mod:`~exporter.ontap.facts`: a cluster's identity and the versions that it runs (no I/O).
+* :mod:`~exporter.ontap.deletion`: one deletion and its job (no I/O).
+* :mod:`~exporter.ontap.refusals`: how long to leave a cluster alone after a 401 (no I/O).
 * :mod:`~exporter.ontap.retry`: when a request may be sent again (no I/O).
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
 * :mod:`~exporter.ontap.client`: the only HTTP client; everything above is driven by it.

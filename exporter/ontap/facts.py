@@ -1,6 +1,6 @@
 """A cluster's identity and the software versions that it names. No I/O.
 
-Source: GET /cluster, GET /cluster/software and GET /cluster/nodes (ONTAP 9.6).
+Source: GET /cluster, /cluster/software, /cluster/software/download and /cluster/nodes (ONTAP 9.6).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from exporter.ontap.wire import Conversation, get, read_object, text_or_none
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"
 NODES_PATH = "/api/cluster/nodes"
+DOWNLOAD_PATH = "/api/cluster/software/download"
 
 _RELEASE = re.compile(r"NetApp Release ([^\s:]+)")
 
@@ -36,6 +37,8 @@ class SoftwareFacts:
     pending_version: str | None
     node_versions: tuple[str, ...] | None
     """One for every node; None where a node does not name its version, or no node is listed."""
+    update_state: str | None
+    """ONTAP's word for the state of the software update; None where no update ever ran."""
 
 
 def read_identity() -> Conversation[ClusterIdentity]:
@@ -64,7 +67,18 @@ def read_software() -> Conversation[SoftwareFacts]:
         version=text_or_none(document.get("version")),
         pending_version=text_or_none(document.get("pending_version")),
         node_versions=_every_version(document.get("nodes")),
+        update_state=text_or_none(document.get("state")),
     )
+
+
+def read_download_state() -> Conversation[str | None]:
+    """Read ONTAP's word for the state of the package download; None where it says none.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+    """
+    document = read_object((yield get(DOWNLOAD_PATH, {"fields": "state"})))
+    return text_or_none(document.get("state"))
 
 
 def read_node_versions() -> Conversation[tuple[str, ...] | None]:

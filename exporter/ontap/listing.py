@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from exporter.ontap.create_time import parse_create_time
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
+from exporter.ontap.paging import next_target
 from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
 
 PACKAGES_PATH = "/api/cluster/software/packages"
@@ -82,7 +82,7 @@ def read_listing(query: ListingQuery) -> Conversation[Listing]:
         unnamed += sum(not _add(record, found) for record in records)
         if len(found) + unnamed > MAX_PACKAGES:
             raise IncompleteListing(f"the listing has more than {MAX_PACKAGES} packages")
-        following = _next_target(page, query.endpoint)
+        following = next_target(page, query.endpoint)
         if following is None:
             if records or not _may_be_cut_short(response.elapsed_seconds, query.return_timeout_seconds):
                 break
@@ -134,50 +134,6 @@ def _add(record: object, found: dict[str, Package]) -> bool:
         created = max(known.create_timestamp_seconds, created if created is not None else float("-inf"))
     found[version] = Package(version=version, create_timestamp_seconds=created)
     return True
-
-
-def _next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
-    """Return the path and query of the next link, or None on the last page.
-
-    Raises:
-        BadResponse: the link is not of the described shape.
-        IncompleteListing: the link leads off the cluster.
-    """
-    links = page.get("_links")
-    if links is None:
-        return None
-    if not isinstance(links, dict):
-        raise BadResponse("the page's _links is not an object")
-    link = links.get("next")
-    if link is None:
-        return None
-    href = link.get("href") if isinstance(link, dict) else None
-    if not isinstance(href, str) or not href:
-        raise BadResponse("the page's next link has no href")
-    target = _own_target(href, endpoint)
-    if target is None:
-        raise IncompleteListing(f"the next link leads off the cluster: {href[:200]!r}")
-    return target
-
-
-def _own_target(href: str, endpoint: Endpoint) -> str | None:
-    """Return path and query of a link to the cluster itself, to the letter; None for any other link.
-
-    Only visible ASCII is taken, and nothing in it that one parser or another takes for a separator.
-    """
-    if not href.isascii() or not href.isprintable() or any(mark in href for mark in " \\#"):
-        return None
-    try:
-        parts = urlsplit(href)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        return None
-    if parts.scheme or parts.netloc:
-        own = (endpoint.scheme, endpoint.host.lower(), endpoint.port)
-        if (parts.scheme, parts.hostname, port) != own or "@" in parts.netloc:
-            return None
-        href = href[len(f"{parts.scheme}://{parts.netloc}") :]
-    return href if href.startswith("/") and not href.startswith("//") else None
 
 
 def _may_be_cut_short(elapsed_seconds: float, return_timeout_seconds: int) -> bool:

@@ -8,44 +8,25 @@ from typing import NoReturn
 
 import structlog
 
-from exporter.config import ClusterConfig
-from exporter.ontap.client import OntapClient
+from exporter.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Unauthorized
-from exporter.ontap.listing import ListingQuery
+from exporter.ontap.refusals import Refusals
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.reading import Reading, read_cluster
-from exporter.polling.schedule import (
-    LONGEST_PAUSE_SECONDS,
-    next_slot,
-    pause_after_unauthorized,
-    phase_seconds,
-)
+from exporter.polling.schedule import next_slot, phase_seconds
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class _Refusals:
-    """How often in a row a cluster refused the credentials, and until when it is left alone for that."""
-
-    def __init__(self) -> None:
-        self.in_a_row = 0
-        self.paused_until = float("-inf")
-
-    def add(self, now: float) -> None:
-        self.in_a_row += 1
-        self.paused_until = now + pause_after_unauthorized(self.in_a_row)
-
-    def clear(self) -> None:
-        self.in_a_row = 0
-        self.paused_until = float("-inf")
+LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
+"""The longest Retry-After that is heeded; a cluster that asks for more is asked again all the same."""
 
 
 class Poller:
     """Polls one cluster for as long as it runs.
 
     Args:
-        cluster: what to poll, and how often.
-        client: talks to the cluster.
+        access: what to poll, and how it is reached.
         board: takes the results.
         places: as many polls as may run at once.
         wall_clock: gives Unix seconds.
@@ -54,26 +35,20 @@ class Poller:
     def __init__(
         self,
         *,
-        cluster: ClusterConfig,
-        client: OntapClient,
+        access: ClusterAccess,
         board: Board,
         places: asyncio.Semaphore,
         wall_clock: Callable[[], float],
     ) -> None:
-        self._cluster = cluster
-        self._client = client
+        cluster = access.config
+        self._access = access
+        self._name = cluster.name
         self._board = board
         self._places = places
         self._wall_clock = wall_clock
         self._interval_seconds = cluster.poll_interval.total_seconds()
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
-        self._query = ListingQuery(
-            endpoint=cluster.endpoint,
-            return_timeout_seconds=cluster.return_timeout_seconds,
-            max_records=cluster.max_records,
-        )
-        self._refusals = _Refusals()
-        self._fact_refusals = _Refusals()
+        self._fact_refusals = Refusals()
         self._asked_to_wait_until = float("-inf")
         self._facts_unread: frozenset[str] = frozenset()
         self._status = ClusterStatus(
@@ -90,7 +65,7 @@ class Poller:
         due = clock()
         while True:
             await asyncio.sleep(max(due - clock(), 0.0))
-            if self._may_ask(clock()):
+            if clock() >= self._asked_to_wait_until and self._access.accepts_login(clock()):
                 async with self._places:
                     self._board.note_poll_delay(max(clock() - due, 0.0))
                     await self._poll()
@@ -100,14 +75,6 @@ class Poller:
                 interval_seconds=self._interval_seconds,
             )
 
-    def _may_ask(self, now: float) -> bool:
-        """Say whether the cluster may be asked: refused credentials only after a pause, or once changed."""
-        if now < self._asked_to_wait_until:
-            return False
-        # Read again at every slot after a refusal, so that a pause that ends does not send an old password.
-        changed = self._refusals.in_a_row > 0 and self._client.credentials_changed()
-        return changed or now >= self._refusals.paused_until
-
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
         begun = clock()
@@ -115,9 +82,9 @@ class Poller:
         failure: PollFailure | None = None
         try:
             reading = await read_cluster(
-                self._client,
-                self._query,
-                deadline=begun + self._cluster.poll_timeout.total_seconds(),
+                self._access.client,
+                self._access.query,
+                deadline=self._access.deadline(begun),
                 with_facts=begun >= self._fact_refusals.paused_until,
             )
         except OntapError as exc:
@@ -130,19 +97,19 @@ class Poller:
             self._log_failure(failure)
             self._status = self._status.after_failure(poll, failure)
         elif reading is not None:
-            self._refusals.clear()
+            self._access.refusals.clear()
             self._heed_facts(reading, clock())
             if not self._status.up and self._status.last_poll is not None:
-                log.info("cluster answers again", cluster=self._cluster.name)
+                log.info("cluster answers again", cluster=self._name)
             self._status = self._status.after_success(poll, reading.inventory)
         self._board.put(self._status)
 
     def _heed(self, error: OntapError, now: float) -> None:
         """Keep away for as long as the failure demands."""
         if isinstance(error, Unauthorized):
-            self._refusals.add(now)
+            self._access.refusals.add(now)
         elif error.retry_after_seconds is not None:
-            self._asked_to_wait_until = now + min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS)
+            self._asked_to_wait_until = now + min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
 
     def _heed_facts(self, reading: Reading, now: float) -> None:
         """Remember refused facts, and tell once when a fact can no longer be read or can be read again."""
@@ -154,7 +121,7 @@ class Poller:
         if reasons and reasons != self._facts_unread:
             log.warning(
                 "facts beside the listing cannot be read",
-                cluster=self._cluster.name,
+                cluster=self._name,
                 error="; ".join(str(error) for error in reading.unread),
             )
         self._facts_unread = reasons
@@ -163,13 +130,11 @@ class Poller:
         """Tell of a change of state, not of every failed poll."""
         previous = self._status.last_poll.failure if self._status.last_poll else None
         if previous is None or previous.reason != failure.reason:
-            log.warning(
-                "poll failed", cluster=self._cluster.name, reason=str(failure.reason), error=failure.message
-            )
+            log.warning("poll failed", cluster=self._name, reason=str(failure.reason), error=failure.message)
         else:
             log.debug(
                 "poll failed again",
-                cluster=self._cluster.name,
+                cluster=self._name,
                 reason=str(failure.reason),
                 error=failure.message,
             )

@@ -5,11 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 
-_FIRST_PAUSE_SECONDS = 60.0
-LONGEST_PAUSE_SECONDS = 3600.0
-_DOUBLINGS = 6
-"""Sixty seconds doubled so often are more than an hour."""
-
 
 def phase_seconds(name: str, interval_seconds: float) -> float:
     """Return a cluster's place within the interval, spread evenly over it by a hash of the name."""
@@ -23,12 +18,3 @@ def next_slot(*, after: float, phase_seconds: float, interval_seconds: float) ->
     Slots that have passed while a poll was still going are left out, not made up for.
     """
     return (math.floor((after - phase_seconds) / interval_seconds) + 1) * interval_seconds + phase_seconds
-
-
-def pause_after_unauthorized(refusals: int) -> float:
-    """Return how long not to ask again after so many refusals in a row: 1 minute, doubling to 1 hour.
-
-    ONTAP locks an account after about five wrong passwords.
-    """
-    doublings = min(refusals - 1, _DOUBLINGS)
-    return min(_FIRST_PAUSE_SECONDS * float(2**doublings), LONGEST_PAUSE_SECONDS)

@@ -61,7 +61,7 @@ def test_software_names_the_cluster_the_pending_update_and_every_node() -> None:
         "nodes": [{"name": "node1", "version": "9.5.0"}, {"node": "node2", "version": "9.4.0"}],
     }
     assert answered(read_software(), document) == SoftwareFacts(
-        version="9.5.0", pending_version="9.6.0", node_versions=("9.5.0", "9.4.0")
+        version="9.5.0", pending_version="9.6.0", node_versions=("9.5.0", "9.4.0"), update_state="in_progress"
     )
 
 
@@ -75,7 +75,7 @@ def test_a_node_without_a_version_leaves_all_node_versions_unknown(nodes: object
 
 def test_an_empty_software_document_is_all_unknown() -> None:
     assert answered(read_software(), {}) == SoftwareFacts(
-        version=None, pending_version=None, node_versions=None
+        version=None, pending_version=None, node_versions=None, update_state=None
     )
 
 

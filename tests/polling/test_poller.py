@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from exporter.access import open_accesses
 from exporter.config import ClusterConfig
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import BasicLogin, Secret
@@ -117,7 +118,7 @@ async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) ->
 async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.polling.schedule._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.ontap.refusals._FIRST_PAUSE_SECONDS", 0.01)
     file = tmp_path / "password"
     file.write_text("old")
 
@@ -264,13 +265,10 @@ async def test_a_bug_ends_everything_loudly(tmp_path: Path) -> None:
     async with polled([], tmp_path) as it:
         simulated = await it.simulator.add(cluster())
         async with open_session() as session:
-            fleet = Fleet(
-                session=session,
-                board=Board(on_change=broken),
-                counts=RequestCounts(),
-                max_concurrent_polls=1,
-            )
+            fleet = Fleet(board=Board(on_change=broken), max_concurrent_polls=1)
+            config = cluster_config(simulated, it.simulator.ca_file)
+            accesses = open_accesses([config], session=session, counts=RequestCounts())
             with pytest.raises(ExceptionGroup) as caught:
                 async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as group:
-                    fleet.start(group, [cluster_config(simulated, it.simulator.ca_file)])
+                    fleet.start(group, accesses.values())
             assert caught.group_contains(BugError)

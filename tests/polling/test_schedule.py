@@ -1,4 +1,4 @@
-"""Clusters are spread over the interval, and left alone when they refuse."""
+"""Clusters are spread over the interval."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.polling.schedule import next_slot, pause_after_unauthorized, phase_seconds
+from exporter.polling.schedule import next_slot, phase_seconds
 
 INTERVALS = st.floats(0.1, 86_400)
 TIMES = st.floats(0, 1e8)
@@ -41,8 +41,3 @@ def test_a_thousand_clusters_are_spread_evenly() -> None:
 def test_a_name_keeps_its_place() -> None:
     assert phase_seconds("ams-prod-01", 300) == phase_seconds("ams-prod-01", 300)
     assert phase_seconds("ams-prod-01", 600) == 2 * phase_seconds("ams-prod-01", 300)
-
-
-def test_pauses_after_a_refusal_double_from_a_minute_to_an_hour() -> None:
-    pauses = [pause_after_unauthorized(refusals) for refusals in (1, 2, 3, 4, 5, 6, 7, 8, 10_000)]
-    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+from exporter.access import open_accesses
 from exporter.config import ClusterConfig, Position
 from exporter.metrics.exposition import Exposition
 from exporter.ontap.client import RequestCounts, open_session
@@ -100,12 +101,10 @@ async def polled(
     board = Board(on_change=watch.on_change)
     async with Simulator(clusters, directory=directory) as simulator, open_session() as session:
         it = PolledFleet(simulator=simulator, board=board, watch=watch)
-        fleet = Fleet(
-            session=session, board=board, counts=it.counts, max_concurrent_polls=max_concurrent_polls
-        )
+        fleet = Fleet(board=board, max_concurrent_polls=max_concurrent_polls)
         configs = [configure(cluster, simulator.ca_file) for cluster in simulator.clusters]
         async with asyncio.TaskGroup() as group:
-            fleet.start(group, configs)
+            fleet.start(group, open_accesses(configs, session=session, counts=it.counts).values())
             try:
                 yield it
             finally:
