@@ -14,6 +14,8 @@ from exporter.ontap.listing import ListingQuery
 from exporter.ontap.refusals import Refusals
 from exporter.ontap.tls import TlsContexts
 
+LONGEST_PATIENCE_SECONDS = 15
+
 
 class ClusterAccess:
     """One cluster's client, and what is known of its willingness to be asked.
@@ -32,6 +34,7 @@ class ClusterAccess:
             endpoint=config.endpoint,
             return_timeout_seconds=config.return_timeout_seconds,
             max_records=config.max_records,
+            patience_seconds=min(LONGEST_PATIENCE_SECONDS, int(config.poll_timeout.total_seconds()) - 1),
         )
         self.refusals = Refusals()
 
@@ -49,8 +52,9 @@ class ClusterAccess:
 
         They are read again at every call after a refusal, so that a pause that ends does not send old ones.
         """
-        changed = self.refusals.in_a_row > 0 and self.client.credentials_changed()
-        return changed or now >= self.refusals.paused_until
+        if self.refusals.in_a_row and self.client.credentials_changed():
+            self.refusals.clear()
+        return now >= self.refusals.paused_until
 
 
 def open_accesses(

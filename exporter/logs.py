@@ -34,6 +34,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
+        _on_one_line,
     ]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
@@ -56,6 +57,17 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
         cache_logger_on_first_use=True,
     )
     logging.captureWarnings(capture=True)
+
+
+def _on_one_line(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape what could rewrite a terminal's line: clusters, files and clients have a say in a log line."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(
+                one if one.isprintable() or one == "\n" else one.encode("unicode_escape", "replace").decode()
+                for one in value
+            )
+    return event
 
 
 def _renderer(form: LogFormat) -> structlog.typing.Processor:

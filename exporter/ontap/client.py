@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass
+from types import MappingProxyType, SimpleNamespace
 from typing import TypeVar
 
 import aiohttp
@@ -32,7 +34,7 @@ from exporter.ontap.wire import JSON_MEDIA_TYPE, Conversation, Request, Response
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
 """More than any page of 10,000 records has."""
 CONNECT_TIMEOUT_SECONDS = 10.0
 """How long a connection may take to come about, however long the poll may take."""
@@ -42,7 +44,8 @@ KEEPALIVE_SECONDS = 0.5
 ONTAP closes an idle connection after 5 s, so one that it is about to close is never reused. A TLS connection
 also holds a buffer of 256 KiB, which nobody needs between polls.
 """
-CONNECTIONS_PER_CLUSTER = 2
+SHORTEST_SECRET_CHARACTERS = 4
+"""A shorter one is not looked for in what a cluster says: it would match anything."""
 
 
 class RequestCounts:
@@ -65,14 +68,14 @@ def open_session() -> aiohttp.ClientSession:
     """Open the session that the clients of all clusters share; the caller closes it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=CONNECTIONS_PER_CLUSTER,
+            limit=0,  # a poll and a deletion have one connection each
             keepalive_timeout=KEEPALIVE_SECONDS,
             use_dns_cache=False,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": JSON_MEDIA_TYPE, "User-Agent": f"ontap-packages-exporter/{__version__}"},
         middlewares=(_translated,),
+        trace_configs=[_trace_of_sending()],
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_SECONDS),
     )
 
@@ -109,6 +112,7 @@ class OntapClient:
         self._counts = counts
         self._jitter = jitter
         self._authorization: str | None = None
+        self._secrets: tuple[str, ...] = ()
 
     async def converse(self, conversation: Conversation[T], *, deadline: float) -> T:
         """Carry a conversation to its end and return its result.
@@ -128,6 +132,9 @@ class OntapClient:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except OntapError as exc:
+            exc.conceal(self._secrets)
+            raise
         finally:
             conversation.close()
 
@@ -170,7 +177,7 @@ class OntapClient:
     async def _exchange(self, request: Request) -> Response:
         """Send a request once and read the whole answer."""
         clock = asyncio.get_running_loop().time
-        begun = clock()
+        sending = _Sending(clock=clock, sent=clock())
         headers = {}
         if (authorization := self._authorization_header()) is not None:
             headers["Authorization"] = authorization
@@ -183,6 +190,7 @@ class OntapClient:
                 headers=headers,
                 server_hostname=self._tls.server_name,
                 ssl=self._contexts.context(self._tls),
+                trace_request_ctx=sending,
             ) as response:
                 code = str(response.status)
                 body = await _read_body(response)
@@ -194,7 +202,8 @@ class OntapClient:
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
-            elapsed_seconds=clock() - begun,
+            elapsed_seconds=clock() - sending.sent,
+            received_timestamp_seconds=time.time(),
         )
 
     def _authorization_header(self) -> str | None:
@@ -205,25 +214,46 @@ class OntapClient:
         """
         if self._authorization is None and self._login is not None:
             try:
-                self._authorization = _authorization(self._login)
+                self._authorization, secret = _authorization(self._login)
+                known = (self._authorization, self._authorization.partition(" ")[2], secret)
+                self._secrets = tuple(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS)
             except (OSError, ValueError) as exc:
                 raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
         return self._authorization
 
 
-def _authorization(login: BasicLogin | TokenLogin) -> str:
-    """Build the header's value.
+def _authorization(login: BasicLogin | TokenLogin) -> tuple[str, str]:
+    """Return the header's value and the secret in it.
 
     Raises:
         OSError: the secret's file cannot be read.
         ValueError: the file is not UTF-8, or the header could not carry the value.
     """
     if isinstance(login, BasicLogin):
-        return aiohttp.encode_basic_auth(login.username, login.password.read())
+        password = login.password.read()
+        return aiohttp.encode_basic_auth(login.username, password), password
     token = login.credentials.read()
     if not token.isascii() or not token.isprintable():
         raise ValueError("the token holds characters that an HTTP header cannot carry")
-    return f"{login.type} {token}"
+    return f"{login.type} {token}", token
+
+
+@dataclass(slots=True)
+class _Sending:
+    """When a request went out; connecting is not part of ONTAP's return_timeout."""
+
+    clock: Callable[[], float]
+    sent: float
+
+
+def _trace_of_sending() -> aiohttp.TraceConfig:
+    async def note(_: object, context: SimpleNamespace, __: object) -> None:
+        sending: _Sending = context.trace_request_ctx
+        sending.sent = sending.clock()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(note)
+    return trace
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

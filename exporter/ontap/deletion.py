@@ -14,7 +14,7 @@ from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.ontap.paging import next_target
-from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
+from exporter.ontap.wire import Conversation, Request, code_or_empty, get, read_object, text_or_none
 
 JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100
@@ -140,8 +140,6 @@ def _job(uuid: str, document: dict[str, Any]) -> Job:
     state = text_or_none(document.get("state"))
     if state is None:
         raise BadResponse("the job has no state")
-    code = stated.get("code")
     message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
-    failed = state == JobState.FAILURE
-    known = failed and isinstance(code, int | str) and not isinstance(code, bool)
-    return Job(uuid=uuid, state=state, code=str(code) if known else "", message=message)
+    code = code_or_empty(stated.get("code")) if state == JobState.FAILURE else ""
+    return Job(uuid=uuid, state=state, code=code, message=message)

@@ -18,6 +18,7 @@ Exceptions of other libraries are translated in :mod:`exporter.ontap.client` and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
 
@@ -36,6 +37,10 @@ class Reason(StrEnum):
     INCOMPLETE = "incomplete"  # paging went astray, or the listing may have been cut short
 
 
+MAX_MESSAGE_CHARACTERS = 1_000
+"""A cluster may say more; it is cut."""
+
+
 class OntapError(Exception):
     """A request to a cluster did not give a usable answer.
 
@@ -43,16 +48,30 @@ class OntapError(Exception):
         reason: the class of the failure.
         transient: whether sending the same safe request again may help at once.
         retry_after_seconds: the pause that the cluster asked for, or None.
+        code: ONTAP's error code as digits, "" where it states none.
     """
 
     reason: ClassVar[Reason]
 
     def __init__(
-        self, message: str, *, transient: bool = False, retry_after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        retry_after_seconds: float | None = None,
+        code: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message[:MAX_MESSAGE_CHARACTERS])
         self.transient = transient
         self.retry_after_seconds = retry_after_seconds
+        self.code = code
+
+    def conceal(self, secrets: Iterable[str]) -> None:
+        """Replace secrets in the message, which a cluster may have echoed."""
+        message = str(self)
+        for secret in secrets:
+            message = message.replace(secret, "<secret>")
+        self.args = (message,)
 
 
 class DeadlineExceeded(OntapError):  # noqa: N818 - reads as what happened
@@ -96,7 +115,6 @@ class ApiError(OntapError):
 
     Attributes:
         status: the HTTP status.
-        code: ONTAP's error code as digits, or "" where there is none.
     """
 
     reason = Reason.API_ERROR
@@ -110,9 +128,8 @@ class ApiError(OntapError):
         transient: bool = False,
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(message, transient=transient, retry_after_seconds=retry_after_seconds)
+        super().__init__(message, transient=transient, retry_after_seconds=retry_after_seconds, code=code)
         self.status = status
-        self.code = code
 
 
 class BadResponse(OntapError):  # noqa: N818 - names the response, not us

@@ -20,10 +20,10 @@ from exporter.ontap.wire import Conversation, Request, get, read_object, text_or
 PACKAGES_PATH = "/api/cluster/software/packages"
 MAX_PAGES = 1_000
 """More pages than any repository has: past it, paging is taken for endless."""
-MAX_PACKAGES = 100_000
-
-CONFIRMING_RETURN_TIMEOUT_SECONDS = 15
-"""ONTAP's own default, used to confirm an empty answer to ``return_timeout=0``."""
+MAX_PACKAGES = 10_000
+MAX_LISTING_BYTES = 32 * 1024 * 1024
+"""Of all pages together."""
+MAX_VERSION_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Listing:
 
     Attributes:
         packages: one for every version, ordered by version.
-        unnamed: records without a usable ``version``; they are in no other figure.
+        unnamed: records without a usable ``version``, one too long included; they are in no other figure.
         pages: the pages that were read.
     """
 
@@ -57,6 +57,8 @@ class ListingQuery:
     endpoint: Endpoint
     return_timeout_seconds: int
     max_records: int
+    patience_seconds: int = 15
+    """The ``return_timeout`` that confirms an empty answer to ``return_timeout=0``; ONTAP's own default."""
 
 
 def read_listing(query: ListingQuery) -> Conversation[Listing]:
@@ -71,13 +73,16 @@ def read_listing(query: ListingQuery) -> Conversation[Listing]:
         IncompleteListing: paging loops, never ends or leaves the cluster, or the listing may be cut short.
     """
     found: dict[str, Package] = {}
-    unnamed = pages = 0
+    unnamed = pages = size = 0
     request = _first_page(query)
     asked = {request.target}
     while True:
         response = yield request
         page = read_object(response)
         pages += 1
+        size += len(response.body)
+        if size > MAX_LISTING_BYTES:
+            raise BadResponse(f"the listing is larger than {MAX_LISTING_BYTES} bytes")
         records = _records(page)
         unnamed += sum(not _add(record, found) for record in records)
         if len(found) + unnamed > MAX_PACKAGES:
@@ -87,14 +92,14 @@ def read_listing(query: ListingQuery) -> Conversation[Listing]:
             if records or not _may_be_cut_short(response.elapsed_seconds, query.return_timeout_seconds):
                 break
             if query.return_timeout_seconds == 0:
-                patient = replace(query, return_timeout_seconds=CONFIRMING_RETURN_TIMEOUT_SECONDS)
+                patient = replace(query, return_timeout_seconds=max(query.patience_seconds, 1))
                 return (yield from read_listing(patient))
             raise IncompleteListing(
                 f"page {pages} is empty, without a next link, after {response.elapsed_seconds:.1f} s of "
                 f"return_timeout {query.return_timeout_seconds} s: the listing may have been cut short"
             )
         if following in asked:
-            raise IncompleteListing(f"paging loops: page {pages} leads back to {following}")
+            raise IncompleteListing(f"paging loops: page {pages} leads back to {following[:200]}")
         if pages >= MAX_PAGES:
             raise IncompleteListing(f"the listing has more than {MAX_PAGES} pages")
         asked.add(following)
@@ -126,7 +131,7 @@ def _add(record: object, found: dict[str, Package]) -> bool:
     A version that comes twice (the repository changed while it was read) is one package, of the later time.
     """
     version = text_or_none(record.get("version")) if isinstance(record, dict) else None
-    if version is None:
+    if version is None or len(version) > MAX_VERSION_CHARACTERS:
         return False
     created = parse_create_time(record.get("create_time")) if isinstance(record, dict) else None
     known = found.get(version)

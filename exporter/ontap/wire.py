@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ _BY_STATUS: Mapping[int, type[OntapError]] = {
 _TRANSIENT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 _EXCERPT_CHARACTERS = 200
+_CODE_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +64,14 @@ class Response:
         headers: by lower-case name.
         body: the whole body, decompressed.
         elapsed_seconds: from sending the request to the end of the body.
+        received_timestamp_seconds: when it was received, Unix seconds.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes
     elapsed_seconds: float = 0.0
+    received_timestamp_seconds: float = 0.0
 
 
 Conversation = Generator[Request, Response, T]
@@ -84,6 +87,7 @@ def read_object(response: Response) -> dict[str, Any]:
 
     Raises:
         BadResponse: the body is not a JSON object.
+        ApiError: it states an error all the same, so that what else it holds is not to be trusted.
     """
     try:
         document = json.loads(response.body)
@@ -91,6 +95,8 @@ def read_object(response: Response) -> dict[str, Any]:
         raise BadResponse(f"the body is not JSON: {exc}; it begins {_excerpt(response.body)}") from exc
     if not isinstance(document, dict):
         raise BadResponse(f"the body is JSON but not an object; it begins {_excerpt(response.body)}")
+    if (stated := _stated_error(document)) is not None and document["error"]:
+        raise ApiError(f"HTTP {response.status}, but {stated}", status=response.status, code=stated.code)
     return document
 
 
@@ -104,6 +110,13 @@ def text_or_none(value: object) -> str | None:
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
+def code_or_empty(value: object) -> str:
+    """Return an error code, which is a text or a number, as a short text; "" for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return ""
+    return (text_or_none(str(value)) or "")[:_CODE_CHARACTERS]
+
+
 def failure_of(response: Response) -> OntapError | None:
     """Return the error that a response stands for, or None for HTTP 200 to 202.
 
@@ -112,13 +125,14 @@ def failure_of(response: Response) -> OntapError | None:
     """
     if HTTPStatus.OK <= response.status <= HTTPStatus.ACCEPTED:
         return None
-    stated = _stated_error(response.body)
+    stated = _stated_error(_json_or_none(response.body))
     status = response.status
-    said = f"HTTP {status}" + (f": {stated.message} (code {stated.code or 'none'})" if stated else "")
+    said = f"HTTP {status}" + (f": {stated}" if stated else "")
     retry_after = _retry_after_seconds(response)
     transient = status in _TRANSIENT
     if (decided_by_status := _BY_STATUS.get(status)) is not None:
-        return decided_by_status(said, transient=transient, retry_after_seconds=retry_after)
+        code = stated.code if stated else ""
+        return decided_by_status(said, transient=transient, retry_after_seconds=retry_after, code=code)
     if stated is not None and status >= HTTPStatus.BAD_REQUEST:
         return ApiError(
             said, status=status, code=stated.code, transient=transient, retry_after_seconds=retry_after
@@ -137,20 +151,25 @@ class _StatedError:
     message: str
     code: str
 
+    def __str__(self) -> str:
+        return f"{self.message} (code {self.code or 'none'})"
 
-def _stated_error(body: bytes) -> _StatedError | None:
-    """Read ``{"error": {"message": ..., "code": ...}}``; the code may be a text or a number."""
+
+def _json_or_none(body: bytes) -> object:
     try:
-        document = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _stated_error(document: object) -> _StatedError | None:
+    """Read ``{"error": {"message": ..., "code": ...}}``; the code may be a text or a number."""
     error = document.get("error") if isinstance(document, dict) else None
     if not isinstance(error, dict):
         return None
-    code = error.get("code")
     return _StatedError(
         message=(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
-        code=str(code) if isinstance(code, int | str) and not isinstance(code, bool) else "",
+        code=code_or_empty(error.get("code")),
     )
 
 
@@ -160,17 +179,21 @@ def _retry_after_seconds(response: Response) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-            served = parsedate_to_datetime(response.headers.get("date", ""))
-        except ValueError:
+        moment, served = _date_or_none(value), _date_or_none(response.headers.get("date", ""))
+        if moment is None:
             return None
-        seconds = (_aware(moment) - _aware(served)).total_seconds()
+        seconds = moment - (response.received_timestamp_seconds if served is None else served)
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def _date_or_none(value: str) -> float | None:
+    """Read an HTTP date as Unix seconds; without a zone it is in UTC."""
+    try:
+        moment = parsedate_to_datetime(value)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return aware.timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):  # whatever email.utils makes of nonsense
+        return None
 
 
 def _excerpt(body: bytes) -> str:

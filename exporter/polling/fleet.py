@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from exporter.access import ClusterAccess
 from exporter.polling.board import Board
+from exporter.polling.places import Places
 from exporter.polling.poller import Poller
 
 
@@ -21,7 +22,7 @@ class Fleet:
 
     def __init__(self, *, board: Board, max_concurrent_polls: int) -> None:
         self._board = board
-        self._places = asyncio.Semaphore(max_concurrent_polls)
+        self._places = Places(max_concurrent_polls)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, group: asyncio.TaskGroup, accesses: Iterable[ClusterAccess]) -> None:

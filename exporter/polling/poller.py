@@ -9,9 +9,10 @@ from typing import NoReturn
 import structlog
 
 from exporter.access import ClusterAccess
-from exporter.ontap.errors import OntapError, Unauthorized
+from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.ontap.refusals import Refusals
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
+from exporter.polling.places import Places
 from exporter.polling.reading import Reading, read_cluster
 from exporter.polling.schedule import next_slot, phase_seconds
 
@@ -37,7 +38,7 @@ class Poller:
         *,
         access: ClusterAccess,
         board: Board,
-        places: asyncio.Semaphore,
+        places: Places,
         wall_clock: Callable[[], float],
     ) -> None:
         cluster = access.config
@@ -66,7 +67,7 @@ class Poller:
         while True:
             await asyncio.sleep(max(due - clock(), 0.0))
             if clock() >= self._asked_to_wait_until and self._access.accepts_login(clock()):
-                async with self._places:
+                async with self._places.taken(silent=self._is_silent()):
                     self._board.note_poll_delay(max(clock() - due, 0.0))
                     await self._poll()
             due = next_slot(
@@ -74,6 +75,11 @@ class Poller:
                 phase_seconds=self._phase_seconds,
                 interval_seconds=self._interval_seconds,
             )
+
+    def _is_silent(self) -> bool:
+        """Say whether the last poll ended at its deadline."""
+        poll = self._status.last_poll
+        return poll is not None and poll.failure is not None and poll.failure.reason is Reason.TIMEOUT
 
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +20,9 @@ from exporter.ontap.listing import ListingQuery, read_listing
 from exporter.ontap.wire import Conversation
 
 T = TypeVar("T")
+
+FACT_SECONDS = 10.0
+"""How long one fact may hold back a listing that has been read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +77,9 @@ class _Facts:
     async def ask(self, conversation: Conversation[T]) -> T | None:
         if not self._wanted:
             return None
+        now = asyncio.get_running_loop().time()
         try:
-            return await self._client.converse(conversation, deadline=self._deadline)
+            return await self._client.converse(conversation, deadline=min(self._deadline, now + FACT_SECONDS))
         except OntapError as exc:
             self.unread.append(exc)
             self._wanted = not isinstance(exc, Unauthorized)

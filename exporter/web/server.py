@@ -11,8 +11,8 @@ from aiohttp import web
 from exporter.web import pages, scrape
 from exporter.web.sources import SOURCES, Sources
 
-_SHUTDOWN_SECONDS = 3.0
-"""How long an answer that is being sent may take when the server stops."""
+_SHUTDOWN_SECONDS = 1.0
+"""How long an answer that is being sent may take when the server stops; aiohttp waits for it twice."""
 
 
 def build_application(sources: Sources) -> web.Application:
@@ -25,6 +25,7 @@ def build_application(sources: Sources) -> web.Application:
             web.get(sources.telemetry_path, scrape.metrics),
             web.get("/probe", scrape.probe),
             web.get("/api/v1/clusters", pages.clusters),
+            web.get("/api/v1/cleanup", pages.cleanup),
             web.get("/config", pages.config),
             web.get("/-/healthy", _healthy),
             web.get("/-/ready", _ready),

@@ -364,6 +364,43 @@ async def test_a_deletion_is_sent_once_whatever_happens_to_it(kind: FaultKind, t
         assert it.counts.totals()["DELETE", "503" if kind is FaultKind.UNAVAILABLE else "error"] == 1
 
 
+async def test_an_echoed_password_is_concealed(tmp_path: Path) -> None:
+    async with bench(small_cluster(password="hunter2-secret"), tmp_path) as it:
+        await it.list()
+        header = it.cluster.requests[0].headers["Authorization"]
+        it.cluster.faults.add(Fault(FaultKind.ERROR, status=400, message=f"bad {header} or hunter2-secret"))
+        failure = await it.failure()
+        assert str(failure) == "HTTP 400: bad <secret> or <secret> (code 262145)"
+
+
+@asynccontextmanager
+async def slow_to_connect(cluster: SimulatedCluster, seconds: float) -> AsyncIterator[Endpoint]:
+    """Lead to a cluster, but keep each new connection waiting for its handshake."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        host, _, port = cluster.address.rpartition(":")
+        onward_reader, onward_writer = await asyncio.open_connection(host, int(port))
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(copy(reader, onward_writer), copy(onward_reader, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield Endpoint(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+
+
+async def test_connecting_is_no_part_of_the_time_that_ontap_took(tmp_path: Path) -> None:
+    async with bench(SimulatedCluster("c1"), tmp_path) as it, slow_to_connect(it.cluster, 1.0) as endpoint:
+        it.client._endpoint = endpoint
+        it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME)
+        listing = await it.list(return_timeout_seconds=1)
+        assert listing.packages == ()
+
+
 async def test_a_connection_refused_is_no_connection(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         await it.simulator.stop("c1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from exporter.ontap.wire import Request, Response
 ENDPOINT = Endpoint(host="10.20.0.5")
 QUERY = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)
 PATH = "/api/cluster/software/packages"
+IMPATIENT = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=0, max_records=2)
 
 
 def page(records: object, next_href: object = None, *, elapsed_seconds: float = 0.1) -> Response:
@@ -212,10 +214,30 @@ def test_paging_that_never_ends_is_incomplete() -> None:
 
 
 def test_more_packages_than_any_repository_has_are_incomplete() -> None:
-    many = records_of(*(f"9.{number}" for number in range(60_000)))
-    others = records_of(*(f"8.{number}" for number in range(60_000)))
+    many = records_of(*(f"9.{number}" for number in range(6_000)))
+    others = records_of(*(f"8.{number}" for number in range(6_000)))
     failure, _ = read([page(many, f"{PATH}?a"), page(others)])
     assert isinstance(failure, IncompleteListing)
+
+
+def test_a_listing_larger_than_any_repository_is_a_bad_response() -> None:
+    record = {"version": "9.8", "padding": "x" * 7_000_000}
+    failure, asked = read([page([record], f"{PATH}?page={number}") for number in range(10)])
+    assert isinstance(failure, BadResponse)
+    assert len(asked) == 5
+
+
+def test_a_version_too_long_to_be_one_costs_only_itself() -> None:
+    listing, _ = read([page(records_of("9" * 257, "9.8"))])
+    assert isinstance(listing, Listing)
+    assert [package.version for package in listing.packages] == ["9.8"]
+    assert listing.unnamed == 1
+
+
+def test_the_confirmation_waits_no_longer_than_the_poll_may_take() -> None:
+    hurried = replace(IMPATIENT, patience_seconds=3)
+    _, asked = read([page([]), page([], elapsed_seconds=0.2)], hurried)
+    assert asked[1].endswith("return_timeout=3")
 
 
 @pytest.mark.parametrize("elapsed_seconds", [14.0, 14.9, 15.0, 16.0])
@@ -238,9 +260,6 @@ def test_an_empty_end_well_before_return_timeout_is_believed() -> None:
 def test_a_slow_last_page_with_records_is_believed() -> None:
     listing, _ = read([page(records_of("9.8"), elapsed_seconds=20.0)])
     assert isinstance(listing, Listing)
-
-
-IMPATIENT = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=0, max_records=2)
 
 
 def test_an_empty_answer_to_return_timeout_zero_is_confirmed_by_a_longer_one() -> None:

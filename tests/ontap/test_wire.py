@@ -25,6 +25,7 @@ def error_body(code: object = "4", message: str = "entry doesn't exist") -> byte
     return json.dumps({"error": {"message": message, "code": code, "target": "uuid"}}).encode()
 
 
+OntapErrorOf = BadResponse
 HTML = b"<html><body>Bad gateway</body></html>"
 
 
@@ -90,6 +91,9 @@ def test_only_429_and_503_may_pass_by_themselves(*, status: int, transient: bool
         ("", None),
         ("nan", None),
         ("inf", None),
+        ("Sun, 06 Nov 1994 08:49:37 +9999999999999", None),
+        ("Sun, 06 Nov 99999 08:49:37 GMT", None),
+        ("1 2 3 4 5 6 7 8", None),
     ],
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(value: str, seconds: float | None) -> None:
@@ -98,6 +102,41 @@ def test_retry_after_is_read_in_seconds_or_as_a_date(value: str, seconds: float 
         failure = failure_of(Response(status=status, headers=headers, body=b""))
         assert failure is not None
         assert failure.retry_after_seconds == seconds
+
+
+def test_retry_after_as_a_date_counts_from_our_clock_where_the_cluster_tells_none() -> None:
+    for headers in (
+        {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"},
+        {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "today"},
+    ):
+        response = Response(status=503, headers=headers, body=b"", received_timestamp_seconds=1792567700.0)
+        failure = failure_of(response)
+        assert failure is not None
+        assert failure.retry_after_seconds == 10
+
+
+def test_an_error_in_a_success_is_an_error() -> None:
+    body = b'{"records": [], "error": {"message": "results are partial", "code": "262275"}}'
+    with pytest.raises(ApiError, match=r"HTTP 200, but results are partial \(code 262275\)") as caught:
+        read_object(Response(status=200, body=body))
+    assert caught.value.code == "262275"
+
+
+@pytest.mark.parametrize("code", ["\ud800", "9" * 1000, True, None, [], 1.5])
+def test_a_code_is_a_short_text_that_can_be_written(code: object) -> None:
+    failure = failure_of(Response(status=500, body=error_body(code)))
+    assert failure is not None
+    assert len(failure.code.encode()) <= 96
+
+
+def test_a_message_is_cut() -> None:
+    assert len(str(OntapErrorOf("x" * 10_000))) == 1_000
+
+
+def test_secrets_in_a_message_are_concealed() -> None:
+    failure = OntapErrorOf("you sent Basic YWJj and hunter2")
+    failure.conceal(["Basic YWJj", "hunter2"])
+    assert str(failure) == "you sent <secret> and <secret>"
 
 
 @given(status=st.integers(100, 599), body=st.binary(max_size=200), value=st.text(max_size=40))

@@ -222,6 +222,22 @@ async def test_no_more_polls_run_at_once_than_allowed(tmp_path: Path) -> None:
         assert it.board.all_polled()
 
 
+async def test_clusters_that_hang_never_keep_the_others_waiting_twice(tmp_path: Path) -> None:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.3))
+
+    hung = [cluster(f"hung{number}", faults=[Fault(FaultKind.HANG)]) for number in range(8)]
+    async with polled([*hung, cluster()], tmp_path, configure=in_a_hurry, max_concurrent_polls=2) as it:
+        await it.watch.polls("hung7", 1)
+        before = it.board.get("c1")
+        assert before is not None
+        after = await it.watch.polls("hung0", 3)
+        assert after.failures[Reason.TIMEOUT] == 3
+        now = it.board.get("c1")
+        assert now is not None
+        assert now.polls - before.polls >= 10
+
+
 async def test_an_unreachable_cluster_fails_and_recovers(tmp_path: Path) -> None:
     async with polled([cluster()], tmp_path) as it:
         await it.watch.polls("c1", 1)

@@ -1,0 +1,35 @@
+"""So many polls at once, and among them fewer of clusters that did not answer the last time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+
+class Places:
+    """Limits how many polls run at once.
+
+    A cluster that does not answer holds its place until poll_timeout. Those that did so the last time share
+    half of the places, so that however many there are, the others never wait for them.
+
+    Args:
+        count: how many polls may run at once.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._all = asyncio.Semaphore(count)
+        self._for_silent = asyncio.Semaphore(max(count // 2, 1))
+
+    @asynccontextmanager
+    async def taken(self, *, silent: bool) -> AsyncIterator[None]:
+        """Hold a place for as long as the context lasts.
+
+        Args:
+            silent: whether the cluster's last poll ended at its deadline.
+        """
+        async with AsyncExitStack() as stack:
+            if silent:
+                await stack.enter_async_context(self._for_silent)
+            await stack.enter_async_context(self._all)
+            yield

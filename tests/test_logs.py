@@ -1,0 +1,60 @@
+"""A log line is one line, whatever clusters and files put into it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from exporter.logs import LogFormat, LogLevel, configure_logging
+
+AWKWARD = 'quote " back \\ tab \t line \n return \r escape \x1b[2K nul \0 separator \u2028 ü'
+
+
+@pytest.fixture(autouse=True)
+def unchanged_logging() -> Iterator[None]:
+    """Leave the process's logging as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def lines(form: LogFormat, level: LogLevel = LogLevel.INFO) -> list[str]:
+    stream = io.StringIO()
+    configure_logging(level=level, form=form, stream=stream)
+    structlog.get_logger("a").info("something happened", cluster=AWKWARD, count=3)
+    structlog.get_logger("a").debug("hardly worth telling")
+    logging.getLogger("library").warning("told by %s", "a library")
+    try:
+        int(AWKWARD)
+    except ValueError:
+        structlog.get_logger("a").exception("something broke")
+    return stream.getvalue().split("\n")[:-1]
+
+
+def test_logfmt_is_one_line_each_without_control_characters() -> None:
+    told = lines(LogFormat.LOGFMT)
+    assert len(told) == 3
+    assert all(line.isprintable() for line in told)
+    assert 'level=info msg="something happened" cluster="quote' in told[0]
+    assert "ü" in told[0]
+    assert 'level=warning msg="told by a library"' in told[1]
+    assert "ValueError" in told[2]
+
+
+def test_json_is_one_object_a_line() -> None:
+    told = [json.loads(line) for line in lines(LogFormat.JSON)]
+    assert [one["msg"] for one in told] == ["something happened", "told by a library", "something broke"]
+    assert told[0]["count"] == 3
+
+
+def test_the_level_decides_what_is_told() -> None:
+    assert len(lines(LogFormat.LOGFMT, LogLevel.DEBUG)) == 4
+    assert len(lines(LogFormat.LOGFMT, LogLevel.ERROR)) == 1
