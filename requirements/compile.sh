@@ -9,7 +9,7 @@ pin() {
         --python-version 3.11 --output-file "requirements/$out" "$@"
 }
 # What the daemon needs; what `demo` and `simulate` need too; what builds the package; what tests it.
-pin run.txt pyproject.toml "$@"
-pin demo.txt pyproject.toml --extra simulator "$@"
+pin run.txt pyproject.toml --extra postgresql "$@"
+pin demo.txt pyproject.toml --extra postgresql --extra simulator "$@"
 pin build.txt --group build "$@"
-pin dev.txt pyproject.toml --extra simulator --group dev "$@"
+pin dev.txt pyproject.toml --extra postgresql --extra simulator --group dev "$@"

@@ -4,11 +4,13 @@ The steps, in the order in which a file goes through them:
 
 * :mod:`~exporter.config.reader`: text to a :mod:`~exporter.config.document`, a tree that knows its lines;
   :mod:`~exporter.config.scalars` is one value, with environment variables put in.
-* :mod:`~exporter.config.sections`: every section against the :mod:`~exporter.config.schema` (pydantic), to
-  :mod:`~exporter.config.layers` of settings; :mod:`~exporter.config.durations` and
-  :mod:`~exporter.config.address` read single values.
+* :mod:`~exporter.config.sections`: every section, its :mod:`~exporter.config.mappings` against the
+  :mod:`~exporter.config.schema` (pydantic), to :mod:`~exporter.config.layers` of settings;
+  :mod:`~exporter.config.durations`, :mod:`~exporter.config.address`, :mod:`~exporter.config.schedules` and
+  :mod:`~exporter.config.state` read single values.
 * :mod:`~exporter.config.resolve`: the layers merged into clusters, with :mod:`~exporter.config.checks` of one
   layer, the :mod:`~exporter.config.login` and the :mod:`~exporter.config.files` that are named.
+* :mod:`~exporter.config.policies`: likewise the policies of cleanup.
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
 
 :mod:`~exporter.config.loader` takes these steps; :mod:`~exporter.config.model` is what comes out, and
@@ -18,13 +20,15 @@ The steps, in the order in which a file goes through them:
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import load_config
 from exporter.config.masked import masked_yaml
-from exporter.config.model import ClusterConfig, Config
+from exporter.config.model import CleanupConfig, ClusterConfig, Config, PolicyConfig
 from exporter.config.problems import ConfigError, Position, Problem
 
 __all__ = [
+    "CleanupConfig",
     "ClusterConfig",
     "Config",
     "ConfigError",
+    "PolicyConfig",
     "Position",
     "Problem",
     "format_duration",

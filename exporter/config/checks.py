@@ -43,7 +43,7 @@ class Findings:
 
 def check_layer(layer: Layer, files: FileChecks, findings: Findings) -> None:
     """Check what one mapping says."""
-    findings.errors.update(_exclusive(layer))
+    findings.errors.update(exclusive_keys(layer))
     _check_labels(layer, findings)
     looks: Mapping[Key, Callable[[Path], Verdict]] = {
         ("basic_auth", "password_file"): partial(files.secret, check=check_password),
@@ -67,7 +67,8 @@ def add_verdict(verdict: Verdict, layer: Layer, key: Key, findings: Findings) ->
         findings.warnings.add(place.problem(verdict.warning))
 
 
-def _exclusive(layer: Layer) -> Iterator[Problem]:
+def exclusive_keys(layer: Layer) -> Iterator[Problem]:
+    """Yield a problem for each two keys of one mapping that exclude each other."""
     for pair in EXCLUSIVE:
         if all(key in layer.settings for key in pair):
             first, second = sorted(
@@ -79,19 +80,21 @@ def _exclusive(layer: Layer) -> Iterator[Problem]:
             )
 
 
-def _check_labels(layer: Layer, findings: Findings) -> None:
-    for name, setting in layer.labels():
+def label_names(layer: Layer, *above: str) -> Iterator[Problem]:
+    """Yield a problem for each label, in the mapping ``above``, that no cluster can have."""
+    for name, setting in layer.labels(*above):
         if not _LABEL_NAME.fullmatch(name):
-            message = (
-                f"a label's name is made of letters, digits and _, and begins with no digit: {show_key(name)}"
-            )
+            message = "a label's name is made of letters, digits and _, and begins with no digit"
+            yield setting.place.problem(f"{message}: {show_key(name)}")
         elif name.startswith("__"):
-            message = "a label's name that begins with __ is Prometheus's own"
+            yield setting.place.problem("a label's name that begins with __ is Prometheus's own")
         elif name in _OWN_LABELS:
-            message = "the exporter itself sets this label"
-        else:
-            if name in _PROMETHEUS_LABELS:
-                message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
-                findings.warnings.add(setting.place.problem(message))
-            continue
-        findings.errors.add(setting.place.problem(message))
+            yield setting.place.problem("the exporter itself sets this label")
+
+
+def _check_labels(layer: Layer, findings: Findings) -> None:
+    findings.errors.update(label_names(layer))
+    for name, setting in layer.labels():
+        if name in _PROMETHEUS_LABELS:
+            message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
+            findings.warnings.add(setting.place.problem(message))

@@ -48,6 +48,10 @@ class FileChecks:
         """Check that a certificate and its key can be shown to a server."""
         return self._once("chain", certificate, key, partial(_check_chain, certificate, key))
 
+    def database(self, path: Path) -> Verdict:
+        """Check that a file of SQLite is there, or that there is a folder for it."""
+        return self._once("database", path, None, partial(_check_database, path))
+
     def _once(self, kind: str, path: Path, other: Path | None, look: Callable[[], str | None]) -> Verdict:
         question = (kind, path, other)
         if question not in self._verdicts:
@@ -97,6 +101,16 @@ def _check_readable(path: Path) -> None:
 def _check_private_key(path: Path) -> str | None:
     _, mode = _read(path, largest_bytes=_LARGEST_PEM_BYTES)
     return _openness(path, mode)
+
+
+def _check_database(path: Path) -> None:
+    if any(character in str(path) for character in "?%"):
+        raise ValueError("the path of a state holds neither ? nor %")
+    if not path.parent.is_dir():
+        is_there = path.parent.exists()
+        raise ValueError("its folder is no directory" if is_there else "its folder does not exist")
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file")
 
 
 def _check_authority(path: Path) -> None:

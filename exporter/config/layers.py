@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
+from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
 from exporter.config.durations import LONGEST
 from exporter.config.problems import Place, Position
+from exporter.config.state import DEFAULT_STATE, absolute_state
 from exporter.ontap.endpoint import Endpoint, Secret, TlsVersion
 
 Key = tuple[str, ...]
@@ -28,7 +30,7 @@ class Marker(Enum):
     MAPPING = auto()  # a mapping was written here; its keys are settings of their own
 
 
-Value = str | int | bool | timedelta | Path | Secret | Endpoint | Marker
+Value = str | int | bool | timedelta | Path | Secret | Endpoint | tuple[str, ...] | Marker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,27 @@ class Layer:
             return self.duration("stale_after")
         return min(_STALE_AFTER_POLLS * self.duration("poll_interval"), LONGEST)
 
-    def labels(self) -> Iterator[tuple[str, Setting]]:
-        """Yield the labels, in the order in which they were written."""
-        return ((key[1], setting) for key, setting in self.settings.items() if key[0] == "labels")
+    def return_timeout_seconds(self) -> int:
+        """Return ``return_timeout``, which stays below ``poll_timeout`` where nothing was said."""
+        setting = self.settings[("return_timeout",)]
+        seconds = cast("int", setting.value)
+        if setting.rank >= 0:
+            return seconds
+        return min(seconds, ceil(self.duration("poll_timeout").total_seconds()) - 1)
+
+    def texts(self, *key: str) -> tuple[str, ...]:
+        """Return a list of texts; an empty one where nothing was said."""
+        return cast("tuple[str, ...]", self._value(key) or ())
+
+    def labels(self, *above: str) -> Iterator[tuple[str, Setting]]:
+        """Yield the labels in the mapping ``above``, in the order in which they were written."""
+        prefix = (*above, "labels")
+        depth = len(prefix)
+        return (
+            (key[depth], setting)
+            for key, setting in self.settings.items()
+            if key[:depth] == prefix and len(key) > depth
+        )
 
     def _value(self, key: Key) -> Value | None:
         setting = self.settings.get(key)
@@ -132,7 +152,10 @@ _REPLACES: Final[Mapping[Key, Key]] = MappingProxyType(
 
 _STALE_AFTER_POLLS: Final = 3
 
-EXCLUSIVE: Final[tuple[tuple[Key, Key], ...]] = tuple(pair for pair in _REPLACES.items() if pair[0] < pair[1])
+EXCLUSIVE: Final[tuple[tuple[Key, Key], ...]] = (
+    *(pair for pair in _REPLACES.items() if pair[0] < pair[1]),
+    (("schedule",), ("every",)),
+)
 """What one mapping cannot say at once."""
 
 _BUILT_IN: Final[Mapping[Key, Value]] = MappingProxyType(
@@ -146,14 +169,45 @@ _BUILT_IN: Final[Mapping[Key, Value]] = MappingProxyType(
         ("allow_http",): False,
     }
 )
+_BUILT_IN_POLICY: Final[Mapping[Key, Value]] = MappingProxyType(
+    {
+        ("include",): ("*",),
+        ("exclude",): (),
+        ("max_deletes_per_run",): 5,
+        ("dry_run",): True,
+        ("return_timeout",): 0,
+        ("job_timeout",): timedelta(minutes=30),
+        ("retry_busy_for",): timedelta(minutes=30),
+    }
+)
+DEFAULT_TIMEZONE: Final = "UTC"
+DEFAULT_MAX_CONCURRENT_CLUSTERS: Final = 4
 DEFAULT_MAX_CONCURRENT_POLLS: Final = 64
 DEFAULT_AUTHORIZATION_TYPE: Final = "Bearer"
 
 
 def built_in() -> Layer:
     """Return the layer under all others."""
+    return _from_nowhere(_BUILT_IN)
+
+
+def built_in_policy() -> Layer:
+    """Return the layer under a policy."""
+    return _from_nowhere(_BUILT_IN_POLICY)
+
+
+def built_in_cleanup(folder: Path) -> Layer:
+    """Return the layer under ``cleanup`` in a file that stands in ``folder``."""
+    return _from_nowhere(
+        {
+            ("state",): Secret(value=absolute_state(DEFAULT_STATE, folder)),
+            ("max_concurrent_clusters",): DEFAULT_MAX_CONCURRENT_CLUSTERS,
+        }
+    )
+
+
+def _from_nowhere(values: Mapping[Key, Value]) -> Layer:
     nowhere = Place(position=Position(file="", line=0), path=())
     return Layer(
-        place=nowhere,
-        settings={key: Setting(value=value, place=nowhere) for key, value in _BUILT_IN.items()},
+        place=nowhere, settings={key: Setting(value=value, place=nowhere) for key, value in values.items()}
     )

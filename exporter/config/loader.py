@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporter.config.checks import Findings
 from exporter.config.model import Config
+from exporter.config.policies import resolve_cleanup
 from exporter.config.problems import ConfigError
 from exporter.config.reader import read_document
 from exporter.config.resolve import resolve
@@ -27,11 +28,15 @@ def load_config(path: Path, *, environ: Mapping[str, str]) -> Config:
     sections = read_sections(document)
     findings = Findings(errors={*problems, *sections.problems})
     clusters = resolve(sections.written, findings)
+    cleanup = None
+    if sections.cleanup is not None:
+        cleanup = resolve_cleanup(sections.cleanup.settings, sections.cleanup.policies, clusters, findings)
     if findings.errors:
         raise ConfigError(findings.errors)
     return Config(
         clusters=clusters,
         max_concurrent_polls=sections.max_concurrent_polls,
+        cleanup=cleanup,
         warnings=tuple(sorted(findings.warnings)),
         written=sections.written,
     )

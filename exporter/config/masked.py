@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -10,8 +11,9 @@ import yaml
 
 from exporter.config.durations import format_duration
 from exporter.config.layers import DEFAULT_AUTHORIZATION_TYPE, Layer, Marker, built_in
-from exporter.config.model import Config
+from exporter.config.model import CleanupConfig, Config, PolicyConfig
 from exporter.config.scalars import escape
+from exporter.config.state import masked_state
 from exporter.ontap.endpoint import Endpoint, Secret
 
 MASK: Final = "<secret>"
@@ -36,13 +38,17 @@ def masked_yaml(config: Config) -> str:
         # It follows the cluster's own poll_interval, so it cannot stand in defaults.
         if not base.merged_with(entry).has("stale_after"):
             shown["stale_after"] = format_duration(cluster.stale_after)
+        if base.merged_with(entry).number("return_timeout") != cluster.return_timeout_seconds:
+            shown["return_timeout"] = cluster.return_timeout_seconds
         clusters.append(shown)
-    content = {
+    content: _Written = {
         "defaults": _mapping(defaults, built_in()),
         "profiles": {name: _mapping(profile, defaults) for name, profile in written.profiles.items()},
         "clusters": clusters,
         "max_concurrent_polls": config.max_concurrent_polls,
     }
+    if config.cleanup is not None:
+        content["cleanup"] = _cleanup(config.cleanup)
     shown_content = {key: value for key, value in content.items() if value != {}}
     return str(yaml.dump(shown_content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
 
@@ -63,7 +69,52 @@ def _mapping(layer: Layer, base: Layer) -> _Written:
     return content
 
 
-def _shown(value: str | int | timedelta | Path | Secret | Endpoint) -> str | int:
+def _cleanup(cleanup: CleanupConfig) -> _Written:
+    return {
+        "state": escape(masked_state(cleanup.state, MASK)),
+        "max_concurrent_clusters": cleanup.max_concurrent_clusters,
+        "policies": [_policy(policy) for policy in cleanup.policies],
+    }
+
+
+def _policy(policy: PolicyConfig) -> _Written:
+    timing = (
+        {"schedule": escape(policy.schedule), "timezone": escape(policy.timezone)}
+        if policy.schedule is not None
+        else {"every": policy.every}
+    )
+    clusters = {
+        "names": _texts(policy.cluster_names),
+        "labels": {name: escape(value) for name, value in policy.cluster_labels},
+    }
+    content: _Written = {
+        "name": escape(policy.name),
+        "clusters": {key: value for key, value in clusters.items() if value},
+        **timing,
+        "keep_newest": policy.keep_newest,
+        "older_than": policy.older_than,
+        "include": _texts(policy.include),
+        "exclude": _texts(policy.exclude),
+        "max_deletes_per_run": policy.max_deletes_per_run,
+        "dry_run": policy.dry_run,
+        "return_timeout": policy.return_timeout_seconds,
+        "job_timeout": policy.job_timeout,
+        "retry_busy_for": policy.retry_busy_for,
+    }
+    return {
+        key: format_duration(value) if isinstance(value, timedelta) else value
+        for key, value in content.items()
+        if value is not None and value != {}
+    }
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    return [escape(text) for text in texts]
+
+
+def _shown(
+    value: str | int | timedelta | Path | Secret | Endpoint | tuple[str, ...],
+) -> str | int | list[str]:
     match value:
         case Secret():
             return MASK
@@ -75,5 +126,7 @@ def _shown(value: str | int | timedelta | Path | Secret | Endpoint) -> str | int
             return escape(str(value))
         case int():
             return value
+        case tuple():
+            return _texts(value)
         case _:
             assert_never(value)

@@ -19,6 +19,8 @@ _TAIL = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*", re.DOTALL)
 # The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
 _LOGINS = frozenset({"basic_auth", "authorization"})
 _LOGIN_KEYS = frozenset({"username", "password", "password_file", "type", "credentials", "credentials_file"})
+HIDDEN = "[…]"
+"""What stands in a path for a key that may be a piece of a secret."""
 _LONGEST_SHOWN = 60
 _DEEPEST_SHOWN = 8
 
@@ -86,8 +88,8 @@ def show_path(path: KeyPath) -> str:
     for step in path[:_DEEPEST_SHOWN]:
         if isinstance(step, int):
             shown += f"[{step}]"
-        elif is_login and step not in _LOGIN_KEYS:
-            shown += "[…]"
+        elif step == HIDDEN or (is_login and step not in _LOGIN_KEYS):
+            shown += HIDDEN
         elif _PLAIN_KEY.fullmatch(step) and len(step) <= _LONGEST_SHOWN:
             shown += f".{step}" if shown else step
         else:

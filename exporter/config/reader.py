@@ -99,6 +99,8 @@ def _translated(error: Exception, text: str) -> _UnreadableError:
         return _UnreadableError("not YAML")
     said = ", ".join(part for part in (error.context, error.problem) if part)
     message = "not YAML: " + re.sub(r" '!.*?'", "", said)
+    if error.context == "while scanning an alias":
+        message += "; a value that begins with * needs quotation marks"
     lines = text.splitlines()
     near = lines[max(mark.line - 1, 0) : mark.line + 1]
     if any("${" in line and "{" in line.replace("${", "") for line in near):

@@ -60,7 +60,7 @@ def _cluster(layer: Layer, files: FileChecks, findings: Findings) -> ClusterConf
         poll_interval=layer.duration("poll_interval"),
         poll_timeout=layer.duration("poll_timeout"),
         stale_after=layer.stale_after(),
-        return_timeout_seconds=layer.number("return_timeout"),
+        return_timeout_seconds=layer.return_timeout_seconds(),
         max_records=layer.number("max_records"),
         profile=layer.text("profile"),
         position=layer.place.position,
@@ -115,7 +115,7 @@ def _check_timing(layer: Layer, findings: Findings) -> None:
     if layer.broken & {"poll_interval", "poll_timeout", "return_timeout", "stale_after"}:
         return
     interval, timeout = layer.duration("poll_interval"), layer.duration("poll_timeout")
-    return_seconds, stale_after = layer.number("return_timeout"), layer.stale_after()
+    return_seconds, stale_after = layer.return_timeout_seconds(), layer.stale_after()
     if timeout.total_seconds() <= return_seconds:
         place = layer.place_of(("poll_timeout",), ("return_timeout",))
         message = f"poll_timeout ({format_duration(timeout)}) must exceed return_timeout ({return_seconds} s)"

@@ -17,10 +17,14 @@ from exporter.config.address import parse_address, parse_host
 from exporter.config.durations import parse_duration
 from exporter.config.login import CONTROL_CHARACTERS, check_credentials, check_password
 from exporter.config.problems import show_value
+from exporter.config.schedules import parse_schedule
+from exporter.config.state import check_state
 from exporter.ontap.endpoint import Endpoint, TlsVersion
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
+# As fnmatch reads it: a ] that comes first is one of the characters.
+_CHARACTER_CLASS: Final = re.compile(r"\[!?+\]?+[^\]]*+\]")
 
 
 def _duration(value: object) -> timedelta:
@@ -38,6 +42,12 @@ def _duration(value: object) -> timedelta:
 def _positive(value: timedelta) -> timedelta:
     if not value:
         raise ValueError("must be longer than 0")
+    return value
+
+
+def _at_least_a_second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
     return value
 
 
@@ -62,6 +72,30 @@ def _name(value: str) -> str:
         raise ValueError("must not be empty")
     if value != value.strip() or CONTROL_CHARACTERS.search(value):
         raise ValueError("must not begin or end with white space, nor hold a control character")
+    return value
+
+
+def _glob(value: str) -> str:
+    if "[" in _CHARACTER_CLASS.sub("", value):
+        raise ValueError(f"a [ without a closing ]: {show_value(value)}; write [[] for a literal [")
+    return value
+
+
+def _some_names(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("an empty list matches no name; leave it out where every cluster is meant")
+    return value
+
+
+def _some_versions(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("an empty list matches no version; leave it out where every version is meant")
+    return value
+
+
+def _kept(value: int) -> int:
+    if value < 1:
+        raise ValueError("must be at least 1; leave it out where no version is kept for being new")
     return value
 
 
@@ -97,12 +131,15 @@ def _address(value: object) -> Endpoint:
     return parse_address(value)
 
 
-Duration = Annotated[timedelta, PlainValidator(_duration), AfterValidator(_positive)]
+DurationOrZero = Annotated[timedelta, PlainValidator(_duration)]
+Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
 Number = Annotated[int, BeforeValidator(_number)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Text = Annotated[str, AfterValidator(_filled)]
 FileName = Text
 Name = Annotated[str, AfterValidator(_name)]
+Glob = Annotated[Name, AfterValidator(_glob)]
+Count = Annotated[Number, Field(ge=1, le=100_000)]
 
 
 class Shape(BaseModel):
@@ -161,13 +198,52 @@ class ClusterEntry(Settings):
     profile: Name | None = None
 
 
-class Root(Shape):
-    """A whole file; what stands in its sections is read one by one, so that each has its own mistakes."""
+class ClusterChoice(Shape):
+    """For which clusters a policy is."""
+
+    names: Annotated[list[Glob], AfterValidator(_some_names)] | None = None
+    labels: dict[str, str] | None = None
+
+
+class PolicyEntry(Shape):
+    """One entry of ``policies``; ``name`` must be there, which its reader checks."""
+
+    name: Name | None = None
+    clusters: ClusterChoice | None = None
+    schedule: Annotated[str, AfterValidator(parse_schedule)] | None = None
+    every: Annotated[DurationOrZero, AfterValidator(_at_least_a_second)] | None = None
+    timezone: Name | None = None
+    keep_newest: Annotated[Number, AfterValidator(_kept), Field(le=100_000)] | None = None
+    older_than: Duration | None = None
+    include: Annotated[list[Glob], AfterValidator(_some_versions)] | None = None
+    exclude: list[Glob] | None = None
+    max_deletes_per_run: Count | None = None
+    dry_run: Truth | None = None
+    return_timeout: Annotated[Number, Field(ge=0, le=120)] | None = None
+    job_timeout: Duration | None = None
+    retry_busy_for: DurationOrZero | None = None
+
+
+class Outline(Shape):
+    """A mapping of sections, which are read one by one, so that each has its own mistakes."""
+
+
+class Cleanup(Outline):
+    """What deletes packages; ``policies`` must be there, which its reader checks."""
+
+    state: Annotated[str, AfterValidator(check_state)] | None = None
+    max_concurrent_clusters: Count | None = None
+    policies: list[Any] | None = None
+
+
+class Root(Outline):
+    """A whole file."""
 
     defaults: Any = None
     profiles: dict[str, Any] | None = None
     clusters: list[Any] | None = None
-    max_concurrent_polls: Annotated[Number, Field(ge=1, le=100_000)] | None = None
+    max_concurrent_polls: Count | None = None
+    cleanup: Any = None
 
 
 NESTED: Final[Mapping[str, type[Shape]]] = MappingProxyType(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import ClusterConfig, Config, ConfigError, Position
+from exporter.config import ClusterConfig, Config, ConfigError, Position, masked_yaml
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 
 Load = Callable[..., Config]
@@ -73,6 +73,17 @@ def test_nearer_layers_override_key_by_key(load: Load) -> None:
     assert cluster.labels == (("a", "d"), ("b", "p"), ("c", "o"))
     assert cluster.tls == Tls(server_name="p", min_version=TlsVersion.TLS13)
     assert cluster.profile == "p"
+
+
+def test_return_timeout_stays_below_poll_timeout_where_nothing_was_said(load: Load) -> None:
+    text = _LOGIN + (
+        "clusters: [{address: a, poll_timeout: 5s}, {address: b, poll_timeout: 500ms}, {address: c},"
+        " {address: d, poll_timeout: 15s}, {address: e, poll_timeout: 5s, return_timeout: 2}]\n"
+    )
+    config = load(text)
+    assert [cluster.return_timeout_seconds for cluster in config.clusters] == [4, 0, 15, 14, 2]
+    shown = masked_yaml(config).replace("<secret>", "made-up")
+    assert load(shown).clusters == config.clusters
 
 
 def test_stale_after_follows_the_poll_interval_of_the_cluster(load: Load) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,25 +11,49 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config import load_config, masked_yaml
-from exporter.config.schema import NESTED, ClusterEntry, Root, Settings, Shape
+from exporter.config import Config, load_config, masked_yaml
+from exporter.config.schema import (
+    NESTED,
+    Cleanup,
+    ClusterChoice,
+    ClusterEntry,
+    PolicyEntry,
+    Root,
+    Settings,
+    Shape,
+)
 
 _EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+_ENVIRON = {"ONTAP_PASSWORD": "made-up"}
 _SHAPES: list[type[Shape]] = [Root, ClusterEntry, *NESTED.values()]
-_KEYS = sorted({key for shape in _SHAPES for key in shape.model_fields})
+_CLEANUP_SHAPES: list[type[Shape]] = [Cleanup, PolicyEntry, ClusterChoice]
 _KEY = re.compile(r"(?:# *)?(?:- )?([a-z_]+):(?: (.*))?")
 _DEFAULT = re.compile(r"Default: (.*)")
 
 
-def _lines() -> list[str]:
-    return _EXAMPLE.read_text(encoding="utf-8").splitlines()
+def _text() -> str:
+    return _EXAMPLE.read_text(encoding="utf-8")
 
 
-def _stated() -> dict[str, str]:
+def _parts() -> tuple[str, str]:
+    """Return what stands above ``cleanup``, and ``cleanup`` itself as it reads once it is in force."""
+    above, key, below = _text().partition("# cleanup:\n")
+    return above, key[2:] + "".join(line[2:] for line in below.splitlines(keepends=True))
+
+
+def _keys(shapes: list[type[Shape]]) -> list[str]:
+    return sorted({key for shape in shapes for key in shape.model_fields})
+
+
+def _mentions(text: str, key: str) -> bool:
+    return any((match := _KEY.fullmatch(line.strip())) and match[1] == key for line in text.splitlines())
+
+
+def _stated(part: str) -> dict[str, str]:
     """Return the default that the comment above each key states."""
     stated = {}
     default = None
-    for line in _lines():
+    for line in part.splitlines():
         text = line.strip()
         key = _KEY.fullmatch(text)
         if found := _DEFAULT.search(text):
@@ -40,55 +65,120 @@ def _stated() -> dict[str, str]:
     return stated
 
 
+def _spelt(value: Any) -> str:
+    return str(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _leaves(mapping: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        elif value != "<secret>":
+            yield key, _spelt(value)
+
+
+def _shown(folder: Path, text: str) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    shown: dict[str, Any] = yaml.safe_load(masked_yaml(load_config(path, environ={})))
+    return shown
+
+
 def _actual(tmp_path: Path) -> dict[str, str]:
     """Return every default that is a value, out of a file that says nothing about it."""
+    shown = _shown(tmp_path, "defaults: {authorization: {credentials: made-up}}\nclusters: [{address: a}]\n")
+    return dict(_leaves(shown["defaults"])) | {"max_concurrent_polls": str(shown["max_concurrent_polls"])}
+
+
+def _actual_of_cleanup(tmp_path: Path) -> dict[str, str]:
+    """Return every default of ``cleanup`` that is a value, likewise."""
+    policy = '{name: a, schedule: "* * * * *", keep_newest: 1}'
+    shown = _shown(tmp_path, f"clusters: [{{address: a}}]\ncleanup: {{policies: [{policy}]}}\n")["cleanup"]
+    (policies,) = shown.pop("policies")
+    leaves = dict(_leaves(shown)) | dict(_leaves(policies))
+    leaves["state"] = leaves["state"].replace(f"{tmp_path}/", "")
+    return {key: value for key, value in leaves.items() if key not in {"name", "schedule", "keep_newest"}}
+
+
+def _with_cleanup(tmp_path: Path) -> Config:
     path = tmp_path / "config.yaml"
-    path.write_text("defaults: {authorization: {credentials: made-up}}\nclusters: [{address: a}]\n")
-    shown = yaml.safe_load(masked_yaml(load_config(path, environ={})))
-
-    def leaves(mapping: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        for key, value in mapping.items():
-            if isinstance(value, dict):
-                yield from leaves(value)
-            elif value != "<secret>":
-                yield key, str(value).lower() if isinstance(value, bool) else str(value)
-
-    return dict(leaves(shown["defaults"])) | {"max_concurrent_polls": str(shown["max_concurrent_polls"])}
+    path.write_text("".join(_parts()), encoding="utf-8")
+    return load_config(path, environ=_ENVIRON)
 
 
 def test_example_loads_as_it_stands_without_a_warning() -> None:
-    config = load_config(_EXAMPLE, environ={"ONTAP_PASSWORD": "made-up"})
+    config = load_config(_EXAMPLE, environ=_ENVIRON)
     assert [cluster.name for cluster in config.clusters] == ["ams-prod-01", "lon-dr-01", "ams-lab-01"]
     assert config.warnings == ()
 
 
+def test_example_as_it_stands_deletes_nothing() -> None:
+    assert load_config(_EXAMPLE, environ=_ENVIRON).cleanup is None
+
+
+def test_example_with_cleanup_in_force_loads_without_a_warning(tmp_path: Path) -> None:
+    config = _with_cleanup(tmp_path)
+    assert config.warnings == ()
+    assert config.cleanup is not None
+    (policy,) = config.cleanup.policies
+    assert [policy.applies_to(cluster) for cluster in config.clusters] == [True, False, False]
+
+
+def test_example_with_cleanup_in_force_only_plans(tmp_path: Path) -> None:
+    cleanup = _with_cleanup(tmp_path).cleanup
+    assert cleanup is not None
+    assert all(policy.dry_run for policy in cleanup.policies)
+
+
+def test_example_warns_above_cleanup_of_what_deletes() -> None:
+    warning = _text().partition("# cleanup:\n")[0].splitlines()[-5:]
+    assert any("WARNING: a policy with dry_run: false deletes packages" in line for line in warning)
+
+
 def test_example_with_every_line_in_force_has_the_right_shape() -> None:
-    commented = re.compile(rf"^( *)# ((?:  )?(?:{'|'.join(_KEYS)}):)", re.MULTILINE)
-    defaults = yaml.safe_load(commented.sub(r"\1\2", _EXAMPLE.read_text(encoding="utf-8")))["defaults"]
+    commented = re.compile(rf"^( *)# ((?:  )?(?:{'|'.join(_keys(_SHAPES))}):)", re.MULTILINE)
+    defaults = yaml.safe_load(commented.sub(r"\1\2", _parts()[0]))["defaults"]
     assert Settings.model_validate(defaults).model_fields_set == Settings.model_fields.keys()
     for key, shape in NESTED.items():
         assert defaults[key].keys() == shape.model_fields.keys()
 
 
-@pytest.mark.parametrize("key", _KEYS)
+def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:
+    cleanup = yaml.safe_load(_parts()[1].replace("# every:", "every:"))["cleanup"]
+    (policy,) = cleanup["policies"]
+    assert cleanup.keys() == Cleanup.model_fields.keys()
+    assert policy.keys() == PolicyEntry.model_fields.keys()
+    assert policy["clusters"].keys() == ClusterChoice.model_fields.keys()
+
+
+@pytest.mark.parametrize("key", _keys(_SHAPES))
 def test_example_mentions_every_key(key: str) -> None:
-    assert any((match := _KEY.fullmatch(line.strip())) and match[1] == key for line in _lines())
+    assert _mentions(_text(), key)
+
+
+@pytest.mark.parametrize("key", _keys(_CLEANUP_SHAPES))
+def test_example_mentions_every_key_of_cleanup(key: str) -> None:
+    assert _mentions(_parts()[1], key)
 
 
 def test_defaults_stated_in_the_example_are_the_real_ones(tmp_path: Path) -> None:
     actual = _actual(tmp_path)
-    stated = _stated()
+    stated = _stated(_parts()[0])
+    assert {key: stated[key] for key in actual} == actual
+
+
+def test_defaults_of_cleanup_stated_in_the_example_are_the_real_ones(tmp_path: Path) -> None:
+    actual = _actual_of_cleanup(tmp_path)
+    stated = _stated(_parts()[1])
+    assert len(actual) == 10
     assert {key: stated[key] for key in actual} == actual
 
 
 def test_defaults_of_the_example_change_nothing(tmp_path: Path) -> None:
-    text = _EXAMPLE.read_text(encoding="utf-8")
-    defaults = yaml.safe_load(text)["defaults"]
+    defaults = yaml.safe_load(_text())["defaults"]
     defaults |= defaults.pop("tls_config")
     actual = _actual(tmp_path)
-    written = {
-        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in defaults.items()
-    }
+    written = {key: _spelt(value) for key, value in defaults.items()}
     assert {key: value for key, value in written.items() if key in actual} == {
         key: value for key, value in actual.items() if key in written
     }

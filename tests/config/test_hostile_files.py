@@ -21,7 +21,19 @@ _KEYS = [
     *("return_timeout", "max_records", "stale_after", "basic_auth", "username", "password", "password_file"),
     *("authorization", "type", "credentials", "credentials_file", "tls_config", "ca_file", "cert_file"),
     *("key_file", "server_name", "insecure_skip_verify", "min_version", "allow_http", "labels", "name"),
-    *("address", "profile", "p", "x", "<<"),
+    *("address", "profile", "p", "x", "<<", "cleanup", "state", "max_concurrent_clusters", "policies"),
+    *(
+        "clusters",
+        "names",
+        "schedule",
+        "every",
+        "timezone",
+        "keep_newest",
+        "older_than",
+        "include",
+        "exclude",
+    ),
+    *("max_deletes_per_run", "dry_run", "job_timeout", "retry_busy_for"),
 ]
 _VALUES = [
     *(
@@ -39,7 +51,8 @@ _VALUES = [
         "[fd00::1]",
     ),
     *("Bearer", "p", "${SITE}", "${NONE}", "${", "$$", ".", "/dev/null", "2026-01-31", "1:30", ".nan"),
-    "99999999999999999999",
+    *("99999999999999999999", "0 3 * * sat", "*/5 2 */31 feb mon#5", "Europe/Amsterdam", "Europe", "9.1*"),
+    *("sqlite:///state.db", "sqlite:////", f"postgresql://u:{_SECRET}@h/db", "postgresql:///db?host=/", "[a"),
 ]
 _FRAGMENTS = [
     *(f"{key}: " for key in _KEYS),
@@ -109,12 +122,39 @@ _structures = st.recursive(
     max_leaves=20,
 )
 _cluster_like = st.dictionaries(_keys, _structures, max_size=6)
+_cron_fields = st.sampled_from(["*", "0", "31", "*/7", "1-5", "feb", "sat", "mon#5", "L", "5L", "LW", "x"])
+_policy_like = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["a", "b"]) | _scalars,
+        "clusters": _structures
+        | st.fixed_dictionaries({}, optional={"names": _structures, "labels": _structures}),
+        "schedule": st.lists(_cron_fields, min_size=5, max_size=5).map(" ".join) | _scalars,
+        "every": st.sampled_from(["1s", "24h"]) | _scalars,
+        "timezone": st.sampled_from(["UTC", "Europe/Amsterdam", "Pacific/Apia"]) | _scalars,
+        "keep_newest": st.integers(0, 3) | _scalars,
+        "older_than": st.sampled_from(["1ms", "292y"]) | _scalars,
+        "include": st.lists(_scalars) | _structures,
+        "exclude": st.lists(_scalars) | _structures,
+        "max_deletes_per_run": _scalars,
+        "dry_run": _scalars,
+        "return_timeout": _scalars,
+        "job_timeout": _scalars,
+        "retry_busy_for": _scalars,
+        "x": _scalars,
+    },
+)
+_cleanup_like = st.fixed_dictionaries(
+    {"policies": st.lists(_policy_like, max_size=3)},
+    optional={"state": _scalars, "max_concurrent_clusters": _scalars, "x": _scalars},
+)
 _file_like = st.fixed_dictionaries(
     {"clusters": st.lists(st.builds(lambda cluster: {"address": "a"} | cluster, _cluster_like), max_size=3)},
     optional={
         "defaults": _cluster_like,
         "profiles": st.dictionaries(st.sampled_from(["p", "x"]), _cluster_like),
         "max_concurrent_polls": _scalars,
+        "cleanup": _cleanup_like | _structures,
     },
 )
 
@@ -162,6 +202,16 @@ def test_any_sequence_of_what_yaml_is_made_of(path: Path, fragments: list[str]) 
 @given(structure=_structures | _file_like)
 def test_any_structure(path: Path, structure: Any) -> None:
     _outcome(path, yaml.safe_dump(structure, allow_unicode=True).encode())
+
+
+@settings(deadline=None, max_examples=500)
+@given(cleanup=_cleanup_like | _structures)
+def test_any_cleanup(path: Path, cleanup: Any) -> None:
+    structure = {"clusters": [{"address": "a"}], "cleanup": cleanup}
+    outcome = _outcome(path, yaml.safe_dump(structure, allow_unicode=True).encode())
+    if isinstance(outcome, Config):
+        assert outcome.cleanup is not None
+        assert outcome.cleanup.policies
 
 
 @pytest.mark.parametrize(
@@ -228,6 +278,35 @@ def test_mistake_beside_a_secret_does_not_tell_it(path: Path, login: str, writte
     text = "clusters:\n  - address: a\n    " + login.format(written)
     assert _SECRET not in str(_outcome(path, text.encode()))
     assert _SECRET not in repr(_outcome(path, text.encode()))
+
+
+@pytest.mark.parametrize("style", ["cleanup: {{{}, policies: []}}", "cleanup:\n  policies: []\n  {}\n"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(f"state: postgresql://u:x{middle}{_SECRET}@h/db" for middle in "*&!%@`|>[{\"'#?/:,$]} \t\n"),
+        *(f"state: postgresql://u:{_SECRET}{after}@h/db" for after in "*&!%@`|>[{\"'#?/:,$]} \t\n\0\a"),
+        *(
+            f"state{between}postgresql://u:{_SECRET}@h/db"
+            for between in (":", "=", " ", "\n", ": !!x ", ": *")
+        ),
+        *(f"state: {before}://u:{_SECRET}@h/db" for before in ("x", "sqlite", "postgres", "POSTGRESQL")),
+        f"state: postgresql://u:x,{_SECRET},y@h/db",
+        f"state: postgresql://u:{_SECRET}@h/db\n  state: postgresql://u:{_SECRET}@h/db",
+        f"state: {{postgresql://u:{_SECRET}@h/db: }}",
+        f"state: [postgresql://u:{_SECRET}@h/db]",
+        f"State: postgresql://u:{_SECRET}@h/db",
+        "state: postgresql://u:${PW}\n@h/db",
+        "state: postgresql://${PW}/db",
+        "state: ${PW}",
+    ],
+)
+def test_mistake_in_a_state_does_not_tell_its_password(path: Path, style: str, written: str) -> None:
+    text = "clusters: [{address: a}]\n" + style.format(written)
+    outcome = _outcome(path, text.encode())
+    assert isinstance(outcome, ConfigError)
+    assert _SECRET not in str(outcome)
+    assert _SECRET not in repr(outcome)
 
 
 @_on_disk

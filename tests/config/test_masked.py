@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from exporter.config import Config, masked_yaml
 
@@ -54,6 +55,74 @@ max_concurrent_polls: 64
 
 def test_configuration_in_force_is_shown_with_defaults_and_without_secrets(load: Load) -> None:
     assert masked_yaml(load(_TEXT, PW="made-up")) == _MASKED
+
+
+_CLEANUP = """\
+cleanup:
+  state: postgresql://exporter:${PW}@db/ontap?sslmode=require&x=1
+  policies:
+    - name: retire-old
+      clusters: {names: ["10.*", "$$lab"], labels: {site: "$$5"}}
+      schedule: "0 3 * * sat"
+      older_than: 180d
+    - {name: tidy, every: 36h, keep_newest: 2, dry_run: false, exclude: ["9.14.1*"], retry_busy_for: 0}
+"""
+
+_MASKED_CLEANUP = """\
+cleanup:
+  state: postgresql://exporter:<secret>@db/ontap?sslmode=require&x=<secret>
+  max_concurrent_clusters: 4
+  policies:
+  - name: retire-old
+    clusters:
+      names:
+      - 10.*
+      - $$lab
+      labels:
+        site: $$5
+    schedule: 0 3 * * sat
+    timezone: UTC
+    older_than: 180d
+    include:
+    - '*'
+    exclude: []
+    max_deletes_per_run: 5
+    dry_run: true
+    return_timeout: 0
+    job_timeout: 30m
+    retry_busy_for: 30m
+  - name: tidy
+    every: 1d12h
+    keep_newest: 2
+    include:
+    - '*'
+    exclude:
+    - 9.14.1*
+    max_deletes_per_run: 5
+    dry_run: false
+    return_timeout: 0
+    job_timeout: 30m
+    retry_busy_for: 0s
+"""
+
+
+def test_cleanup_in_force_is_shown_with_defaults_and_without_secrets(load: Load) -> None:
+    assert masked_yaml(load(_TEXT + _CLEANUP, PW="made-up")) == _MASKED + _MASKED_CLEANUP
+
+
+def test_shown_cleanup_loads_as_it_stands(load: Load) -> None:
+    config = load(_TEXT + _CLEANUP, PW="<secret>")
+    shown = masked_yaml(config)
+    again = load(shown)
+    assert again.cleanup is not None
+    assert config.cleanup is not None
+    assert again.cleanup.policies == config.cleanup.policies
+    assert masked_yaml(again) == shown
+
+
+def test_shown_state_may_be_saved_elsewhere(load: Load, tmp_path: Path) -> None:
+    shown = masked_yaml(load(_TEXT + "cleanup: {policies: [{name: a, every: 1h, keep_newest: 1}]}", PW="x"))
+    assert f"\n  state: sqlite:///{tmp_path}/state.db\n" in shown
 
 
 def test_shown_configuration_loads_as_it_stands(load: Load) -> None:

@@ -65,6 +65,56 @@ _complete = st.builds(
 )
 
 
+_glob = st.sampled_from(["*", "ams-*", "[ab]?", "$HOME", "9.1[0-4]*"]) | _text.map(
+    lambda text: f"g{text.replace('[', '(')}g"
+)
+_policy = st.builds(
+    _layer,
+    _partial(
+        clusters=_partial(
+            names=st.lists(_glob, min_size=1, max_size=3),
+            labels=st.dictionaries(_label_name, _text, min_size=1),
+        ).filter(bool),
+        older_than=st.sampled_from(["1ms", "26w", "180d"]),
+        include=st.lists(_glob, min_size=1, max_size=3),
+        exclude=st.lists(_glob, max_size=3),
+        max_deletes_per_run=st.integers(1, 100_000),
+        dry_run=st.booleans(),
+        return_timeout=st.integers(0, 120),
+        job_timeout=st.sampled_from(["1ms", "1h30m"]),
+        retry_busy_for=st.sampled_from(["0s", "45m"]),
+        keep_newest=st.integers(1, 100_000),
+    ).filter(lambda policy: policy.keys() & {"older_than", "keep_newest"}),
+    st.builds(lambda every: {"every": every}, st.sampled_from(["1s", "24h", "292y"]))
+    | st.builds(
+        lambda schedule, timezone: {"schedule": schedule} | timezone,
+        st.sampled_from(["0 3 * * sat", "*/5 * * * *"]),
+        _partial(timezone=st.sampled_from(["UTC", "Europe/Amsterdam"])),
+    ),
+)
+_state = st.sampled_from(
+    [
+        "sqlite:///state.db",
+        "sqlite:////tmp/a$b.db",
+        "postgresql://u@db/ontap",
+        f"postgresql://u:{_SECRET}$@db/ontap?port=1&password={_SECRET}",
+        f"postgresql://db/ontap?sslpassword={_SECRET}&x={_SECRET}",
+    ]
+)
+_cleanup = st.builds(
+    lambda settings, policies: (
+        settings
+        | {
+            "policies": [
+                {"name": f"{number}{name}x"} | policy for number, (name, policy) in enumerate(policies)
+            ]
+        }
+    ),
+    _partial(state=_state, max_concurrent_clusters=st.integers(1, 100_000)),
+    st.lists(st.tuples(_text, _policy), min_size=1, max_size=3),
+)
+
+
 @st.composite
 def _configurations(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a configuration as it is meant: nothing in it stands for an environment variable."""
@@ -78,7 +128,8 @@ def _configurations(draw: st.DrawFn) -> dict[str, Any]:
         name = draw(st.none() | _text)
         cluster |= {} if name is None else {"name": f"{number}{name}x"}
         clusters.append(cluster)
-    return {
+    cleanup = draw(st.none() | _cleanup)
+    return ({} if cleanup is None else {"cleanup": cleanup}) | {
         "defaults": draw(st.one_of(_complete, _layers)),
         "profiles": profiles,
         "clusters": clusters,
@@ -179,7 +230,7 @@ def test_cluster_is_defaults_then_profile_then_entry(path: Path, configuration: 
 
 
 def _put_back(shown: Any, original: Any) -> Any:
-    if shown == "<secret>":
+    if isinstance(shown, str) and "<secret>" in shown:
         return original
     match shown:
         case dict():
@@ -187,7 +238,7 @@ def _put_back(shown: Any, original: Any) -> Any:
                 key: _put_back(value, original.get(key) if isinstance(original, dict) else None)
                 for key, value in shown.items()
             }
-        case list():
+        case list() if isinstance(original, list):
             return [_put_back(*pair) for pair in zip(shown, original, strict=True)]
         case _:
             return shown
@@ -222,7 +273,7 @@ def test_secrets_are_shown_nowhere(path: Path, configuration: dict[str, Any]) ->
 def test_secrets_out_of_the_environment_are_shown_nowhere(path: Path, configuration: dict[str, Any]) -> None:
     configuration["defaults"].setdefault("poll_timeout", "125s")
     text = yaml.safe_dump(_escaped(configuration), allow_unicode=True, width=10_000)
-    text = re.sub(r"(password|credentials): .*", r"\1: ${PW}", text)
+    text = re.sub(r"(password|credentials): .*", r"\1: ${PW}", text).replace(_SECRET, "${PW}")
     path.write_text(text, encoding="utf-8")
     config = load_config(path, environ={"PW": _SECRET})
     assert config == load_config(path, environ={"PW": _SECRET})

@@ -9,19 +9,43 @@ import pytest
 from exporter.config import load_config
 
 
-@pytest.mark.timeout(30)
-def test_ten_thousand_clusters_load(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
+def _clusters() -> str:
     clusters = "".join(
         f"  - name: cluster-{number:05}\n    address: 10.{number >> 8}.{number & 255}.1\n    profile: dr\n"
         f"    labels: {{rack: r{number % 40}}}\n    poll_interval: 10m\n"
         for number in range(10_000)
     )
-    path.write_text(
+    return (
         "defaults:\n  basic_auth: {username: monitor, password: made-up}\n"
         f"profiles:\n  dr: {{labels: {{site: dr}}}}\nclusters:\n{clusters}"
     )
+
+
+@pytest.mark.timeout(30)
+def test_ten_thousand_clusters_load(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(_clusters())
     assert len(load_config(path, environ={}).clusters) == 10_000
+
+
+@pytest.mark.timeout(30)
+def test_ten_thousand_clusters_and_policies_of_a_thousand_names_each_load(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    names = ", ".join(f"none-{number:03}-*" for number in range(1000))
+    policies = "".join(
+        f"    - {{name: policy-{number}, clusters: {{names: [{names}, cluster-{number}*]}},"
+        " schedule: 0 3 * * sat, timezone: Europe/Amsterdam, keep_newest: 2}\n"
+        for number in range(3)
+    )
+    path.write_text(f"{_clusters()}cleanup:\n  policies:\n{policies}")
+    config = load_config(path, environ={})
+    assert config.cleanup is not None
+    chosen = [sum(map(policy.applies_to, config.clusters)) for policy in config.cleanup.policies]
+    assert chosen == [10_000, 0, 0]
+    assert [warning.key for warning in config.warnings] == [
+        "cleanup.policies[1].clusters",
+        "cleanup.policies[2].clusters",
+    ]
 
 
 def test_pydantic_is_imported_only_where_a_configuration_is_loaded() -> None:

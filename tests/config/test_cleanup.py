@@ -1,0 +1,309 @@
+"""The ``cleanup`` section: values, defaults, warnings, and which clusters a policy is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.config import ClusterConfig, Config, ConfigError, PolicyConfig, Position
+from exporter.ontap.endpoint import Endpoint, Tls
+
+Load = Callable[..., Config]
+
+_CLUSTERS = """\
+defaults: {basic_auth: {username: monitor, password: made-up}}
+clusters:
+  - {name: ams-prod-01, address: 10.0.0.1, labels: {site: ams, tier: prod}}
+  - {name: lon-dr-01, address: 10.0.0.2, labels: {site: lon}}
+"""
+
+_CLUSTER = ClusterConfig(
+    name="ams-prod-01",
+    endpoint=Endpoint(host="10.0.0.1"),
+    login=None,
+    tls=Tls(),
+    labels=(("site", "ams"), ("tier", "prod")),
+    poll_interval=timedelta(minutes=5),
+    poll_timeout=timedelta(minutes=1),
+    stale_after=timedelta(minutes=15),
+    return_timeout_seconds=15,
+    max_records=500,
+    profile=None,
+    position=Position(file="config.yaml", line=3),
+)
+
+_POLICY = PolicyConfig(
+    name="retire-old",
+    cluster_names=(),
+    cluster_labels=(),
+    schedule=None,
+    every=timedelta(days=1),
+    timezone="UTC",
+    keep_newest=2,
+    older_than=None,
+    include=("*",),
+    exclude=(),
+    max_deletes_per_run=5,
+    dry_run=True,
+    return_timeout_seconds=0,
+    job_timeout=timedelta(minutes=30),
+    retry_busy_for=timedelta(minutes=30),
+    position=Position(file="config.yaml", line=7),
+)
+
+
+def _policies(load: Load, *policies: str, **environ: str) -> tuple[PolicyConfig, ...]:
+    cleanup = load(_with(*policies), **environ).cleanup
+    assert cleanup is not None
+    return cleanup.policies
+
+
+def _policy(load: Load, keys: str, **environ: str) -> PolicyConfig:
+    (policy,) = _policies(load, f"name: a, every: 24h, keep_newest: 2, {keys}", **environ)
+    return policy
+
+
+def _with(*policies: str, state: str | None = None) -> str:
+    settings = "" if state is None else f"  state: {state}\n"
+    entries = "".join(f"    - {{{policy}}}\n" for policy in policies)
+    return f"{_CLUSTERS}cleanup:\n{settings}  policies:\n{entries}"
+
+
+def _state(load: Load, state: str | None, **environ: str) -> str:
+    cleanup = load(_with("name: a, every: 24h, keep_newest: 2", state=state), **environ).cleanup
+    assert cleanup is not None
+    return cleanup.state
+
+
+def _warnings(load: Load, *policies: str) -> list[str]:
+    config = load(_with(*policies))
+    return [f"{warning.line}: {warning.key}: {warning.message}" for warning in config.warnings]
+
+
+def test_without_the_section_nothing_is_ever_deleted(load: Load) -> None:
+    assert load(_CLUSTERS).cleanup is None
+
+
+def test_every_key_arrives(load: Load) -> None:
+    text = """\
+cleanup:
+  state: postgresql://exporter@db.example:5433/ontap
+  max_concurrent_clusters: 7
+  policies:
+    - name: retire-old
+      clusters: {names: ["ams-*", "lon-*"], labels: {tier: prod, site: ams}}
+      schedule: "0  3 * *   sat"
+      timezone: Europe/Amsterdam
+      keep_newest: 3
+      older_than: 180d
+      include: ["9.*"]
+      exclude: ["9.14.1*", "9.15.1"]
+      max_deletes_per_run: 9
+      dry_run: false
+      return_timeout: 120
+      job_timeout: 1h
+      retry_busy_for: 0s
+"""
+    cleanup = load(_CLUSTERS + text).cleanup
+    assert cleanup is not None
+    assert cleanup.state == "postgresql://exporter@db.example:5433/ontap"
+    assert cleanup.max_concurrent_clusters == 7
+    (policy,) = cleanup.policies
+    assert policy == PolicyConfig(
+        name="retire-old",
+        cluster_names=("ams-*", "lon-*"),
+        cluster_labels=(("site", "ams"), ("tier", "prod")),
+        schedule="0 3 * * sat",
+        every=None,
+        timezone="Europe/Amsterdam",
+        keep_newest=3,
+        older_than=timedelta(days=180),
+        include=("9.*",),
+        exclude=("9.14.1*", "9.15.1"),
+        max_deletes_per_run=9,
+        dry_run=False,
+        return_timeout_seconds=120,
+        job_timeout=timedelta(hours=1),
+        retry_busy_for=timedelta(0),
+        position=Position(file="elsewhere.yaml", line=0),
+    )
+    assert policy.position.line == 9
+
+
+def test_what_is_left_out_has_its_default(load: Load, tmp_path: Path) -> None:
+    cleanup = load(_with("name: retire-old, every: 1d, keep_newest: 2")).cleanup
+    assert cleanup is not None
+    assert cleanup.state == f"sqlite:///{tmp_path}/state.db"
+    assert cleanup.max_concurrent_clusters == 4
+    assert cleanup.policies == (_POLICY,)
+
+
+def test_age_alone_is_enough(load: Load) -> None:
+    (policy,) = _policies(load, "name: a, every: 24h, older_than: 26w")
+    assert (policy.keep_newest, policy.older_than) == (None, timedelta(weeks=26))
+
+
+def test_policies_keep_the_order_of_the_file(load: Load) -> None:
+    policies = _policies(load, *(f"name: {name}, every: 24h, keep_newest: 1" for name in "cab"))
+    assert [policy.name for policy in policies] == ["c", "a", "b"]
+
+
+def test_policies_may_share_what_is_anchored(load: Load) -> None:
+    text = """\
+cleanup:
+  policies:
+    - &base {name: plan, every: 24h, keep_newest: 2, older_than: 90d}
+    - {<<: *base, name: delete, dry_run: false}
+"""
+    cleanup = load(_CLUSTERS + text).cleanup
+    assert cleanup is not None
+    plan, delete = cleanup.policies
+    assert delete == replace(plan, name="delete", dry_run=False)
+
+
+@pytest.mark.parametrize("written", ["false", "no", "off", "False", '"false"', '"${OFF}"'])
+def test_only_what_plainly_says_so_deletes(load: Load, written: str) -> None:
+    assert _policy(load, f"dry_run: {written}", OFF="false").dry_run is False
+
+
+@pytest.mark.parametrize(
+    "written", ["flase", "fals", "''", "~", "0", "1", "'no'", '"${EMPTY}"', "[]", "f", "none"]
+)
+def test_a_slip_of_the_pen_never_deletes(load: Load, written: str) -> None:
+    with pytest.raises(ConfigError, match=r"policies\[0\]\.dry_run: "):
+        _policy(load, f"dry_run: {written}", EMPTY="")
+
+
+def test_numbers_may_come_out_of_the_environment(load: Load) -> None:
+    policy = _policy(
+        load, 'max_deletes_per_run: "${MOST}", return_timeout: "${SECONDS}"', MOST="3", SECONDS="0"
+    )
+    assert (policy.max_deletes_per_run, policy.return_timeout_seconds) == (3, 0)
+
+
+def test_nothing_needs_to_be_excluded(load: Load) -> None:
+    assert _policy(load, "exclude: []").exclude == ()
+
+
+def test_file_of_the_state_is_looked_for_beside_the_configuration(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    assert _state(load, "sqlite:///state/state.db") == f"sqlite:///{tmp_path}/state/state.db"
+
+
+def test_state_may_be_anywhere(load: Load, tmp_path: Path) -> None:
+    assert _state(load, f"sqlite:///{tmp_path}/a b$$.db") == f"sqlite:///{tmp_path}/a b$.db"
+
+
+def test_state_that_exists_is_taken_up(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "state.db").touch()
+    assert _state(load, None) == f"sqlite:///{tmp_path}/state.db"
+
+
+def test_password_of_the_state_may_come_out_of_the_environment_and_is_not_shown(load: Load) -> None:
+    state = "postgresql://exporter:${PW}@db/ontap"
+    config = load(_with("name: a, every: 24h, keep_newest: 2", state=state), PW="s3cr3t")
+    assert config.cleanup is not None
+    assert config.cleanup.state == "postgresql://exporter:s3cr3t@db/ontap"
+    assert "s3cr3t" not in repr(config)
+
+
+def test_policy_without_a_cluster_is_warned_of(load: Load) -> None:
+    assert _warnings(
+        load,
+        "name: none, every: 24h, keep_newest: 2, clusters: {names: [par-*]}",
+        "name: both, every: 24h, keep_newest: 2, clusters: {names: [ams-*], labels: {site: lon}}",
+        "name: one, every: 24h, keep_newest: 2, clusters: {names: [par-*, ams-*], labels: {site: ams}}",
+        "name: all, every: 24h, keep_newest: 2",
+    ) == [
+        "7: cleanup.policies[0].clusters: matches no cluster",
+        "8: cleanup.policies[1].clusters: matches no cluster",
+    ]
+
+
+def test_policy_that_runs_more_than_once_a_minute_is_warned_of(load: Load) -> None:
+    assert _warnings(load, "name: a, every: 1s, keep_newest: 2", "name: b, every: 1m, keep_newest: 2") == [
+        "7: cleanup.policies[0].every: every (1s) is shorter than 1m"
+    ]
+
+
+def test_labels_of_profiles_and_defaults_count_too(load: Load) -> None:
+    config = load(
+        "defaults: {labels: {team: storage}}\n"
+        "profiles: {dr: {labels: {site: dr}}}\n"
+        "clusters: [{address: a, profile: dr}, {address: b}]\n"
+        "cleanup: {policies: [{name: a, every: 24h, keep_newest: 1,"
+        " clusters: {labels: {site: dr, team: storage}}}]}\n"
+    )
+    assert config.cleanup is not None
+    (policy,) = config.cleanup.policies
+    assert [policy.applies_to(cluster) for cluster in config.clusters] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("names", "applies"),
+    [
+        ((), True),
+        (("*",), True),
+        (("ams-prod-01",), True),
+        (("ams-*",), True),
+        (("lon-*", "ams-prod-0[0-9]"), True),
+        (("ams-prod-??",), True),
+        (("AMS-*",), False),
+        (("ams",), False),
+        (("prod",), False),
+        (("ams-prod-01\n",), False),
+        (("[!a]*", "*-02"), False),
+    ],
+)
+def test_one_of_the_names_must_match_as_a_whole(names: tuple[str, ...], applies: bool) -> None:  # noqa: FBT001
+    assert replace(_POLICY, cluster_names=names).applies_to(_CLUSTER) is applies
+
+
+@pytest.mark.parametrize(
+    ("labels", "applies"),
+    [
+        ((), True),
+        ((("site", "ams"),), True),
+        ((("site", "ams"), ("tier", "prod")), True),
+        ((("site", "ams"), ("tier", "dev")), False),
+        ((("site", "*"),), False),
+        ((("site", "AMS"),), False),
+        ((("rack", ""),), False),
+    ],
+)
+def test_every_label_must_be_equal(labels: tuple[tuple[str, str], ...], applies: bool) -> None:  # noqa: FBT001
+    assert replace(_POLICY, cluster_labels=labels).applies_to(_CLUSTER) is applies
+
+
+_texts = st.text("ab-.*?[]!^\\&~|\n", max_size=6)
+_labels = st.dictionaries(st.sampled_from("xyz"), st.sampled_from(["", "1", "2"]), max_size=3)
+
+
+@given(name=_texts, globs=st.lists(_texts, max_size=4), chosen=_labels, carried=_labels)
+@example(name="[a", globs=["[[]a"], chosen={}, carried={})
+def test_policy_is_for_a_cluster_that_a_name_and_all_labels_choose(
+    name: str, globs: list[str], chosen: dict[str, str], carried: dict[str, str]
+) -> None:
+    cluster = replace(_CLUSTER, name=name, labels=tuple(sorted(carried.items())))
+    policy = replace(_POLICY, cluster_names=tuple(globs), cluster_labels=tuple(sorted(chosen.items())))
+    has_name = not globs or any(fnmatchcase(name, glob) for glob in globs)
+    assert policy.applies_to(cluster) is (has_name and chosen.items() <= carried.items())
+
+
+@given(globs=st.lists(_texts, max_size=4), more=_texts, labels=_labels)
+def test_another_label_never_chooses_more_and_another_name_never_less(
+    globs: list[str], more: str, labels: dict[str, str]
+) -> None:
+    policy = replace(_POLICY, cluster_names=tuple(globs), cluster_labels=tuple(sorted(labels.items())))
+    narrowed = replace(policy, cluster_labels=(*policy.cluster_labels, ("site", "ams")))
+    assert policy.applies_to(_CLUSTER) >= narrowed.applies_to(_CLUSTER)
+    if globs:
+        widened = replace(policy, cluster_names=(*globs, more))
+        assert widened.applies_to(_CLUSTER) >= policy.applies_to(_CLUSTER)

@@ -1,0 +1,182 @@
+"""The URL of the state: what is good, where it leads, and that its password is shown nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.files import FileChecks
+from exporter.config.state import absolute_state, check_state, masked_state, state_file
+
+_SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///state.db",
+        "sqlite:////var/lib/state.db",
+        "sqlite:///../a b@c:é.db",
+        "postgresql://exporter@db/ontap",
+        "postgresql://exporter:a:b<c>,;*@db.example:5432/ontap",
+        "postgresql://exporter@db-1:5432,db-2,[fd00::1]:5433/ontap?target_session_attrs=primary",
+        "postgresql://exporter:p%40ss%2F@10.0.0.1/ontap",
+        "postgresql://exporter@[fd00::1]:5432/ontap",
+        "postgresql://exporter@[fd00::1]/ontap",
+        "postgresql://exporter@/ontap?host=/run/postgresql",
+        "postgresql:///ontap",
+        "postgresql://db/ontap",
+        "postgresql://db:1/on%20tap?sslmode=verify-full&options=",
+    ],
+)
+def test_good_url_is_taken_as_it_is(url: str) -> None:
+    assert check_state(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "state.db",
+        ":memory:",
+        "/var/lib/state.db",
+        "file:///var/lib/state.db",
+        "SQLITE:///state.db",
+        "sqlite:state.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:////",
+        "sqlite:///:memory:",
+        "sqlite:///:memory:?cache=shared",
+        "sqlite:///state.db?mode=memory",
+        "sqlite:///state.db\n",
+        "sqlite:///a%20b.db",
+        "sqlite://localhost/state.db",
+        "sqlite:///folder/",
+        "sqlite+aiosqlite:///state.db",
+        "postgres://db/ontap",
+        "postgresql+asyncpg://db/ontap",
+        "postgresql:",
+        "postgresql://",
+        "postgresql:///",
+        "postgresql://db",
+        "postgresql://db/",
+        "postgresql://db/a/b",
+        "postgresql://db/ontap#x",
+        "postgresql://@db/ontap",
+        f"postgresql://:{_SECRET}@db/ontap",
+        "postgresql://exporter:@db/ontap",
+        f"postgresql://exporter:{_SECRET}/@db/ontap",
+        f"postgresql://exporter:{_SECRET}?@db/ontap",
+        f"postgresql://exporter:{_SECRET}#@db/ontap",
+        f"postgresql://exporter:{_SECRET}@{_SECRET}@db/ontap",
+        f"postgresql://exporter:{_SECRET}%@db/ontap",
+        f"postgresql://exporter:{_SECRET}%4@db/ontap",
+        f"postgresql://exporter:{_SECRET}%00@db/ontap",
+        f"postgresql://exporter:{_SECRET} @db/ontap",
+        f"postgresql://exporter:{_SECRET}\n@db/ontap",
+        f"postgresql://exporter:{_SECRET}",
+        f"postgresql://exporter:{_SECRET}/ontap",
+        f"postgresql://exporter:{_SECRET}@db:0/ontap",
+        f"postgresql://exporter:{_SECRET}@db:65536/ontap",
+        f"postgresql://exporter:{_SECRET}@db:x/ontap",
+        f"postgresql://exporter:{_SECRET}[@db/ontap",
+        f"postgresql://exporter:{_SECRET}]@db/ontap",
+        f"postgresql://exporter:{_SECRET}@a,,b/ontap",
+        f"postgresql://exporter:{_SECRET}@:5432/ontap",
+        f"postgresql://exporter@db/ontap?{_SECRET}",
+        f"postgresql://exporter@db/ontap?password={_SECRET}&",
+        f"postgresql://exporter@db/ontap?={_SECRET}",
+        f"postgresql://exporter:{_SECRET}@[fd00::g]/ontap",
+        f"postgresql://exporter:{_SECRET}@[10.0.0.1]/ontap",
+        f"postgresql://exporter:{_SECRET}@fd00::1/ontap",
+        f"postgresql://exporter:{_SECRET}@10.0.0.256/ontap",
+    ],
+)
+def test_wrong_url_is_told_without_what_it_holds(url: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        check_state(url)
+    assert _SECRET not in str(caught.value)
+
+
+def test_relative_file_becomes_absolute_and_another_stays() -> None:
+    folder = Path("/etc/exporter")
+    assert absolute_state("sqlite:///a/state.db", folder) == "sqlite:////etc/exporter/a/state.db"
+    assert absolute_state("sqlite:////var/state.db", folder) == "sqlite:////var/state.db"
+    assert absolute_state("postgresql://db/ontap", folder) == "postgresql://db/ontap"
+
+
+def test_only_sqlite_has_a_file() -> None:
+    assert state_file("sqlite:////var/state.db") == Path("/var/state.db")
+    assert state_file("postgresql://db/ontap") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("sqlite:////var/a:b@c.db", "sqlite:////var/a:b@c.db"),
+        ("postgresql://exporter@db/ontap", "postgresql://exporter@db/ontap"),
+        ("postgresql://exporter:s3cr3t@db:5432/ontap", "postgresql://exporter:<secret>@db:5432/ontap"),
+        (
+            "postgresql://u:s3cr3t@db/ontap?sslmode=require",
+            "postgresql://u:<secret>@db/ontap?sslmode=require",
+        ),
+        (
+            "postgresql://u@db/ontap?sslmode=require&password=s3cr3t&port=1",
+            "postgresql://u@db/ontap?sslmode=require&password=<secret>&port=1",
+        ),
+        ("postgresql://u@db/ontap?p%61ssword=s3cr3t", "postgresql://u@db/ontap?p%61ssword=<secret>"),
+        (
+            "postgresql://u:s3cr3t@db/ontap?sslpassword=s3cr3t=",
+            "postgresql://u:<secret>@db/ontap?sslpassword=<secret>",
+        ),
+    ],
+)
+def test_shown_url_holds_no_secret(url: str, masked: str) -> None:
+    assert check_state(url)
+    assert masked_state(url, "<secret>") == masked
+
+
+_any = st.text(max_size=8)
+
+
+@given(before=_any, after=_any, user=_any, host=st.sampled_from(["db", "[fd00::1]:1", ""]), query=_any)
+def test_any_password_is_good_once_it_is_quoted_and_is_shown_nowhere(
+    before: str, after: str, user: str, host: str, query: str
+) -> None:
+    password = quote(f"{before}{_SECRET}{after}", safe="", errors="replace").replace("%00", "")
+    quoted = [quote(text, safe="", errors="replace").replace("%00", "") for text in (user, query)]
+    url = f"postgresql://u{quoted[0]}:{password}@{host}/ontap?x={_SECRET}{quoted[1]}"
+    assert check_state(url) == url
+    shown = masked_state(url, "<secret>")
+    assert _SECRET not in shown
+    assert check_state(shown) == shown
+
+
+@given(
+    text=st.text("pu:@/?#[]%.x0\n ", max_size=20), start=st.sampled_from(["", "postgresql://", "sqlite://"])
+)
+def test_any_url_is_good_or_a_value_error(text: str, start: str) -> None:
+    try:
+        url = check_state(start + text)
+    except ValueError:
+        return
+    assert check_state(masked_state(url, "<secret>"))
+    assert check_state(absolute_state(url, Path("/folder")))
+
+
+def test_folder_with_a_character_that_urls_need_is_an_error(tmp_path: Path) -> None:
+    for name in ("a?b", "a%20b"):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "state.db"
+        expected = f"the path of a state holds neither ? nor %: {path}"
+        assert FileChecks().database(path).error == expected
+
+
+def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    assert FileChecks().database(path).error == f"cannot be read: File name too long: {path}"
