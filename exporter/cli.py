@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
 
 def _run_flags(parser: argparse.ArgumentParser) -> None:
+    _config_flag(parser)
+    _daemon_flags(parser)
+    parser.add_argument(
+        "--cleanup.halted",
+        dest="cleanup_halted",
+        action="store_true",
+        help="delete nothing until SIGUSR2, whatever the policies say; SIGUSR1 does the same at any time",
+    )
+
+
+def _config_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config.file",
         dest="config_file",
@@ -89,7 +101,6 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the configuration (default: %(default)s)",
     )
-    _daemon_flags(parser)
 
 
 def _daemon_flags(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +156,8 @@ def _telemetry_path(text: str) -> str:
 
 def _run(parsed: argparse.Namespace) -> Exit:
     """Load the configuration, then poll and serve until a signal."""
+    # Before the daemon listens for signals itself, SIGTERM ends the program just as orderly.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))
     config = _load(parsed.config_file)
     if config is None:
         return Exit.USAGE
@@ -172,6 +185,41 @@ def _check_config(parsed: argparse.Namespace) -> Exit:
     count = len(config.clusters)
     sys.stdout.write(f"{parsed.config_file}: valid, {count} cluster{'' if count == 1 else 's'}\n")
     return Exit.OK
+
+
+def _plan_flags(parser: argparse.ArgumentParser) -> None:
+    _config_flag(parser)
+    parser.add_argument(
+        "--cluster",
+        dest="clusters",
+        action="append",
+        metavar="NAME",
+        help="plan for this cluster only, repeatable (default: every cluster that a policy applies to)",
+    )
+    parser.add_argument("--output", choices=["table", "json"], default="table", help="(default: %(default)s)")
+
+
+def _plan(parsed: argparse.Namespace) -> Exit:
+    """Print what each policy would delete; fail where a cluster could not be read."""
+    from exporter import planning  # noqa: PLC0415 - loads the HTTP libraries
+
+    config = _load(parsed.config_file)
+    if config is None:
+        return Exit.USAGE
+    for warning in config.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    known = {cluster.name: cluster for cluster in config.clusters}
+    unknown = [name for name in parsed.clusters or () if name not in known]
+    if unknown:
+        sys.stderr.write(f"no cluster is named {', '.join(map(repr, unknown))}\n")
+        return Exit.USAGE
+    if config.cleanup is None:
+        sys.stderr.write(f"{parsed.config_file}: no cleanup is configured, so nothing is ever deleted\n")
+    wanted = dict.fromkeys(parsed.clusters) if parsed.clusters else known
+    plans = asyncio.run(planning.make_plans(config, [known[name] for name in wanted]))
+    write = planning.as_json if parsed.output == "json" else planning.as_table
+    sys.stdout.write(write(plans))
+    return Exit.FAILED if any(one.plan.problem for one in plans) else Exit.OK
 
 
 def _health_flags(parser: argparse.ArgumentParser) -> None:
@@ -223,6 +271,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     return app.Settings(
         listen_addresses=tuple(parsed.listen_addresses or [parse_listen_address(DEFAULT_LISTEN_ADDRESS)]),
         telemetry_path=parsed.telemetry_path,
+        cleanup_halted=getattr(parsed, "cleanup_halted", False),
     )
 
 
@@ -278,6 +327,11 @@ _COMMANDS = {
         summary="validate a configuration and every file that it names",
         add_flags=_check_config_flags,
         act=_check_config,
+    ),
+    "plan": _Command(
+        summary="print what each cleanup policy would delete and why each other package is kept",
+        add_flags=_plan_flags,
+        act=_plan,
     ),
     "health": _Command(summary="ask a running daemon whether it works", add_flags=_health_flags, act=_health),
     "simulate": _Command(

@@ -23,16 +23,24 @@ ALLOWED = {
     "inventory": {"ontap"},
     "access": {"config", "ontap"},
     "polling": {"access", "inventory", "ontap"},
-    "metrics": {"polling"},
-    "web": {"inventory", "metrics", "polling"},
+    "cleanup": {"access", "config", "ontap"},
+    "metrics": {"cleanup", "polling"},
+    "web": {"cleanup", "inventory", "metrics", "polling"},
     "simulator": set(),
-    "app": {"__init__", "access", "config", "metrics", "ontap", "polling", "web"},
+    "planning": {"access", "cleanup", "config", "ontap"},
+    "app": {"__init__", "access", "cleanup", "config", "metrics", "ontap", "polling", "web"},
     "demo": {"app", "config", "simulator"},
-    "cli": {"__init__", "app", "config", "demo", "health", "logs", "simulator", "web"},
+    "cli": {"__init__", "app", "config", "demo", "health", "logs", "planning", "simulator", "web"},
 }
 """The rooms that each room may import, itself aside."""
 
 PURE = (
+    "cleanup/limits",
+    "cleanup/plan",
+    "cleanup/policy",
+    "cleanup/records",
+    "cleanup/releases",
+    "cleanup/replies",
     "ontap/create_time",
     "ontap/deletion",
     "ontap/facts",

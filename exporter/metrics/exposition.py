@@ -1,21 +1,20 @@
-"""Each cluster's lines, rendered once per poll and joined at the scrape.
+"""Lines that are rendered when a value changes and joined at the scrape.
 
-Rendering a cluster happens on the event loop, when its poll ends. Joining takes only immutable values, so
-it may happen in a thread while polls go on.
+Rendering a value happens on the event loop. Joining takes only immutable values, so it may happen in a thread
+meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from math import inf
+from typing import Generic
 
-from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, ExporterState, Family, S, Value
+from exporter.metrics.family import Family, S, Value
 from exporter.metrics.text import Format, Lines, base_name, header, number
-from exporter.polling.board import ClusterStatus
 
-_FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *EXPORTER_FAMILIES)
-_HEADERS = {form: {family.name: header(family, form) for family in _FAMILIES} for form in Format}
+Labels = tuple[tuple[str, str], ...]
 OPENMETRICS_END = b"# EOF\n"
 
 
@@ -31,11 +30,11 @@ class Ages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenderedCluster:
-    """One cluster's lines, a block for every row of ``CLUSTER_FAMILIES``.
+class Rendered:
+    """The lines of one value, a block for every row of its table.
 
     Attributes:
-        fresh_until_timestamp_seconds: when the blocks of its inventory no longer count.
+        fresh_until_timestamp_seconds: when the blocks that go away with a stale inventory no longer count.
         blocks: in the table's order.
     """
 
@@ -43,70 +42,73 @@ class RenderedCluster:
     blocks: tuple[bytes | Ages, ...]
 
 
-def render_cluster(status: ClusterStatus) -> RenderedCluster:
-    """Render everything that is known of one cluster."""
-    fixed = (("cluster", status.name), *status.labels)
-    return RenderedCluster(
-        fresh_until_timestamp_seconds=status.fresh_until_timestamp_seconds,
-        blocks=tuple(_block(family, status, fixed) for family in CLUSTER_FAMILIES),
-    )
-
-
-class Exposition:
-    """Holds the rendered lines of every cluster."""
-
-    def __init__(self) -> None:
-        self._clusters: dict[str, RenderedCluster] = {}
-
-    def update(self, status: ClusterStatus) -> None:
-        """Render a cluster anew."""
-        self._clusters[status.name] = render_cluster(status)
-
-    def clusters(self) -> tuple[RenderedCluster, ...]:
-        """Return what is rendered now."""
-        return tuple(self._clusters.values())
-
-    def cluster(self, name: str) -> RenderedCluster:
-        """Return what is rendered of one cluster.
-
-        Raises:
-            KeyError: there is no such cluster.
-        """
-        return self._clusters[name]
-
-
-def join_clusters(
-    clusters: Iterable[RenderedCluster], *, now: float, form: Format, wanted: Callable[[str], bool]
-) -> bytes:
-    """Join the lines of clusters, family by family.
+class Exposition(Generic[S]):
+    """Holds the rendered lines of many values of one kind, each under a key.
 
     Args:
-        clusters: rendered before.
-        now: the moment of the scrape, Unix seconds.
-        form: decides on the headers.
-        wanted: says of a metric's name whether it is to be in the answer.
+        families: the table of their metrics.
     """
-    every = tuple(clusters)
-    fresh = tuple(cluster for cluster in every if now <= cluster.fresh_until_timestamp_seconds)
-    parts: list[bytes] = []
-    for index, family in enumerate(CLUSTER_FAMILIES):
-        if not is_wanted(family, wanted):
-            continue
-        parts.append(_HEADERS[form][family.name])
-        for cluster in fresh if family.while_fresh else every:
-            block = cluster.blocks[index]
-            parts.append(block.at(now) if isinstance(block, Ages) else block)
-    return b"".join(parts)
+
+    def __init__(self, families: tuple[Family[S], ...]) -> None:
+        self._families = families
+        self._rendered: dict[Hashable, Rendered] = {}
+
+    def update(self, key: Hashable, value: S, *, fixed: Labels, fresh_until: float = inf) -> None:
+        """Render a value anew.
+
+        Args:
+            key: names it; what was rendered under the key before is dropped.
+            value: what the families' samples follow from.
+            fixed: labels that every one of its lines carries.
+            fresh_until: when its inventory grows stale, Unix seconds.
+        """
+        blocks = tuple(_block(family, value, fixed) for family in self._families)
+        self._rendered[key] = Rendered(fresh_until_timestamp_seconds=fresh_until, blocks=blocks)
+
+    def all(self) -> RenderedTable[S]:
+        """Return what is rendered now."""
+        return RenderedTable(families=self._families, values=tuple(self._rendered.values()))
+
+    def only(self, keys: Iterable[Hashable]) -> RenderedTable[S]:
+        """Return what is rendered now under some keys; a key that is not known has no lines."""
+        values = tuple(self._rendered[key] for key in keys if key in self._rendered)
+        return RenderedTable(families=self._families, values=values)
 
 
-def render_exporter(state: ExporterState, *, form: Format, wanted: Callable[[str], bool]) -> bytes:
-    """Render what the exporter tells of itself."""
-    parts: list[bytes] = []
-    for family in EXPORTER_FAMILIES:
-        if is_wanted(family, wanted):
-            block = _block(family, state, ())
-            parts += (_HEADERS[form][family.name], block if isinstance(block, bytes) else b"")
-    return b"".join(parts)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedTable(Generic[S]):
+    """The lines of many values of one kind at one moment."""
+
+    families: tuple[Family[S], ...]
+    values: tuple[Rendered, ...]
+
+    def join(self, *, now: float, form: Format, wanted: Callable[[str], bool]) -> bytes:
+        """Join the lines, family by family.
+
+        Args:
+            now: the moment of the scrape, Unix seconds.
+            form: decides on the headers.
+            wanted: says of a metric's name whether it is to be in the answer.
+        """
+        fresh = tuple(value for value in self.values if now <= value.fresh_until_timestamp_seconds)
+        parts: list[bytes] = []
+        for index, family in enumerate(self.families):
+            if not is_wanted(family, wanted):
+                continue
+            parts.append(header(family, form))
+            for value in fresh if family.while_fresh else self.values:
+                block = value.blocks[index]
+                parts.append(block.at(now) if isinstance(block, Ages) else block)
+        return b"".join(parts)
+
+
+def render_once(
+    families: tuple[Family[S], ...], value: S, *, form: Format, wanted: Callable[[str], bool]
+) -> bytes:
+    """Render a single value without labels of its own, at once."""
+    exposition = Exposition(families)
+    exposition.update(None, value, fixed=())
+    return exposition.all().join(now=0.0, form=form, wanted=wanted)
 
 
 def is_wanted(family: Family[S], wanted: Callable[[str], bool]) -> bool:
@@ -119,7 +121,7 @@ def names_filter(names: Collection[str]) -> Callable[[str], bool]:
     return frozenset(names).__contains__ if names else lambda _: True
 
 
-def _block(family: Family[S], value: S, fixed: Iterable[tuple[str, str]]) -> bytes | Ages:
+def _block(family: Family[S], value: S, fixed: Labels) -> bytes | Ages:
     lines = Lines(family.name, fixed, family.labels)
     samples = ((lines.start(own), sample) for own, sample in family.samples(value))
     if family.value is Value.AGE:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -11,17 +12,31 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter.metrics.exposition import OPENMETRICS_END
 from exporter.metrics.text import Format
 
 
-class ProcessMetrics:
-    """Renders the usual ``process_*`` and ``python_*`` metrics."""
+class Collector(Protocol):
+    """Gives metrics at the moment of the scrape."""
 
-    def __init__(self) -> None:
+    def collect(self) -> Iterable[Metric]:
+        """Give the metrics."""
+
+
+class ProcessMetrics:
+    """Renders the usual ``process_*`` and ``python_*`` metrics.
+
+    Args:
+        collectors: more of prometheus_client's collectors to render.
+    """
+
+    def __init__(self, *collectors: Collector) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
+        for collector in collectors:
+            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from prometheus_client.utils import floatToGoString
 
-from exporter.metrics.families import Family, Kind, S
+from exporter.metrics.family import Family, Kind, S
 
 _VALUE_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 

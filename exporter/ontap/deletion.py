@@ -14,7 +14,15 @@ from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.ontap.paging import next_target
-from exporter.ontap.wire import Conversation, Request, code_or_empty, get, read_object, text_or_none
+from exporter.ontap.wire import (
+    Conversation,
+    Request,
+    code_or_empty,
+    get,
+    read_object,
+    read_record,
+    text_or_none,
+)
 
 JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100
@@ -91,7 +99,7 @@ def read_job(uuid: str) -> Conversation[Job]:
     Raises:
         BadResponse: the answer is not of the described shape.
     """
-    document = read_object((yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})))
+    document = read_record((yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})))
     return _job(uuid, document)
 
 

@@ -89,14 +89,24 @@ def read_object(response: Response) -> dict[str, Any]:
         BadResponse: the body is not a JSON object.
         ApiError: it states an error all the same, so that what else it holds is not to be trusted.
     """
+    document = read_record(response)
+    if (stated := _stated_error(document)) is not None and document["error"]:
+        raise ApiError(f"HTTP {response.status}, but {stated}", status=response.status, code=stated.code)
+    return document
+
+
+def read_record(response: Response) -> dict[str, Any]:
+    """Return the JSON object of a response; its ``error``, if any, belongs to the record, as that of a job.
+
+    Raises:
+        BadResponse: the body is not a JSON object.
+    """
     try:
         document = json.loads(response.body)
     except (ValueError, RecursionError) as exc:
         raise BadResponse(f"the body is not JSON: {exc}; it begins {_excerpt(response.body)}") from exc
     if not isinstance(document, dict):
         raise BadResponse(f"the body is JSON but not an object; it begins {_excerpt(response.body)}")
-    if (stated := _stated_error(document)) is not None and document["error"]:
-        raise ApiError(f"HTTP {response.status}, but {stated}", status=response.status, code=stated.code)
     return document
 
 

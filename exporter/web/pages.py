@@ -23,6 +23,14 @@ async def clusters(request: web.Request) -> web.Response:
     return web.json_response({"clusters": [_as_json(status, now) for status in sources.board.statuses()]})
 
 
+async def cleanup(request: web.Request) -> web.Response:
+    """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
+    sources = request.app[SOURCES].cleanup
+    if sources is None:
+        return web.json_response({"configured": False, "policies": [], "clusters": [], "runs": []})
+    return web.json_response({"configured": True, **await sources.report()})
+
+
 async def config(request: web.Request) -> web.Response:
     """Answer with the configuration in force, its secrets masked; thousands of clusters take a second."""
     sources = request.app[SOURCES]

@@ -6,17 +6,12 @@ import asyncio
 import gzip
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import hdrs, web
 
-from exporter.metrics.exposition import (
-    OPENMETRICS_END,
-    RenderedCluster,
-    join_clusters,
-    names_filter,
-    render_exporter,
-)
-from exporter.metrics.families import ExporterState
+from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, names_filter, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.web.accept import accepts_gzip, preferred_format
@@ -29,7 +24,7 @@ _GZIP_LEVEL = 4
 class _Scrape:
     """Everything that one answer is made of, so that it can be made in a thread."""
 
-    clusters: tuple[RenderedCluster, ...]
+    tables: tuple[RenderedTable[Any], ...]
     exporter: ExporterState | None
     process: ProcessMetrics | None
     now: float
@@ -39,9 +34,9 @@ class _Scrape:
 
     def body(self) -> bytes:
         wanted = names_filter(self.names)
-        parts = [join_clusters(self.clusters, now=self.now, form=self.form, wanted=wanted)]
+        parts = [table.join(now=self.now, form=self.form, wanted=wanted) for table in self.tables]
         if self.exporter is not None:
-            parts.append(render_exporter(self.exporter, form=self.form, wanted=wanted))
+            parts.append(render_once(EXPORTER_FAMILIES, self.exporter, form=self.form, wanted=wanted))
         if self.process is not None:
             parts.append(self.process.render(form=self.form, names=self.names))
         if self.form is Format.OPENMETRICS:
@@ -53,9 +48,10 @@ class _Scrape:
 async def metrics(request: web.Request) -> web.Response:
     """Answer with every metric, or with those that ``name[]`` names."""
     sources = request.app[SOURCES]
-    return await _answer(
-        request, sources.exposition.clusters(), exporter=sources.exporter_state(), process=sources.process
-    )
+    tables: tuple[RenderedTable[Any], ...] = (sources.exposition.all(),)
+    if sources.cleanup is not None:
+        tables += (sources.cleanup.exposition.all(),)
+    return await _answer(request, tables, exporter=sources.exporter_state(), process=sources.process)
 
 
 async def probe(request: web.Request) -> web.Response:
@@ -71,12 +67,16 @@ async def probe(request: web.Request) -> web.Response:
         failure = status.last_poll.failure if status.last_poll else None
         why = f"; the last one failed: {failure.message}" if failure else ""
         raise web.HTTPServiceUnavailable(text=f"No good poll of {status.name!r} within stale_after{why}.\n")
-    return await _answer(request, (sources.exposition.cluster(status.name),), exporter=None, process=None)
+    tables: tuple[RenderedTable[Any], ...] = (sources.exposition.only([status.name]),)
+    if (cleanup := sources.cleanup) is not None:
+        keys = [policy.key for policy in cleanup.board.statuses() if policy.cluster == status.name]
+        tables += (cleanup.exposition.only(keys),)
+    return await _answer(request, tables, exporter=None, process=None)
 
 
 async def _answer(
     request: web.Request,
-    clusters: tuple[RenderedCluster, ...],
+    tables: tuple[RenderedTable[Any], ...],
     *,
     exporter: ExporterState | None,
     process: ProcessMetrics | None,
@@ -85,7 +85,7 @@ async def _answer(
     form = preferred_format(request.headers.getall(hdrs.ACCEPT, []))
     compress = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
     scrape = _Scrape(
-        clusters=clusters,
+        tables=tables,
         exporter=exporter,
         process=process,
         now=sources.wall_clock(),

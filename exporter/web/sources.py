@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
+from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.families import ExporterState
 from exporter.metrics.process import ProcessMetrics
-from exporter.polling.board import Board
+from exporter.polling.board import Board, ClusterStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupSources:
+    """What cleanup shows.
+
+    Attributes:
+        board: the newest state of every policy on every cluster.
+        exposition: the same, rendered.
+        report: gives the whole account as a JSON document.
+    """
+
+    board: CleanupBoard
+    exposition: Exposition[PolicyStatus]
+    report: Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +38,7 @@ class Sources:
     Attributes:
         board: the newest result of every cluster.
         exposition: the same, rendered.
+        cleanup: what cleanup does; None where it is not configured.
         process: metrics of this process.
         exporter_state: tells of the exporter now.
         masked_config: gives the configuration in force as YAML, without secrets.
@@ -30,7 +48,8 @@ class Sources:
     """
 
     board: Board
-    exposition: Exposition
+    exposition: Exposition[ClusterStatus]
+    cleanup: CleanupSources | None
     process: ProcessMetrics
     exporter_state: Callable[[], ExporterState]
     masked_config: Callable[[], str]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from docs.markdown import ROOT, code, rows
 
-from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, Family
+from exporter.metrics.clusters import CLUSTER_FAMILIES
+from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.family import Family
 from exporter.ontap.errors import Reason
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")

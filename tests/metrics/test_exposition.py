@@ -14,8 +14,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.inventory import Inventory
-from exporter.metrics.exposition import join_clusters, names_filter, render_cluster, render_exporter
-from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, ExporterState, Kind, Value
+from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.exposition import Exposition, names_filter, render_once
+from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format
 from exporter.ontap.errors import Reason
 from exporter.ontap.facts import ClusterIdentity
@@ -95,9 +97,11 @@ class Reference:
             yield metric
 
 
-def exposed(fleet: Iterable[ClusterStatus], form: Format) -> str:
-    rendered = [render_cluster(status) for status in fleet]
-    return join_clusters(rendered, now=NOW, form=form, wanted=names_filter(())).decode()
+def exposed(fleet: Iterable[ClusterStatus], form: Format, names: Iterable[str] = ()) -> str:
+    exposition = Exposition(CLUSTER_FAMILIES)
+    for status in fleet:
+        update_cluster(exposition, status)
+    return exposition.all().join(now=NOW, form=form, wanted=names_filter(tuple(names))).decode()
 
 
 @given(FLEETS)
@@ -221,10 +225,9 @@ def test_any_text_in_a_label_is_valid_utf8(version: str, label: str) -> None:
 
 
 def test_names_select_families_in_either_spelling() -> None:
-    rendered = [render_cluster(good_status())]
     for names in (["ontap_polls_total"], ["ontap_polls"]):
         for form in Format:
-            body = join_clusters(rendered, now=NOW, form=form, wanted=names_filter(names)).decode()
+            body = exposed([good_status()], form, names)
             assert [line for line in body.split("\n") if line and not line.startswith("#")] == [
                 'ontap_polls_total{cluster="c1",site="ams"} 1.0'
             ]
@@ -245,11 +248,12 @@ STATE = ExporterState(
 
 
 def test_the_exporter_tells_of_itself_in_both_formats() -> None:
-    text = render_exporter(STATE, form=Format.TEXT, wanted=names_filter(())).decode()
+    every = names_filter(())
+    text = render_once(EXPORTER_FAMILIES, STATE, form=Format.TEXT, wanted=every).decode()
     found = samples(text)
     assert found["ontap_exporter_api_requests_total", (("code", "200"), ("method", "GET"))] == 5
     assert found["ontap_exporter_clusters", ()] == 3
-    openmetrics = render_exporter(STATE, form=Format.OPENMETRICS, wanted=names_filter(())).decode()
+    openmetrics = render_once(EXPORTER_FAMILIES, STATE, form=Format.OPENMETRICS, wanted=every).decode()
     families = list(parse_openmetrics(openmetrics + "# EOF\n"))  # type: ignore[no-untyped-call]
     assert len(families) == len(EXPORTER_FAMILIES)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from exporter.access import open_accesses
 from exporter.config import ClusterConfig, Position
-from exporter.metrics.exposition import Exposition
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
 from exporter.polling.board import Board, ClusterStatus
@@ -45,12 +44,10 @@ class Watch:
     """Sees every status that is put on a board, and lets a test wait for one."""
 
     def __init__(self) -> None:
-        self.exposition = Exposition()
         self._statuses: dict[str, ClusterStatus] = {}
         self._changed = asyncio.Event()
 
     def on_change(self, status: ClusterStatus) -> None:
-        self.exposition.update(status)
         self._statuses[status.name] = status
         self._changed.set()
 

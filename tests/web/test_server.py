@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from aiohttp import ClientResponse
@@ -16,8 +17,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.inventory import Inventory
+from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.families import CLUSTER_FAMILIES, EXPORTER_FAMILIES, ExporterState
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.ontap.errors import Reason
@@ -70,21 +72,22 @@ def failed_status(name: str) -> ClusterStatus:
 
 
 @pytest.fixture
-def board_and_exposition() -> tuple[Board, Exposition]:
-    exposition = Exposition()
-    board = Board(on_change=exposition.update)
+def board_and_exposition() -> tuple[Board, Exposition[ClusterStatus]]:
+    exposition = Exposition(CLUSTER_FAMILIES)
+    board = Board(on_change=partial(update_cluster, exposition))
     board.put(fresh_status("good"))
     board.put(failed_status("bad"))
     return board, exposition
 
 
 @pytest.fixture
-async def client(board_and_exposition: tuple[Board, Exposition]) -> AsyncIterator[Client]:
+async def client(board_and_exposition: tuple[Board, Exposition[ClusterStatus]]) -> AsyncIterator[Client]:
     board, exposition = board_and_exposition
     with ThreadPoolExecutor(2) as renderers:
         sources = Sources(
             board=board,
             exposition=exposition,
+            cleanup=None,
             process=ProcessMetrics(),
             exporter_state=lambda: STATE,
             masked_config=lambda: "clusters: []\n",
@@ -173,7 +176,7 @@ async def test_a_probe_that_cannot_be_answered_says_why(
 
 
 async def test_a_probe_of_a_stale_cluster_is_503(
-    client: Client, board_and_exposition: tuple[Board, Exposition]
+    client: Client, board_and_exposition: tuple[Board, Exposition[ClusterStatus]]
 ) -> None:
     board, _ = board_and_exposition
     status = fresh_status("old")
@@ -193,7 +196,7 @@ async def test_healthy_and_ready_answer_get_and_head(client: Client) -> None:
 
 
 async def test_readiness_waits_for_every_first_poll(
-    client: Client, board_and_exposition: tuple[Board, Exposition]
+    client: Client, board_and_exposition: tuple[Board, Exposition[ClusterStatus]]
 ) -> None:
     board_and_exposition[0].put(unpolled_status("new"))
     async with client.get("/-/ready") as response:
@@ -229,6 +232,12 @@ async def test_the_status_page_escapes_what_clusters_say(client: Client) -> None
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert page.index("bad") < page.index("good")
+
+
+async def test_cleanup_that_is_not_configured_says_so(client: Client) -> None:
+    document = json.loads(await text_of(client, "/api/v1/cleanup"))
+    assert document == {"configured": False, "policies": [], "clusters": [], "runs": []}
+    assert "ontap_cleanup" not in await text_of(client, "/metrics")
 
 
 async def test_the_configuration_is_served_as_given(client: Client) -> None:

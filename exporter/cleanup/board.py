@@ -1,0 +1,111 @@
+"""The newest state of every policy on every cluster: immutable values, for metrics and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from exporter.cleanup.records import Deletion, Durations, Outcome, PolicyTotals
+
+NO_TOTALS = PolicyTotals(
+    outcomes=MappingProxyType(dict.fromkeys(Outcome, 0)),
+    codes=MappingProxyType({}),
+    candidates=None,
+    last_started_timestamp_seconds=None,
+    last_ended_timestamp_seconds=None,
+    last_success=None,
+    last_success_timestamp_seconds=None,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStatus:
+    """What is known of one policy on one cluster.
+
+    Attributes:
+        cluster: the cluster's configured name.
+        labels: the cluster's configured labels, ordered by name.
+        policy: the policy's name.
+        dry_run: whether it only plans.
+        totals: from the journal.
+        in_progress: deletions that are being followed now.
+        next_run_timestamp_seconds: when it is due; None while that is not known.
+        skipped_runs: runs that came due while one was going on, since the program started.
+    """
+
+    cluster: str
+    labels: tuple[tuple[str, str], ...]
+    policy: str
+    dry_run: bool
+    totals: PolicyTotals = NO_TOTALS
+    in_progress: int = 0
+    next_run_timestamp_seconds: float | None = None
+    skipped_runs: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Cluster and policy."""
+        return (self.cluster, self.policy)
+
+    def with_outcome(self, deletion: Deletion) -> PolicyStatus:
+        """Return the status after a deletion has ended and the journal has counted it."""
+        if deletion.outcome is None:
+            return self
+        outcomes = {**self.totals.outcomes}
+        outcomes[deletion.outcome] += 1
+        codes = {**self.totals.codes}
+        if deletion.code:
+            codes[deletion.code] = codes.get(deletion.code, 0) + 1
+        totals = replace(self.totals, outcomes=MappingProxyType(outcomes), codes=MappingProxyType(codes))
+        return replace(self, totals=totals)
+
+
+class CleanupBoard:
+    """Holds the status of every policy on every cluster.
+
+    Args:
+        on_change: called with each new status, on the event loop.
+
+    Attributes:
+        durations: how long deletions took, by policy, as the journal remembers.
+    """
+
+    def __init__(self, *, on_change: Callable[[PolicyStatus], None]) -> None:
+        self._on_change = on_change
+        self._statuses: dict[tuple[str, str], PolicyStatus] = {}
+        self.durations: Mapping[str, Durations] = {}
+
+    def put(self, status: PolicyStatus) -> None:
+        """Add or replace a status."""
+        self._statuses[status.key] = status
+        self._on_change(status)
+
+    def change(self, key: tuple[str, str], change: Callable[[PolicyStatus], PolicyStatus]) -> None:
+        """Replace the status of a policy on a cluster, where there is one."""
+        if (status := self._statuses.get(key)) is not None:
+            self.put(change(status))
+
+    @contextmanager
+    def in_progress(self, key: tuple[str, str]) -> Iterator[None]:
+        """Count a deletion as being followed for as long as the context lasts."""
+        self.change(key, lambda status: replace(status, in_progress=status.in_progress + 1))
+        try:
+            yield
+        finally:
+            self.change(key, lambda status: replace(status, in_progress=status.in_progress - 1))
+
+    def get(self, key: tuple[str, str]) -> PolicyStatus | None:
+        """Return a status."""
+        return self._statuses.get(key)
+
+    def statuses(self) -> tuple[PolicyStatus, ...]:
+        """Return every status."""
+        return tuple(self._statuses.values())
+
+    def with_totals(self, totals: Mapping[tuple[str, str], PolicyTotals]) -> None:
+        """Take over what the journal remembers."""
+        for key, remembered in totals.items():
+            if (status := self._statuses.get(key)) is not None:
+                self.put(replace(status, totals=remembered))

@@ -1,0 +1,314 @@
+"""Deletes one package and follows what becomes of it, to an outcome that the journal records.
+
+A deletion goes from intent to outcome through the phases of :class:`exporter.cleanup.records.Phase`. Whatever
+happens to an answer, DELETE is sent again only after ONTAP has said that nothing is under way, and after the
+evidence has been read afresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import assert_never
+
+from exporter.access import ClusterAccess
+from exporter.cleanup.evidence import read_repository
+from exporter.cleanup.journal import Journal
+from exporter.cleanup.limits import Limits, Pace
+from exporter.cleanup.plan import Decision, Verdict
+from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
+from exporter.ontap.deletion import Job, delete_package, find_job, read_job
+from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized
+
+DELETE_MARGIN_SECONDS = 30.0
+"""How much longer than return_timeout an answer to DELETE may take."""
+DRAIN_SECONDS = 5.0
+"""How long a DELETE that is being sent may take to be recorded when the program stops."""
+
+
+class DecisionImpossibleError(Exception):
+    """What a deletion rests on cannot be read, or cleanup was halted: nothing is sent."""
+
+
+class Deleter:
+    """Deletes packages of one cluster, one at a time.
+
+    Args:
+        access: the cluster.
+        journal: remembers every step before and after it is taken.
+        limits: how long a deletion is tried and followed.
+        pace: how long it waits in between.
+        wall_clock: gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        access: ClusterAccess,
+        journal: Journal,
+        limits: Limits,
+        pace: Pace,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._access = access
+        self._journal = journal
+        self._limits = limits
+        self._pace = pace
+        self._wall_clock = wall_clock
+
+    async def delete(
+        self, run_id: int, version: str, *, decide_again: Callable[[], Awaitable[Decision | None]]
+    ) -> Deletion:
+        """Delete a version, retrying while the repository is busy; return the deletion, which has ended.
+
+        Args:
+            run_id: the run that decided on it.
+            version: what to delete.
+            decide_again: reads the evidence afresh and decides; None where the package is not listed.
+
+        Raises:
+            DecisionImpossibleError: the evidence cannot be read, before any DELETE was sent.
+            JournalError: a step could not be recorded; nothing is sent that is not.
+        """
+        clock = asyncio.get_running_loop().time
+        busy_until = clock() + self._limits.retry_busy_for_seconds
+        pauses = iter(self._pace.busy)
+        deletion: Deletion | None = None
+        while True:
+            try:
+                decision = await decide_again()
+            except DecisionImpossibleError as exc:
+                if deletion is None:
+                    raise
+                return await self._end(deletion, Outcome.BUSY, deletion.code, str(exc))
+            if decision is None or decision.verdict is not Verdict.DELETE:
+                return await self._leave(run_id, version, deletion, decision)
+            if deletion is None:
+                deletion = await self._journal.intend(run_id, version=version, now=self._wall_clock())
+            else:
+                deletion = await self._journal.intend_again(deletion)
+            deletion, finding = await self._attempt(deletion)
+            if deletion.phase is Phase.ENDED or finding is None:
+                return deletion
+            left = busy_until - clock()
+            if left <= 0:
+                return await self._end(deletion, Outcome.BUSY, finding.code, finding.message)
+            pause = max(next(pauses), finding.retry_after_seconds or 0.0)
+            await asyncio.sleep(min(pause, left))
+
+    async def resume(self, deletion: Deletion) -> Deletion:
+        """Bring a deletion to its end that an earlier life of the program has begun; never sends DELETE.
+
+        Raises:
+            JournalError: the outcome could not be recorded.
+        """
+        match deletion.phase:
+            case Phase.INTENDED:
+                finding = Finding(
+                    meaning=Meaning.UNKNOWN,
+                    code="",
+                    message="the program ended while DELETE was being sent; the package is still there",
+                )
+                deletion, _ = await self._find_out(deletion, finding)
+            case Phase.FOLLOWED:
+                deletion, _ = await self._follow(deletion)
+            case Phase.WAITING | Phase.ENDED:
+                pass
+        if deletion.phase is Phase.WAITING:
+            message = deletion.message or "the program ended while the repository was busy"
+            deletion = await self._end(deletion, Outcome.BUSY, deletion.code, message)
+        return deletion
+
+    async def may_still_run(self, deletion: Deletion) -> bool:
+        """Say whether the job of a deletion that was given up may still go on; unknown counts as yes."""
+        if deletion.job_uuid is None:
+            return False
+        watched = _Watched(uuid=deletion.job_uuid)
+        job = await self._read_job(watched)
+        if job is not None:
+            return not (job.succeeded or job.failed)
+        return watched.end is None or watched.end.meaning is Meaning.DENIED
+
+    async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
+        """Send DELETE once and see it through; where it may be tried again, the deletion waits."""
+        sending = asyncio.create_task(self._send(deletion), name=f"delete {deletion.version}")
+        try:
+            deletion, finding = await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            # The program stops: what is being sent is still recorded; a later start follows it.
+            await asyncio.wait({sending}, timeout=DRAIN_SECONDS)
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+            raise
+        if finding is None:
+            return await self._follow(deletion)
+        return await self._heed(deletion, finding)
+
+    async def _send(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
+        """Send DELETE and record the job at once; a finding says that there is none."""
+        limit = self._limits.return_timeout_seconds
+        deadline = asyncio.get_running_loop().time() + limit + DELETE_MARGIN_SECONDS
+        try:
+            uuid = await self._access.client.converse(
+                delete_package(deletion.version, return_timeout_seconds=limit), deadline=deadline
+            )
+        except OntapError as exc:
+            if isinstance(exc, Unauthorized):
+                self._access.refusals.add(asyncio.get_running_loop().time())
+            return deletion, read_reply(exc)
+        return await self._journal.follow(deletion, job_uuid=uuid), None
+
+    async def _heed(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
+        """Do what an answer, or a failed job, demands; a finding says that it may be tried again."""
+        match finding.meaning:
+            case Meaning.TRANSIENT:
+                waiting = await self._journal.wait(deletion, code=finding.code, message=finding.message)
+                return waiting, finding
+            case Meaning.DENIED:
+                return await self._conclude(deletion, Outcome.DENIED, finding), None
+            case Meaning.FAILURE:
+                return await self._conclude(deletion, Outcome.FAILURE, finding), None
+            case Meaning.GONE:
+                return await self._conclude_by_look(deletion, finding, when_gone=Outcome.ALREADY_GONE), None
+            case Meaning.UNKNOWN | Meaning.UNKNOWN_TRANSIENT:
+                return await self._find_out(deletion, finding)
+            case _:
+                assert_never(finding.meaning)
+
+    async def _find_out(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
+        """Look for what became of a deletion: gone, a job, or neither; never send it again blindly."""
+        pauses = iter(self._pace.look)
+        for look in range(self._pace.looks):
+            if look:
+                await asyncio.sleep(next(pauses))
+            gone = await self._is_gone(deletion.version)
+            if gone is None:
+                return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
+            if gone:
+                return await self._conclude(deletion, Outcome.SUCCESS, finding), None
+            if deletion.phase is Phase.FOLLOWED:
+                break  # its job is over
+            job = await self._find_job(deletion)
+            if job is not None:
+                followed = await self._journal.follow(deletion, job_uuid=job.uuid)
+                return await self._follow(followed)
+        if finding.meaning is Meaning.UNKNOWN_TRANSIENT:
+            waiting = await self._journal.wait(deletion, code=finding.code, message=finding.message)
+            return waiting, finding
+        return await self._conclude(deletion, Outcome.FAILURE, finding), None
+
+    async def _follow(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
+        """Follow a job to its end, or to job_timeout; a failed read is no verdict on the job."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._limits.job_timeout_seconds
+        watched = _Watched(uuid=deletion.job_uuid)
+        finding = Finding(meaning=Meaning.UNKNOWN, code="", message="the job was not over after job_timeout")
+        for pause in self._pace.job:
+            job = await self._read_job(watched)
+            if job is not None and job.succeeded:
+                done = Finding(meaning=Meaning.UNKNOWN, code="", message=job.message)
+                return await self._conclude(deletion, Outcome.SUCCESS, done), None
+            if job is not None and job.failed:
+                return await self._heed(deletion, read_failed_job(job))
+            if watched.end is not None:
+                return await self._heed(deletion, watched.end)
+            left = deadline - clock()
+            if watched.uuid is None or left <= 0:
+                gone = (await read_repository(self._access)).holds(deletion.version) is False
+                if gone:
+                    done = Finding(meaning=Meaning.UNKNOWN, code="", message="the package is gone")
+                    return await self._conclude(deletion, Outcome.SUCCESS, done), None
+            if left <= 0:
+                break
+            await asyncio.sleep(min(pause, left))
+        return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
+
+    async def _read_job(self, watched: _Watched) -> Job | None:
+        """Read a job once; None where it could not be read, with the end noted where that is one."""
+        if watched.uuid is None:
+            return None
+        clock = asyncio.get_running_loop().time
+        try:
+            return await self._access.client.converse(
+                read_job(watched.uuid), deadline=self._access.deadline(clock())
+            )
+        except Unauthorized as exc:
+            self._access.refusals.add(clock())
+            watched.end = read_reply(exc)
+        except Forbidden:
+            watched.uuid = None  # the role hides jobs: the listing tells
+        except ApiError as exc:
+            if read_reply(exc).meaning is Meaning.GONE:
+                message = "the job is no longer kept, and the package is still there"
+                watched.end = Finding(meaning=Meaning.UNKNOWN, code="", message=message)
+        except OntapError:
+            pass
+        return None
+
+    async def _find_job(self, deletion: Deletion) -> Job | None:
+        """Look for the job of a DELETE whose answer was lost; None where there is none to be seen."""
+        clock = asyncio.get_running_loop().time
+        try:
+            job = await self._access.client.converse(
+                find_job(deletion.version, endpoint=self._access.config.endpoint),
+                deadline=self._access.deadline(clock()),
+            )
+        except OntapError:
+            return None
+        return job if job is not None and job.uuid != deletion.job_uuid else None
+
+    async def _is_gone(self, version: str) -> bool | None:
+        """Say whether a package is gone; None where that cannot be read within job_timeout."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._limits.job_timeout_seconds
+        for pause in self._pace.look:
+            holds = (await read_repository(self._access)).holds(version)
+            if holds is not None:
+                return not holds
+            if clock() >= deadline:
+                return None
+            await asyncio.sleep(min(pause, max(deadline - clock(), 0.0)))
+        return None
+
+    async def _leave(
+        self, run_id: int, version: str, deletion: Deletion | None, decision: Decision | None
+    ) -> Deletion:
+        """End a deletion that is no longer wanted: the package is gone or has become protected."""
+        if decision is None:
+            outcome, message = Outcome.ALREADY_GONE, "it was gone before DELETE was sent"
+        else:
+            outcome, message = Outcome.PROTECTED, f"nothing was sent: {decision.detail}"
+        if deletion is None:
+            return await self._journal.leave(
+                run_id, version=version, outcome=outcome, message=message, now=self._wall_clock()
+            )
+        return await self._end(deletion, outcome, "", message)
+
+    async def _conclude_by_look(
+        self, deletion: Deletion, finding: Finding, *, when_gone: Outcome
+    ) -> Deletion:
+        gone = await self._is_gone(deletion.version)
+        outcome = when_gone if gone else Outcome.TIMEOUT if gone is None else Outcome.FAILURE
+        return await self._conclude(deletion, outcome, finding)
+
+    async def _conclude(self, deletion: Deletion, outcome: Outcome, finding: Finding) -> Deletion:
+        """End a deletion; where it succeeded after all, the code on the way there is no error."""
+        code = "" if outcome is Outcome.SUCCESS else finding.code
+        return await self._end(deletion, outcome, code, finding.message)
+
+    async def _end(self, deletion: Deletion, outcome: Outcome, code: str, message: str) -> Deletion:
+        return await self._journal.end(
+            deletion, outcome=outcome, code=code, message=message, now=self._wall_clock()
+        )
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A job that is followed: its uuid while it can be asked for, and what ended that."""
+
+    uuid: str | None
+    end: Finding | None = None

@@ -1,0 +1,116 @@
+"""Deletions in the database: each step checks, in its own transaction, that it may follow on the last."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from exporter.cleanup.journal.errors import Refused
+from exporter.cleanup.journal.runs import new_id, run_going_on
+from exporter.cleanup.journal.schema import DELETIONS
+from exporter.cleanup.journal.texts import storable
+from exporter.cleanup.records import Deletion, Outcome, Phase
+
+UNENDED = frozenset(Phase) - {Phase.ENDED}
+
+
+async def insert_deletion(
+    connection: AsyncConnection, run_id: int, *, version: str, values: Mapping[str, object]
+) -> Deletion:
+    """Write a new deletion of a run.
+
+    Raises:
+        Refused: the run is over or a dry one, or another deletion of the package is unended.
+    """
+    run = await run_going_on(connection, run_id)
+    if run.dry_run:
+        raise Refused(f"run {run_id} is a dry run")
+    row = {"code": "", "message": "", **values}
+    row |= {"run_id": run_id, "cluster": run.cluster, "policy": run.policy, "version": storable(version)}
+    try:
+        made = await connection.execute(insert(DELETIONS).values(row))
+    except IntegrityError as exc:
+        raise Refused(f"another deletion of {version} on {run.cluster} is unended") from exc
+    return await _read(connection, new_id(made))
+
+
+async def move_deletion(
+    connection: AsyncConnection,
+    deletion: Deletion,
+    *,
+    allowed: Collection[Phase],
+    values: Mapping[str, object],
+) -> Deletion:
+    """Change a deletion that is in one of the allowed phases.
+
+    Raises:
+        Refused: it is in another, or there is none.
+    """
+    in_phase = DELETIONS.c.phase.in_([phase.value for phase in allowed])
+    changed = await connection.execute(
+        update(DELETIONS).where(DELETIONS.c.id == deletion.id, in_phase).values(**values)
+    )
+    now = await _read(connection, deletion.id)
+    if changed.rowcount != 1:
+        raise Refused(f"the deletion of {now.version} on {now.cluster} is {now.phase}")
+    return now
+
+
+async def read_unended(connection: AsyncConnection, cluster: str | None) -> tuple[Deletion, ...]:
+    """Return the deletions without an outcome, oldest first."""
+    unended = DELETIONS.c.phase != Phase.ENDED.value
+    if cluster is None:
+        return await read_deletions(connection, unended)
+    return await read_deletions(connection, unended, DELETIONS.c.cluster == storable(cluster))
+
+
+async def read_timed_out(connection: AsyncConnection, cluster: str) -> tuple[Deletion, ...]:
+    """Return the newest deletion of each version that was sent, where its job was given up."""
+    sent = or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED.value)
+    newest = (
+        select(func.max(DELETIONS.c.id))
+        .where(DELETIONS.c.cluster == storable(cluster), sent)
+        .group_by(DELETIONS.c.version)
+    )
+    return await read_deletions(
+        connection,
+        DELETIONS.c.id.in_(newest),
+        DELETIONS.c.outcome == Outcome.TIMEOUT.value,
+        DELETIONS.c.job_uuid.is_not(None),
+    )
+
+
+async def read_deletions(
+    connection: AsyncConnection, *conditions: ColumnElement[bool]
+) -> tuple[Deletion, ...]:
+    """Return the deletions that meet all conditions, oldest first."""
+    rows = await connection.execute(select(DELETIONS).where(*conditions).order_by(DELETIONS.c.id))
+    return tuple(_deletion(row) for row in rows)
+
+
+async def _read(connection: AsyncConnection, deletion_id: int) -> Deletion:
+    for deletion in await read_deletions(connection, DELETIONS.c.id == deletion_id):
+        return deletion
+    raise Refused(f"there is no deletion {deletion_id}")
+
+
+def _deletion(row: Row[Any]) -> Deletion:
+    return Deletion(
+        id=row.id,
+        run_id=row.run_id,
+        cluster=row.cluster,
+        policy=row.policy,
+        version=row.version,
+        phase=Phase(row.phase),
+        intended_timestamp_seconds=row.intended_timestamp_seconds,
+        attempts=row.attempts,
+        job_uuid=row.job_uuid,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        ended_timestamp_seconds=row.ended_timestamp_seconds,
+        code=row.code,
+        message=row.message,
+    )

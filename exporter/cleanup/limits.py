@@ -1,0 +1,54 @@
+"""How long a deletion is tried and followed, and the pauses in between. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """How long to wait between attempts.
+
+    Attributes:
+        first_seconds: before the second attempt.
+        factor: how much longer each pause is than the one before.
+        longest_seconds: no pause is longer.
+    """
+
+    first_seconds: float
+    factor: float
+    longest_seconds: float
+
+    def __iter__(self) -> Iterator[float]:
+        """Give the pauses, without end."""
+        seconds = self.first_seconds
+        while True:
+            yield min(seconds, self.longest_seconds)
+            seconds = min(seconds * self.factor, self.longest_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Every pause that cleanup makes.
+
+    Attributes:
+        job: between two reads of a job.
+        busy: between two attempts at a repository that is busy.
+        look: between two looks for what became of a deletion whose answer is not known.
+        looks: so many looks before a package that is still there counts as not being deleted.
+    """
+
+    job: Pauses = Pauses(first_seconds=0.5, factor=1.5, longest_seconds=5.0)
+    busy: Pauses = Pauses(first_seconds=1.0, factor=2.0, longest_seconds=60.0)
+    look: Pauses = Pauses(first_seconds=0.5, factor=2.0, longest_seconds=5.0)
+    looks: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a deletion is tried and followed, in seconds."""
+
+    return_timeout_seconds: int
+    job_timeout_seconds: float
+    retry_busy_for_seconds: float

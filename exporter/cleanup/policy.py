@@ -1,0 +1,173 @@
+"""From a listing, facts, a policy and the time to a plan: every package with a verdict and a reason. Pure.
+
+Dry run, the ``plan`` command and the real run make, print and use the same plan. None of the guards can be
+switched off, and whatever is not known speaks for keeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from exporter.cleanup.plan import Decision, GuardFacts, Plan, Reason, Rules, Verdict
+from exporter.cleanup.releases import Release, parse_release
+from exporter.ontap.deletion import is_safe_version
+from exporter.ontap.listing import Listing, Package
+
+FINISHED_UPDATE_STATES = frozenset({None, "completed", "canceled", "failed"})
+"""Every other word for the state of an update, a new one too, counts as unfinished."""
+IDLE_DOWNLOAD_STATES = frozenset({"not_started", "success", "failure"})
+"""Every other word for the state of a download, none too, counts as running."""
+
+Objection = tuple[Reason, str]
+"""Why a package is kept, as a word and as a phrase."""
+
+
+def make_plan(
+    rules: Rules,
+    listing: Listing | None,
+    facts: GuardFacts | None,
+    *,
+    now: float,
+    problem: str = "",
+) -> Plan:
+    """Decide on every package.
+
+    Args:
+        rules: what the policy retires.
+        listing: the whole repository; None where it could not be read whole: the plan is empty.
+        facts: what guards packages; None where it could not be read in full: every package is kept.
+        now: Unix seconds.
+        problem: why the listing or the facts are missing.
+    """
+    if listing is None:
+        return Plan(decisions=(), problem=problem or "the listing could not be read whole")
+    newest = _newest(rules, listing)
+    judged = [_judge(package, rules, facts, newest, now) for package in listing.packages]
+    retired = [decision for decision in judged if decision.verdict is Verdict.DELETE]
+    retired.sort(key=_oldest_first)
+    kept = [decision for decision in judged if decision.verdict is Verdict.KEEP]
+    kept += [_over_limit(decision, rules) for decision in retired[rules.max_deletes :]]
+    kept.sort(key=lambda decision: decision.version)
+    if facts is None:
+        problem = problem or "what guards the packages could not be read"
+    return Plan(decisions=(*retired[: rules.max_deletes], *kept), problem=problem)
+
+
+def _judge(
+    package: Package, rules: Rules, facts: GuardFacts | None, newest: frozenset[str], now: float
+) -> Decision:
+    """Decide on one package by the first objection; only where there is none at all is it deleted."""
+    created = package.create_timestamp_seconds
+    age = None if created is None else max(now - created, 0.0)
+    objection = next(_objections(package.version, age, rules, facts, newest), None)
+    reason, detail = objection or (Reason.RETIRED, _why_retired(rules))
+    return Decision(
+        version=package.version,
+        create_timestamp_seconds=created,
+        age_seconds=age,
+        verdict=Verdict.DELETE if objection is None else Verdict.KEEP,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _objections(
+    version: str, age: float | None, rules: Rules, facts: GuardFacts | None, newest: frozenset[str]
+) -> Iterator[Objection]:
+    """Give every reason to keep a package: the guards, then the policy's own."""
+    yield from _guards(version, facts)
+    yield from _patterns(version, rules)
+    yield from _conditions(version, age, rules, newest)
+
+
+def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
+    """Give every reason for which no policy at all may delete a version."""
+    if not is_safe_version(version):
+        yield Reason.UNSAFE_NAME, "the version is not safe in a URL"
+    if facts is None:
+        yield Reason.FACTS_UNKNOWN, "what the cluster runs could not be read"
+        return
+    if facts.update_state not in FINISHED_UPDATE_STATES:
+        yield Reason.UPDATE_UNFINISHED, f"a software update is {facts.update_state}"
+    if facts.download_state not in IDLE_DOWNLOAD_STATES:
+        yield Reason.DOWNLOAD_RUNNING, f"a package download is {facts.download_state or 'in no known state'}"
+    for named, by in facts.named.items():
+        if _same_version(version, named):
+            yield Reason.IN_USE, f"named by {by}"
+    if version in facts.being_deleted:
+        yield Reason.BEING_DELETED, "the job of an earlier deletion may still be running"
+
+
+def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
+    """Give the reasons for which the policy is not about a version."""
+    if not any(fnmatchcase(version, glob) for glob in rules.include):
+        yield Reason.NOT_INCLUDED, "no include pattern matches"
+    for glob in rules.exclude:
+        if fnmatchcase(version, glob):
+            yield Reason.EXCLUDED, f"excluded by {glob}"
+
+
+def _conditions(version: str, age: float | None, rules: Rules, newest: frozenset[str]) -> Iterator[Objection]:
+    """Give the reasons for which the policy does not retire a version that it is about."""
+    if rules.keep_newest is None and rules.older_than_seconds is None:
+        yield Reason.NO_CONDITION, "the policy has neither keep_newest nor older_than"
+    if rules.keep_newest is not None:
+        if parse_release(version) is None:
+            yield Reason.RELEASE_UNKNOWN, "the version has no place in the order of releases"
+        if version in newest:
+            yield Reason.AMONG_NEWEST, f"among the {rules.keep_newest} newest"
+    if rules.older_than_seconds is not None:
+        if age is None:
+            yield Reason.AGE_UNKNOWN, "create_time is missing or unreadable"
+        elif age <= rules.older_than_seconds:
+            yield Reason.TOO_YOUNG, f"not older than {_span(rules.older_than_seconds)}"
+
+
+def _newest(rules: Rules, listing: Listing) -> frozenset[str]:
+    """Return the versions that keep_newest keeps: of the whole repository, whatever the patterns say."""
+    placed = [
+        (release, package.version)
+        for package in listing.packages
+        if (release := parse_release(package.version)) is not None
+    ]
+    placed.sort(reverse=True)
+    return frozenset(version for _, version in placed[: rules.keep_newest or 0])
+
+
+def _same_version(version: str, named: str) -> bool:
+    """Say whether two texts mean one version, in any case of letters and any number of trailing zeros."""
+    ours, theirs = version.strip().upper(), named.strip().upper()
+    release = parse_release(ours)
+    return ours == theirs or (release is not None and release == parse_release(theirs))
+
+
+def _oldest_first(decision: Decision) -> tuple[bool, float, bool, Release | tuple[()], str]:
+    """Order candidates by age; those of unknown age come last, by release."""
+    created = decision.create_timestamp_seconds
+    release = parse_release(decision.version)
+    return (created is None, created or 0.0, release is None, release or (), decision.version)
+
+
+def _over_limit(decision: Decision, rules: Rules) -> Decision:
+    return replace(
+        decision,
+        verdict=Verdict.KEEP,
+        reason=Reason.OVER_LIMIT,
+        detail=f"its turn comes later: max_deletes_per_run is {rules.max_deletes}",
+    )
+
+
+def _why_retired(rules: Rules) -> str:
+    """Return the policy's conditions, which a retired package meets."""
+    conditions = []
+    if rules.older_than_seconds is not None:
+        conditions.append(f"older than {_span(rules.older_than_seconds)}")
+    if rules.keep_newest is not None:
+        conditions.append(f"not among the {rules.keep_newest} newest")
+    return ", ".join(conditions)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 86_400:g} d" if seconds >= 86_400 else f"{seconds:g} s"  # noqa: PLR2004 - a day

@@ -1,0 +1,121 @@
+"""What an answer to DELETE, or a failed job, means for the deletion. Pure.
+
+Source: the error codes of DELETE /cluster/software/packages/{version}; ONTAP may put each of them into the
+reply or into the failed job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+
+from exporter.ontap.deletion import Job
+from exporter.ontap.errors import (
+    ApiError,
+    BadResponse,
+    ConnectionFailed,
+    Forbidden,
+    OntapError,
+    RateLimited,
+    Unauthorized,
+)
+
+TRANSIENT_CODES = frozenset(
+    {
+        "10551346",  # a validation is in progress
+        "10551347",  # an update is in progress
+        "10551367",  # the repository is busy
+    }
+)
+GONE_CODES = frozenset(
+    {
+        "4",  # entry doesn't exist
+        "10551315",  # the repository does not contain any packages
+        "10551325",  # the package could not be found
+    }
+)
+UNKNOWN_TRANSIENT_CODES = frozenset({"10551388"})  # the delete operation timed out
+UNKNOWN_CODES = frozenset(
+    {
+        "10551322",  # internal error while retrieving the cleanup status
+        "10551323",  # internal error while removing the package information on a node
+        "10551324",  # the same on several nodes
+    }
+)
+
+
+class Meaning(StrEnum):
+    """What follows from an answer."""
+
+    TRANSIENT = "transient"  # nothing is under way; it may be tried again later
+    GONE = "gone"  # ONTAP says that the package is not there: look
+    UNKNOWN = "unknown"  # it may be done, or under way, or not: look
+    UNKNOWN_TRANSIENT = "unknown_transient"  # look; where it is neither, it may be tried again later
+    FAILURE = "failure"  # ONTAP refused, or tried and failed
+    DENIED = "denied"  # 401 or 403: nothing more on this cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What an answer means, with what ONTAP said."""
+
+    meaning: Meaning
+    code: str
+    message: str
+    retry_after_seconds: float | None = None
+
+
+def read_reply(error: OntapError) -> Finding:
+    """Say what a failed DELETE means."""
+    return Finding(
+        meaning=_meaning_of_reply(error),
+        code=error.code,
+        message=str(error),
+        retry_after_seconds=error.retry_after_seconds,
+    )
+
+
+def read_failed_job(job: Job) -> Finding:
+    """Say what a failed job means."""
+    return Finding(
+        meaning=_meaning_of_code(job.code) or Meaning.FAILURE,
+        code=job.code,
+        message=job.message or "the job failed without a message",
+    )
+
+
+def _meaning_of_reply(error: OntapError) -> Meaning:
+    match error:
+        case Unauthorized() | Forbidden():
+            return Meaning.DENIED
+        case RateLimited():
+            return Meaning.TRANSIENT
+        case ApiError():
+            return _meaning_of_code(error.code) or _meaning_of_status(error.status)
+        case ConnectionFailed() if not error.transient:
+            return Meaning.TRANSIENT  # no connection came about, so nothing was sent
+        case BadResponse() if error.transient:
+            return Meaning.UNKNOWN_TRANSIENT  # 503 from something in between
+        case _:
+            return Meaning.UNKNOWN
+
+
+def _meaning_of_code(code: str) -> Meaning | None:
+    for codes, meaning in (
+        (TRANSIENT_CODES, Meaning.TRANSIENT),
+        (GONE_CODES, Meaning.GONE),
+        (UNKNOWN_TRANSIENT_CODES, Meaning.UNKNOWN_TRANSIENT),
+        (UNKNOWN_CODES, Meaning.UNKNOWN),
+    ):
+        if code in codes:
+            return meaning
+    return None
+
+
+def _meaning_of_status(status: int) -> Meaning:
+    if status == HTTPStatus.NOT_FOUND:
+        return Meaning.GONE
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return Meaning.UNKNOWN_TRANSIENT
+    return Meaning.UNKNOWN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Meaning.FAILURE

@@ -1,0 +1,37 @@
+"""From a configured policy to the values that the pure parts and the runner work with."""
+
+from __future__ import annotations
+
+from exporter.cleanup.limits import Limits
+from exporter.cleanup.plan import Rules
+from exporter.cleanup.schedule import Schedule
+from exporter.config import PolicyConfig
+
+
+def rules_of(policy: PolicyConfig) -> Rules:
+    """Return what a configured policy retires."""
+    return Rules(
+        keep_newest=policy.keep_newest,
+        older_than_seconds=None if policy.older_than is None else policy.older_than.total_seconds(),
+        include=policy.include,
+        exclude=policy.exclude,
+        max_deletes=policy.max_deletes_per_run,
+    )
+
+
+def limits_of(policy: PolicyConfig) -> Limits:
+    """Return how long a configured policy's deletions are tried and followed."""
+    return Limits(
+        return_timeout_seconds=policy.return_timeout_seconds,
+        job_timeout_seconds=policy.job_timeout.total_seconds(),
+        retry_busy_for_seconds=policy.retry_busy_for.total_seconds(),
+    )
+
+
+def schedule_of(policy: PolicyConfig) -> Schedule:
+    """Return when a configured policy runs."""
+    return Schedule(
+        cron=policy.schedule,
+        timezone=policy.timezone,
+        every_seconds=None if policy.every is None else policy.every.total_seconds(),
+    )

@@ -1,0 +1,198 @@
+"""One run of one policy on one cluster: evidence, plan, deletions, account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, replace
+
+import structlog
+
+from exporter.access import ClusterAccess
+from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.cleanup.deleter import DecisionImpossibleError, Deleter
+from exporter.cleanup.evidence import Evidence, read_evidence
+from exporter.cleanup.halt import Halt
+from exporter.cleanup.journal import Journal
+from exporter.cleanup.plan import Decision, Plan, Rules
+from exporter.cleanup.policy import make_plan
+from exporter.cleanup.records import Deletion, Outcome
+
+audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.audit")
+
+_AS_PLANNED = frozenset({Outcome.SUCCESS, Outcome.ALREADY_GONE, Outcome.PROTECTED})
+"""Outcomes that leave a run successful: what was to go is gone, and what came into use was left alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOnCluster:
+    """A policy as it applies to one cluster.
+
+    Attributes:
+        policy: its name.
+        rules: what it retires.
+        dry_run: whether it only plans.
+        access: the cluster.
+    """
+
+    policy: str
+    rules: Rules
+    dry_run: bool
+    access: ClusterAccess
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Cluster and policy."""
+        return (self.access.name, self.policy)
+
+
+class Runner:
+    """Makes runs and accounts for them.
+
+    Args:
+        journal: remembers them.
+        board: shows them.
+        halt: stops all deleting at once.
+        wall_clock: gives Unix seconds.
+    """
+
+    def __init__(
+        self, *, journal: Journal, board: CleanupBoard, halt: Halt, wall_clock: Callable[[], float]
+    ) -> None:
+        self._journal = journal
+        self._board = board
+        self._halt = halt
+        self._wall_clock = wall_clock
+
+    async def run(self, subject: PolicyOnCluster, deleter: Deleter) -> None:
+        """Plan, and delete what the plan chose unless the policy is a dry run.
+
+        Raises:
+            JournalError: a step could not be recorded; what was not recorded was not done.
+        """
+        started = self._wall_clock()
+        being_deleted = await self._being_deleted(subject, deleter)
+        evidence = await read_evidence(subject.access, being_deleted=being_deleted)
+        plan = self._plan(subject, evidence)
+        run_id = await self._journal.begin_run(
+            cluster=subject.access.name,
+            policy=subject.policy,
+            dry_run=subject.dry_run,
+            plan=plan_as_json(plan),
+            candidates=len(plan.chosen),
+            now=started,
+        )
+        _tell_plan(subject, plan)
+        self._board.change(subject.key, lambda status: _begun(status, plan, started))
+        error, success = plan.problem, not plan.problem
+        if not subject.dry_run and success:
+            error, success = await self._delete_all(subject, deleter, run_id, plan)
+        ended = self._wall_clock()
+        await self._journal.end_run(run_id, success=success, error=error, now=ended)
+        self._board.change(subject.key, lambda status: _ended(status, success=success, ended=ended))
+        tell = audit.info if success else audit.warning
+        tell(
+            "cleanup run ended",
+            cluster=subject.access.name,
+            policy=subject.policy,
+            dry_run=subject.dry_run,
+            candidates=len(plan.chosen),
+            success=success,
+            error=error or None,
+        )
+
+    def account(self, deletion: Deletion) -> None:
+        """Show and log the outcome of a deletion that has ended."""
+        self._board.change((deletion.cluster, deletion.policy), lambda status: status.with_outcome(deletion))
+        tell = audit.info if deletion.outcome in _AS_PLANNED else audit.warning
+        tell(
+            "package deletion ended",
+            cluster=deletion.cluster,
+            policy=deletion.policy,
+            version=deletion.version,
+            outcome=str(deletion.outcome),
+            attempts=deletion.attempts,
+            job=deletion.job_uuid,
+            code=deletion.code or None,
+            message=deletion.message or None,
+        )
+
+    async def _delete_all(
+        self, subject: PolicyOnCluster, deleter: Deleter, run_id: int, plan: Plan
+    ) -> tuple[str, bool]:
+        """Delete what the plan chose, one by one; return an error, and whether all went as planned."""
+        outcomes: list[Outcome | None] = []
+        for chosen in plan.chosen:
+            decide_again = self._decider(subject, chosen.version)
+            try:
+                with self._board.in_progress(subject.key):
+                    deletion = await deleter.delete(run_id, chosen.version, decide_again=decide_again)
+            except DecisionImpossibleError as exc:
+                return str(exc), False
+            self.account(deletion)
+            outcomes.append(deletion.outcome)
+            if deletion.outcome is Outcome.DENIED:
+                return "the cluster denied a deletion, so the run ended", False
+        return "", all(outcome in _AS_PLANNED for outcome in outcomes)
+
+    def _decider(
+        self, subject: PolicyOnCluster, version: str
+    ) -> Callable[[], Coroutine[None, None, Decision | None]]:
+        """Return what reads everything afresh and decides on one version again, right before its DELETE."""
+
+        async def decide_again() -> Decision | None:
+            evidence = await read_evidence(subject.access, being_deleted=frozenset())
+            if self._halt.active:
+                raise DecisionImpossibleError("cleanup is halted")
+            if evidence.listing is None or evidence.facts is None:
+                raise DecisionImpossibleError(evidence.problem)
+            unlimited = replace(subject.rules, max_deletes=len(evidence.listing.packages))
+            return self._plan(replace(subject, rules=unlimited), evidence).decision(version)
+
+        return decide_again
+
+    def _plan(self, subject: PolicyOnCluster, evidence: Evidence) -> Plan:
+        return make_plan(
+            subject.rules,
+            evidence.listing,
+            evidence.facts,
+            now=self._wall_clock(),
+            problem=evidence.problem,
+        )
+
+    async def _being_deleted(self, subject: PolicyOnCluster, deleter: Deleter) -> frozenset[str]:
+        """Return the versions whose deletion was given up while its job went on, and may still go on."""
+        given_up = await self._journal.timed_out(subject.access.name)
+        return frozenset([deletion.version for deletion in given_up if await deleter.may_still_run(deletion)])
+
+
+def plan_as_json(plan: Plan) -> str:
+    """Return every decision of a plan as a JSON list, for the journal."""
+    return json.dumps([asdict(decision) for decision in plan.decisions])
+
+
+def _tell_plan(subject: PolicyOnCluster, plan: Plan) -> None:
+    for decision in plan.decisions:
+        audit.info(
+            "package judged",
+            cluster=subject.access.name,
+            policy=subject.policy,
+            dry_run=subject.dry_run,
+            version=decision.version,
+            age_seconds=None if decision.age_seconds is None else round(decision.age_seconds),
+            verdict=str(decision.verdict),
+            reason=str(decision.reason),
+            detail=decision.detail,
+        )
+
+
+def _begun(status: PolicyStatus, plan: Plan, started: float) -> PolicyStatus:
+    totals = replace(status.totals, candidates=len(plan.chosen), last_started_timestamp_seconds=started)
+    return replace(status, totals=totals)
+
+
+def _ended(status: PolicyStatus, *, success: bool, ended: float) -> PolicyStatus:
+    totals = replace(status.totals, last_ended_timestamp_seconds=ended, last_success=success)
+    if success:
+        totals = replace(totals, last_success_timestamp_seconds=ended)
+    return replace(status, totals=totals)

@@ -1,0 +1,134 @@
+"""The table of cleanup's metrics, which are there where cleanup is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from exporter.cleanup.board import PolicyStatus
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Family, Kind, one
+from exporter.metrics.text import number
+
+CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
+    Family(
+        name="ontap_cleanup_candidates",
+        help="Packages that the policy's last plan chose.",
+        source="journal",
+        samples=lambda status: one(status.totals.candidates),
+    ),
+    Family(
+        name="ontap_cleanup_dry_run",
+        help="Whether the policy only plans (1) or deletes (0).",
+        source="configuration",
+        samples=lambda status: one(status.dry_run),
+    ),
+    Family(
+        name="ontap_cleanup_jobs_total",
+        kind=Kind.COUNTER,
+        help="Deletions that have ended, by outcome, since the journal began.",
+        source="journal",
+        labels=("outcome",),
+        samples=lambda status: (
+            ((str(outcome),), count) for outcome, count in status.totals.outcomes.items()
+        ),
+    ),
+    Family(
+        name="ontap_cleanup_job_errors_total",
+        kind=Kind.COUNTER,
+        help="Deletions that have ended with an error code of ONTAP, by code, since the journal began.",
+        source="journal; DELETE /cluster/software/packages/{version} and GET /cluster/jobs/{uuid}: code",
+        labels=("code",),
+        samples=lambda status: (((code,), count) for code, count in sorted(status.totals.codes.items())),
+    ),
+    Family(
+        name="ontap_cleanup_jobs_in_progress",
+        help="Deletions that are being followed now.",
+        source="exporter",
+        samples=lambda status: one(status.in_progress),
+    ),
+    Family(
+        name="ontap_cleanup_last_run_timestamp_seconds",
+        help="End of the policy's last run, in Unix time.",
+        source="journal",
+        samples=lambda status: one(status.totals.last_ended_timestamp_seconds),
+    ),
+    Family(
+        name="ontap_cleanup_last_run_success",
+        help="Whether every deletion of the last run succeeded, or there was none to make (1), or not (0).",
+        source="journal",
+        samples=lambda status: one(status.totals.last_success),
+    ),
+    Family(
+        name="ontap_cleanup_last_success_timestamp_seconds",
+        help="End of the policy's last successful run, in Unix time.",
+        source="journal",
+        samples=lambda status: one(status.totals.last_success_timestamp_seconds),
+    ),
+    Family(
+        name="ontap_cleanup_next_run_timestamp_seconds",
+        help="When the policy's schedule fires next, in Unix time.",
+        source="configuration and journal",
+        samples=lambda status: one(status.next_run_timestamp_seconds),
+    ),
+    Family(
+        name="ontap_cleanup_skipped_runs_total",
+        kind=Kind.COUNTER,
+        help="Runs that came due while one was going on, and were left out.",
+        source="exporter",
+        samples=lambda status: one(status.skipped_runs),
+    ),
+)
+"""Every metric that carries the labels ``cluster`` and ``policy`` and the cluster's configured labels."""
+
+
+def update_policy(exposition: Exposition[PolicyStatus], status: PolicyStatus) -> None:
+    """Render everything that is known of one policy on one cluster."""
+    fixed = (("cluster", status.cluster), ("policy", status.policy), *status.labels)
+    exposition.update(status.key, status, fixed=fixed)
+
+
+class CleanupCollector:
+    """What cleanup tells that belongs to no cluster, for prometheus_client to render.
+
+    Args:
+        durations: gives how long deletions took, by policy.
+        halted: says whether deleting is halted.
+        journal_open: says whether there is a journal; without one, nothing is deleted.
+    """
+
+    def __init__(
+        self,
+        *,
+        durations: Callable[[], Mapping[str, Durations]],
+        halted: Callable[[], bool],
+        journal_open: Callable[[], bool],
+    ) -> None:
+        self._durations = durations
+        self._halted = halted
+        self._journal_open = journal_open
+
+    def collect(self) -> Iterator[Metric]:
+        """Give what is known now."""
+        durations = HistogramMetricFamily(
+            "ontap_cleanup_job_duration_seconds",
+            "How long deletions took from DELETE to outcome.",
+            labels=["policy"],
+        )
+        bounds = (*(number(bound) for bound in DURATION_BUCKETS_SECONDS), "+Inf")
+        for policy, known in sorted(self._durations().items()):
+            buckets = list(zip(bounds, known.buckets, strict=True))
+            durations.add_metric([policy], buckets=buckets, sum_value=known.sum_seconds)
+        yield durations
+        yield GaugeMetricFamily(
+            "ontap_cleanup_halted",
+            "Whether all deleting is halted by the emergency brake (1) or not (0).",
+            value=self._halted(),
+        )
+        yield GaugeMetricFamily(
+            "ontap_cleanup_journal_open",
+            "Whether the journal is open (1); without it (0), nothing is deleted.",
+            value=self._journal_open(),
+        )

@@ -1,0 +1,170 @@
+"""The table of the metrics of a cluster.
+
+Names, types and labels are a public contract: rows are added, never renamed or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Family, Kind, Sample, Value, one
+from exporter.polling.board import ClusterStatus
+
+
+def _cluster_info(status: ClusterStatus) -> Iterable[Sample]:
+    identity = status.inventory.identity if status.inventory else None
+    if identity is None:
+        return ()
+    return (((identity.name or "", identity.ontap_version or "", identity.uuid or ""), 1),)
+
+
+def _packages(status: ClusterStatus) -> Iterable[Sample]:
+    return one(len(status.inventory.listing.packages) if status.inventory else None)
+
+
+def _unnamed_packages(status: ClusterStatus) -> Iterable[Sample]:
+    return one(status.inventory.listing.unnamed if status.inventory else None)
+
+
+def _package_info(status: ClusterStatus) -> Iterable[Sample]:
+    if status.inventory is None:
+        return ()
+    return (((package.version,), 1) for package in status.inventory.listing.packages)
+
+
+def _create_timestamps(status: ClusterStatus) -> Iterable[Sample]:
+    if status.inventory is None:
+        return ()
+    return (
+        ((package.version,), package.create_timestamp_seconds)
+        for package in status.inventory.listing.packages
+        if package.create_timestamp_seconds is not None
+    )
+
+
+def _in_use(status: ClusterStatus) -> Iterable[Sample]:
+    inventory = status.inventory
+    if inventory is None or inventory.versions_in_use is None:
+        return ()
+    in_use = inventory.versions_in_use
+    return (((package.version,), package.version in in_use) for package in inventory.listing.packages)
+
+
+def _failures(status: ClusterStatus) -> Iterable[Sample]:
+    return (((str(reason),), count) for reason, count in status.failures.items())
+
+
+CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
+    Family(
+        name="ontap_up",
+        help="Whether the last poll of the cluster succeeded (1) or not (0).",
+        source="exporter",
+        samples=lambda status: one(status.up),
+    ),
+    Family(
+        name="ontap_cluster_info",
+        help="The cluster's identity as ONTAP states it, always 1.",
+        source="GET /cluster: name, uuid, version",
+        labels=("name", "ontap_version", "uuid"),
+        samples=_cluster_info,
+    ),
+    Family(
+        name="ontap_software_packages",
+        help="Packages in the cluster's software repository.",
+        source="GET /cluster/software/packages: version",
+        samples=_packages,
+        while_fresh=True,
+    ),
+    Family(
+        name="ontap_software_packages_unnamed",
+        help="Records of the listing without a version, which are in no other metric.",
+        source="GET /cluster/software/packages: version",
+        samples=_unnamed_packages,
+        while_fresh=True,
+    ),
+    Family(
+        name="ontap_software_package_info",
+        help="A package in the cluster's software repository, always 1.",
+        source="GET /cluster/software/packages: version",
+        labels=("version",),
+        samples=_package_info,
+        while_fresh=True,
+    ),
+    Family(
+        name="ontap_software_package_create_timestamp_seconds",
+        help="When the package was added to the repository, in Unix time.",
+        source="GET /cluster/software/packages: create_time",
+        labels=("version",),
+        samples=_create_timestamps,
+        while_fresh=True,
+    ),
+    Family(
+        name="ontap_software_package_age_seconds",
+        help="Age of the package at the moment of the scrape, 0 for a creation in the future.",
+        source="GET /cluster/software/packages: create_time",
+        labels=("version",),
+        samples=_create_timestamps,
+        value=Value.AGE,
+        while_fresh=True,
+    ),
+    Family(
+        name="ontap_software_package_in_use",
+        help="Whether the cluster, a node or a pending update names this version (1) or none does (0).",
+        source="GET /cluster/software: version, pending_version, nodes; "
+        "GET /cluster and GET /cluster/nodes: version",
+        labels=("version",),
+        samples=_in_use,
+        while_fresh=True,
+    ),
+    Family(
+        name="ontap_last_poll_timestamp_seconds",
+        help="End of the last poll, good or bad, in Unix time.",
+        source="exporter",
+        samples=lambda status: one(status.last_poll.ended_timestamp_seconds if status.last_poll else None),
+    ),
+    Family(
+        name="ontap_last_successful_poll_timestamp_seconds",
+        help="End of the last good poll, in Unix time, 0 before the first.",
+        source="exporter",
+        samples=lambda status: one(status.inventory_timestamp_seconds),
+    ),
+    Family(
+        name="ontap_poll_duration_seconds",
+        help="Duration of the last poll, good or bad.",
+        source="exporter",
+        samples=lambda status: one(status.last_poll.duration_seconds if status.last_poll else None),
+    ),
+    Family(
+        name="ontap_poll_pages",
+        help="Pages of the packages listing that the last good poll read.",
+        source="GET /cluster/software/packages: _links.next",
+        samples=lambda status: one(status.inventory.listing.pages if status.inventory else None),
+    ),
+    Family(
+        name="ontap_polls_total",
+        kind=Kind.COUNTER,
+        help="Polls that have ended, good or bad.",
+        source="exporter",
+        samples=lambda status: one(status.polls),
+    ),
+    Family(
+        name="ontap_poll_failures_total",
+        kind=Kind.COUNTER,
+        help="Failed polls by reason.",
+        source="exporter",
+        labels=("reason",),
+        samples=_failures,
+    ),
+)
+"""Every metric that carries the label ``cluster`` and the cluster's configured labels."""
+
+
+def update_cluster(exposition: Exposition[ClusterStatus], status: ClusterStatus) -> None:
+    """Render everything that is known of one cluster, under its name."""
+    exposition.update(
+        status.name,
+        status,
+        fixed=(("cluster", status.name), *status.labels),
+        fresh_until=status.fresh_until_timestamp_seconds,
+    )

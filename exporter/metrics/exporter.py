@@ -1,0 +1,98 @@
+"""The table of the metrics of the exporter itself.
+
+Names, types and labels are a public contract: rows are added, never renamed or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.metrics.family import Family, Kind, one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterState:
+    """What the exporter tells of itself.
+
+    Attributes:
+        version: of this program.
+        python_version: of the interpreter.
+        revision: of the source that this program was built from.
+        last_reload_successful: whether the configuration was accepted when it was last read.
+        last_reload_success_timestamp_seconds: when it was last accepted.
+        clusters: how many clusters this process polls.
+        requests: requests sent to ONTAP by (method, code).
+        poll_delay_seconds: how late the latest poll started.
+        shard_ordinal: this process's place among the shards, from 0.
+        total_shards: how many shards there are.
+    """
+
+    version: str
+    python_version: str
+    revision: str
+    last_reload_successful: bool
+    last_reload_success_timestamp_seconds: float
+    clusters: int
+    requests: Mapping[tuple[str, str], int]
+    poll_delay_seconds: float
+    shard_ordinal: int
+    total_shards: int
+
+
+EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
+    Family(
+        name="ontap_exporter_build_info",
+        help="What this exporter was built from, always 1.",
+        source="exporter",
+        labels=("python_version", "revision", "version"),
+        samples=lambda state: (((state.python_version, state.revision, state.version), 1),),
+    ),
+    Family(
+        name="ontap_exporter_config_last_reload_successful",
+        help="Whether the configuration was accepted when it was last read (1) or not (0).",
+        source="exporter",
+        samples=lambda state: one(state.last_reload_successful),
+    ),
+    Family(
+        name="ontap_exporter_config_last_reload_success_timestamp_seconds",
+        help="When the configuration was last accepted, in Unix time.",
+        source="exporter",
+        samples=lambda state: one(state.last_reload_success_timestamp_seconds),
+    ),
+    Family(
+        name="ontap_exporter_clusters",
+        help="Clusters that this process polls.",
+        source="exporter",
+        samples=lambda state: one(state.clusters),
+    ),
+    Family(
+        name="ontap_exporter_api_requests_total",
+        kind=Kind.COUNTER,
+        help="Requests sent to ONTAP by method and HTTP status, which is error where no answer came.",
+        source="exporter",
+        labels=("code", "method"),
+        samples=lambda state: (
+            ((code, method), count) for (method, code), count in sorted(state.requests.items())
+        ),
+    ),
+    Family(
+        name="ontap_exporter_poll_delay_seconds",
+        help="How late the latest poll started.",
+        source="exporter",
+        samples=lambda state: one(state.poll_delay_seconds),
+    ),
+    Family(
+        name="ontap_exporter_shard_ordinal",
+        help="This process's place among the shards, from 0.",
+        source="exporter",
+        samples=lambda state: one(state.shard_ordinal),
+    ),
+    Family(
+        name="ontap_exporter_total_shards",
+        help="Shards that the clusters are divided among.",
+        source="exporter",
+        samples=lambda state: one(state.total_shards),
+    ),
+)
+"""Every metric that tells of this process."""

@@ -1,0 +1,380 @@
+"""Each outcome, and each error code in the reply and in the job, accounted exactly once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporter.cleanup.records import Outcome, Phase
+from exporter.ontap.deletion import JOBS_PATH
+from exporter.ontap.facts import SOFTWARE_PATH
+from exporter.ontap.listing import PACKAGES_PATH
+from exporter.simulator import (
+    DownloadState,
+    Fault,
+    FaultKind,
+    JobOutcome,
+    JobScript,
+    Node,
+    SimulatedCluster,
+    UpdateState,
+)
+from support.cleaning import EVERYTHING_OLD, cleaning, cluster_with, limits, only
+
+SHORT = limits(job_timeout_seconds=0.2, retry_busy_for_seconds=0.2)
+
+
+async def test_success(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        run = await it.run()
+        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS] * 2
+        assert run.success is True
+        assert it.cluster.versions == ("9.14.1P2",)
+        assert [one.job_uuid for one in it.cluster.deletions] == [one.job_uuid for one in run.deletions]
+        assert it.cluster.jobs.peak == 1
+        assert it.status.totals.outcomes[Outcome.SUCCESS] == 2
+        assert it.status.totals.last_success is True
+        assert it.status.in_progress == 0
+
+
+async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        run = await it.run(limits=limits(return_timeout_seconds=5))
+        assert only(run).outcome is Outcome.SUCCESS
+        (request,) = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
+        assert request.target == f"{PACKAGES_PATH}/9.13.1?return_timeout=5"
+        assert request.body == b""
+        assert it.cluster.requests_to(JOBS_PATH)
+
+
+async def test_a_dry_run_plans_and_sends_nothing(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        run = await it.run(dry_run=True)
+        assert (run.dry_run, run.success, run.deletions) == (True, True, ())
+        verdicts = {one["version"]: (one["verdict"], one["reason"]) for one in json.loads(run.plan)}
+        assert verdicts == {"9.12.1": ("delete", "retired"), "9.14.1P2": ("keep", "in_use")}
+        assert it.deletes() == 0
+        assert it.status.totals.candidates == 1
+
+
+async def test_an_empty_repository_is_a_successful_run(tmp_path: Path) -> None:
+    async with cleaning(cluster_with(), tmp_path) as it:
+        run = await it.run()
+        assert (run.success, run.error, run.deletions) == (True, "", ())
+
+
+IN_REPLY_AND_JOB = [
+    ("10551315", Outcome.FAILURE),
+    ("10551325", Outcome.FAILURE),
+    ("10551322", Outcome.FAILURE),
+    ("10551323", Outcome.FAILURE),
+    ("10551324", Outcome.FAILURE),
+    ("10551326", Outcome.FAILURE),
+    ("10551892", Outcome.FAILURE),
+    ("10551346", Outcome.BUSY),
+    ("10551347", Outcome.BUSY),
+    ("10551367", Outcome.BUSY),
+    ("10551388", Outcome.BUSY),
+    ("262145", Outcome.FAILURE),
+]
+"""What each code comes to while the package stays where it is."""
+
+
+@pytest.mark.parametrize(("code", "outcome"), IN_REPLY_AND_JOB)
+async def test_each_code_in_the_reply_while_the_package_stays(
+    code: str, outcome: Outcome, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=int(code), status=500))
+        run = await it.run(limits=SHORT)
+        deletion = only(run)
+        assert (deletion.outcome, deletion.code, deletion.phase) == (outcome, code, Phase.ENDED)
+        assert run.success is False
+        assert it.status.totals.codes == {code: 1}
+        assert (it.deletes() > 1) == (outcome is Outcome.BUSY)
+        assert "9.13.1" in it.cluster.versions
+
+
+@pytest.mark.parametrize("old_style", [False, True])
+@pytest.mark.parametrize(("code", "outcome"), IN_REPLY_AND_JOB)
+async def test_each_code_in_the_job_while_the_package_stays(
+    *, code: str, outcome: Outcome, old_style: bool, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), old_style=old_style)
+        run = await it.run(limits=SHORT)
+        deletion = only(run)
+        assert (deletion.outcome, deletion.code) == (outcome, code)
+        assert deletion.job_uuid is not None
+        assert run.success is False
+
+
+@pytest.mark.parametrize("code", ["10551315", "10551325", "4"])
+@pytest.mark.parametrize("status", [404, 400, 500])
+async def test_a_reply_that_says_it_is_gone_is_believed_after_a_look(
+    code: str, status: int, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        fault = Fault(FaultKind.DELETE_ERROR, code=int(code), status=status)
+        it.cluster.faults.add(fault, vanish_at_delete(it.cluster, "9.13.1"))
+        run = await it.run()
+        assert (only(run).outcome, only(run).code) == (Outcome.ALREADY_GONE, code)
+        assert run.success is True
+
+
+def vanish_at_delete(cluster: SimulatedCluster, version: str) -> Fault:
+    """Take the package away, as if by another's hand, when DELETE comes in."""
+
+    class Vanishing(Fault):
+        def matches(self, method: str, path: str, page: int | None) -> bool:
+            if method == "DELETE":
+                cluster.remove_package(version)
+            return super().matches(method, path, page) and False
+
+    return Vanishing(FaultKind.LATENCY)
+
+
+@pytest.mark.parametrize("code", ["10551388", "10551322", "10551323", "10551324"])
+async def test_a_code_that_leaves_it_open_is_a_success_where_the_package_is_gone(
+    code: str, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), takes_effect=True)
+        it.cluster.job_script = script
+        run = await it.run()
+        assert (only(run).outcome, only(run).code) == (Outcome.SUCCESS, "")
+        assert it.deletes() == 1
+
+
+@pytest.mark.parametrize("code", ["10551325", "10551315", "4"])
+async def test_a_job_that_finds_nothing_is_already_gone_where_the_package_is(
+    code: str, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), old_style=True)
+        it.cluster.faults.add(vanish_at_delete_after(it.cluster, "9.13.1"))
+        run = await it.run()
+        assert only(run).outcome is Outcome.ALREADY_GONE
+
+
+def vanish_at_delete_after(cluster: SimulatedCluster, version: str) -> Fault:
+    """Take the package away when its job is asked for."""
+
+    class Vanishing(Fault):
+        def matches(self, method: str, path: str, page: int | None) -> bool:
+            del method, page
+            if path.startswith(JOBS_PATH):
+                cluster.remove_package(version)
+            return False
+
+    return Vanishing(FaultKind.LATENCY)
+
+
+async def test_a_busy_repository_is_tried_again_until_it_gives_way(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367, times=3))
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.attempts, deletion.code) == (Outcome.SUCCESS, 4, "")
+
+
+async def test_too_many_requests_heeds_retry_after(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.TOO_MANY_REQUESTS, method="DELETE", retry_after="1", times=1))
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        first, second = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
+        assert second.monotonic_seconds - first.monotonic_seconds >= 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN])
+async def test_denied_ends_the_run(kind: FaultKind, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.11.1", "9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(kind, method="DELETE"))
+        run = await it.run()
+        assert only(run).outcome is Outcome.DENIED
+        assert (run.success, it.deletes()) == (False, 1)
+        assert (it.access.refusals.in_a_row == 1) == (kind is FaultKind.UNAUTHORIZED)
+
+
+async def test_a_job_that_never_ends_is_a_timeout(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.NEVER)
+        run = await it.run(limits=SHORT)
+        assert only(run).outcome is Outcome.TIMEOUT
+        again = await it.run(limits=SHORT)
+        assert again.deletions == ()
+        assert json.loads(again.plan)[0]["reason"] == "being_deleted"
+        assert it.deletes() == 1
+
+
+async def test_a_job_that_ends_after_its_timeout_frees_the_version_again(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.hold_jobs()
+        assert only(await it.run(limits=SHORT)).outcome is Outcome.TIMEOUT
+        it.cluster.release_jobs()
+        await it.cluster.wait_for_deletions(1)
+        run = await it.run()
+        assert (run.success, run.deletions) == (True, ())
+
+
+@pytest.mark.parametrize("word", ["paused", "dissolving"])
+async def test_a_word_that_is_not_the_end_is_not_the_end(word: str, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(running_state=word, seconds=0.2)
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize(("effective", "outcome"), [(True, Outcome.SUCCESS), (False, Outcome.FAILURE)])
+async def test_a_job_that_vanished_is_judged_by_the_listing(
+    *, effective: bool, outcome: Outcome, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        ends = JobOutcome.SUCCESS if effective else JobOutcome.FAILURE
+        it.cluster.job_script = JobScript(outcome=ends, retention_seconds=0.0, seconds=0.0)
+        assert only(await it.run()).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "kind", [FaultKind.RESET, FaultKind.UNAVAILABLE, FaultKind.SERVER_ERROR, FaultKind.HTML]
+)
+async def test_a_few_failed_reads_are_no_verdict_on_the_job(kind: FaultKind, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(kind, path=JOBS_PATH, times=2))
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        assert it.deletes() == 1
+
+
+async def test_jobs_that_a_role_hides_are_followed_by_the_listing(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=JOBS_PATH))
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+
+
+async def test_a_lost_answer_of_a_deletion_that_was_done_is_a_success(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        assert it.deletes() == 1
+
+
+async def test_a_lost_answer_of_a_job_that_runs_finds_the_job(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=10551892, seconds=0.3)
+        it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.code) == (Outcome.FAILURE, "10551892")
+        assert deletion.job_uuid is not None
+        assert it.deletes() == 1
+
+
+async def test_a_deletion_that_never_arrived_is_not_sent_again_blindly(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.RESET, method="DELETE"))
+        assert only(await it.run()).outcome is Outcome.FAILURE
+        assert it.deletes() == 1
+        it.cluster.faults.clear()
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cluster: setattr(cluster, "pending_version", "9.13.1"),
+        lambda cluster: setattr(cluster, "nodes", (Node("n1", "9.14.1P2"), Node("n2", "9.13.1"))),
+        lambda cluster: setattr(cluster, "version", "9.13.1"),
+        lambda cluster: setattr(cluster, "update_state", UpdateState.IN_PROGRESS),
+        lambda cluster: setattr(cluster, "download_state", DownloadState.RUNNING),
+    ],
+    ids=["pending", "node", "cluster", "update", "download"],
+)
+async def test_what_comes_into_use_after_the_plan_is_protected(change: object, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+
+        class Changing(Fault):
+            def matches(self, method: str, path: str, page: int | None) -> bool:
+                del page
+                if method == "DELETE" and path.endswith("/9.12.1"):
+                    change(it.cluster)  # type: ignore[operator]
+                return False
+
+        it.cluster.faults.add(Changing(FaultKind.LATENCY))
+        it.cluster.refuses_during_update = False
+        run = await it.run()
+        outcomes = {deletion.version: deletion.outcome for deletion in run.deletions}
+        assert outcomes == {"9.12.1": Outcome.SUCCESS, "9.13.1": Outcome.PROTECTED}
+        assert it.deletes("9.13.1") == 0
+        assert run.success is True
+
+
+async def test_what_somebody_else_deleted_after_the_plan_is_already_gone(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+
+        class Vanishing(Fault):
+            def matches(self, method: str, path: str, page: int | None) -> bool:
+                del path, page
+                if method == "DELETE":
+                    it.cluster.remove_package("9.13.1")
+                return False
+
+        it.cluster.faults.add(Vanishing(FaultKind.LATENCY))
+        run = await it.run()
+        assert run.deletions[1].outcome is Outcome.ALREADY_GONE
+        assert it.deletes("9.13.1") == 0
+
+
+@pytest.mark.parametrize("path", [PACKAGES_PATH, SOFTWARE_PATH, f"{SOFTWARE_PATH}/download", "/api/cluster"])
+async def test_a_fact_that_cannot_be_read_deletes_nothing(path: str, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=path, exact=True))
+        run = await it.run()
+        assert (run.success, run.deletions) == (False, ())
+        assert "could not be read" in run.error
+        assert it.deletes() == 0
+        if path == PACKAGES_PATH:
+            assert json.loads(run.plan) == []
+        else:
+            assert {one["reason"] for one in json.loads(run.plan)} == {"facts_unknown"}
+
+
+@pytest.mark.parametrize(
+    "kind", [FaultKind.PAGING_BACK, FaultKind.EMPTY_PAGE, FaultKind.TRUNCATED_JSON, FaultKind.FOREIGN_LINK]
+)
+async def test_an_incomplete_listing_deletes_nothing(kind: FaultKind, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(kind))
+        run = await it.run()
+        assert (run.success, json.loads(run.plan), it.deletes()) == (False, [], 0)
+
+
+async def test_facts_that_fail_between_plan_and_delete_send_nothing(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.SERVER_ERROR, path=SOFTWARE_PATH, exact=True, skip=1))
+        run = await it.run()
+        assert (run.success, run.deletions, it.deletes()) == (False, (), 0)
+
+
+async def test_a_halt_sends_nothing_and_says_so(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.halt.engage()
+        run = await it.run()
+        assert (run.success, run.error, it.deletes()) == (False, "cleanup is halted", 0)
+
+
+async def test_names_that_mean_more_than_themselves_never_reach_the_wire(tmp_path: Path) -> None:
+    odd = (".", "..", "a/b", "9.13.1?x=1", "9.13.1%2F", "*")
+    async with cleaning(cluster_with(*odd, "9.14.1P2"), tmp_path) as it:
+        run = await it.run(rules=EVERYTHING_OLD)
+        assert run.deletions == ()
+        assert it.deletes() == 0
+        assert it.cluster.collection_deletes == 0
+        reasons = {one["version"]: one["reason"] for one in json.loads(run.plan)}
+        assert {reasons[name] for name in odd} == {"unsafe_name"}
+
+
+async def test_the_password_is_not_sent_again_while_polls_leave_the_cluster_alone(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.password = "changed"
+        assert (await it.run()).success is False
+        assert (await it.run()).success is False
+        assert len(it.cluster.requests) == 1

@@ -1,0 +1,282 @@
+"""A plan chooses what the policy retires and nothing else; whatever guards a package wins."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.cleanup.plan import GuardFacts, Plan, Reason, Rules, Verdict
+from exporter.cleanup.policy import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES, make_plan
+from exporter.cleanup.releases import parse_release
+from exporter.ontap.deletion import is_safe_version
+from exporter.ontap.listing import Listing, Package
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+IDLE = GuardFacts(named={"9.16.1": "the cluster"}, update_state=None, download_state="success")
+ALL = Rules(keep_newest=None, older_than_seconds=0.0, include=("*",), exclude=(), max_deletes=100)
+
+
+def package(version: str, age_days: float | None = 400) -> Package:
+    created = None if age_days is None else NOW - age_days * DAY
+    return Package(version=version, create_timestamp_seconds=created)
+
+
+def listing(*packages: Package) -> Listing:
+    return Listing(packages=packages, unnamed=0, pages=1)
+
+
+def chosen(plan: Plan) -> list[str]:
+    return [decision.version for decision in plan.chosen]
+
+
+def reason(plan: Plan, version: str) -> Reason:
+    decision = plan.decision(version)
+    assert decision is not None
+    assert (decision.verdict is Verdict.DELETE) == (decision.reason is Reason.RETIRED)
+    return decision.reason
+
+
+REPOSITORY = listing(
+    package("9.13.1", 900), package("9.14.1", 700), package("9.15.1", 500), package("9.16.1", 100)
+)
+
+
+def test_older_than_retires_the_old_ones_oldest_first() -> None:
+    plan = make_plan(replace(ALL, older_than_seconds=365 * DAY), REPOSITORY, IDLE, now=NOW)
+    assert chosen(plan) == ["9.13.1", "9.14.1", "9.15.1"]
+    assert plan.decisions[0].detail == "older than 365 d"
+    assert plan.decisions[0].age_seconds == 900 * DAY
+
+
+def test_keep_newest_retires_all_but_the_newest_releases() -> None:
+    rules = replace(ALL, older_than_seconds=None, keep_newest=2)
+    plan = make_plan(rules, REPOSITORY, IDLE, now=NOW)
+    assert chosen(plan) == ["9.13.1", "9.14.1"]
+    assert reason(plan, "9.15.1") is Reason.AMONG_NEWEST
+
+
+def test_both_conditions_must_be_met() -> None:
+    rules = replace(ALL, older_than_seconds=600 * DAY, keep_newest=1)
+    assert chosen(make_plan(rules, REPOSITORY, IDLE, now=NOW)) == ["9.13.1", "9.14.1"]
+    rules = replace(ALL, older_than_seconds=1 * DAY, keep_newest=3)
+    assert chosen(make_plan(rules, REPOSITORY, IDLE, now=NOW)) == ["9.13.1"]
+
+
+def test_newest_is_judged_over_the_whole_repository_whatever_the_patterns() -> None:
+    rules = replace(ALL, older_than_seconds=None, keep_newest=2, include=("9.13*", "9.14*"))
+    assert chosen(make_plan(rules, REPOSITORY, IDLE, now=NOW)) == ["9.13.1", "9.14.1"]
+
+
+def test_a_policy_without_a_condition_deletes_nothing() -> None:
+    plan = make_plan(replace(ALL, older_than_seconds=None), REPOSITORY, IDLE, now=NOW)
+    assert chosen(plan) == []
+    assert reason(plan, "9.13.1") is Reason.NO_CONDITION
+
+
+def test_patterns_select() -> None:
+    rules = replace(ALL, include=("9.1[34]*",), exclude=("9.14.1*",))
+    plan = make_plan(rules, REPOSITORY, IDLE, now=NOW)
+    assert chosen(plan) == ["9.13.1"]
+    assert reason(plan, "9.14.1") is Reason.EXCLUDED
+    assert reason(plan, "9.15.1") is Reason.NOT_INCLUDED
+
+
+def test_the_limit_takes_the_oldest() -> None:
+    plan = make_plan(replace(ALL, max_deletes=2), REPOSITORY, IDLE, now=NOW)
+    assert chosen(plan) == ["9.13.1", "9.14.1"]
+    assert reason(plan, "9.15.1") is Reason.OVER_LIMIT
+
+
+def test_an_age_of_exactly_older_than_is_not_older() -> None:
+    rules = replace(ALL, older_than_seconds=100 * DAY)
+    plan = make_plan(rules, listing(package("9.14.1", 100)), IDLE, now=NOW)
+    assert reason(plan, "9.14.1") is Reason.TOO_YOUNG
+
+
+def test_a_creation_in_the_future_is_young() -> None:
+    plan = make_plan(ALL, listing(package("9.14.1", -5)), IDLE, now=NOW)
+    assert reason(plan, "9.14.1") is Reason.TOO_YOUNG
+    assert plan.decisions[0].age_seconds == 0
+
+
+def test_an_unknown_age_keeps_under_older_than_and_comes_last_under_keep_newest() -> None:
+    repository = listing(package("9.13.1", None), package("9.14.1", 10), package("9.15.1", 5))
+    assert reason(make_plan(ALL, repository, IDLE, now=NOW), "9.13.1") is Reason.AGE_UNKNOWN
+    rules = replace(ALL, older_than_seconds=None, keep_newest=1)
+    assert chosen(make_plan(rules, repository, IDLE, now=NOW)) == ["9.14.1", "9.13.1"]
+
+
+def test_an_unknown_release_keeps_under_keep_newest_and_takes_no_place() -> None:
+    repository = listing(package("9.13.1"), package("9.14.1"), package("nightly"))
+    rules = replace(ALL, older_than_seconds=None, keep_newest=1)
+    plan = make_plan(rules, repository, IDLE, now=NOW)
+    assert reason(plan, "nightly") is Reason.RELEASE_UNKNOWN
+    assert chosen(plan) == ["9.13.1"]
+    assert "nightly" in chosen(make_plan(ALL, repository, IDLE, now=NOW))
+
+
+@pytest.mark.parametrize("named", ["9.13.1", "9.13.1.0", " 9.13.1 "])
+@pytest.mark.parametrize("by", ["the cluster", "node n1", "the pending update"])
+def test_a_version_in_use_is_kept(named: str, by: str) -> None:
+    plan = make_plan(ALL, REPOSITORY, replace(IDLE, named={named: by}), now=NOW)
+    assert reason(plan, "9.13.1") is Reason.IN_USE
+    assert plan.decision("9.13.1").detail == f"named by {by}"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "in_progress",
+        "waiting",
+        "paused_by_user",
+        "paused_on_error",
+        "pause_pending",
+        "cancel_pending",
+        "a_new_word",
+        "",
+    ],
+)
+def test_an_unfinished_update_keeps_everything(state: str) -> None:
+    plan = make_plan(ALL, REPOSITORY, replace(IDLE, update_state=state), now=NOW)
+    assert chosen(plan) == []
+    assert {decision.reason for decision in plan.decisions} == {Reason.UPDATE_UNFINISHED}
+
+
+@pytest.mark.parametrize("state", ["completed", "canceled", "failed", None])
+def test_a_finished_update_guards_nothing(state: str | None) -> None:
+    assert chosen(make_plan(ALL, REPOSITORY, replace(IDLE, update_state=state), now=NOW))
+
+
+@pytest.mark.parametrize("state", ["running", None, "", "a_new_word"])
+def test_a_download_that_may_be_running_keeps_everything(state: str | None) -> None:
+    plan = make_plan(ALL, REPOSITORY, replace(IDLE, download_state=state), now=NOW)
+    assert {decision.reason for decision in plan.decisions} == {Reason.DOWNLOAD_RUNNING}
+
+
+def test_a_version_whose_earlier_deletion_may_still_run_is_kept() -> None:
+    plan = make_plan(ALL, REPOSITORY, replace(IDLE, being_deleted=frozenset({"9.13.1"})), now=NOW)
+    assert reason(plan, "9.13.1") is Reason.BEING_DELETED
+
+
+@pytest.mark.parametrize(
+    "version", [".", "..", "...", "a/b", "9.13.1?x", "9.13.1#", "9 13", "", "9.13.1%2e", "ä"]
+)
+def test_a_name_that_is_not_safe_in_a_url_is_kept(version: str) -> None:
+    plan = make_plan(ALL, listing(package(version)), IDLE, now=NOW)
+    assert reason(plan, version) is Reason.UNSAFE_NAME
+
+
+def test_facts_that_could_not_be_read_keep_everything_with_the_reason() -> None:
+    plan = make_plan(ALL, REPOSITORY, None, now=NOW, problem="HTTP 403")
+    assert {decision.reason for decision in plan.decisions} == {Reason.FACTS_UNKNOWN}
+    assert plan.problem == "HTTP 403"
+
+
+VERSIONS = st.one_of(
+    st.sampled_from(
+        ["9.7", "9.7.0", "9.9.1", "9.10.1", "9.14.1RC1", "9.14.1", "9.14.1P2", "9.14.1P10", "x", ".."]
+    ),
+    st.text(st.sampled_from("0123456789.PRCDX-_/ä"), min_size=1, max_size=10),
+)
+PACKAGES = st.lists(
+    st.builds(
+        Package,
+        version=VERSIONS,
+        create_timestamp_seconds=st.one_of(st.none(), st.floats(NOW - 1e9, NOW + 1e6)),
+    ),
+    max_size=12,
+    unique_by=lambda found: found.version,
+)
+RULES = st.builds(
+    Rules,
+    keep_newest=st.one_of(st.none(), st.integers(1, 5)),
+    older_than_seconds=st.one_of(st.none(), st.floats(0, 1e9)),
+    include=st.lists(st.sampled_from(["*", "9.*", "9.14.1*", "x"]), max_size=2).map(tuple),
+    exclude=st.lists(st.sampled_from(["9.7*", "*P2", "*"]), max_size=2).map(tuple),
+    max_deletes=st.integers(1, 6),
+)
+STATES = st.sampled_from(
+    [
+        None,
+        "completed",
+        "canceled",
+        "failed",
+        "in_progress",
+        "waiting",
+        "paused_by_user",
+        "cancel_pending",
+        "?",
+    ]
+)
+FACTS = st.builds(
+    GuardFacts,
+    named=st.dictionaries(VERSIONS, st.just("node n1"), max_size=3),
+    update_state=STATES,
+    download_state=st.sampled_from([None, "not_started", "running", "success", "failure", "?"]),
+    being_deleted=st.frozensets(VERSIONS, max_size=2),
+)
+
+
+@given(found=PACKAGES, rules=RULES, facts=FACTS, now=st.floats(NOW - 1e8, NOW + 1e8))
+def test_no_protected_version_is_ever_chosen(
+    found: list[Package], rules: Rules, facts: GuardFacts, now: float
+) -> None:
+    plan = make_plan(rules, listing(*found), facts, now=now)
+    assert {decision.version for decision in plan.decisions} == {one.version for one in found}
+    assert len(plan.chosen) <= rules.max_deletes
+    for decision in plan.chosen:
+        assert decision.version not in facts.named
+        assert decision.version not in facts.being_deleted
+        assert is_safe_version(decision.version)
+        assert facts.update_state in FINISHED_UPDATE_STATES
+        assert facts.download_state in IDLE_DOWNLOAD_STATES
+        assert rules.keep_newest is not None or rules.older_than_seconds is not None
+        if rules.keep_newest is not None:
+            assert parse_release(decision.version) is not None
+        if rules.older_than_seconds is not None:
+            assert decision.create_timestamp_seconds is not None
+            assert now - decision.create_timestamp_seconds > rules.older_than_seconds
+    created = [decision.create_timestamp_seconds for decision in plan.chosen]
+    known = [moment for moment in created if moment is not None]
+    assert created[: len(known)] == sorted(known)
+
+
+@given(found=PACKAGES, rules=RULES, facts=FACTS, seed=st.integers())
+def test_the_order_of_the_listing_does_not_matter(
+    found: list[Package], rules: Rules, facts: GuardFacts, seed: int
+) -> None:
+    shuffled = found.copy()
+    random.Random(seed).shuffle(shuffled)  # noqa: S311 - an order, not a secret
+    assert make_plan(rules, listing(*found), facts, now=NOW) == make_plan(
+        rules, listing(*shuffled), facts, now=NOW
+    )
+
+
+@given(found=PACKAGES, newest=st.integers(1, 6))
+def test_keep_newest_keeps_exactly_the_newest(found: list[Package], newest: int) -> None:
+    rules = Rules(keep_newest=newest, older_than_seconds=None, include=("*",), exclude=(), max_deletes=1000)
+    facts = GuardFacts(named={}, update_state=None, download_state="success")
+    plan = make_plan(rules, listing(*found), facts, now=NOW)
+    placed = [one.version for one in found if parse_release(one.version) is not None]
+    gone = [version for version in placed if version in chosen(plan)]
+    kept = [version for version in placed if version not in gone]
+    assert len(kept) == min(newest, len(placed))
+    assert all(parse_release(old) <= parse_release(new) for old in gone for new in kept)  # type: ignore[operator]
+
+
+@given(rules=RULES, facts=st.one_of(st.none(), FACTS))
+def test_a_plan_over_an_incomplete_listing_is_empty(rules: Rules, facts: GuardFacts | None) -> None:
+    plan = make_plan(rules, None, facts, now=NOW, problem="paging loops")
+    assert plan == Plan(decisions=(), problem="paging loops")
+
+
+@given(found=PACKAGES, rules=RULES)
+def test_without_facts_nothing_is_chosen(found: list[Package], rules: Rules) -> None:
+    plan = make_plan(rules, listing(*found), None, now=NOW)
+    assert plan.chosen == ()
+    assert plan.problem

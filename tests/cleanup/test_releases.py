@@ -1,0 +1,105 @@
+"""ONTAP versions are ordered as NetApp releases them; what is not understood has no place in the order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.cleanup.releases import parse_release
+
+IN_ORDER = [
+    "8.3.2P12",
+    "9.0",
+    "9.1X7",
+    "9.1RC1",
+    "9.1",
+    "9.1P1",
+    "9.1P19",
+    "9.3P4D2",
+    "9.8",
+    "9.9.1",
+    "9.9.1D3",
+    "9.9.1P1",
+    "9.10.1X9",
+    "9.10.1RC1",
+    "9.10.1RC2",
+    "9.10.1RC10",
+    "9.10.1",
+    "9.10.1P1",
+    "9.10.1P2",
+    "9.10.1P2D1",
+    "9.10.1P2D10",
+    "9.10.1P10",
+    "9.14.1",
+    "10.0.1",
+]
+
+
+def test_known_releases_come_in_the_order_of_their_release() -> None:
+    releases = [parse_release(version) for version in IN_ORDER]
+    assert None not in releases
+    assert releases == sorted(releases)  # type: ignore[type-var]
+    assert len(set(releases)) == len(releases)
+
+
+@pytest.mark.parametrize("same", ["9.7", "9.7.0", "9.7.0.0", "9.07"])
+def test_trailing_zeros_do_not_matter(same: str) -> None:
+    assert parse_release(same) == parse_release("9.7")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "9",
+        "9.",
+        ".9",
+        "9.14.1P",
+        "9.14.1Q2",
+        "9.14.1p2",
+        "9.14.1P2P3",
+        "9.14.1RC1P1",
+        "9.14.1 P2",
+        " 9.14.1",
+        "9.14.1\n",
+        "9.14.1-rc1",
+        "v9.14.1",
+        "R9.14.1xN_240101_0000",
+        "9.14.1.2.3",
+        "९.१४.१",
+        "9.99999.1",
+        "latest",
+    ],
+)
+def test_other_forms_have_no_place(text: str) -> None:
+    assert parse_release(text) is None
+
+
+NUMBERS = st.lists(st.integers(0, 99), min_size=2, max_size=3)
+
+
+@given(NUMBERS, NUMBERS)
+def test_numbers_compare_as_numbers(left: list[int], right: list[int]) -> None:
+    ours, theirs = (parse_release(".".join(map(str, numbers))) for numbers in (left, right))
+    assert ours is not None
+    assert theirs is not None
+    padded = [[*numbers, 0, 0][:4] for numbers in (left, right)]
+    assert (ours < theirs) == (padded[0] < padded[1])
+
+
+@given(NUMBERS, st.integers(1, 999), st.integers(1, 999))
+def test_a_candidate_precedes_general_availability_and_patches_follow_it(
+    numbers: list[int], first: int, second: int
+) -> None:
+    base = ".".join(map(str, numbers))
+    order = [parse_release(base + suffix) for suffix in (f"X{first}", f"RC{second}", "", f"P{first}")]
+    assert order == sorted(order)  # type: ignore[type-var]
+    patches = [parse_release(f"{base}P{number}") for number in (first, second)]
+    assert (patches[0] < patches[1]) == (first < second)  # type: ignore[operator]
+
+
+@given(st.text())
+def test_any_text_is_a_release_or_none(text: str) -> None:
+    release = parse_release(text)
+    assert release is None or release == parse_release(text)
