@@ -1,0 +1,211 @@
+"""What an operator may write as the state, and what is said where it does not work."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cleanup.journal.server import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
+from cleanup.journal.steps import deletion_in, new_run
+
+from exporter.cleanup.journal import JournalError, open_journal
+from exporter.cleanup.records import Phase
+
+
+async def refusal(state: str) -> str:
+    """Return what is said when the state is opened."""
+    with pytest.raises(JournalError) as caught:
+        async with open_journal(state):
+            pass
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "state.db",
+        "mysql://u:secret@host/db",
+        "sqlite+aiosqlite:///a.db",
+        "postgresql",
+        ":secret",
+        "sqlite:a.db",
+    ],
+)
+async def test_another_kind_of_address_is_refused(state: str) -> None:
+    said = await refusal(state)
+    assert said == "the state's address begins neither with sqlite:/// nor with postgresql://"
+
+
+@pytest.mark.parametrize(
+    "state", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://a.db", "sqlite:///a\0"]
+)
+async def test_a_sqlite_state_is_a_file(state: str) -> None:
+    assert await refusal(state) == "the state's address names no file: it is sqlite:/// and a path"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "postgresql://user:se/cret@host/db",
+        "postgresql://user:se#cret@host/db",
+        "postgresql://user:se?cret@host/db",
+        "postgresql://user:se@cret@host/db",
+        "postgresql://user:se[cret@host/db",
+        "postgresql://user:secret/db",
+        "postgresql://user:secret:/db",
+    ],
+)
+async def test_a_password_that_is_not_quoted_is_not_repeated(state: str) -> None:
+    said = await refusal(state)
+    assert said.startswith("the state's address cannot be read: within a user name or password, write '#' as")
+    assert "cret" not in said
+
+
+async def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/state.db") as journal:
+        await new_run(journal)
+        modes = {path.name: stat.filemode(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("state.db", "state.db-shm", "state.db-wal", "state.db.lock"), "-rw-------")
+
+
+async def test_a_file_is_set_up_for_power_cuts(tmp_path: Path) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/state.db") as journal:
+        connection = journal._database._connection
+        found = {
+            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+        await connection.rollback()
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+async def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
+    name = "st?te #1 ä%20.db"
+    async with open_journal(f"sqlite:///{tmp_path}/{name}") as journal:
+        await new_run(journal)
+    assert name in {path.name for path in tmp_path.iterdir()}
+
+
+async def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
+    folder = tmp_path / "missing"
+    assert (
+        await refusal(f"sqlite:///{folder}/state.db")
+        == f"{folder}/state.db: cannot open it: there is no folder {folder}"
+    )
+    assert not folder.exists()
+
+
+async def test_a_folder_is_no_state(tmp_path: Path) -> None:
+    (tmp_path / "state.db").mkdir()
+    said = await refusal(f"sqlite:///{tmp_path}/state.db")
+    assert said.startswith(f"{tmp_path}/state.db: cannot open it: ")
+    assert "Is a directory" in said
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_text("clusters:\n" * 1000)
+    assert await refusal(f"sqlite:///{path}") == f"{path}: cannot open it: file is not a database"
+    assert path.read_text() == "clusters:\n" * 1000
+
+
+async def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with open_journal(f"sqlite:///{path}") as journal:
+        await journal._database._connection.exec_driver_sql("PRAGMA query_only = ON")
+        await journal._database._connection.rollback()
+        with pytest.raises(JournalError, match="cannot begin a run: attempt to write a readonly database"):
+            await new_run(journal)
+        await journal._database._connection.exec_driver_sql("PRAGMA query_only = OFF")
+        await journal._database._connection.rollback()
+        assert await journal.recent_runs(1) == ()
+    path.chmod(0o400)
+    if os.geteuid() != 0:  # whom nothing stops
+        assert await refusal(f"sqlite:///{path}") == f"{path}: cannot open it: Permission denied"
+
+
+async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/state.db") as journal:
+        deletion = await deletion_in(journal, Phase.FOLLOWED)
+        connection = journal._database._connection
+        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        await connection.rollback()
+        with pytest.raises(JournalError, match="cannot begin a run: database or disk is full"):
+            await journal.begin_run(
+                cluster="ams", policy="old", dry_run=True, plan="x" * 10**6, candidates=1, now=1.0
+            )
+        assert await journal.unended() == (deletion,)
+        assert len(await journal.recent_runs(9)) == 1
+
+
+async def test_a_closed_journal_does_nothing(state: str) -> None:
+    async with open_journal(state) as journal:
+        pass
+    with pytest.raises(JournalError, match="cannot begin a run: the journal is closed"):
+        await new_run(journal)
+    with pytest.raises(JournalError, match="cannot read the totals: the journal is closed"):
+        await journal.totals()
+    assert not journal.lost.is_set()
+
+
+async def test_what_the_block_raises_passes_unchanged(state: str) -> None:
+    with pytest.raises(OSError, match="of the block"):
+        async with open_journal(state):
+            raise OSError("of the block")
+    async with open_journal(state) as journal:
+        assert await journal.totals() == {}
+
+
+async def test_a_wrong_password_is_not_repeated(postgresql: PostgresqlServer) -> None:
+    said = await refusal(postgresql.url("postgres", password="wr0ng"))
+    assert said == (
+        'postgresql://ontap@/postgres: cannot connect to it: password authentication failed for user "ontap"'
+    )
+
+
+async def test_a_missing_database_is_an_error(postgresql: PostgresqlServer) -> None:
+    said = await refusal(postgresql.url("missing"))
+    assert said == 'postgresql://ontap@/missing: cannot connect to it: database "missing" does not exist'
+    assert PASSWORD not in said
+    assert QUOTED_PASSWORD not in said
+
+
+async def test_a_server_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
+    said = await refusal(f"postgresql://ontap:secret@/db?host={tmp_path}")
+    assert said.startswith("postgresql://ontap@/db: cannot connect to it: ")
+    assert "secret" not in said
+
+
+async def test_parameters_are_those_of_libpq(postgresql_state: str) -> None:
+    said = await refusal(f"{postgresql_state}&sslmode=perhaps")
+    assert "cannot connect to it" in said
+    assert "sslmode" in said
+    async with open_journal(f"{postgresql_state}&sslmode=disable") as journal:
+        await new_run(journal)
+
+
+def test_postgresql_without_its_driver_names_the_extra() -> None:
+    code = """
+import asyncio, sys
+sys.modules["asyncpg"] = None
+from exporter.cleanup.journal import open_journal
+async def main():
+    async with open_journal("postgresql://ontap:secret@host/db"):
+        pass
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1].endswith(
+        "postgresql://ontap@host/db: cannot open it: install ontap-packages-exporter[postgresql]"
+    )
+
+
+def test_sqlite_is_new_enough() -> None:
+    assert sqlite3.sqlite_version_info >= (3, 25)
