@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,18 +15,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter import __version__
+from exporter import __version__, flags
 from exporter.logs import LogFormat, LogLevel, configure_logging
-from exporter.web.listen import ListenAddress, parse_listen_address
 
 if TYPE_CHECKING:
     from exporter.app import Settings
     from exporter.config import Config
 
 DEFAULT_COMMAND = "run"
-DEFAULT_LISTEN_ADDRESS = ":10910"
-RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
-"""Paths that the server needs for itself."""
 
 
 class Exit(IntEnum):
@@ -81,79 +76,6 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run_flags(parser: argparse.ArgumentParser) -> None:
-    _config_flag(parser)
-    _daemon_flags(parser)
-    parser.add_argument(
-        "--cleanup.halted",
-        dest="cleanup_halted",
-        action="store_true",
-        help="delete nothing until SIGUSR2, whatever the policies say; SIGUSR1 does the same at any time",
-    )
-
-
-def _config_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config.file",
-        dest="config_file",
-        type=Path,
-        default=Path("config.yaml"),
-        metavar="FILE",
-        help="the configuration (default: %(default)s)",
-    )
-
-
-def _daemon_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--web.listen-address",
-        dest="listen_addresses",
-        action="append",
-        type=_listen_address,
-        metavar="ADDRESS",
-        help="[host]:port to listen on, repeatable; port 0 picks a free one and logs it "
-        f"(default: {DEFAULT_LISTEN_ADDRESS})",
-    )
-    parser.add_argument(
-        "--web.telemetry-path",
-        dest="telemetry_path",
-        type=_telemetry_path,
-        default="/metrics",
-        metavar="PATH",
-        help="where metrics are served (default: %(default)s)",
-    )
-    _log_flags(parser)
-
-
-def _log_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--log.level",
-        dest="log_level",
-        choices=[str(level) for level in LogLevel],
-        default=str(LogLevel.INFO),
-        help="the least severe line that is written (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log.format",
-        dest="log_format",
-        choices=[str(form) for form in LogFormat],
-        default=str(LogFormat.LOGFMT),
-        help="how lines are written (default: %(default)s)",
-    )
-
-
-def _listen_address(text: str) -> ListenAddress:
-    try:
-        return parse_listen_address(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
-
-
-def _telemetry_path(text: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text) or text.startswith("/-/") or text in RESERVED_PATHS:
-        raise argparse.ArgumentTypeError(f"not a path for metrics: {text!r}; write e.g. /metrics")
-    return text
-
-
 def _run(parsed: argparse.Namespace) -> Exit:
     """Load the configuration, then poll and serve until a signal."""
     # Before the daemon listens for signals itself, SIGTERM ends the program just as orderly.
@@ -172,10 +94,6 @@ async def _run_daemon(parsed: argparse.Namespace, config: Config, stop: asyncio.
     await app.run(config, _settings(parsed), stop=stop)
 
 
-def _check_config_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config_file", type=Path, metavar="FILE")
-
-
 def _check_config(parsed: argparse.Namespace) -> Exit:
     config = _load(parsed.config_file)
     if config is None:
@@ -185,18 +103,6 @@ def _check_config(parsed: argparse.Namespace) -> Exit:
     count = len(config.clusters)
     sys.stdout.write(f"{parsed.config_file}: valid, {count} cluster{'' if count == 1 else 's'}\n")
     return Exit.OK
-
-
-def _plan_flags(parser: argparse.ArgumentParser) -> None:
-    _config_flag(parser)
-    parser.add_argument(
-        "--cluster",
-        dest="clusters",
-        action="append",
-        metavar="NAME",
-        help="plan for this cluster only, repeatable (default: every cluster that a policy applies to)",
-    )
-    parser.add_argument("--output", choices=["table", "json"], default="table", help="(default: %(default)s)")
 
 
 def _plan(parsed: argparse.Namespace) -> Exit:
@@ -222,14 +128,6 @@ def _plan(parsed: argparse.Namespace) -> Exit:
     return Exit.FAILED if any(one.plan.problem for one in plans) else Exit.OK
 
 
-def _health_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--url",
-        default="http://localhost:10910",
-        help="where the daemon listens (default: %(default)s)",
-    )
-
-
 def _health(parsed: argparse.Namespace) -> Exit:
     from exporter import health  # noqa: PLC0415 - loads an HTTP library
 
@@ -242,13 +140,6 @@ def _health(parsed: argparse.Namespace) -> Exit:
         sys.stderr.write(f"{wrong}\n")
         return Exit.FAILED
     return Exit.OK
-
-
-def _simulate_flags(parser: argparse.ArgumentParser) -> None:
-    from exporter.simulator import command  # noqa: PLC0415 - loads the HTTP libraries
-
-    command.add_arguments(parser)
-    _log_flags(parser)
 
 
 def _simulate(parsed: argparse.Namespace) -> Exit:
@@ -269,7 +160,9 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     from exporter import app  # noqa: PLC0415 - loads the HTTP libraries
 
     return app.Settings(
-        listen_addresses=tuple(parsed.listen_addresses or [parse_listen_address(DEFAULT_LISTEN_ADDRESS)]),
+        listen_addresses=tuple(
+            parsed.listen_addresses or [parse_listen_address(flags.DEFAULT_LISTEN_ADDRESS)]
+        ),
         telemetry_path=parsed.telemetry_path,
         cleanup_halted=getattr(parsed, "cleanup_halted", False),
     )
@@ -321,25 +214,31 @@ def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
 
 _COMMANDS = {
     "run": _Command(
-        summary="poll the configured clusters and serve their metrics", add_flags=_run_flags, act=_run
+        summary="poll the configured clusters and serve their metrics",
+        add_flags=flags.for_run,
+        act=_run,
     ),
     "check-config": _Command(
         summary="validate a configuration and every file that it names",
-        add_flags=_check_config_flags,
+        add_flags=flags.for_check_config,
         act=_check_config,
     ),
     "plan": _Command(
         summary="print what each cleanup policy would delete and why each other package is kept",
-        add_flags=_plan_flags,
+        add_flags=flags.for_plan,
         act=_plan,
     ),
-    "health": _Command(summary="ask a running daemon whether it works", add_flags=_health_flags, act=_health),
+    "health": _Command(
+        summary="ask a running daemon whether it works", add_flags=flags.for_health, act=_health
+    ),
     "simulate": _Command(
         summary="serve simulated ONTAP clusters over HTTPS on loopback",
-        add_flags=_simulate_flags,
+        add_flags=flags.for_simulate,
         act=_simulate,
     ),
     "demo": _Command(
-        summary="start a small simulated fleet and a daemon that polls it", add_flags=_daemon_flags, act=_demo
+        summary="start a small simulated fleet and a daemon that polls and cleans it",
+        add_flags=flags.for_daemon,
+        act=_demo,
     ),
 }

@@ -1,4 +1,4 @@
-"""The ``demo`` command: a small simulated fleet and the daemon polling it, in one process."""
+"""The ``demo`` command: a small simulated fleet and the daemon polling and cleaning it, in one process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ from exporter.simulator.fleet import demo_fleet
 
 POLL_INTERVAL = "15s"
 POLL_TIMEOUT = "20s"
+CLEANUP = """\
+cleanup:
+  policies:
+    - name: retire-old
+      clusters: {names: ["ams-*", "fra-*"]}
+      every: 2m
+      keep_newest: 2
+      older_than: 180d
+      max_deletes_per_run: 1
+      dry_run: false
+    - name: plan-only
+      clusters: {names: ["nyc-*", "sin-*", "syd-*"]}
+      schedule: "*/5 * * * *"
+      older_than: 1y
+"""
 
 
 async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
@@ -28,7 +43,8 @@ async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
         directory = Path(name)
         async with Simulator(demo_fleet(datetime.now(UTC)), directory=directory) as simulator:
             file = directory / "config.yaml"
-            write_secret(
-                file, exporter_config(simulator, poll_interval=POLL_INTERVAL, poll_timeout=POLL_TIMEOUT)
+            config = exporter_config(
+                simulator, poll_interval=POLL_INTERVAL, poll_timeout=POLL_TIMEOUT, extra=CLEANUP
             )
+            write_secret(file, config)
             await app.run(load_config(file, environ={}), settings, stop=stop)

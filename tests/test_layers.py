@@ -18,6 +18,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "logs": set(),
     "health": set(),
+    "flags": {"logs", "simulator", "web"},
     "ontap": {"__init__"},
     "config": {"ontap"},
     "inventory": {"ontap"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "planning": {"access", "cleanup", "config", "ontap"},
     "app": {"__init__", "access", "cleanup", "config", "metrics", "ontap", "polling", "web"},
     "demo": {"app", "config", "simulator"},
-    "cli": {"__init__", "app", "config", "demo", "health", "logs", "planning", "simulator", "web"},
+    "cli": {"__init__", "app", "config", "demo", "flags", "health", "logs", "planning", "simulator", "web"},
 }
 """The rooms that each room may import, itself aside."""
 

@@ -1,0 +1,124 @@
+"""The flags of every command, in Prometheus's style."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from exporter.logs import LogFormat, LogLevel
+from exporter.web.listen import ListenAddress, parse_listen_address
+
+DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
+RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
+"""Paths that the server needs for itself."""
+
+
+def for_run(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``run``."""
+    _config_flag(parser)
+    for_daemon(parser)
+    parser.add_argument(
+        "--cleanup.halted",
+        dest="cleanup_halted",
+        action="store_true",
+        help="delete nothing until SIGUSR2, whatever the policies say; SIGUSR1 does the same at any time",
+    )
+
+
+def for_check_config(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of ``check-config``."""
+    parser.add_argument("config_file", type=Path, metavar="FILE")
+
+
+def for_plan(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``plan``."""
+    _config_flag(parser)
+    parser.add_argument(
+        "--cluster",
+        dest="clusters",
+        action="append",
+        metavar="NAME",
+        help="plan for this cluster only, repeatable (default: every cluster that a policy applies to)",
+    )
+    parser.add_argument("--output", choices=["table", "json"], default="table", help="(default: %(default)s)")
+
+
+def for_health(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``health``."""
+    parser.add_argument(
+        "--url",
+        default="http://localhost:10910",
+        help="where the daemon listens (default: %(default)s)",
+    )
+
+
+def for_simulate(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``simulate``."""
+    from exporter.simulator import command  # noqa: PLC0415 - loads the HTTP libraries
+
+    command.add_arguments(parser)
+    _log_flags(parser)
+
+
+def for_daemon(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that listens, ``demo`` among them."""
+    parser.add_argument(
+        "--web.listen-address",
+        dest="listen_addresses",
+        action="append",
+        type=_listen_address,
+        metavar="ADDRESS",
+        help="[host]:port to listen on, repeatable; port 0 picks a free one and logs it "
+        f"(default: {DEFAULT_LISTEN_ADDRESS})",
+    )
+    parser.add_argument(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        type=_telemetry_path,
+        default="/metrics",
+        metavar="PATH",
+        help="where metrics are served (default: %(default)s)",
+    )
+    _log_flags(parser)
+
+
+def _config_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file",
+        dest="config_file",
+        type=Path,
+        default=Path("config.yaml"),
+        metavar="FILE",
+        help="the configuration (default: %(default)s)",
+    )
+
+
+def _log_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log.level",
+        dest="log_level",
+        choices=[str(level) for level in LogLevel],
+        default=str(LogLevel.INFO),
+        help="the least severe line that is written (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log.format",
+        dest="log_format",
+        choices=[str(form) for form in LogFormat],
+        default=str(LogFormat.LOGFMT),
+        help="how lines are written (default: %(default)s)",
+    )
+
+
+def _listen_address(text: str) -> ListenAddress:
+    try:
+        return parse_listen_address(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _telemetry_path(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text) or text.startswith("/-/") or text in RESERVED_PATHS:
+        raise argparse.ArgumentTypeError(f"not a path for metrics: {text!r}; write e.g. /metrics")
+    return text
