@@ -160,9 +160,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     from exporter import app  # noqa: PLC0415 - loads the HTTP libraries
 
     return app.Settings(
-        listen_addresses=tuple(
-            parsed.listen_addresses or [parse_listen_address(flags.DEFAULT_LISTEN_ADDRESS)]
-        ),
+        listen_addresses=tuple(parsed.listen_addresses or [flags.DEFAULT_LISTEN_ADDRESS]),
         telemetry_path=parsed.telemetry_path,
         cleanup_halted=getattr(parsed, "cleanup_halted", False),
     )
