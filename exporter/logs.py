@@ -9,6 +9,8 @@ from typing import TextIO
 
 import structlog
 
+import exporter
+
 
 class LogFormat(StrEnum):
     """How a line is written."""
@@ -46,7 +48,9 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    least = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(least, logging.WARNING))  # of libraries, only what an operator should look at
+    logging.getLogger(exporter.__name__).setLevel(least)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -16,7 +16,7 @@ ROOT = Path(exporter.__file__).parent
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
-    "logs": set(),
+    "logs": {"__init__"},
     "health": set(),
     "flags": {"logs", "simulator", "web"},
     "ontap": {"__init__"},

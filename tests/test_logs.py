@@ -22,6 +22,7 @@ def unchanged_logging() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers, root.level = handlers, level
+    logging.getLogger("exporter").setLevel(logging.NOTSET)
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
 
@@ -29,13 +30,14 @@ def unchanged_logging() -> Iterator[None]:
 def lines(form: LogFormat, level: LogLevel = LogLevel.INFO) -> list[str]:
     stream = io.StringIO()
     configure_logging(level=level, form=form, stream=stream)
-    structlog.get_logger("a").info("something happened", cluster=AWKWARD, count=3)
-    structlog.get_logger("a").debug("hardly worth telling")
+    structlog.get_logger("exporter.a").info("something happened", cluster=AWKWARD, count=3)
+    structlog.get_logger("exporter.a").debug("hardly worth telling")
+    logging.getLogger("library").info("of no interest")
     logging.getLogger("library").warning("told by %s", "a library")
     try:
         int(AWKWARD)
     except ValueError:
-        structlog.get_logger("a").exception("something broke")
+        structlog.get_logger("exporter.a").exception("something broke")
     return stream.getvalue().split("\n")[:-1]
 
 
