@@ -1,10 +1,26 @@
 """Deletes packages that a policy has retired, and accounts for every deletion.
 
-Loaded only where cleanup is configured.
+What decides is pure:
 
-* :mod:`~exporter.cleanup.releases`: the order of ONTAP releases (pure).
-* :mod:`~exporter.cleanup.plan`: what a plan is made from and what it consists of (values).
-* :mod:`~exporter.cleanup.policy`: from listing, facts and time to a plan: every package with a reason (pure).
-* :mod:`~exporter.cleanup.records`: what the journal remembers: runs, deletions, outcomes (values).
-* :mod:`~exporter.cleanup.journal`: the durable memory, in SQLite or PostgreSQL.
+* :mod:`~exporter.cleanup.releases`: the order of ONTAP releases.
+* :mod:`~exporter.cleanup.plan`: what a plan is made from and consists of.
+* :mod:`~exporter.cleanup.policy`: makes the plan.
+* :mod:`~exporter.cleanup.replies`: what an answer means.
+* :mod:`~exporter.cleanup.schedule`: when a policy runs.
+* :mod:`~exporter.cleanup.limits`, :mod:`~exporter.cleanup.rules`: a policy's numbers.
+
+What acts:
+
+* :mod:`~exporter.cleanup.evidence` reads what a decision rests on.
+* :mod:`~exporter.cleanup.deleter` deletes one package and follows its job.
+* :mod:`~exporter.cleanup.run` is one run of one policy on one cluster.
+* :mod:`~exporter.cleanup.service` makes all runs at their times; :mod:`~exporter.cleanup.halt` is the brake.
+
+What remembers and shows:
+
+* :mod:`~exporter.cleanup.records`: runs, deletions and outcomes, as values.
+* :mod:`~exporter.cleanup.journal` keeps them in SQLite or PostgreSQL.
+* :mod:`~exporter.cleanup.board`: the newest state; :mod:`~exporter.cleanup.report`: the account as JSON.
+
+The service and the journal are loaded only where cleanup is configured.
 """

@@ -11,6 +11,7 @@
 * :mod:`~exporter.ontap.refusals`: how long to leave a cluster alone after a 401 (no I/O).
 * :mod:`~exporter.ontap.retry`: when a request may be sent again (no I/O).
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
+* :mod:`~exporter.ontap.translation`: aiohttp's exceptions in our words.
 * :mod:`~exporter.ontap.client`: the only HTTP client; everything above is driven by it.
 
 Nothing is imported here: reading a configuration needs the values, not the HTTP client.

@@ -13,7 +13,7 @@
     ├── BadResponse         bad_response   give up, but for HTTP 503
     └── IncompleteListing   incomplete     give up
 
-Exceptions of other libraries are translated in :mod:`exporter.ontap.client` and nowhere else.
+Exceptions of other libraries are translated in :mod:`exporter.ontap.translation` and nowhere else.
 """
 
 from __future__ import annotations
