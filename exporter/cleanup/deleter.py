@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.evidence import read_repository
-from exporter.cleanup.journal import Journal
+from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.limits import Limits, Pace
 from exporter.cleanup.plan import Decision, Verdict
 from exporter.cleanup.records import Deletion, Outcome, Phase
 from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
-from exporter.ontap.deletion import Job, delete_package, find_job, read_job
+from exporter.ontap.deletion import Job, JobSearch, delete_package, find_job, read_job
 from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized
 
 DELETE_MARGIN_SECONDS = 30.0
@@ -129,7 +129,7 @@ class Deleter:
         watched = _Watched(uuid=deletion.job_uuid)
         job = await self._read_job(watched)
         if job is not None:
-            return not (job.succeeded or job.failed)
+            return not job.over
         return watched.end is None or watched.end.meaning is Meaning.DENIED
 
     async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
@@ -141,7 +141,7 @@ class Deleter:
             # The program stops: what is being sent is still recorded; a later start follows it.
             await asyncio.wait({sending}, timeout=DRAIN_SECONDS)
             sending.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, JournalError):
                 await sending
             raise
         if finding is None:
@@ -181,10 +181,9 @@ class Deleter:
 
     async def _find_out(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
         """Look for what became of a deletion: gone, a job, or neither; never send it again blindly."""
-        pauses = iter(self._pace.look)
-        for look in range(self._pace.looks):
-            if look:
-                await asyncio.sleep(next(pauses))
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._pace.looks_seconds
+        for look, pause in enumerate(self._pace.look, start=1):
             gone = await self._is_gone(deletion.version)
             if gone is None:
                 return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
@@ -192,10 +191,14 @@ class Deleter:
                 return await self._conclude(deletion, Outcome.SUCCESS, finding), None
             if deletion.phase is Phase.FOLLOWED:
                 break  # its job is over
-            job = await self._find_job(deletion)
-            if job is not None:
-                followed = await self._journal.follow(deletion, job_uuid=job.uuid)
+            search = await self._find_job(deletion)
+            if search is not None and search.job is not None:
+                followed = await self._journal.follow(deletion, job_uuid=search.job.uuid)
                 return await self._follow(followed)
+            nothing_open = search is not None and not search.open
+            if (nothing_open and look >= self._pace.looks) or clock() >= deadline:
+                break
+            await asyncio.sleep(pause)
         if finding.meaning is Meaning.UNKNOWN_TRANSIENT:
             waiting = await self._journal.wait(deletion, code=finding.code, message=finding.message)
             return waiting, finding
@@ -249,17 +252,18 @@ class Deleter:
             pass
         return None
 
-    async def _find_job(self, deletion: Deletion) -> Job | None:
-        """Look for the job of a DELETE whose answer was lost; None where there is none to be seen."""
+    async def _find_job(self, deletion: Deletion) -> JobSearch | None:
+        """Look for the job of a DELETE whose answer was lost; None where the jobs cannot be read."""
         clock = asyncio.get_running_loop().time
         try:
-            job = await self._access.client.converse(
+            search = await self._access.client.converse(
                 find_job(deletion.version, endpoint=self._access.config.endpoint),
                 deadline=self._access.deadline(clock()),
             )
         except OntapError:
             return None
-        return job if job is not None and job.uuid != deletion.job_uuid else None
+        known = search.job is not None and search.job.uuid == deletion.job_uuid
+        return replace(search, job=None) if known else search
 
     async def _is_gone(self, version: str) -> bool | None:
         """Say whether a package is gone; None where that cannot be read within job_timeout."""

@@ -99,6 +99,8 @@ class CleanupService:
                 )
             finally:
                 self.journal = None
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # an error on the way out must not swallow it
             await asyncio.sleep(REOPEN_SECONDS)
 
     async def report(self) -> dict[str, Any]:

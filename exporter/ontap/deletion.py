@@ -6,6 +6,7 @@ Source: DELETE /cluster/software/packages/{version}, GET /cluster/jobs, GET /clu
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -64,6 +65,11 @@ class Job:
         return self.state == JobState.SUCCESS
 
     @property
+    def over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.succeeded or self.failed
+
+    @property
     def failed(self) -> bool:
         """Whether it is over and did not."""
         return self.state == JobState.FAILURE
@@ -103,8 +109,21 @@ def read_job(uuid: str) -> Conversation[Job]:
     return _job(uuid, document)
 
 
-def find_job(version: str, *, endpoint: Endpoint) -> Conversation[Job | None]:
-    """Look for a job that deletes a version: one that goes on, else the last one listed, else None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSearch:
+    """What the jobs tell of the deletion of one version.
+
+    Attributes:
+        job: one that goes on, else the last one listed; None where none names the version.
+        open: whether a job that goes on might be it, though its description does not say so.
+    """
+
+    job: Job | None
+    open: bool
+
+
+def find_job(version: str, *, endpoint: Endpoint) -> Conversation[JobSearch]:
+    """Look for a job that deletes a version.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -112,33 +131,31 @@ def find_job(version: str, *, endpoint: Endpoint) -> Conversation[Job | None]:
     """
     names_version = re.compile(rf"(?<![A-Za-z0-9._-]){re.escape(version)}(?![A-Za-z0-9_-]|\.[A-Za-z0-9])")
     found: Job | None = None
-    request = get(JOBS_PATH, {"fields": f"description,{_JOB_FIELDS}", "description": f"*{version}*"})
+    might_be_it = False
+    request = get(JOBS_PATH, {"fields": f"description,{_JOB_FIELDS}"})
     for _ in range(MAX_JOB_PAGES):
         page = read_object((yield request))
         records = page.get("records")
         if not isinstance(records, list):
             raise BadResponse("the page of jobs has no list of records")
-        for record in records:
-            job = _deleting(record, names_version)
-            if job is not None and (found is None or found.failed or found.succeeded):
-                found = job
+        for job, description in _described(records):
+            if "delete" in description.lower() and names_version.search(description):
+                found = job if found is None or found.over else found
+            elif not job.over and (not description or "package" in description.lower()):
+                might_be_it = True
         following = next_target(page, endpoint)
         if following is None:
-            return found
+            return JobSearch(job=found, open=might_be_it)
         request = Request(method="GET", target=following)
     raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
 
 
-def _deleting(record: object, names_version: re.Pattern[str]) -> Job | None:
-    """Return the job of a record where its description says that it deletes the version."""
-    if not isinstance(record, dict):
-        return None
-    uuid, description = text_or_none(record.get("uuid")), text_or_none(record.get("description"))
-    if uuid is None or description is None or _SAFE_UUID.fullmatch(uuid) is None:
-        return None
-    if "delete" not in description.lower() or names_version.search(description) is None:
-        return None
-    return _job(uuid, record)
+def _described(records: list[Any]) -> Iterator[tuple[Job, str]]:
+    """Give the jobs that can be read, each with its description."""
+    for record in records:
+        uuid = text_or_none(record.get("uuid")) if isinstance(record, dict) else None
+        if uuid is not None and _SAFE_UUID.fullmatch(uuid) and text_or_none(record.get("state")):
+            yield _job(uuid, record), text_or_none(record.get("description")) or ""
 
 
 def _job(uuid: str, document: dict[str, Any]) -> Job:
