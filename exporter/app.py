@@ -69,7 +69,8 @@ async def run(config: Config, settings: Settings, *, stop: asyncio.Event) -> Non
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
         session = await stack.enter_async_context(open_session())
         accesses = open_accesses(config.clusters, session=session, counts=counts)
-        cleanup = _cleanup(config, accesses, settings)
+        halt = Halt(active=settings.cleanup_halted)
+        cleanup = _cleanup(config, accesses, halt)
 
         def on_change(status: ClusterStatus) -> None:
             update_cluster(exposition, status)
@@ -96,7 +97,7 @@ async def run(config: Config, settings: Settings, *, stop: asyncio.Event) -> Non
         if cleanup is not None:
             task = group.create_task(cleanup.service.run(), name="cleanup")
             stack.callback(task.cancel)
-            stack.enter_context(halt_on_signals(cleanup.halt))
+        stack.enter_context(halt_on_signals(halt))
         await stack.enter_async_context(serving(build_application(sources), sockets))
         for listening in sockets:
             log.info("listening", address=_written(listening))
@@ -122,7 +123,10 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 @contextmanager
 def halt_on_signals(halt: Halt) -> Iterator[None]:
-    """Halt all deleting at SIGUSR1 and release it at SIGUSR2, for as long as the context lasts."""
+    """Halt all deleting at SIGUSR1 and release it at SIGUSR2, for as long as the context lasts.
+
+    SIGHUP, which would end the program otherwise, is told to be of no use.
+    """
     loop = asyncio.get_running_loop()
 
     def engage() -> None:
@@ -133,13 +137,17 @@ def halt_on_signals(halt: Halt) -> Iterator[None]:
         halt.release()
         log.warning("cleanup is released: policies delete again")
 
-    loop.add_signal_handler(signal.SIGUSR1, engage)
-    loop.add_signal_handler(signal.SIGUSR2, release)
+    def unheeded() -> None:
+        log.warning("the configuration is read at start only, so SIGHUP changes nothing")
+
+    handlers = {signal.SIGUSR1: engage, signal.SIGUSR2: release, signal.SIGHUP: unheeded}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGUSR1)
-        loop.remove_signal_handler(signal.SIGUSR2)
+        for number in handlers:
+            loop.remove_signal_handler(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +157,9 @@ class _Cleanup:
     service: CleanupService
     sources: CleanupSources
     collector: CleanupCollector
-    halt: Halt
 
 
-def _cleanup(config: Config, accesses: Mapping[str, ClusterAccess], settings: Settings) -> _Cleanup | None:
+def _cleanup(config: Config, accesses: Mapping[str, ClusterAccess], halt: Halt) -> _Cleanup | None:
     """Build cleanup where it is configured; only then are its libraries loaded."""
     if config.cleanup is None:
         return None
@@ -161,7 +168,6 @@ def _cleanup(config: Config, accesses: Mapping[str, ClusterAccess], settings: Se
 
     exposition = Exposition(CLEANUP_FAMILIES)
     board = CleanupBoard(on_change=lambda status: update_policy(exposition, status))
-    halt = Halt(active=settings.cleanup_halted)
     service = CleanupService(
         config=config.cleanup,
         accesses=accesses,
@@ -178,7 +184,6 @@ def _cleanup(config: Config, accesses: Mapping[str, ClusterAccess], settings: Se
             halted=lambda: halt.active,
             journal_open=lambda: service.journal is not None,
         ),
-        halt=halt,
     )
 
 

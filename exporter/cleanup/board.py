@@ -30,6 +30,7 @@ class PolicyStatus:
         policy: the policy's name.
         dry_run: whether it only plans.
         totals: from the journal.
+        remembered: whether the journal has told them; a counter must not begin at 0 and then jump.
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
@@ -40,6 +41,7 @@ class PolicyStatus:
     policy: str
     dry_run: bool
     totals: PolicyTotals = NO_TOTALS
+    remembered: bool = False
     in_progress: int = 0
     next_run_timestamp_seconds: float | None = None
     skipped_runs: int = 0
@@ -106,6 +108,5 @@ class CleanupBoard:
 
     def with_totals(self, totals: Mapping[tuple[str, str], PolicyTotals]) -> None:
         """Take over what the journal remembers."""
-        for key, remembered in totals.items():
-            if (status := self._statuses.get(key)) is not None:
-                self.put(replace(status, totals=remembered))
+        for key, status in tuple(self._statuses.items()):
+            self.put(replace(status, totals=totals.get(key, NO_TOTALS), remembered=True))

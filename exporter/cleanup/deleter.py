@@ -25,6 +25,8 @@ from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized
 
 DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""
+FORGOTTEN_SECONDS = 86_400.0
+"""For so long a deletion that was given up counts as going on where nothing tells that it is over."""
 DRAIN_SECONDS = 5.0
 """How long a DELETE that is being sent may take to be recorded when the program stops."""
 
@@ -123,14 +125,23 @@ class Deleter:
         return deletion
 
     async def may_still_run(self, deletion: Deletion) -> bool:
-        """Say whether the job of a deletion that was given up may still go on; unknown counts as yes."""
+        """Say whether a deletion that was given up may still go on.
+
+        Where that cannot be read (a role may hide jobs), it counts as going on for a day.
+        """
+        given_up_for = self._wall_clock() - (deletion.ended_timestamp_seconds or 0.0)
         if deletion.job_uuid is None:
-            return False
+            search = await self._find_job(deletion)
+            unknown = search is None or search.open
+            return (search is not None and search.unfinished) or (
+                unknown and given_up_for < FORGOTTEN_SECONDS
+            )
         watched = _Watched(uuid=deletion.job_uuid)
         job = await self._read_job(watched)
         if job is not None:
             return not job.over
-        return watched.end is None or watched.end.meaning is Meaning.DENIED
+        is_over = watched.end is not None and watched.end.meaning is Meaning.UNKNOWN
+        return not is_over and given_up_for < FORGOTTEN_SECONDS
 
     async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
         """Send DELETE once and see it through; where it may be tried again, the deletion waits."""

@@ -85,7 +85,10 @@ class Runner:
         _tell_plan(subject, plan)
         self._board.change(subject.key, lambda status: _begun(status, plan, started))
         error, success = plan.problem, not plan.problem
-        if not subject.dry_run and success:
+        if plan.chosen and being_deleted and not subject.dry_run:
+            versions = ", ".join(sorted(being_deleted))
+            error, success = f"an earlier deletion may still be going on: {versions}", False
+        elif success and not subject.dry_run:
             error, success = await self._delete_all(subject, deleter, run_id, plan)
         ended = self._wall_clock()
         await self._journal.end_run(run_id, success=success, error=error, now=ended)
@@ -133,6 +136,8 @@ class Runner:
             outcomes.append(deletion.outcome)
             if deletion.outcome is Outcome.DENIED:
                 return "the cluster denied a deletion, so the run ended", False
+            if deletion.outcome is Outcome.TIMEOUT:
+                return f"the deletion of {chosen.version} may still be going on, so the run ended", False
         return "", all(outcome in _AS_PLANNED for outcome in outcomes)
 
     def _decider(
@@ -162,7 +167,7 @@ class Runner:
 
     async def _being_deleted(self, subject: PolicyOnCluster, deleter: Deleter) -> frozenset[str]:
         """Return the versions whose deletion was given up while its job went on, and may still go on."""
-        given_up = await self._journal.timed_out(subject.access.name)
+        given_up = await self._journal.given_up(subject.access.name)
         return frozenset([deletion.version for deletion in given_up if await deleter.may_still_run(deletion)])
 
 

@@ -91,12 +91,12 @@ class CleanupService:
             try:
                 async with open_journal(self._config.state) as journal:
                     self.journal, self.problem = journal, ""
+                    log.info("cleanup has its journal")
                     await self._clean(journal)
             except* JournalError as group:
-                self.problem = str(group.exceptions[0])
-                log.error(  # noqa: TRY400 - the place and the reason are all that helps an operator
-                    "cleanup has no journal, so nothing is deleted", error=self.problem
-                )
+                problem, self.problem = self.problem, str(group.exceptions[0])
+                tell = log.debug if self.problem == problem else log.error
+                tell("cleanup has no journal, so nothing is deleted", error=self.problem)
             finally:
                 self.journal = None
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -216,7 +216,7 @@ class CleanupService:
                     self._board.durations = await journal.durations()
                     await journal.prune(cluster=access.name, keep_runs=KEPT_RUNS)
             ended = self._wall_clock()
-            self._count_skipped(subject.key, schedule.skipped(started=started, ended=ended))
+            self._count_skipped(subject.key, schedule.skipped(started=due, ended=ended))
             due = schedule.after_run(started=started, ended=ended)
 
     async def _sleep_until(self, due: float) -> None:

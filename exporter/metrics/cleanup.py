@@ -32,7 +32,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         source="journal",
         labels=("outcome",),
         samples=lambda status: (
-            ((str(outcome),), count) for outcome, count in status.totals.outcomes.items()
+            ((str(outcome),), count) for outcome, count in status.totals.outcomes.items() if status.remembered
         ),
     ),
     Family(

@@ -121,6 +121,11 @@ class JobSearch:
     job: Job | None
     open: bool
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a job names the version and goes on."""
+        return self.job is not None and not self.job.over
+
 
 def find_job(version: str, *, endpoint: Endpoint) -> Conversation[JobSearch]:
     """Look for a job that deletes a version.

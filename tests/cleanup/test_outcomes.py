@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,42 @@ async def test_a_job_that_never_ends_is_a_timeout(tmp_path: Path) -> None:
         assert again.deletions == ()
         assert json.loads(again.plan)[0]["reason"] == "being_deleted"
         assert it.deletes() == 1
+
+
+async def test_after_a_timeout_nothing_else_is_deleted_while_the_job_may_go_on(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.hold_jobs()
+        run = await it.run(limits=SHORT)
+        assert only(run).outcome is Outcome.TIMEOUT
+        assert run.error == "the deletion of 9.12.1 may still be going on, so the run ended"
+        again = await it.run()
+        assert (again.success, again.deletions) == (False, ())
+        assert again.error == "an earlier deletion may still be going on: 9.12.1"
+        assert (it.deletes(), it.cluster.jobs.peak) == (1, 1)
+        it.cluster.release_jobs()
+        await it.cluster.wait_for_deletions(1)
+        assert only(await it.run()).version == "9.13.1"
+
+
+async def test_a_job_that_a_401_hid_is_not_followed_by_another_delete(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.hold_jobs()
+        it.cluster.faults.add(Fault(FaultKind.UNAUTHORIZED, path=JOBS_PATH, times=1))
+        assert only(await it.run()).outcome is Outcome.DENIED
+        it.access.refusals.clear()
+        assert (await it.run()).deletions == ()
+        assert it.deletes() == 1
+
+
+async def test_a_given_up_deletion_that_nothing_tells_of_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.hold_jobs()
+        given_up = only(await it.run(limits=SHORT))
+        it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=JOBS_PATH))
+        deleter = it.deleter()
+        assert await deleter.may_still_run(given_up)
+        long_ago = replace(given_up, ended_timestamp_seconds=time.time() - 90_000)
+        assert not await deleter.may_still_run(long_ago)
 
 
 async def test_a_job_that_ends_after_its_timeout_frees_the_version_again(tmp_path: Path) -> None:

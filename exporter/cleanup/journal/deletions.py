@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,20 +68,19 @@ async def read_unended(connection: AsyncConnection, cluster: str | None) -> tupl
     return await read_deletions(connection, unended, DELETIONS.c.cluster == storable(cluster))
 
 
-async def read_timed_out(connection: AsyncConnection, cluster: str) -> tuple[Deletion, ...]:
-    """Return the newest deletion of each version that was sent, where its job was given up."""
+async def read_given_up(connection: AsyncConnection, cluster: str) -> tuple[Deletion, ...]:
+    """Return the newest deletion of each version that was sent, where it was given up while it may go on."""
     sent = or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED.value)
     newest = (
         select(func.max(DELETIONS.c.id))
         .where(DELETIONS.c.cluster == storable(cluster), sent)
         .group_by(DELETIONS.c.version)
     )
-    return await read_deletions(
-        connection,
-        DELETIONS.c.id.in_(newest),
-        DELETIONS.c.outcome == Outcome.TIMEOUT.value,
-        DELETIONS.c.job_uuid.is_not(None),
+    denied_after_its_job = and_(
+        DELETIONS.c.outcome == Outcome.DENIED.value, DELETIONS.c.job_uuid.is_not(None)
     )
+    given_up = or_(DELETIONS.c.outcome == Outcome.TIMEOUT.value, denied_after_its_job)
+    return await read_deletions(connection, DELETIONS.c.id.in_(newest), given_up)
 
 
 async def read_deletions(

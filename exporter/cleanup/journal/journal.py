@@ -175,14 +175,14 @@ class Journal:
             "read deletions", lambda connection: deletions.read_unended(connection, cluster)
         )
 
-    async def timed_out(self, cluster: str) -> tuple[Deletion, ...]:
-        """Return the deletions of a cluster whose jobs may still be running, oldest first.
+    async def given_up(self, cluster: str) -> tuple[Deletion, ...]:
+        """Return the deletions of a cluster that may still be going on though they have ended, oldest first.
 
         They are the newest deletion of each version, leaving out those that ended as PROTECTED, where its
-        outcome is TIMEOUT and its job is known.
+        outcome is TIMEOUT, or DENIED after a job was known.
         """
         return await self._database.transact(
-            "read deletions", lambda connection: deletions.read_timed_out(connection, cluster)
+            "read deletions", lambda connection: deletions.read_given_up(connection, cluster)
         )
 
     async def totals(self) -> Mapping[tuple[str, str], PolicyTotals]:

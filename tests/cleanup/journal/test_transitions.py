@@ -198,15 +198,24 @@ async def test_jobs_that_were_given_up_are_known_until_their_package_is_deleted_
 ) -> None:
     run_id = await new_run(journal)
     given_up = await give_up(journal, run_id, version="9.9.1", job_uuid="a")
-    await give_up(journal, run_id, version="9.9.2", job_uuid=None)
+    no_job = await give_up(journal, run_id, version="9.9.2", job_uuid=None)
     await give_up(journal, await new_run(journal, cluster="fra"), version="9.9.3", job_uuid="c")
-    assert await journal.timed_out("ams") == (given_up,)
+    assert await journal.given_up("ams") == (given_up, no_job)
     newer = await give_up(journal, run_id, version="9.9.1", job_uuid="b")
-    assert await journal.timed_out("ams") == (newer,)
+    assert await journal.given_up("ams") == (no_job, newer)
     unended = await journal.intend(run_id, version="9.9.1", now=3.0)
-    assert await journal.timed_out("ams") == ()
+    assert await journal.given_up("ams") == (no_job,)
     await succeed(journal, unended)
-    assert await journal.timed_out("ams") == ()
+    assert await journal.given_up("ams") == (no_job,)
+
+
+async def test_a_job_that_was_denied_to_us_may_go_on_and_a_denied_deletion_does_not(journal: Journal) -> None:
+    run_id = await new_run(journal)
+    followed = await journal.follow(await journal.intend(run_id, version="9.9.1", now=1.0), job_uuid="a")
+    denied_job = await journal.end(followed, outcome=Outcome.DENIED, code="", message="", now=2.0)
+    refused = await journal.intend(run_id, version="9.9.2", now=1.0)
+    await journal.end(refused, outcome=Outcome.DENIED, code="", message="", now=2.0)
+    assert await journal.given_up("ams") == (denied_job,)
 
 
 async def test_a_protected_package_does_not_hide_the_job_that_was_given_up(journal: Journal) -> None:
@@ -215,7 +224,7 @@ async def test_a_protected_package_does_not_hide_the_job_that_was_given_up(journ
     await journal.leave(
         run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="its job may still be running", now=5.0
     )
-    assert await journal.timed_out("ams") == (given_up,)
+    assert await journal.given_up("ams") == (given_up,)
 
 
 @pytest.mark.parametrize(
