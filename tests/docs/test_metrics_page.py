@@ -1,4 +1,4 @@
-"""``docs/metrics.md`` and the table in the code name the same metrics, types, labels and reasons."""
+"""``docs/metrics.md`` and the tables in the code name the same metrics, types, labels and reasons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from docs.markdown import ROOT, code, rows
+from prometheus_client.core import Metric
 
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import Family
@@ -15,7 +18,23 @@ from exporter.ontap.errors import Reason
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = rows(PAGE, "metric")
 BY_NAME = {code(row["metric"]): row for row in ROWS}
-FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *EXPORTER_FAMILIES)
+FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES, *EXPORTER_FAMILIES)
+COLLECTED = tuple(
+    CleanupCollector(
+        durations=lambda: {
+            "retire-old": Durations(buckets=(1,) * (len(DURATION_BUCKETS_SECONDS) + 1), sum_seconds=0.5)
+        },
+        halted=lambda: False,
+        journal_open=lambda: True,
+    ).collect()
+)
+
+
+def fixed_labels(family: Family[Any]) -> tuple[str, ...]:
+    """Return the labels that the code adds to every sample of a family."""
+    if family in CLEANUP_FAMILIES:
+        return ("cluster", "policy")
+    return ("cluster",) if family in CLUSTER_FAMILIES else ()
 
 
 def labels_of(row: dict[str, str]) -> list[str]:
@@ -24,22 +43,31 @@ def labels_of(row: dict[str, str]) -> list[str]:
 
 
 def test_the_page_describes_every_metric_once_and_no_other() -> None:
-    assert [code(row["metric"]) for row in ROWS] == [family.name for family in FAMILIES]
+    per_cluster = [family.name for family in FAMILIES if fixed_labels(family)]
+    collected = [metric.name for metric in COLLECTED]
+    of_exporter = [family.name for family in EXPORTER_FAMILIES]
+    assert [code(row["metric"]) for row in ROWS] == [*per_cluster, *collected, *of_exporter]
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_a_metric_has_the_type_and_labels_that_the_page_says(family: Family[Any]) -> None:
     row = BY_NAME[family.name]
-    fixed = ("cluster",) if family in CLUSTER_FAMILIES else ()
     assert row["type"] == str(family.kind)
-    assert sorted(labels_of(row)) == sorted((*fixed, *family.labels))
+    assert labels_of(row) == sorted((*fixed_labels(family), *family.labels))
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_a_row_is_complete(family: Family[Any]) -> None:
-    row = BY_NAME[family.name]
+@pytest.mark.parametrize("metric", COLLECTED, ids=lambda metric: metric.name)
+def test_a_collected_metric_has_the_type_and_labels_that_the_page_says(metric: Metric) -> None:
+    row = BY_NAME[metric.name]
+    assert row["type"] == metric.type
+    assert set(labels_of(row)) == {name for sample in metric.samples for name in sample.labels} - {"le"}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_row_is_complete(name: str) -> None:
+    row = BY_NAME[name]
     assert all(row[column] for column in ("unit", "meaning", "source", "absent"))
-    assert (row["unit"] == "seconds") == family.name.endswith("_seconds")
+    assert (row["unit"] == "seconds") == name.endswith("_seconds")
 
 
 @pytest.mark.parametrize("family", CLUSTER_FAMILIES, ids=lambda family: family.name)
