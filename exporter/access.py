@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TypeVar
 
 import aiohttp
 
 from exporter.config import ClusterConfig
 from exporter.ontap.client import OntapClient, RequestCounts
+from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
 from exporter.ontap.refusals import Refusals
 from exporter.ontap.tls import TlsContexts
+from exporter.ontap.wire import Conversation
+
+T = TypeVar("T")
 
 LONGEST_PATIENCE_SECONDS = 15
 
@@ -25,6 +31,7 @@ class ClusterAccess:
         client: talks to it.
         query: how its listing is asked for.
         refusals: of the credentials; whoever is answered with 401 adds one.
+        fact_refusals: likewise where only a fact beside the listing was answered so.
     """
 
     def __init__(self, *, config: ClusterConfig, client: OntapClient) -> None:
@@ -37,6 +44,7 @@ class ClusterAccess:
             patience_seconds=min(LONGEST_PATIENCE_SECONDS, int(config.poll_timeout.total_seconds()) - 1),
         )
         self.refusals = Refusals()
+        self.fact_refusals = Refusals()
 
     @property
     def name(self) -> str:
@@ -55,6 +63,25 @@ class ClusterAccess:
         if self.refusals.in_a_row and self.client.credentials_changed():
             self.refusals.clear()
         return now >= self.refusals.paused_until
+
+    async def ask(self, conversation: Conversation[T], *, deadline: float | None = None) -> T:
+        """Carry a conversation unless the credentials were refused a short while ago.
+
+        Raises:
+            LoginPaused: nothing was sent.
+            OntapError: as the client; a 401 is added to the refusals.
+        """
+        clock = asyncio.get_running_loop().time
+        if not self.accepts_login(clock()):
+            conversation.close()
+            raise LoginPaused("the credentials were refused a short while ago, so nothing was sent")
+        try:
+            return await self.client.converse(
+                conversation, deadline=self.deadline(clock()) if deadline is None else deadline
+            )
+        except Unauthorized:
+            self.refusals.add(clock())
+            raise
 
 
 def open_accesses(

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import assert_never, cast
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.evidence import read_repository
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.limits import Limits, Pace
-from exporter.cleanup.plan import Decision, Verdict
+from exporter.cleanup.plan import Decision, Reason, Verdict
 from exporter.cleanup.records import Deletion, Outcome, Phase
 from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
 from exporter.ontap.deletion import Job, JobSearch, delete_package, find_job, read_job
@@ -27,12 +27,20 @@ DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""
 FORGOTTEN_SECONDS = 86_400.0
 """For so long a deletion that was given up counts as going on where nothing tells that it is over."""
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 4.0
 """How long a DELETE that is being sent may take to be recorded when the program stops."""
 
 
 class DecisionImpossibleError(Exception):
-    """What a deletion rests on cannot be read, or cleanup was halted: nothing is sent."""
+    """What a deletion rests on cannot be read, or cleanup was halted: nothing is sent.
+
+    Attributes:
+        denied: whether that is because of a 401 or 403.
+    """
+
+    def __init__(self, message: str, *, denied: bool = False) -> None:
+        super().__init__(message)
+        self.denied = denied
 
 
 class Deleter:
@@ -61,8 +69,17 @@ class Deleter:
         self._pace = pace
         self._wall_clock = wall_clock
 
+    def busy_until(self) -> float:
+        """Return until when a run that begins now tries a busy repository again, in the event loop's time."""
+        return asyncio.get_running_loop().time() + self._limits.retry_busy_for_seconds
+
     async def delete(
-        self, run_id: int, version: str, *, decide_again: Callable[[], Awaitable[Decision | None]]
+        self,
+        run_id: int,
+        version: str,
+        *,
+        decide_again: Callable[[], Awaitable[Decision | None]],
+        busy_until: float,
     ) -> Deletion:
         """Delete a version, retrying while the repository is busy; return the deletion, which has ended.
 
@@ -70,34 +87,37 @@ class Deleter:
             run_id: the run that decided on it.
             version: what to delete.
             decide_again: reads the evidence afresh and decides; None where the package is not listed.
+            busy_until: until when a busy repository is tried again, in the event loop's time.
 
         Raises:
             DecisionImpossibleError: the evidence cannot be read, before any DELETE was sent.
             JournalError: a step could not be recorded; nothing is sent that is not.
         """
         clock = asyncio.get_running_loop().time
-        busy_until = clock() + self._limits.retry_busy_for_seconds
         pauses = iter(self._pace.busy)
         deletion: Deletion | None = None
         while True:
+            finding: Finding | None
             try:
                 decision = await decide_again()
+                finding = None if deletion is None else _still_busy(decision, deletion)
             except DecisionImpossibleError as exc:
                 if deletion is None:
                     raise
-                return await self._end(deletion, Outcome.BUSY, deletion.code, str(exc))
-            if decision is None or decision.verdict is not Verdict.DELETE:
-                return await self._leave(run_id, version, deletion, decision)
-            if deletion is None:
-                deletion = await self._journal.intend(run_id, version=version, now=self._wall_clock())
-            else:
-                deletion = await self._journal.intend_again(deletion)
-            deletion, finding = await self._attempt(deletion)
-            if deletion.phase is Phase.ENDED or finding is None:
-                return deletion
+                if exc.denied:
+                    return await self._end(deletion, Outcome.DENIED, deletion.code, str(exc))
+                decision = None
+                finding = Finding(meaning=Meaning.TRANSIENT, code=deletion.code, message=str(exc))
+            if finding is None:
+                if decision is None or decision.verdict is not Verdict.DELETE:
+                    return await self._leave(run_id, version, deletion, decision)
+                deletion, finding = await self._attempt(await self._intend(run_id, version, deletion))
+                if finding is None:
+                    return deletion
+            waiting = cast("Deletion", deletion)  # without an attempt, only one that waits has a finding
             left = busy_until - clock()
             if left <= 0:
-                return await self._end(deletion, Outcome.BUSY, finding.code, finding.message)
+                return await self._end(waiting, Outcome.BUSY, finding.code, finding.message)
             pause = max(next(pauses), finding.retry_after_seconds or 0.0)
             await asyncio.sleep(min(pause, left))
 
@@ -143,6 +163,11 @@ class Deleter:
         is_over = watched.end is not None and watched.end.meaning is Meaning.UNKNOWN
         return not is_over and given_up_for < FORGOTTEN_SECONDS
 
+    async def _intend(self, run_id: int, version: str, deletion: Deletion | None) -> Deletion:
+        if deletion is None:
+            return await self._journal.intend(run_id, version=version, now=self._wall_clock())
+        return await self._journal.intend_again(deletion)
+
     async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
         """Send DELETE once and see it through; where it may be tried again, the deletion waits."""
         sending = asyncio.create_task(self._send(deletion), name=f"delete {deletion.version}")
@@ -164,12 +189,10 @@ class Deleter:
         limit = self._limits.return_timeout_seconds
         deadline = asyncio.get_running_loop().time() + limit + DELETE_MARGIN_SECONDS
         try:
-            uuid = await self._access.client.converse(
+            uuid = await self._access.ask(
                 delete_package(deletion.version, return_timeout_seconds=limit), deadline=deadline
             )
         except OntapError as exc:
-            if isinstance(exc, Unauthorized):
-                self._access.refusals.add(asyncio.get_running_loop().time())
             return deletion, read_reply(exc)
         return await self._journal.follow(deletion, job_uuid=uuid), None
 
@@ -193,10 +216,10 @@ class Deleter:
     async def _find_out(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
         """Look for what became of a deletion: gone, a job, or neither; never send it again blindly."""
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._pace.looks_seconds
+        deadline = clock() + self._limits.job_timeout_seconds
         for look, pause in enumerate(self._pace.look, start=1):
             gone = await self._is_gone(deletion.version)
-            if gone is None:
+            if gone is None or clock() >= deadline:
                 return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
             if gone:
                 return await self._conclude(deletion, Outcome.SUCCESS, finding), None
@@ -206,8 +229,8 @@ class Deleter:
             if search is not None and search.job is not None:
                 followed = await self._journal.follow(deletion, job_uuid=search.job.uuid)
                 return await self._follow(followed)
-            nothing_open = search is not None and not search.open
-            if (nothing_open and look >= self._pace.looks) or clock() >= deadline:
+            # Where the jobs cannot be read, or one of them might be it, only time tells.
+            if search is not None and not search.open and look >= self._pace.looks:
                 break
             await asyncio.sleep(pause)
         if finding.meaning is Meaning.UNKNOWN_TRANSIENT:
@@ -245,13 +268,10 @@ class Deleter:
         """Read a job once; None where it could not be read, with the end noted where that is one."""
         if watched.uuid is None:
             return None
-        clock = asyncio.get_running_loop().time
         try:
-            return await self._access.client.converse(
-                read_job(watched.uuid), deadline=self._access.deadline(clock())
-            )
+            job = await self._access.ask(read_job(watched.uuid))
+            return replace(job, message=self._access.client.conceal(job.message))
         except Unauthorized as exc:
-            self._access.refusals.add(clock())
             watched.end = read_reply(exc)
         except Forbidden:
             watched.uuid = None  # the role hides jobs: the listing tells
@@ -265,12 +285,8 @@ class Deleter:
 
     async def _find_job(self, deletion: Deletion) -> JobSearch | None:
         """Look for the job of a DELETE whose answer was lost; None where the jobs cannot be read."""
-        clock = asyncio.get_running_loop().time
         try:
-            search = await self._access.client.converse(
-                find_job(deletion.version, endpoint=self._access.config.endpoint),
-                deadline=self._access.deadline(clock()),
-            )
+            search = await self._access.ask(find_job(deletion.version, endpoint=self._access.config.endpoint))
         except OntapError:
             return None
         known = search.job is not None and search.job.uuid == deletion.job_uuid
@@ -319,6 +335,13 @@ class Deleter:
         return await self._journal.end(
             deletion, outcome=outcome, code=code, message=message, now=self._wall_clock()
         )
+
+
+def _still_busy(decision: Decision | None, deletion: Deletion) -> Finding | None:
+    """Return what a deletion waits for that was refused for a passing reason: an update or a download."""
+    if decision is None or decision.reason not in {Reason.UPDATE_UNFINISHED, Reason.DOWNLOAD_RUNNING}:
+        return None
+    return Finding(meaning=Meaning.TRANSIENT, code=deletion.code, message=decision.detail)
 
 
 @dataclass(slots=True)

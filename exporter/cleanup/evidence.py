@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.plan import GuardFacts
-from exporter.ontap.errors import OntapError, Unauthorized
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 from exporter.ontap.facts import (
     ClusterIdentity,
     SoftwareFacts,
@@ -22,11 +22,19 @@ from exporter.ontap.listing import Listing, read_listing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A listing and facts, each None where it could not be read whole; then ``problem`` says why."""
+    """A listing and facts, each None where it could not be read whole.
+
+    Attributes:
+        listing: the whole repository.
+        facts: what guards packages.
+        problem: why one of them is missing.
+        denied: whether that was a 401 or 403.
+    """
 
     listing: Listing | None
     facts: GuardFacts | None
     problem: str = ""
+    denied: bool = False
 
     def holds(self, version: str) -> bool | None:
         """Say whether the repository holds a version; None where the listing is not known."""
@@ -48,8 +56,8 @@ async def read_evidence(access: ClusterAccess, *, being_deleted: frozenset[str])
     try:
         facts = await _read_facts(access)
     except OntapError as exc:
-        _note_refusal(access, exc)
-        return replace(evidence, problem=f"what guards the packages could not be read: {exc}")
+        problem = f"what guards the packages could not be read: {exc}"
+        return replace(evidence, problem=problem, denied=_is_denial(exc))
     if facts is None:
         return replace(evidence, problem="the cluster does not tell in full which versions are in use")
     return replace(evidence, facts=replace(facts, being_deleted=being_deleted))
@@ -57,14 +65,11 @@ async def read_evidence(access: ClusterAccess, *, being_deleted: frozenset[str])
 
 async def read_repository(access: ClusterAccess) -> Evidence:
     """Read the listing alone."""
-    clock = asyncio.get_running_loop().time
-    if not access.accepts_login(clock()):
-        return Evidence(listing=None, facts=None, problem="the credentials were refused a short while ago")
     try:
-        listing = await access.client.converse(read_listing(access.query), deadline=access.deadline(clock()))
+        listing = await access.ask(read_listing(access.query))
     except OntapError as exc:
-        _note_refusal(access, exc)
-        return Evidence(listing=None, facts=None, problem=f"the listing could not be read: {exc}")
+        problem = f"the listing could not be read: {exc}"
+        return Evidence(listing=None, facts=None, problem=problem, denied=_is_denial(exc))
     access.refusals.clear()
     return Evidence(listing=listing, facts=None)
 
@@ -75,14 +80,23 @@ async def _read_facts(access: ClusterAccess) -> GuardFacts | None:
     Raises:
         OntapError: a fact could not be read.
     """
-    deadline = access.deadline(asyncio.get_running_loop().time())
-    identity = await access.client.converse(read_identity(), deadline=deadline)
-    software = await access.client.converse(read_software(), deadline=deadline)
-    nodes = software.node_versions
-    if nodes is None:
-        nodes = await access.client.converse(read_node_versions(), deadline=deadline)
-    download_state = await access.client.converse(read_download_state(), deadline=deadline)
-    if identity.ontap_version is None or software.version is None or nodes is None:
+    clock = asyncio.get_running_loop().time
+    if clock() < access.fact_refusals.paused_until:
+        raise LoginPaused("they were refused a short while ago, so nothing was sent")
+    deadline = access.deadline(clock())
+    ask = access.client.converse
+    try:
+        identity = await ask(read_identity(), deadline=deadline)
+        software = await ask(read_software(), deadline=deadline)
+        nodes = software.node_versions
+        if nodes is None:
+            nodes = await ask(read_node_versions(), deadline=deadline)
+        download_state = await ask(read_download_state(), deadline=deadline)
+    except Unauthorized:
+        # The listing was readable: polls go on with it, and only the facts are left alone for a while.
+        access.fact_refusals.add(clock())
+        raise
+    if software.version is None or nodes is None:
         return None
     return GuardFacts(
         named=dict(reversed(list(_named(identity, software, nodes)))),
@@ -104,6 +118,5 @@ def _named(
         yield software.pending_version, "the pending update"
 
 
-def _note_refusal(access: ClusterAccess, error: OntapError) -> None:
-    if isinstance(error, Unauthorized):
-        access.refusals.add(asyncio.get_running_loop().time())
+def _is_denial(error: OntapError) -> bool:
+    return isinstance(error, Unauthorized | Forbidden)

@@ -38,14 +38,12 @@ class Pace:
         look: between two looks for what became of a deletion whose answer is not known.
         looks: so many looks before a package that is still there, and that no job names, counts as not being
             deleted.
-        looks_seconds: how long to look where the jobs cannot be read, or one of them might be it.
     """
 
     job: Pauses = Pauses(first_seconds=0.5, factor=1.5, longest_seconds=5.0)
     busy: Pauses = Pauses(first_seconds=1.0, factor=2.0, longest_seconds=60.0)
     look: Pauses = Pauses(first_seconds=0.5, factor=2.0, longest_seconds=5.0)
     looks: int = 3
-    looks_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from exporter.ontap.errors import (
     BadResponse,
     ConnectionFailed,
     Forbidden,
+    LoginPaused,
     OntapError,
     RateLimited,
     Unauthorized,
@@ -87,7 +88,7 @@ def read_failed_job(job: Job) -> Finding:
 
 def _meaning_of_reply(error: OntapError) -> Meaning:
     match error:
-        case Unauthorized() | Forbidden():
+        case Unauthorized() | LoginPaused() | Forbidden():
             return Meaning.DENIED
         case RateLimited():
             return Meaning.TRANSIENT
@@ -95,8 +96,8 @@ def _meaning_of_reply(error: OntapError) -> Meaning:
             return _meaning_of_code(error.code) or _meaning_of_status(error.status)
         case ConnectionFailed() if not error.transient:
             return Meaning.TRANSIENT  # no connection came about, so nothing was sent
-        case BadResponse() if error.transient:
-            return Meaning.UNKNOWN_TRANSIENT  # 503 from something in between
+        case BadResponse() if error.status:
+            return _meaning_of_status(error.status)  # something in between has answered
         case _:
             return Meaning.UNKNOWN
 

@@ -56,7 +56,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "ended_timestamp_seconds": run.ended_timestamp_seconds,
         "success": run.success,
         "error": run.error,
-        "plan": json.loads(run.plan),
+        "plan": _plan(run),
         "deletions": [_deletion_as_json(deletion) for deletion in run.deletions],
     }
 
@@ -85,6 +85,13 @@ def report(
         "clusters": [status_as_json(status) for status in statuses],
         "runs": [run_as_json(run) for run in runs],
     }
+
+
+def _plan(run: Run) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(run.plan)
+    except ValueError:
+        return None  # the journal was damaged; the rest of the account still counts
 
 
 def _deletion_as_json(deletion: Deletion) -> dict[str, Any]:

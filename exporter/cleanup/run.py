@@ -104,8 +104,8 @@ class Runner:
             error=error or None,
         )
 
-    def account(self, deletion: Deletion) -> None:
-        """Show and log the outcome of a deletion that has ended."""
+    def account(self, deletion: Deletion, decision: Decision | None = None) -> None:
+        """Show and log the outcome of a deletion that has ended, and what was decided where that is known."""
         self._board.change((deletion.cluster, deletion.policy), lambda status: status.with_outcome(deletion))
         tell = audit.info if deletion.outcome in _AS_PLANNED else audit.warning
         tell(
@@ -113,6 +113,8 @@ class Runner:
             cluster=deletion.cluster,
             policy=deletion.policy,
             version=deletion.version,
+            age_seconds=None if decision is None else _rounded(decision.age_seconds),
+            reason=None if decision is None else str(decision.reason),
             outcome=str(deletion.outcome),
             attempts=deletion.attempts,
             job=deletion.job_uuid,
@@ -125,14 +127,17 @@ class Runner:
     ) -> tuple[str, bool]:
         """Delete what the plan chose, one by one; return an error, and whether all went as planned."""
         outcomes: list[Outcome | None] = []
+        busy_until = deleter.busy_until()
         for chosen in plan.chosen:
             decide_again = self._decider(subject, chosen.version)
             try:
                 with self._board.in_progress(subject.key):
-                    deletion = await deleter.delete(run_id, chosen.version, decide_again=decide_again)
+                    deletion = await deleter.delete(
+                        run_id, chosen.version, decide_again=decide_again, busy_until=busy_until
+                    )
             except DecisionImpossibleError as exc:
                 return str(exc), False
-            self.account(deletion)
+            self.account(deletion, chosen)
             outcomes.append(deletion.outcome)
             if deletion.outcome is Outcome.DENIED:
                 return "the cluster denied a deletion, so the run ended", False
@@ -150,7 +155,7 @@ class Runner:
             if self._halt.active:
                 raise DecisionImpossibleError("cleanup is halted")
             if evidence.listing is None or evidence.facts is None:
-                raise DecisionImpossibleError(evidence.problem)
+                raise DecisionImpossibleError(evidence.problem, denied=evidence.denied)
             unlimited = replace(subject.rules, max_deletes=len(evidence.listing.packages))
             return self._plan(replace(subject, rules=unlimited), evidence).decision(version)
 
@@ -184,11 +189,15 @@ def _tell_plan(subject: PolicyOnCluster, plan: Plan) -> None:
             policy=subject.policy,
             dry_run=subject.dry_run,
             version=decision.version,
-            age_seconds=None if decision.age_seconds is None else round(decision.age_seconds),
+            age_seconds=_rounded(decision.age_seconds),
             verdict=str(decision.verdict),
             reason=str(decision.reason),
             detail=decision.detail,
         )
+
+
+def _rounded(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 def _begun(status: PolicyStatus, plan: Plan, started: float) -> PolicyStatus:

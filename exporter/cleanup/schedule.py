@@ -42,7 +42,7 @@ class Schedule:
             while due <= ended:
                 count, due = count + 1, self._after(due)
             return count
-        return int((ended - started) // self.every_seconds) if self.every_seconds else 0
+        return max(int((ended - started) // self.every_seconds), 0) if self.every_seconds else 0
 
     def after_run(self, *, started: float, ended: float) -> float:
         """Return when the next run is due after one that has ended; what came due meanwhile is skipped."""

@@ -212,6 +212,7 @@ class CleanupService:
             else:
                 async with self._locks[access.name], self._places:
                     started = self._wall_clock()
+                    self._show_next_run(subject.key, schedule.after_run(started=started, ended=started))
                     await runner.run(subject, deleter)
                     self._board.durations = await journal.durations()
                     await journal.prune(cluster=access.name, keep_runs=KEPT_RUNS)

@@ -129,10 +129,16 @@ class OntapClient:
             result: T = stop.value
             return result
         except OntapError as exc:
-            exc.conceal(self._secrets)
+            exc.args = (self.conceal(str(exc)),)
             raise
         finally:
             conversation.close()
+
+    def conceal(self, text: str) -> str:
+        """Return a text of the cluster's without the secrets that it may have echoed."""
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret>")
+        return text
 
     def credentials_changed(self) -> bool:
         """Read the secret again; say whether it differs from the one sent last, and use it from now on."""

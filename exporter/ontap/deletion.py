@@ -86,15 +86,20 @@ def is_safe_version(version: str) -> bool:
 def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation[str | None]:
     """Ask for the deletion of one package; return the uuid of its job, None where ONTAP names none.
 
+    An answer that says yes and is otherwise not what it should be is an acceptance without a job.
+
     Raises:
         ValueError: the version is not safe in a URL; nothing is sent.
-        BadResponse: the answer is not of the described shape; the deletion may be under way.
+        ApiError: the answer states an error all the same.
     """
     if not is_safe_version(version):
         raise ValueError(f"not safe in a URL: {version!r}")
     target = f"{PACKAGES_PATH}/{version}?return_timeout={return_timeout_seconds}"
-    document = read_object((yield Request(method="DELETE", target=target)))
-    job = document.get("job")
+    response = yield Request(method="DELETE", target=target)
+    try:
+        job = read_object(response).get("job")
+    except BadResponse:
+        return None
     uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
     return uuid if uuid is not None and _SAFE_UUID.fullmatch(uuid) else None
 
@@ -145,7 +150,9 @@ def find_job(version: str, *, endpoint: Endpoint) -> Conversation[JobSearch]:
             raise BadResponse("the page of jobs has no list of records")
         for job, description in _described(records):
             if "delete" in description.lower() and names_version.search(description):
-                found = job if found is None or found.over else found
+                # The package is still there, so a job that succeeded was an earlier one's.
+                if not job.succeeded and (found is None or found.over):
+                    found = job
             elif not job.over and (not description or "package" in description.lower()):
                 might_be_it = True
         following = next_target(page, endpoint)
@@ -171,5 +178,6 @@ def _job(uuid: str, document: dict[str, Any]) -> Job:
     if state is None:
         raise BadResponse("the job has no state")
     message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
-    code = code_or_empty(stated.get("code")) if state == JobState.FAILURE else ""
+    code = code_or_empty(stated.get("code")) or code_or_empty(document.get("code"))
+    code = code if state == JobState.FAILURE else ""
     return Job(uuid=uuid, state=state, code=code, message=message)

@@ -7,6 +7,7 @@
     ├── ConnectionFailed    connection     retry
     ├── TlsFailed           tls            fix the configuration, or the cluster's certificate
     ├── Unauthorized        unauthorized   fix the configuration; asked again only with growing pauses
+    ├── LoginPaused         unauthorized   wait; nothing was sent
     ├── Forbidden           forbidden      fix the role
     ├── RateLimited         rate_limited   retry   when ONTAP says so
     ├── ApiError            api_error      give up, but for HTTP 503
@@ -18,7 +19,6 @@ Exceptions of other libraries are translated in :mod:`exporter.ontap.translation
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
 
@@ -66,13 +66,6 @@ class OntapError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.code = code
 
-    def conceal(self, secrets: Iterable[str]) -> None:
-        """Replace secrets in the message, which a cluster may have echoed."""
-        message = str(self)
-        for secret in secrets:
-            message = message.replace(secret, "<secret>")
-        self.args = (message,)
-
 
 class DeadlineExceeded(OntapError):  # noqa: N818 - reads as what happened
     """The answer was not complete in time."""
@@ -94,6 +87,12 @@ class TlsFailed(OntapError):  # noqa: N818 - reads as what happened
 
 class Unauthorized(OntapError):  # noqa: N818 - HTTP's own word
     """HTTP 401: never sent again as it is, since ONTAP locks accounts."""
+
+    reason = Reason.UNAUTHORIZED
+
+
+class LoginPaused(OntapError):  # noqa: N818 - reads as what happened
+    """The credentials were refused a short while ago: nothing was sent."""
 
     reason = Reason.UNAUTHORIZED
 
@@ -133,9 +132,24 @@ class ApiError(OntapError):
 
 
 class BadResponse(OntapError):  # noqa: N818 - names the response, not us
-    """The body is not what the API describes: not JSON, of a wrong shape, or too large."""
+    """The body is not what the API describes: not JSON, of a wrong shape, or too large.
+
+    Attributes:
+        status: the HTTP status; 0 where that is not what tells.
+    """
 
     reason = Reason.BAD_RESPONSE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        transient: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, transient=transient, retry_after_seconds=retry_after_seconds)
+        self.status = status
 
 
 class IncompleteListing(OntapError):  # noqa: N818 - names the listing

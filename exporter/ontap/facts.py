@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.ontap.errors import BadResponse
 from exporter.ontap.wire import Conversation, get, read_object, text_or_none
 
 CLUSTER_PATH = "/api/cluster"
@@ -16,7 +17,9 @@ SOFTWARE_PATH = "/api/cluster/software"
 NODES_PATH = "/api/cluster/nodes"
 DOWNLOAD_PATH = "/api/cluster/software/download"
 
-_RELEASE = re.compile(r"NetApp Release ([^\s:]+)")
+_RELEASE = re.compile(r"\bRelease\s+([^\s:]+)")
+UNREADABLE = "unreadable"
+"""Stands for a word that is there but is no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ def read_identity() -> Conversation[ClusterIdentity]:
     return ClusterIdentity(
         name=text_or_none(document.get("name")),
         uuid=text_or_none(document.get("uuid")),
-        ontap_version=_release(document.get("version")),
+        ontap_version=_release(document.get("version")) or _numbers(document.get("version")),
     )
 
 
@@ -65,9 +68,9 @@ def read_software() -> Conversation[SoftwareFacts]:
     document = read_object(response)
     return SoftwareFacts(
         version=text_or_none(document.get("version")),
-        pending_version=text_or_none(document.get("pending_version")),
+        pending_version=_pending(document.get("pending_version")),
         node_versions=_every_version(document.get("nodes")),
-        update_state=text_or_none(document.get("state")),
+        update_state=_word(document.get("state")),
     )
 
 
@@ -78,7 +81,7 @@ def read_download_state() -> Conversation[str | None]:
         BadResponse: an answer is not of the described shape.
     """
     document = read_object((yield get(DOWNLOAD_PATH, {"fields": "state"})))
-    return text_or_none(document.get("state"))
+    return _word(document.get("state"))
 
 
 def read_node_versions() -> Conversation[tuple[str, ...] | None]:
@@ -103,14 +106,37 @@ def _every_version(nodes: object) -> tuple[str, ...] | None:
 
 
 def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """Return the release of a plain version or of a version object (``full``, else its numbers)."""
+    """Return the whole release, of a plain version or an object's ``full``; None where it is not told."""
     if not isinstance(version, dict):
         return text_or_none(version)
-    full = text_or_none(version.get("full"))
-    if full is not None:
-        match = _RELEASE.search(full)
-        return match[1] if match else full
+    match = _RELEASE.search(text_or_none(version.get("full")) or "")
+    return match[1] if match else None
+
+
+def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
+    """Return what else a version object tells, for people: its ``full`` text, or its numbers."""
+    if not isinstance(version, dict):
+        return None
     numbers = [version.get(part) for part in ("generation", "major", "minor")]
     if all(isinstance(number, int) for number in numbers):
         return ".".join(str(number) for number in numbers)
-    return None
+    return text_or_none(version.get("full"))
+
+
+def _pending(value: object) -> str | None:
+    """Return the version of a pending update, None where there is none.
+
+    Raises:
+        BadResponse: there is something, but no version can be read from it.
+    """
+    if value is None or value == "":
+        return None
+    version = _release(value)
+    if version is None:
+        raise BadResponse("pending_version names no version")
+    return version
+
+
+def _word(value: object) -> str | None:
+    """Return a state's word, None where it is left out; what is there and no word counts as unreadable."""
+    return None if value is None else text_or_none(value) or UNREADABLE

@@ -151,6 +151,7 @@ def failure_of(response: Response) -> OntapError | None:
         return BadResponse(f"HTTP {status}: a redirect, which is never followed")
     return BadResponse(
         f"HTTP {status} without an error of ONTAP's; the body begins {_excerpt(response.body)}",
+        status=status,
         transient=transient,
         retry_after_seconds=retry_after,
     )

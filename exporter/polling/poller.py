@@ -10,7 +10,6 @@ import structlog
 
 from exporter.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
-from exporter.ontap.refusals import Refusals
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.places import Places
 from exporter.polling.reading import Reading, read_cluster
@@ -49,7 +48,6 @@ class Poller:
         self._wall_clock = wall_clock
         self._interval_seconds = cluster.poll_interval.total_seconds()
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
-        self._fact_refusals = Refusals()
         self._asked_to_wait_until = float("-inf")
         self._facts_unread: frozenset[str] = frozenset()
         self._status = ClusterStatus(
@@ -91,7 +89,7 @@ class Poller:
                 self._access.client,
                 self._access.query,
                 deadline=self._access.deadline(begun),
-                with_facts=begun >= self._fact_refusals.paused_until,
+                with_facts=begun >= self._access.fact_refusals.paused_until,
             )
         except OntapError as exc:
             failure = PollFailure(reason=exc.reason, message=str(exc))
@@ -120,9 +118,9 @@ class Poller:
     def _heed_facts(self, reading: Reading, now: float) -> None:
         """Remember refused facts, and tell once when a fact can no longer be read or can be read again."""
         if reading.facts_refused:
-            self._fact_refusals.add(now)
-        elif now >= self._fact_refusals.paused_until:
-            self._fact_refusals.clear()
+            self._access.fact_refusals.add(now)
+        elif now >= self._access.fact_refusals.paused_until:
+            self._access.fact_refusals.clear()
         reasons = frozenset(str(error.reason) for error in reading.unread)
         if reasons and reasons != self._facts_unread:
             log.warning(

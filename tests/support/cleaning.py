@@ -29,7 +29,7 @@ EVERYTHING_OLD = Rules(
 )
 QUICK = Limits(return_timeout_seconds=0, job_timeout_seconds=20.0, retry_busy_for_seconds=20.0)
 QUICK_PAUSES = Pauses(first_seconds=0.01, factor=1.2, longest_seconds=0.05)
-QUICK_PACE = Pace(job=QUICK_PAUSES, busy=QUICK_PAUSES, look=QUICK_PAUSES, looks_seconds=2.0)
+QUICK_PACE = Pace(job=QUICK_PAUSES, busy=QUICK_PAUSES, look=QUICK_PAUSES)
 
 
 def cluster_with(*versions: str, **settings: object) -> SimulatedCluster:

@@ -17,6 +17,12 @@ from exporter.cleanup.records import Deletion, Outcome, Phase
 
 UNENDED = frozenset(Phase) - {Phase.ENDED}
 
+GIVEN_UP = or_(
+    DELETIONS.c.outcome == Outcome.TIMEOUT.value,
+    and_(DELETIONS.c.outcome == Outcome.DENIED.value, DELETIONS.c.job_uuid.is_not(None)),
+)
+"""The condition that a deletion has ended while what it began may go on."""
+
 
 async def insert_deletion(
     connection: AsyncConnection, run_id: int, *, version: str, values: Mapping[str, object]
@@ -76,11 +82,7 @@ async def read_given_up(connection: AsyncConnection, cluster: str) -> tuple[Dele
         .where(DELETIONS.c.cluster == storable(cluster), sent)
         .group_by(DELETIONS.c.version)
     )
-    denied_after_its_job = and_(
-        DELETIONS.c.outcome == Outcome.DENIED.value, DELETIONS.c.job_uuid.is_not(None)
-    )
-    given_up = or_(DELETIONS.c.outcome == Outcome.TIMEOUT.value, denied_after_its_job)
-    return await read_deletions(connection, DELETIONS.c.id.in_(newest), given_up)
+    return await read_deletions(connection, DELETIONS.c.id.in_(newest), GIVEN_UP)
 
 
 async def read_deletions(

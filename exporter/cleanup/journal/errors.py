@@ -41,7 +41,15 @@ def translated(place: object, doing: str, *others: type[Exception]) -> Iterator[
     Raises:
         JournalError: something was raised.
     """
-    foreign: tuple[type[Exception], ...] = (Refused, SQLAlchemyError, CommandError, OSError, *others)
+    # A ValueError is a word in a table that this version does not know.
+    foreign: tuple[type[Exception], ...] = (
+        Refused,
+        SQLAlchemyError,
+        CommandError,
+        OSError,
+        ValueError,
+        *others,
+    )
     try:
         yield
     except foreign as exc:

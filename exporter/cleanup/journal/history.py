@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, select, true
+from sqlalchemy import ColumnElement, Row, delete, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.deletions import read_deletions
+from exporter.cleanup.journal.deletions import GIVEN_UP, read_deletions
 from exporter.cleanup.journal.runs import end_run
 from exporter.cleanup.journal.schema import DELETIONS, RUNS
 from exporter.cleanup.journal.texts import storable
@@ -40,14 +40,15 @@ async def end_interrupted(connection: AsyncConnection, cluster: str | None, *, n
 
 
 async def prune(connection: AsyncConnection, cluster: str | None, *, keep_runs: int) -> int:
-    """Delete the older of the ended runs that have no unended deletion, and return how many they were."""
+    """Delete the older of the ended runs without a deletion that may go on; return how many they were."""
     place = func.row_number().over(partition_by=(RUNS.c.cluster, RUNS.c.policy), order_by=RUNS.c.id.desc())
     ended = (
         select(RUNS.c.id, place.label("place"))
         .where(RUNS.c.ended_timestamp_seconds.is_not(None), _on(cluster))
         .subquery()
     )
-    unended = exists().where(DELETIONS.c.run_id == ended.c.id, DELETIONS.c.phase != Phase.ENDED.value)
+    may_go_on = or_(DELETIONS.c.phase != Phase.ENDED.value, GIVEN_UP)
+    unended = exists().where(DELETIONS.c.run_id == ended.c.id, may_go_on)
     doomed = select(ended.c.id).where(ended.c.place > keep_runs, ~unended)
     run_ids = list((await connection.execute(doomed)).scalars())
     for run_id in run_ids:

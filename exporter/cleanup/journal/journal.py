@@ -216,7 +216,7 @@ class Journal:
     async def prune(self, *, keep_runs: int, cluster: str | None = None) -> int:
         """Delete all but the newest ended runs of each cluster and policy, and return how many.
 
-        A run that has not ended, or with an unended deletion, stays; the totals never shrink.
+        A run that has not ended, or with a deletion that may still go on, stays; the totals never shrink.
 
         Args:
             keep_runs: how many of each stay.

@@ -17,7 +17,7 @@ from exporter.cleanup.journal.database import finished
 from exporter.cleanup.journal.errors import JournalError, JournalInUseError, translated
 from exporter.cleanup.journal.places import SqlitePlace
 
-BUSY_TIMEOUT_MILLISECONDS = 5000
+BUSY_TIMEOUT_MILLISECONDS = 2000
 """How long to wait for somebody who looks into the file with a tool of his own."""
 FILE_MODE = 0o600
 
