@@ -416,3 +416,125 @@ async def test_the_password_is_not_sent_again_while_polls_leave_the_cluster_alon
         assert (await it.run()).success is False
         assert (await it.run()).success is False
         assert len(it.cluster.requests) == 1
+
+
+async def test_given_up_jobs_do_not_cost_logins_while_the_credentials_are_refused(tmp_path: Path) -> None:
+    cluster = cluster_with("9.11.1", "9.12.1", "9.13.1", "9.14.1P2", lock_after_failures=5)
+    async with cleaning(cluster, tmp_path) as it:
+        it.cluster.hold_jobs()
+        for version in ("9.11.1", "9.12.1", "9.13.1"):
+            run_id = await it.journal.begin_run(
+                cluster="c1", policy="retire-old", dry_run=False, plan="[]", candidates=1, now=1.0
+            )
+            followed = await it.journal.follow(
+                await it.journal.intend(run_id, version=version, now=1.0), job_uuid="a-b"
+            )
+            await it.journal.end(followed, outcome=Outcome.TIMEOUT, code="", message="", now=time.time())
+        it.cluster.password = "changed"
+        for _ in range(5):
+            assert (await it.run()).success is False
+        assert len(it.cluster.requests) == 1
+
+
+@pytest.mark.parametrize("attribute", ["download_state", "update_state"])
+async def test_a_busy_repository_that_turns_to_an_update_is_waited_for(
+    attribute: str, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.refuses_during_update = False
+
+        class Changing(Fault):
+            def matches(self, method: str, path: str, page: int | None) -> bool:
+                del page
+                if method == "DELETE" and it.cluster.delete_attempts["9.13.1"] == 0:
+                    words = {"download_state": "running", "update_state": "in_progress"}
+                    setattr(it.cluster, attribute, words[attribute])
+                elif path.endswith("/download") and len(it.cluster.requests_to(path)) > 5:
+                    it.cluster.download_state, it.cluster.update_state = "success", "completed"
+                return False
+
+        it.cluster.faults.add(
+            Changing(FaultKind.LATENCY), Fault(FaultKind.DELETE_ERROR, code=10551367, times=1)
+        )
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.attempts) == (Outcome.SUCCESS, 2)
+
+
+async def test_evidence_that_fails_while_waiting_is_waited_for(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(
+            Fault(FaultKind.DELETE_ERROR, code=10551367, times=1),
+            Fault(FaultKind.SERVER_ERROR, path=SOFTWARE_PATH, exact=True, skip=2, times=3),
+        )
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+
+
+async def test_a_denial_while_waiting_is_denied(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(
+            Fault(FaultKind.DELETE_ERROR, code=10551367, times=1),
+            Fault(FaultKind.FORBIDDEN, path=PACKAGES_PATH, method="GET", skip=2),
+        )
+        assert only(await it.run()).outcome is Outcome.DENIED
+
+
+async def test_the_time_for_a_busy_repository_is_one_for_the_whole_run(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.11.1", "9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367))
+        run = await it.run(limits=limits(retry_busy_for_seconds=0.5))
+        assert [deletion.attempts > 1 for deletion in run.deletions] == [True, False, False]
+        assert {deletion.outcome for deletion in run.deletions} == {Outcome.BUSY}
+
+
+async def test_facts_that_answer_401_leave_the_listing_to_the_polls(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(Fault(FaultKind.UNAUTHORIZED, path=SOFTWARE_PATH, exact=True))
+        assert (await it.run()).success is False
+        assert (await it.run()).success is False
+        assert len(it.cluster.requests_to(SOFTWARE_PATH + "?")) == 0
+        assert sum(request.path == SOFTWARE_PATH for request in it.cluster.requests) == 1
+        assert it.access.refusals.in_a_row == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>gone</html>"])
+async def test_a_404_without_words_is_already_gone_after_a_look(body: bytes, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        reply = Fault(FaultKind.REPLY, method="DELETE", status=404, body=body, content_type="text/html")
+        it.cluster.faults.add(vanish_at_delete(it.cluster, "9.13.1"), reply)
+        assert only(await it.run()).outcome is Outcome.ALREADY_GONE
+
+
+async def test_a_yes_without_a_job_is_followed_by_the_listing(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        reply = Fault(FaultKind.REPLY, method="DELETE", status=202, body=b"", content_type="text/html")
+        it.cluster.faults.add(vanish_at_delete(it.cluster, "9.13.1"), reply)
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.job_uuid) == (Outcome.SUCCESS, None)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"state": ""},
+        {"state": 5},
+        {"state": ["in_progress"]},
+        {"pending_version": ["9.13.1"]},
+        {"pending_version": 9.7},
+        {"nodes": [{"name": "n1", "version": {"generation": 9, "major": 13, "minor": 1}}]},
+        {"nodes": [{"name": "n1", "version": {"full": "something else"}}]},
+        {"nodes": [{"name": "n1"}]},
+        {"version": None},
+    ],
+    ids=str,
+)
+async def test_a_fact_that_is_there_but_unreadable_keeps_everything(
+    document: dict[str, object], tmp_path: Path
+) -> None:
+    base = {"version": "9.14.1P2", "state": "completed", "nodes": [{"name": "n1", "version": "9.14.1P2"}]}
+    cluster = cluster_with("9.13.1", "9.14.1P2", software_document={**base, **document})
+    async with cleaning(cluster, tmp_path) as it:
+        if "nodes" in document:
+            it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path="/api/cluster/nodes"))
+        run = await it.run()
+        assert (run.deletions, it.deletes()) == ((), 0)
+        assert {one["verdict"] for one in json.loads(run.plan)} == {"keep"}
