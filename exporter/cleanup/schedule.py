@@ -52,6 +52,12 @@ class Schedule:
         return started + every * (self.skipped(started=started, ended=ended) + 1)
 
     def _after(self, moment: float) -> float:
+        """Return when the cron expression fires first after a moment.
+
+        While an hour comes a second time at the end of daylight saving time, the library counts from its
+        first coming and may name moments that have passed: those are left out.
+        """
         begin = datetime.fromtimestamp(moment, tz=UTC).astimezone(ZoneInfo(self.timezone))
-        fires: datetime = next(CronSim(self.cron or "", begin))
-        return fires.timestamp()
+        return next(
+            fires.timestamp() for fires in CronSim(self.cron or "", begin) if fires.timestamp() > moment
+        )
