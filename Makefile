@@ -9,7 +9,7 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench image pins clean
+.PHONY: help run test lint types unit bench chaos image pins clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ unit: $(VENV)/.dev $(VENV)/.debian ## Tests, with the real Prometheus
 
 bench: $(VENV)/.dev ## A short run of the benchmarks, with the real program
 	$(BIN)/python benchmarks/fleet.py --clusters 500 --packages 20
+
+chaos: $(VENV)/.dev ## A minute of everything going wrong while packages are deleted
+	@ONTAP_CHAOS_SECONDS=$${ONTAP_CHAOS_SECONDS:-60} ONTAP_CHAOS_SEED=$${ONTAP_CHAOS_SEED:-$$(date +%s)} \
+		$(BIN)/pytest -s tests/cleanup/test_chaos.py
 
 image: ## Build the container image with Docker
 	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) -t ontap-packages-exporter .

@@ -68,6 +68,7 @@ class Deleter:
         self._limits = limits
         self._pace = pace
         self._wall_clock = wall_clock
+        self._earlier_jobs: set[str] = set()
 
     def busy_until(self) -> float:
         """Return until when a run that begins now tries a busy repository again, in the event loop's time."""
@@ -165,7 +166,10 @@ class Deleter:
 
     async def _intend(self, run_id: int, version: str, deletion: Deletion | None) -> Deletion:
         if deletion is None:
+            self._earlier_jobs.clear()
             return await self._journal.intend(run_id, version=version, now=self._wall_clock())
+        if deletion.job_uuid is not None:
+            self._earlier_jobs.add(deletion.job_uuid)
         return await self._journal.intend_again(deletion)
 
     async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
@@ -178,7 +182,7 @@ class Deleter:
             await asyncio.wait({sending}, timeout=DRAIN_SECONDS)
             sending.cancel()
             with suppress(asyncio.CancelledError, JournalError):
-                await sending
+                await self._record_refusal(*await sending)
             raise
         if finding is None:
             return await self._follow(deletion)
@@ -195,6 +199,11 @@ class Deleter:
         except OntapError as exc:
             return deletion, read_reply(exc)
         return await self._journal.follow(deletion, job_uuid=uuid), None
+
+    async def _record_refusal(self, deletion: Deletion, finding: Finding | None) -> None:
+        """Record an answer that needs no further look, while the program stops."""
+        if finding is not None and finding.meaning in {Meaning.TRANSIENT, Meaning.FAILURE, Meaning.DENIED}:
+            await self._heed(deletion, finding)
 
     async def _heed(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
         """Do what an answer, or a failed job, demands; a finding says that it may be tried again."""
@@ -289,7 +298,7 @@ class Deleter:
             search = await self._access.ask(find_job(deletion.version, endpoint=self._access.config.endpoint))
         except OntapError:
             return None
-        known = search.job is not None and search.job.uuid == deletion.job_uuid
+        known = search.job is not None and search.job.uuid in self._earlier_jobs
         return replace(search, job=None) if known else search
 
     async def _is_gone(self, version: str) -> bool | None:

@@ -114,7 +114,7 @@ class Journal:
         return await self._database.transact("note a package that was left", work)
 
     async def intend_again(self, deletion: Deletion) -> Deletion:
-        """Note that DELETE is about to be sent once more.
+        """Note that DELETE is about to be sent once more; a job of an earlier attempt is not this one's.
 
         Raises:
             JournalError: the deletion is not WAITING.
@@ -122,6 +122,7 @@ class Journal:
         values = {
             "phase": Phase.INTENDED.value,
             "attempts": DELETIONS.c.attempts + 1,
+            "job_uuid": None,
             "code": "",
             "message": "",
         }

@@ -56,12 +56,14 @@ async def test_a_refusal_is_recorded_with_its_reason(journal: Journal) -> None:
     assert await journal.unended() == (waiting,)
 
 
-async def test_a_job_that_failed_for_a_passing_reason_is_recorded_and_its_name_kept(journal: Journal) -> None:
+async def test_a_job_that_failed_for_a_passing_reason_does_not_stand_for_the_next_attempt(
+    journal: Journal,
+) -> None:
     followed = await deletion_in(journal, Phase.FOLLOWED)
     waiting = await journal.wait(followed, code="7", message="busy")
     assert waiting == replace(followed, phase=Phase.WAITING, code="7", message="busy")
     again = await journal.intend_again(waiting)
-    assert again.job_uuid == followed.job_uuid
+    assert again.job_uuid is None
     assert (await journal.follow(again, job_uuid="k")).job_uuid == "k"
 
 

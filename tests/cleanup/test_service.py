@@ -1,0 +1,671 @@
+"""Every policy runs at its time, alone on its cluster, once what an earlier life began has been ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.access import ClusterAccess, open_accesses
+from exporter.cleanup import service as service_module
+from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.cleanup.halt import Halt
+from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.records import Deletion, Outcome, Phase, Run
+from exporter.cleanup.service import CleanupService
+from exporter.config import CleanupConfig, PolicyConfig, Position
+from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.deletion import delete_package
+from exporter.ontap.listing import PACKAGES_PATH
+from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster, Simulator
+from support.cleaning import OLD, QUICK_PACE
+from support.fleet import cluster_config
+from support.waiting import eventually
+
+WAIT_SECONDS = 20.0
+HOUR = timedelta(hours=1)
+OFTEN = timedelta(seconds=0.05)
+POLICY = PolicyConfig(
+    name="retire-old",
+    cluster_names=("c*",),
+    cluster_labels=(),
+    schedule=None,
+    every=HOUR,
+    timezone="Europe/Amsterdam",
+    keep_newest=None,
+    older_than=timedelta(days=30),
+    include=("*",),
+    exclude=(),
+    max_deletes_per_run=100,
+    dry_run=False,
+    return_timeout_seconds=0,
+    job_timeout=timedelta(seconds=20),
+    retry_busy_for=timedelta(seconds=20),
+    position=Position(file="config.yaml", line=1),
+)
+C1 = ("c1", "retire-old")
+BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_run=True)
+"""Runs on a cluster of its own all the time, as a measure of how long nothing happened elsewhere."""
+
+
+def cluster_named(name: str, *versions: str, job_seconds: float = 0.02) -> SimulatedCluster:
+    return SimulatedCluster(name, packages=[(version, OLD) for version in versions], job_seconds=job_seconds)
+
+
+def deletes(cluster: SimulatedCluster) -> int:
+    return len(cluster.requests_to(PACKAGES_PATH, method="DELETE"))
+
+
+class Clock:
+    """A wall clock that goes at the usual pace, from wherever it is set."""
+
+    def __init__(self, start: float | None = None) -> None:
+        self._offset = 0.0 if start is None else start - time.time()
+
+    def __call__(self) -> float:
+        return time.time() + self._offset
+
+    def advance(self, step: timedelta) -> None:
+        self._offset += step.total_seconds()
+
+
+class Watch:
+    """Sees every status that is put on the board, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[tuple[str, str], PolicyStatus] = {}
+        self.most_in_progress = 0
+        self._changed = asyncio.Event()
+
+    def on_change(self, status: PolicyStatus) -> None:
+        self.statuses[status.key] = status
+        going_on = sum(one.in_progress for one in self.statuses.values())
+        self.most_in_progress = max(self.most_in_progress, going_on)
+        self._changed.set()
+
+    async def until(self, key: tuple[str, str], condition: Callable[[PolicyStatus], bool]) -> PolicyStatus:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while key not in self.statuses or not condition(self.statuses[key]):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError as exc:
+            raise TimeoutError(f"last status: {self.statuses.get(key)}") from exc
+        return self.statuses[key]
+
+    async def ended(self, key: tuple[str, str] = C1, *, after: float = 0.0) -> PolicyStatus:
+        """Wait for the end of a run."""
+        return await self.until(key, lambda status: (ended_at(status) or 0.0) > after)
+
+    async def beats(self, count: int = 3) -> None:
+        """Let some runs of the policy ``beat`` go by."""
+        for _ in range(count):
+            status = self.statuses.get(("beat", "beat"))
+            await self.ended(("beat", "beat"), after=(ended_at(status) if status else None) or 0.0)
+
+
+def ended_at(status: PolicyStatus) -> float | None:
+    return status.totals.last_ended_timestamp_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servicing:
+    """A running service and what it shows."""
+
+    service: CleanupService
+    board: CleanupBoard
+    watch: Watch
+    halt: Halt
+    clock: Clock
+
+    @property
+    def journal(self) -> Journal:
+        assert self.service.journal is not None
+        return self.service.journal
+
+    async def runs(self) -> tuple[Run, ...]:
+        """Return every run, oldest first."""
+        return tuple(reversed(await self.journal.recent_runs(1000)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Clusters that are served, and the state of one service after another."""
+
+    simulator: Simulator
+    accesses: Mapping[str, ClusterAccess]
+    state: str
+
+    @asynccontextmanager
+    async def service(
+        self,
+        *policies: PolicyConfig,
+        clock: Clock | None = None,
+        halted: bool = False,
+        polled: Iterable[str] | None = None,
+        without: str = "",
+        max_concurrent_clusters: int = 4,
+    ) -> AsyncIterator[Servicing]:
+        """Run a service for as long as the context lasts; every cluster has had a good poll unless told."""
+        watch = Watch()
+        board = CleanupBoard(on_change=watch.on_change)
+        halt = Halt(active=halted)
+        clock = clock or Clock()
+        accesses = {name: access for name, access in self.accesses.items() if name != without}
+        service = CleanupService(
+            config=CleanupConfig(
+                state=self.state, max_concurrent_clusters=max_concurrent_clusters, policies=policies
+            ),
+            accesses=accesses,
+            board=board,
+            halt=halt,
+            pace=QUICK_PACE,
+            wall_clock=clock,
+        )
+        for name in accesses if polled is None else polled:
+            service.note_good_poll(name)
+        task = asyncio.create_task(service.run(), name="cleanup")
+        try:
+            yield Servicing(service=service, board=board, watch=watch, halt=halt, clock=clock)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def life(directory: Path, *clusters: SimulatedCluster) -> AsyncIterator[Life]:
+    async with Simulator(clusters, directory=directory) as simulator, open_session() as session:
+        configs = [cluster_config(cluster, simulator.ca_file) for cluster in clusters]
+        yield Life(
+            simulator=simulator,
+            accesses=open_accesses(configs, session=session, counts=RequestCounts()),
+            state=f"sqlite:///{directory}/state.db",
+        )
+
+
+@pytest.fixture(autouse=True)
+def _reopens_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "REOPEN_SECONDS", 0.05)
+
+
+async def test_an_interval_without_a_remembered_run_waits_for_a_good_poll(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with (
+        life(tmp_path, cluster, cluster_named("beat")) as it,
+        it.service(POLICY, BEAT, polled=["beat"]) as one,
+    ):
+        await one.watch.beats()
+        assert cluster.requests == ()
+        assert one.watch.statuses[C1].next_run_timestamp_seconds is None
+        one.service.note_good_poll("c1")
+        status = await one.watch.ended()
+        assert status.totals.outcomes[Outcome.SUCCESS] == 1
+        later = await one.watch.until(
+            C1, lambda status: (status.next_run_timestamp_seconds or 0) > one.clock()
+        )
+        started = later.totals.last_started_timestamp_seconds or 0.0
+        assert later.next_run_timestamp_seconds == pytest.approx(started + 3600, rel=0, abs=0.05)
+
+
+async def test_a_good_poll_of_a_cluster_that_is_not_cleaned_is_no_matter(tmp_path: Path) -> None:
+    async with life(tmp_path, cluster_named("c1")) as it, it.service(POLICY, polled=["unknown"]) as one:
+        one.service.note_good_poll("c1")
+        await one.watch.ended()
+
+
+async def test_a_remembered_run_is_honoured_after_a_restart(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        async with it.service(POLICY, BEAT) as one:
+            first = await one.watch.ended()
+        asked = len(cluster.requests)
+        async with it.service(POLICY, BEAT) as one:
+            await one.watch.beats()
+            status = one.watch.statuses[C1]
+            assert status.totals == first.totals
+            started = first.totals.last_started_timestamp_seconds
+            assert status.next_run_timestamp_seconds == (started or 0) + 3600
+            assert len(cluster.requests) == asked
+
+
+async def test_a_run_that_came_due_while_the_program_was_down_is_made_at_once(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    clock = Clock()
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY, clock=clock) as one:
+            first = await one.watch.ended()
+        clock.advance(timedelta(hours=5))
+        async with it.service(POLICY, clock=clock, polled=[]) as one:
+            await one.watch.ended(after=ended_at(first) or 0)
+            assert [run.success for run in await one.runs()] == [True, True]
+
+
+async def test_a_cron_schedule_fires_at_its_time(tmp_path: Path) -> None:
+    due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    packages = [("9.12.1", OLD), ("9.14.1P2", OLD)]
+    cluster = SimulatedCluster("c1", packages=packages, job_seconds=0.02)
+    nightly = replace(POLICY, every=None, schedule="0 3 * * sat")
+    async with (
+        life(tmp_path, cluster) as it,
+        it.service(nightly, clock=Clock(due - 0.5), polled=[]) as one,
+    ):
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
+        assert cluster.requests == ()
+        status = await one.watch.ended()
+        assert due <= (status.totals.last_started_timestamp_seconds or 0) < due + WAIT_SECONDS
+        assert cluster.versions == ("9.14.1P2",)
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due + 7 * 86_400)
+
+
+async def test_a_cron_run_that_was_missed_is_not_made_up(tmp_path: Path) -> None:
+    due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    cluster = cluster_named("c1", "9.14.1P2")
+    nightly = replace(POLICY, every=None, schedule="0 3 * * sat")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        async with it.service(nightly, clock=Clock(due - 0.2)) as one:
+            await one.watch.ended()
+        asked = len(cluster.requests)
+        clock = Clock(due + 10 * 86_400)
+        async with it.service(nightly, BEAT, clock=clock) as one:
+            await one.watch.beats()
+            assert one.watch.statuses[C1].next_run_timestamp_seconds == due + 14 * 86_400
+            assert len(cluster.requests) == asked
+
+
+async def test_runs_of_two_policies_on_one_cluster_never_overlap(tmp_path: Path) -> None:
+    versions = [f"9.{major}.1P{patch}" for major in (10, 11) for patch in range(1, 9)]
+    cluster = cluster_named("c1", *versions, "9.14.1P2")
+    policies = [
+        replace(POLICY, name=glob, include=(glob,), every=OFTEN, max_deletes_per_run=2)
+        for glob in ("9.10*", "9.11*")
+    ]
+    async with life(tmp_path, cluster) as it, it.service(*policies) as one:
+        await cluster.wait_for_deletions(len(versions), timeout_seconds=WAIT_SECONDS)
+        for policy in policies:
+            await one.watch.until(
+                ("c1", policy.name), lambda status: status.totals.outcomes[Outcome.SUCCESS] == 8
+            )
+        assert cluster.jobs.peak == 1
+        assert one.watch.most_in_progress == 1
+        runs = sorted(await one.runs(), key=lambda run: run.started_timestamp_seconds)
+        ends = [run.ended_timestamp_seconds for run in runs if run.ended_timestamp_seconds is not None]
+        starts = [run.started_timestamp_seconds for run in runs]
+        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+        for run in runs:
+            assert all(fnmatchcase(deletion.version, run.policy) for deletion in run.deletions)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_no_more_clusters_are_cleaned_at_once_than_allowed(most: int, tmp_path: Path) -> None:
+    clusters = [cluster_named(f"c{n}", "9.11.1", "9.12.1", "9.14.1P2", job_seconds=0.1) for n in range(6)]
+    async with life(tmp_path, *clusters) as it, it.service(POLICY, max_concurrent_clusters=most) as one:
+        for cluster in clusters:
+            await one.watch.ended((cluster.name, POLICY.name))
+            assert cluster.versions == ("9.14.1P2",)
+        assert one.watch.most_in_progress == most
+
+
+async def unended(
+    it: Life, version: str, change: Callable[[Journal, Deletion], Awaitable[object]] | None = None
+) -> None:
+    """Leave a state as a program does that ends in the midst of a deletion."""
+    async with open_journal(it.state) as journal:
+        run_id = await journal.begin_run(
+            cluster="c1", policy=POLICY.name, dry_run=False, plan="[]", candidates=1, now=time.time()
+        )
+        deletion = await journal.intend(run_id, version=version, now=time.time())
+        if change is not None:
+            await change(journal, deletion)
+
+
+async def resumed(it: Life, *policies: PolicyConfig) -> tuple[Deletion, Run]:
+    """Start the service on the state and return what became of the one deletion, and of its run."""
+    async with it.service(*policies) as one:
+        await one.watch.until(C1, lambda status: sum(status.totals.outcomes.values()) == 1)
+        await one.watch.ended()
+        assert one.watch.statuses[C1].in_progress == 0
+        run = (await one.runs())[0]
+        (deletion,) = run.deletions
+        assert one.watch.statuses[C1].totals == (await one.journal.totals())[C1]
+        assert await one.journal.unended() == ()
+        return deletion, run
+
+
+async def start_job(it: Life, version: str) -> str | None:
+    """Send DELETE as the earlier life did."""
+    access = it.accesses["c1"]
+    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    return await access.client.converse(delete_package(version, return_timeout_seconds=0), deadline=deadline)
+
+
+async def test_an_intent_whose_package_is_gone_was_a_success(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it:
+        await unended(it, "9.12.1")
+        deletion, run = await resumed(it, POLICY)
+        assert (deletion.outcome, deletion.phase) == (Outcome.SUCCESS, Phase.ENDED)
+        assert (run.success, run.error) == (False, "the program ended during this run")
+        assert deletes(cluster) == 0
+
+
+async def test_an_intent_whose_package_is_still_there_is_not_sent_again(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it:
+        await unended(it, "9.12.1")
+        deletion, _ = await resumed(it, POLICY)
+        assert (deletion.outcome, deletion.attempts) == (Outcome.FAILURE, 1)
+        assert "the package is still there" in deletion.message
+        assert deletes(cluster) == 0
+
+
+@pytest.mark.parametrize("effective", [True, False])
+async def test_an_intent_whose_job_runs_is_followed(*, effective: bool, tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    ends = JobOutcome.SUCCESS if effective else JobOutcome.FAILURE
+    cluster.job_script = JobScript(outcome=ends, code=10551892, seconds=0.4)
+    async with life(tmp_path, cluster) as it:
+        uuid = await start_job(it, "9.12.1")
+        await unended(it, "9.12.1")
+        deletion, _ = await resumed(it, POLICY)
+        expected = (Outcome.SUCCESS, "") if effective else (Outcome.FAILURE, "10551892")
+        assert (deletion.outcome, deletion.code) == expected
+        assert deletion.job_uuid == uuid
+        assert deletes(cluster) == 1
+
+
+async def test_a_deletion_that_waited_for_a_busy_repository_ends_as_busy(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it:
+        await unended(it, "9.12.1", lambda journal, one: journal.wait(one, code="10551367", message="busy"))
+        deletion, run = await resumed(it, POLICY)
+        assert (deletion.outcome, deletion.code, deletion.message) == (Outcome.BUSY, "10551367", "busy")
+        assert run.success is False
+        assert deletes(cluster) == 0
+
+
+async def follow_job(it: Life) -> None:
+    uuid = await start_job(it, "9.12.1")
+    await unended(it, "9.12.1", lambda journal, one: journal.follow(one, job_uuid=uuid))
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "code"),
+    [
+        (JobScript(seconds=0.3), Outcome.SUCCESS, ""),
+        (JobScript(seconds=0.0, retention_seconds=0.0), Outcome.SUCCESS, ""),
+        (JobScript(outcome=JobOutcome.FAILURE, code=10551892, seconds=0.3), Outcome.FAILURE, "10551892"),
+        (JobScript(outcome=JobOutcome.FAILURE, seconds=0.0, retention_seconds=0.0), Outcome.FAILURE, ""),
+        (JobScript(outcome=JobOutcome.FAILURE, code=10551367), Outcome.BUSY, "10551367"),
+        (JobScript(outcome=JobOutcome.FAILURE, code=10551388), Outcome.BUSY, "10551388"),
+        (JobScript(outcome=JobOutcome.FAILURE, code=10551388, takes_effect=True), Outcome.SUCCESS, ""),
+        (JobScript(outcome=JobOutcome.NEVER), Outcome.TIMEOUT, ""),
+    ],
+    ids=["runs", "vanished", "fails", "vanished failed", "busy", "timed out", "timed out done", "never ends"],
+)
+async def test_a_job_that_was_followed_is_followed_to_its_end(
+    script: JobScript, outcome: Outcome, code: str, tmp_path: Path
+) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    cluster.job_script = script
+    async with life(tmp_path, cluster) as it:
+        await follow_job(it)
+        deletion, _ = await resumed(it, replace(POLICY, job_timeout=timedelta(seconds=1)))
+        assert (deletion.outcome, deletion.code) == (outcome, code)
+        assert deletes(cluster) == 1
+
+
+async def test_what_is_unended_ends_before_any_new_run_on_that_cluster(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
+    other = replace(POLICY, name="other", cluster_names=("c1",), include=("9.11*",))
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        cluster.hold_jobs()
+        await follow_job(it)
+        async with it.service(POLICY, other, BEAT) as one:
+            await one.watch.until(C1, lambda status: status.in_progress == 1)
+            await one.watch.beats()
+            assert deletes(cluster) == 1
+            cluster.release_jobs()
+            await one.watch.ended(("c1", "other"))
+            runs = [run for run in await one.runs() if run.cluster == "c1"]
+            assert [run.policy for run in runs] == [POLICY.name, "other"]
+            ended = runs[0].deletions[0].ended_timestamp_seconds
+            assert ended is not None
+            assert ended <= runs[1].started_timestamp_seconds
+            assert cluster.jobs.peak == 1
+
+
+async def test_a_deletion_of_a_policy_that_is_gone_is_ended_all_the_same(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    new = replace(POLICY, name="new", include=("none",))
+    async with life(tmp_path, cluster) as it:
+        await follow_job(it)
+        async with it.service(new) as one:
+            await one.watch.ended(("c1", "new"))
+            assert [run.deletions[0].outcome for run in await one.runs() if run.deletions] == [
+                Outcome.SUCCESS
+            ]
+            assert C1 not in one.watch.statuses
+
+
+async def test_runs_that_were_interrupted_end_as_failed(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        async with open_journal(it.state) as journal:
+            await journal.begin_run(
+                cluster="c1", policy=POLICY.name, dry_run=False, plan="[]", candidates=0, now=time.time()
+            )
+        async with it.service(POLICY, BEAT) as one:
+            status = await one.watch.ended()
+            assert status.totals.last_success is False
+            run = (await one.runs())[0]
+            assert (run.success, run.error) == (False, "the program ended during this run")
+            await one.watch.beats()
+            assert cluster.requests == ()
+
+
+async def test_unended_deletions_of_a_cluster_that_left_stay_untouched_with_a_warning(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        await follow_job(it)
+        await cluster.wait_for_deletions(1)
+        asked = len(cluster.requests)
+        async with it.service(POLICY, BEAT, without="c1") as one:
+            with capture_logs() as logs:
+                await one.watch.beats()
+            (deletion,) = await one.journal.unended("c1")
+            assert deletion.phase is Phase.FOLLOWED
+        warnings = [
+            line["event"] for line in logs if line["log_level"] == "warning" and line.get("cluster") == "c1"
+        ]
+        assert warnings == ["deletions on a cluster that is no longer configured stay unended"]
+        assert len(cluster.requests) == asked
+        deletion, _ = await resumed(it, POLICY)
+        assert deletion.outcome is Outcome.SUCCESS
+
+
+async def test_a_state_that_another_holds_deletes_nothing_until_it_is_free(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, open_journal(it.state), it.service(POLICY) as one:
+
+        async def refused() -> bool:
+            return "holds it" in str((await one.service.report())["problem"])
+
+        await eventually(refused, seconds=WAIT_SECONDS, what="the state to be refused")
+        assert one.service.journal is None
+        assert cluster.requests == ()
+        report = await one.service.report()
+        assert (report["runs"], len(report["clusters"]), len(report["policies"])) == ([], 1, 1)
+        assert one.watch.statuses[C1].next_run_timestamp_seconds is None
+
+
+async def test_a_state_that_becomes_free_is_taken_over(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, AsyncExitStack() as holder:
+        await holder.enter_async_context(open_journal(it.state))
+        async with it.service(POLICY) as one:
+
+            async def refused() -> bool:
+                return "holds it" in one.service.problem
+
+            await eventually(refused, seconds=WAIT_SECONDS, what="the state to be refused")
+            await holder.aclose()
+            status = await one.watch.ended()
+            assert status.totals.outcomes[Outcome.SUCCESS] == 1
+            assert (one.service.problem, deletes(cluster)) == ("", 1)
+
+
+async def test_a_journal_that_is_lost_stops_every_run_and_is_opened_again(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        cluster.hold_jobs()
+        await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
+        await one.watch.until(C1, lambda status: status.in_progress == 1)
+        one.journal.lost.set()
+        await one.watch.until(C1, lambda status: status.in_progress == 0)
+        cluster.release_jobs()
+        status = await one.watch.until(C1, lambda status: sum(status.totals.outcomes.values()) == 1)
+        assert status.totals.outcomes[Outcome.SUCCESS] == 1
+        await one.watch.ended()
+        assert deletes(cluster) == 1
+        assert [run.success for run in await one.runs()] == [False]
+
+
+async def test_the_end_of_the_program_lets_a_delete_that_is_being_sent_be_recorded(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
+    cluster.faults.add(Fault(FaultKind.LATENCY, method="DELETE", seconds=0.5))
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY):
+            await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
+        async with open_journal(it.state) as journal:
+            (deletion,) = await journal.unended()
+            assert deletion.phase is Phase.FOLLOWED
+            assert deletion.job_uuid is not None
+        deletion, run = await resumed(it, POLICY)
+        assert (deletion.outcome, deletion.attempts, run.success) == (Outcome.SUCCESS, 1, False)
+        assert deletes(cluster) == 1
+
+
+async def test_while_cleanup_is_halted_every_run_is_left_out(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(replace(POLICY, every=OFTEN), halted=True) as one:
+        first = await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds is not None)
+        due = first.next_run_timestamp_seconds or 0.0
+        await one.watch.until(C1, lambda status: (status.next_run_timestamp_seconds or 0.0) > due + 0.15)
+        assert cluster.requests == ()
+        assert (await one.service.report())["halted"] is True
+        assert await one.runs() == ()
+        one.halt.release()
+        status = await one.watch.ended()
+        assert status.totals.outcomes[Outcome.SUCCESS] == 1
+
+
+async def test_a_halt_in_the_midst_of_a_run_follows_what_was_sent_and_sends_no_more(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        cluster.hold_jobs()
+        await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
+        one.halt.engage()
+        cluster.release_jobs()
+        status = await one.watch.ended()
+        (run,) = await one.runs()
+        assert (run.success, run.error) == (False, "cleanup is halted")
+        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
+        assert (deletes(cluster), status.totals.outcomes[Outcome.SUCCESS]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "policy", [POLICY, replace(POLICY, every=None, schedule="30 * * * *")], ids=["every", "cron"]
+)
+async def test_runs_that_come_due_while_one_goes_on_are_skipped_and_counted(
+    policy: PolicyConfig, tmp_path: Path
+) -> None:
+    begun = datetime(2025, 6, 14, 3, 29, 59, 700_000, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(policy, clock=Clock(begun)) as one:
+        cluster.hold_jobs()
+        await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
+        one.clock.advance(timedelta(hours=3, minutes=20))
+        with capture_logs() as logs:
+            cluster.release_jobs()
+            status = await one.watch.until(C1, lambda status: status.skipped_runs > 0)
+        assert status.skipped_runs == 3
+        assert [line["count"] for line in logs if "came due" in line["event"]] == [3]
+        status = await one.watch.until(
+            C1, lambda status: (status.next_run_timestamp_seconds or 0.0) > one.clock()
+        )
+        started = status.totals.last_started_timestamp_seconds or 0.0
+        next_run = status.next_run_timestamp_seconds or 0.0
+        assert next_run - started == pytest.approx(4 * 3600, abs=WAIT_SECONDS)
+        assert len(await one.runs()) == 1
+
+
+async def test_a_policy_that_matches_nothing_makes_no_status(tmp_path: Path) -> None:
+    nowhere = replace(POLICY, name="nowhere", cluster_names=("x*",))
+    elsewhere = replace(POLICY, name="elsewhere", cluster_labels=(("site", "dr"),))
+    async with life(tmp_path, cluster_named("c1")) as it, it.service(nowhere, elsewhere, POLICY) as one:
+        await one.watch.ended()
+        assert set(one.watch.statuses) == {C1}
+        report = await one.service.report()
+        assert [policy["policy"] for policy in report["policies"]] == ["nowhere", "elsewhere", "retire-old"]
+
+
+async def test_every_policy_applies_by_name_and_labels(tmp_path: Path) -> None:
+    clusters = [
+        SimulatedCluster(f"{site}-{n}", labels={"site": site}) for site in ("ams", "dr") for n in (1, 2)
+    ]
+    by_name = replace(POLICY, name="by-name", cluster_names=("ams-*", "dr-2"))
+    by_label = replace(POLICY, name="by-label", cluster_names=("*-1",), cluster_labels=(("site", "dr"),))
+    async with life(tmp_path, *clusters) as it, it.service(by_name, by_label) as one:
+        expected = {("ams-1", "by-name"), ("ams-2", "by-name"), ("dr-2", "by-name"), ("dr-1", "by-label")}
+        assert {status.key for status in one.board.statuses()} == expected
+        assert {status.labels for status in one.board.statuses()} == {(("site", "ams"),), (("site", "dr"),)}
+
+
+async def test_a_run_that_cannot_read_its_cluster_fails_and_the_next_one_makes_good(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    cluster.faults.add(Fault(FaultKind.SERVER_ERROR))
+    async with life(tmp_path, cluster) as it, it.service(replace(POLICY, every=OFTEN)) as one:
+        failed = await one.watch.ended()
+        assert (failed.totals.last_success, failed.totals.last_success_timestamp_seconds) == (False, None)
+        cluster.faults.clear()
+        good = await one.watch.until(C1, lambda status: status.totals.last_success is True)
+        assert good.totals.last_success_timestamp_seconds == ended_at(good)
+
+
+async def test_old_runs_are_pruned_and_the_totals_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "KEPT_RUNS", 2)
+    cluster = cluster_named("c1", "9.10.1", "9.11.1", "9.12.1", "9.13.1", "9.14.1P2")
+    one_by_one = replace(POLICY, every=OFTEN, max_deletes_per_run=1)
+    async with life(tmp_path, cluster) as it, it.service(one_by_one) as one:
+        await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 4)
+        await one.watch.until(C1, lambda status: status.totals.candidates == 0)
+        runs = await one.runs()
+        assert 1 <= len(runs) <= 3
+        assert (await one.journal.totals())[C1].outcomes[Outcome.SUCCESS] == 4
+
+
+async def test_a_nightly_policy_does_not_run_without_pause_while_the_hour_comes_twice(
+    tmp_path: Path,
+) -> None:
+    zone = ZoneInfo("Europe/Amsterdam")
+    ten_past_two_again = Clock(datetime(2025, 10, 26, 2, 10, tzinfo=zone, fold=1).timestamp())
+    cluster = cluster_named("c1", "9.14.1P2")
+    nightly = replace(POLICY, every=None, schedule="30 2 * * *")
+    async with (
+        life(tmp_path, cluster, cluster_named("beat")) as it,
+        it.service(nightly, BEAT, clock=ten_past_two_again) as one,
+    ):
+        await one.watch.beats(5)
+        assert [run.policy for run in await one.runs() if run.cluster == "c1"] == []

@@ -1,0 +1,394 @@
+"""Cleanup's metrics are those of the contract, as prometheus_client writes them, and survive a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import subprocess
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.cleanup.board import NO_TOTALS, CleanupBoard, PolicyStatus
+from exporter.cleanup.records import (
+    DURATION_BUCKETS_SECONDS,
+    Deletion,
+    Durations,
+    Outcome,
+    Phase,
+    PolicyTotals,
+)
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector, update_policy
+from exporter.metrics.exposition import Exposition, names_filter
+from exporter.metrics.family import Kind
+from exporter.metrics.process import ProcessMetrics
+from exporter.metrics.text import Format
+from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
+from exporter.simulator.configuration import exporter_config, write_secret
+from support.daemon import Daemon, program
+from support.prometheus import needs_prometheus
+from support.waiting import eventually
+
+CONTRACT = {
+    "ontap_cleanup_candidates": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_dry_run": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_jobs_total": ("counter", {"cluster", "policy", "outcome"}),
+    "ontap_cleanup_job_errors_total": ("counter", {"cluster", "policy", "code"}),
+    "ontap_cleanup_jobs_in_progress": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_job_duration_seconds": ("histogram", {"policy"}),
+    "ontap_cleanup_last_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_last_run_success": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_last_success_timestamp_seconds": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_next_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
+}
+"""Type and labels of every metric that operators may rely on."""
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
+    lambda name: not name.startswith("__") and name not in {"cluster", "policy", "code"}
+)
+TIMES = st.none() | st.floats(1e9, 2e9)
+TOTALS = st.builds(
+    PolicyTotals,
+    outcomes=st.fixed_dictionaries(dict.fromkeys(Outcome, st.integers(0, 10**6))),
+    codes=st.dictionaries(TEXTS.filter(bool), st.integers(1, 10**6), max_size=3),
+    candidates=st.none() | st.integers(0, 100),
+    last_started_timestamp_seconds=TIMES,
+    last_ended_timestamp_seconds=TIMES,
+    last_success=st.none() | st.booleans(),
+    last_success_timestamp_seconds=TIMES,
+)
+STATUSES = st.lists(
+    st.builds(
+        PolicyStatus,
+        cluster=TEXTS,
+        labels=st.dictionaries(LABEL_NAMES, TEXTS, max_size=3).map(
+            lambda found: tuple(sorted(found.items()))
+        ),
+        policy=TEXTS,
+        dry_run=st.booleans(),
+        totals=TOTALS | st.just(NO_TOTALS),
+        in_progress=st.integers(0, 3),
+        next_run_timestamp_seconds=TIMES,
+        skipped_runs=st.integers(0, 9),
+        remembered=st.booleans(),
+    ),
+    max_size=3,
+    unique_by=lambda status: status.key,
+)
+STATUS = PolicyStatus(
+    cluster="c1", labels=(("site", "ams"), ("zone", "z")), policy="retire-old", dry_run=False, remembered=True
+)
+C1 = (("cluster", "c1"), ("policy", "retire-old"), ("site", "ams"), ("zone", "z"))
+DURATIONS = Durations(buckets=(1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4), sum_seconds=5000.5)
+
+
+class Reference:
+    """The same samples, for prometheus_client to write."""
+
+    def __init__(self, statuses: Iterable[PolicyStatus]) -> None:
+        self._statuses = tuple(statuses)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in CLEANUP_FAMILIES:
+            make = GaugeMetricFamily if family.kind is Kind.GAUGE else CounterMetricFamily
+            metric = make(family.name, family.help)
+            if metric.name.endswith("_seconds"):
+                metric.unit = "seconds"
+            for status in self._statuses:
+                for own, value in family.samples(status):
+                    labels = {"cluster": status.cluster, "policy": status.policy, **dict(status.labels)}
+                    labels |= dict(zip(family.labels, own, strict=True))
+                    metric.add_sample(family.name, labels, value)
+            yield metric
+
+
+def exposed(statuses: Iterable[PolicyStatus], form: Format) -> str:
+    exposition = Exposition(CLEANUP_FAMILIES)
+    for status in statuses:
+        update_policy(exposition, status)
+    return exposition.all().join(now=0.0, form=form, wanted=names_filter(())).decode()
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_text(text)
+        for sample in family.samples
+    }
+
+
+def collected(form: Format = Format.TEXT, durations: Mapping[str, Durations] | None = None) -> str:
+    collector = CleanupCollector(
+        durations=lambda: {"retire-old": DURATIONS} if durations is None else durations,
+        halted=lambda: True,
+        journal_open=lambda: False,
+    )
+    return ProcessMetrics(collector).render(form=form, names=()).decode()
+
+
+@given(STATUSES)
+def test_the_text_format_equals_the_reference(statuses: list[PolicyStatus]) -> None:
+    registry = CollectorRegistry()
+    registry.register(Reference(statuses))
+    assert exposed(statuses, Format.TEXT) == generate_latest(registry).decode()
+
+
+@given(STATUSES)
+def test_openmetrics_equals_the_reference(statuses: list[PolicyStatus]) -> None:
+    registry = CollectorRegistry()
+    registry.register(Reference(statuses))
+    ours = exposed(statuses, Format.OPENMETRICS) + "# EOF\n"
+    assert ours == generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]
+
+
+def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
+    """The configured labels of the cluster come on top."""
+    totals = PolicyTotals(
+        outcomes=dict.fromkeys(Outcome, 1),
+        codes={"10551367": 2},
+        candidates=3,
+        last_started_timestamp_seconds=1e9,
+        last_ended_timestamp_seconds=1e9 + 1,
+        last_success=True,
+        last_success_timestamp_seconds=1e9 + 1,
+    )
+    status = PolicyStatus(
+        cluster="c1",
+        labels=(),
+        policy="p",
+        dry_run=True,
+        totals=totals,
+        next_run_timestamp_seconds=2e9,
+        remembered=True,
+    )
+    found: dict[str, tuple[str, set[str]]] = {}
+    for family in parse_text(exposed([status], Format.TEXT) + collected()):
+        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = (family.type, labels)
+    assert {name: found.get(name) for name in CONTRACT} == CONTRACT
+
+
+def test_before_the_first_run_every_outcome_is_0_and_nothing_else_is_claimed() -> None:
+    found = samples(exposed([STATUS], Format.TEXT))
+    outcomes = {
+        dict(labels)["outcome"]: value for (name, labels), value in found.items() if "jobs_total" in name
+    }
+    assert outcomes == dict.fromkeys(
+        ("success", "failure", "already_gone", "busy", "timeout", "denied", "protected"), 0
+    )
+    assert {name: value for (name, _), value in found.items() if "jobs_total" not in name} == {
+        "ontap_cleanup_dry_run": 0,
+        "ontap_cleanup_jobs_in_progress": 0,
+        "ontap_cleanup_skipped_runs_total": 0,
+    }
+
+
+def test_before_the_journal_is_read_no_count_begins_at_0() -> None:
+    """A counter that fell to 0 at every start and came back would look like new deletions."""
+    found = samples(exposed([replace(STATUS, remembered=False)], Format.TEXT))
+    assert not [name for name, _ in found if name == "ontap_cleanup_jobs_total"]
+
+
+def deletion(outcome: Outcome, code: str) -> Deletion:
+    return Deletion(
+        id=1,
+        run_id=1,
+        cluster="c1",
+        policy="retire-old",
+        version="9.13.1",
+        phase=Phase.ENDED,
+        intended_timestamp_seconds=1e9,
+        attempts=1,
+        job_uuid=None,
+        outcome=outcome,
+        ended_timestamp_seconds=1e9 + 5,
+        code=code,
+        message="",
+    )
+
+
+def test_outcomes_and_error_codes_are_counted_as_deletions_end() -> None:
+    exposition = Exposition(CLEANUP_FAMILIES)
+    board = CleanupBoard(on_change=lambda status: update_policy(exposition, status))
+    board.put(STATUS)
+    ended = [
+        (Outcome.SUCCESS, ""),
+        (Outcome.BUSY, "10551367"),
+        (Outcome.BUSY, "10551367"),
+        (Outcome.FAILURE, "4"),
+    ]
+    for outcome, code in ended:
+        one = deletion(outcome, code)
+        board.change(STATUS.key, lambda status, one=one: status.with_outcome(one))  # type: ignore[misc]
+    with board.in_progress(STATUS.key):
+        during = samples(exposition.all().join(now=0.0, form=Format.TEXT, wanted=names_filter(())).decode())
+    after = samples(exposition.all().join(now=0.0, form=Format.TEXT, wanted=names_filter(())).decode())
+    site = C1[2:]
+    jobs, errors = "ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total"
+    assert after[jobs, (*C1[:1], ("outcome", "busy"), C1[1], *site)] == 2
+    assert after[jobs, (*C1[:1], ("outcome", "success"), C1[1], *site)] == 1
+    assert after[errors, (*C1[:1], ("code", "10551367"), C1[1], *site)] == 2
+    assert after[errors, (*C1[:1], ("code", "4"), C1[1], *site)] == 1
+    assert (during["ontap_cleanup_jobs_in_progress", C1], after["ontap_cleanup_jobs_in_progress", C1]) == (
+        1,
+        0,
+    )
+
+
+def test_the_histogram_has_every_bucket_its_sum_and_its_count() -> None:
+    found = samples(collected())
+    name = "ontap_cleanup_job_duration_seconds"
+    buckets = {
+        float(dict(labels)["le"]): value for (of, labels), value in found.items() if of == f"{name}_bucket"
+    }
+    assert buckets == dict(zip((*DURATION_BUCKETS_SECONDS, math.inf), DURATIONS.buckets, strict=True))
+    policy = (("policy", "retire-old"),)
+    assert found[f"{name}_sum", policy] == DURATIONS.sum_seconds
+    assert found[f"{name}_count", policy] == DURATIONS.buckets[-1]
+
+
+def test_whether_cleanup_is_halted_and_has_its_journal_is_told() -> None:
+    found = samples(collected())
+    assert (found["ontap_cleanup_halted", ()], found["ontap_cleanup_journal_open", ()]) == (1, 0)
+
+
+def test_both_formats_parse() -> None:
+    text = exposed([STATUS], Format.TEXT) + collected()
+    openmetrics = exposed([STATUS], Format.OPENMETRICS) + collected(Format.OPENMETRICS) + "# EOF\n"
+    in_text = {family.name for family in parse_text(text)}
+    parsed = parse_openmetrics(openmetrics)  # type: ignore[no-untyped-call]
+    assert {family.name for family in parsed} == in_text
+
+
+@pytest.mark.parametrize("family", CLEANUP_FAMILIES, ids=lambda family: family.name)
+def test_every_row_keeps_to_the_naming_rules(family: object) -> None:
+    name, kind = getattr(family, "name"), getattr(family, "kind")  # noqa: B009 - rows of any type
+    labels, text = getattr(family, "labels"), getattr(family, "help")  # noqa: B009
+    assert name.startswith("ontap_cleanup_")
+    assert name.endswith("_total") == (kind is Kind.COUNTER)
+    assert list(labels) == sorted(labels)
+    assert text.endswith(".")
+    assert not set(text) & set('\\"\n')
+
+
+CLEANUP = """
+cleanup:
+  state: sqlite:///state.db
+  policies:
+    - {name: retire-old, every: 24h, older_than: 90d, exclude: ["9.11*"], dry_run: false, retry_busy_for: 0s}
+    - {name: keep-two, clusters: {names: [c1]}, schedule: "0 3 * * sat", keep_newest: 2}
+"""
+
+
+def dirty_cluster(name: str) -> SimulatedCluster:
+    versions = ("9.10.1", "9.11.1", "9.12.1", "9.14.1P2")
+    cluster = SimulatedCluster(name, packages=versions, labels={"site": "ams"}, job_seconds=0.05)
+    refused = Fault(FaultKind.DELETE_ERROR, path="/api/cluster/software/packages/9.12.1", code=10551892)
+    cluster.faults.add(refused)
+    return cluster
+
+
+@asynccontextmanager
+async def cleaned(simulator: Simulator, directory: Path) -> AsyncIterator[Daemon]:
+    """Run the daemon until it has made a run on every cluster."""
+    config = directory / "config.yaml"
+    write_secret(config, exporter_config(simulator, extra=CLEANUP))
+    async with program("run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0") as daemon:
+        await daemon.until_ready()
+
+        async def ran() -> bool:
+            found = samples((await daemon.get("/metrics"))[1])
+            ends = [name for name, _ in found if name == "ontap_cleanup_last_run_timestamp_seconds"]
+            return len(ends) == len(simulator)
+
+        await eventually(ran, seconds=20, what="a run on every cluster")
+        yield daemon
+
+
+def of_cleanup(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    found = samples(text)
+    return {key: value for key, value in found.items() if key[0].startswith("ontap_cleanup_")}
+
+
+@needs_prometheus
+async def test_promtool_finds_nothing_to_complain_of(tmp_path: Path) -> None:
+    async with Simulator([dirty_cluster("c1")], directory=tmp_path) as simulator:
+        async with cleaned(simulator, tmp_path) as daemon:
+            _, text = await daemon.get("/metrics")
+            _, openmetrics = await daemon.get(
+                "/metrics", Accept="application/openmetrics-text; version=1.0.0"
+            )
+        assert "ontap_cleanup_job_duration_seconds_bucket" in text
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["promtool", "check", "metrics"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        ours = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("ontap_cleanup")]
+        assert (ours, done.returncode in {0, 3}) == ([], True)
+        names = {family.name for family in parse_openmetrics(openmetrics)}  # type: ignore[no-untyped-call]
+        assert {name.removesuffix("_total") for name in CONTRACT} <= names
+
+
+async def test_a_probe_shows_the_clusters_own_cleanup_and_no_other(tmp_path: Path) -> None:
+    clusters = [dirty_cluster("c1"), dirty_cluster("c2")]
+    async with (
+        Simulator(clusters, directory=tmp_path) as simulator,
+        cleaned(simulator, tmp_path) as daemon,
+    ):
+        for name, policies in (("c1", {"retire-old", "keep-two"}), ("c2", {"retire-old"})):
+            status, text = await daemon.get(f"/probe?target={name}")
+            assert status == 200
+            found = of_cleanup(text)
+            assert {dict(labels)["cluster"] for _, labels in found} == {name}
+            assert {dict(labels)["policy"] for _, labels in found} == policies
+            assert {dict(labels)["site"] for _, labels in found} == {"ams"}
+            everything = of_cleanup((await daemon.get("/metrics"))[1])
+            assert found.items() <= everything.items()
+
+
+async def test_what_has_been_counted_survives_a_restart_on_the_same_journal(tmp_path: Path) -> None:
+    passing = {
+        "ontap_cleanup_jobs_in_progress",
+        "ontap_cleanup_skipped_runs_total",
+        "ontap_cleanup_journal_open",
+    }
+    async with Simulator([dirty_cluster("c1")], directory=tmp_path) as simulator:
+        async with cleaned(simulator, tmp_path) as daemon:
+            before = of_cleanup((await daemon.get("/metrics"))[1])
+            assert await daemon.stop() == 0
+        deletes = len(simulator["c1"].requests_to(method="DELETE"))
+        async with cleaned(simulator, tmp_path) as daemon:
+            after = of_cleanup((await daemon.get("/metrics"))[1])
+        assert len(simulator["c1"].requests_to(method="DELETE")) == deletes
+    labels = {"cluster": "c1", "policy": "retire-old", "site": "ams"}
+
+    def value(name: str, **own: str) -> float:
+        return before[name, tuple(sorted({**labels, **own}.items()))]
+
+    assert value("ontap_cleanup_jobs_total", outcome="success") == 1
+    assert value("ontap_cleanup_jobs_total", outcome="failure") == 1
+    assert value("ontap_cleanup_job_errors_total", code="10551892") == 1
+    assert value("ontap_cleanup_last_run_success") == 0
+    assert value("ontap_cleanup_candidates") == 2
+    assert before["ontap_cleanup_job_duration_seconds_count", (("policy", "retire-old"),)] == 2
+    lasting = {key: value for key, value in before.items() if key[0] not in passing}
+    assert {key: after.get(key) for key in lasting} == pytest.approx(lasting, rel=0, abs=0.1)
+    last_run = value("ontap_cleanup_last_run_timestamp_seconds")
+    next_run = value("ontap_cleanup_next_run_timestamp_seconds")
+    assert next_run == pytest.approx(last_run + 86_400, rel=0, abs=20)
+    assert ("ontap_cleanup_last_success_timestamp_seconds", C1) not in before

@@ -1,0 +1,237 @@
+"""``/api/v1/cleanup`` is the whole account: policies, next and last runs, with every verdict and outcome."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.cleanup.journal import open_journal
+from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, Package, SimulatedCluster, Simulator
+from exporter.simulator.configuration import exporter_config, write_secret
+from support.daemon import Daemon, program
+from support.waiting import eventually
+
+NOW = datetime.now(UTC)
+LISTEN = "--web.listen-address=127.0.0.1:0"
+CLEANUP = """
+cleanup:
+  state: sqlite:///state.db
+  policies:
+    - name: retire-old
+      every: 24h
+      older_than: 90d
+      exclude: ["9.11*"]
+      max_deletes_per_run: 3
+      retry_busy_for: 0s
+      dry_run: false
+    - name: keep-two
+      clusters: {names: [c1]}
+      schedule: "0 3 * * sat"
+      timezone: Europe/Amsterdam
+      keep_newest: 2
+"""
+NOTHING = {"configured": False, "policies": [], "clusters": [], "runs": []}
+
+
+def dirty_cluster() -> SimulatedCluster:
+    ages = {
+        "9.9.1": 600,
+        "9.10.1": 500,
+        "9.10.1P4": 450,
+        "9.11.1": 400,
+        "9.12.1": 300,
+        "9.14.1P2": 200,
+        "9.15.1": 5,
+    }
+    cluster = SimulatedCluster(
+        "c1",
+        packages=[Package(version, NOW - timedelta(days=days)) for version, days in ages.items()],
+        job_seconds=0.05,
+    )
+    path = "/api/cluster/software/packages/9.10.1"
+    cluster.faults.add(Fault(FaultKind.DELETE_ERROR, path=path, exact=True, code=10551367))
+    cluster.job_scripts["9.10.1P4"] = JobScript(outcome=JobOutcome.FAILURE, code=10551892)
+    return cluster
+
+
+async def account(daemon: Daemon) -> dict[str, Any]:
+    status, text = await daemon.get("/api/v1/cleanup")
+    assert status == 200
+    document = json.loads(text)
+    assert isinstance(document, dict)
+    return document
+
+
+async def account_after_a_run(daemon: Daemon) -> dict[str, Any]:
+    async def ran() -> dict[str, Any] | None:
+        document = await account(daemon)
+        ended = [run for run in document["runs"] if run["ended_timestamp_seconds"] is not None]
+        return document if ended else None
+
+    document = await eventually(ran, seconds=20, what="a run")
+    assert document is not None
+    return document
+
+
+async def test_without_cleanup_the_account_is_empty_and_says_so(tmp_path: Path) -> None:
+    async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+            assert await account(daemon) == NOTHING
+
+
+async def test_the_account_tells_policies_next_runs_and_every_verdict_and_outcome(tmp_path: Path) -> None:
+    begun = time.time()
+    async with Simulator([dirty_cluster()], directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator, extra=CLEANUP))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+            document = await account_after_a_run(daemon)
+    now = time.time()
+    assert (document["configured"], document["halted"], document["problem"]) == (True, False, "")
+    assert document["policies"] == [
+        {
+            "policy": "retire-old",
+            "schedule": None,
+            "timezone": None,
+            "every": "1d",
+            "keep_newest": None,
+            "older_than": "90d",
+            "include": ["*"],
+            "exclude": ["9.11*"],
+            "max_deletes_per_run": 3,
+            "dry_run": False,
+        },
+        {
+            "policy": "keep-two",
+            "schedule": "0 3 * * sat",
+            "timezone": "Europe/Amsterdam",
+            "every": None,
+            "keep_newest": 2,
+            "older_than": None,
+            "include": ["*"],
+            "exclude": [],
+            "max_deletes_per_run": 5,
+            "dry_run": True,
+        },
+    ]
+    old, two = document["clusters"]
+    assert (old["cluster"], old["policy"], old["dry_run"], old["candidates"]) == (
+        "c1",
+        "retire-old",
+        False,
+        3,
+    )
+    assert {name: count for name, count in old["outcomes"].items() if count} == {
+        "success": 1,
+        "busy": 1,
+        "failure": 1,
+    }
+    assert len(old["outcomes"]) == 7
+    assert old["error_codes"] == {"10551367": 1, "10551892": 1}
+    assert (old["jobs_in_progress"], old["last_run_success"], old["skipped_runs"]) == (0, False, 0)
+    assert old["last_success_timestamp_seconds"] is None
+    assert begun < old["last_run_timestamp_seconds"] < now
+    assert (two["policy"], two["dry_run"], two["candidates"], two["last_run_success"]) == (
+        "keep-two",
+        True,
+        None,
+        None,
+    )
+    saturday = datetime.fromtimestamp(two["next_run_timestamp_seconds"], tz=UTC)
+    assert now < two["next_run_timestamp_seconds"] < now + 8 * 86_400
+    assert (saturday.strftime("%a"), saturday.minute, saturday.hour in {1, 2}) == ("Sat", 0, True)
+
+    (run,) = document["runs"]
+    assert (run["cluster"], run["policy"], run["dry_run"]) == ("c1", "retire-old", False)
+    assert (run["success"], run["error"]) == (False, "")
+    assert begun < run["started_timestamp_seconds"] <= run["ended_timestamp_seconds"] < now
+    verdicts = {one["version"]: (one["verdict"], one["reason"]) for one in run["plan"]}
+    assert verdicts == {
+        "9.9.1": ("delete", "retired"),
+        "9.10.1": ("delete", "retired"),
+        "9.10.1P4": ("delete", "retired"),
+        "9.11.1": ("keep", "excluded"),
+        "9.12.1": ("keep", "over_limit"),
+        "9.14.1P2": ("keep", "in_use"),
+        "9.15.1": ("keep", "too_young"),
+    }
+    assert all(one["detail"] and one["age_seconds"] > 86_400 for one in run["plan"])
+    told = [(one["version"], one["outcome"], one["code"], one["phase"]) for one in run["deletions"]]
+    assert told == [
+        ("9.9.1", "success", "", "ended"),
+        ("9.10.1", "busy", "10551367", "ended"),
+        ("9.10.1P4", "failure", "10551892", "ended"),
+    ]
+    (done,) = simulator["c1"].deletions
+    assert (done.version, done.job_uuid) == ("9.9.1", run["deletions"][0]["job"])
+    for one in run["deletions"]:
+        assert one["attempts"] >= 1
+        assert one["intended_timestamp_seconds"] <= one["ended_timestamp_seconds"]
+        assert one["message"]
+
+
+async def test_the_next_run_of_an_interval_is_told_once_a_run_is_over(tmp_path: Path) -> None:
+    async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator, extra=CLEANUP))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+            started = (await account_after_a_run(daemon))["runs"][0]["started_timestamp_seconds"]
+
+            async def told() -> bool:
+                due = (await account(daemon))["clusters"][0]["next_run_timestamp_seconds"]
+                return bool(due == pytest.approx(started + 86_400, rel=0, abs=1))
+
+            await eventually(told, seconds=20, what="the next run")
+
+
+async def test_a_run_that_goes_on_is_shown_with_its_deletion(tmp_path: Path) -> None:
+    cluster = dirty_cluster()
+    cluster.hold_jobs()
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator, extra=CLEANUP))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+
+            async def followed() -> dict[str, Any] | None:
+                document = await account(daemon)
+                phases = [one["phase"] for run in document["runs"] for one in run["deletions"]]
+                return document if phases == ["followed"] else None
+
+            document = await eventually(followed, seconds=20, what="a job to be followed")
+            assert document is not None
+            (run,) = document["runs"]
+            assert (run["ended_timestamp_seconds"], run["success"]) == (None, None)
+            assert (run["deletions"][0]["outcome"], run["deletions"][0]["ended_timestamp_seconds"]) == (
+                None,
+                None,
+            )
+            assert document["clusters"][0]["jobs_in_progress"] == 1
+
+
+async def test_a_state_that_another_holds_is_told_while_polls_go_on(tmp_path: Path) -> None:
+    async with (
+        Simulator([dirty_cluster()], directory=tmp_path) as simulator,
+        open_journal(f"sqlite:///{tmp_path}/state.db"),
+    ):
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator, extra=CLEANUP))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+            await daemon.until_ready()
+
+            async def told() -> bool:
+                return "holds it" in (await account(daemon))["problem"]
+
+            await eventually(told, seconds=20, what="the problem to be told")
+            document = await account(daemon)
+            assert (document["runs"], len(document["clusters"])) == ([], 2)
+            metrics = (await daemon.get("/metrics"))[1].splitlines()
+            assert {'ontap_up{cluster="c1"} 1.0', "ontap_cleanup_journal_open 0.0"} <= set(metrics)
+            assert simulator["c1"].requests_to(method="DELETE") == ()
+            assert await daemon.stop() == 0
