@@ -130,6 +130,8 @@ class Deleter:
         """
         match deletion.phase:
             case Phase.INTENDED:
+                known = await self._journal.job_uuids(deletion.cluster, deletion.version)
+                self._earlier_jobs = set(known)
                 finding = Finding(
                     meaning=Meaning.UNKNOWN,
                     code="",
@@ -166,7 +168,7 @@ class Deleter:
 
     async def _intend(self, run_id: int, version: str, deletion: Deletion | None) -> Deletion:
         if deletion is None:
-            self._earlier_jobs.clear()
+            self._earlier_jobs = set(await self._journal.job_uuids(self._access.name, version))
             return await self._journal.intend(run_id, version=version, now=self._wall_clock())
         if deletion.job_uuid is not None:
             self._earlier_jobs.add(deletion.job_uuid)
@@ -295,11 +297,15 @@ class Deleter:
     async def _find_job(self, deletion: Deletion) -> JobSearch | None:
         """Look for the job of a DELETE whose answer was lost; None where the jobs cannot be read."""
         try:
-            search = await self._access.ask(find_job(deletion.version, endpoint=self._access.config.endpoint))
+            return await self._access.ask(
+                find_job(
+                    deletion.version,
+                    endpoint=self._access.config.endpoint,
+                    earlier=self._earlier_jobs,
+                )
+            )
         except OntapError:
             return None
-        known = search.job is not None and search.job.uuid in self._earlier_jobs
-        return replace(search, job=None) if known else search
 
     async def _is_gone(self, version: str) -> bool | None:
         """Say whether a package is gone; None where that cannot be read within job_timeout."""

@@ -6,7 +6,7 @@ Source: DELETE /cluster/software/packages/{version}, GET /cluster/jobs, GET /clu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -132,8 +132,13 @@ class JobSearch:
         return self.job is not None and not self.job.over
 
 
-def find_job(version: str, *, endpoint: Endpoint) -> Conversation[JobSearch]:
+def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ()) -> Conversation[JobSearch]:
     """Look for a job that deletes a version.
+
+    Args:
+        version: the package's version.
+        endpoint: where the cluster is.
+        earlier: the jobs of earlier deletions, which are left out.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -149,6 +154,8 @@ def find_job(version: str, *, endpoint: Endpoint) -> Conversation[JobSearch]:
         if not isinstance(records, list):
             raise BadResponse("the page of jobs has no list of records")
         for job, description in _described(records):
+            if job.uuid in earlier:
+                continue
             if "delete" in description.lower() and names_version.search(description):
                 # The package is still there, so a job that succeeded was an earlier one's.
                 if not job.succeeded and (found is None or found.over):

@@ -624,6 +624,16 @@ async def test_the_job_of_an_earlier_deletion_is_no_verdict_on_a_later_one(tmp_p
         assert only(run).job_uuid is None
 
 
+@pytest.mark.parametrize("code", [10551892, 10551367])
+async def test_the_failed_job_of_an_earlier_deletion_is_no_verdict_either(code: int, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=code)
+        await it.run(limits=limits(retry_busy_for_seconds=0.0))
+        it.cluster.faults.add(Fault(FaultKind.RESET, method="DELETE"))
+        deletion = only(await it.run(limits=limits(retry_busy_for_seconds=0.0)))
+        assert (deletion.outcome, deletion.code, deletion.job_uuid) == (Outcome.FAILURE, "", None)
+
+
 @pytest.mark.parametrize("lost", [FaultKind.LOST_ANSWER, FaultKind.TRUNCATED_JSON])
 @pytest.mark.parametrize("unread", [FaultKind.SERVER_ERROR, FaultKind.HTML])
 async def test_jobs_that_cannot_be_read_are_not_taken_for_none(

@@ -85,6 +85,17 @@ async def read_given_up(connection: AsyncConnection, cluster: str) -> tuple[Dele
     return await read_deletions(connection, DELETIONS.c.id.in_(newest), GIVEN_UP)
 
 
+async def read_job_uuids(connection: AsyncConnection, cluster: str, version: str) -> frozenset[str]:
+    """Return the jobs of every deletion of a version that is remembered."""
+    found = await read_deletions(
+        connection,
+        DELETIONS.c.cluster == storable(cluster),
+        DELETIONS.c.version == storable(version),
+        DELETIONS.c.job_uuid.is_not(None),
+    )
+    return frozenset(deletion.job_uuid for deletion in found if deletion.job_uuid is not None)
+
+
 async def read_deletions(
     connection: AsyncConnection, *conditions: ColumnElement[bool]
 ) -> tuple[Deletion, ...]:

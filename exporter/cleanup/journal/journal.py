@@ -176,6 +176,12 @@ class Journal:
             "read deletions", lambda connection: deletions.read_unended(connection, cluster)
         )
 
+    async def job_uuids(self, cluster: str, version: str) -> frozenset[str]:
+        """Return the jobs of every deletion of a version that is remembered: no later one has them."""
+        return await self._database.transact(
+            "read jobs", lambda connection: deletions.read_job_uuids(connection, cluster, version)
+        )
+
     async def given_up(self, cluster: str) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster that may still be going on though they have ended, oldest first.
 

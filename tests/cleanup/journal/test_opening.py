@@ -82,7 +82,7 @@ async def test_a_file_is_set_up_for_power_cuts(tmp_path: Path) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
         await connection.rollback()
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
 
 
 async def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
