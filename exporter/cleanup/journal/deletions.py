@@ -15,6 +15,9 @@ from exporter.cleanup.journal.schema import DELETIONS
 from exporter.cleanup.journal.texts import storable
 from exporter.cleanup.records import Deletion, Outcome, Phase
 
+SEPARATOR = ","
+"""Stands after each of ``earlier_job_uuids``."""
+
 UNENDED = frozenset(Phase) - {Phase.ENDED}
 
 GIVEN_UP = or_(
@@ -86,14 +89,14 @@ async def read_given_up(connection: AsyncConnection, cluster: str) -> tuple[Dele
 
 
 async def read_job_uuids(connection: AsyncConnection, cluster: str, version: str) -> frozenset[str]:
-    """Return the jobs of every deletion of a version that is remembered."""
-    found = await read_deletions(
-        connection,
-        DELETIONS.c.cluster == storable(cluster),
-        DELETIONS.c.version == storable(version),
-        DELETIONS.c.job_uuid.is_not(None),
+    """Return the jobs of every deletion of a version that is remembered, and of their earlier attempts."""
+    rows = await connection.execute(
+        select(DELETIONS.c.job_uuid, DELETIONS.c.earlier_job_uuids).where(
+            DELETIONS.c.cluster == storable(cluster), DELETIONS.c.version == storable(version)
+        )
     )
-    return frozenset(deletion.job_uuid for deletion in found if deletion.job_uuid is not None)
+    uuids = {uuid for row in rows for uuid in (row.job_uuid, *row.earlier_job_uuids.split(SEPARATOR))}
+    return frozenset(uuid for uuid in uuids if uuid)
 
 
 async def read_deletions(

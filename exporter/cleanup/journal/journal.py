@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
+from sqlalchemy import func, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import deletions, history, runs, tallies
@@ -123,6 +124,8 @@ class Journal:
             "phase": Phase.INTENDED.value,
             "attempts": DELETIONS.c.attempts + 1,
             "job_uuid": None,
+            "earlier_job_uuids": DELETIONS.c.earlier_job_uuids
+            + func.coalesce(DELETIONS.c.job_uuid + literal(deletions.SEPARATOR), ""),
             "code": "",
             "message": "",
         }

@@ -53,6 +53,7 @@ DELETIONS = Table(
     Column("intended_timestamp_seconds", Double, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("job_uuid", Text),
+    Column("earlier_job_uuids", Text, nullable=False, server_default=""),
     Column("outcome", Text),
     Column("ended_timestamp_seconds", Double),
     Column("code", Text, nullable=False),

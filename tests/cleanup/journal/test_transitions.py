@@ -64,7 +64,9 @@ async def test_a_job_that_failed_for_a_passing_reason_does_not_stand_for_the_nex
     assert waiting == replace(followed, phase=Phase.WAITING, code="7", message="busy")
     again = await journal.intend_again(waiting)
     assert again.job_uuid is None
+    assert await journal.job_uuids(again.cluster, again.version) == {"j"}
     assert (await journal.follow(again, job_uuid="k")).job_uuid == "k"
+    assert await journal.job_uuids(again.cluster, again.version) == {"j", "k"}
 
 
 async def test_another_intent_counts_the_attempt_and_keeps_the_first_time(journal: Journal) -> None:

@@ -57,6 +57,7 @@ def _make_deletions(op: Operations) -> None:
         Column("intended_timestamp_seconds", Double, nullable=False),
         Column("attempts", Integer, nullable=False),
         Column("job_uuid", Text),
+        Column("earlier_job_uuids", Text, nullable=False, server_default=""),
         Column("outcome", Text),
         Column("ended_timestamp_seconds", Double),
         Column("code", Text, nullable=False),
