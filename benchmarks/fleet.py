@@ -52,7 +52,7 @@ def _measure(config: Path, arguments: argparse.Namespace) -> int:
         "run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0", "--log.level=info"
     ) as process:
         url = "http://" + _wait_for(process, r"address=(\S+)")
-        listened = time.monotonic() - begun
+        listened, listened_cpu = time.monotonic() - begun, _cpu_seconds(process.pid)
         while _status(f"{url}/-/ready") != 200:
             time.sleep(0.01)
         ready = time.monotonic() - begun
@@ -74,7 +74,8 @@ def _measure(config: Path, arguments: argparse.Namespace) -> int:
         packages = _total(metrics, "ontap_software_packages")
         samples = sum(line[:1] not in ("#", "") for line in body.split("\n"))
         print(f"clusters {arguments.clusters}, packages each {arguments.packages}, samples {samples}")
-        print(f"listening after {listened:.2f} s, every cluster polled once after {ready:.2f} s")
+        print(f"listening after {listened:.2f} s ({listened_cpu:.2f} s of CPU), ", end="")
+        print(f"every cluster polled once after {ready:.2f} s")
         print(f"memory {rss_first / 2**20:.0f} MiB RSS after the first polls, ", end="")
         print(f"{_memory_bytes(process.pid, 'VmHWM') / 2**20:.0f} MiB at most")
         print(f"{polls:.0f} polls in {elapsed:.1f} s, {1000 * cpu / max(polls, 1):.2f} ms of CPU a poll")
@@ -87,7 +88,7 @@ def _measure(config: Path, arguments: argparse.Namespace) -> int:
                 f"{failures:.0f} polls failed": failures == 0,
                 f"{packages:.0f} packages": packages == arguments.clusters * arguments.packages,
                 f"{polls:.0f} polls while watched": polls > 0,
-                f"listening took {listened:.2f} s": listened < LISTEN_SECONDS_ALLOWED,
+                f"listening took {listened_cpu:.2f} s of CPU": listened_cpu < LISTEN_SECONDS_ALLOWED,
             }
         )
 

@@ -65,6 +65,8 @@ async def run(config: Config, settings: Settings, *, stop: asyncio.Event) -> Non
     exposition = Exposition(CLUSTER_FAMILIES)
     async with AsyncExitStack() as stack:
         sockets = _bind(stack, settings.listen_addresses)
+        for listening in sockets:
+            log.info("listening", address=_written(listening))
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
         session = await stack.enter_async_context(open_session())
@@ -99,8 +101,6 @@ async def run(config: Config, settings: Settings, *, stop: asyncio.Event) -> Non
             stack.callback(task.cancel)
         stack.enter_context(halt_on_signals(halt))
         await stack.enter_async_context(serving(build_application(sources), sockets))
-        for listening in sockets:
-            log.info("listening", address=_written(listening))
         log.info("polling", clusters=len(config.clusters))
         await stop.wait()
         log.info("stopping")
