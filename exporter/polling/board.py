@@ -112,9 +112,9 @@ class Board:
         """Return the status of every cluster, in the order of the configuration."""
         return tuple(self._statuses.values())
 
-    def all_polled(self) -> bool:
-        """Say whether every cluster has been polled once, good or bad."""
-        return all(status.last_poll is not None for status in self._statuses.values())
+    def unpolled(self) -> int:
+        """Return how many clusters have not been polled once, good or bad."""
+        return sum(status.last_poll is None for status in self._statuses.values())
 
     def note_poll_delay(self, seconds: float) -> None:
         """Remember how late the latest poll started."""

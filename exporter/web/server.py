@@ -54,8 +54,8 @@ async def _healthy(_: web.Request) -> web.Response:
 
 
 async def _ready(request: web.Request) -> web.Response:
-    statuses = request.app[SOURCES].board.statuses()
-    waiting = sum(status.last_poll is None for status in statuses)
-    if waiting:
-        raise web.HTTPServiceUnavailable(text=f"{waiting} of {len(statuses)} clusters not polled yet.\n")
+    board = request.app[SOURCES].board
+    if waiting := board.unpolled():
+        count = len(board.statuses())
+        raise web.HTTPServiceUnavailable(text=f"{waiting} of {count} clusters not polled yet.\n")
     return web.Response(text="ontap-packages-exporter is ready.\n")
