@@ -17,6 +17,7 @@ The steps, in the order in which a file goes through them:
 :mod:`~exporter.config.problems` what is wrong.
 """
 
+from exporter.config.discovery import ConfigFiles
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import load_config
 from exporter.config.masked import masked_yaml
@@ -28,6 +29,7 @@ __all__ = [
     "ClusterConfig",
     "Config",
     "ConfigError",
+    "ConfigFiles",
     "PolicyConfig",
     "Position",
     "Problem",

@@ -1,16 +1,12 @@
-"""Reading a configuration: the file, its shape, its meaning; every mistake of all three at once."""
+"""Reading a configuration: the files, their shape, their meaning; every mistake of all three at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.config.checks import Findings
+from exporter.config.discovery import ConfigFiles
 from exporter.config.model import Config
-from exporter.config.policies import resolve_cleanup
-from exporter.config.problems import ConfigError
-from exporter.config.reader import read_document
-from exporter.config.resolve import resolve
 
 
 def load_config(path: Path, *, environ: Mapping[str, str]) -> Config:
@@ -21,22 +17,4 @@ def load_config(path: Path, *, environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: with every problem that could be found, whatever the files hold.
     """
-    # Here and not above: pydantic takes longer to import than everything else that reads a configuration.
-    from exporter.config.sections import read_sections  # noqa: PLC0415
-
-    document, problems = read_document(path, environ=environ)
-    sections = read_sections(document)
-    findings = Findings(errors={*problems, *sections.problems})
-    clusters = resolve(sections.written, findings)
-    cleanup = None
-    if sections.cleanup is not None:
-        cleanup = resolve_cleanup(sections.cleanup.settings, sections.cleanup.policies, clusters, findings)
-    if findings.errors:
-        raise ConfigError(findings.errors)
-    return Config(
-        clusters=clusters,
-        max_concurrent_polls=sections.max_concurrent_polls,
-        cleanup=cleanup,
-        warnings=tuple(sorted(findings.warnings)),
-        written=sections.written,
-    )
+    return ConfigFiles(path, environ=environ).load()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, assert_never
@@ -25,12 +25,14 @@ from exporter.config.schema import (
     Root,
     Settings,
     Shape,
+    TargetGroup,
     TlsConfig,
 )
 from exporter.config.state import absolute_state
 from exporter.ontap.endpoint import Secret
 
 _ShapeT = TypeVar("_ShapeT", bound=Shape)
+_ValueT = TypeVar("_ValueT")
 
 _SECRETS: Final = frozenset({("basic_auth", "password"), ("authorization", "credentials")})
 _EXPECTED: Final[Mapping[str, str]] = MappingProxyType(
@@ -53,6 +55,7 @@ _KINDS: Final[Mapping[type, str]] = MappingProxyType(
         type(None): "nothing",
     }
 )
+_QUOTATION: Final = "put quotation marks around it"
 _LONGEST_GUESSED: Final = 64
 _CLEANUP: Final = frozenset({Cleanup, PolicyEntry, ClusterChoice})
 
@@ -63,7 +66,8 @@ def _homes(*shapes: tuple[type[Shape], str]) -> Mapping[str, str]:
 
 
 _OUTSIDE_CLEANUP: Final = (
-    (Root, "at the top of the file"),
+    (TargetGroup, "in a file of cluster_files"),
+    (Root, "at the top of the configuration file"),
     (BasicAuth, "under basic_auth"),
     (Authorization, "under authorization"),
     (TlsConfig, "under tls_config"),
@@ -91,12 +95,17 @@ class MappingReader:
         """Add a problem of the key at ``path``."""
         self.problems.append(self._document.place(path).problem(message))
 
-    def keys(self, *path: str) -> Collection[str]:
+    def report_kind(self, path: KeyPath, expected: str, node: Node | None, *, advice: str = "") -> None:
+        """Add the problem of a value of the wrong kind, unless it has been reported already."""
+        if not (isinstance(node, ScalarNode) and node.is_broken):
+            self.report(path, _expected(expected, node, advice))
+
+    def keys(self, *path: str | int) -> Collection[str]:
         """Return the keys of the mapping at ``path``; none where there is no mapping."""
         node = self._document.node(path)
         return node.entries if isinstance(node, MapNode) else ()
 
-    def indexes(self, *path: str) -> range:
+    def indexes(self, *path: str | int) -> range:
         """Return the indexes of the list at ``path``; none where there is no list."""
         node = self._document.node(path)
         return range(len(node.items) if isinstance(node, ListNode) else 0)
@@ -125,12 +134,24 @@ class MappingReader:
                 flat[key] = Setting(value=self._resolved(key, value), place=place_of_key, rank=rank)
         return Layer(place=place, settings=flat, broken=frozenset(broken))
 
+    def text(self, path: KeyPath, read: Callable[[str], _ValueT]) -> _ValueT | None:
+        """Return what ``read`` makes of the text at ``path``; ``None`` where that has a mistake in it."""
+        node = self._document.node(path)
+        if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+            is_quotable = isinstance(node, ScalarNode) and node.value is not None
+            self.report_kind(path, "text", node, advice=_QUOTATION if is_quotable else "")
+            return None
+        try:
+            return read(node.value)
+        except ValueError as error:
+            self.report(path, str(error))
+            return None
+
     def shape(self, shape: type[_ShapeT], path: KeyPath) -> tuple[_ShapeT | None, set[str]]:
         """Check a mapping; return what is good in it, and the keys that have a mistake in them."""
         node = self._document.node(path)
         if not isinstance(node, MapNode):
-            if not (isinstance(node, ScalarNode) and node.is_broken):
-                self.report(path, f"a mapping is expected, not {_kind(node)}")
+            self.report_kind(path, "a mapping", node)
             return None, set(shape.model_fields)
         is_outline = issubclass(shape, Outline)
         raw: dict[str, Any] = {}
@@ -191,8 +212,11 @@ def _translated(detail: ErrorDetails, shape: type[Shape], node: Node | None) -> 
             return f"must be at most {context['le']}"
         case kind:
             is_quotable = kind == "string_type" and isinstance(node, ScalarNode) and node.value is not None
-            advice = "; put quotation marks around it" if is_quotable else ""
-            return f"{_EXPECTED.get(kind, 'something else')} is expected, not {_kind(node)}{advice}"
+            return _expected(_EXPECTED.get(kind, "something else"), node, _QUOTATION if is_quotable else "")
+
+
+def _expected(what: str, node: Node | None, advice: str = "") -> str:
+    return f"{what} is expected, not {_kind(node)}" + (f"; {advice}" if advice else "")
 
 
 def _nested(shape: type[Shape], key: str) -> type[Shape]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from glob import escape as escape_glob
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -11,7 +12,7 @@ import yaml
 
 from exporter.config.durations import format_duration
 from exporter.config.layers import DEFAULT_AUTHORIZATION_TYPE, Layer, Marker, built_in
-from exporter.config.model import CleanupConfig, Config, PolicyConfig
+from exporter.config.model import CleanupConfig, ClusterConfig, Config, PolicyConfig
 from exporter.config.scalars import escape
 from exporter.config.state import masked_state
 from exporter.ontap.endpoint import Endpoint, Secret
@@ -26,31 +27,58 @@ _Written = dict[str, Any]
 def masked_yaml(config: Config) -> str:
     """Return the configuration as YAML: defaults filled in, environment variables too, secrets masked.
 
-    Paths are absolute, since the text may be saved elsewhere.
+    Paths are absolute, since the text may be saved elsewhere. The clusters of cluster files follow as
+    comments: the text names these files, so that it can be loaded as it stands.
     """
     written = config.written
     defaults = built_in().merged_with(written.defaults)
     bases = {name: defaults.merged_with(profile) for name, profile in written.profiles.items()}
-    clusters = []
-    for entry, cluster in zip(written.clusters, config.clusters, strict=True):
-        base = defaults if cluster.profile is None else bases[cluster.profile]
-        shown: _Written = {"name": escape(cluster.name)} | _mapping(entry, base)
-        # It follows the cluster's own poll_interval, so it cannot stand in defaults.
-        if not base.merged_with(entry).has("stale_after"):
-            shown["stale_after"] = format_duration(cluster.stale_after)
-        if base.merged_with(entry).number("return_timeout") != cluster.return_timeout_seconds:
-            shown["return_timeout"] = cluster.return_timeout_seconds
-        clusters.append(shown)
+    resolved = iter(config.clusters)
+
+    def shown_clusters(entries: Iterable[Layer]) -> list[_Written]:
+        return [
+            _cluster(entry, cluster, defaults if cluster.profile is None else bases[cluster.profile])
+            for entry, cluster in zip(entries, resolved, strict=False)
+        ]
+
     content: _Written = {
         "defaults": _mapping(defaults, built_in()),
         "profiles": {name: _mapping(profile, defaults) for name, profile in written.profiles.items()},
-        "clusters": clusters,
+        "clusters": shown_clusters(written.clusters),
+        "cluster_files": [escape(_absolute(pattern, written.folder)) for pattern in config.cluster_files],
         "max_concurrent_polls": config.max_concurrent_polls,
     }
     if config.cleanup is not None:
         content["cleanup"] = _cleanup(config.cleanup)
-    shown_content = {key: value for key, value in content.items() if value != {}}
-    return str(yaml.dump(shown_content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
+    shown_content = {key: value for key, value in content.items() if value not in ({}, [])}
+    shown = _dumped(shown_content)
+    for file in written.cluster_files:
+        shown += f"# Clusters of {file.path}:\n" + _commented(_dumped(shown_clusters(file.clusters)))
+    return shown
+
+
+def _cluster(entry: Layer, cluster: ClusterConfig, base: Layer) -> _Written:
+    merged = base.merged_with(entry)
+    shown: _Written = {"name": escape(cluster.name)} | _mapping(entry, base)
+    # It follows the cluster's own poll_interval, so it cannot stand in defaults.
+    if not merged.has("stale_after"):
+        shown["stale_after"] = format_duration(cluster.stale_after)
+    if merged.number("return_timeout") != cluster.return_timeout_seconds:
+        shown["return_timeout"] = cluster.return_timeout_seconds
+    return shown
+
+
+def _absolute(pattern: str, folder: Path) -> str:
+    """Return a pattern that means the same in any folder."""
+    return str(Path(escape_glob(str(folder)), pattern))
+
+
+def _dumped(content: _Written | list[_Written]) -> str:
+    return str(yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
+
+
+def _commented(text: str) -> str:
+    return "".join(f"# {line}\n" for line in text.splitlines())
 
 
 def _mapping(layer: Layer, base: Layer) -> _Written:

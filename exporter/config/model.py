@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import translate
+from itertools import chain
+from pathlib import Path
 
 from exporter.config.layers import Layer
 from exporter.config.problems import Position, Problem
@@ -97,12 +99,39 @@ class CleanupConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFile:
+    """What one of the cluster files says."""
+
+    path: Path
+    """As messages name it."""
+    digest: bytes
+    """The same for the same content."""
+    clusters: tuple[Layer, ...]
+    problems: tuple[Problem, ...]
+
+
+def unread_file(path: Path, why: str) -> ClusterFile:
+    """Return a file of which nothing is known but that it cannot be read."""
+    problem = Problem(file=str(path), line=0, key="", message=why)
+    return ClusterFile(path=path, digest=b"", clusters=(), problems=(problem,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """What the files say, before it is merged; secrets written in place are :class:`Secret` values."""
 
     defaults: Layer
     profiles: Mapping[str, Layer]
     clusters: tuple[Layer, ...]
+    """Of the configuration file itself."""
+    cluster_files: tuple[ClusterFile, ...] = ()
+    folder: Path
+    """Where patterns that are relative begin; absolute."""
+
+    @property
+    def entries(self) -> tuple[Layer, ...]:
+        """The clusters of all files."""
+        return (*self.clusters, *chain.from_iterable(file.clusters for file in self.cluster_files))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +139,9 @@ class Config:
     """The configuration in force."""
 
     clusters: tuple[ClusterConfig, ...]
-    """In the order of the file."""
+    """In the order of the file; then those of the cluster files, by the names of these."""
+    cluster_files: tuple[str, ...]
+    """The patterns of files with more clusters, as they were written."""
     max_concurrent_polls: int
     cleanup: CleanupConfig | None
     """``None``: nothing is ever deleted."""

@@ -14,11 +14,11 @@ from typing import Final
 
 import yaml
 
+from exporter.config.content import ContentError, read_content
 from exporter.config.document import Document, Entry, ListNode, MapNode, Node, ScalarNode
 from exporter.config.problems import ConfigError, KeyPath, Problem, show_path
 from exporter.config.scalars import expand, plain_value
 
-_LARGEST_BYTES: Final = 64 * 1024 * 1024
 _DEEPEST: Final = 64
 _MOST_REPEATED: Final = 1_000_000
 _TEXT_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:str"})
@@ -28,15 +28,30 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_document(path: Path, *, environ: Mapping[str, str]) -> tuple[Document, list[Problem]]:
-    """Read a file; return its values together with the problems that did not stop the reading.
+    """Read a file, which may be a pipe, and parse it.
 
     Raises:
         ConfigError: the file cannot be read at all, or is no YAML.
     """
+    try:
+        content = read_content(path, may_be_stream=True)
+    except ContentError as error:
+        raise ConfigError([Problem(file=str(path), line=0, key="", message=str(error))]) from None
+    return parse_document(content, path, environ=environ)
+
+
+def parse_document(
+    content: bytes, path: Path, *, environ: Mapping[str, str], if_empty: str = "the file holds no values"
+) -> tuple[Document, list[Problem]]:
+    """Return the values in the content of a file, together with the problems that did not stop the reading.
+
+    Raises:
+        ConfigError: it is no YAML.
+    """
     file = str(path)
     builder = _Builder(file=file, environ=environ)
     try:
-        text = _read_text(path)
+        text = _decoded(content)
         _check_characters(text)
         for event in _events(text):
             builder.feed(event)
@@ -44,7 +59,7 @@ def read_document(path: Path, *, environ: Mapping[str, str]) -> tuple[Document, 
         problem = Problem(file=file, line=error.line, key=builder.key, message=str(error))
         raise ConfigError([*builder.problems, problem]) from None
     if builder.root is None:
-        raise ConfigError([Problem(file=file, line=0, key="", message="the file holds no values")])
+        raise ConfigError([Problem(file=file, line=0, key="", message=if_empty)])
     return Document(file=file, folder=path.absolute().parent, root=builder.root), builder.problems
 
 
@@ -56,16 +71,7 @@ class _UnreadableError(Exception):
         self.line = line
 
 
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_BYTES + 1)
-    except OSError as error:
-        raise _UnreadableError(f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise _UnreadableError("cannot be read: no file can have this name") from None
-    if len(content) > _LARGEST_BYTES:
-        raise _UnreadableError(f"larger than {_LARGEST_BYTES // 1024 // 1024} MiB")
+def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

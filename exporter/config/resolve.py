@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -21,24 +21,38 @@ _MOST_GUESSED_FROM: Final = 1000
 _MOST_GUESSES: Final = 100
 
 
-def resolve(written: Written, findings: Findings) -> tuple[ClusterConfig, ...]:
-    """Check and merge everything; what comes back counts only where no error was found."""
+def resolve(
+    written: Written, findings: Findings, *, latest: Collection[str] = ()
+) -> tuple[ClusterConfig, ...]:
+    """Check and merge everything; what comes back counts only where no error was found.
+
+    Where two files do not go together, the mistake is found in the one of the two that is in ``latest``.
+    """
     files = FileChecks()
-    for layer in (written.defaults, *written.profiles.values(), *written.clusters):
+    entries = written.entries
+    for layer in (written.defaults, *written.profiles.values(), *entries):
         check_layer(layer, files, findings)
-    _check_unique(written.clusters, findings)
-    _check_unused(written, findings)
+    _check_unique(sorted(entries, key=lambda entry: entry.place.position.file in latest), findings)
+    _check_unused(written.profiles, entries, findings)
     defaults = built_in().merged_with(written.defaults)
     bases = {name: defaults.merged_with(profile) for name, profile in written.profiles.items()}
     clusters = []
-    for entry in written.clusters:
+    for entry in entries:
+        is_latest = entry.place.position.file in latest
+        own = Findings(warnings=findings.warnings) if is_latest else findings
         profile = entry.text("profile")
         base = defaults if profile is None else bases.get(profile)
         if base is None:
-            _report_unknown_profile(entry, bases, findings)
+            _report_unknown_profile(entry, bases, own)
         elif "profile" not in entry.broken:
-            cluster = _cluster(base.merged_with(entry), files, findings)
+            cluster = _cluster(base.merged_with(entry), files, own)
             clusters += [] if cluster is None else [cluster]
+        if is_latest:
+            # What the entry lacks may be missed where a profile or the defaults stand, in another file.
+            findings.errors.update(
+                problem if problem.file in latest else entry.place.problem(str(problem))
+                for problem in own.errors
+            )
     return tuple(clusters)
 
 
@@ -156,9 +170,9 @@ def _check_unique(clusters: Iterable[Layer], findings: Findings) -> None:
                 findings.warnings.add(place.problem(message))
 
 
-def _check_unused(written: Written, findings: Findings) -> None:
-    used = {entry.text("profile") for entry in written.clusters}
-    for name, profile in written.profiles.items():
+def _check_unused(profiles: Mapping[str, Layer], entries: Iterable[Layer], findings: Findings) -> None:
+    used = {entry.text("profile") for entry in entries}
+    for name, profile in profiles.items():
         if name not in used:
             findings.warnings.add(profile.place.problem("no cluster uses this profile"))
 

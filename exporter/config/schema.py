@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from exporter.config.address import parse_address, parse_host
 from exporter.config.durations import parse_duration
 from exporter.config.login import CONTROL_CHARACTERS, check_credentials, check_password
+from exporter.config.patterns import check_pattern
 from exporter.config.problems import show_value
 from exporter.config.schedules import parse_schedule
 from exporter.config.state import check_state
@@ -131,6 +132,15 @@ def _address(value: object) -> Endpoint:
     return parse_address(value)
 
 
+def check_file_pattern(value: str) -> str:
+    """Return a good entry of ``cluster_files``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return check_pattern(_glob(_name(value)))
+
+
 DurationOrZero = Annotated[timedelta, PlainValidator(_duration)]
 Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
 Number = Annotated[int, BeforeValidator(_number)]
@@ -198,6 +208,16 @@ class ClusterEntry(Settings):
     profile: Name | None = None
 
 
+class TargetGroup(Shape):
+    """One group of Prometheus's file_sd; its reader checks the targets one by one.
+
+    Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``file_sd_config``).
+    """
+
+    targets: list[Any] | None = None
+    labels: dict[str, str] | None = None
+
+
 class ClusterChoice(Shape):
     """For which clusters a policy is."""
 
@@ -242,6 +262,7 @@ class Root(Outline):
     defaults: Any = None
     profiles: dict[str, Any] | None = None
     clusters: list[Any] | None = None
+    cluster_files: list[Any] | None = None
     max_concurrent_polls: Count | None = None
     cleanup: Any = None
 

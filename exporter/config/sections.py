@@ -8,8 +8,8 @@ from exporter.config.document import Document
 from exporter.config.layers import DEFAULT_MAX_CONCURRENT_POLLS, Layer, built_in_cleanup
 from exporter.config.mappings import MappingReader
 from exporter.config.model import Written
-from exporter.config.problems import Problem
-from exporter.config.schema import Cleanup, ClusterEntry, PolicyEntry, Root, Settings
+from exporter.config.problems import Place, Problem
+from exporter.config.schema import Cleanup, ClusterEntry, PolicyEntry, Root, Settings, check_file_pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,19 @@ class CleanupSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilePattern:
+    """One entry of ``cluster_files``."""
+
+    pattern: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sections:
     """A configuration file, section by section."""
 
     written: Written
+    cluster_files: tuple[FilePattern, ...]
     max_concurrent_polls: int
     cleanup: CleanupSection | None
     problems: tuple[Problem, ...]
@@ -47,18 +56,33 @@ def read_sections(document: Document) -> Sections:
             reader.layer(ClusterEntry, ("clusters", index), rank=2, required="address")
             for index in reader.indexes("clusters")
         ),
+        folder=document.folder,
     )
-    if not written.clusters and "clusters" not in broken:
+    has_files = root is not None and "cluster_files" in root.model_fields_set | broken
+    if not written.clusters and "clusters" not in broken and not has_files:
         reader.report(("clusters",), "at least one cluster is expected")
     cleanup = None
     if root is not None and "cleanup" in root.model_fields_set:
         cleanup = _read_cleanup(reader, document)
     return Sections(
         written=written,
+        cluster_files=_read_patterns(reader, document) if has_files and "cluster_files" not in broken else (),
         max_concurrent_polls=DEFAULT_MAX_CONCURRENT_POLLS if polls is None else polls,
         cleanup=cleanup,
         problems=tuple(reader.problems),
     )
+
+
+def _read_patterns(reader: MappingReader, document: Document) -> tuple[FilePattern, ...]:
+    above = ("cluster_files",)
+    if not reader.indexes(*above):
+        reader.report(above, "at least one pattern is expected; leave it out where there are no more files")
+    patterns = []
+    for index in reader.indexes(*above):
+        pattern = reader.text((*above, index), check_file_pattern)
+        if pattern is not None:
+            patterns.append(FilePattern(pattern=pattern, place=document.place((*above, index))))
+    return tuple(patterns)
 
 
 def _read_cleanup(reader: MappingReader, document: Document) -> CleanupSection:

@@ -55,4 +55,4 @@ def test_every_row_is_complete() -> None:
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 def test_examples_are_yaml(block: str) -> None:
-    assert isinstance(yaml.safe_load(block), dict)
+    assert isinstance(yaml.safe_load(block), dict | list)
