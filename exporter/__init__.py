@@ -2,9 +2,10 @@
 
 The rooms, in the order in which data flows through them:
 
-* :mod:`exporter.cli` reads the command line; :mod:`exporter.app` builds everything and owns the tasks.
+* :mod:`exporter.cli` reads the command line; :mod:`exporter.daemon` builds everything and owns the tasks.
 * :mod:`exporter.config` turns YAML into a checked configuration.
 * :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to send it.
+* :mod:`exporter.sharding` tells which process looks after a cluster.
 * :mod:`exporter.access` is how one configured cluster is reached.
 * :mod:`exporter.inventory` is what one poll saw of one cluster.
 * :mod:`exporter.polling` polls every cluster at its time and keeps the newest result of each.

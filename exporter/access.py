@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -64,6 +65,28 @@ class ClusterAccess:
             self.refusals.clear()
         return now >= self.refusals.paused_until
 
+    def logs_in_like(self, cluster: ClusterConfig) -> bool:
+        """Say whether a configuration has this cluster's address and login."""
+        return (self.config.endpoint, self.config.login) == (cluster.endpoint, cluster.login)
+
+    def asks_like(self, cluster: ClusterConfig) -> bool:
+        """Say whether a configuration asks the same, at other times perhaps, or under other labels."""
+        as_here = replace(
+            cluster,
+            labels=self.config.labels,
+            poll_interval=self.config.poll_interval,
+            stale_after=self.config.stale_after,
+            profile=self.config.profile,
+        )
+        return as_here == self.config
+
+    def credentials_renewed(self) -> bool:
+        """Have the secret read again; say whether refused credentials have changed."""
+        if self.refusals.in_a_row or self.fact_refusals.in_a_row:
+            return self.client.credentials_changed()
+        self.client.forget_credentials()
+        return False
+
     async def ask(self, conversation: Conversation[T], *, deadline: float | None = None) -> T:
         """Carry a conversation unless the credentials were refused a short while ago.
 
@@ -84,6 +107,60 @@ class ClusterAccess:
             raise
 
 
+class AccessOpener:
+    """Makes ready to reach clusters over a session; nothing is sent yet.
+
+    Args:
+        session: carries all requests.
+        counts: where they are counted.
+    """
+
+    def __init__(self, *, session: aiohttp.ClientSession, counts: RequestCounts) -> None:
+        self._session = session
+        self._counts = counts
+        self._contexts = TlsContexts()
+
+    def open(
+        self, clusters: Iterable[ClusterConfig], *, before: Mapping[str, ClusterAccess] = MappingProxyType({})
+    ) -> Mapping[str, ClusterAccess]:
+        """Open an access for each cluster, or take it over where the configuration says the same of it.
+
+        Every secret is read again. Credentials that were refused and have changed make an access of its own,
+        so that they are tried at once; those that were refused and are the same stay paused, whatever else
+        the configuration says now of the cluster.
+
+        Args:
+            clusters: their configuration.
+            before: the accesses so far, by name.
+
+        Returns:
+            one access for each cluster, by name, in their order.
+        """
+        accesses: dict[str, ClusterAccess] = {}
+        for cluster in clusters:
+            earlier = before.get(cluster.name)
+            renewed = earlier is not None and earlier.credentials_renewed()
+            if earlier is not None and earlier.config == cluster and not renewed:
+                accesses[cluster.name] = earlier
+                continue
+            access = accesses[cluster.name] = self._access(cluster)
+            if earlier is not None and not renewed and earlier.logs_in_like(cluster):
+                access.refusals, access.fact_refusals = earlier.refusals, earlier.fact_refusals
+        return MappingProxyType(accesses)
+
+    def _access(self, cluster: ClusterConfig) -> ClusterAccess:
+        client = OntapClient(
+            session=self._session,
+            contexts=self._contexts,
+            endpoint=cluster.endpoint,
+            login=cluster.login,
+            tls=cluster.tls,
+            counts=self._counts,
+            jitter=random.random,
+        )
+        return ClusterAccess(config=cluster, client=client)
+
+
 def open_accesses(
     clusters: Iterable[ClusterConfig], *, session: aiohttp.ClientSession, counts: RequestCounts
 ) -> Mapping[str, ClusterAccess]:
@@ -92,21 +169,4 @@ def open_accesses(
     Returns:
         one access for each cluster, by name, in their order.
     """
-    contexts = TlsContexts()
-    return MappingProxyType(
-        {
-            cluster.name: ClusterAccess(
-                config=cluster,
-                client=OntapClient(
-                    session=session,
-                    contexts=contexts,
-                    endpoint=cluster.endpoint,
-                    login=cluster.login,
-                    tls=cluster.tls,
-                    counts=counts,
-                    jitter=random.random,
-                ),
-            )
-            for cluster in clusters
-        }
-    )
+    return AccessOpener(session=session, counts=counts).open(clusters)

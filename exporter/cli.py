@@ -6,9 +6,10 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ import structlog
 
 from exporter import __version__, flags
 from exporter.logs import LogFormat, LogLevel, configure_logging
+from exporter.sharding import AUTO, Shard, ordinal_from_pod
 
 if TYPE_CHECKING:
-    from exporter.app import Settings
     from exporter.config import Config
+    from exporter.daemon.app import Settings
 
 DEFAULT_COMMAND = "run"
 
@@ -80,18 +82,35 @@ def _run(parsed: argparse.Namespace) -> Exit:
     """Load the configuration, then poll and serve until a signal."""
     # Before the daemon listens for signals itself, SIGTERM ends the program just as orderly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))
-    config = _load(parsed.config_file)
-    if config is None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from exporter.config import ConfigFiles  # noqa: PLC0415 - loads the YAML library
+
+    shard = _shard(parsed)
+    files = ConfigFiles(parsed.config_file, environ=os.environ)
+    config = _read(files.load)
+    if shard is None or config is None:
         return Exit.USAGE
+    settings = replace(_settings(parsed), shard=shard)
     _configure_logging(parsed)
-    return _serve(lambda stop: _run_daemon(parsed, config, stop))
+
+    async def daemon(stop: asyncio.Event) -> None:
+        from exporter.daemon import app  # noqa: PLC0415 - loads the HTTP libraries
+
+        await app.run(files, config, settings, stop=stop)
+
+    return _serve(daemon)
 
 
-async def _run_daemon(parsed: argparse.Namespace, config: Config, stop: asyncio.Event) -> None:
-    from exporter import app  # noqa: PLC0415 - loads the HTTP libraries
-
-    _warn(config)
-    await app.run(config, _settings(parsed), stop=stop)
+def _shard(parsed: argparse.Namespace) -> Shard | None:
+    """Return the share of the clusters that the flags tell; print why where there is none."""
+    try:
+        ordinal = parsed.shard
+        if ordinal == AUTO:
+            ordinal = ordinal_from_pod(os.environ, hostname=socket.gethostname())
+        return Shard(ordinal=ordinal, total=parsed.total_shards)
+    except ValueError as exc:
+        sys.stderr.write(f"--shard: {exc}\n")
+        return None
 
 
 def _check_config(parsed: argparse.Namespace) -> Exit:
@@ -157,32 +176,31 @@ def _demo(parsed: argparse.Namespace) -> Exit:
 
 
 def _settings(parsed: argparse.Namespace) -> Settings:
-    from exporter import app  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.daemon import app  # noqa: PLC0415 - loads the HTTP libraries
 
     return app.Settings(
-        listen_addresses=tuple(parsed.listen_addresses or [flags.DEFAULT_LISTEN_ADDRESS]),
+        listen_addresses=tuple(parsed.listen_addresses or ()),
         telemetry_path=parsed.telemetry_path,
+        reload_by_http=getattr(parsed, "reload_by_http", False),
         cleanup_halted=getattr(parsed, "cleanup_halted", False),
     )
 
 
 def _load(path: Path) -> Config | None:
     """Load a configuration; print what is wrong with it and return None where it does not load."""
-    from exporter.config import ConfigError, load_config  # noqa: PLC0415 - loads pydantic
+    from exporter.config import load_config  # noqa: PLC0415 - loads the YAML library
+
+    return _read(lambda: load_config(path, environ=os.environ))
+
+
+def _read(load: Callable[[], Config]) -> Config | None:
+    from exporter.config import ConfigError  # noqa: PLC0415 - as above
 
     try:
-        return load_config(path, environ=os.environ)
+        return load()
     except ConfigError as exc:
         sys.stderr.write(f"{exc}\n")
         return None
-
-
-def _warn(config: Config) -> None:
-    log = structlog.get_logger(__name__)
-    for warning in config.warnings:
-        log.warning(
-            "configuration", place=f"{warning.file}:{warning.line}", key=warning.key, why=warning.message
-        )
 
 
 def _configure_logging(parsed: argparse.Namespace) -> None:
@@ -191,7 +209,7 @@ def _configure_logging(parsed: argparse.Namespace) -> None:
 
 def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
     """Run until a signal; an address that is taken, a missing library or a bug ends the program loudly."""
-    from exporter.app import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.daemon.signals import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -7,8 +7,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter import app
-from exporter.config import load_config
+from exporter.config import ConfigFiles
+from exporter.daemon import app
 from exporter.simulator import Simulator
 from exporter.simulator.configuration import exporter_config, write_secret
 from exporter.simulator.fleet import demo_fleet
@@ -47,4 +47,5 @@ async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
                 simulator, poll_interval=POLL_INTERVAL, poll_timeout=POLL_TIMEOUT, extra=CLEANUP
             )
             write_secret(file, config)
-            await app.run(load_config(file, environ={}), settings, stop=stop)
+            files = ConfigFiles(file, environ={})
+            await app.run(files, files.load(), settings, stop=stop)

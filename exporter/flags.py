@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from exporter.logs import LogFormat, LogLevel
+from exporter.sharding import AUTO
 from exporter.web.listen import ListenAddress, parse_listen_address
 
-DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
 RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
 """Paths that the server needs for itself."""
 
@@ -18,6 +18,27 @@ def for_run(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``run``."""
     _config_flag(parser)
     for_daemon(parser)
+    parser.add_argument(
+        "--web.enable-lifecycle",
+        dest="reload_by_http",
+        action="store_true",
+        help="allow POST and PUT /-/reload, which read the configuration again, as SIGHUP does",
+    )
+    parser.add_argument(
+        "--shard",
+        type=_ordinal,
+        default=0,
+        metavar="ORDINAL",
+        help=f"poll this share of the clusters, counted from 0; {AUTO}: the number at the end of the pod's "
+        "name (POD_NAME, else the host's name), as a StatefulSet gives it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--total-shards",
+        type=int,
+        default=1,
+        metavar="COUNT",
+        help="how many shares the clusters are divided into (default: %(default)s)",
+    )
     parser.add_argument(
         "--cleanup.halted",
         dest="cleanup_halted",
@@ -70,7 +91,7 @@ def for_daemon(parser: argparse.ArgumentParser) -> None:
         type=_listen_address,
         metavar="ADDRESS",
         help="[host]:port to listen on, repeatable; port 0 picks a free one and logs it "
-        f"(default: {DEFAULT_LISTEN_ADDRESS})",
+        "(default: what systemd passes, else :10910)",
     )
     parser.add_argument(
         "--web.telemetry-path",
@@ -116,6 +137,14 @@ def _listen_address(text: str) -> ListenAddress:
         return parse_listen_address(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _ordinal(text: str) -> int | str:
+    if text == AUTO:
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a shard: {text!r}; write a number from 0, or {AUTO}")
+    return int(text)
 
 
 def _telemetry_path(text: str) -> str:

@@ -18,7 +18,8 @@ ALLOWED = {
     "__main__": {"cli"},
     "logs": {"__init__"},
     "health": set(),
-    "flags": {"logs", "simulator", "web"},
+    "sharding": set(),
+    "flags": {"logs", "sharding", "simulator", "web"},
     "ontap": {"__init__"},
     "config": {"ontap"},
     "inventory": {"ontap"},
@@ -29,9 +30,21 @@ ALLOWED = {
     "web": {"cleanup", "inventory", "metrics", "polling"},
     "simulator": set(),
     "planning": {"access", "cleanup", "config", "ontap"},
-    "app": {"__init__", "access", "cleanup", "config", "metrics", "ontap", "polling", "web"},
-    "demo": {"app", "config", "simulator"},
-    "cli": {"__init__", "app", "config", "demo", "flags", "health", "logs", "planning", "simulator", "web"},
+    "daemon": {"__init__", "access", "cleanup", "config", "metrics", "ontap", "polling", "sharding", "web"},
+    "demo": {"config", "daemon", "simulator"},
+    "cli": {
+        "__init__",
+        "config",
+        "daemon",
+        "demo",
+        "flags",
+        "health",
+        "logs",
+        "planning",
+        "sharding",
+        "simulator",
+        "web",
+    },
 }
 """The rooms that each room may import, itself aside."""
 
@@ -99,7 +112,7 @@ def test_what_decides_does_nothing_else(name: str) -> None:
         ("exporter", {"aiohttp", "pydantic", "yaml", "structlog", "jinja2", "prometheus_client"}),
         ("exporter.cli", {"aiohttp", "pydantic", "jinja2", "prometheus_client", "trustme"}),
         ("exporter.config", {"aiohttp", "jinja2", "prometheus_client", "trustme"}),
-        ("exporter.app", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
+        ("exporter.daemon.app", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
     ],
 )
 def test_loading_a_part_keeps_out_what_it_does_not_need(module: str, kept_out: set[str]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exporter.cleanup.records import Deletion, Durations, Outcome, PolicyTotals
 
+Key = tuple[str, str]
+"""Cluster and policy."""
 NO_TOTALS = PolicyTotals(
     outcomes=MappingProxyType(dict.fromkeys(Outcome, 0)),
     codes=MappingProxyType({}),
@@ -47,7 +49,7 @@ class PolicyStatus:
     skipped_runs: int = 0
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """Cluster and policy."""
         return (self.cluster, self.policy)
 
@@ -69,14 +71,21 @@ class CleanupBoard:
 
     Args:
         on_change: called with each new status, on the event loop.
+        on_removal: called with the key of each status that is taken out.
 
     Attributes:
         durations: how long deletions took, by policy, as the journal remembers.
     """
 
-    def __init__(self, *, on_change: Callable[[PolicyStatus], None]) -> None:
+    def __init__(
+        self,
+        *,
+        on_change: Callable[[PolicyStatus], None],
+        on_removal: Callable[[Key], None] = lambda _: None,
+    ) -> None:
         self._on_change = on_change
-        self._statuses: dict[tuple[str, str], PolicyStatus] = {}
+        self._on_removal = on_removal
+        self._statuses: dict[Key, PolicyStatus] = {}
         self.durations: Mapping[str, Durations] = {}
 
     def put(self, status: PolicyStatus) -> None:
@@ -84,21 +93,30 @@ class CleanupBoard:
         self._statuses[status.key] = status
         self._on_change(status)
 
-    def change(self, key: tuple[str, str], change: Callable[[PolicyStatus], PolicyStatus]) -> None:
+    def keep(self, keys: Iterable[Key]) -> None:
+        """Take out every status but these, at once, and hold these in their order."""
+        kept = {key: self._statuses[key] for key in keys if key in self._statuses}
+        gone = self._statuses.keys() - kept.keys()
+        self._statuses = kept
+        for key in gone:
+            self._on_removal(key)
+
+    def change(self, key: Key, change: Callable[[PolicyStatus], PolicyStatus]) -> None:
         """Replace the status of a policy on a cluster, where there is one."""
         if (status := self._statuses.get(key)) is not None:
             self.put(change(status))
 
     @contextmanager
-    def in_progress(self, key: tuple[str, str]) -> Iterator[None]:
+    def in_progress(self, key: Key) -> Iterator[None]:
         """Count a deletion as being followed for as long as the context lasts."""
         self.change(key, lambda status: replace(status, in_progress=status.in_progress + 1))
         try:
             yield
         finally:
-            self.change(key, lambda status: replace(status, in_progress=status.in_progress - 1))
+            # Never below 0: the status may have been taken out meanwhile, and another put in its place.
+            self.change(key, lambda status: replace(status, in_progress=max(status.in_progress - 1, 0)))
 
-    def get(self, key: tuple[str, str]) -> PolicyStatus | None:
+    def get(self, key: Key) -> PolicyStatus | None:
         """Return a status."""
         return self._statuses.get(key)
 
@@ -106,7 +124,10 @@ class CleanupBoard:
         """Return every status."""
         return tuple(self._statuses.values())
 
-    def with_totals(self, totals: Mapping[tuple[str, str], PolicyTotals]) -> None:
-        """Take over what the journal remembers."""
+    def with_totals(
+        self, totals: Mapping[Key, PolicyTotals], *, wanted: Callable[[PolicyStatus], bool] = lambda _: True
+    ) -> None:
+        """Take over what the journal remembers of those that are wanted, in which nothing may be going on."""
         for key, status in tuple(self._statuses.items()):
-            self.put(replace(status, totals=totals.get(key, NO_TOTALS), remembered=True))
+            if wanted(status):
+                self.put(replace(status, totals=totals.get(key, NO_TOTALS), remembered=True))

@@ -1,36 +1,34 @@
-"""Runs every policy on every cluster that it applies to, at its time, for as long as the journal is ours."""
+"""Keeps every policy on every cluster that it applies to, for as long as the journal is ours."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import structlog
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.cleanup.board import CleanupBoard, Key, PolicyStatus
 from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, JournalError, open_journal
+from exporter.cleanup.keeper import Keeper, Surroundings
 from exporter.cleanup.limits import Limits, Pace
-from exporter.cleanup.records import Deletion, Run
+from exporter.cleanup.records import Run
 from exporter.cleanup.report import report
-from exporter.cleanup.rules import limits_of, rules_of, schedule_of
-from exporter.cleanup.run import PolicyOnCluster, Runner
+from exporter.cleanup.rules import limits_of
+from exporter.cleanup.run import Runner
 from exporter.config import CleanupConfig, PolicyConfig
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 REOPEN_SECONDS = 30.0
 """How long to wait before the journal is tried again, where another process holds it or it broke."""
-KEPT_RUNS = 50
-"""So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 SHOWN_RUNS = 100
 """So many runs, of all policies and clusters together, are in the account."""
-LONGEST_SLEEP_SECONDS = 60.0
-"""After so long at most a wait looks at the wall clock again, which may have been set."""
 _UNKNOWN_POLICY_LIMITS = Limits(
     return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=0.0
 )
@@ -38,7 +36,7 @@ _UNKNOWN_POLICY_LIMITS = Limits(
 
 
 class CleanupService:
-    """Cleans the clusters of a configuration.
+    """Cleans the clusters of a configuration, which may change meanwhile.
 
     Args:
         config: the cleanup section.
@@ -59,26 +57,48 @@ class CleanupService:
         pace: Pace,
         wall_clock: Callable[[], float],
     ) -> None:
-        self._config = config
-        self._accesses = accesses
         self._board = board
         self._halt = halt
         self._pace = pace
         self._wall_clock = wall_clock
-        self._places = asyncio.Semaphore(config.max_concurrent_clusters)
-        self._locks = {name: asyncio.Lock() for name in accesses}
-        self._good_polls = {name: asyncio.Event() for name in accesses}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._good_polls: dict[str, asyncio.Event] = {}
+        self._kept: dict[Key, _Kept] = {}
+        self._resuming: dict[str, _Resuming] = {}
+        self._changed = asyncio.Event()
         self.journal: Journal | None = None
         self.problem = "the journal is not open yet"
-        for policy, access in self._pairs():
-            board.put(
-                PolicyStatus(
-                    cluster=access.name,
-                    labels=access.config.labels,
-                    policy=policy.name,
-                    dry_run=policy.dry_run,
-                )
-            )
+        self._config = config
+        self._accesses: Mapping[str, ClusterAccess] = {}
+        self._places = asyncio.Semaphore(config.max_concurrent_clusters)
+        self.configure(config, accesses)
+
+    def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
+        """Clean by this configuration from now on; what it says of the state is not heeded.
+
+        A policy on a cluster is left alone where neither the policy nor the cluster's access has changed.
+        Elsewhere a run that is going on ends here: nothing more is deleted by the old rules, and what ONTAP
+        has accepted is followed to its end. Everything that is no longer configured vanishes from the board.
+        """
+        if config.max_concurrent_clusters != self._config.max_concurrent_clusters:
+            self._places = asyncio.Semaphore(config.max_concurrent_clusters)
+        self._config, self._accesses = config, accesses
+        for name in accesses:
+            self._locks.setdefault(name, asyncio.Lock())
+            self._good_polls.setdefault(name, asyncio.Event())
+        for gone in self._good_polls.keys() - accesses.keys():
+            del self._good_polls[gone]
+        wanted = {(access.name, policy.name): (policy, access) for policy, access in self._pairs()}
+        for key, kept in self._kept.items():
+            if wanted.get(key) != (kept.policy, kept.access):
+                kept.task.cancel()
+        for name, resuming in self._resuming.items():
+            if accesses.get(name) is not resuming.access:
+                resuming.task.cancel()
+        for policy, access in wanted.values():
+            self._show(policy, access)
+        self._board.keep(wanted)
+        self._changed.set()
 
     def note_good_poll(self, cluster: str) -> None:
         """Take note that a cluster has had a good poll."""
@@ -120,28 +140,97 @@ class CleanupService:
             problem=problem,
         )
 
-    async def _clean(self, journal: Journal) -> None:
-        """Bring to an end what is unended, then run every policy at its times, until the journal is lost."""
+    async def _clean(self, journal: Journal) -> NoReturn:
+        """Bring to an end what is unended, then keep every policy, until the journal is lost."""
         await journal.end_interrupted_runs(now=self._wall_clock())
-        self._board.with_totals(await journal.totals())
         self._board.durations = await journal.durations()
-        unended = await journal.unended()
         runner = Runner(journal=journal, board=self._board, halt=self._halt, wall_clock=self._wall_clock)
+        self._kept, self._resuming = {}, {}
         async with asyncio.TaskGroup() as group:
-            resumed = {
-                name: group.create_task(
-                    self._resume(name, [one for one in unended if one.cluster == name], journal, runner),
-                    name=f"resume cleanup of {name}",
+            group.create_task(_until_lost(journal), name="watch the journal")
+            around = Surroundings(
+                journal=journal,
+                runner=runner,
+                board=self._board,
+                halt=self._halt,
+                turn=self._turn,
+                wall_clock=self._wall_clock,
+            )
+            known: Mapping[str, ClusterAccess] = {}
+            while True:
+                self._changed.clear()
+                stopped = await self._reap(journal)
+                known = await self._keep_all(group, around, known, stopped)
+                await self._changed.wait()
+
+    async def _reap(self, journal: Journal) -> frozenset[str]:
+        """Wait for what the configuration has stopped; return the clusters on which that was."""
+        stopped = {key: kept.task for key, kept in self._kept.items() if kept.task.cancelling()}
+        unresumed = {name: one.task for name, one in self._resuming.items() if one.task.cancelling()}
+        if tasks := {*stopped.values(), *unresumed.values()}:
+            await asyncio.wait(tasks)
+        for key in stopped:
+            del self._kept[key]
+        self._resuming = {name: one for name, one in self._resuming.items() if not one.task.done()}
+        names = frozenset(cluster for cluster, _ in stopped) | unresumed.keys()
+        for name in names - self._accesses.keys():
+            await journal.end_interrupted_runs(cluster=name, now=self._wall_clock())
+        for name in self._locks.keys() - self._accesses.keys() - {cluster for cluster, _ in self._kept}:
+            del self._locks[name]
+        return names
+
+    async def _keep_all(
+        self,
+        group: asyncio.TaskGroup,
+        around: Surroundings,
+        known: Mapping[str, ClusterAccess],
+        stopped: frozenset[str],
+    ) -> Mapping[str, ClusterAccess]:
+        """Start what is configured and not going on; return the clusters that this was done for.
+
+        Args:
+            group: owns the tasks.
+            around: what keepers share.
+            known: the clusters that were looked after so far.
+            stopped: clusters on which a run may have been cut short.
+        """
+        totals = await around.journal.totals()
+        unended = {deletion.cluster for deletion in await around.journal.unended()}
+        # From here on nothing waits, so that this is all of one configuration.
+        accesses = self._accesses
+        for name in sorted(unended - accesses.keys()):
+            if name in known or not known:
+                log.warning("deletions on a cluster that is no longer configured stay unended", cluster=name)
+        for name, access in accesses.items():
+            is_new = known.get(name) is not access
+            if name in stopped or (is_new and name in unended):
+                task = group.create_task(
+                    self._resume(access, around.journal, around.runner), name=f"resume cleanup of {name}"
                 )
-                for name in {deletion.cluster for deletion in unended}
-            }
-            for policy, access in self._pairs():
-                group.create_task(
-                    self._keep(policy, access, journal, runner, resumed.get(access.name)),
-                    name=f"clean {access.name} by {policy.name}",
-                )
-            await journal.lost.wait()
-            raise JournalError("the journal was lost")
+                self._resuming[name] = _Resuming(access=access, task=task)
+        self._board.with_totals(totals, wanted=lambda status: not status.remembered)
+        for policy, access in self._pairs():
+            key = (access.name, policy.name)
+            if key not in self._kept:
+                self._kept[key] = self._keep(group, policy, access, around)
+        return accesses
+
+    def _keep(
+        self, group: asyncio.TaskGroup, policy: PolicyConfig, access: ClusterAccess, around: Surroundings
+    ) -> _Kept:
+        keeper = Keeper(
+            policy=policy,
+            access=access,
+            deleter=self._deleter(access, policy, around.journal),
+            good_poll=self._good_polls[access.name],
+            around=around,
+        )
+        resuming = self._resuming.get(access.name)
+        task = group.create_task(
+            keeper.keep(after=resuming.task if resuming else None),
+            name=f"clean {access.name} by {policy.name}",
+        )
+        return _Kept(policy=policy, access=access, task=task)
 
     def _pairs(self) -> Iterator[tuple[PolicyConfig, ClusterAccess]]:
         """Give every policy with every cluster that it applies to."""
@@ -149,6 +238,17 @@ class CleanupService:
             for policy in self._config.policies:
                 if policy.applies_to(access.config):
                     yield policy, access
+
+    def _show(self, policy: PolicyConfig, access: ClusterAccess) -> None:
+        """Put a policy on a cluster on the board, with what is known of it already."""
+        labels = access.config.labels
+        known = self._board.get((access.name, policy.name))
+        if known is None:
+            self._board.put(
+                PolicyStatus(cluster=access.name, labels=labels, policy=policy.name, dry_run=policy.dry_run)
+            )
+        elif (known.labels, known.dry_run) != (labels, policy.dry_run):
+            self._board.put(replace(known, labels=labels, dry_run=policy.dry_run))
 
     def _deleter(self, access: ClusterAccess, policy: PolicyConfig | None, journal: Journal) -> Deleter:
         return Deleter(
@@ -159,78 +259,44 @@ class CleanupService:
             wall_clock=self._wall_clock,
         )
 
-    async def _resume(
-        self, name: str, deletions: Iterable[Deletion], journal: Journal, runner: Runner
-    ) -> None:
-        """Bring to an end what an earlier life of the program has begun on a cluster."""
-        access = self._accesses.get(name)
-        if access is None:
-            log.warning("deletions on a cluster that is no longer configured stay unended", cluster=name)
-            return
+    @asynccontextmanager
+    async def _turn(self, cluster: str) -> AsyncIterator[None]:
+        """Hold a cluster alone, and one of the places."""
+        async with self._locks[cluster], self._places:
+            yield
+
+    async def _resume(self, access: ClusterAccess, journal: Journal, runner: Runner) -> None:
+        """Bring to an end what was begun on a cluster, by an earlier configuration or life of the program."""
         policies = {policy.name: policy for policy in self._config.policies}
-        async with self._locks[name]:
-            for deletion in deletions:
+        async with self._locks[access.name]:
+            for deletion in await journal.unended(access.name):
                 deleter = self._deleter(access, policies.get(deletion.policy), journal)
-                key = (deletion.cluster, deletion.policy)
-                with self._board.in_progress(key):
+                with self._board.in_progress((deletion.cluster, deletion.policy)):
                     ended = await deleter.resume(deletion)
                 runner.account(ended)
-            await journal.end_interrupted_runs(cluster=name, now=self._wall_clock())
-        self._board.with_totals(await journal.totals())
+            await journal.end_interrupted_runs(cluster=access.name, now=self._wall_clock())
+            totals = await journal.totals()
+            self._board.with_totals(totals, wanted=lambda status: status.cluster == access.name)
         self._board.durations = await journal.durations()
 
-    async def _keep(
-        self,
-        policy: PolicyConfig,
-        access: ClusterAccess,
-        journal: Journal,
-        runner: Runner,
-        resumed: asyncio.Task[None] | None,
-    ) -> NoReturn:
-        """Run a policy on a cluster at its times."""
-        subject = PolicyOnCluster(
-            policy=policy.name, rules=rules_of(policy), dry_run=policy.dry_run, access=access
-        )
-        schedule = schedule_of(policy)
-        deleter = self._deleter(access, policy, journal)
-        if resumed is not None:
-            await asyncio.wait({resumed})
-        status = self._board.get(subject.key)
-        last_started = status.totals.last_started_timestamp_seconds if status else None
-        due = schedule.next_run(now=self._wall_clock(), last_started=last_started)
-        while True:
-            if due is None:
-                await self._good_polls[access.name].wait()
-                due = self._wall_clock()
-            self._show_next_run(subject.key, due)
-            await self._sleep_until(due)
-            started = due
-            if self._halt.active:
-                log.warning(
-                    "cleanup is halted, so a run is left out", cluster=access.name, policy=policy.name
-                )
-            else:
-                async with self._locks[access.name], self._places:
-                    started = self._wall_clock()
-                    self._show_next_run(subject.key, schedule.after_run(started=started, ended=started))
-                    await runner.run(subject, deleter)
-                    self._board.durations = await journal.durations()
-                    await journal.prune(cluster=access.name, keep_runs=KEPT_RUNS)
-            ended = self._wall_clock()
-            self._count_skipped(subject.key, schedule.skipped(started=due, ended=ended))
-            due = schedule.after_run(started=started, ended=ended)
 
-    async def _sleep_until(self, due: float) -> None:
-        while (left := due - self._wall_clock()) > 0:  # noqa: ASYNC110 - the wall clock may be set
-            await asyncio.sleep(min(left, LONGEST_SLEEP_SECONDS))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A policy on a cluster, and the task that runs it at its times."""
 
-    def _show_next_run(self, key: tuple[str, str], due: float) -> None:
-        self._board.change(key, lambda status: replace(status, next_run_timestamp_seconds=due))
+    policy: PolicyConfig
+    access: ClusterAccess
+    task: asyncio.Task[NoReturn]
 
-    def _count_skipped(self, key: tuple[str, str], count: int) -> None:
-        if count:
-            cluster, policy = key
-            log.warning(
-                "runs came due during a run, and are left out", cluster=cluster, policy=policy, count=count
-            )
-            self._board.change(key, lambda status: replace(status, skipped_runs=status.skipped_runs + count))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resuming:
+    """A cluster, and the task that ends what was begun on it."""
+
+    access: ClusterAccess
+    task: asyncio.Task[None]
+
+
+async def _until_lost(journal: Journal) -> NoReturn:
+    await journal.lost.wait()
+    raise JournalError("the journal was lost")

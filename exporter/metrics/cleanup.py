@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -90,45 +91,62 @@ def update_policy(exposition: Exposition[PolicyStatus], status: PolicyStatus) ->
     exposition.update(status.key, status, fixed=fixed)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupState:
+    """What cleanup tells that belongs to no cluster.
+
+    Attributes:
+        durations: how long deletions took, by policy.
+        halted: whether deleting is halted.
+        journal_open: whether there is a journal; without one, nothing is deleted.
+    """
+
+    durations: Mapping[str, Durations]
+    halted: bool
+    journal_open: bool
+
+
+NOTHING_CLEANED = CleanupState(durations={}, halted=False, journal_open=False)
+
+
 class CleanupCollector:
     """What cleanup tells that belongs to no cluster, for prometheus_client to render.
 
     Args:
-        durations: gives how long deletions took, by policy.
-        halted: says whether deleting is halted.
-        journal_open: says whether there is a journal; without one, nothing is deleted.
+        state: gives it; None where cleanup is not configured.
     """
 
-    def __init__(
-        self,
-        *,
-        durations: Callable[[], Mapping[str, Durations]],
-        halted: Callable[[], bool],
-        journal_open: Callable[[], bool],
-    ) -> None:
-        self._durations = durations
-        self._halted = halted
-        self._journal_open = journal_open
+    def __init__(self, state: Callable[[], CleanupState | None]) -> None:
+        self._state = state
+
+    def describe(self) -> Iterator[Metric]:
+        """Give every metric that there is while cleanup is configured."""
+        return _metrics(NOTHING_CLEANED)
 
     def collect(self) -> Iterator[Metric]:
         """Give what is known now."""
-        durations = HistogramMetricFamily(
-            "ontap_cleanup_job_duration_seconds",
-            "How long deletions took from DELETE to outcome.",
-            labels=["policy"],
-        )
-        bounds = (*(number(bound) for bound in DURATION_BUCKETS_SECONDS), "+Inf")
-        for policy, known in sorted(self._durations().items()):
-            buckets = list(zip(bounds, known.buckets, strict=True))
-            durations.add_metric([policy], buckets=buckets, sum_value=known.sum_seconds)
-        yield durations
-        yield GaugeMetricFamily(
-            "ontap_cleanup_halted",
-            "Whether all deleting is halted by the emergency brake (1) or not (0).",
-            value=self._halted(),
-        )
-        yield GaugeMetricFamily(
-            "ontap_cleanup_journal_open",
-            "Whether the journal is open (1); without it (0), nothing is deleted.",
-            value=self._journal_open(),
-        )
+        state = self._state()
+        return iter(()) if state is None else _metrics(state)
+
+
+def _metrics(state: CleanupState) -> Iterator[Metric]:
+    durations = HistogramMetricFamily(
+        "ontap_cleanup_job_duration_seconds",
+        "How long deletions took from DELETE to outcome.",
+        labels=["policy"],
+    )
+    bounds = (*(number(bound) for bound in DURATION_BUCKETS_SECONDS), "+Inf")
+    for policy, known in sorted(state.durations.items()):
+        buckets = list(zip(bounds, known.buckets, strict=True))
+        durations.add_metric([policy], buckets=buckets, sum_value=known.sum_seconds)
+    yield durations
+    yield GaugeMetricFamily(
+        "ontap_cleanup_halted",
+        "Whether all deleting is halted by the emergency brake (1) or not (0).",
+        value=state.halted,
+    )
+    yield GaugeMetricFamily(
+        "ontap_cleanup_journal_open",
+        "Whether the journal is open (1); without it (0), nothing is deleted.",
+        value=state.journal_open,
+    )

@@ -21,6 +21,8 @@ class ExporterState:
         revision: of the source that this program was built from.
         last_reload_successful: whether the configuration was accepted when it was last read.
         last_reload_success_timestamp_seconds: when it was last accepted.
+        cluster_files: how many files of clusters the configuration names.
+        cluster_files_failed: how many of them are broken, so that their last good content is in force.
         clusters: how many clusters this process polls.
         requests: requests sent to ONTAP by (method, code).
         poll_delay_seconds: how late the latest poll started.
@@ -33,6 +35,8 @@ class ExporterState:
     revision: str
     last_reload_successful: bool
     last_reload_success_timestamp_seconds: float
+    cluster_files: int
+    cluster_files_failed: int
     clusters: int
     requests: Mapping[tuple[str, str], int]
     poll_delay_seconds: float
@@ -59,6 +63,18 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
         help="When the configuration was last accepted, in Unix time.",
         source="exporter",
         samples=lambda state: one(state.last_reload_success_timestamp_seconds),
+    ),
+    Family(
+        name="ontap_exporter_cluster_files",
+        help="Files of clusters that the configuration names.",
+        source="exporter",
+        samples=lambda state: one(state.cluster_files),
+    ),
+    Family(
+        name="ontap_exporter_cluster_files_failed",
+        help="Files of clusters that are broken, so that the last good content of each is in force.",
+        source="exporter",
+        samples=lambda state: one(state.cluster_files_failed),
     ),
     Family(
         name="ontap_exporter_clusters",

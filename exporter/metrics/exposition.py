@@ -65,6 +65,10 @@ class Exposition(Generic[S]):
         blocks = tuple(_block(family, value, fixed) for family in self._families)
         self._rendered[key] = Rendered(fresh_until_timestamp_seconds=fresh_until, blocks=blocks)
 
+    def remove(self, key: Hashable) -> None:
+        """Drop what is rendered under a key, where there is something."""
+        self._rendered.pop(key, None)
+
     def all(self) -> RenderedTable[S]:
         """Return what is rendered now."""
         return RenderedTable(families=self._families, values=tuple(self._rendered.values()))

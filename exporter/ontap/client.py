@@ -140,6 +140,10 @@ class OntapClient:
             text = text.replace(secret, "<secret>")
         return text
 
+    def forget_credentials(self) -> None:
+        """Read the secret again before the next request."""
+        self._authorization = None
+
     def credentials_changed(self) -> bool:
         """Read the secret again; say whether it differs from the one sent last, and use it from now on."""
         previous, self._authorization = self._authorization, None

@@ -87,3 +87,8 @@ class Tls:
     """The name that the certificate must bear, and that is sent as SNI, in place of the address's host."""
     insecure_skip_verify: bool = False
     min_version: TlsVersion = TlsVersion.TLS12
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is named."""
+        return tuple(file for file in (self.ca_file, self.cert_file, self.key_file) if file is not None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
+from pathlib import Path
 
 from exporter.ontap.endpoint import Tls, TlsVersion
 from exporter.ontap.errors import TlsFailed
 
+_Version = tuple[int, int, int, int]
 _VERSIONS = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
 
 
@@ -32,10 +35,10 @@ def build_context(tls: Tls) -> ssl.SSLContext:
 
 
 class TlsContexts:
-    """Builds each context once."""
+    """Builds each context once, and anew when a file that it was built from has changed."""
 
     def __init__(self) -> None:
-        self._contexts: dict[Tls, ssl.SSLContext] = {}
+        self._built: dict[Tls, _Built] = {}
 
     def context(self, tls: Tls) -> ssl.SSLContext:
         """Return the context of these settings.
@@ -43,11 +46,29 @@ class TlsContexts:
         Raises:
             TlsFailed: a file cannot be read, or holds no certificate or key.
         """
-        context = self._contexts.get(tls)
-        if context is None:
-            try:
-                context = build_context(tls)
-            except OSError as exc:
-                raise TlsFailed(f"the TLS settings cannot be used: {exc}") from exc
-            self._contexts[tls] = context
-        return context
+        built = self._built.get(tls)
+        try:
+            versions = tuple(map(_version, tls.files))
+            if built is None or built.versions != versions:
+                built = self._built[tls] = _Built(context=build_context(tls), versions=versions)
+        except OSError as exc:
+            raise TlsFailed(f"the TLS settings cannot be used: {exc}") from exc
+        return built.context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Built:
+    """A context, and of which versions of its files it was built."""
+
+    context: ssl.SSLContext
+    versions: tuple[_Version, ...]
+
+
+def _version(file: Path) -> _Version:
+    """Return what differs once the file has been replaced or written to.
+
+    Raises:
+        OSError: the file is not there.
+    """
+    status = file.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

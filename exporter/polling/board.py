@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -71,6 +71,12 @@ class ClusterStatus:
         """Return the inventory, or None where there is none that is fresh at ``now`` (Unix seconds)."""
         return self.inventory if now <= self.fresh_until_timestamp_seconds else None
 
+    def configured_as(
+        self, *, labels: tuple[tuple[str, str], ...], stale_after_seconds: float
+    ) -> ClusterStatus:
+        """Return the status of the same cluster once its configuration says something else of it."""
+        return replace(self, labels=labels, stale_after_seconds=stale_after_seconds)
+
     def after_success(self, poll: Poll, inventory: Inventory) -> ClusterStatus:
         """Return the status after a good poll."""
         return replace(
@@ -92,10 +98,17 @@ class Board:
 
     Args:
         on_change: called with each new status, on the event loop, before anybody else can read it.
+        on_removal: called with the name of each cluster that is taken out.
     """
 
-    def __init__(self, *, on_change: Callable[[ClusterStatus], None]) -> None:
+    def __init__(
+        self,
+        *,
+        on_change: Callable[[ClusterStatus], None],
+        on_removal: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._on_change = on_change
+        self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
         self._poll_delay_seconds = 0.0
 
@@ -104,6 +117,14 @@ class Board:
         self._on_change(status)
         self._statuses[status.name] = status
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Take out every cluster but these, at once, and hold these in their order."""
+        kept = {name: self._statuses[name] for name in names if name in self._statuses}
+        gone = self._statuses.keys() - kept.keys()
+        self._statuses = kept
+        for name in gone:
+            self._on_removal(name)
+
     def get(self, name: str) -> ClusterStatus | None:
         """Return a cluster's status, or None where it is not configured."""
         return self._statuses.get(name)
@@ -111,6 +132,10 @@ class Board:
     def statuses(self) -> tuple[ClusterStatus, ...]:
         """Return the status of every cluster, in the order of the configuration."""
         return tuple(self._statuses.values())
+
+    def clusters_up(self) -> tuple[str, ...]:
+        """Return the names of the clusters whose last poll succeeded."""
+        return tuple(status.name for status in self._statuses.values() if status.up)
 
     def unpolled(self) -> int:
         """Return how many clusters have not been polled once, good or bad."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from exporter.access import ClusterAccess
 from exporter.polling.board import Board
@@ -12,26 +13,74 @@ from exporter.polling.places import Places
 from exporter.polling.poller import Poller
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Polled:
+    """A cluster that is being polled."""
+
+    access: ClusterAccess
+    poller: Poller
+    task: asyncio.Task[None]
+
+    def stop(self) -> None:
+        self.poller.stop()
+        self.task.cancel()
+
+
 class Fleet:
-    """Starts a named task for every cluster and stops them.
+    """Keeps a named task for every cluster.
 
     Args:
+        group: owns the tasks.
         board: takes the results.
-        max_concurrent_polls: how many polls may run at once.
     """
 
-    def __init__(self, *, board: Board, max_concurrent_polls: int) -> None:
+    def __init__(self, *, group: asyncio.TaskGroup, board: Board) -> None:
+        self._group = group
         self._board = board
-        self._places = Places(max_concurrent_polls)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._places = Places(1)
+        self._polled: dict[str, _Polled] = {}
 
-    def start(self, group: asyncio.TaskGroup, accesses: Iterable[ClusterAccess]) -> None:
-        """Start to poll the clusters; each is polled at once, as far as there are places."""
-        for access in accesses:
-            poller = Poller(access=access, board=self._board, places=self._places, wall_clock=time.time)
-            self._tasks.append(group.create_task(poller.run(), name=f"poll {access.name}"))
+    def poll(self, accesses: Mapping[str, ClusterAccess], *, max_concurrent_polls: int) -> None:
+        """Poll these clusters from now on, and no other.
+
+        A cluster whose access is the same object as before is left alone. One with another access gets
+        another poller, which begins with what is known of it, unless the address has changed. A new one, and
+        one that is asked in another way than before, is polled at once, as far as there are places.
+
+        Args:
+            accesses: the clusters by name, in the order in which the board is to hold them.
+            max_concurrent_polls: how many polls may run at once.
+        """
+        self._places.limit(max_concurrent_polls)
+        before = self._polled
+        self._polled = {}
+        for name, access in accesses.items():
+            earlier = before.pop(name, None)
+            if earlier is not None and earlier.access is access:
+                self._polled[name] = earlier
+                continue
+            if earlier is not None:
+                earlier.stop()
+            self._polled[name] = self._start(access, earlier)
+        for gone in before.values():
+            gone.stop()
+        self._board.keep(accesses)
 
     def stop(self) -> None:
         """Cancel every poller; the task group waits for them."""
-        for task in self._tasks:
-            task.cancel()
+        for polled in self._polled.values():
+            polled.stop()
+
+    def _start(self, access: ClusterAccess, earlier: _Polled | None) -> _Polled:
+        known = None if earlier is None else self._board.get(access.name)
+        asks_the_same = earlier is not None and earlier.access.asks_like(access.config)
+        poller = Poller(
+            access=access,
+            board=self._board,
+            places=self._places,
+            wall_clock=time.time,
+            known=known,
+            at_once=known is None or not known.up or not asks_the_same,
+        )
+        task = self._group.create_task(poller.run(), name=f"poll {access.name}")
+        return _Polled(access=access, poller=poller, task=task)

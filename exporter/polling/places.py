@@ -18,6 +18,14 @@ class Places:
     """
 
     def __init__(self, count: int) -> None:
+        self._count = 0
+        self.limit(count)
+
+    def limit(self, count: int) -> None:
+        """Change how many polls may run at once; those that run, or wait already, count for themselves."""
+        if count == self._count:
+            return
+        self._count = count
         self._all = asyncio.Semaphore(count)
         self._for_silent = asyncio.Semaphore(max(count // 2, 1))
 

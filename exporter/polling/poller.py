@@ -30,6 +30,8 @@ class Poller:
         board: takes the results.
         places: as many polls as may run at once.
         wall_clock: gives Unix seconds.
+        known: what an earlier poller has learnt of the same cluster.
+        at_once: whether the first poll waits for no slot.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class Poller:
         board: Board,
         places: Places,
         wall_clock: Callable[[], float],
+        known: ClusterStatus | None = None,
+        at_once: bool = True,
     ) -> None:
         cluster = access.config
         self._access = access
@@ -50,29 +54,31 @@ class Poller:
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
         self._asked_to_wait_until = float("-inf")
         self._facts_unread: frozenset[str] = frozenset()
-        self._status = ClusterStatus(
-            name=cluster.name,
-            address=cluster.endpoint.origin,
-            labels=cluster.labels,
-            stale_after_seconds=cluster.stale_after.total_seconds(),
-        )
+        self._at_once = at_once
+        self._is_stopped = False
+        self._status = _first_status(access, known)
         board.put(self._status)
 
+    def stop(self) -> None:
+        """Put nothing on the board any more, whatever a poll that is going on still gives."""
+        self._is_stopped = True
+
     async def run(self) -> NoReturn:
-        """Poll at once, then at every slot; only a bug or a cancellation ends it."""
+        """Poll at every slot, and at once where that is wanted; only a bug or a cancellation ends it."""
         clock = asyncio.get_running_loop().time
-        due = clock()
+        due = clock() if self._at_once else self._slot_after(clock())
         while True:
             await asyncio.sleep(max(due - clock(), 0.0))
             if clock() >= self._asked_to_wait_until and self._access.accepts_login(clock()):
                 async with self._places.taken(silent=self._is_silent()):
                     self._board.note_poll_delay(max(clock() - due, 0.0))
                     await self._poll()
-            due = next_slot(
-                after=max(clock(), due),
-                phase_seconds=self._phase_seconds,
-                interval_seconds=self._interval_seconds,
-            )
+            due = self._slot_after(max(clock(), due))
+
+    def _slot_after(self, now: float) -> float:
+        return next_slot(
+            after=now, phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
+        )
 
     def _is_silent(self) -> bool:
         """Say whether the last poll ended at its deadline."""
@@ -97,6 +103,8 @@ class Poller:
         poll = Poll(
             ended_timestamp_seconds=self._wall_clock(), duration_seconds=clock() - begun, failure=failure
         )
+        if self._is_stopped:
+            raise asyncio.CancelledError
         if failure is not None:
             self._log_failure(failure)
             self._status = self._status.after_failure(poll, failure)
@@ -142,3 +150,17 @@ class Poller:
                 reason=str(failure.reason),
                 error=failure.message,
             )
+
+
+def _first_status(access: ClusterAccess, known: ClusterStatus | None) -> ClusterStatus:
+    """Return what is known of a cluster as its configuration now has it; of another address, nothing is."""
+    cluster = access.config
+    stale_after_seconds = cluster.stale_after.total_seconds()
+    if known is not None and known.address == cluster.endpoint.origin:
+        return known.configured_as(labels=cluster.labels, stale_after_seconds=stale_after_seconds)
+    return ClusterStatus(
+        name=cluster.name,
+        address=cluster.endpoint.origin,
+        labels=cluster.labels,
+        stale_after_seconds=stale_after_seconds,
+    )

@@ -25,7 +25,7 @@ async def clusters(request: web.Request) -> web.Response:
 
 async def cleanup(request: web.Request) -> web.Response:
     """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
-    sources = request.app[SOURCES].cleanup
+    sources = request.app[SOURCES].cleanup()
     if sources is None:
         return web.json_response({"configured": False, "policies": [], "clusters": [], "runs": []})
     return web.json_response({"configured": True, **await sources.report()})

@@ -49,8 +49,8 @@ async def metrics(request: web.Request) -> web.Response:
     """Answer with every metric, or with those that ``name[]`` names."""
     sources = request.app[SOURCES]
     tables: tuple[RenderedTable[Any], ...] = (sources.exposition.all(),)
-    if sources.cleanup is not None:
-        tables += (sources.cleanup.exposition.all(),)
+    if (cleanup := sources.cleanup()) is not None:
+        tables += (cleanup.exposition.all(),)
     return await _answer(request, tables, exporter=sources.exporter_state(), process=sources.process)
 
 
@@ -68,7 +68,7 @@ async def probe(request: web.Request) -> web.Response:
         why = f"; the last one failed: {failure.message}" if failure else ""
         raise web.HTTPServiceUnavailable(text=f"No good poll of {status.name!r} within stale_after{why}.\n")
     tables: tuple[RenderedTable[Any], ...] = (sources.exposition.only([status.name]),)
-    if (cleanup := sources.cleanup) is not None:
+    if (cleanup := sources.cleanup()) is not None:
         keys = [policy.key for policy in cleanup.board.statuses() if policy.cluster == status.name]
         tables += (cleanup.exposition.only(keys),)
     return await _answer(request, tables, exporter=None, process=None)

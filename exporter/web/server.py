@@ -8,7 +8,7 @@ from socket import socket
 
 from aiohttp import web
 
-from exporter.web import pages, scrape
+from exporter.web import discovery, pages, scrape
 from exporter.web.sources import SOURCES, Sources
 
 _SHUTDOWN_SECONDS = 1.0
@@ -24,11 +24,14 @@ def build_application(sources: Sources) -> web.Application:
             web.get("/", pages.status_page),
             web.get(sources.telemetry_path, scrape.metrics),
             web.get("/probe", scrape.probe),
+            web.get("/sd", discovery.targets),
             web.get("/api/v1/clusters", pages.clusters),
             web.get("/api/v1/cleanup", pages.cleanup),
             web.get("/config", pages.config),
             web.get("/-/healthy", _healthy),
             web.get("/-/ready", _ready),
+            web.post("/-/reload", _reload),
+            web.put("/-/reload", _reload),
         ]
     )
     return application
@@ -59,3 +62,14 @@ async def _ready(request: web.Request) -> web.Response:
         count = len(board.statuses())
         raise web.HTTPServiceUnavailable(text=f"{waiting} of {count} clusters not polled yet.\n")
     return web.Response(text="ontap-packages-exporter is ready.\n")
+
+
+async def _reload(request: web.Request) -> web.Response:
+    """Reload the configuration; answer once it is in force, or with everything that is wrong with it."""
+    reload = request.app[SOURCES].reload
+    if reload is None:
+        raise web.HTTPForbidden(text="Reloading by HTTP is off: start with --web.enable-lifecycle.\n")
+    if wrong := await reload():
+        text = f"The configuration was not reloaded, the one before stays in force:\n{wrong}\n"
+        raise web.HTTPInternalServerError(text=text)
+    return web.Response(text="The configuration was reloaded.\n")

@@ -38,10 +38,11 @@ class Sources:
     Attributes:
         board: the newest result of every cluster.
         exposition: the same, rendered.
-        cleanup: what cleanup does; None where it is not configured.
+        cleanup: gives what cleanup does now; None where it is not configured.
         process: metrics of this process.
         exporter_state: tells of the exporter now.
         masked_config: gives the configuration in force as YAML, without secrets.
+        reload: reads the configuration again and gives what is wrong with it; None: no request may do so.
         wall_clock: gives Unix seconds.
         renderers: threads in which expositions are joined and compressed.
         telemetry_path: where the metrics are served.
@@ -49,10 +50,11 @@ class Sources:
 
     board: Board
     exposition: Exposition[ClusterStatus]
-    cleanup: CleanupSources | None
+    cleanup: Callable[[], CleanupSources | None]
     process: ProcessMetrics
     exporter_state: Callable[[], ExporterState]
     masked_config: Callable[[], str]
+    reload: Callable[[], Awaitable[str]] | None
     wall_clock: Callable[[], float]
     renderers: Executor
     telemetry_path: str

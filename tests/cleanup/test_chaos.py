@@ -22,7 +22,7 @@ import pytest
 import structlog
 
 from exporter.access import ClusterAccess, open_accesses
-from exporter.cleanup import service as service_module
+from exporter.cleanup import keeper as keeper_module
 from exporter.cleanup.board import CleanupBoard
 from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import open_journal
@@ -480,8 +480,8 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
         for name, access in cleaning_up.items():
             access.refusals = polling[name].refusals
         board = Board(on_change=lambda _: None)
-        fleet = Fleet(board=board, max_concurrent_polls=64)
-        fleet.start(group, polling.values())
+        fleet = Fleet(group=group, board=board)
+        fleet.poll(polling, max_concurrent_polls=64)
         try:
             yield Scene(wardens=wardens, accesses=cleaning_up, polls=board, state=f"sqlite:///{state}")
         finally:
@@ -574,7 +574,7 @@ async def test_a_storm_deletes_nothing_wrong_and_leaves_a_true_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half-way, the service stops in the midst of everything and a new one goes on from its state."""
-    monkeypatch.setattr(service_module, "KEPT_RUNS", 1_000_000)
+    monkeypatch.setattr(keeper_module, "KEPT_RUNS", 1_000_000)
     print(f"ONTAP_CHAOS_SEED={SEED} ONTAP_CHAOS_SECONDS={SECONDS:g}")  # noqa: T201 - to repeat it
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     try:

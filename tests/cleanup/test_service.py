@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.access import ClusterAccess, open_accesses
+from exporter.cleanup import keeper as keeper_module
 from exporter.cleanup import service as service_module
 from exporter.cleanup.board import CleanupBoard, PolicyStatus
 from exporter.cleanup.halt import Halt
@@ -645,7 +646,7 @@ async def test_a_run_that_cannot_read_its_cluster_fails_and_the_next_one_makes_g
 async def test_old_runs_are_pruned_and_the_totals_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "KEPT_RUNS", 2)
+    monkeypatch.setattr(keeper_module, "KEPT_RUNS", 2)
     cluster = cluster_named("c1", "9.10.1", "9.11.1", "9.12.1", "9.13.1", "9.14.1P2")
     one_by_one = replace(POLICY, every=OFTEN, max_deletes_per_run=1)
     async with life(tmp_path, cluster) as it, it.service(one_by_one) as one:

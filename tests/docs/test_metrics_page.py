@@ -9,7 +9,7 @@ from docs.markdown import ROOT, code, rows
 from prometheus_client.core import Metric
 
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector, CleanupState
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import Family
@@ -21,11 +21,13 @@ BY_NAME = {code(row["metric"]): row for row in ROWS}
 FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES, *EXPORTER_FAMILIES)
 COLLECTED = tuple(
     CleanupCollector(
-        durations=lambda: {
-            "retire-old": Durations(buckets=(1,) * (len(DURATION_BUCKETS_SECONDS) + 1), sum_seconds=0.5)
-        },
-        halted=lambda: False,
-        journal_open=lambda: True,
+        lambda: CleanupState(
+            durations={
+                "retire-old": Durations(buckets=(1,) * (len(DURATION_BUCKETS_SECONDS) + 1), sum_seconds=0.5)
+            },
+            halted=False,
+            journal_open=True,
+        )
     ).collect()
 )
 

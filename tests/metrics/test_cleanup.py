@@ -28,7 +28,7 @@ from exporter.cleanup.records import (
     Phase,
     PolicyTotals,
 )
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector, update_policy
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector, CleanupState, update_policy
 from exporter.metrics.exposition import Exposition, names_filter
 from exporter.metrics.family import Kind
 from exporter.metrics.process import ProcessMetrics
@@ -128,12 +128,12 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def collected(form: Format = Format.TEXT, durations: Mapping[str, Durations] | None = None) -> str:
-    collector = CleanupCollector(
-        durations=lambda: {"retire-old": DURATIONS} if durations is None else durations,
-        halted=lambda: True,
-        journal_open=lambda: False,
+    state = CleanupState(
+        durations={"retire-old": DURATIONS} if durations is None else durations,
+        halted=True,
+        journal_open=False,
     )
-    return ProcessMetrics(collector).render(form=form, names=()).decode()
+    return ProcessMetrics(CleanupCollector(lambda: state)).render(form=form, names=()).decode()
 
 
 @given(STATUSES)

@@ -281,10 +281,14 @@ async def test_a_bug_ends_everything_loudly(tmp_path: Path) -> None:
     async with polled([], tmp_path) as it:
         simulated = await it.simulator.add(cluster())
         async with open_session() as session:
-            fleet = Fleet(board=Board(on_change=broken), max_concurrent_polls=1)
             config = cluster_config(simulated, it.simulator.ca_file)
             accesses = open_accesses([config], session=session, counts=RequestCounts())
-            with pytest.raises(ExceptionGroup) as caught:
+
+            async def poll() -> None:
                 async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as group:
-                    fleet.start(group, accesses.values())
+                    fleet = Fleet(group=group, board=Board(on_change=broken))
+                    fleet.poll(accesses, max_concurrent_polls=1)
+
+            with pytest.raises(ExceptionGroup) as caught:
+                await poll()
             assert caught.group_contains(BugError)

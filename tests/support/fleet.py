@@ -98,10 +98,11 @@ async def polled(
     board = Board(on_change=watch.on_change)
     async with Simulator(clusters, directory=directory) as simulator, open_session() as session:
         it = PolledFleet(simulator=simulator, board=board, watch=watch)
-        fleet = Fleet(board=board, max_concurrent_polls=max_concurrent_polls)
         configs = [configure(cluster, simulator.ca_file) for cluster in simulator.clusters]
         async with asyncio.TaskGroup() as group:
-            fleet.start(group, open_accesses(configs, session=session, counts=it.counts).values())
+            fleet = Fleet(group=group, board=board)
+            accesses = open_accesses(configs, session=session, counts=it.counts)
+            fleet.poll(accesses, max_concurrent_polls=max_concurrent_polls)
             try:
                 yield it
             finally:

@@ -1,0 +1,190 @@
+"""The composition root: builds everything, owns the tasks, and takes it all down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from socket import socket
+
+import structlog
+
+from exporter import __version__
+from exporter.access import AccessOpener
+from exporter.cleanup.halt import Halt
+from exporter.config import Config, ConfigFiles, masked_yaml
+from exporter.daemon.cleaning import Cleaning
+from exporter.daemon.force import Changes, InForce
+from exporter.daemon.reload import Reloader
+from exporter.daemon.signals import heed_signals
+from exporter.daemon.systemd import Notifier, passed_sockets
+from exporter.metrics.cleanup import CleanupCollector
+from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter import ExporterState
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.process import ProcessMetrics
+from exporter.ontap.client import RequestCounts, open_session
+from exporter.polling.board import Board, ClusterStatus
+from exporter.polling.fleet import Fleet
+from exporter.sharding import WHOLE, Shard
+from exporter.web.listen import ListenAddress, open_sockets
+from exporter.web.server import build_application, serving
+from exporter.web.sources import Sources
+
+REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
+"""The environment variable that names the source revision; an image sets it when it is built."""
+DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
+
+_RENDERERS = 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says of a daemon.
+
+    Attributes:
+        listen_addresses: where to listen; none: at what systemd passes, else at the default address.
+        telemetry_path: where the metrics are served.
+        reload_by_http: whether a request may reload the configuration.
+        cleanup_halted: whether deleting is halted from the start.
+        shard: the share of the clusters that this process looks after.
+    """
+
+    listen_addresses: tuple[ListenAddress, ...]
+    telemetry_path: str
+    reload_by_http: bool = False
+    cleanup_halted: bool = False
+    shard: Shard = WHOLE
+
+
+async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
+    """Poll and serve until ``stop`` is set.
+
+    Args:
+        files: the configuration's files, loaded.
+        config: what they gave.
+        settings: the rest of what the program was told.
+        stop: ends it.
+
+    Raises:
+        OSError: an address cannot be listened on.
+        ExceptionGroup: a bug ended a task.
+    """
+    notifier = Notifier(os.environ)
+    halt = Halt(active=settings.cleanup_halted)
+
+    async def apply(changed: Config) -> Changes:
+        notifier.reloading()
+        try:
+            return await in_force.apply(changed)
+        finally:
+            notifier.ready()
+
+    reloader = Reloader(files=files, apply=apply, wall_clock=time.time)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(heed_signals(halt=halt, reload=reloader.ask))
+        sockets = _listen(stack, settings.listen_addresses)
+        renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
+        stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
+        counts = RequestCounts()
+        opener = AccessOpener(session=await stack.enter_async_context(open_session()), counts=counts)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        exposition = Exposition(CLUSTER_FAMILIES)
+
+        def on_change(status: ClusterStatus) -> None:
+            update_cluster(exposition, status)
+            if status.up:
+                cleaning.note_good_poll(status.name)
+
+        board = Board(on_change=on_change, on_removal=exposition.remove)
+        cleaning = Cleaning(group=group, halt=halt, clusters_up=board.clusters_up)
+        stack.callback(cleaning.stop)
+        fleet = Fleet(group=group, board=board)
+        stack.callback(fleet.stop)
+        in_force = InForce(config=config, shard=settings.shard, opener=opener, fleet=fleet, cleaning=cleaning)
+        myself = _Myself(board=board, counts=counts, reloader=reloader, files=files, shard=settings.shard)
+        sources = Sources(
+            board=board,
+            exposition=exposition,
+            cleanup=lambda: cleaning.sources,
+            process=ProcessMetrics(CleanupCollector(cleaning.state)),
+            exporter_state=myself.state,
+            masked_config=lambda: masked_yaml(in_force.config),
+            reload=reloader.ask if settings.reload_by_http else None,
+            wall_clock=time.time,
+            renderers=renderers,
+            telemetry_path=settings.telemetry_path,
+        )
+        reloader.warn(config)
+        await in_force.apply(config)
+        stack.callback(group.create_task(reloader.run(), name="reload").cancel)
+        stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
+        await stack.enter_async_context(serving(build_application(sources), sockets))
+        log.info(
+            "polling",
+            clusters=len(board.statuses()),
+            shard=settings.shard.ordinal,
+            total_shards=settings.shard.total,
+        )
+        notifier.ready()
+        await stop.wait()
+        notifier.stopping()
+        log.info("stopping")
+    log.info("stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Myself:
+    """What the exporter knows of itself."""
+
+    board: Board
+    counts: RequestCounts
+    reloader: Reloader
+    files: ConfigFiles
+    shard: Shard
+
+    def state(self) -> ExporterState:
+        return ExporterState(
+            version=__version__,
+            python_version=platform.python_version(),
+            revision=os.environ.get(REVISION_VARIABLE) or "unknown",
+            last_reload_successful=self.reloader.successful,
+            last_reload_success_timestamp_seconds=self.reloader.success_timestamp_seconds,
+            cluster_files=self.files.files,
+            cluster_files_failed=self.files.failed_files,
+            clusters=len(self.board.statuses()),
+            requests=self.counts.totals(),
+            poll_delay_seconds=self.board.poll_delay_seconds,
+            shard_ordinal=self.shard.ordinal,
+            total_shards=self.shard.total,
+        )
+
+
+def _listen(stack: AsyncExitStack, addresses: Iterable[ListenAddress]) -> tuple[socket, ...]:
+    """Bind every address before anything else begins; whatever happens then, the sockets are closed.
+
+    Raises:
+        OSError: an address cannot be listened on; its text names the address.
+    """
+    sockets = [stack.enter_context(passed) for passed in passed_sockets(os.environ)]
+    for address in addresses or (() if sockets else (DEFAULT_LISTEN_ADDRESS,)):
+        try:
+            opened = open_sockets(address)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
+        sockets += [stack.enter_context(one) for one in opened]
+    for listening in sockets:
+        log.info("listening", address=_written(listening))
+    return tuple(sockets)
+
+
+def _written(bound: socket) -> str:
+    host, port, *_ = bound.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

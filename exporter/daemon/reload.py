@@ -1,0 +1,133 @@
+"""Reads the configuration again: on demand, all of it; by itself, the cluster files that have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import NoReturn
+
+import structlog
+
+from exporter.config import Config, ConfigError, ConfigFiles, Problem
+from exporter.daemon.force import Changes
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How often cluster files are looked at; a change counts once it has lasted from one look to the next."""
+TOLD_PROBLEMS = 20
+"""So many problems of a configuration are logged; who asked for the reload is told all of them."""
+
+
+class Reloader:
+    """Reads the configuration again and has it put in force, one time after the other.
+
+    Args:
+        files: the configuration, which has been loaded once.
+        apply: puts a configuration in force.
+        wall_clock: gives Unix seconds.
+
+    Attributes:
+        successful: whether the configuration was accepted when it was last read on demand.
+        success_timestamp_seconds: when it was last accepted.
+    """
+
+    def __init__(
+        self,
+        *,
+        files: ConfigFiles,
+        apply: Callable[[Config], Awaitable[Changes]],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._files = files
+        self._apply = apply
+        self._wall_clock = wall_clock
+        self._asked = asyncio.Event()
+        self._waiting: list[asyncio.Future[str]] = []
+        self._warned: frozenset[Problem] = frozenset()
+        self._told: frozenset[Problem] = frozenset()
+        self.successful = True
+        self.success_timestamp_seconds = wall_clock()
+
+    def ask(self) -> asyncio.Future[str]:
+        """Ask for a reload of what the files hold from now on.
+
+        Returns:
+            what is wrong with them, every problem on a line of its own; empty once they are in force.
+        """
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        self._asked.set()
+        return answer
+
+    async def run(self) -> NoReturn:
+        """Reload whenever that is asked for, and look at the cluster files in between."""
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._asked.wait()
+                except TimeoutError:
+                    await self._look()
+                else:
+                    await self._answer()
+        finally:
+            for answer in self._waiting:
+                answer.cancel()
+
+    async def _answer(self) -> None:
+        """Reload once for everybody who has asked by now."""
+        self._asked.clear()
+        waiting = tuple(self._waiting)
+        wrong = await self._reload()
+        for answer in waiting:
+            self._waiting.remove(answer)
+            if not answer.done():
+                answer.set_result(wrong)
+
+    async def _reload(self) -> str:
+        try:
+            config = await asyncio.to_thread(self._files.load)
+        except ConfigError as exc:
+            self.successful = False
+            for problem in exc.problems[:TOLD_PROBLEMS]:
+                log.error("configuration", **_told(problem))  # noqa: TRY400 - an operator's mistake, not ours
+            log.error(  # noqa: TRY400 - as above
+                "the configuration was not reloaded, the one before stays in force",
+                problems=len(exc.problems),
+            )
+            return str(exc)
+        self.warn(config)
+        changes = await self._apply(config)
+        self.successful = True
+        self.success_timestamp_seconds = self._wall_clock()
+        self._told = frozenset()
+        log.info("the configuration was reloaded", **asdict(changes))
+        return ""
+
+    async def _look(self) -> None:
+        """Put in force what has changed in cluster files, and tell once what is wrong with one."""
+        config = await asyncio.to_thread(self._files.look)
+        problems = self._files.problems
+        for problem in problems:
+            if problem not in self._told:
+                log.error("a cluster file is broken, its last good content stays in force", **_told(problem))
+        if self._told and not problems:
+            log.info("every cluster file is in order again")
+        self._told = frozenset(problems)
+        if config is not None:
+            self.warn(config)
+            changes = await self._apply(config)
+            log.info("cluster files have changed", **asdict(changes))
+
+    def warn(self, config: Config) -> None:
+        """Log the warnings that the configuration before did not give."""
+        for warning in config.warnings:
+            if warning not in self._warned:
+                log.warning("configuration", **_told(warning))
+        self._warned = frozenset(config.warnings)
+
+
+def _told(problem: Problem) -> dict[str, str]:
+    return {"place": f"{problem.file}:{problem.line}", "key": problem.key, "why": problem.message}

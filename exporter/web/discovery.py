@@ -1,0 +1,33 @@
+"""``/sd``: every cluster as a target of its own, for Prometheus's HTTP service discovery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from exporter.polling.board import ClusterStatus
+from exporter.web.sources import SOURCES
+
+
+async def targets(request: web.Request) -> web.Response:
+    """Answer with a group for each cluster; its target is the name that ``/probe`` takes.
+
+    Source: Prometheus, "HTTP SD": a JSON list of ``{"targets": [...], "labels": {...}}``.
+    """
+    statuses = request.app[SOURCES].board.statuses()
+    return web.json_response([_group(status) for status in statuses])
+
+
+def _group(status: ClusterStatus) -> dict[str, Any]:
+    labels = {"cluster": status.name, **dict(status.labels)}
+    meta = {f"__meta_ontap_label_{name}": value for name, value in status.labels}
+    return {
+        "targets": [status.name],
+        "labels": {
+            **labels,
+            "__meta_ontap_cluster": status.name,
+            "__meta_ontap_address": status.address,
+            **meta,
+        },
+    }
