@@ -13,6 +13,7 @@ import aiohttp
 
 from exporter.config import ClusterConfig
 from exporter.ontap.client import OntapClient, RequestCounts
+from exporter.ontap.credentials import Credentials
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
 from exporter.ontap.refusals import Refusals
@@ -61,7 +62,7 @@ class ClusterAccess:
 
         They are read again at every call after a refusal, so that a pause that ends does not send old ones.
         """
-        if self.refusals.in_a_row and self.client.credentials_changed():
+        if self.refusals.in_a_row and self.client.credentials.changed():
             self.refusals.clear()
         return now >= self.refusals.paused_until
 
@@ -83,8 +84,8 @@ class ClusterAccess:
     def credentials_renewed(self) -> bool:
         """Have the secret read again; say whether refused credentials have changed."""
         if self.refusals.in_a_row or self.fact_refusals.in_a_row:
-            return self.client.credentials_changed()
-        self.client.forget_credentials()
+            return self.client.credentials.changed()
+        self.client.credentials.forget()
         return False
 
     async def ask(self, conversation: Conversation[T], *, deadline: float | None = None) -> T:
@@ -136,24 +137,25 @@ class AccessOpener:
         Returns:
             one access for each cluster, by name, in their order.
         """
-        accesses: dict[str, ClusterAccess] = {}
-        for cluster in clusters:
-            earlier = before.get(cluster.name)
-            renewed = earlier is not None and earlier.credentials_renewed()
-            if earlier is not None and earlier.config == cluster and not renewed:
-                accesses[cluster.name] = earlier
-                continue
-            access = accesses[cluster.name] = self._access(cluster)
-            if earlier is not None and not renewed and earlier.logs_in_like(cluster):
-                access.refusals, access.fact_refusals = earlier.refusals, earlier.fact_refusals
-        return MappingProxyType(accesses)
+        return MappingProxyType({one.name: self._open(one, before.get(one.name)) for one in clusters})
 
-    def _access(self, cluster: ClusterConfig) -> ClusterAccess:
+    def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None) -> ClusterAccess:
+        if earlier is None or not earlier.logs_in_like(cluster):
+            return self._access(cluster, Credentials(cluster.login))
+        renewed = earlier.credentials_renewed()
+        if earlier.config == cluster and not renewed:
+            return earlier
+        access = self._access(cluster, earlier.client.credentials)
+        if not renewed:
+            access.refusals, access.fact_refusals = earlier.refusals, earlier.fact_refusals
+        return access
+
+    def _access(self, cluster: ClusterConfig, credentials: Credentials) -> ClusterAccess:
         client = OntapClient(
             session=self._session,
             contexts=self._contexts,
             endpoint=cluster.endpoint,
-            login=cluster.login,
+            credentials=credentials,
             tls=cluster.tls,
             counts=self._counts,
             jitter=random.random,

@@ -281,7 +281,7 @@ class Deleter:
             return None
         try:
             job = await self._access.ask(read_job(watched.uuid))
-            return replace(job, message=self._access.client.conceal(job.message))
+            return replace(job, message=self._access.client.credentials.conceal(job.message))
         except Unauthorized as exc:
             watched.end = read_reply(exc)
         except Forbidden:

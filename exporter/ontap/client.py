@@ -16,13 +16,9 @@ import aiohttp
 from yarl import URL
 
 from exporter import __version__
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Tls, TokenLogin
-from exporter.ontap.errors import (
-    BadResponse,
-    DeadlineExceeded,
-    OntapError,
-    Unauthorized,
-)
+from exporter.ontap.credentials import Credentials
+from exporter.ontap.endpoint import Endpoint, Tls
+from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError
 from exporter.ontap.retry import pause_before_retry
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.translation import translate, translated
@@ -40,8 +36,6 @@ KEEPALIVE_SECONDS = 0.5
 ONTAP closes an idle connection after 5 s, so one that it is about to close is never reused. A TLS connection
 also holds a buffer of 256 KiB, which nobody needs between polls.
 """
-SHORTEST_SECRET_CHARACTERS = 4
-"""A shorter one is not looked for in what a cluster says: it would match anything."""
 
 
 class RequestCounts:
@@ -83,7 +77,7 @@ class OntapClient:
         session: from :func:`open_session`.
         contexts: shared TLS contexts.
         endpoint: where the cluster is.
-        login: how to log in.
+        credentials: what logs in.
         tls: how to trust it.
         counts: where requests are counted.
         jitter: gives random numbers from 0 to 1.
@@ -95,20 +89,18 @@ class OntapClient:
         session: aiohttp.ClientSession,
         contexts: TlsContexts,
         endpoint: Endpoint,
-        login: Login,
+        credentials: Credentials,
         tls: Tls,
         counts: RequestCounts,
         jitter: Callable[[], float],
     ) -> None:
+        self.credentials = credentials
         self._session = session
         self._contexts = contexts
         self._endpoint = endpoint
-        self._login = login
         self._tls = tls
         self._counts = counts
         self._jitter = jitter
-        self._authorization: str | None = None
-        self._secrets: tuple[str, ...] = ()
 
     async def converse(self, conversation: Conversation[T], *, deadline: float) -> T:
         """Carry a conversation to its end and return its result.
@@ -129,29 +121,10 @@ class OntapClient:
             result: T = stop.value
             return result
         except OntapError as exc:
-            exc.args = (self.conceal(str(exc)),)
+            exc.args = (self.credentials.conceal(str(exc)),)
             raise
         finally:
             conversation.close()
-
-    def conceal(self, text: str) -> str:
-        """Return a text of the cluster's without the secrets that it may have echoed."""
-        for secret in self._secrets:
-            text = text.replace(secret, "<secret>")
-        return text
-
-    def forget_credentials(self) -> None:
-        """Read the secret again before the next request."""
-        self._authorization = None
-
-    def credentials_changed(self) -> bool:
-        """Read the secret again; say whether it differs from the one sent last, and use it from now on."""
-        previous, self._authorization = self._authorization, None
-        try:
-            return self._authorization_header() != previous
-        except Unauthorized:
-            self._authorization = previous
-            return False
 
     async def _send(self, request: Request, deadline: float) -> Response:
         """Send a request, again where that is safe and useful, until the deadline."""
@@ -185,7 +158,7 @@ class OntapClient:
         clock = asyncio.get_running_loop().time
         sending = _Sending(clock=clock, sent=clock())
         headers = {}
-        if (authorization := self._authorization_header()) is not None:
+        if (authorization := self.credentials.header()) is not None:
             headers["Authorization"] = authorization
         code = "error"
         try:
@@ -211,37 +184,6 @@ class OntapClient:
             elapsed_seconds=clock() - sending.sent,
             received_timestamp_seconds=time.time(),
         )
-
-    def _authorization_header(self) -> str | None:
-        """Return the header's value, its secret read from its file once.
-
-        Raises:
-            Unauthorized: the secret cannot be read or cannot be sent.
-        """
-        if self._authorization is None and self._login is not None:
-            try:
-                self._authorization, secret = _authorization(self._login)
-                known = (self._authorization, self._authorization.partition(" ")[2], secret)
-                self._secrets = tuple(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS)
-            except (OSError, ValueError) as exc:
-                raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-        return self._authorization
-
-
-def _authorization(login: BasicLogin | TokenLogin) -> tuple[str, str]:
-    """Return the header's value and the secret in it.
-
-    Raises:
-        OSError: the secret's file cannot be read.
-        ValueError: the file is not UTF-8, or the header could not carry the value.
-    """
-    if isinstance(login, BasicLogin):
-        password = login.password.read()
-        return aiohttp.encode_basic_auth(login.username, password), password
-    token = login.credentials.read()
-    if not token.isascii() or not token.isprintable():
-        raise ValueError("the token holds characters that an HTTP header cannot carry")
-    return f"{login.type} {token}", token
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ import trustme
 
 from exporter.ontap import client as client_module
 from exporter.ontap.client import OntapClient, RequestCounts, open_session
+from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.facts import ClusterIdentity, read_identity
@@ -77,7 +78,7 @@ async def bench(
             session=session,
             contexts=TlsContexts(),
             endpoint=endpoint_of(cluster),
-            login=login_of(cluster) if isinstance(login, str) else login,
+            credentials=Credentials(login_of(cluster) if isinstance(login, str) else login),
             tls=tls or Tls(ca_file=simulator.ca_file),
             counts=counts,
             jitter=lambda: 0.0,
@@ -159,13 +160,13 @@ async def test_credentials_are_read_again_when_asked_and_only_a_change_is_one(tm
     login = BasicLogin(username="monitor", password=Secret(file=file))
     async with bench(small_cluster(), tmp_path, login=login) as it:
         assert (await it.failure()).reason is Reason.UNAUTHORIZED
-        assert not it.client.credentials_changed()
+        assert not it.client.credentials.changed()
         file.unlink()
-        assert not it.client.credentials_changed()
+        assert not it.client.credentials.changed()
         file.write_text("wrong")
-        assert not it.client.credentials_changed()
+        assert not it.client.credentials.changed()
         file.write_text("simulated")
-        assert it.client.credentials_changed()
+        assert it.client.credentials.changed()
         assert len((await it.list()).packages) == 3
 
 
@@ -414,7 +415,7 @@ async def test_a_name_that_does_not_resolve_is_no_connection(tmp_path: Path) -> 
             session=it.client._session,
             contexts=TlsContexts(),
             endpoint=Endpoint(host="cluster..invalid"),
-            login=None,
+            credentials=Credentials(None),
             tls=Tls(),
             counts=it.counts,
             jitter=lambda: 0.0,

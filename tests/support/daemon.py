@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from support.waiting import eventually
 
@@ -46,6 +47,30 @@ class Daemon:
         """Return the status and the text of an answer."""
         async with self.session.get(self.url + path, headers=headers) as response:
             return response.status, await response.text()
+
+    async def post(self, path: str, *, method: str = "POST") -> tuple[int, str]:
+        """Return the status and the text of the answer to a request without a body."""
+        async with self.session.request(method, self.url + path) as response:
+            return response.status, await response.text()
+
+    async def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Return the samples of one metric: from the labels that tell them apart, by name, to the value."""
+        _, text = await self.get("/metrics")
+        return {
+            tuple(sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    async def by_cluster(self, name: str) -> dict[str, float]:
+        """Return the samples of a metric that has one for each cluster, by the cluster's name."""
+        return {dict(labels)["cluster"]: value for labels, value in (await self.samples(name)).items()}
+
+    async def value(self, name: str) -> float:
+        """Return the only sample of a metric."""
+        (value,) = (await self.samples(name)).values()
+        return value
 
     async def until_ready(self) -> None:
         """Wait until every cluster has been polled once."""

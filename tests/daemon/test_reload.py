@@ -1,0 +1,326 @@
+"""A reload changes what the files say otherwise, at once, and leaves everything else alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
+from exporter.simulator.configuration import write_secret
+from support.daemon import Daemon, program
+from support.waiting import eventually
+
+WAIT_SECONDS = 30.0
+RELOADED = (200, "The configuration was reloaded.\n")
+
+
+def cluster(number: int, **settings: object) -> SimulatedCluster:
+    return SimulatedCluster(f"c{number:03d}", packages=["9.13.1", "9.14.1P2"], **settings)  # type: ignore[arg-type]
+
+
+def entry(one: SimulatedCluster, **keys: object) -> dict[str, Any]:
+    return {"name": one.name, "address": one.address, **keys}
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """A simulator, a program that polls it, and the program's configuration."""
+
+    simulator: Simulator
+    directory: Path
+    defaults: dict[str, Any] = field(default_factory=dict)
+    daemon: Daemon = field(init=False)
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "config.yaml"
+
+    @property
+    def password_file(self) -> Path:
+        return self.directory / "password"
+
+    def write(self, entries: Iterable[dict[str, Any]], **sections: object) -> None:
+        """Write the configuration; JSON is YAML."""
+        defaults = {
+            "poll_interval": "1h",
+            "basic_auth": {"username": "monitor", "password_file": str(self.password_file)},
+            "tls_config": {"ca_file": str(self.simulator.ca_file)},
+            **self.defaults,
+        }
+        write_secret(
+            self.file, json.dumps({"defaults": defaults, "clusters": list(entries), **sections}, indent=1)
+        )
+
+    def write_all(self) -> None:
+        self.write(map(entry, self.simulator.clusters))
+
+    async def reload(self) -> None:
+        assert await self.daemon.post("/-/reload") == RELOADED
+
+    async def until_polled(self, polls: dict[str, float]) -> None:
+        """Wait until the clusters are these, and each has been polled so many times."""
+
+        async def polled() -> bool:
+            return await self.daemon.by_cluster("ontap_polls_total") == polls
+
+        await eventually(polled, seconds=WAIT_SECONDS, what=f"the polls {polls}")
+
+
+@asynccontextmanager
+async def scene(
+    directory: Path, clusters: Iterable[SimulatedCluster], *flags: str, **defaults: object
+) -> AsyncIterator[Scene]:
+    """Poll clusters with the real program; they are configured to be polled once an hour."""
+    async with Simulator(clusters, directory=directory) as simulator:
+        it = Scene(simulator=simulator, directory=directory, defaults=defaults)
+        write_secret(it.password_file, "simulated\n")
+        it.write_all()
+        flags = flags or ("--web.enable-lifecycle",)
+        listen = "--web.listen-address=127.0.0.1:0"
+        async with program("run", f"--config.file={it.file}", listen, *flags) as it.daemon:
+            await it.daemon.until_ready()
+            yield it
+
+
+async def test_of_200_clusters_only_the_5_that_changed_are_polled_anew(tmp_path: Path) -> None:
+    async with scene(tmp_path, map(cluster, range(200))) as it:
+        clusters = it.simulator.clusters
+        asked = {one.name: len(one.requests) for one in clusters}
+        ended = await it.daemon.by_cluster("ontap_last_poll_timestamp_seconds")
+        changed = {one.name for one in clusters[20:25]}
+        it.write(entry(one, **({"max_records": 7} if one.name in changed else {})) for one in clusters)
+        await it.reload()
+        await it.daemon.until_line("added=0 changed=5 removed=0 kept=195")
+        await it.until_polled({one.name: 1.0 + (one.name in changed) for one in clusters})
+        again = await it.daemon.by_cluster("ontap_last_poll_timestamp_seconds")
+        assert {name for name in ended if again[name] != ended[name]} == changed
+        assert {one.name for one in clusters if len(one.requests) != asked[one.name]} == changed
+        assert set((await it.daemon.by_cluster("ontap_software_packages")).values()) == {2.0}
+
+
+async def test_a_cluster_that_is_removed_loses_its_series_at_once_and_one_that_is_added_is_polled(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, [cluster(1), cluster(2)]) as it:
+        third = await it.simulator.add(cluster(3))
+        first = it.simulator["c001"]
+        it.write([entry(third), entry(first)])
+        await it.reload()
+        _, text = await it.daemon.get("/metrics")
+        assert 'cluster="c002"' not in text
+        assert (await it.daemon.get("/probe?target=c002"))[0] == 404
+        assert await it.daemon.value("ontap_exporter_clusters") == 2
+        await it.until_polled({"c003": 1.0, "c001": 1.0})
+        _, listed = await it.daemon.get("/api/v1/clusters")
+        assert [one["cluster"] for one in json.loads(listed)["clusters"]] == ["c003", "c001"]
+
+
+async def test_a_poll_that_is_going_on_does_not_bring_a_removed_cluster_back(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1), cluster(2)], poll_interval="1s", poll_timeout="20s") as it:
+        first, second = it.simulator.clusters
+        second.faults.add(Fault(FaultKind.HANG))
+        await second.wait_for_requests(len(second.requests) + 1, timeout_seconds=WAIT_SECONDS)
+        it.write([entry(first)])
+        await it.reload()
+        second.faults.clear()
+        await first.wait_for_requests(len(first.requests) + 6, timeout_seconds=WAIT_SECONDS)
+        _, text = await it.daemon.get("/metrics")
+        assert 'cluster="c002"' not in text
+
+
+async def test_other_labels_and_times_need_no_new_poll(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        one = it.simulator["c001"]
+        asked = len(one.requests)
+        it.write([entry(one, labels={"site": "ams"}, poll_interval="2h", stale_after="3h")])
+        await it.reload()
+        assert await it.daemon.samples("ontap_software_packages") == {
+            (("cluster", "c001"), ("site", "ams")): 2.0
+        }
+        assert await it.daemon.samples("ontap_polls_total") == {(("cluster", "c001"), ("site", "ams")): 1.0}
+        assert len(one.requests) == asked
+
+
+async def test_a_new_address_forgets_what_was_at_the_old_one(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1), cluster(2, reachable=False)]) as it:
+        first, second = it.simulator.clusters
+        it.write([{"name": "c001", "address": second.address}])
+        await it.reload()
+        await it.until_polled({"c001": 1.0})
+        assert await it.daemon.by_cluster("ontap_up") == {"c001": 0.0}
+        assert await it.daemon.samples("ontap_software_packages") == {}
+        it.write([{"name": "c001", "address": first.address}])
+        await it.reload()
+
+        async def counted() -> bool:
+            return await it.daemon.by_cluster("ontap_software_packages") == {"c001": 2.0}
+
+        await eventually(counted, seconds=WAIT_SECONDS, what="the packages at the address")
+
+
+async def test_a_bad_file_changes_nothing_and_is_told_with_its_lines(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        before = await it.daemon.value("ontap_exporter_config_last_reload_success_timestamp_seconds")
+        write_secret(it.file, "clusters:\n  - address: 127.0.0.1\n    colour: red\n  - {}\n")
+        status, text = await it.daemon.post("/-/reload")
+        assert status == 500
+        assert f"{it.file}:3: clusters[0].colour: unknown key" in text
+        assert f"{it.file}:4: clusters[1]: address is missing" in text
+        assert await it.daemon.value("ontap_exporter_config_last_reload_successful") == 0
+        assert await it.daemon.value("ontap_exporter_config_last_reload_success_timestamp_seconds") == before
+        assert await it.daemon.by_cluster("ontap_software_packages") == {"c001": 2.0}
+        await it.daemon.until_line(f"place={it.file}:3 key=clusters[0].colour")
+        _, in_force = await it.daemon.get("/config")
+        assert "colour" not in in_force
+        assert "c001" in in_force
+
+        it.write_all()
+        await it.reload()
+        assert await it.daemon.value("ontap_exporter_config_last_reload_successful") == 1
+        assert await it.daemon.value("ontap_exporter_config_last_reload_success_timestamp_seconds") > before
+
+
+async def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        it.file.unlink()
+        status, text = await it.daemon.post("/-/reload", method="PUT")
+        assert (status, str(it.file) in text) == (500, True)
+        assert await it.daemon.by_cluster("ontap_up") == {"c001": 1.0}
+
+
+async def test_without_the_flag_reloading_by_http_is_forbidden_and_sighup_reloads(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)], "--log.level=debug") as it:
+        it.write([])
+        status, text = await it.daemon.post("/-/reload")
+        assert status == 403
+        assert "--web.enable-lifecycle" in text
+        it.write([entry(it.simulator["c001"], labels={"site": "fra"})])
+        it.daemon.process.send_signal(signal.SIGHUP)
+        await it.daemon.until_line("the configuration was reloaded")
+        assert (("cluster", "c001"), ("site", "fra")) in await it.daemon.samples("ontap_up")
+
+
+async def test_reading_is_no_way_to_reload(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        assert (await it.daemon.get("/-/reload"))[0] == 405
+
+
+async def test_a_password_that_was_refused_is_tried_again_only_once_it_has_changed(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        one = it.simulator["c001"]
+        write_secret(it.password_file, "wrong")
+        await it.reload()
+        it.write([entry(one, max_records=9)])
+        await it.reload()
+        await it.until_polled({"c001": 2.0})
+        assert await it.daemon.by_cluster("ontap_up") == {"c001": 0.0}
+        refused = one.failed_logins
+        it.write([entry(one, max_records=10)])
+        await it.reload()
+        await it.reload()
+        write_secret(it.password_file, "simulated")
+        await it.reload()
+        await it.until_polled({"c001": 3.0})
+        assert await it.daemon.by_cluster("ontap_up") == {"c001": 1.0}
+        assert one.failed_logins in {refused, 0}
+
+
+async def test_a_password_that_has_not_been_refused_is_read_again_for_the_next_poll(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)], poll_interval="1s") as it:
+        one = it.simulator["c001"]
+        one.password = "rotated"
+        write_secret(it.password_file, "rotated")
+        await it.reload()
+        polls = (await it.daemon.by_cluster("ontap_polls_total"))["c001"]
+
+        async def polled() -> bool:
+            return (await it.daemon.by_cluster("ontap_polls_total"))["c001"] >= polls + 2
+
+        await eventually(polled, seconds=WAIT_SECONDS, what="two more polls")
+        assert await it.daemon.by_cluster("ontap_up") == {"c001": 1.0}
+
+
+async def test_many_reloads_at_once_are_all_answered(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1), cluster(2)]) as it:
+        answers = await asyncio.gather(*(it.daemon.post("/-/reload") for _ in range(40)))
+        assert set(answers) == {RELOADED}
+        assert await it.daemon.by_cluster("ontap_polls_total") == {"c001": 1.0, "c002": 1.0}
+
+
+async def test_the_program_stops_in_order_while_it_reloads(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        reloads = [asyncio.create_task(it.daemon.post("/-/reload")) for _ in range(8)]
+        assert await it.daemon.stop() == 0
+        await asyncio.gather(*reloads, return_exceptions=True)
+        assert "Traceback" not in it.daemon.output
+
+
+async def test_cleanup_is_switched_on_changed_and_switched_off(tmp_path: Path) -> None:
+    state = f"sqlite:///{tmp_path}/state.db"
+    policy = {"name": "retire", "every": "1h", "older_than": "30d"}
+    async with scene(tmp_path, [cluster(1)]) as it:
+        assert await it.daemon.samples("ontap_cleanup_dry_run") == {}
+        entries = [entry(it.simulator["c001"])]
+        it.write(entries, cleanup={"state": state, "policies": [policy]})
+        await it.reload()
+        series = (("cluster", "c001"), ("policy", "retire"))
+
+        async def planned() -> bool:
+            return series in await it.daemon.samples("ontap_cleanup_last_run_timestamp_seconds")
+
+        await eventually(planned, seconds=WAIT_SECONDS, what="the first run of the policy")
+        assert await it.daemon.samples("ontap_cleanup_dry_run") == {series: 1.0}
+        ran = await it.daemon.samples("ontap_cleanup_last_run_timestamp_seconds")
+        it.write(entries, cleanup={"state": state, "policies": [{**policy, "dry_run": False}]})
+        await it.reload()
+        assert await it.daemon.samples("ontap_cleanup_dry_run") == {series: 0.0}
+        assert await it.daemon.samples("ontap_cleanup_last_run_timestamp_seconds") == ran
+        it.write(entries)
+        await it.reload()
+        assert await it.daemon.samples("ontap_cleanup_dry_run") == {}
+        assert await it.daemon.samples("ontap_cleanup_journal_open") == {}
+        _, account = await it.daemon.get("/api/v1/cleanup")
+        assert json.loads(account)["configured"] is False
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+async def test_a_cluster_file_is_followed_without_a_reload(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "clusters.d"
+    folder.mkdir()
+    async with scene(tmp_path, [cluster(1), cluster(2), cluster(3)]) as it:
+        first, second, third = it.simulator.clusters
+        it.write([entry(first)], cluster_files=[f"clusters.d/*.{suffix}"])
+        await it.reload()
+        assert await it.daemon.by_cluster("ontap_up") == {"c001": 1.0}
+
+        more = folder / f"more.{suffix}"
+        write_secret(
+            more, json.dumps([entry(second), {"targets": [third.address], "labels": {"site": "dr"}}])
+        )
+        host = third.address.partition(":")[0]
+        await it.until_polled({"c001": 1.0, "c002": 1.0, host: 1.0})
+        await it.daemon.until_line("added=2 changed=0 removed=0 kept=1")
+        assert (("cluster", host), ("site", "dr")) in await it.daemon.samples("ontap_up")
+        assert await it.daemon.value("ontap_exporter_cluster_files") == 1
+
+        write_secret(more, '[{"name": "c002", "addr')
+        await it.daemon.until_line("a cluster file is broken, its last good content stays in force")
+        assert str(more) in it.daemon.output
+        assert await it.daemon.value("ontap_exporter_cluster_files_failed") == 1
+        assert set(await it.daemon.by_cluster("ontap_up")) == {"c001", "c002", host}
+
+        write_secret(more, json.dumps([entry(second)]))
+        await it.until_polled({"c001": 1.0, "c002": 1.0})
+        await it.daemon.until_line("every cluster file is in order again")
+        assert await it.daemon.value("ontap_exporter_cluster_files_failed") == 0
+
+        more.unlink()
+        await it.until_polled({"c001": 1.0})
