@@ -14,7 +14,7 @@ from exporter.daemon.force import Changes
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 """How often cluster files are looked at; a change counts once it has lasted from one look to the next."""
 TOLD_PROBLEMS = 20
 """So many problems of a configuration are logged; who asked for the reload is told all of them."""
