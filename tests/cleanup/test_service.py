@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,183 +15,29 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.access import ClusterAccess, open_accesses
 from exporter.cleanup import keeper as keeper_module
 from exporter.cleanup import service as service_module
-from exporter.cleanup.board import CleanupBoard, PolicyStatus
-from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, open_journal
 from exporter.cleanup.records import Deletion, Outcome, Phase, Run
-from exporter.cleanup.service import CleanupService
-from exporter.config import CleanupConfig, PolicyConfig, Position
-from exporter.ontap.client import RequestCounts, open_session
+from exporter.config import PolicyConfig
 from exporter.ontap.deletion import delete_package
 from exporter.ontap.listing import PACKAGES_PATH
-from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster, Simulator
-from support.cleaning import OLD, QUICK_PACE
-from support.fleet import cluster_config
-from support.waiting import eventually
-
-WAIT_SECONDS = 20.0
-HOUR = timedelta(hours=1)
-OFTEN = timedelta(seconds=0.05)
-POLICY = PolicyConfig(
-    name="retire-old",
-    cluster_names=("c*",),
-    cluster_labels=(),
-    schedule=None,
-    every=HOUR,
-    timezone="Europe/Amsterdam",
-    keep_newest=None,
-    older_than=timedelta(days=30),
-    include=("*",),
-    exclude=(),
-    max_deletes_per_run=100,
-    dry_run=False,
-    return_timeout_seconds=0,
-    job_timeout=timedelta(seconds=20),
-    retry_busy_for=timedelta(seconds=20),
-    position=Position(file="config.yaml", line=1),
+from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
+from support.cleaning import OLD
+from support.servicing import (
+    BEAT,
+    C1,
+    OFTEN,
+    POLICY,
+    WAIT_SECONDS,
+    Clock,
+    Life,
+    cluster_named,
+    deletes,
+    ended_at,
+    life,
 )
-C1 = ("c1", "retire-old")
-BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_run=True)
-"""Runs on a cluster of its own all the time, as a measure of how long nothing happened elsewhere."""
-
-
-def cluster_named(name: str, *versions: str, job_seconds: float = 0.02) -> SimulatedCluster:
-    return SimulatedCluster(name, packages=[(version, OLD) for version in versions], job_seconds=job_seconds)
-
-
-def deletes(cluster: SimulatedCluster) -> int:
-    return len(cluster.requests_to(PACKAGES_PATH, method="DELETE"))
-
-
-class Clock:
-    """A wall clock that goes at the usual pace, from wherever it is set."""
-
-    def __init__(self, start: float | None = None) -> None:
-        self._offset = 0.0 if start is None else start - time.time()
-
-    def __call__(self) -> float:
-        return time.time() + self._offset
-
-    def advance(self, step: timedelta) -> None:
-        self._offset += step.total_seconds()
-
-
-class Watch:
-    """Sees every status that is put on the board, and lets a test wait for one."""
-
-    def __init__(self) -> None:
-        self.statuses: dict[tuple[str, str], PolicyStatus] = {}
-        self.most_in_progress = 0
-        self._changed = asyncio.Event()
-
-    def on_change(self, status: PolicyStatus) -> None:
-        self.statuses[status.key] = status
-        going_on = sum(one.in_progress for one in self.statuses.values())
-        self.most_in_progress = max(self.most_in_progress, going_on)
-        self._changed.set()
-
-    async def until(self, key: tuple[str, str], condition: Callable[[PolicyStatus], bool]) -> PolicyStatus:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                while key not in self.statuses or not condition(self.statuses[key]):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError as exc:
-            raise TimeoutError(f"last status: {self.statuses.get(key)}") from exc
-        return self.statuses[key]
-
-    async def ended(self, key: tuple[str, str] = C1, *, after: float = 0.0) -> PolicyStatus:
-        """Wait for the end of a run."""
-        return await self.until(key, lambda status: (ended_at(status) or 0.0) > after)
-
-    async def beats(self, count: int = 3) -> None:
-        """Let some runs of the policy ``beat`` go by."""
-        for _ in range(count):
-            status = self.statuses.get(("beat", "beat"))
-            await self.ended(("beat", "beat"), after=(ended_at(status) if status else None) or 0.0)
-
-
-def ended_at(status: PolicyStatus) -> float | None:
-    return status.totals.last_ended_timestamp_seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Servicing:
-    """A running service and what it shows."""
-
-    service: CleanupService
-    board: CleanupBoard
-    watch: Watch
-    halt: Halt
-    clock: Clock
-
-    @property
-    def journal(self) -> Journal:
-        assert self.service.journal is not None
-        return self.service.journal
-
-    async def runs(self) -> tuple[Run, ...]:
-        """Return every run, oldest first."""
-        return tuple(reversed(await self.journal.recent_runs(1000)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
-    """Clusters that are served, and the state of one service after another."""
-
-    simulator: Simulator
-    accesses: Mapping[str, ClusterAccess]
-    state: str
-
-    @asynccontextmanager
-    async def service(
-        self,
-        *policies: PolicyConfig,
-        clock: Clock | None = None,
-        halted: bool = False,
-        polled: Iterable[str] | None = None,
-        without: str = "",
-        max_concurrent_clusters: int = 4,
-    ) -> AsyncIterator[Servicing]:
-        """Run a service for as long as the context lasts; every cluster has had a good poll unless told."""
-        watch = Watch()
-        board = CleanupBoard(on_change=watch.on_change)
-        halt = Halt(active=halted)
-        clock = clock or Clock()
-        accesses = {name: access for name, access in self.accesses.items() if name != without}
-        service = CleanupService(
-            config=CleanupConfig(
-                state=self.state, max_concurrent_clusters=max_concurrent_clusters, policies=policies
-            ),
-            accesses=accesses,
-            board=board,
-            halt=halt,
-            pace=QUICK_PACE,
-            wall_clock=clock,
-        )
-        for name in accesses if polled is None else polled:
-            service.note_good_poll(name)
-        task = asyncio.create_task(service.run(), name="cleanup")
-        try:
-            yield Servicing(service=service, board=board, watch=watch, halt=halt, clock=clock)
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
-@asynccontextmanager
-async def life(directory: Path, *clusters: SimulatedCluster) -> AsyncIterator[Life]:
-    async with Simulator(clusters, directory=directory) as simulator, open_session() as session:
-        configs = [cluster_config(cluster, simulator.ca_file) for cluster in clusters]
-        yield Life(
-            simulator=simulator,
-            accesses=open_accesses(configs, session=session, counts=RequestCounts()),
-            state=f"sqlite:///{directory}/state.db",
-        )
+from support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -355,7 +201,10 @@ async def test_an_intent_whose_package_is_gone_was_a_success(tmp_path: Path) -> 
         await unended(it, "9.12.1")
         deletion, run = await resumed(it, POLICY)
         assert (deletion.outcome, deletion.phase) == (Outcome.SUCCESS, Phase.ENDED)
-        assert (run.success, run.error) == (False, "the program ended during this run")
+        assert (run.success, run.error) == (
+            False,
+            "the program ended, or its configuration changed, during this run",
+        )
         assert deletes(cluster) == 0
 
 
@@ -469,7 +318,10 @@ async def test_runs_that_were_interrupted_end_as_failed(tmp_path: Path) -> None:
             status = await one.watch.ended()
             assert status.totals.last_success is False
             run = (await one.runs())[0]
-            assert (run.success, run.error) == (False, "the program ended during this run")
+            assert (run.success, run.error) == (
+                False,
+                "the program ended, or its configuration changed, during this run",
+            )
             await one.watch.beats()
             assert cluster.requests == ()
 

@@ -14,7 +14,7 @@ from exporter.cleanup.journal.schema import DELETIONS, RUNS
 from exporter.cleanup.journal.texts import storable
 from exporter.cleanup.records import Deletion, Phase, Run
 
-INTERRUPTED = "the program ended during this run"
+INTERRUPTED = "the program ended, or its configuration changed, during this run"
 
 
 async def read_recent_runs(connection: AsyncConnection, limit: int) -> tuple[Run, ...]:

@@ -110,7 +110,7 @@ async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal)
     ended = runs[cut_short]
     assert (ended.success, ended.error, ended.ended_timestamp_seconds) == (
         False,
-        "the program ended during this run",
+        "the program ended, or its configuration changed, during this run",
         500.0,
     )
     assert runs[over].ended_timestamp_seconds == 130.0
