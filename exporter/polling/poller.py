@@ -6,17 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
-import structlog
-
 from exporter.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.places import Places
 from exporter.polling.reading import Reading, read_cluster
 from exporter.polling.schedule import next_slot, phase_seconds
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
+from exporter.polling.telling import Telling
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
 """The longest Retry-After that is heeded; a cluster that asks for more is asked again all the same."""
@@ -46,17 +42,17 @@ class Poller:
     ) -> None:
         cluster = access.config
         self._access = access
-        self._name = cluster.name
         self._board = board
         self._places = places
         self._wall_clock = wall_clock
         self._interval_seconds = cluster.poll_interval.total_seconds()
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
         self._asked_to_wait_until = float("-inf")
-        self._facts_unread: frozenset[str] = frozenset()
         self._at_once = at_once
         self._is_stopped = False
         self._status = _first_status(access, known)
+        last_poll = self._status.last_poll
+        self._telling = Telling(cluster.name, last_poll.failure if last_poll else None)
         board.put(self._status)
 
     def stop(self) -> None:
@@ -105,14 +101,12 @@ class Poller:
         )
         if self._is_stopped:
             raise asyncio.CancelledError
+        self._telling.tell_poll(failure, clock())
         if failure is not None:
-            self._log_failure(failure)
             self._status = self._status.after_failure(poll, failure)
         elif reading is not None:
             self._access.refusals.clear()
             self._heed_facts(reading, clock())
-            if not self._status.up and self._status.last_poll is not None:
-                log.info("cluster answers again", cluster=self._name)
             self._status = self._status.after_success(poll, reading.inventory)
         self._board.put(self._status)
 
@@ -124,32 +118,12 @@ class Poller:
             self._asked_to_wait_until = now + min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
 
     def _heed_facts(self, reading: Reading, now: float) -> None:
-        """Remember refused facts, and tell once when a fact can no longer be read or can be read again."""
+        """Remember refused facts, and tell of those that cannot be read."""
         if reading.facts_refused:
             self._access.fact_refusals.add(now)
         elif now >= self._access.fact_refusals.paused_until:
             self._access.fact_refusals.clear()
-        reasons = frozenset(str(error.reason) for error in reading.unread)
-        if reasons and reasons != self._facts_unread:
-            log.warning(
-                "facts beside the listing cannot be read",
-                cluster=self._name,
-                error="; ".join(str(error) for error in reading.unread),
-            )
-        self._facts_unread = reasons
-
-    def _log_failure(self, failure: PollFailure) -> None:
-        """Tell of a change of state, not of every failed poll."""
-        previous = self._status.last_poll.failure if self._status.last_poll else None
-        if previous is None or previous.reason != failure.reason:
-            log.warning("poll failed", cluster=self._name, reason=str(failure.reason), error=failure.message)
-        else:
-            log.debug(
-                "poll failed again",
-                cluster=self._name,
-                reason=str(failure.reason),
-                error=failure.message,
-            )
+        self._telling.tell_unread(reading.unread)
 
 
 def _first_status(access: ClusterAccess, known: ClusterStatus | None) -> ClusterStatus:

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -15,35 +14,19 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from web.sources import NOW, sources
 
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.ontap.errors import Reason
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.web.server import build_application
-from exporter.web.sources import Sources
 
-NOW = 1_800_000_000.0
-STATE = ExporterState(
-    version="1.2.3",
-    python_version="3.11.2",
-    revision="abc",
-    last_reload_successful=True,
-    last_reload_success_timestamp_seconds=NOW,
-    cluster_files=2,
-    cluster_files_failed=1,
-    clusters=3,
-    requests={("GET", "200"): 5},
-    poll_delay_seconds=0.25,
-    shard_ordinal=0,
-    total_shards=1,
-)
 FAILURE = PollFailure(reason=Reason.TIMEOUT, message='<script>alert("no")</script>')
 Client = TestClient[Request, Application]
 
@@ -85,21 +68,9 @@ def board_and_exposition() -> tuple[Board, Exposition[ClusterStatus]]:
 @pytest.fixture
 async def client(board_and_exposition: tuple[Board, Exposition[ClusterStatus]]) -> AsyncIterator[Client]:
     board, exposition = board_and_exposition
-    with ThreadPoolExecutor(2) as renderers:
-        sources = Sources(
-            board=board,
-            exposition=exposition,
-            cleanup=lambda: None,
-            process=ProcessMetrics(),
-            exporter_state=lambda: STATE,
-            masked_config=lambda: "clusters: []\n",
-            reload=None,
-            wall_clock=lambda: NOW,
-            renderers=renderers,
-            telemetry_path="/metrics",
-        )
-        async with TestClient(TestServer(build_application(sources)), auto_decompress=False) as client:
-            yield client
+    application = build_application(sources(board=board, exposition=exposition))
+    async with TestClient(TestServer(application), auto_decompress=False) as client:
+        yield client
 
 
 async def text_of(client: Client, path: str, **headers: str) -> str:

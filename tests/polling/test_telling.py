@@ -1,0 +1,78 @@
+"""The log has a line for each change of a cluster's state, and few where it changes all the time."""
+
+from __future__ import annotations
+
+from structlog.testing import capture_logs
+
+from exporter.ontap.errors import BadResponse, Forbidden, Reason
+from exporter.polling.board import PollFailure
+from exporter.polling.telling import STEADY_SECONDS, TOLD_CHANGES, Telling
+
+GONE = PollFailure(reason=Reason.CONNECTION, message="refused")
+SLOW = PollFailure(reason=Reason.TIMEOUT, message="not complete within the deadline")
+
+
+def told(*polls: tuple[float, PollFailure | None], last: PollFailure | None = None) -> list[tuple[str, str]]:
+    """Return level and phrase of what is told of polls that end at these times, debug lines left out."""
+    telling = Telling("c1", last)
+    with capture_logs() as logs:
+        for now, failure in polls:
+            telling.tell_poll(failure, now)
+    assert all(line["cluster"] == "c1" for line in logs)
+    return [(line["log_level"], line["event"]) for line in logs if line["log_level"] != "debug"]
+
+
+def test_a_failure_and_the_recovery_from_it_are_told_once_each() -> None:
+    assert told((0, None), (1, GONE), (2, GONE), (3, GONE), (4, None), (5, None)) == [
+        ("warning", "poll failed"),
+        ("info", "cluster answers again"),
+    ]
+
+
+def test_another_reason_is_news() -> None:
+    assert told((0, GONE), (1, SLOW)) == [("warning", "poll failed")] * 2
+
+
+def test_what_an_earlier_poller_has_told_is_no_news() -> None:
+    assert told((0, GONE), (1, GONE), last=GONE) == []
+    assert told((0, None), last=GONE) == [("info", "cluster answers again")]
+
+
+def test_a_cluster_that_flaps_is_told_once_until_it_is_steady() -> None:
+    flaps = [(float(second), GONE if second % 2 else None) for second in range(1, 400)]
+    steady = 399 + STEADY_SECONDS
+    lines = told(*flaps, (steady, GONE), (steady + 1, None))
+    assert lines[:TOLD_CHANGES] == [("warning", "poll failed"), ("info", "cluster answers again")] * 3
+    assert lines[TOLD_CHANGES:] == [
+        ("warning", "cluster fails and recovers often, which is not told until it is steady"),
+        ("info", "cluster is steady again"),
+        ("info", "cluster answers again"),
+    ]
+
+
+def test_a_steady_cluster_tells_how_it_is_and_what_was_not_told() -> None:
+    telling = Telling("c1", None)
+    with capture_logs() as logs:
+        for second in range(1, 12):
+            telling.tell_poll(GONE if second % 2 else None, second)
+        telling.tell_poll(GONE, 11 + STEADY_SECONDS)
+    (line,) = [line for line in logs if line["event"] == "cluster is steady again"]
+    assert (line["up"], line["reason"], line["untold_changes"]) == (False, "connection", 5)
+
+
+def test_rare_changes_are_told_for_ever() -> None:
+    rare = [(number * STEADY_SECONDS / 2, GONE if number % 2 else None) for number in range(1, 40)]
+    assert len(told(*rare)) == 39
+
+
+def test_facts_that_cannot_be_read_are_told_when_their_reasons_change() -> None:
+    telling = Telling("c1", None)
+    forbidden, broken = Forbidden("not authorized"), BadResponse("not JSON")
+    with capture_logs() as logs:
+        for errors in ((), (forbidden,), (forbidden,), (forbidden, broken), (), (forbidden,)):
+            telling.tell_unread(errors)
+    assert [line["error"] for line in logs] == [
+        "not authorized",
+        "not authorized; not JSON",
+        "not authorized",
+    ]
