@@ -6,7 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, Literal
 
-from exporter.config.problems import show_value
+from exporter.config.problems import BadValueError
 from exporter.ontap.endpoint import Endpoint
 
 _EXAMPLES: Final = "write host, host:port or https://host:port"
@@ -28,10 +28,10 @@ def parse_address(text: str) -> Endpoint:
     scheme, rest = _split_scheme(text)
     for characters, what in (("/\\", "path"), ("?", "query"), ("#", "fragment")):
         if any(character in rest for character in characters):
-            raise ValueError(f"an address has no {what}: {show_value(text)}; {_EXAMPLES}")
+            raise BadValueError(f"an address has no {what}: ", text, f"; {_EXAMPLES}")
     if not rest or any(character.isspace() for character in rest):
         what = "white space in the address" if rest else "no host in the address"
-        raise ValueError(f"{what}: {show_value(text)}; {_EXAMPLES}")
+        raise BadValueError(f"{what}: ", text, f"; {_EXAMPLES}")
     host, port = _split_port(rest)
     default_port = 443 if scheme == "https" else 80
     return Endpoint(scheme=scheme, host=host, port=default_port if port is None else _parse_port(port))
@@ -44,7 +44,7 @@ def parse_host(text: str) -> str:
         ValueError: ``text`` is neither.
     """
     if ":" in text and "%" in text:
-        raise ValueError(f"a zone in an IPv6 address is not supported: {show_value(text)}")
+        raise BadValueError("a zone in an IPv6 address is not supported: ", text)
     try:
         if ":" in text:
             return str(IPv6Address(text))
@@ -52,10 +52,10 @@ def parse_host(text: str) -> str:
             return str(IPv4Address(text))
     except AddressValueError:
         what = "neither a host name nor an IPv6 address" if ":" in text else "not an IPv4 address"
-        raise ValueError(f"{what}: {show_value(text)}") from None
+        raise BadValueError(f"{what}: ", text) from None
     name = text.removesuffix(".")
     if len(name) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        raise ValueError(f"not a host name: {show_value(text)}")
+        raise BadValueError("not a host name: ", text)
     return text
 
 
@@ -69,22 +69,22 @@ def _split_scheme(text: str) -> tuple[Literal["https", "http"], str]:
         case "http":
             return "http", rest
         case _:
-            raise ValueError(f"a scheme other than https and http: {show_value(text)}; {_EXAMPLES}")
+            raise BadValueError("a scheme other than https and http: ", text, f"; {_EXAMPLES}")
 
 
 def _split_port(text: str) -> tuple[str, str | None]:
     if text.startswith("["):
         inner, bracket, rest = text[1:].partition("]")
         if not bracket or ":" not in inner or (rest and not rest.startswith(":")):
-            raise ValueError(f"not an IPv6 address in brackets: {show_value(text)}; write [fd00::1]:443")
+            raise BadValueError("not an IPv6 address in brackets: ", text, "; write [fd00::1]:443")
         return parse_host(inner), rest[1:] if rest else None
     if text.count(":") > 1:
-        raise ValueError(f"an IPv6 address stands in brackets: {show_value(text)}; write [fd00::1]:443")
+        raise BadValueError("an IPv6 address stands in brackets: ", text, "; write [fd00::1]:443")
     host, colon, port = text.partition(":")
     return parse_host(host), port if colon else None
 
 
 def _parse_port(text: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= _HIGHEST_PORT:
-        raise ValueError(f"a port is a number from 1 to {_HIGHEST_PORT}: {show_value(text)}")
+        raise BadValueError(f"a port is a number from 1 to {_HIGHEST_PORT}: ", text)
     return int(text)

@@ -55,16 +55,16 @@ def check_layer(layer: Layer, files: FileChecks, findings: Findings) -> None:
     for key, look in looks.items():
         path = layer.file(*key)
         if path is not None:
-            add_verdict(look(path), layer, key, findings)
+            add_verdict(look(path), path, layer, key, findings)
 
 
-def add_verdict(verdict: Verdict, layer: Layer, key: Key, findings: Findings) -> None:
+def add_verdict(verdict: Verdict, path: Path, layer: Layer, key: Key, findings: Findings) -> None:
     """Add what is wrong with a file to the findings, at the key that names it."""
     place = layer.place_of(key)
     if verdict.error is not None:
-        findings.errors.add(place.problem(verdict.error))
+        findings.errors.add(place.problem(f"{verdict.error}: {layer.told(path, *key)}"))
     if verdict.warning is not None:
-        findings.warnings.add(place.problem(verdict.warning))
+        findings.warnings.add(place.problem(f"{verdict.warning}: {layer.told(path, *key)}"))
 
 
 def exclusive_keys(layer: Layer) -> Iterator[Problem]:

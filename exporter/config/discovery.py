@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from exporter.config.assembly import assemble
 from exporter.config.checks import Findings
 from exporter.config.content import ContentError, Signature, UnreadableError, digest, read_content, sign
-from exporter.config.model import ClusterFile, Config, unread_file
+from exporter.config.model import ClusterFile, Config
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.reader import read_document
-from exporter.config.sightings import Sightings, moved_away, see
+from exporter.config.sightings import Sightings, moved_away, see, unread
 
 if TYPE_CHECKING:
     from exporter.config.sections import Sections
@@ -85,7 +85,7 @@ class ConfigFiles:
             findings = Findings(
                 errors={*problems, *sections.problems, *seen.errors}, warnings=set(seen.warnings)
             )
-            files = {path: self._load_file(path) for path in seen.files}
+            files = {path: self._load_file(path, seen) for path in seen.files}
             findings.errors.update(problem for file in files.values() for problem in file.problems)
             config = assemble(sections, files.values(), findings)
             if findings.errors:
@@ -115,11 +115,12 @@ class ConfigFiles:
             self._publish(seen, unknown)
             return config
 
-    def _load_file(self, path: Path) -> ClusterFile:
+    def _load_file(self, path: Path, seen: Sightings) -> ClusterFile:
         try:
             content = read_content(path, may_be_stream=False)
         except ContentError as error:
-            return unread_file(path, str(error))
+            problem = unread(path, seen.sources[path], str(error))
+            return ClusterFile(path=path, digest=b"", clusters=(), problems=(problem,))
         return self._parse(content, path)
 
     def _parse(self, content: bytes, path: Path) -> ClusterFile:
@@ -161,7 +162,7 @@ class ConfigFiles:
         is_less = is_more = False
         for path in changed:
             if path in seen.files:
-                is_more |= self._reread(path, seen.files[path])
+                is_more |= self._reread(path, seen)
             else:
                 is_less |= self._watched.pop(path).in_force is not None
         rejected = [path for path, entry in self._watched.items() if entry.rejected is not None]
@@ -173,19 +174,16 @@ class ConfigFiles:
         self._looks_until_retry = 1 if accepted else _RETRY_LOOKS
         return config if is_less or accepted else None
 
-    def _reread(self, path: Path, signature: Signature) -> bool:
+    def _reread(self, path: Path, seen: Sightings) -> bool:
         """Read a file anew; tell whether it may now be taken into force."""
-        entry = self._watched[path]
+        entry, signature = self._watched[path], seen.files[path]
         entry.rejected = None
         entry.taken = None
         try:
             content = read_content(path, may_be_stream=False)
-        except UnreadableError as error:
-            entry.problems = unread_file(path, str(error)).problems
-            return False
         except ContentError as error:
-            entry.problems = unread_file(path, str(error)).problems
-            entry.taken = signature
+            entry.problems = (unread(path, seen.sources[path], str(error)),)
+            entry.taken = None if isinstance(error, UnreadableError) else signature
             return False
         if sign(path) != signature:
             return False

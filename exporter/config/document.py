@@ -20,6 +20,8 @@ class ScalarNode:
     value: ScalarValue = field(repr=False)
     is_broken: bool = False
     """A problem has been reported, and ``value`` means nothing."""
+    written: str | None = field(default=None, repr=False)
+    """What stands in the file, where environment variables have been put in: their values are not told."""
     is_plain: bool = False
     """Neither quoted nor tagged."""
     size: int = 1

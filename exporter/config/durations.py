@@ -10,7 +10,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
-from exporter.config.problems import show_value
+from exporter.config.problems import BadValueError
 
 _MILLISECONDS: Final = {
     "y": 365 * 86_400_000,
@@ -40,14 +40,14 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(0)
     match = _SYNTAX.fullmatch(text)
     if match is None or not text:
-        raise ValueError(f"not a duration: {show_value(text)}; write e.g. 30s, 5m, 1h30m")
+        raise BadValueError("not a duration: ", text, "; write e.g. 30s, 5m, 1h30m")
     parts = zip(match.groups(), _MILLISECONDS.values(), strict=True)
     counts = [(digits.lstrip("0"), milliseconds) for digits, milliseconds in parts if digits]
     if all(len(digits) <= _MOST_DIGITS for digits, _ in counts):
         total = sum(int(digits or "0") * milliseconds for digits, milliseconds in counts)
         if total <= LONGEST // timedelta(milliseconds=1):
             return timedelta(milliseconds=total)
-    raise ValueError(f"a duration of more than 292 years: {show_value(text)}")
+    raise BadValueError("a duration of more than 292 years: ", text)
 
 
 def format_duration(duration: timedelta) -> str:

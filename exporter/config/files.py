@@ -16,7 +16,7 @@ _LARGEST_PEM_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is wrong with a file, and what may be; ``None`` where nothing is."""
+    """What is wrong with a file, and what may be; ``None`` where nothing is. It does not name the file."""
 
     error: str | None = None
     warning: str | None = None
@@ -59,9 +59,9 @@ class FileChecks:
                 self._verdicts[question] = Verdict(warning=look())
             except OSError as error:
                 # An ssl.SSLError is an OSError too, and has been translated by the one who looked.
-                self._verdicts[question] = Verdict(error=f"cannot be read: {error.strerror}: {path}")
+                self._verdicts[question] = Verdict(error=f"cannot be read: {error.strerror}")
             except ValueError as error:
-                self._verdicts[question] = Verdict(error=f"{error}: {path}")
+                self._verdicts[question] = Verdict(error=str(error))
         return self._verdicts[question]
 
 
@@ -76,9 +76,9 @@ def _read(path: Path, *, largest_bytes: int) -> tuple[bytes, int]:
     return content, stat.S_IMODE(status.st_mode)
 
 
-def _openness(path: Path, mode: int) -> str | None:
+def _openness(mode: int) -> str | None:
     if mode & stat.S_IROTH:
-        return f"every user of this machine can read the secret (mode {mode:04o}): {path}"
+        return f"every user of this machine can read the secret (mode {mode:04o})"
     return None
 
 
@@ -91,7 +91,7 @@ def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
     if not text:
         raise ValueError("the file is empty")
     check(text)
-    return _openness(path, mode)
+    return _openness(mode)
 
 
 def _check_readable(path: Path) -> None:
@@ -100,7 +100,7 @@ def _check_readable(path: Path) -> None:
 
 def _check_private_key(path: Path) -> str | None:
     _, mode = _read(path, largest_bytes=_LARGEST_PEM_BYTES)
-    return _openness(path, mode)
+    return _openness(mode)
 
 
 def _check_database(path: Path) -> None:

@@ -41,6 +41,8 @@ class Setting:
     place: Place
     rank: int = -1
     """0 in ``defaults``, 1 in a profile, 2 in a cluster's entry."""
+    written: str | None = None
+    """What stands in the file, where the value holds environment variables: messages quote this instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,11 @@ class Layer:
         said = [self.settings[key] for key in keys if key in self.settings]
         written = [setting for setting in said if setting.rank >= 0]
         return max(written, key=lambda setting: setting.rank).place if written else self.place
+
+    def told(self, value: object, *key: str) -> str:
+        """Return ``value``, which ``key`` stands for, as a message may tell it: no environment variable's."""
+        setting = self.settings.get(key)
+        return str(value) if setting is None or setting.written is None else setting.written
 
     def text(self, *key: str) -> str | None:
         """Return a text, or ``None`` where nothing was said."""

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.document import Document, ListNode, MapNode, Node, ScalarNode, broken_paths, plain
 from exporter.config.layers import Key, Layer, Marker, Setting, Value
-from exporter.config.problems import HIDDEN, KeyPath, Problem
+from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
 from exporter.config.schema import (
     NESTED,
     Authorization,
@@ -125,13 +125,15 @@ class MappingReader:
             self.report(path, f"{required} is missing")
             broken.add(required)
         flat: dict[Key, Setting] = {}
-        for key, value, line in _flattened(settings, node):
+        for key, value, line, written in _flattened(settings, node):
             if value is None:
                 self.report((*path, *key), "nothing stands behind the colon")
                 broken.add(key[0])
             else:
                 place_of_key = self._document.place_in_line(line, (*path, *key))
-                flat[key] = Setting(value=self._resolved(key, value), place=place_of_key, rank=rank)
+                flat[key] = Setting(
+                    value=self._resolved(key, value), place=place_of_key, rank=rank, written=written
+                )
         return Layer(place=place, settings=flat, broken=frozenset(broken))
 
     def text(self, path: KeyPath, read: Callable[[str], _ValueT]) -> _ValueT | None:
@@ -144,7 +146,7 @@ class MappingReader:
         try:
             return read(node.value)
         except ValueError as error:
-            self.report(path, str(error))
+            self.report(path, _told(error, node))
             return None
 
     def shape(self, shape: type[_ShapeT], path: KeyPath) -> tuple[_ShapeT | None, set[str]]:
@@ -202,7 +204,7 @@ def _translated(detail: ErrorDetails, shape: type[Shape], node: Node | None) -> 
     context = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
-            return str(context["error"])
+            return _told(context["error"], node)
         case "extra_forbidden":
             outer = shape if len(detail["loc"]) == 1 else _nested(shape, str(detail["loc"][0]))
             return _unknown_key(str(detail["loc"][-1]), outer)
@@ -215,6 +217,13 @@ def _translated(detail: ErrorDetails, shape: type[Shape], node: Node | None) -> 
             return _expected(_EXPECTED.get(kind, "something else"), node, _QUOTATION if is_quotable else "")
 
 
+def _told(error: ValueError, node: Node | None) -> str:
+    """Return the text of an error that may quote the value of ``node``."""
+    if isinstance(error, BadValueError) and isinstance(node, ScalarNode) and node.written is not None:
+        return error.quoting(node.written)
+    return str(error)
+
+
 def _expected(what: str, node: Node | None, advice: str = "") -> str:
     return f"{what} is expected, not {_kind(node)}" + (f"; {advice}" if advice else "")
 
@@ -223,25 +232,31 @@ def _nested(shape: type[Shape], key: str) -> type[Shape]:
     return ClusterChoice if shape is PolicyEntry else NESTED[key]
 
 
-def _flattened(settings: Shape, node: Node, prefix: Key = ()) -> Iterator[tuple[Key, Value | None, int]]:
-    """Yield what was set and its line, in the order of the file; ``None`` where nothing was written."""
+def _flattened(
+    settings: Shape, node: Node, prefix: Key = ()
+) -> Iterator[tuple[Key, Value | None, int, str | None]]:
+    """Yield what was set, its line and how it was written where that differs, in the order of the file.
+
+    The value is ``None`` where nothing was written.
+    """
     for key, entry in node.entries.items() if isinstance(node, MapNode) else ():
         if key not in settings.model_fields_set:
             continue
         match getattr(settings, key), entry.node:
             case Shape() as inner, _:
-                yield (*prefix, key), Marker.MAPPING, entry.line
+                yield (*prefix, key), Marker.MAPPING, entry.line, None
                 yield from _flattened(inner, entry.node, (*prefix, key))
             case dict() as labels, MapNode(entries=entries):
-                yield (*prefix, key), Marker.MAPPING, entry.line
+                yield (*prefix, key), Marker.MAPPING, entry.line, None
                 for name, value in labels.items():
-                    yield (*prefix, key, name), value, entries[name].line
+                    yield (*prefix, key, name), value, entries[name].line, None
             case None, _ if (*prefix, key) == ("labels",):
                 pass  # every label of the file is commented out
             case list() as texts, _:
-                yield (*prefix, key), tuple(texts), entry.line
-            case value, _:
-                yield (*prefix, key), value, entry.line
+                yield (*prefix, key), tuple(texts), entry.line, None
+            case value, scalar:
+                written = scalar.written if isinstance(scalar, ScalarNode) else None
+                yield (*prefix, key), value, entry.line, written
 
 
 def _unknown_key(key: str, shape: type[Shape]) -> str:

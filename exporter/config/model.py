@@ -110,12 +110,6 @@ class ClusterFile:
     problems: tuple[Problem, ...]
 
 
-def unread_file(path: Path, why: str) -> ClusterFile:
-    """Return a file of which nothing is known but that it cannot be read."""
-    problem = Problem(file=str(path), line=0, key="", message=why)
-    return ClusterFile(path=path, digest=b"", clusters=(), problems=(problem,))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """What the files say, before it is merged; secrets written in place are :class:`Secret` values."""

@@ -11,7 +11,7 @@ from exporter.config.durations import format_duration
 from exporter.config.files import FileChecks
 from exporter.config.layers import DEFAULT_TIMEZONE, Layer, built_in_policy
 from exporter.config.model import CleanupConfig, ClusterConfig, PolicyConfig
-from exporter.config.problems import Place, show_value
+from exporter.config.problems import BadValueError, Place, show_value
 from exporter.config.schedules import fires, guess_timezone, parse_timezone
 from exporter.config.state import state_file
 
@@ -28,7 +28,7 @@ def resolve_cleanup(
     url = "" if state is None else state.read()
     path = state_file(url)
     if path is not None and "state" not in settings.broken:
-        add_verdict(FileChecks().database(path), settings, ("state",), findings)
+        add_verdict(FileChecks().database(path), path, settings, ("state",), findings)
     _check_unique(policies, findings)
     for entry in policies:
         _check_policy(entry, findings)
@@ -111,13 +111,15 @@ def _check_schedule(entry: Layer, findings: Findings) -> None:
     name = entry.text("timezone") or DEFAULT_TIMEZONE
     try:
         timezone = parse_timezone(name)
-    except ValueError as error:
+    except BadValueError as error:
         guess = guess_timezone(name) if is_cheap else None
         advice = f"did you mean {guess}?" if guess else "write an IANA name, e.g. Europe/Amsterdam"
-        findings.errors.add(entry.place_of(("timezone",)).problem(f"{error}; {advice}"))
+        what = error.quoting(entry.told(name, "timezone"))
+        findings.errors.add(entry.place_of(("timezone",)).problem(f"{what}; {advice}"))
         return
     if is_cheap and not fires(schedule, timezone):
-        message = f"never fires: no such day and time ever comes in {name}: {show_value(schedule)}"
+        zone, fields = entry.told(name, "timezone"), show_value(entry.told(schedule, "schedule"))
+        message = f"never fires: no such day and time ever comes in {zone}: {fields}"
         findings.errors.add(entry.place_of(("schedule",)).problem(message))
 
 
@@ -129,7 +131,9 @@ def _check_unique(policies: Iterable[Layer], findings: Findings) -> None:
             place = entry.place_of(("name",))
             other = names.setdefault(name, place)
             if other is not place:
-                message = f"the name {show_value(name)} is taken: {other.position}: {other.key}"
+                message = (
+                    f"the name {show_value(entry.told(name, 'name'))} is taken: {other.position}: {other.key}"
+                )
                 findings.errors.add(place.problem(message))
 
 

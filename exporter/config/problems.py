@@ -81,6 +81,19 @@ class ConfigError(Exception):
         return "\n".join(map(str, self.problems))
 
 
+class BadValueError(ValueError):
+    """A value means nothing; the text quotes it between ``before`` and ``after``."""
+
+    def __init__(self, before: str, value: object, after: str = "") -> None:
+        super().__init__(f"{before}{show_value(value)}{after}")
+        self._before = before
+        self._after = after
+
+    def quoting(self, written: str) -> str:
+        """Return the text with what was ``written`` in place of the value, where that may be a secret."""
+        return f"{self._before}{show_value(written)}{self._after}"
+
+
 def show_path(path: KeyPath) -> str:
     """Write a path as ``clusters[3].labels["dr site"]``; what may be a piece of a secret as ``[…]``."""
     shown = ""

@@ -17,7 +17,7 @@ import yaml
 from exporter.config.content import ContentError, read_content
 from exporter.config.document import Document, Entry, ListNode, MapNode, Node, ScalarNode
 from exporter.config.problems import ConfigError, KeyPath, Problem, show_path
-from exporter.config.scalars import expand, plain_value
+from exporter.config.scalars import expand, has_variable, plain_value
 
 _DEEPEST: Final = 64
 _MOST_REPEATED: Final = 1_000_000
@@ -189,13 +189,15 @@ class _Builder:
             return self._broken(
                 line, "a tag (!) is not supported; a value that begins with ! needs quotation marks"
             )
+        written = None
         try:
             value = plain_value(event.value) if is_plain else event.value
             if isinstance(value, str) and not is_key:
+                written = event.value if has_variable(value) else None
                 value = expand(value, self._environ)
         except ValueError as error:
             return self._broken(line, str(error))
-        return ScalarNode(line=line, value=value, is_plain=is_plain)
+        return ScalarNode(line=line, value=value, written=written, is_plain=is_plain)
 
     def _broken(self, line: int, message: str) -> ScalarNode:
         self._report(line, message)

@@ -107,7 +107,7 @@ def _tls(layer: Layer, files: FileChecks, findings: Findings) -> Tls:
         )
     ):
         verdict = files.certificate_chain(tls.cert_file, tls.key_file)
-        add_verdict(verdict, layer, ("tls_config", "cert_file"), findings)
+        add_verdict(verdict, tls.cert_file, layer, ("tls_config", "cert_file"), findings)
     return tls
 
 
@@ -157,10 +157,13 @@ def _check_unique(clusters: Iterable[Layer], findings: Findings) -> None:
         endpoint = entry.endpoint()
         name = entry.text("name") or (endpoint.host if endpoint and "name" not in entry.broken else None)
         if name is not None:
-            place = entry.place_of(("name",) if entry.has("name") else ("address",))
+            key = "name" if entry.has("name") else "address"
+            place = entry.place_of((key,))
             other = names.setdefault(name, place)
             if other is not place:
-                message = f"the name {show_value(name)} is taken: {other.position}: {other.key}"
+                message = (
+                    f"the name {show_value(entry.told(name, key))} is taken: {other.position}: {other.key}"
+                )
                 findings.errors.add(place.problem(message))
         if endpoint is not None:
             place = entry.place_of(("address",))
@@ -183,4 +186,5 @@ def _report_unknown_profile(entry: Layer, profiles: Collection[str], findings: F
     close = get_close_matches(name, profiles, n=1) if is_cheap and len(name) <= _LONGEST_GUESSED else []
     guess = f"; did you mean {show_value(close[0])}?" if close else ""
     place = entry.place_of(("profile",))
-    findings.errors.add(place.problem(f"no profile is named {show_value(name)}{guess}"))
+    told = show_value(entry.told(name, "profile"))
+    findings.errors.add(place.problem(f"no profile is named {told}{guess}"))

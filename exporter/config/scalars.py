@@ -89,6 +89,11 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     return expanded
 
 
+def has_variable(text: str) -> bool:
+    """Tell whether :func:`expand` puts the value of an environment variable into ``text``."""
+    return "$" in text and any(match[1] is not None for match in _VARIABLE.finditer(text))
+
+
 def escape(text: str) -> str:
     """Return what :func:`expand` turns back into ``text``."""
     return text.replace("$", "$$")

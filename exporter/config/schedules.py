@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from exporter.config.problems import show_value
+from exporter.config.problems import BadValueError
 
 _FIELDS: Final = (
     ("minute", "0 to 59"),
@@ -36,7 +36,7 @@ def parse_schedule(text: str) -> str:
     """
     fields = text.split()
     if len(fields) != len(_FIELDS) or len(text) > _LONGEST:
-        raise ValueError(f"a schedule has five fields: {_EXAMPLE}; not {show_value(text)}")
+        raise BadValueError(f"a schedule has five fields: {_EXAMPLE}; not ", text)
     for index, (field, (noun, values)) in enumerate(zip(fields, _FIELDS, strict=True)):
         alone = ["*"] * len(_FIELDS)
         alone[index] = field
@@ -44,7 +44,7 @@ def parse_schedule(text: str) -> str:
             CronSim(" ".join(alone), _SEARCHED_FROM)
         except CronSimError:
             message = f"the {noun} is *, {values}, or several of them with , - and /"
-            raise ValueError(f"{message}: {show_value(field)}") from None
+            raise BadValueError(f"{message}: ", field) from None
     return " ".join(fields)
 
 
@@ -52,12 +52,12 @@ def parse_timezone(name: str) -> ZoneInfo:
     """Return the time zone of an IANA name.
 
     Raises:
-        ValueError: there is none of this name.
+        BadValueError: there is none of this name.
     """
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"not a time zone: {show_value(name)}") from None
+        raise BadValueError("not a time zone: ", name) from None
 
 
 def guess_timezone(name: str) -> str | None:

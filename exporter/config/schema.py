@@ -17,7 +17,7 @@ from exporter.config.address import parse_address, parse_host
 from exporter.config.durations import parse_duration
 from exporter.config.login import CONTROL_CHARACTERS, check_credentials, check_password
 from exporter.config.patterns import check_pattern
-from exporter.config.problems import show_value
+from exporter.config.problems import BadValueError
 from exporter.config.schedules import parse_schedule
 from exporter.config.state import check_state
 from exporter.ontap.endpoint import Endpoint, TlsVersion
@@ -35,7 +35,7 @@ def _duration(value: object) -> timedelta:
         case int() if value == 0 and value is not False:
             return timedelta(0)
         case int() | float() if not isinstance(value, bool):
-            raise ValueError(f"a duration has a unit: {show_value(value)}; write e.g. 30s, 5m, 1h30m")
+            raise BadValueError("a duration has a unit: ", value, "; write e.g. 30s, 5m, 1h30m")
         case _:
             raise ValueError("a duration is expected; write e.g. 30s, 5m, 1h30m")
 
@@ -78,7 +78,7 @@ def _name(value: str) -> str:
 
 def _glob(value: str) -> str:
     if "[" in _CHARACTER_CLASS.sub("", value):
-        raise ValueError(f"a [ without a closing ]: {show_value(value)}; write [[] for a literal [")
+        raise BadValueError("a [ without a closing ]: ", value, "; write [[] for a literal [")
     return value
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from exporter.config.document import Document
+from exporter.config.document import Document, ScalarNode
 from exporter.config.layers import DEFAULT_MAX_CONCURRENT_POLLS, Layer, built_in_cleanup
 from exporter.config.mappings import MappingReader
 from exporter.config.model import Written
@@ -27,6 +28,12 @@ class FilePattern:
 
     pattern: str
     place: Place
+    written: str | None = None
+    """What stands in the file, where the pattern holds environment variables: messages quote this instead."""
+
+    def told(self, path: Path) -> str:
+        """Return a path that came of this pattern, as a message may tell it."""
+        return str(path) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +88,10 @@ def _read_patterns(reader: MappingReader, document: Document) -> tuple[FilePatte
     for index in reader.indexes(*above):
         pattern = reader.text((*above, index), check_file_pattern)
         if pattern is not None:
-            patterns.append(FilePattern(pattern=pattern, place=document.place((*above, index))))
+            path = (*above, index)
+            node = document.node(path)
+            written = node.written if isinstance(node, ScalarNode) else None
+            patterns.append(FilePattern(pattern=pattern, place=document.place(path), written=written))
     return tuple(patterns)
 
 

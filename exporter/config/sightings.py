@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from exporter.config.content import Signature, sign
-from exporter.config.patterns import Matches, match_files
+from exporter.config.patterns import Matches, has_wildcard, match_files
 from exporter.config.problems import Problem
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Sightings:
     """Sorted by name, each file once, however many patterns and links lead to it."""
     hidden: dict[Path, Problem] = field(default_factory=dict)
     """Folders that could not be listed: whether their files are still there is not known."""
+    sources: dict[Path, FilePattern] = field(default_factory=dict)
+    """By which pattern each file was found first."""
     devices: dict[Path, int] = field(default_factory=dict)
     """The file system that each folder of these files is on."""
     errors: list[Problem] = field(default_factory=list)
@@ -50,12 +52,17 @@ def see(main: Path, patterns: Iterable[FilePattern]) -> Sightings:
         if not matches.files and not matches.failures:
             seen.warnings.append(entry.place.problem("matches no file"))
         for path in matches.files:
+            seen.sources.setdefault(path, entry)
             signature = signatures.setdefault(path, sign(path))
             if _UNPRINTABLE.search(str(path)):
-                seen.errors.append(entry.place.problem(f"a file's name is not printable: {str(path)!a}"))
+                seen.errors.append(
+                    entry.place.problem(f"a file's name is not printable: {entry.told(path)!a}")
+                )
                 del signatures[path]
             elif main_identity is not None and signature.identity == main_identity:
-                seen.errors.append(entry.place.problem(f"matches the configuration file itself: {path}"))
+                seen.errors.append(
+                    entry.place.problem(f"matches the configuration file itself: {entry.told(path)}")
+                )
                 del signatures[path]
     known: set[tuple[int, int]] = set()
     for path, signature in sorted(signatures.items()):
@@ -75,14 +82,21 @@ def moved_away(path: Path, device: int) -> Problem | None:
     return Problem(file=str(path), line=0, key="", message=message)
 
 
+def unread(path: Path, source: FilePattern, why: str) -> Problem:
+    """Return the problem of a file that cannot be read; its name may be a secret put in the wrong place."""
+    if source.written is not None and not has_wildcard(source.pattern):
+        return source.place.problem(f"{why}: {source.written}")
+    return Problem(file=str(path), line=0, key="", message=why)
+
+
 def _note_failure(
     seen: Sightings, entry: FilePattern, matches: Matches, folder: Path, error: OSError
 ) -> None:
-    problem = entry.place.problem(f"cannot be read: {error.strerror}: {folder}")
+    problem = entry.place.problem(f"cannot be read: {error.strerror}: {entry.told(folder)}")
     if not isinstance(error, FileNotFoundError):
         seen.hidden[folder] = problem
         seen.errors.append(problem)
     elif folder == matches.base:
         seen.hidden[folder] = problem
-        seen.warnings.append(entry.place.problem(f"matches no file; there is no folder {folder}"))
+        seen.warnings.append(entry.place.problem(f"matches no file; there is no folder {entry.told(folder)}"))
     # Any other folder has just been listed: it has gone since, and its files with it.

@@ -173,10 +173,9 @@ def test_folder_with_a_character_that_urls_need_is_an_error(tmp_path: Path) -> N
     for name in ("a?b", "a%20b"):
         (tmp_path / name).mkdir()
         path = tmp_path / name / "state.db"
-        expected = f"the path of a state holds neither ? nor %: {path}"
-        assert FileChecks().database(path).error == expected
+        assert FileChecks().database(path).error == "the path of a state holds neither ? nor %"
 
 
 def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
-    assert FileChecks().database(path).error == f"cannot be read: File name too long: {path}"
+    assert FileChecks().database(path).error == "cannot be read: File name too long"
