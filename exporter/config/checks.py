@@ -39,6 +39,8 @@ class Findings:
 
     errors: set[Problem] = field(default_factory=set)
     warnings: set[Problem] = field(default_factory=set)
+    conflicts: set[Problem] = field(default_factory=set)
+    """Those of the errors that take two clusters: without the one, the other may be good."""
 
 
 def check_layer(layer: Layer, files: FileChecks, findings: Findings) -> None:

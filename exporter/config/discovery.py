@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_LOOKS: Final = 2
 """How often a change waits for another file that is still being written: they may belong together."""
+_MOST_ATTEMPTS: Final = 8
+"""How many files are left out one by one, where names are taken, before all of them are."""
 _RETRY_LOOKS: Final = 6
 """After how many looks a file that did not go together with the others is tried again by itself."""
 
@@ -202,6 +204,7 @@ class ConfigFiles:
         self, sections: Sections, seen: Sightings, candidates: set[Path]
     ) -> tuple[Config, set[Path]]:
         """Take as many candidates into force as go together with all that is; return these too."""
+        attempts = 0
         while True:
             files = [
                 entry.rejected if path in candidates else entry.in_force
@@ -212,11 +215,11 @@ class ConfigFiles:
             config = assemble(sections, filter(None, files), findings, latest=latest)
             if not findings.errors:
                 break
-            for path in sorted(candidates):
-                own = [problem for problem in findings.errors if problem.file == str(path)]
-                if own:
-                    self._watched[path].problems = tuple(sorted(own))
-                    candidates.discard(path)
+            for path in _to_blame(candidates, findings, one_by_one=attempts < _MOST_ATTEMPTS):
+                own = (problem for problem in findings.errors if problem.file == str(path))
+                self._watched[path].problems = tuple(sorted(own))
+                candidates.discard(path)
+            attempts += 1
         for path in candidates:
             entry = self._watched[path]
             entry.in_force, entry.rejected, entry.problems = entry.rejected, None, ()
@@ -228,3 +231,11 @@ class ConfigFiles:
         self.problems = tuple(sorted({*seen.errors, *chain.from_iterable(failed.values())}))
         self.files = len(seen.files.keys() | unknown.keys())
         self.failed_files = len(failed.keys() & (seen.files.keys() | unknown.keys()))
+
+
+def _to_blame(candidates: Collection[Path], findings: Findings, *, one_by_one: bool) -> list[Path]:
+    """Return the files to leave out: first those that are bad by themselves, then one that is in the way."""
+    bad_alone = {problem.file for problem in findings.errors - findings.conflicts}
+    blamed = bad_alone or {problem.file for problem in findings.errors}
+    paths = [path for path in sorted(candidates) if str(path) in blamed]
+    return paths[:1] if one_by_one and not bad_alone else paths

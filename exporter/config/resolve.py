@@ -165,6 +165,7 @@ def _check_unique(clusters: Iterable[Layer], findings: Findings) -> None:
                     f"the name {show_value(entry.told(name, key))} is taken: {other.position}: {other.key}"
                 )
                 findings.errors.add(place.problem(message))
+                findings.conflicts.add(place.problem(message))
         if endpoint is not None:
             place = entry.place_of(("address",))
             other = addresses.setdefault(f"{endpoint.host.lower().rstrip('.')} {endpoint.port}", place)

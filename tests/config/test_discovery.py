@@ -1,0 +1,539 @@
+"""Cluster files that come, go, change and break while the program runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from exporter.config import Config, ConfigError, ConfigFiles, Position, load_config
+
+_PATTERNS = "cluster_files: ['clusters.d/*.yaml']\n"
+_LOOKS_OF_HALF_A_MINUTE = 6
+
+
+class _Fleet:
+    """A configuration with a folder of cluster files."""
+
+    def __init__(self, root: Path, text: str = _PATTERNS, **files: str) -> None:
+        self.root = root
+        self.folder = root / "clusters.d"
+        self.folder.mkdir()
+        self.main = root / "config.yaml"
+        self.main.write_text(text)
+        for name, content in files.items():
+            self.write(name, content)
+        self.files = ConfigFiles(self.main, environ={"PW": "made-up"})
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.yaml"
+
+    def write(self, name: str, content: str) -> None:
+        """Write a file as careful programs do: whoever reads it sees the old content or the new one."""
+        new = self.folder / ".new"
+        new.write_text(content)
+        new.replace(self.path(name))
+
+    def settle(self) -> list[str] | None:
+        """Look twice, as long as a change may take; return the names of the clusters where there was one."""
+        configs = [self.files.look(), self.files.look()]
+        assert configs[0] is None
+        return None if configs[1] is None else [cluster.name for cluster in configs[1].clusters]
+
+    @property
+    def problems(self) -> list[str]:
+        return [str(problem).replace(f"{self.root}/", "") for problem in self.files.problems]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return self.files.files, self.files.failed_files
+
+
+def _names(config: Config) -> list[str]:
+    return [cluster.name for cluster in config.clusters]
+
+
+def test_nothing_is_looked_for_before_the_first_load(tmp_path: Path) -> None:
+    assert _Fleet(tmp_path, a="- address: a\n").files.look() is None
+
+
+def test_configuration_without_cluster_files_never_changes(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, "clusters: [{address: a}]\n", x="- address: x\n")
+    fleet.files.load()
+    assert fleet.settle() is None
+    assert fleet.counts == (0, 0)
+
+
+def test_nothing_changes_where_no_file_does(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    assert _names(fleet.files.load()) == ["a"]
+    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+
+
+def test_file_that_changes_comes_or_goes_takes_effect_at_the_second_look(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.write("a", "- address: a\n- address: b\n")
+    assert fleet.settle() == ["a", "b"]
+    fleet.write("z", "- address: z\n")
+    assert fleet.settle() == ["a", "b", "z"]
+    fleet.path("a").unlink()
+    assert fleet.settle() == ["z"]
+    assert fleet.settle() is None
+    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+
+
+def test_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    with fleet.path("a").open("w") as stream:
+        for number in range(_LOOKS_OF_HALF_A_MINUTE):
+            stream.write(f"- address: a{number}\n")
+            stream.flush()
+            assert fleet.files.look() is None
+            assert fleet.problems == []
+    assert fleet.files.look() is not None
+
+
+def test_same_content_in_a_new_file_is_no_change(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.write("a", "- address: a\n")
+    assert fleet.settle() is None
+
+
+def test_change_that_keeps_size_and_time_of_modification_is_seen(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    before = fleet.path("a").stat()
+    fleet.path("a").write_text("- address: b\n")
+    os.utime(fleet.path("a"), ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert fleet.settle() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "clusters.d/a.yaml: the file is empty; write [] for no clusters"),
+        ("- address: [\n", None),
+        ("- addres: a\n- address: new\n", None),
+        ("- address: new\n  profile: x\n", "clusters.d/a.yaml:2: [0].profile: no profile is named 'x'"),
+        (
+            "- address: b\n",
+            "clusters.d/a.yaml:1: [0].address: the name 'b' is taken: clusters.d/b.yaml:1: [0].address",
+        ),
+        (
+            "- address: m\n",
+            "clusters.d/a.yaml:1: [0].address: the name 'm' is taken: config.yaml:2: clusters[0].address",
+        ),
+        ("- {address: new, basic_auth: {username: u, password_file: gone}}\n", None),
+    ],
+)
+def test_file_that_breaks_stays_in_force_as_it_was(tmp_path: Path, content: str, problem: str | None) -> None:
+    fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: m}]\n", a="- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("a", content)
+    assert fleet.settle() is None
+    assert fleet.counts == (2, 1)
+    assert all(one.startswith("clusters.d/a.yaml") for one in fleet.problems)
+    assert fleet.problems == [problem] if problem is not None else fleet.problems
+    fleet.write("b", "- address: bb\n")
+    expected = ["m", "b", "bb"] if content == "- address: b\n" else ["m", "a", "bb"]
+    looks = [fleet.files.look() for _ in range(3)]
+    assert _names(next(config for config in reversed(looks) if config is not None)) == expected
+    fleet.write("a", "- address: good\n")
+    assert fleet.settle() == ["m", "good", "bb"]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+
+
+def test_new_file_that_is_broken_adds_nothing(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.write("b", "- address: a\n")
+    assert fleet.settle() is None
+    assert fleet.counts == (2, 1)
+    fleet.path("b").unlink()
+    assert fleet.settle() is None
+    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+
+
+def test_cluster_may_move_from_one_file_to_another_in_either_order(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: x\n- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("b", "- address: b\n- address: x\n")
+    assert fleet.settle() is None
+    fleet.write("a", "- address: a\n")
+    assert fleet.settle() == ["a", "b", "x"]
+    fleet.write("b", "- address: b\n")
+    fleet.write("a", "- address: a\n- address: x\n")
+    assert fleet.settle() == ["a", "x", "b"]
+    assert fleet.problems == []
+
+
+def test_files_that_change_soon_after_each_other_take_effect_together(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: x\n- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("a", "- address: a\n")
+    assert fleet.files.look() is None
+    fleet.write("b", "- address: b\n- address: x\n")
+    assert fleet.settle() == ["a", "b", "x"]
+
+
+def test_file_that_never_comes_to_rest_does_not_keep_the_others_waiting_for_long(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n", busy="[]\n")
+    fleet.files.load()
+    fleet.write("a", "- address: b\n")
+    seen = []
+    for number in range(_LOOKS_OF_HALF_A_MINUTE):
+        fleet.write("busy", f"# {number}\n[]\n")
+        seen.append(fleet.files.look())
+    assert [_names(config) for config in seen if config is not None] == [["b"]]
+
+
+def test_two_new_files_with_the_same_name_have_the_first_one_in_force(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path)
+    fleet.files.load()
+    fleet.write("a", "- address: x\n")
+    fleet.write("b", "- address: x\n")
+    assert fleet.settle() == ["x"]
+    assert fleet.problems == [
+        "clusters.d/b.yaml:1: [0].address: the name 'x' is taken: clusters.d/a.yaml:1: [0].address"
+    ]
+    fleet.path("a").unlink()
+    assert fleet.settle() == ["x"]
+    assert fleet.problems == []
+
+
+def test_file_that_does_not_go_with_a_broken_one_takes_effect_all_the_same(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path)
+    fleet.files.load()
+    fleet.write("a", "- address: x\n- {address: y, profile: none}\n")
+    fleet.write("b", "- address: x\n")
+    fleet.write("c", "- address: c\n")
+    assert fleet.settle() == ["x", "c"]
+    assert fleet.counts == (3, 1)
+
+
+def test_chain_of_files_that_are_in_each_others_way_has_every_second_one_in_force(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: n0}]\n")
+    fleet.files.load()
+    for number in range(6):
+        fleet.write(f"f{number}", f"- address: n{number}\n- address: n{number + 1}\n")
+    assert fleet.settle() == ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]
+    assert fleet.counts == (6, 3)
+
+
+def test_many_files_that_are_in_each_others_way_do_not_keep_a_good_one_out(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: m}]\n")
+    fleet.files.load()
+    for number in range(40):
+        fleet.write(f"f{number}", "- address: m\n")
+    fleet.write("good", "- address: good\n")
+    assert fleet.settle() == ["m", "good"]
+    assert fleet.counts == (41, 40)
+
+
+def test_secret_that_comes_later_is_noticed_within_half_a_minute(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path)
+    fleet.files.load()
+    fleet.write("a", "- {address: a, basic_auth: {username: u, password_file: secret}}\n")
+    assert fleet.settle() is None
+    (fleet.folder / "secret").write_text("made-up")
+    looks = [fleet.files.look() for _ in range(_LOOKS_OF_HALF_A_MINUTE)]
+    assert [_names(config) for config in looks if config is not None] == [["a"]]
+    assert fleet.problems == []
+
+
+def test_secret_that_is_away_for_now_does_not_keep_other_clusters_from_changing(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("made-up")
+    login = "defaults: {basic_auth: {username: u, password_file: secret}}\n"
+    fleet = _Fleet(tmp_path, login + _PATTERNS, a="- address: a\n")
+    fleet.files.load()
+    secret.unlink()
+    fleet.write("a", "- address: a\n- address: b\n")
+    assert fleet.settle() == ["a", "b"]
+
+
+def test_new_cluster_that_lacks_what_a_profile_leaves_open_is_its_own_mistake(tmp_path: Path) -> None:
+    text = "defaults: {basic_auth: {username: u}}\n" + _PATTERNS
+    fleet = _Fleet(tmp_path, text, a="- {address: a, basic_auth: {password: '${PW}'}}\n")
+    fleet.files.load()
+    fleet.write("b", "\n- address: b\n")
+    assert fleet.settle() is None
+    why = "config.yaml:1: defaults.basic_auth: password or password_file is missing"
+    assert fleet.problems == [f"clusters.d/b.yaml:2: [0]: {why}"]
+
+
+def test_policy_that_no_cluster_is_left_for_is_a_warning(tmp_path: Path) -> None:
+    text = _PATTERNS + "cleanup: {policies: [{name: p, clusters: {names: [a]}, every: 1h, keep_newest: 1}]}\n"
+    fleet = _Fleet(tmp_path, text, a="- address: a\n")
+    assert [one.message for one in fleet.files.load().warnings if "policies" in one.key] == []
+    fleet.path("a").unlink()
+    fleet.files.look()
+    config = fleet.files.look()
+    assert config is not None
+    assert config.cleanup is not None
+    assert [one.message for one in config.warnings] == ["matches no file", "matches no cluster"]
+
+
+def test_configuration_file_itself_stays_as_it_was_loaded(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.main.write_text("broken: [")
+    fleet.write("a", "- address: b\n")
+    assert fleet.settle() == ["b"]
+    fleet.main.unlink()
+    fleet.write("a", "- address: c\n")
+    assert fleet.settle() == ["c"]
+
+
+def test_load_that_fails_changes_nothing_of_what_is_in_force(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("a", "")
+    fleet.main.write_text("clusters: [{address: m}]\n" + _PATTERNS)
+    with pytest.raises(ConfigError):
+        fleet.files.load()
+    fleet.write("b", "- address: bb\n")
+    assert fleet.settle() == ["a", "bb"]
+    fleet.write("a", "- address: aa\n")
+    assert _names(fleet.files.load()) == ["m", "aa", "bb"]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+    assert fleet.settle() is None
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced by a file", "replaced by a loop"])
+def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Path, how: str) -> None:
+    patterns = "cluster_files: ['clusters.d/*.yaml', '*.json']\n"
+    fleet = _Fleet(tmp_path, patterns, a="- address: a\n", b="- address: b\n")
+    other = tmp_path / "other.json"
+    other.write_text("[]")
+    fleet.files.load()
+    away = fleet.folder.rename(tmp_path / "away")
+    if how == "replaced by a file":
+        fleet.folder.write_text("")
+    elif how == "replaced by a loop":
+        fleet.folder.symlink_to(fleet.folder)
+    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert fleet.counts == (3, 2)
+    why = {
+        "removed": "No such file or directory",
+        "replaced by a file": "Not a directory",
+        "replaced by a loop": "Too many levels of symbolic links",
+    }[how]
+    assert fleet.problems == [f"config.yaml:1: cluster_files[0]: cannot be read: {why}: clusters.d"]
+    other.write_text('[{"address": "o"}]')
+    assert fleet.settle() == ["a", "b", "o"]
+    if how != "removed":
+        fleet.folder.unlink()
+    away.rename(fleet.folder)
+    fleet.path("a").unlink()
+    assert fleet.settle() == ["b", "o"]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second file system that is always there")
+def test_folder_on_another_file_system_leaves_its_clusters_in_force(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    away = fleet.folder.rename(tmp_path / "away")
+    # The mount point that is left behind when a volume goes away is a folder of another file system.
+    fleet.folder.symlink_to("/proc/self/net" if Path("/proc/self/net").exists() else "/proc")
+    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert fleet.problems == [
+        "clusters.d/a.yaml: is missing, and its folder is on another file system than before"
+    ]
+    assert fleet.counts == (1, 1)
+    fleet.folder.unlink()
+    away.rename(fleet.folder)
+    assert fleet.settle() is None
+    assert fleet.problems == []
+
+
+def test_named_file_that_is_missing_leaves_its_clusters_in_force(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, "cluster_files: [clusters.d/a.yaml]\n", a="- address: a\n")
+    fleet.files.load()
+    fleet.path("a").unlink()
+    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert fleet.problems == ["clusters.d/a.yaml: cannot be read: No such file or directory"]
+    assert fleet.counts == (1, 1)
+    fleet.write("a", "- address: b\n")
+    assert fleet.settle() == ["b"]
+
+
+def test_folder_below_a_wildcard_takes_its_clusters_with_it(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, "cluster_files: ['clusters.d/*/*.yaml']\n")
+    for name in ("ams", "lon"):
+        (fleet.folder / name).mkdir()
+        (fleet.folder / name / "x.yaml").write_text(f"- address: {name}\n")
+    assert _names(fleet.files.load()) == ["ams", "lon"]
+    shutil.rmtree(fleet.folder / "ams")
+    assert fleet.settle() == ["lon"]
+    assert fleet.problems == []
+
+
+def test_mounted_config_map_changes_at_once(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path)
+
+    def publish(version: str, **files: str) -> None:
+        """Change a folder as the kubelet does."""
+        folder = fleet.folder / f"..{version}"
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / f"{name}.yaml").write_text(content)
+        link = fleet.folder / "..data_tmp"
+        link.symlink_to(folder.name)
+        link.replace(fleet.folder / "..data")
+        for name in files:
+            if not fleet.path(name).is_symlink():
+                fleet.path(name).symlink_to(f"..data/{name}.yaml")
+        for path in fleet.folder.glob("*.yaml"):
+            if not path.exists():
+                path.unlink()
+        for old in fleet.folder.glob("..[0-9]*"):
+            if old != folder:
+                shutil.rmtree(old)
+
+    publish("1", a="- address: a\n", b="- address: b\n", c="- address: c\n")
+    assert _names(fleet.files.load()) == ["a", "b", "c"]
+    publish("2", a="- address: a\n", b="- address: bb\n")
+    assert fleet.settle() == ["a", "bb"]
+    publish("3", a="- address: a\n", b="- address: bb\n")
+    assert fleet.settle() is None
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+
+
+def test_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.path("a").unlink()
+    target = tmp_path / "target"
+    fleet.path("a").symlink_to(target)
+    assert fleet.settle() is None
+    assert fleet.problems == ["clusters.d/a.yaml: cannot be read: No such file or directory"]
+    target.write_text("- address: b\n")
+    assert fleet.settle() == ["b"]
+
+
+@pytest.mark.timeout(30)
+def test_pipe_among_the_files_is_not_waited_for(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.path("a").unlink()
+    os.mkfifo(fleet.path("a"))
+    assert fleet.settle() is None
+    assert fleet.problems == ["clusters.d/a.yaml: not a regular file"]
+
+
+def test_environment_variables_work_in_files_that_come_later(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path)
+    fleet.files.load()
+    fleet.write("a", "- {address: a, name: 'n-${PW}$$', poll_interval: '${PW}'}\n")
+    assert fleet.settle() is None
+    assert "made-up" not in "".join(fleet.problems)
+    fleet.write("a", "- {address: a, name: 'n-${PW}$$'}\n")
+    assert fleet.settle() == ["n-made-up$"]
+
+
+def test_look_and_load_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a0\n")
+    fleet.files.load()
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(20):
+                if number == 0:
+                    fleet.files.load()
+                elif number == 1:
+                    fleet.write("a", f"- address: a{step}\n")
+                else:
+                    fleet.files.look()
+        except BaseException as error:  # noqa: BLE001 - told by the assertion
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert _names(fleet.files.load()) == ["a19"]
+
+
+class _Model(RuleBasedStateMachine):
+    """Whatever happens to the files: what is in force is what strict loading would give, once all is good."""
+
+    folder: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(self.folder) / str(id(self))
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir()
+        self.fleet = _Fleet(self.root, _PATTERNS + "clusters: [{address: m}]\n", a="- address: a\n")
+        self.names: list[str] = []
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.root)
+
+    @initialize()
+    def load(self) -> None:
+        self.names = _names(self.fleet.files.load())
+
+    @rule(
+        name=st.sampled_from("abc"),
+        addresses=st.lists(st.sampled_from("mxyz"), max_size=3),
+        end=st.sampled_from(["", "", "", "[", "- profile: none\n"]),
+    )
+    def write(self, name: str, addresses: list[str], end: str) -> None:
+        text = "".join(f"- address: {address}\n" for address in addresses)
+        self.fleet.write(name, (text or "[]\n") + end)
+
+    @rule(name=st.sampled_from("abc"))
+    def remove(self, name: str) -> None:
+        self.fleet.path(name).unlink(missing_ok=True)
+
+    @rule()
+    def look(self) -> None:
+        config = self.fleet.files.look()
+        if config is not None:
+            self.names = _names(config)
+
+    @rule()
+    def settle(self) -> None:
+        for _ in range(20):
+            self.look()
+        try:
+            strict = load_config(self.fleet.main, environ={})
+        except ConfigError:
+            assert self.fleet.problems
+        else:
+            assert self.fleet.problems == []
+            assert self.names == _names(strict)
+
+    @invariant()
+    def names_are_unique(self) -> None:
+        assert len(set(self.names)) == len(self.names)
+
+
+def test_what_is_in_force_is_what_strict_loading_gives_once_all_is_good(tmp_path: Path) -> None:
+    _Model.folder = tmp_path
+    run_state_machine_as_test(
+        _Model, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
+    )
+
+
+def test_position_names_the_file(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="\n- address: a\n")
+    (cluster,) = fleet.files.load().clusters
+    assert cluster.position == Position(file=str(fleet.path("a")), line=2)
