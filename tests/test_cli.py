@@ -90,6 +90,30 @@ def test_check_config_prints_every_error_and_ends_with_1(tmp_path: Path) -> None
     assert places == ["bad.yaml:1", "bad.yaml:2"]
 
 
+def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "defaults:\n  poll_interval: 60\n  poll_timeout: often\n  labels: {cluster: x}\n"
+        "clusters:\n  - address: a..b\n  - {}\ncluster_files: [more.json]\ncolour: red\n"
+    )
+    (tmp_path / "more.json").write_text(
+        '[\n{"targets": ["b", "b"]},\n{"address": 5},\n{"address": "c", "profile": "p"},\n"d"\n]\n'
+    )
+    done = run("check-config", "bad.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "bad.yaml:2: defaults.poll_interval: a duration has a unit: 60; write e.g. 30s, 5m, 1h30m",
+        "bad.yaml:3: defaults.poll_timeout: not a duration: 'often'; write e.g. 30s, 5m, 1h30m",
+        "bad.yaml:4: defaults.labels.cluster: the exporter itself sets this label",
+        "bad.yaml:6: clusters[0].address: not a host name: 'a..b'",
+        "bad.yaml:7: clusters[1]: address is missing",
+        "bad.yaml:9: colour: unknown key",
+        "more.json:2: [0].targets[1]: the name 'b' is taken: more.json:2: [0].targets[0]",
+        "more.json:3: [1].address: text is expected; put quotation marks around it",
+        "more.json:4: [2].profile: no profile is named 'p'",
+        "more.json:5: [3]: a mapping is expected, not text",
+    ]
+
+
 def test_a_taken_address_ends_with_1_and_names_it(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(GOOD)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -18,6 +18,8 @@ from exporter.config.reader import parse_document
 from exporter.config.schema import ClusterEntry, TargetGroup
 
 _RANK: Final = 2
+# Few lines with aliases in them can name a million.
+_MOST_CLUSTERS: Final = 100_000
 _ADVICE: Final = "write [] for no clusters"
 # JSON writes a character beyond U+FFFF as two escapes, which YAML would take for two broken characters.
 _JSON_PAIR: Final = re.compile(
@@ -39,6 +41,10 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
         case ListNode(items=items):
             for index, node in enumerate(items):
                 clusters += _item(reader, document, index, node)
+                if len(clusters) > _MOST_CLUSTERS:
+                    reader.report((index,), f"more than {_MOST_CLUSTERS} clusters in one file")
+                    clusters.clear()
+                    break
         case MapNode(entries=entries) if "clusters" in entries:
             reader.report((), "a list is expected, not a mapping; the list begins without clusters: above it")
         case root:

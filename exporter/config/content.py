@@ -75,6 +75,9 @@ def read_content(path: Path, *, may_be_stream: bool, patience_seconds: float = P
         ContentError: larger than :data:`LARGEST_BYTES`, or no regular file where it has to be one.
     """
     try:
+        # Opening is not harmless: it rewinds a tape, and starts a watchdog.
+        if not may_be_stream:
+            _check_regular(path.stat().st_mode)
         # A pipe without a writer would block at once, before anything could be known of it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -89,10 +92,15 @@ def read_content(path: Path, *, may_be_stream: bool, patience_seconds: float = P
         os.close(descriptor)
 
 
-def _read(descriptor: int, *, may_be_stream: bool, patience_seconds: float) -> bytes:
-    mode = os.fstat(descriptor).st_mode
-    if not may_be_stream and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+def _check_regular(mode: int) -> None:
+    # Of a folder, reading tells better what is wrong.
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ContentError("not a regular file")
+
+
+def _read(descriptor: int, *, may_be_stream: bool, patience_seconds: float) -> bytes:
+    if not may_be_stream:
+        _check_regular(os.fstat(descriptor).st_mode)
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     content = bytearray()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _WILDCARDS: Final = re.compile(r"[*?\[]")
-_MOST_NAMES: Final = 100_000
+_MOST_NAMES: Final = 50_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +60,8 @@ def match_files(pattern: str, folder: Path) -> Matches:
     matches = Matches(base=base)
     if parts:
         matches.files.extend(_expand(base, parts, matches))
+        if matches.names > _MOST_NAMES:
+            matches.files.clear()
     else:
         matches.files.append(base)
     return matches

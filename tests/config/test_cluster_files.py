@@ -290,7 +290,7 @@ def _make_socket(path: Path) -> None:
     ("make", "error"),
     [
         (_make_fifo, "not a regular file"),
-        (_make_socket, "cannot be read: No such device or address"),
+        (_make_socket, "not a regular file"),
         (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
         (lambda path: path.symlink_to("/dev/null"), "not a regular file"),
         (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),

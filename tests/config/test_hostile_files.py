@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config import Config, ConfigError, load_config, masked_yaml
+from exporter.config import Config, ConfigError, ConfigFiles, load_config, masked_yaml
 
 _SECRET = "s3cr3t"
 _on_disk = settings(deadline=None)
@@ -21,6 +22,7 @@ _KEYS = [
     *("return_timeout", "max_records", "stale_after", "basic_auth", "username", "password", "password_file"),
     *("authorization", "type", "credentials", "credentials_file", "tls_config", "ca_file", "cert_file"),
     *("key_file", "server_name", "insecure_skip_verify", "min_version", "allow_http", "labels", "name"),
+    *("cluster_files", "targets", "__meta_x"),
     *("address", "profile", "p", "x", "<<", "cleanup", "state", "max_concurrent_clusters", "policies"),
     *(
         "clusters",
@@ -52,6 +54,7 @@ _VALUES = [
     ),
     *("Bearer", "p", "${SITE}", "${NONE}", "${", "$$", ".", "/dev/null", "2026-01-31", "1:30", ".nan"),
     *("99999999999999999999", "0 3 * * sat", "*/5 2 */31 feb mon#5", "Europe/Amsterdam", "Europe", "9.1*"),
+    *("*", "../*/config.yaml", "a**b", "**", "~/x", "clusters.d/*.yaml", "[!a]*"),
     *("sqlite:///state.db", "sqlite:////", f"postgresql://u:{_SECRET}@h/db", "postgresql:///db?host=/", "[a"),
 ]
 _FRAGMENTS = [
@@ -148,11 +151,20 @@ _cleanup_like = st.fixed_dictionaries(
     {"policies": st.lists(_policy_like, max_size=3)},
     optional={"state": _scalars, "max_concurrent_clusters": _scalars, "x": _scalars},
 )
+_group_like = st.fixed_dictionaries(
+    {"targets": st.lists(st.sampled_from(["a", "b:1", "[::1]:443", "10.0.0.1"]) | _scalars, max_size=3)},
+    optional={"labels": st.dictionaries(_keys, _scalars, max_size=3) | _structures, "x": _scalars},
+)
+_list_like = st.lists(
+    _group_like | st.builds(lambda cluster: {"address": "a"} | cluster, _cluster_like) | _structures,
+    max_size=3,
+)
 _file_like = st.fixed_dictionaries(
     {"clusters": st.lists(st.builds(lambda cluster: {"address": "a"} | cluster, _cluster_like), max_size=3)},
     optional={
         "defaults": _cluster_like,
         "profiles": st.dictionaries(st.sampled_from(["p", "x"]), _cluster_like),
+        "cluster_files": st.lists(_scalars, max_size=3) | _structures,
         "max_concurrent_polls": _scalars,
         "cleanup": _cleanup_like | _structures,
     },
@@ -172,10 +184,37 @@ def _outcome(path: Path, content: bytes) -> Config | ConfigError:
         outcome = error
     if isinstance(outcome, ConfigError):
         assert outcome.problems
-        assert all(problem.file == str(path) for problem in outcome.problems)
+        assert all(problem.file for problem in outcome.problems)
         assert list(outcome.problems) == sorted(outcome.problems)
     else:
-        assert outcome.clusters
+        assert outcome.clusters or outcome.cluster_files
+        assert masked_yaml(outcome)
+    return outcome
+
+
+def _outcome_beside(path: Path, content: bytes) -> Config | ConfigError:
+    """Put the content into a cluster file that was good before; what comes of it, loaded strictly."""
+    beside = path.with_name("cluster-file.json")
+    path.write_text(f"clusters: [{{address: kept}}]\ncluster_files: [{beside.name}]\n")
+    beside.write_text("[{address: before}]")
+    files = ConfigFiles(path, environ=_ENVIRON)
+    files.load()
+    beside.unlink()
+    beside.write_bytes(content)
+    looks = [files.look(), files.look()]
+    outcome: Config | ConfigError
+    try:
+        outcome = load_config(path, environ=_ENVIRON)
+    except ConfigError as error:
+        outcome = error
+    if isinstance(outcome, ConfigError):
+        assert looks == [None, None]
+        assert files.problems
+        assert files.failed_files == 1
+    else:
+        assert looks[1] == outcome or content == b"[{address: before}]"
+        assert outcome.clusters[0].name == "kept"
+        assert files.failed_files == 0
         assert masked_yaml(outcome)
     return outcome
 
@@ -184,18 +223,28 @@ def _outcome(path: Path, content: bytes) -> Config | ConfigError:
 @given(content=st.binary())
 def test_any_bytes(path: Path, content: bytes) -> None:
     _outcome(path, content)
+    _outcome_beside(path, content)
 
 
 @_on_disk
 @given(text=st.text())
 def test_any_text(path: Path, text: str) -> None:
     _outcome(path, text.encode("utf-8", errors="surrogatepass"))
+    _outcome_beside(path, text.encode("utf-8", errors="surrogatepass"))
 
 
 @_on_disk
 @given(fragments=st.lists(st.sampled_from(_FRAGMENTS), max_size=30))
 def test_any_sequence_of_what_yaml_is_made_of(path: Path, fragments: list[str]) -> None:
     _outcome(path, "".join(fragments).encode())
+    _outcome_beside(path, "".join(fragments).encode())
+
+
+@_on_disk
+@given(structure=_list_like)
+def test_any_list_in_a_cluster_file(path: Path, structure: Any) -> None:
+    _outcome_beside(path, yaml.safe_dump(structure, allow_unicode=True).encode())
+    _outcome_beside(path, json.dumps(structure, default=str).encode())
 
 
 @_on_disk
@@ -247,6 +296,28 @@ def test_large_and_twisted_files_end_in_an_error(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000,
+        '[{"targets": ["a", ' + '"b", ' * 200_000,
+        "- targets: [" + "a, " * 5_000 + "]",
+        "- targets: &t [" + ", ".join(f"a{n}" for n in range(1000)) + "]\n" + "- targets: *t\n" * 990,
+        "- {address: a, labels: {" + ", ".join(f"l{n}: x" for n in range(50_000)) + "}}\n- &x [*x]",
+        '["' + "\\" * 2_000_000 + '\\ud83d"]',
+        '["' + "\\ud83d" * 500_000 + '"]',
+        "- address: '" + "x" * 10_000_000 + "'",
+        " " * 10_000_000 + "x",
+        "#" * 10_000_000,
+        "\n" * 10_000_000,
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+@pytest.mark.timeout(60)
+def test_large_and_twisted_cluster_files_end_in_an_error(path: Path, text: str) -> None:
+    assert isinstance(_outcome_beside(path, text.encode()), ConfigError)
+
+
+@pytest.mark.parametrize(
     "login", ["basic_auth: {{username: u, {}}}", "basic_auth:\n      username: u\n      {}\n"]
 )
 @pytest.mark.parametrize(
@@ -278,6 +349,9 @@ def test_mistake_beside_a_secret_does_not_tell_it(path: Path, login: str, writte
     text = "clusters:\n  - address: a\n    " + login.format(written)
     assert _SECRET not in str(_outcome(path, text.encode()))
     assert _SECRET not in repr(_outcome(path, text.encode()))
+    beside = "- address: a\n  " + login.replace("\n      ", "\n    ").format(written)
+    assert _SECRET not in str(_outcome_beside(path, beside.encode()))
+    assert _SECRET not in repr(_outcome_beside(path, beside.encode()))
 
 
 @pytest.mark.parametrize("style", ["cleanup: {{{}, policies: []}}", "cleanup:\n  policies: []\n  {}\n"])
