@@ -23,6 +23,7 @@ from exporter.sharding import AUTO, Shard, ordinal_from_pod
 if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.daemon.app import Settings
+    from exporter.webconfig import WebConfig
 
 DEFAULT_COMMAND = "run"
 
@@ -88,15 +89,16 @@ def _run(parsed: argparse.Namespace) -> Exit:
     shard = _shard(parsed)
     files = ConfigFiles(parsed.config_file, environ=os.environ)
     config = _read(files.load)
-    if shard is None or config is None:
+    settings = _settings(parsed)
+    if shard is None or config is None or settings is None:
         return Exit.USAGE
-    settings = replace(_settings(parsed), shard=shard)
+    sharded = replace(settings, shard=shard)
     _configure_logging(parsed)
 
     async def daemon(stop: asyncio.Event) -> None:
         from exporter.daemon import app  # noqa: PLC0415 - loads the HTTP libraries
 
-        await app.run(files, config, settings, stop=stop)
+        await app.run(files, config, sharded, stop=stop)
 
     return _serve(daemon)
 
@@ -121,6 +123,19 @@ def _check_config(parsed: argparse.Namespace) -> Exit:
         sys.stdout.write(f"warning: {warning}\n")
     count = len(config.clusters)
     sys.stdout.write(f"{parsed.config_file}: valid, {count} cluster{'' if count == 1 else 's'}\n")
+    return Exit.OK
+
+
+def _check_web_config(parsed: argparse.Namespace) -> Exit:
+    config = _load_web(parsed.web_config_file)
+    if config is None:
+        return Exit.FAILED
+    for warning in config.warnings:
+        sys.stdout.write(f"warning: {warning}\n")
+    says = "HTTPS" if config.tls is not None else "plain HTTP"
+    count = len(config.users)
+    users = f"{count} user{'' if count == 1 else 's'}"
+    sys.stdout.write(f"{parsed.web_config_file}: valid, {says}, {users}\n")
     return Exit.OK
 
 
@@ -151,7 +166,8 @@ def _health(parsed: argparse.Namespace) -> Exit:
     from exporter import health  # noqa: PLC0415 - loads an HTTP library
 
     try:
-        wrong = health.ask(parsed.url)
+        urls = health.DEFAULT_URLS if parsed.url is None else (parsed.url,)
+        wrong = health.ask(urls, cert_file=parsed.cert_file, key_file=parsed.key_file)
     except ValueError as exc:
         sys.stderr.write(f"{exc}\n")
         return Exit.USAGE
@@ -171,18 +187,26 @@ def _simulate(parsed: argparse.Namespace) -> Exit:
 def _demo(parsed: argparse.Namespace) -> Exit:
     from exporter import demo  # noqa: PLC0415 - loads the HTTP libraries
 
+    settings = _settings(parsed)
+    if settings is None:
+        return Exit.USAGE
     _configure_logging(parsed)
-    return _serve(lambda stop: demo.run(_settings(parsed), stop=stop))
+    return _serve(lambda stop: demo.run(settings, stop=stop))
 
 
-def _settings(parsed: argparse.Namespace) -> Settings:
+def _settings(parsed: argparse.Namespace) -> Settings | None:
+    """Gather the flags; print what is wrong with the web configuration, and return None, where it is bad."""
     from exporter.daemon import app  # noqa: PLC0415 - loads the HTTP libraries
 
+    web_config = None
+    if parsed.web_config_file is not None and (web_config := _load_web(parsed.web_config_file)) is None:
+        return None
     return app.Settings(
         listen_addresses=tuple(parsed.listen_addresses or ()),
         telemetry_path=parsed.telemetry_path,
         reload_by_http=getattr(parsed, "reload_by_http", False),
         cleanup_halted=getattr(parsed, "cleanup_halted", False),
+        web_config=web_config,
     )
 
 
@@ -198,6 +222,18 @@ def _read(load: Callable[[], Config]) -> Config | None:
 
     try:
         return load()
+    except ConfigError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return None
+
+
+def _load_web(path: Path) -> WebConfig | None:
+    """Load a web configuration; print what is wrong with it and return None where it does not load."""
+    from exporter.config import ConfigError  # noqa: PLC0415 - loads pydantic
+    from exporter.webconfig import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
+
+    try:
+        return load_web_config(path, environ=os.environ)
     except ConfigError as exc:
         sys.stderr.write(f"{exc}\n")
         return None
@@ -238,6 +274,11 @@ _COMMANDS = {
         summary="validate a configuration and every file that it names",
         add_flags=flags.for_check_config,
         act=_check_config,
+    ),
+    "check-web-config": _Command(
+        summary="validate a file for --web.config.file and every file that it names",
+        add_flags=flags.for_check_web_config,
+        act=_check_web_config,
     ),
     "plan": _Command(
         summary="print what each cleanup policy would delete and why each other package is kept",

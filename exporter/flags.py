@@ -52,6 +52,11 @@ def for_check_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config_file", type=Path, metavar="FILE")
 
 
+def for_check_web_config(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of ``check-web-config``."""
+    parser.add_argument("web_config_file", type=Path, metavar="FILE")
+
+
 def for_plan(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``plan``."""
     _config_flag(parser)
@@ -69,9 +74,12 @@ def for_health(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``health``."""
     parser.add_argument(
         "--url",
-        default="http://localhost:10910",
-        help="where the daemon listens (default: %(default)s)",
+        help="where the daemon listens (default: http://localhost:10910, then https://localhost:10910)",
     )
+    parser.add_argument(
+        "--cert-file", type=Path, metavar="FILE", help="a client certificate, if the daemon asks for one"
+    )
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help="the key of the client certificate")
 
 
 def for_simulate(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +108,13 @@ def for_daemon(parser: argparse.ArgumentParser) -> None:
         default="/metrics",
         metavar="PATH",
         help="where metrics are served (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        type=Path,
+        metavar="FILE",
+        help="TLS, basic auth and rate limit, in the format of Prometheus exporter-toolkit (default: none)",
     )
     _log_flags(parser)
 

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import http
 import http.client
-from urllib.parse import urlsplit
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT_SECONDS = 4.0
+DEFAULT_URLS = ("http://localhost:10910", "https://localhost:10910")
+"""Where a daemon listens that was not told otherwise: without a web configuration, and with one."""
+_WORKS = frozenset(
+    {
+        http.HTTPStatus.OK,
+        # A daemon that refuses works: health checks need no password and no name in the certificate.
+        http.HTTPStatus.UNAUTHORIZED,
+        http.HTTPStatus.FORBIDDEN,
+        http.HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
 
 
-def ask(url: str) -> str | None:
-    """Ask the daemon at ``url``; return None where it is healthy, else what is wrong.
+def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | None = None) -> str | None:
+    """Ask the daemon at ``urls``, one after the other; return None where one answers, else what is wrong.
+
+    Its certificate is not verified: it bears other names than ``localhost``, and nothing secret is sent.
 
     Raises:
-        ValueError: ``url`` is not ``http://host[:port]``.
+        ValueError: a URL is not ``http://host[:port]`` or ``https://host[:port]``, or the client's
+            certificate cannot be used.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
-        raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+    context = _context(cert_file, key_file)
+    wrong: list[str] = []
+    for url in urls:
+        said = _ask(url, context)
+        if said is None:
+            return None
+        wrong.append(said)
+    return "; ".join(wrong)
+
+
+def _ask(url: str, context: ssl.SSLContext) -> str | None:
+    connection = _connection(urlsplit(url), url, context)
     try:
         connection.request("GET", "/-/healthy")
         status = connection.getresponse().status
@@ -26,4 +51,24 @@ def ask(url: str) -> str | None:
         return f"{url} does not answer: {exc}"
     finally:
         connection.close()
-    return None if status == http.HTTPStatus.OK else f"{url} answers HTTP {status}"
+    return None if status in _WORKS else f"{url} answers HTTP {status}"
+
+
+def _connection(parts: SplitResult, url: str, context: ssl.SSLContext) -> http.client.HTTPConnection:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS, context=context)
+
+
+def _context(cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if cert_file is not None:
+        try:
+            context.load_cert_chain(cert_file, key_file, password="")
+        except OSError as exc:
+            raise ValueError(f"the client certificate cannot be used: {exc}") from exc
+    return context

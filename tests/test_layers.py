@@ -27,10 +27,22 @@ ALLOWED = {
     "polling": {"access", "inventory", "ontap"},
     "cleanup": {"access", "config", "ontap"},
     "metrics": {"cleanup", "polling"},
-    "web": {"cleanup", "inventory", "metrics", "polling"},
+    "webconfig": {"config", "ontap"},
+    "web": {"cleanup", "inventory", "metrics", "polling", "webconfig"},
     "simulator": set(),
     "planning": {"access", "cleanup", "config", "ontap"},
-    "daemon": {"__init__", "access", "cleanup", "config", "metrics", "ontap", "polling", "sharding", "web"},
+    "daemon": {
+        "__init__",
+        "access",
+        "cleanup",
+        "config",
+        "metrics",
+        "ontap",
+        "polling",
+        "sharding",
+        "web",
+        "webconfig",
+    },
     "demo": {"config", "daemon", "simulator"},
     "cli": {
         "__init__",
@@ -44,6 +56,7 @@ ALLOWED = {
         "sharding",
         "simulator",
         "web",
+        "webconfig",
     },
 }
 """The rooms that each room may import, itself aside."""

@@ -48,6 +48,10 @@ class FileChecks:
         """Check that a certificate and its key can be shown to a server."""
         return self._once("chain", certificate, key, partial(_check_chain, certificate, key))
 
+    def private(self, path: Path) -> Verdict:
+        """Check that a file with secrets in it is not for everyone to read."""
+        return self._once("private", path, None, partial(_check_private, path))
+
     def database(self, path: Path) -> Verdict:
         """Check that a file of SQLite is there, or that there is a folder for it."""
         return self._once("database", path, None, partial(_check_database, path))
@@ -103,6 +107,10 @@ def _check_private_key(path: Path) -> str | None:
     return _openness(mode)
 
 
+def _check_private(path: Path) -> str | None:
+    return _openness(stat.S_IMODE(path.stat().st_mode))
+
+
 def _check_database(path: Path) -> None:
     if any(character in str(path) for character in "?%"):
         raise ValueError("the path of a state holds neither ? nor %")
@@ -122,6 +130,16 @@ def _check_authority(path: Path) -> None:
 
 
 def _check_chain(certificate: Path, key: Path | None) -> None:
+    load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
+
+
+def load_chain(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Put a certificate and its key into a context.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: they cannot be used; says why, without a path.
+    """
     passphrases = 0
 
     def passphrase() -> str:
@@ -131,7 +149,7 @@ def _check_chain(certificate: Path, key: Path | None) -> None:
         return ""
 
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=passphrase)
+        context.load_cert_chain(certificate, key, password=passphrase)
     except ssl.SSLError as error:
         if passphrases:
             raise ValueError("the private key is encrypted; one without a passphrase is expected") from None

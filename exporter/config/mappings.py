@@ -87,9 +87,11 @@ _HOMES_IN_CLEANUP: Final = _homes(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)
 class MappingReader:
     """Reads mappings of one document; holds what is wrong with them."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, homes: Mapping[str, str] | None = None) -> None:
+        """Read ``document``; ``homes`` tells where each key belongs, if it is no main configuration."""
         self.problems: list[Problem] = []
         self._document = document
+        self._homes = homes
 
     def report(self, path: KeyPath, message: str) -> None:
         """Add a problem of the key at ``path``."""
@@ -181,7 +183,7 @@ class MappingReader:
         path = (*path, *detail["loc"])
         place = self._document.place(path)
         node = self._document.node(path)
-        message = _translated(detail, shape, node)
+        message = _translated(detail, shape, node, self._homes)
         is_unknown = detail["type"] == "extra_forbidden" and path[-1] not in _HOMES
         if shape is Cleanup and is_unknown and _is_nothing(node):
             # The end of a password with a comma in it reads as a key beside the URL that it belongs to.
@@ -200,14 +202,16 @@ class MappingReader:
         return self._document.folder / value if key[-1].endswith("_file") and key[0] != "labels" else value
 
 
-def _translated(detail: ErrorDetails, shape: type[Shape], node: Node | None) -> str:
+def _translated(
+    detail: ErrorDetails, shape: type[Shape], node: Node | None, homes: Mapping[str, str] | None
+) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
             return _told(context["error"], node)
         case "extra_forbidden":
             outer = shape if len(detail["loc"]) == 1 else _nested(shape, str(detail["loc"][0]))
-            return _unknown_key(str(detail["loc"][-1]), outer)
+            return _unknown_key(str(detail["loc"][-1]), outer, homes)
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
         case "less_than_equal":
@@ -259,8 +263,9 @@ def _flattened(
                 yield (*prefix, key), value, entry.line, written
 
 
-def _unknown_key(key: str, shape: type[Shape]) -> str:
-    homes = _HOMES_IN_CLEANUP if shape in _CLEANUP else _HOMES
+def _unknown_key(key: str, shape: type[Shape], homes: Mapping[str, str] | None) -> str:
+    if homes is None:
+        homes = _HOMES_IN_CLEANUP if shape in _CLEANUP else _HOMES
     if key in homes:
         return f"not allowed here; it belongs {homes[key]}"
     if ":" in key:

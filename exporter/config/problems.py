@@ -14,8 +14,8 @@ KeyPath = tuple[str | int, ...]
 """The way from the top of a file to a value: keys of mappings and indexes of lists."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-# A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret.
-_TAIL = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*", re.DOTALL)
+# A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret. So is a hash.
+_TAIL = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W|\$2\w?\$).*", re.DOTALL)
 # The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
 _LOGINS = frozenset({"basic_auth", "authorization"})
 _LOGIN_KEYS = frozenset({"username", "password", "password_file", "type", "credentials", "credentials_file"})

@@ -6,11 +6,11 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from socket import socket
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -36,6 +36,9 @@ from exporter.web.listen import ListenAddress, open_sockets
 from exporter.web.server import build_application, serving
 from exporter.web.sources import Sources
 
+if TYPE_CHECKING:
+    from exporter.webconfig import Protection, WebConfig
+
 REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
 """The environment variable that names the source revision; an image sets it when it is built."""
 DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
@@ -55,6 +58,7 @@ class Settings:
         reload_by_http: whether a request may reload the configuration.
         cleanup_halted: whether deleting is halted from the start.
         shard: the share of the clusters that this process looks after.
+        web_config: how the pages are protected; None: not at all.
     """
 
     listen_addresses: tuple[ListenAddress, ...]
@@ -62,6 +66,7 @@ class Settings:
     reload_by_http: bool = False
     cleanup_halted: bool = False
     shard: Shard = WHOLE
+    web_config: WebConfig | None = None
 
 
 async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
@@ -87,10 +92,11 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         finally:
             notifier.ready()
 
-    reloader = Reloader(files=files, apply=apply, wall_clock=time.time)
     async with AsyncExitStack() as stack:
+        protection = _protection(stack, settings)
+        reloader = Reloader(files=files, apply=apply, protection=protection, wall_clock=time.time)
         stack.enter_context(heed_signals(halt=halt, reload=reloader.ask))
-        sockets = _listen(stack, settings.listen_addresses)
+        sockets = _listen(stack, settings)
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
         counts = RequestCounts()
@@ -126,7 +132,9 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         await in_force.apply(config)
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
-        await stack.enter_async_context(serving(build_application(sources), sockets))
+        await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
+        if protection is not None:
+            stack.callback(group.create_task(protection.watch(), name="web configuration").cancel)
         log.info(
             "polling",
             clusters=len(board.statuses()),
@@ -167,21 +175,31 @@ class _Myself:
         )
 
 
-def _listen(stack: AsyncExitStack, addresses: Iterable[ListenAddress]) -> tuple[socket, ...]:
+def _protection(stack: AsyncExitStack, settings: Settings) -> Protection | None:
+    """Put the web configuration in force where there is one; only then are its libraries loaded."""
+    if settings.web_config is None:
+        return None
+    from exporter.webconfig import protecting  # noqa: PLC0415 - see above
+
+    return stack.enter_context(protecting(settings.web_config, environ=os.environ))
+
+
+def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
     """Bind every address before anything else begins; whatever happens then, the sockets are closed.
 
     Raises:
         OSError: an address cannot be listened on; its text names the address.
     """
     sockets = [stack.enter_context(passed) for passed in passed_sockets(os.environ)]
-    for address in addresses or (() if sockets else (DEFAULT_LISTEN_ADDRESS,)):
+    for address in settings.listen_addresses or (() if sockets else (DEFAULT_LISTEN_ADDRESS,)):
         try:
             opened = open_sockets(address)
         except OSError as exc:
             raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
         sockets += [stack.enter_context(one) for one in opened]
+    has_tls = settings.web_config is not None and settings.web_config.tls is not None
     for listening in sockets:
-        log.info("listening", address=_written(listening))
+        log.info("listening", address=_written(listening), tls=has_tls)
     return tuple(sockets)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
 from exporter.config import Config, ConfigError, ConfigFiles, Problem
 from exporter.daemon.force import Changes
+
+if TYPE_CHECKING:
+    from exporter.webconfig import Protection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -26,6 +29,7 @@ class Reloader:
     Args:
         files: the configuration, which has been loaded once.
         apply: puts a configuration in force.
+        protection: of the pages, whose file is read again as well; None: there is none.
         wall_clock: gives Unix seconds.
 
     Attributes:
@@ -38,10 +42,12 @@ class Reloader:
         *,
         files: ConfigFiles,
         apply: Callable[[Config], Awaitable[Changes]],
+        protection: Protection | None,
         wall_clock: Callable[[], float],
     ) -> None:
         self._files = files
         self._apply = apply
+        self._protection = protection
         self._wall_clock = wall_clock
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[str]] = []
@@ -90,14 +96,11 @@ class Reloader:
         try:
             config = await asyncio.to_thread(self._files.load)
         except ConfigError as exc:
-            self.successful = False
             for problem in exc.problems[:TOLD_PROBLEMS]:
                 log.error("configuration", **_told(problem))  # noqa: TRY400 - an operator's mistake, not ours
-            log.error(  # noqa: TRY400 - as above
-                "the configuration was not reloaded, the one before stays in force",
-                problems=len(exc.problems),
-            )
-            return str(exc)
+            return self._refuse(exc)
+        if self._protection is not None and (wrong := await self._protection.reload()) is not None:
+            return self._refuse(wrong)
         self.warn(config)
         changes = await self._apply(config)
         self.successful = True
@@ -105,6 +108,13 @@ class Reloader:
         self._told = frozenset()
         log.info("the configuration was reloaded", **asdict(changes))
         return ""
+
+    def _refuse(self, wrong: ConfigError) -> str:
+        self.successful = False
+        log.error(
+            "the configuration was not reloaded, the one before stays in force", problems=len(wrong.problems)
+        )
+        return str(wrong)
 
     async def _look(self) -> None:
         """Put in force what has changed in cluster files, and tell once what is wrong with one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:\s/]*)):(?P<port>\d{1,5})")
 _HIGHEST_PORT = 65535
-_BACKLOG = 128
+BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,4 +66,4 @@ def open_sockets(address: ListenAddress) -> tuple[socket.socket, ...]:
 
 
 def _bound(name: tuple[str, int], family: socket.AddressFamily, *, dualstack: bool) -> socket.socket:
-    return socket.create_server(name, family=family, backlog=_BACKLOG, dualstack_ipv6=dualstack)
+    return socket.create_server(name, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)

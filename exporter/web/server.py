@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from socket import socket
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from exporter.web import discovery, pages, scrape
+from exporter.web.listeners import Listeners
 from exporter.web.sources import SOURCES, Sources
+
+if TYPE_CHECKING:
+    from exporter.webconfig import Protection
 
 _SHUTDOWN_SECONDS = 1.0
 """How long an answer that is being sent may take when the server stops; aiohttp waits for it twice."""
 
 
-def build_application(sources: Sources) -> web.Application:
-    """Build the routes over what is served."""
-    application = web.Application()
+def build_application(sources: Sources, protection: Protection | None = None) -> web.Application:
+    """Build the routes over what is served; ``protection`` is asked before every one of them."""
+    application = web.Application(middlewares=[] if protection is None else [protection.guard])
+    if protection is not None:
+        application.on_response_prepare.append(protection.dress)
     application[SOURCES] = sources
     application.add_routes(
         [
@@ -38,17 +45,23 @@ def build_application(sources: Sources) -> web.Application:
 
 
 @asynccontextmanager
-async def serving(application: web.Application, sockets: Iterable[socket]) -> AsyncIterator[None]:
-    """Serve on bound sockets for as long as the context lasts; the sockets are closed with it."""
+async def serving(
+    application: web.Application, sockets: Iterable[socket], protection: Protection | None = None
+) -> AsyncIterator[None]:
+    """Serve on bound sockets for as long as the context lasts, with the TLS that ``protection`` has."""
     runner = web.AppRunner(
         application, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
     )
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 - what setup is for
+    listeners = Listeners(runner.server, sockets)
     try:
-        for bound in sockets:
-            await web.SockSite(runner, bound).start()
+        await listeners.take(None if protection is None else protection.context)
+        if protection is not None:
+            protection.on_switch(listeners.take)
         yield
     finally:
+        await listeners.close()
         await runner.cleanup()
 
 

@@ -263,6 +263,22 @@ async def test_the_program_stops_in_order_while_it_reloads(tmp_path: Path) -> No
         assert "Traceback" not in it.daemon.output
 
 
+async def test_a_bad_web_configuration_refuses_the_whole_reload(tmp_path: Path) -> None:
+    web = tmp_path / "web.yaml"
+    write_secret(web, "rate_limit: {interval: 0s, burst: 1}\n")
+    flags = ("--web.enable-lifecycle", f"--web.config.file={web}")
+    async with scene(tmp_path, [cluster(1), cluster(2)], *flags) as it:
+        it.write([entry(it.simulator["c001"])])
+        write_secret(web, "rate_limit: {interval: soon, burst: 1}\n")
+        status, text = await it.daemon.post("/-/reload")
+        assert (status, f"{web}:1: rate_limit.interval: " in text) == (500, True)
+        assert await it.daemon.value("ontap_exporter_config_last_reload_successful") == 0
+        assert set(await it.daemon.by_cluster("ontap_up")) == {"c001", "c002"}
+        write_secret(web, "{}\n")
+        await it.reload()
+        assert set(await it.daemon.by_cluster("ontap_up")) == {"c001"}
+
+
 async def test_cleanup_is_switched_on_changed_and_switched_off(tmp_path: Path) -> None:
     state = f"sqlite:///{tmp_path}/state.db"
     policy = {"name": "retire", "every": "1h", "older_than": "30d"}

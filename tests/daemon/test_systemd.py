@@ -174,7 +174,7 @@ async def test_several_addresses_are_served_at_once(tmp_path: Path) -> None:
                     line = (await process.stdout.readline()).decode()
                     assert line
                     if "msg=listening" in line:
-                        urls.append(f"http://{line.strip().partition('address=')[2]}/-/healthy")
+                        urls.append(f"http://{line.partition('address=')[2].split()[0]}/-/healthy")
             for url in urls:
 
                 async def answers(url: str = url) -> bool:

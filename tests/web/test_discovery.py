@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from web.sources import sources
 
 from exporter.polling.board import Board, ClusterStatus
 from exporter.web.server import build_application
+from support.sources import sources
 
 Client = TestClient[web.Request, web.Application]
 

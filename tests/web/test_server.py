@@ -14,7 +14,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from web.sources import NOW, sources
 
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
@@ -26,6 +25,7 @@ from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.web.server import build_application
+from support.sources import NOW, sources
 
 FAILURE = PollFailure(reason=Reason.TIMEOUT, message='<script>alert("no")</script>')
 Client = TestClient[Request, Application]
