@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LISTEN ?= :10910
-DEBIAN_PACKAGES := prometheus postgresql
+DEBIAN_PACKAGES := prometheus prometheus-alertmanager postgresql
 export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

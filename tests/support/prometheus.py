@@ -62,10 +62,13 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(directory: Path, scrape_configs: list[dict[str, Any]]) -> AsyncIterator[Prometheus]:
-    """Run Prometheus with these scrape configurations, every second."""
+async def prometheus(
+    directory: Path, scrape_configs: list[dict[str, Any]], **sections: Any
+) -> AsyncIterator[Prometheus]:
+    """Run Prometheus with these scrape configurations, every second, and other sections of its file."""
     config = directory / "prometheus.yml"
-    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrape_configs}))
+    document = {"global": {"scrape_interval": "1s"}, "scrape_configs": scrape_configs, **sections}
+    config.write_text(json.dumps(document))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = (directory / "prometheus.log").open("wb")

@@ -1,0 +1,173 @@
+"""The rules read what the exporter serves, tell what an operator needs, and do what their tests say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector
+from exporter.metrics.clusters import CLUSTER_FAMILIES
+from exporter.metrics.exporter import EXPORTER_FAMILIES
+from support.prometheus import needs_prometheus
+from support.rules import RULE_FILES, TEST_FILES, Rule, alerts, metrics_of, recorded, rules
+
+BASE = "https://runbooks.example.com/ontap-packages-exporter/"
+SEVERITIES = {"critical", "warning", "info"}
+SERVED = {
+    *(family.name for family in CLUSTER_FAMILIES),
+    *(family.name for family in CLEANUP_FAMILIES),
+    *(family.name for family in EXPORTER_FAMILIES),
+    *(
+        metric.name
+        for metric in CleanupCollector(
+            durations=dict, halted=lambda: False, journal_open=lambda: True
+        ).collect()
+    ),
+}
+OF_PROMETHEUS = {"up", "ALERTS"}
+RESTART_SECONDS = 300
+_DURATION = re.compile(r"(\d+)([smhd])")
+
+
+def seconds(duration: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    return sum(int(count) * units[unit] for count, unit in _DURATION.findall(duration))
+
+
+def cases() -> list[dict[str, Any]]:
+    """Return every case of every rule test that is about an alert."""
+    documents = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in TEST_FILES)
+    return list(
+        chain.from_iterable(
+            test.get("alert_rule_test", []) for document in documents for test in document["tests"]
+        )
+    )
+
+
+def promtool(*arguments: str | Path) -> tuple[int, str]:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@needs_prometheus
+def test_promtool_accepts_every_rule() -> None:
+    code, said = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+    assert code == 0, said
+
+
+@needs_prometheus
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_the_rules_do_what_their_tests_say(path: Path) -> None:
+    code, said = promtool("test", "rules", path)
+    assert (code, "SUCCESS" in said) == (0, True), said
+
+
+@needs_prometheus
+@pytest.mark.parametrize("name", tuple(alerts()))
+def test_a_rule_test_notices_an_alert_that_never_fires(name: str, tmp_path: Path) -> None:
+    assert any(mutated_test_fails(name, tmp_path, expr="vector(0) > 1"))
+
+
+@needs_prometheus
+@pytest.mark.parametrize("name", tuple(alerts()))
+def test_a_rule_test_notices_an_alert_that_does_not_wait(name: str, tmp_path: Path) -> None:
+    assert any(mutated_test_fails(name, tmp_path, **{"for": "0s"}))
+
+
+def mutated_test_fails(name: str, directory: Path, **changes: str) -> list[bool]:
+    """Change an alert and say of every rule test of its file whether it fails."""
+    rule = alerts()[name]
+    (directory / "rules").mkdir()
+    (directory / "tests").mkdir()
+    for path in RULE_FILES:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group in document["groups"]:
+            for text in group["rules"]:
+                if text.get("alert") == name:
+                    text.update(changes)
+        (directory / "rules" / path.name).write_text(yaml.safe_dump(document), encoding="utf-8")
+    fails = []
+    for path in TEST_FILES:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if f"../rules/{rule.file}" not in document["rule_files"]:
+            continue
+        document["tests"] = [
+            test
+            for test in document["tests"]
+            if any(case["alertname"] == name for case in test.get("alert_rule_test", []))
+        ]
+        mutated = directory / "tests" / path.name
+        mutated.write_text(yaml.safe_dump(document), encoding="utf-8")
+        fails.append(promtool("test", "rules", mutated)[0] != 0)
+    return fails
+
+
+@pytest.mark.parametrize("name", tuple(alerts()))
+def test_every_alert_has_a_case_that_fires_and_one_that_must_not(name: str) -> None:
+    fires = {bool(case["exp_alerts"]) for case in cases() if case["alertname"] == name}
+    assert fires == {True, False}
+
+
+def test_every_case_is_about_an_alert_that_exists() -> None:
+    assert {case["alertname"] for case in cases()} == set(alerts())
+
+
+@pytest.mark.parametrize("rule", tuple(rules()), ids=lambda rule: rule.alert or rule.record)
+def test_every_metric_of_an_expression_exists(rule: Rule) -> None:
+    assert rule.metrics <= SERVED | OF_PROMETHEUS | set(recorded())
+
+
+@pytest.mark.parametrize("rule", tuple(alerts().values()), ids=lambda rule: rule.alert)
+def test_an_alert_has_what_an_operator_needs(rule: Rule) -> None:
+    assert str(rule.alert).startswith("Ontap")
+    assert rule.text["labels"].keys() == {"severity"}
+    assert rule.text["labels"]["severity"] in SEVERITIES
+    annotations = rule.text["annotations"]
+    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    assert annotations["runbook_url"] == f"{BASE}{rule.alert}.md"
+    assert "$value" in annotations["description"]
+    assert all(text.endswith(".") for text in (annotations["summary"], annotations["description"]))
+    assert "$labels." in annotations["summary"] + annotations["description"]
+
+
+@pytest.mark.parametrize("rule", tuple(alerts().values()), ids=lambda rule: rule.alert)
+def test_an_alert_outlasts_a_restart_of_the_exporter(rule: Rule) -> None:
+    assert seconds(rule.text["for"]) >= RESTART_SECONDS
+    assert seconds(rule.text["keep_firing_for"]) >= RESTART_SECONDS
+
+
+def test_no_alert_names_the_process_where_it_is_about_a_cluster() -> None:
+    about_clusters = [
+        case["exp_alerts"][0]["exp_labels"]
+        for case in cases()
+        if case["exp_alerts"] and "cluster" in case["exp_alerts"][0]["exp_labels"]
+    ]
+    assert about_clusters
+    assert not [labels for labels in about_clusters if "instance" in labels]
+
+
+def test_every_threshold_is_read_by_one_rule() -> None:
+    thresholds = [name for name in recorded() if name.endswith(":threshold")]
+    assert [rule.record for rule in rules() if rule.file == "thresholds.yaml"] == thresholds
+    readers = {name: [rule for rule in rules() if name in rule.metrics] for name in thresholds}
+    assert {name: len(reading) for name, reading in readers.items()} == dict.fromkeys(thresholds, 1)
+
+
+@pytest.mark.parametrize(
+    ("expression", "metrics"),
+    [
+        ("up", {"up"}),
+        ('a:b:c{x="y", z=~"q w"} offset 8d > scalar(t:t)', {"a:b:c", "t:t"}),
+        ("sum by (job, q) (rate(m_total[5m])) unless on (cluster) n == 0", {"m_total", "n"}),
+        ("time() - max without (i) (m) > 6 * 3600", {"m"}),
+        ('count_values by (job) ("shard", s) * on (a) group_left (b) r', {"s", "r"}),
+    ],
+)
+def test_the_metrics_of_an_expression_are_found(expression: str, metrics: set[str]) -> None:
+    assert metrics_of(expression) == metrics

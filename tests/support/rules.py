@@ -1,0 +1,108 @@
+"""The rules, rule tests and examples of ``deploy/prometheus``, read as operators deploy them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+RULE_FILES = tuple(sorted((PROMETHEUS / "rules").glob("*.yaml")))
+TEST_FILES = tuple(sorted((PROMETHEUS / "tests").glob("*.yaml")))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"')
+_NO_METRICS = re.compile(
+    r"\{[^}]*\}|\[[^]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)|\boffset\s+\w+"
+)
+_NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?!\s*\(|[\w:])")
+_WORDS = frozenset({"and", "or", "unless", "bool", "by", "without", "on", "ignoring"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of a file: an alert, or a series that is recorded."""
+
+    file: str
+    group: str
+    text: dict[str, Any]
+
+    @property
+    def alert(self) -> str | None:
+        return self.text.get("alert")
+
+    @property
+    def record(self) -> str | None:
+        return self.text.get("record")
+
+    @property
+    def expression(self) -> str:
+        return str(self.text["expr"])
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """The names of the metrics that its expression reads."""
+        return metrics_of(self.expression)
+
+
+def metrics_of(expression: str) -> frozenset[str]:
+    """Return the names of the metrics that an expression reads; functions and labels are none."""
+    left = _NO_METRICS.sub(" ", _STRING.sub('""', expression))
+    return frozenset(_NAME.findall(left)) - _WORDS
+
+
+def rules() -> Iterator[Rule]:
+    """Give every rule of every file, in order."""
+    for path in RULE_FILES:
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+            for text in group["rules"]:
+                yield Rule(file=path.name, group=group["name"], text=text)
+
+
+def alerts() -> dict[str, Rule]:
+    """Return every alert by its name."""
+    return {rule.alert: rule for rule in rules() if rule.alert is not None}
+
+
+def recorded() -> dict[str, Rule]:
+    """Return every recording rule by the name of its series."""
+    return {rule.record: rule for rule in rules() if rule.record is not None}
+
+
+def quickened_rules(directory: Path) -> str:
+    """Write the rules so that a test need not wait, and return the glob that names them.
+
+    Every group is evaluated each second, an alert fires at its first evaluation and ends with its expression.
+    Expressions, thresholds, labels and annotations are those that operators deploy.
+    """
+    directory.mkdir()
+    for path in RULE_FILES:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group in document["groups"]:
+            group["interval"] = "1s"
+            for rule in group["rules"]:
+                rule.pop("for", None)
+                rule.pop("keep_firing_for", None)
+        (directory / path.name).write_text(yaml.safe_dump(document), encoding="utf-8")
+    return str(directory / "*.yaml")
+
+
+def quickened_alertmanager(webhook_url: str) -> dict[str, Any]:
+    """Return the example configuration of Alertmanager so that a test need not wait.
+
+    A message is sent after a tenth of a second, to a path of the webhook that is the name of its receiver.
+    Routes, groups and inhibitions are those of the example.
+    """
+    config: dict[str, Any] = yaml.safe_load((PROMETHEUS / "alertmanager.yaml").read_text(encoding="utf-8"))
+    for route in (config["route"], *config["route"]["routes"]):
+        route["group_wait"] = "100ms"
+        route["group_interval"] = "1s"
+    for receiver in config["receivers"]:
+        for webhook in receiver["webhook_configs"]:
+            webhook["url"] = f"{webhook_url}/{receiver['name']}"
+    return config
