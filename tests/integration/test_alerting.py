@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiohttp import web
 
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.simulator import Package, SimulatedCluster, Simulator
@@ -122,13 +119,9 @@ async def test_every_cluster_is_a_target_and_no_series_is_stored_twice(tmp_path:
         config = tmp_path / "config.yaml"
         write_secret(config, exporter_config(simulator, poll_interval="1s", poll_timeout="16s"))
         flags = (f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
-        async with (
-            program("run", *flags) as daemon,
-            discovery(["ams-01", "gone-01"]) as found,
-        ):
+        async with program("run", *flags) as daemon:
             await daemon.until_ready()
             metrics, clusters = example("prometheus-probe.yaml", daemon)
-            clusters["http_sd_configs"] = [{"url": found, "refresh_interval": "1s"}]
             rule_files = [quickened_rules(tmp_path / "rules")]
             async with prometheus(tmp_path, [metrics, clusters], rule_files=rule_files) as server:
                 await server.until('up{job="ontap-packages-clusters", instance="ams-01"} == 1')
@@ -147,24 +140,3 @@ async def test_every_cluster_is_a_target_and_no_series_is_stored_twice(tmp_path:
                 await server.until('ALERTS{alertname="OntapUnusedPackageOld", version="9.12.1"}')
                 await server.until('ALERTS{alertname="OntapClusterDown", cluster="gone-01"}')
                 await server.until('absent(ALERTS{alertname=~"OntapExporterDown|OntapAllExportersDown"})')
-
-
-@asynccontextmanager
-async def discovery(names: list[str]) -> AsyncIterator[str]:
-    """Answer as ``/sd`` does, and give the URL."""
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response(
-            [{"targets": [name], "labels": {"__meta_ontap_cluster": name}} for name in names]
-        )
-
-    application = web.Application()
-    application.add_routes([web.get("/sd", answer)])
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.1)
-    await runner.setup()
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        try:
-            await web.SockSite(runner, bound).start()
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}/sd"
-        finally:
-            await runner.cleanup()

@@ -10,11 +10,25 @@ from typing import Any
 
 import yaml
 
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector
+from exporter.metrics.clusters import CLUSTER_FAMILIES
+from exporter.metrics.exporter import EXPORTER_FAMILIES
+
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULE_FILES = tuple(sorted((PROMETHEUS / "rules").glob("*.yaml")))
 TEST_FILES = tuple(sorted((PROMETHEUS / "tests").glob("*.yaml")))
 RUNBOOKS = ROOT / "docs" / "runbooks"
+
+SERVED = frozenset(
+    (
+        *(family.name for family in CLUSTER_FAMILIES),
+        *(family.name for family in CLEANUP_FAMILIES),
+        *(family.name for family in EXPORTER_FAMILIES),
+        *(metric.name for metric in CleanupCollector(lambda: None).describe()),
+    )
+)
+"""The names of all metrics of the exporter."""
 
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"')
 _NO_METRICS = re.compile(
