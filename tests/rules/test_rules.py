@@ -29,6 +29,7 @@ BASE = "https://runbooks.example.com/ontap-packages-exporter/"
 SEVERITIES = {"critical", "warning", "info"}
 OF_PROMETHEUS = {"up", "ALERTS"}
 RESTART_SECONDS = 300
+LOOKBACK_SECONDS = 300
 _DURATION = re.compile(r"(\d+)([smhd])")
 
 
@@ -121,6 +122,14 @@ def test_no_alert_names_the_process_where_it_is_about_a_cluster() -> None:
     ]
     assert about_clusters
     assert not [labels for labels in about_clusters if "instance" in labels]
+
+
+def test_a_group_that_remembers_is_evaluated_within_what_prometheus_looks_back() -> None:
+    remembering = {rule.file for rule in rules() if rule.record in rule.metrics}
+    assert remembering == {"packages.yaml"}
+    (path,) = (path for path in RULE_FILES if path.name in remembering)
+    (group,) = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    assert seconds(group["interval"]) * 2 < LOOKBACK_SECONDS
 
 
 def test_every_threshold_is_read_by_one_rule() -> None:
