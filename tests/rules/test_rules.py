@@ -29,7 +29,10 @@ BASE = "https://runbooks.example.com/ontap-packages-exporter/"
 SEVERITIES = {"critical", "warning", "info"}
 OF_PROMETHEUS = {"up", "ALERTS"}
 RESTART_SECONDS = 300
+GAP_SECONDS = 240
 LOOKBACK_SECONDS = 300
+_MISSING = re.compile(r"_x(\d+)")
+_REPEATED = re.compile(r"(-?\d+)(?:([+-]\d+))?x(\d+)")
 _DURATION = re.compile(r"(\d+)([smhd])")
 
 
@@ -78,6 +81,57 @@ def test_the_tests_notice_alerts_that_do_not_wait(file: str, tmp_path: Path) -> 
     said = promtool("test", "rules", *(tmp_path / "tests" / path.name for path in testing))[1]
     noticed = set(re.findall(r"alertname: (\w+)", said))
     assert noticed == {rule.alert for rule in alerts().values() if rule.file == file}
+
+
+@needs_prometheus
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_no_alert_ends_while_a_restarting_exporter_serves_nothing(path: Path, tmp_path: Path) -> None:
+    # Values stay text, as they are to promtool: 0x200 is no hexadecimal number.
+    document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - text only
+    gap_seconds = max(GAP_SECONDS, seconds(document["evaluation_interval"]))
+    firing = {
+        case["alertname"]: (test, case)
+        for test in reversed(document["tests"])
+        for case in reversed(test["alert_rule_test"])
+        if case["exp_alerts"]
+    }
+    assert firing
+    document["tests"] = [cut_off(test, case, gap_seconds) for test, case in firing.values()]
+    document["rule_files"] = [str((path.parent / file).resolve()) for file in document["rule_files"]]
+    changed = tmp_path / path.name
+    changed.write_text(yaml.safe_dump(document), encoding="utf-8")
+    code, said = promtool("test", "rules", changed)
+    assert code == 0, said
+
+
+def cut_off(test: dict[str, Any], case: dict[str, Any], gap_seconds: int) -> dict[str, Any]:
+    """Return a rule test whose series end right after an alert fired, which must still fire after the gap."""
+    at = seconds(case["eval_time"])
+    kept = at // seconds(test["interval"]) + 1
+    series = [
+        {**one, "values": " ".join([*expanded(one["values"])[:kept], "stale"])}
+        for one in test["input_series"]
+    ]
+    later = {**case, "eval_time": f"{at + gap_seconds}s"}
+    return {"interval": test["interval"], "input_series": series, "alert_rule_test": [later]}
+
+
+def expanded(values: str) -> list[str]:
+    """Write out promtool's notation: ``1x2`` is three samples, ``_x2`` two that are missing."""
+    found: list[str] = []
+    for word in values.split():
+        if match := _MISSING.fullmatch(word):
+            found += ["_"] * int(match[1])
+        elif match := _REPEATED.fullmatch(word):
+            first, step, times = float(match[1]), float(match[2] or 0), int(match[3])
+            found += [repr(first + step * count) for count in range(times + 1)]
+        else:
+            found.append(word)
+    return found
+
+
+def test_the_notation_of_promtool_is_understood() -> None:
+    assert expanded("1x2 _x2 5 stale -3+2x1") == ["1.0"] * 3 + ["_", "_", "5", "stale", "-3.0", "-1.0"]
 
 
 @pytest.mark.parametrize("name", tuple(alerts()))
