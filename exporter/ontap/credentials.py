@@ -34,7 +34,8 @@ class Credentials:
                 self._header, secret = _header(self._login)
             except (OSError, ValueError) as exc:
                 raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-            known = (self._header, self._header.partition(" ")[2], secret)
+            sent = self._header.partition(" ")[2]
+            known = (self._header, sent, sent.rstrip("="), secret)
             self._secrets = tuple(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS)
         return self._header
 
