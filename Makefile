@@ -9,10 +9,10 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench chaos image pins clean
+.PHONY: help run test lint types unit bench chaos image dashboards pins clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run with config.yaml where there is one, else the demo, on http://localhost:10910
 	@if [ -e config.yaml ]; then \
@@ -43,6 +43,9 @@ chaos: $(VENV)/.dev ## A minute of everything going wrong while packages are del
 
 image: ## Build the container image with Docker
 	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) -t ontap-packages-exporter .
+
+dashboards: $(VENV)/.dev ## Write the Grafana dashboards anew from their code
+	PYTHONPATH=grafana $(BIN)/python -m ontap_dashboards
 
 pins: ## Pin the dependencies anew (needs uv)
 	requirements/compile.sh --upgrade

@@ -1,0 +1,11 @@
+"""The dashboards of the exporter, as code that writes Grafana's JSON.
+
+* :mod:`~ontap_dashboards.promql`: expressions that every dashboard asks in the same way.
+* :mod:`~ontap_dashboards.frame`: what the dashboards share: identity, variables, links.
+* :mod:`~ontap_dashboards.looks`: thresholds, value mappings and links to one cluster.
+* :mod:`~ontap_dashboards.panels`: stats, graphs, bars and text.
+* :mod:`~ontap_dashboards.tables`: tables made of several queries.
+* :mod:`~ontap_dashboards.fleet`, :mod:`~ontap_dashboards.cluster`, :mod:`~ontap_dashboards.cleanup`,
+  :mod:`~ontap_dashboards.exporter`: one dashboard each.
+* :mod:`~ontap_dashboards.catalogue`: all of them, as the text of their files.
+"""

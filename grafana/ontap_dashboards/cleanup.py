@@ -1,0 +1,290 @@
+"""Cleanup: the policies, what they chose, what became of it, and whether it stands still."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import bargauge, stat, table, text, timeseries
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from ontap_dashboards import frame, looks
+from ontap_dashboards.panels import bars, graph, note, number
+from ontap_dashboards.promql import JOB, POLICY, how_many, milliseconds, of_policy, series
+from ontap_dashboards.tables import ABSENT, Column, Label, listing
+
+THIS_CLUSTER = Label(
+    name="cluster", title="Cluster", link=looks.dashboard_link("Open this cluster", frame.CLUSTER, "cluster")
+)
+THIS_POLICY = Label(
+    name="policy",
+    title="Policy",
+    link=looks.dashboard_link("Show this policy only", frame.CLEANUP, "policy"),
+)
+DRY = of_policy("ontap_cleanup_dry_run")
+SUCCESS = of_policy("ontap_cleanup_last_run_success")
+LAST_RUN = of_policy("ontap_cleanup_last_run_timestamp_seconds")
+LAST_SUCCESS = of_policy("ontap_cleanup_last_success_timestamp_seconds")
+NEXT_RUN = of_policy("ontap_cleanup_next_run_timestamp_seconds")
+CANDIDATES = of_policy("ontap_cleanup_candidates")
+IN_PROGRESS = of_policy("ontap_cleanup_jobs_in_progress")
+WORST = f"topk($rows, ({SUCCESS} == bool 0) or 0 * {DRY})"
+"""1 for a policy whose last run on a cluster failed, else 0; only as many as are shown."""
+JOBS = series("ontap_cleanup_jobs_total", POLICY)
+ERRORS = series("ontap_cleanup_job_errors_total", POLICY)
+SKIPPED = series("ontap_cleanup_skipped_runs_total", POLICY)
+SECONDS = "ontap_cleanup_job_duration_seconds"
+NOT_CONFIGURED = "Cleanup is not configured, or nothing fits the choice above."
+HIDDEN_BY_FILTERS = "A filter on a label of the clusters hides this."
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    board = frame.frame(
+        frame.CLEANUP,
+        "ONTAP packages / Cleanup",
+        "The policies of cleanup: what they chose, what became of it, when they run, what is halted.",
+        refresh="1m",
+        since="now-7d",
+    )
+    for variable in (
+        frame.jobs(),
+        frame.several("policy", "Policy", 'label_values(ontap_cleanup_dry_run{job=~"$job"}, policy)'),
+        frame.several(
+            "cluster",
+            "Cluster",
+            'label_values(ontap_cleanup_dry_run{job=~"$job", policy=~"$policy"}, cluster)',
+        ),
+        frame.rows(),
+        frame.filters("filters", "Filters"),
+    ):
+        board = board.with_variable(variable)
+    board = frame.group(board, "Now", *_alarms(), *_sizes(), _explanation())
+    board = frame.group(board, "Policies", _policies(), _policies_on_clusters())
+    board = frame.group(board, "What became of deletions", *_deletions())
+    return frame.group(board, "Over time", *_deletions_over_time(), *_runs_over_time())
+
+
+def _alarms() -> tuple[stat.Panel, ...]:
+    def alarm(title: str, description: str, expression: str, *, harmless: bool = False) -> stat.Panel:
+        colors = looks.NONE_IS_BETTER if harmless else looks.NONE_IS_GOOD
+        return number(title, description, expression, colors=colors, no_value=ABSENT)
+
+    return (
+        alarm(
+            "Deleting halted",
+            f"Exporters in which all deleting is halted by the emergency brake. {HIDDEN_BY_FILTERS}",
+            how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
+        ),
+        alarm(
+            "State not open",
+            "Exporters that have no open state and so delete nothing. One that waits while another holds the "
+            f"state is among them. {HIDDEN_BY_FILTERS}",
+            how_many(f"{series('ontap_cleanup_journal_open', JOB)} == bool 0"),
+            harmless=True,
+        ),
+        alarm(
+            "Runs failed",
+            "Policies whose last run on a cluster did not succeed, counted once for every cluster.",
+            how_many(f"{SUCCESS} == bool 0"),
+        ),
+        alarm(
+            "Runs overdue",
+            "Runs that were due more than an hour ago and have not ended: "
+            "they go on for long, or wait for their turn.",
+            how_many(f"{NEXT_RUN} < bool time() - 3600"),
+            harmless=True,
+        ),
+        alarm(
+            "Never succeeded",
+            "Policies that have had a run on a cluster, but never one that succeeded.",
+            f"count({LAST_RUN}) - (count({LAST_SUCCESS}) or 0 * count({LAST_RUN}))",
+            harmless=True,
+        ),
+    )
+
+
+def _sizes() -> tuple[stat.Panel, ...]:
+    return (
+        number(
+            "Candidates",
+            "Packages that the last plans chose, dry runs included.",
+            f"sum({CANDIDATES})",
+            no_value=ABSENT,
+        ),
+        number(
+            "In progress",
+            "Deletions that are being made or followed now; one at most for each cluster.",
+            f"sum({IN_PROGRESS})",
+            no_value=ABSENT,
+        ),
+        number(
+            "Dry runs",
+            "Policies that only plan, counted once for every cluster.",
+            f"sum({DRY})",
+            no_value=ABSENT,
+        ),
+    )
+
+
+def _explanation() -> text.Panel:
+    return note(
+        "Where this dashboard is empty",
+        "What missing values mean here.",
+        "A dash, or an empty panel, means that cleanup is not configured in the exporters that were chosen, "
+        "that no run has ended yet, or that nothing fits the choice above. "
+        "Clusters to which no policy applies are not shown at all.",
+    )
+
+
+def _policies() -> table.Panel:
+    return listing(
+        "Policies",
+        "One line for every policy, over all clusters that it applies to.",
+        labels=(THIS_POLICY,),
+        columns=(
+            Column(query=f"count by (policy) ({DRY})", title="Clusters", decimals=0),
+            Column(query=f"max by (policy) ({DRY})", title="Mode", words=looks.DRY_RUN),
+            Column(query=f"sum by (policy) ({CANDIDATES})", title="Candidates", decimals=0),
+            Column(query=f"sum by (policy) ({IN_PROGRESS})", title="In progress", decimals=0),
+            Column(
+                query=f"sum by (policy) ({SUCCESS} == bool 0)",
+                title="Runs failed",
+                colors=looks.NONE_IS_GOOD,
+                decimals=0,
+            ),
+            _moment(f"max by (policy) ({LAST_RUN})", "Last run", "never"),
+            _moment(f"min by (policy) ({NEXT_RUN})", "Next run", "unknown"),
+        ),
+        no_value=NOT_CONFIGURED,
+        height=6,
+    )
+
+
+def _policies_on_clusters() -> table.Panel:
+    result: looks.Words = {0: ("good or none", looks.GREEN), 1: ("failed", looks.RED)}
+    return listing(
+        "Policies on clusters",
+        "One line for every policy on every cluster, those that failed first. “Rows” says how many.",
+        labels=(THIS_CLUSTER, THIS_POLICY),
+        columns=(
+            Column(query=WORST, title="Result", words=result),
+            Column(query=f"{DRY} and {WORST}", title="Mode", words=looks.DRY_RUN),
+            Column(query=f"{CANDIDATES} and {WORST}", title="Candidates", decimals=0),
+            Column(query=f"{IN_PROGRESS} and {WORST}", title="In progress", decimals=0),
+            _moment(f"({LAST_RUN} and {WORST})", "Last run", "never"),
+            _moment(f"({LAST_SUCCESS} and {WORST})", "Last success", "never"),
+            _moment(f"({NEXT_RUN} and {WORST})", "Next run", "unknown"),
+        ),
+        sort=("Result", True),
+        no_value=NOT_CONFIGURED,
+        height=12,
+    )
+
+
+def _moment(query: str, title: str, missing: str) -> Column:
+    return Column(query=milliseconds(query), title=title, unit="dateTimeFromNow", missing=missing)
+
+
+def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
+    ended = f"max by (cluster, policy, outcome) (increase({JOBS}[$__range]))"
+    return (
+        bars(
+            "Deletions in the time shown",
+            "Deletions that ended in the time shown, by outcome. docs/cleanup.md explains the outcomes.",
+            ((f"sum by (outcome) ({ended})", "{{outcome}}"),),
+            no_value=ABSENT,
+            width=8,
+        ),
+        listing(
+            "ONTAP's error codes",
+            "Deletions that ended with an error code of ONTAP, since the state began, most frequent first. "
+            "The codes are explained in docs/cleanup.md.",
+            labels=(THIS_CLUSTER, THIS_POLICY, Label(name="code", title="Code")),
+            columns=(
+                Column(
+                    query=f"topk($rows, max by (cluster, policy, code) ({ERRORS}))",
+                    title="Deletions",
+                    decimals=0,
+                ),
+            ),
+            sort=("Deletions", True),
+            no_value="No deletion has ended with an error code.",
+            width=9,
+            height=8,
+        ),
+        _durations(),
+    )
+
+
+def _durations() -> table.Panel:
+    """Show how long deletions take; too few end to show it over time."""
+    buckets, total, count = (
+        series(f"{SECONDS}_{part}", JOB, 'policy=~"$policy"') for part in ("bucket", "sum", "count")
+    )
+    mean = f"sum by (policy) ({total}) / (sum by (policy) ({count}) > 0)"
+    most = f"histogram_quantile(0.9, sum by (policy, le) ({buckets}))"
+    return listing(
+        "How long deletions take",
+        "From DELETE to the outcome, since the state began, on all clusters together.",
+        labels=(THIS_POLICY,),
+        columns=(
+            Column(query=mean, title="Mean", unit="s", decimals=1),
+            Column(query=most, title="90 %", unit="s", decimals=1),
+        ),
+        no_value="No deletion has ended.",
+        width=7,
+        height=8,
+    )
+
+
+def _deletions_over_time() -> tuple[timeseries.Panel, ...]:
+    ended = f"max by (cluster, policy, outcome) (increase({JOBS}[$__rate_interval]))"
+    return (
+        graph(
+            "Deletions by outcome",
+            "Deletions that ended, by outcome.",
+            ((f"sum by (outcome) ({ended})", "{{outcome}}"),),
+            bars=True,
+            colors={
+                "success": looks.GREEN,
+                "already_gone": looks.BLUE,
+                "protected": "purple",
+                "busy": "yellow",
+                "timeout": looks.ORANGE,
+                "failure": looks.RED,
+                "denied": "dark-red",
+            },
+        ),
+        graph(
+            "Candidates by policy",
+            "Packages that the last plans chose, dry runs included.",
+            ((f"sum by (policy) ({CANDIDATES})", "{{policy}}"),),
+            decimals=0,
+        ),
+    )
+
+
+def _runs_over_time() -> tuple[timeseries.Panel, ...]:
+    skipped = f"max by (cluster, policy) (increase({SKIPPED}[$__rate_interval]))"
+    return (
+        graph(
+            "Runs that failed",
+            "Clusters on which the last run of the policy did not succeed.",
+            ((f"sum by (policy) ({SUCCESS} == bool 0)", "{{policy}}"),),
+            decimals=0,
+            width=8,
+        ),
+        graph(
+            "Deletions in progress",
+            "Deletions that are being made or followed.",
+            ((f"sum by (policy) ({IN_PROGRESS})", "{{policy}}"),),
+            stacked=True,
+            decimals=0,
+            width=8,
+        ),
+        graph(
+            "Runs left out",
+            "Runs that came due while one of the same policy on the same cluster was going on.",
+            ((f"sum by (policy) ({skipped})", "{{policy}}"),),
+            bars=True,
+            width=8,
+        ),
+    )

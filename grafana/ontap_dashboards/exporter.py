@@ -1,0 +1,253 @@
+"""The exporter itself: is it well, does it keep up, what does it need."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import stat, table, timeseries
+
+from ontap_dashboards import frame, looks
+from ontap_dashboards.panels import graph, number, spread
+from ontap_dashboards.promql import INSTANCE, JOB, how_many, milliseconds, series
+from ontap_dashboards.tables import Column, Label, listing
+
+THIS_INSTANCE = Label(
+    name="instance",
+    title="Instance",
+    link=looks.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
+)
+LATE = "How late the latest poll started. It grows when more polls are due than max_concurrent_polls allows."
+REQUESTS = "ontap_exporter_api_requests_total"
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    board = frame.frame(
+        frame.EXPORTER,
+        "ONTAP packages / Exporter",
+        "The exporters themselves: whether they are well, whether they keep up, and what they need.",
+        refresh="30s",
+        since="now-6h",
+    )
+    instances = 'label_values(ontap_exporter_build_info{job=~"$job"}, instance)'
+    for variable in (
+        frame.jobs(),
+        frame.several("instance", "Instance", instances),
+        # Not named as on the other dashboards: a filter on a cluster's label would hide everything here.
+        frame.filters("exporter_filters", "Filters"),
+    ):
+        board = board.with_variable(variable)
+    board = frame.group(board, "Now", *_alarms(), *_sizes())
+    board = frame.group(board, "Exporters", _exporters())
+    board = frame.group(board, "Polling", *_polling(), *_requests())
+    board = frame.group(board, "Process", *_process())
+    return frame.group(board, "Scraping", *_scraping())
+
+
+def _of_instance(metric: str) -> str:
+    return f"max by (instance) ({series(metric, INSTANCE)})"
+
+
+def _rate(metric: str, by: str) -> str:
+    return f"sum by ({by}) (rate({series(metric, INSTANCE)}[$__rate_interval]))"
+
+
+def _alarms() -> tuple[stat.Panel, ...]:
+    total, ordinal = (series(f"ontap_exporter_{name}", JOB) for name in ("total_shards", "shard_ordinal"))
+    reloaded = series("ontap_exporter_config_last_reload_successful", INSTANCE)
+    return (
+        number(
+            "Exporters down",
+            "Exporters that Prometheus cannot scrape.",
+            how_many(f"{series('up', INSTANCE)} == bool 0"),
+            colors=looks.NONE_IS_GOOD,
+        ),
+        number(
+            "Shards missing",
+            "Shards that no exporter works on, so that their clusters are not polled.",
+            f'max({total}) - count(count_values("ordinal", {ordinal}))',
+            colors=looks.NONE_IS_GOOD,
+        ),
+        number(
+            "Config refused",
+            "Exporters whose latest configuration was refused, so that an older one is in force.",
+            how_many(f"{reloaded} == bool 0"),
+            colors=looks.NONE_IS_GOOD,
+        ),
+        number(
+            "Cluster files failed",
+            "Files of clusters that are broken now, so that what they last said is in force.",
+            f"sum({series('ontap_exporter_cluster_files_failed', INSTANCE)})",
+            colors=looks.NONE_IS_GOOD,
+        ),
+        number(
+            "Polls are late by",
+            LATE,
+            f"max({series('ontap_exporter_poll_delay_seconds', INSTANCE)})",
+            unit="s",
+            colors=looks.thresholds((None, looks.GREEN), (5, looks.ORANGE), (60, looks.RED)),
+        ),
+        number(
+            "Slowest scrape",
+            "How long the last scrape took, where it took longest.",
+            f"max({series('scrape_duration_seconds', INSTANCE)})",
+            unit="s",
+            colors=looks.thresholds((None, looks.GREEN), (5, looks.ORANGE), (10, looks.RED)),
+        ),
+    )
+
+
+def _sizes() -> tuple[stat.Panel, ...]:
+    return (
+        number(
+            "Exporters up",
+            "Exporters that Prometheus can scrape.",
+            f"sum({series('up', INSTANCE)})",
+            colors=looks.thresholds((None, looks.RED), (1, looks.GREEN)),
+        ),
+        number(
+            "Clusters",
+            "Clusters that the exporters poll, all shards together.",
+            f"sum({series('ontap_exporter_clusters', INSTANCE)})",
+        ),
+    )
+
+
+def _exporters() -> table.Panel:
+    own = "ontap_exporter"
+    build = series(f"{own}_build_info", INSTANCE)
+    accepted = _of_instance(f"{own}_config_last_reload_success_timestamp_seconds")
+    started = _of_instance("process_start_time_seconds")
+    return listing(
+        "Exporters",
+        "One line for every process: what it was built from, its shard, its configuration and its start.",
+        labels=(
+            THIS_INSTANCE,
+            Label(name="version", title="Version"),
+            Label(name="revision", title="Revision"),
+            Label(name="python_version", title="Python"),
+        ),
+        columns=(
+            Column(query=f"max by (instance, version, revision, python_version) ({build})", title=None),
+            Column(query=_of_instance(f"{own}_shard_ordinal"), title="Shard", decimals=0),
+            Column(query=_of_instance(f"{own}_total_shards"), title="of", decimals=0),
+            Column(query=_of_instance(f"{own}_clusters"), title="Clusters", decimals=0),
+            Column(query=_of_instance(f"{own}_cluster_files"), title="Cluster files", decimals=0),
+            Column(
+                query=_of_instance(f"{own}_config_last_reload_successful"),
+                title="Config accepted",
+                words=looks.YES_IS_GOOD,
+            ),
+            Column(query=milliseconds(accepted), title="Last accepted", unit="dateTimeFromNow"),
+            Column(query=milliseconds(started), title="Started", unit="dateTimeFromNow"),
+        ),
+        sort=("Shard", False),
+        height=6,
+    )
+
+
+def _polling() -> tuple[timeseries.Panel, ...]:
+    return (
+        graph(
+            "Polls",
+            "Polls per second that ended, good or bad.",
+            ((_rate("ontap_polls_total", "instance"), "{{instance}}"),),
+            unit="cps",
+            width=8,
+        ),
+        graph(
+            "Polls are late by",
+            LATE,
+            ((_of_instance("ontap_exporter_poll_delay_seconds"), "{{instance}}"),),
+            unit="s",
+            width=8,
+        ),
+        graph(
+            "How long polls take",
+            "The last poll of every cluster: the slowest, the 90th percentile and the median.",
+            spread(series("ontap_poll_duration_seconds", INSTANCE)),
+            unit="s",
+            width=8,
+        ),
+    )
+
+
+def _requests() -> tuple[timeseries.Panel, ...]:
+    return (
+        graph(
+            "Requests to ONTAP by status",
+            "Requests per second by HTTP status; “error” where no answer came.",
+            ((_rate(REQUESTS, "code"), "{{code}}"),),
+            unit="reqps",
+            stacked=True,
+            width=8,
+        ),
+        graph(
+            "Requests to ONTAP by method",
+            "Requests per second by HTTP method. Only cleanup sends DELETE.",
+            ((_rate(REQUESTS, "method"), "{{method}}"),),
+            unit="reqps",
+            stacked=True,
+            width=8,
+        ),
+        graph(
+            "Failed polls by reason",
+            "Failed polls per second, all clusters together. The reasons are explained in docs/metrics.md.",
+            ((_rate("ontap_poll_failures_total", "reason"), "{{reason}}"),),
+            unit="cps",
+            stacked=True,
+            width=8,
+        ),
+    )
+
+
+def _process() -> tuple[timeseries.Panel, ...]:
+    files = f"{_of_instance('process_open_fds')} / {_of_instance('process_max_fds')}"
+    return (
+        graph(
+            "Processor time",
+            "Share of one processor. The exporter works in one thread, so it can do no more at 100 %.",
+            ((_rate("process_cpu_seconds_total", "instance"), "{{instance}}"),),
+            unit="percentunit",
+            width=8,
+        ),
+        graph(
+            "Memory",
+            "Resident memory.",
+            ((_of_instance("process_resident_memory_bytes"), "{{instance}}"),),
+            unit="bytes",
+            width=8,
+        ),
+        graph(
+            "Open files",
+            "Share of the file descriptors that the process may open. Connections to clusters count.",
+            ((files, "{{instance}}"),),
+            unit="percentunit",
+            width=8,
+        ),
+    )
+
+
+def _scraping() -> tuple[timeseries.Panel, ...]:
+    return (
+        graph(
+            "How long scrapes take",
+            "As Prometheus measured it.",
+            ((_of_instance("scrape_duration_seconds"), "{{instance}}"),),
+            unit="s",
+            width=8,
+        ),
+        graph(
+            "Samples of a scrape",
+            "Samples that Prometheus read in one scrape. It grows with the clusters and their packages.",
+            ((_of_instance("scrape_samples_scraped"), "{{instance}}"),),
+            decimals=0,
+            width=8,
+        ),
+        graph(
+            "Clusters",
+            "Clusters that each exporter polls.",
+            ((_of_instance("ontap_exporter_clusters"), "{{instance}}"),),
+            decimals=0,
+            width=8,
+        ),
+    )

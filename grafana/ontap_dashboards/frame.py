@@ -1,0 +1,117 @@
+"""What the dashboards share: identity, variables, links between them, and the numbers of their panels."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as models
+
+TAG = "ontap-packages-exporter"
+FLEET, CLUSTER, CLEANUP, EXPORTER = (
+    f"ontap-packages-{name}" for name in ("fleet", "cluster", "cleanup", "exporter")
+)
+DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+POLL_INTERVAL = "5m"
+"""The default of poll_interval: what is shown at smaller steps would be gaps between polls."""
+ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
+
+
+def frame(uid: str, title: str, description: str, *, refresh: str, since: str) -> builders.Dashboard:
+    """Begin a dashboard that nobody edits in place, linked with the others."""
+    links = (
+        builders.DashboardLink("ONTAP packages")
+        .type(models.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .include_vars(True)  # noqa: FBT003 - the library's own interface
+        .keep_time(True)  # noqa: FBT003
+    )
+    return (
+        builders.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG, "netapp", "ontap"])
+        .readonly()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .timezone("browser")
+        .time(since, "now")
+        .refresh(refresh)
+        .link(links)
+        .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+    )
+
+
+def several(name: str, label: str, query: str) -> builders.QueryVariable:
+    """Choose any number of a label's values."""
+    return (
+        _values(name, label, query).multi(True).include_all(True).all_value(".+").current(ALL)  # noqa: FBT003
+    )
+
+
+def one_of(name: str, label: str, query: str) -> builders.QueryVariable:
+    """Choose one of a label's values."""
+    return _values(name, label, query)
+
+
+def _values(name: str, label: str, query: str) -> builders.QueryVariable:
+    return (
+        builders.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query(query)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.NATURAL_ASC)
+    )
+
+
+def choice(name: str, label: str, options: dict[str, str], chosen: str) -> builders.CustomVariable:
+    """Choose one of fixed values, shown by their texts."""
+    return (
+        builders.CustomVariable(name)
+        .label(label)
+        .values(",".join(text if text == value else f"{text} : {value}" for text, value in options.items()))
+        .current(models.VariableOption(selected=True, text=chosen, value=options[chosen]))
+        .options(
+            [
+                models.VariableOption(selected=text == chosen, text=text, value=value)
+                for text, value in options.items()
+            ]
+        )
+    )
+
+
+def filters(name: str, label: str) -> builders.AdHocVariable:
+    """Filter every query of the dashboard by any label."""
+    return builders.AdHocVariable(name).label(label).datasource(DATASOURCE)
+
+
+def jobs() -> builders.QueryVariable:
+    """Choose the scrape jobs."""
+    return several("job", "Job", "label_values(ontap_exporter_build_info, job)")
+
+
+def old_after() -> builders.CustomVariable:
+    """Choose from which age on a package counts as old."""
+    days = {"30 days": 30, "90 days": 90, "180 days": 180, "1 year": 365, "2 years": 730, "3 years": 1095}
+    return choice(
+        "old_after", "Old after", {text: str(number * 86_400) for text, number in days.items()}, "180 days"
+    )
+
+
+def rows() -> builders.CustomVariable:
+    """Choose how long the long tables are."""
+    return choice("rows", "Rows", {number: number for number in ("10", "20", "50", "100", "500")}, "20")
+
+
+def group(board: builders.Dashboard, title: str, *panels: Builder[models.Panel]) -> builders.Dashboard:
+    """Add a row with its panels, which flow from left to right and then downwards."""
+    board = board.with_row(builders.Row(title))
+    for panel in panels:
+        board = board.with_panel(panel)
+    return board
+
+
+def numbered(dashboard: models.Dashboard) -> models.Dashboard:
+    """Number the panels in their order, so that links to them last as long as the order does."""
+    for number, panel in enumerate(dashboard.panels or (), start=1):
+        panel.id_val = number
+    return dashboard

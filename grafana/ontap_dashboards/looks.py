@@ -1,0 +1,61 @@
+"""How values look: thresholds, the words for 0 and 1, and links to one cluster."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
+DAY = 86_400
+YEAR = 365 * DAY
+
+Step = tuple[float | None, str]
+Words = dict[float, tuple[str, str]]
+"""The text and the colour for a value."""
+
+
+def thresholds(*steps: Step) -> builders.ThresholdsConfig:
+    """Colours from these values on; the first step has no value."""
+    config = builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE)
+    return config.steps([models.Threshold(value=value, color=color) for value, color in steps])
+
+
+BY_VALUE = builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
+"""Colours follow the thresholds."""
+PLAIN = thresholds((None, BLUE))
+"""A number that is neither good nor bad."""
+NONE_IS_GOOD = thresholds((None, GREEN), (1, RED))
+"""Red from one on."""
+NONE_IS_BETTER = thresholds((None, GREEN), (1, ORANGE))
+"""Orange from one on: worth a look, not a call."""
+AGE = thresholds((None, GREEN), (180 * DAY, ORANGE), (YEAR, RED))
+"""How long a package may lie in a repository."""
+
+UP_OR_DOWN: Words = {1: ("up", GREEN), 0: ("down", RED)}
+YES_IS_GOOD: Words = {1: ("yes", GREEN), 0: ("no", RED)}
+NEVER: Words = {0: ("never", RED)}
+USE: Words = {0: ("not in use", GREY), 1: ("in use", GREEN)}
+DRY_RUN: Words = {0: ("deletes", ORANGE), 1: ("dry run", BLUE)}
+
+
+def words(mapping: Words) -> list[models.ValueMapping]:
+    """Show words in place of values."""
+    results = {
+        f"{value:g}": models.ValueMappingResult(text=text, color=color, index=index)
+        for index, (value, (text, color)) in enumerate(mapping.items())
+    }
+    return [models.ValueMap(options=results)]
+
+
+def link(title: str, url: str) -> builders.DashboardLink:
+    """Link a value to a page."""
+    return builders.DashboardLink(title).url(url)
+
+
+KEPT = "${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
+"""What a link to another dashboard takes along."""
+
+
+def dashboard_link(title: str, uid: str, variable: str) -> builders.DashboardLink:
+    """Link a value of a table to a dashboard that shows only what the value names."""
+    return link(title, f"/d/{uid}?{KEPT}&var-{variable}=${{__value.raw:percentencode}}")

@@ -1,0 +1,187 @@
+"""The panels that are no tables: stats, graphs, bars and text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, text, timeseries
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.text import TextMode
+
+from ontap_dashboards import looks
+from ontap_dashboards.frame import DATASOURCE
+from ontap_dashboards.looks import Words
+
+REFERENCES = "ABCDEFGHIJ"
+Query = tuple[str, str]
+"""An expression and the legend of its series."""
+
+
+def number(
+    title: str,
+    description: str,
+    expression: str,
+    *,
+    unit: str = "short",
+    colors: dashboard.ThresholdsConfig = looks.PLAIN,
+    words: Words | None = None,
+    no_value: str = "no data",
+    legend: str = "",
+    width: int = 3,
+    link: dashboard.DashboardLink | None = None,
+    sparkline: bool = False,
+) -> stat.Panel:
+    """One large number, as of now; with ``legend``, that text in place of the number."""
+    query = prometheus.Dataquery().expr(expression).ref_id("A").datasource(DATASOURCE)
+    query = query.range() if sparkline else query.instant()
+    panel = (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .span(width)
+        .height(4)
+        .unit(unit)
+        .decimals(1 if unit in {"s", "percentunit"} else 0)
+        .no_value(no_value)
+        .color_scheme(looks.BY_VALUE)
+        .thresholds(colors)
+        .mappings(looks.words(words or {}))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .graph_mode(options.BigValueGraphMode.AREA if sparkline else options.BigValueGraphMode.NONE)
+        .color_mode(options.BigValueColorMode.VALUE)
+        .text_mode(options.BigValueTextMode.NAME if legend else options.BigValueTextMode.VALUE)
+        .with_target(query.legend_format(legend or "__auto"))
+    )
+    return panel.links([link]) if link else panel
+
+
+def spread(seconds: str) -> tuple[Query, ...]:
+    """How durations of many clusters are spread, in three lines however many there are."""
+    return (
+        (f"max({seconds})", "slowest"),
+        (f"quantile(0.9, {seconds})", "90 %"),
+        (f"quantile(0.5, {seconds})", "median"),
+    )
+
+
+def graph(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str = "short",
+    stacked: bool = False,
+    bars: bool = False,
+    decimals: int | None = None,
+    most: float | None = None,
+    words: Words | None = None,
+    colors: dict[str, str] | None = None,
+    interval: str = "",
+    width: int = 12,
+    height: int = 8,
+) -> timeseries.Panel:
+    """Lines over time, or bars for what happens now and then."""
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .span(width)
+        .height(height)
+        .unit(unit)
+        .min(0)
+        .no_value("no data")
+        .draw_style(options.GraphDrawStyle.BARS if bars else options.GraphDrawStyle.LINE)
+        .line_width(1)
+        .fill_opacity(60 if stacked or bars else 5)
+        .show_points(options.VisibilityMode.NEVER)
+        .tooltip(
+            common.VizTooltipOptions()
+            .mode(options.TooltipDisplayMode.MULTI)
+            .sort(options.SortOrder.DESCENDING)
+        )
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(options.LegendDisplayMode.LIST)
+            .placement(options.LegendPlacement.BOTTOM)
+            .show_legend(True)  # noqa: FBT003 - the library's own interface
+        )
+    )
+    if stacked or bars:
+        panel = panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
+    if unit in {"short", "cpm"}:
+        panel = panel.axis_soft_max(1)
+    if interval:
+        panel = panel.interval(interval)
+    if decimals is not None:
+        panel = panel.decimals(decimals)
+    if most is not None:
+        panel = panel.max(most)
+    if words:
+        panel = panel.mappings(looks.words(words)).line_interpolation(options.LineInterpolation.STEP_AFTER)
+    for name, color in (colors or {}).items():
+        fixed = {"mode": "fixed", "fixedColor": color}
+        panel = panel.override_by_name(name, [models.DynamicConfigValue(id_val="color", value=fixed)])
+    for reference, (expression, legend) in zip(REFERENCES, queries, strict=False):
+        query = prometheus.Dataquery().expr(expression).range().legend_format(legend)
+        panel = panel.with_target(query.ref_id(reference).datasource(DATASOURCE))
+    return panel
+
+
+def bars(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str = "short",
+    colors: dashboard.ThresholdsConfig = looks.PLAIN,
+    no_value: str = "none",
+    most: float | None = None,
+    width: int = 12,
+    height: int = 8,
+) -> bargauge.Panel:
+    """Horizontal bars, as of now."""
+    panel = (
+        bargauge.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .span(width)
+        .height(height)
+        .unit(unit)
+        .min(0)
+        .decimals(0 if unit == "short" else 1)
+        .no_value(no_value)
+        .color_scheme(looks.BY_VALUE)
+        .thresholds(colors)
+        .orientation(options.VizOrientation.HORIZONTAL)
+        .display_mode(options.BarGaugeDisplayMode.BASIC)
+        .value_mode(options.BarGaugeValueMode.TEXT)
+        .name_placement(options.BarGaugeNamePlacement.TOP)
+        .sizing(options.BarGaugeSizing.MANUAL)
+        .min_viz_height(16)
+        .max_viz_height(40)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(14))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    )
+    if most is not None:
+        panel = panel.max(most)
+    for reference, (expression, legend) in zip(REFERENCES, queries, strict=False):
+        query = prometheus.Dataquery().expr(expression).instant().legend_format(legend)
+        panel = panel.with_target(query.ref_id(reference).datasource(DATASOURCE))
+    return panel
+
+
+def note(title: str, description: str, content: str, *, height: int = 3) -> text.Panel:
+    """A text across the whole width."""
+    return (
+        text.Panel()
+        .title(title)
+        .description(description)
+        .span(24)
+        .height(height)
+        .mode(TextMode.MARKDOWN)
+        .content(content)
+    )
