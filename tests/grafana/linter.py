@@ -1,0 +1,274 @@
+"""Rules for dashboards: those of Grafana's dashboard-linter under its names, and our own after them.
+
+A rule takes a dashboard and gives what is wrong, each time with the title of the panel where it has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from grafana.boards import panels, targets, variables, variables_in
+from grafana.queries import RATE_INTERVAL, readable, selected, selectors
+
+Finding = tuple[str, str]
+"""The title of the panel, or nothing, and what is wrong."""
+Rule = Callable[[Any], Iterator[Finding]]
+RULES: dict[str, Rule] = {}
+
+TEMPLATED = {"$datasource", "${datasource}"}
+UNITS = {
+    *("none", "short", "percent", "percentunit", "bytes", "s", "reqps", "cps", "cpm"),
+    *("dateTimeAsIso", "dateTimeFromNow"),
+}
+"""Those of Grafana's units that make sense for what is measured here."""
+CORE_PANELS = {"row", "stat", "timeseries", "table", "bargauge", "heatmap", "state-timeline", "text"}
+"""Panels that every Grafana has, without a plugin to be installed."""
+GRID_WIDTH = 24
+_FUNCTIONS = {"label_names", "label_values", "metrics", "query_result"}
+_CALL = re.compile(r"(\w+)\((.*)\)")
+_LOGQL_RANGE = re.compile(r"\[([^\]]*)\]")
+
+
+def rule(name: str) -> Callable[[Rule], Rule]:
+    """Take a function into the rules."""
+
+    def register(function: Rule) -> Rule:
+        RULES[name] = function
+        return function
+
+    return register
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A breach of a rule."""
+
+    rule: str
+    dashboard: str
+    panel: str
+    message: str
+
+
+def problems(dashboard: Any) -> list[Problem]:
+    """Hold a dashboard to every rule."""
+    return [
+        Problem(rule=name, dashboard=dashboard["uid"], panel=panel, message=message)
+        for name, check in RULES.items()
+        for panel, message in check(dashboard)
+    ]
+
+
+@rule("template-datasource-rule")
+def datasource_is_chosen(dashboard: Any) -> Iterator[Finding]:
+    found = variables(dashboard, "datasource")
+    if not found:
+        yield "", "there is no variable for the data source"
+    for name, variable in found.items():
+        if name not in {"datasource", f"{variable['query']}_datasource"}:
+            yield "", f"the variable of the data source is named {name}"
+        if variable.get("label") != "Data source":
+            yield "", f"the variable of the data source is labelled {variable.get('label')}"
+
+
+def _template(dashboard: Any, name: str) -> Iterator[Finding]:
+    variable = variables(dashboard).get(name)
+    if variable is None:
+        yield "", f"there is no variable {name}"
+        return
+    expected = {"type": "query", "label": name.title(), "multi": True, "allValue": ".+"}
+    for key, value in expected.items():
+        if variable.get(key) != value:
+            yield "", f"{key} of the variable {name} is {variable.get(key)!r}, not {value!r}"
+    if (variable.get("datasource") or {}).get("uid") not in TEMPLATED:
+        yield "", f"the variable {name} does not ask the chosen data source"
+
+
+@rule("template-job-rule")
+def job_is_chosen(dashboard: Any) -> Iterator[Finding]:
+    yield from _template(dashboard, "job")
+
+
+@rule("template-instance-rule")
+def instance_is_chosen(dashboard: Any) -> Iterator[Finding]:
+    yield from _template(dashboard, "instance")
+
+
+@rule("template-label-promql-rule")
+def variables_ask_promql(dashboard: Any) -> Iterator[Finding]:
+    for name, variable in variables(dashboard, "query").items():
+        match = _CALL.fullmatch(variable["query"])
+        if match is None or match[1] not in _FUNCTIONS:
+            yield "", f"the variable {name} asks no known function: {variable['query']}"
+            continue
+        try:
+            selectors(match[2].rpartition(",")[0] or match[2])
+        except ValueError as error:
+            yield "", f"the variable {name} asks no PromQL: {error}"
+
+
+@rule("template-on-time-change-reload-rule")
+def variables_follow_the_time(dashboard: Any) -> Iterator[Finding]:
+    on_time_change = 2
+    for name, variable in variables(dashboard, "query").items():
+        if variable.get("refresh") != on_time_change:
+            yield "", f"the variable {name} is not asked again when the time changes"
+
+
+@rule("panel-datasource-rule")
+def panels_ask_the_chosen_datasource(dashboard: Any) -> Iterator[Finding]:
+    for panel in panels(dashboard):
+        asked = [panel, *(panel.get("targets") or ())] if panel["type"] != "text" else []
+        for source in asked:
+            uid = (source.get("datasource") or {}).get("uid")
+            if uid not in TEMPLATED:
+                yield panel["title"], f"asks the data source {uid}"
+
+
+@rule("panel-title-description-rule")
+def panels_say_what_they_show(dashboard: Any) -> Iterator[Finding]:
+    for panel in panels(dashboard):
+        if not panel.get("title") or not panel.get("description"):
+            yield panel.get("title", ""), "has no title or no description"
+
+
+@rule("panel-units-rule")
+def values_have_units(dashboard: Any) -> Iterator[Finding]:
+    for panel in panels(dashboard):
+        if panel["type"] == "text":
+            continue
+        config = panel["fieldConfig"]
+        overridden = [
+            entry["value"]
+            for override in config["overrides"]
+            for entry in override["properties"]
+            if entry["id"] == "unit"
+        ]
+        for unit in (config["defaults"].get("unit"), *overridden):
+            if unit not in UNITS:
+                yield panel["title"], f"has the unit {unit}"
+
+
+@rule("panel-no-targets-rule")
+def panels_ask_something(dashboard: Any) -> Iterator[Finding]:
+    for panel in panels(dashboard):
+        if panel["type"] != "text" and not panel.get("targets"):
+            yield panel["title"], "asks nothing"
+
+
+def _loki(dashboard: Any) -> Iterator[tuple[Any, Any]]:
+    for panel, target in targets(dashboard):
+        if (target.get("datasource") or {}).get("type") == "loki":
+            yield panel, target
+
+
+@rule("target-logql-rule")
+def logql_is_valid(dashboard: Any) -> Iterator[Finding]:
+    """Refuse LogQL: there is no log to ask here, and no parser of it among the tests."""
+    for panel, target in _loki(dashboard):
+        yield panel["title"], f"asks for logs, which nothing here can check: {target['expr']}"
+
+
+@rule("target-logql-auto-rule")
+def logql_ranges_follow_the_time(dashboard: Any) -> Iterator[Finding]:
+    for panel, target in _loki(dashboard):
+        for within in _LOGQL_RANGE.findall(target["expr"]):
+            if within != "$__auto":
+                yield panel["title"], f"looks [{within}] back, not [$__auto]"
+
+
+@rule("target-promql-rule")
+def promql_is_valid(dashboard: Any) -> Iterator[Finding]:
+    for panel, target in targets(dashboard):
+        try:
+            selectors(readable(dashboard, target["expr"]))
+        except ValueError as error:
+            yield panel["title"], f"asks no PromQL: {error}: {target['expr']}"
+
+
+@rule("target-rate-interval-rule")
+def rates_follow_the_time(dashboard: Any) -> Iterator[Finding]:
+    for panel, target in targets(dashboard):
+        for selector in selected(dashboard, target):
+            if selector.function in {"rate", "irate"} and selector.range != RATE_INTERVAL:
+                yield panel["title"], f"takes the rate of {selector.metric} over {selector.range}"
+
+
+def _matched(dashboard: Any, label: str) -> Iterator[Finding]:
+    wanted = f'{label}=~"${label}"'
+    for panel, target in targets(dashboard):
+        for selector in selected(dashboard, target):
+            if wanted not in selector.matchers:
+                yield panel["title"], f"selects {selector.metric} without {wanted}"
+
+
+@rule("target-job-rule")
+def queries_keep_to_the_job(dashboard: Any) -> Iterator[Finding]:
+    yield from _matched(dashboard, "job")
+
+
+@rule("target-instance-rule")
+def queries_keep_to_the_instance(dashboard: Any) -> Iterator[Finding]:
+    yield from _matched(dashboard, "instance")
+
+
+@rule("target-counter-agg-rule")
+def counters_are_taken_as_rates(dashboard: Any) -> Iterator[Finding]:
+    for panel, target in targets(dashboard):
+        for selector in selected(dashboard, target):
+            if selector.metric.endswith("_total") and selector.function not in {"rate", "irate", "increase"}:
+                yield panel["title"], f"shows the counter {selector.metric} itself"
+
+
+@rule("uneditable-dashboard")
+def dashboards_are_not_edited_in_place(dashboard: Any) -> Iterator[Finding]:
+    if dashboard["editable"] is not False:
+        yield "", "can be edited"
+
+
+@rule("core-panels")
+def no_plugin_is_needed(dashboard: Any) -> Iterator[Finding]:
+    for panel in dashboard["panels"]:
+        if panel["type"] not in CORE_PANELS:
+            yield panel["title"], f"needs the panel {panel['type']}"
+
+
+@rule("descriptions-are-sentences")
+def descriptions_are_sentences(dashboard: Any) -> Iterator[Finding]:
+    for panel in panels(dashboard):
+        if not panel.get("description", "").endswith("."):
+            yield panel["title"], "has a description that does not end in a period"
+
+
+@rule("known-variables")
+def variables_are_there_and_needed(dashboard: Any) -> Iterator[Finding]:
+    known = variables(dashboard)
+    asked = [target["expr"] for _, target in targets(dashboard)]
+    asked += [variable["query"] for variable in variables(dashboard, "query").values()]
+    named = {name for text in asked for name in variables_in(text) if not name.startswith("__")}
+    for name in sorted(named - set(known)):
+        yield "", f"asks for a variable {name} that is not there"
+    for name in sorted(set(known) - named):
+        if known[name]["type"] not in {"adhoc", "datasource"}:
+            yield "", f"has a variable {name} that nothing asks for"
+
+
+@rule("layout")
+def panels_do_not_overlap(dashboard: Any) -> Iterator[Finding]:
+    taken: dict[tuple[int, int], str] = {}
+    identities: set[int] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        if place["x"] + place["w"] > GRID_WIDTH:
+            yield panel["title"], "reaches beyond the right edge"
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                if (x, y) in taken:
+                    yield panel["title"], f"lies on {taken[x, y]}"
+                    break
+                taken[x, y] = panel["title"]
+        if not panel.get("id") or panel["id"] in identities:
+            yield panel["title"], f"has the number {panel.get('id')}"
+        identities.add(panel.get("id", 0))

@@ -1,0 +1,80 @@
+"""The committed files are those that the code writes, and Grafana finds its way between them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from grafana.boards import DASHBOARDS, DIRECTORY, ROOT, panels
+
+from ontap_dashboards import catalogue
+
+PROVISIONING = ROOT / "grafana" / "provisioning"
+UIDS = {"ontap-packages-fleet", "ontap-packages-cluster", "ontap-packages-cleanup", "ontap-packages-exporter"}
+
+
+def links(dashboard: Any) -> list[str]:
+    """Give where the values and titles of a dashboard's panels lead."""
+    found = [link["url"] for panel in panels(dashboard) for link in panel.get("links") or ()]
+    for panel in panels(dashboard):
+        for override in panel.get("fieldConfig", {}).get("overrides", ()):
+            for entry in override["properties"]:
+                if entry["id"] == "links":
+                    found += [link["url"] for link in entry["value"]]
+    return found
+
+
+def test_the_committed_dashboards_are_those_that_the_code_writes() -> None:
+    committed = {path.name: path.read_text(encoding="utf-8") for path in DIRECTORY.iterdir()}
+    assert committed == catalogue.files(), "run `make dashboards`"
+
+
+def test_identities_last() -> None:
+    assert {dashboard["uid"] for dashboard in DASHBOARDS.values()} == UIDS
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_tagged_and_keeps_itself_up_to_date(name: str) -> None:
+    dashboard = DASHBOARDS[name]
+    assert "ontap-packages-exporter" in dashboard["tags"]
+    assert dashboard["timezone"] == "browser"
+    assert re.fullmatch(r"\d+[sm]", dashboard["refresh"])
+    assert dashboard["time"]["to"] == "now"
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_links_between_dashboards_keep_variables_and_time(name: str) -> None:
+    (link,) = DASHBOARDS[name]["links"]
+    assert link["tags"] == ["ontap-packages-exporter"]
+    assert link["includeVars"]
+    assert link["keepTime"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_values_lead_to_dashboards_that_are_there_and_keep_the_time(name: str) -> None:
+    for url in links(DASHBOARDS[name]):
+        assert url.removeprefix("/d/").partition("?")[0] in UIDS
+        assert "${__url_time_range}" in url
+        assert "${datasource:queryparam}" in url
+
+
+def test_clusters_in_tables_lead_to_their_dashboard() -> None:
+    assert any("var-cluster=${__value.raw:percentencode}" in url for url in links(DASHBOARDS["fleet"]))
+
+
+def test_provisioning_points_at_the_dashboards() -> None:
+    (provider,) = yaml.safe_load((PROVISIONING / "dashboards" / "ontap-packages.yaml").read_text())[
+        "providers"
+    ]
+    assert provider["type"] == "file"
+    assert provider["allowUiUpdates"] is False
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards/ontap-packages"
+
+
+def test_provisioning_brings_a_prometheus() -> None:
+    text = (PROVISIONING / "datasources" / "prometheus.yaml").read_text()
+    (datasource,) = yaml.safe_load(text)["datasources"]
+    assert datasource["type"] == "prometheus"
+    assert datasource["jsonData"]["timeInterval"]

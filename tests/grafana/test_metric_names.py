@@ -1,0 +1,68 @@
+"""Every metric that a dashboard asks for is one that the exporter or Prometheus itself has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from grafana.boards import DASHBOARDS, targets, variables
+from grafana.queries import readable, selectors
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector
+from exporter.metrics.clusters import CLUSTER_FAMILIES
+from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.family import Family
+
+FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES, *EXPORTER_FAMILIES)
+PROMETHEUS_OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
+"""What Prometheus says of every target."""
+PENDING = {
+    "ontap_exporter_cluster_files": "is added together with the watching of cluster_files",
+    "ontap_exporter_cluster_files_failed": "is added together with the watching of cluster_files",
+}
+"""Metrics that the tables do not have yet, and why they may be asked for."""
+
+
+def exported() -> Iterator[str]:
+    """Give the names of all samples that the exporter can serve."""
+    yield from (family.name for family in FAMILIES)
+    one = Durations(buckets=(1,) * (len(DURATION_BUCKETS_SECONDS) + 1), sum_seconds=0.5)
+    cleanup = CleanupCollector(
+        durations=lambda: {"retire-old": one}, halted=lambda: False, journal_open=lambda: True
+    )
+    for metric in (*cleanup.collect(), *ProcessCollector(registry=CollectorRegistry()).collect()):
+        yield from (sample.name for sample in metric.samples)
+
+
+KNOWN = {*exported(), *PROMETHEUS_OWN, *PENDING}
+
+
+def asked(dashboard: Any) -> set[str]:
+    """Give the names of the metrics that the queries and variables of a dashboard ask for."""
+    expressions = [target["expr"] for _, target in targets(dashboard)]
+    expressions += [
+        variable["query"].removeprefix("label_values(").rpartition(",")[0]
+        for variable in variables(dashboard, "query").values()
+    ]
+    return {
+        selector.metric
+        for expression in expressions
+        for selector in selectors(readable(dashboard, expression))
+    }
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_asks_for_metrics_that_are_there(name: str) -> None:
+    assert asked(DASHBOARDS[name]) - KNOWN == set()
+
+
+def test_the_dashboards_together_show_nearly_every_metric() -> None:
+    shown = {metric for dashboard in DASHBOARDS.values() for metric in asked(dashboard)}
+    assert {family.name for family in FAMILIES} - shown == {"ontap_last_poll_timestamp_seconds"}
+
+
+def test_a_metric_that_is_not_there_is_found() -> None:
+    assert selectors('sum(ontap_package{job=~"$job"})')[0].metric not in KNOWN

@@ -1,0 +1,190 @@
+"""A real Prometheus answers every query of every dashboard about a fleet that has everything to show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grafana.boards import DASHBOARDS, chosen, substituted, targets, variables
+
+from exporter.simulator import Fault, FaultKind, Simulator
+from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.fleet import demo_fleet
+from support.daemon import program
+from support.prometheus import Prometheus, needs_prometheus, prometheus
+
+pytestmark = [needs_prometheus, pytest.mark.timeout(240)]
+
+FAILING = "ams-prod-01"
+"""The cluster on which deletions fail, and which the dashboard of one cluster shows."""
+FAILED_CODE = "1"
+CLEANUP = """\
+cleanup:
+  policies:
+    - name: retire-old
+      clusters: {names: ["ams-*", "fra-*"]}
+      every: 1h
+      keep_newest: 1
+      older_than: 180d
+      dry_run: false
+    - name: plan-only
+      clusters: {names: ["nyc-*"]}
+      every: 1h
+      older_than: 1y
+"""
+SHOWS_EVERYTHING = (
+    f'ontap_cleanup_job_errors_total{{cluster="{FAILING}"}} > 0',
+    'sum(increase(ontap_cleanup_jobs_total{outcome="success"}[2m])) > 0',
+    "ontap_cleanup_last_run_success == 0 and on () ontap_cleanup_last_success_timestamp_seconds",
+    "histogram_quantile(0.9, sum by (policy, le) (ontap_cleanup_job_duration_seconds_bucket)) > 0",
+    'ontap_cleanup_candidates{policy="plan-only"}',
+    'sum(increase(ontap_poll_failures_total{reason="connection"}[2h])) > 0',
+    "count(rate(ontap_polls_total[10s])) == 12 and count(ontap_software_packages) == 10",
+    'sum(rate(ontap_exporter_api_requests_total{code="401"}[30s])) >= 0',
+)
+"""What is waited for before the dashboards are asked."""
+WITHOUT_CLEANUP = (
+    'sum(increase(ontap_poll_failures_total{reason="connection"}[2h])) > 0',
+    "count(rate(ontap_polls_total[10s])) == 12 and count(ontap_software_packages) == 10",
+)
+
+PENDING = "asks for a metric that the exporter does not have yet"
+EMPTY: Mapping[tuple[str, str], str] = {
+    ("exporter", "Cluster files failed"): PENDING,
+}
+"""Panels that may have no data although cleanup is configured, by dashboard and title, and why."""
+EMPTY_COLUMNS: Mapping[tuple[str, str, str], str] = {
+    ("exporter", "Exporters", "E"): PENDING,
+}
+"""Columns of tables that may, by dashboard, title and reference, and why."""
+OF_CLEANUP: Mapping[str, set[str]] = {
+    "fleet": {"Cleanup failed", "Deleting halted", "Cleanup runs that failed"},
+    "cluster": {"Policies", "Deletions in the time shown", "ONTAP's error codes"},
+}
+"""Panels without data where cleanup is not configured; the dashboard of cleanup has none at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What Prometheus answered to a query.
+
+    Attributes:
+        panel: the title of the panel.
+        reference: of the query within it.
+        error: what was wrong with it.
+        empty: whether there was nothing to show.
+    """
+
+    panel: str
+    reference: str
+    error: str
+    empty: bool
+
+
+async def ask(server: Prometheus, path: str, params: Mapping[str, str]) -> Any:
+    async with server.session.get(f"{server.url}/api/v1/{path}", params=params) as response:
+        return await response.json()
+
+
+def values_of(dashboard: Any) -> dict[str, str]:
+    """Give what Grafana puts in place of the variables; of a single choice, the cluster to look at."""
+    globals_ = {"__rate_interval": "10s", "__interval": "5s", "__range": "2m"}
+    return {"cluster": FAILING, **chosen(dashboard), **globals_}
+
+
+async def answers(server: Prometheus, dashboard: Any) -> list[Answer]:
+    """Ask every query of a dashboard, as Grafana does."""
+    now = time.time()
+    found = []
+    for panel, target in targets(dashboard):
+        query = {"query": substituted(target["expr"], values_of(dashboard))}
+        if target.get("instant"):
+            answer = await ask(server, "query", {**query, "time": str(now)})
+        else:
+            span = {"start": str(now - 120), "end": str(now), "step": "5"}
+            answer = await ask(server, "query_range", {**query, **span})
+        found.append(
+            Answer(
+                panel=panel["title"],
+                reference=target["refId"],
+                error=answer.get("error", ""),
+                empty=not answer.get("data", {}).get("result"),
+            )
+        )
+    return found
+
+
+async def options(server: Prometheus, dashboard: Any) -> dict[str, list[str]]:
+    """Ask what can be chosen for every variable of a dashboard."""
+    found = {}
+    for name, variable in variables(dashboard, "query").items():
+        query = substituted(variable["query"], values_of(dashboard))
+        selector, _, label = query.removeprefix("label_values(").removesuffix(")").rpartition(",")
+        answer = await ask(server, f"label/{label.strip()}/values", {"match[]": selector})
+        assert answer["status"] == "success", answer
+        found[name] = answer["data"]
+    return found
+
+
+@asynccontextmanager
+async def watched_fleet(
+    directory: Path, cleanup: str, *, until: tuple[str, ...]
+) -> AsyncIterator[Prometheus]:
+    """Poll the demo fleet, with deletions that fail on one cluster, and scrape until all is there to be shown."""
+    clusters = demo_fleet(datetime.now(UTC))
+    for cluster in clusters:
+        cluster.job_seconds = 1.0
+        if cluster.name == FAILING:
+            cluster.faults.add(Fault(FaultKind.JOB_FAILURE, code=FAILED_CODE, message="The job failed."))
+    async with Simulator(clusters, directory=directory) as simulator:
+        config = directory / "config.yaml"
+        text = exporter_config(simulator, poll_interval="2s", poll_timeout="20s", extra=cleanup)
+        write_secret(config, text.replace("tls_config:", "stale_after: 60s\n  tls_config:", 1))
+        async with program("run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0") as daemon:
+            target = daemon.url.removeprefix("http://")
+            scrape = {"job_name": "ontap", "static_configs": [{"targets": [target]}], "honor_labels": True}
+            async with prometheus(directory, [scrape]) as server:
+                for expression in until:
+                    await server.until(expression)
+                yield server
+
+
+async def test_every_query_has_something_to_show(tmp_path: Path) -> None:
+    async with watched_fleet(tmp_path, CLEANUP, until=SHOWS_EVERYTHING) as server:
+        wrong, without_data, useless = [], set(), []
+        for name, dashboard in DASHBOARDS.items():
+            choices = await options(server, dashboard)
+            useless += [(name, variable) for variable, values in choices.items() if not values]
+            for answer in await answers(server, dashboard):
+                if answer.error:
+                    wrong.append((name, answer))
+                elif answer.empty:
+                    without_data.add((name, answer.panel, answer.reference))
+    assert (wrong, useless) == ([], [])
+    assert without_data == {(*panel, "A") for panel in EMPTY} | set(EMPTY_COLUMNS)
+
+
+async def test_without_cleanup_only_its_own_panels_are_empty(tmp_path: Path) -> None:
+    async with watched_fleet(tmp_path, "", until=WITHOUT_CLEANUP) as server:
+        found = {name: await answers(server, dashboard) for name, dashboard in DASHBOARDS.items()}
+    assert [(name, answer) for name, all_ in found.items() for answer in all_ if answer.error] == []
+    assert all(answer.empty for answer in found.pop("cleanup"))
+    for name, asked in found.items():
+        allowed = OF_CLEANUP.get(name, set()) | {panel for board, panel in EMPTY if board == name}
+        columns = {(panel, reference) for board, panel, reference in EMPTY_COLUMNS if board == name}
+        empty = {(answer.panel, answer.reference) for answer in asked if answer.empty}
+        assert {panel for panel, _ in empty - columns} == allowed
+
+
+async def test_a_query_that_is_wrong_is_told(tmp_path: Path) -> None:
+    dashboard = {"templating": {"list": []}, "panels": [{"type": "stat", "title": "One", "targets": []}]}
+    dashboard["panels"][0]["targets"] = [{"expr": "sum(", "refId": "A", "instant": True}]  # type: ignore[index]
+    async with prometheus(tmp_path, []) as server:
+        (answer,) = await answers(server, dashboard)
+    assert "parse error" in answer.error
