@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from grafana.boards import DASHBOARDS, targets, variables
+from grafana.pending import PENDING
 from grafana.queries import readable, selectors
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -19,11 +20,6 @@ from exporter.metrics.family import Family
 FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES, *EXPORTER_FAMILIES)
 PROMETHEUS_OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
 """What Prometheus says of every target."""
-PENDING = {
-    "ontap_exporter_cluster_files": "is added together with the watching of cluster_files",
-    "ontap_exporter_cluster_files_failed": "is added together with the watching of cluster_files",
-}
-"""Metrics that the tables do not have yet, and why they may be asked for."""
 
 
 def exported() -> Iterator[str]:
