@@ -184,12 +184,11 @@ def _moment(query: str, title: str, missing: str) -> Column:
 
 
 def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
-    ended = f"max by (cluster, policy, outcome) (increase({JOBS}[$__range]))"
     return (
         bars(
             "Deletions in the time shown",
             "Deletions that ended in the time shown, by outcome. docs/cleanup.md explains the outcomes.",
-            ((f"sum by (outcome) ({ended})", "{{outcome}}"),),
+            ((f"sum by (outcome) (increase({JOBS}[$__range]))", "{{outcome}}"),),
             no_value=ABSENT,
             width=8,
         ),
@@ -236,12 +235,11 @@ def _durations() -> table.Panel:
 
 
 def _deletions_over_time() -> tuple[timeseries.Panel, ...]:
-    ended = f"max by (cluster, policy, outcome) (increase({JOBS}[$__rate_interval]))"
     return (
         graph(
             "Deletions by outcome",
             "Deletions that ended, by outcome.",
-            ((f"sum by (outcome) ({ended})", "{{outcome}}"),),
+            ((f"sum by (outcome) (increase({JOBS}[$__rate_interval]))", "{{outcome}}"),),
             bars=True,
             colors={
                 "success": looks.GREEN,
@@ -263,7 +261,6 @@ def _deletions_over_time() -> tuple[timeseries.Panel, ...]:
 
 
 def _runs_over_time() -> tuple[timeseries.Panel, ...]:
-    skipped = f"max by (cluster, policy) (increase({SKIPPED}[$__rate_interval]))"
     return (
         graph(
             "Runs that failed",
@@ -283,7 +280,7 @@ def _runs_over_time() -> tuple[timeseries.Panel, ...]:
         graph(
             "Runs left out",
             "Runs that came due while one of the same policy on the same cluster was going on.",
-            ((f"sum by (policy) ({skipped})", "{{policy}}"),),
+            ((f"sum by (policy) (increase({SKIPPED}[$__rate_interval]))", "{{policy}}"),),
             bars=True,
             width=8,
         ),

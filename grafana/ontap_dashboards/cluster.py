@@ -277,7 +277,7 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
         bars(
             "Deletions in the time shown",
             "Deletions that ended in the time shown, by outcome. docs/cleanup.md explains the outcomes.",
-            ((f"sum by (outcome) (max by (policy, outcome) (increase({jobs}[$__range])))", "{{outcome}}"),),
+            ((f"sum by (outcome) (increase({jobs}[$__range]))", "{{outcome}}"),),
             no_value=NOT_CONFIGURED,
         ),
         listing(

@@ -14,6 +14,8 @@ from ontap_dashboards.frame import DATASOURCE
 from ontap_dashboards.looks import Words
 
 REFERENCES = "ABCDEFGHIJ"
+POINTS = 240
+"""Points of a line: with a thousand clusters, each costs Prometheus a thousand series or more."""
 Query = tuple[str, str]
 """An expression and the legend of its series."""
 
@@ -93,6 +95,7 @@ def graph(
         .unit(unit)
         .min(0)
         .no_value("no data")
+        .max_data_points(POINTS)
         .draw_style(options.GraphDrawStyle.BARS if bars else options.GraphDrawStyle.LINE)
         .line_width(1)
         .fill_opacity(60 if stacked or bars else 5)

@@ -2,6 +2,7 @@
 
 Several exporters may see the same cluster, as two that stand by for each other do, or an old and a new one
 during a roll-out. So what is known of a cluster is reduced to one series with ``max`` before it is counted.
+What happened is summed: every poll took place, and one exporter at a time adds to the totals of cleanup.
 """
 
 from __future__ import annotations
