@@ -71,7 +71,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
             ((f"bottomk(10, {available} < 1)", "{{cluster}}"),),
             unit="percentunit",
             colors=looks.thresholds((None, looks.RED), (0.9, looks.ORANGE)),
-            no_value="every cluster was always up",
+            no_value="none",
             most=1,
             width=8,
         ),

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from ontap_dashboards import looks
 from ontap_dashboards.frame import DATASOURCE
-from ontap_dashboards.looks import Words
+from ontap_dashboards.looks import COUNT, Words
 
 REFERENCES = "ABCDEFGHIJ"
 POINTS = 240
@@ -25,7 +25,7 @@ def number(
     description: str,
     expression: str,
     *,
-    unit: str = "short",
+    unit: str = COUNT,
     colors: dashboard.ThresholdsConfig = looks.PLAIN,
     words: Words | None = None,
     no_value: str = "no data",
@@ -138,7 +138,7 @@ def bars(
     description: str,
     queries: Sequence[Query],
     *,
-    unit: str = "short",
+    unit: str = COUNT,
     colors: dashboard.ThresholdsConfig = looks.PLAIN,
     no_value: str = "none",
     most: float | None = None,
@@ -155,7 +155,7 @@ def bars(
         .height(height)
         .unit(unit)
         .min(0)
-        .decimals(0 if unit == "short" else 1)
+        .decimals(0 if unit == COUNT else 1)
         .no_value(no_value)
         .color_scheme(looks.BY_VALUE)
         .thresholds(colors)

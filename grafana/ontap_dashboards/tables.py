@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from ontap_dashboards import looks
 from ontap_dashboards.frame import DATASOURCE
-from ontap_dashboards.looks import Words
+from ontap_dashboards.looks import COUNT, Words
 from ontap_dashboards.panels import REFERENCES
 
 TEXT_COLOR = {"type": "color-text"}
@@ -54,7 +54,7 @@ class Column:
 
     query: str
     title: str | None
-    unit: str = "short"
+    unit: str = COUNT
     words: Words | None = None
     colors: dashboard.ThresholdsConfig | None = None
     missing: str = ABSENT
@@ -150,7 +150,7 @@ def _empty(title: str, description: str, *, width: int, height: int) -> table.Pa
         .datasource(DATASOURCE)
         .span(width)
         .height(height)
-        .unit("short")
+        .unit(COUNT)
         .color_scheme(looks.BY_VALUE)
         .filterable(True)  # noqa: FBT003 - the library's own interface
         .cell_height(options.TableCellHeight.SM)

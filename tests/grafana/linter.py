@@ -20,7 +20,7 @@ RULES: dict[str, Rule] = {}
 
 TEMPLATED = {"$datasource", "${datasource}"}
 UNITS = {
-    *("none", "short", "percent", "percentunit", "bytes", "s", "reqps", "cps", "cpm"),
+    *("locale", "short", "percent", "percentunit", "bytes", "s", "reqps", "cps", "cpm"),
     *("dateTimeAsIso", "dateTimeFromNow"),
 }
 """Those of Grafana's units that make sense for what is measured here."""
