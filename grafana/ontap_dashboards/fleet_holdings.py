@@ -73,8 +73,10 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
 
 def _between(since_days: int, until_days: int | None) -> str:
     """Count the packages of an age."""
-    count = f"sum({promql.AGES} >= bool {since_days * looks.DAY})"
-    return f"{count} - sum({promql.AGES} >= bool {until_days * looks.DAY})" if until_days else count
+    aged = f"{promql.AGES} >= {since_days * looks.DAY}"
+    if until_days:
+        aged += f" < {until_days * looks.DAY}"
+    return f"count({aged}) or {promql.NO_PACKAGE}"
 
 
 def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
