@@ -12,6 +12,9 @@ from ontap_dashboards.tables import ABSENT, Column, Label, listing
 
 RUN_SUCCESS = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_success', CLUSTER)})"
 RUN_END = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_timestamp_seconds', CLUSTER)})"
+THIS_POLICY = Label(
+    name="policy", title="Policy", link=looks.dashboard_link("Open this policy", frame.CLEANUP, "policy")
+)
 FAILURES = series("ontap_poll_failures_total", CLUSTER)
 DOWN_FOR_LONGEST = f"bottomk($rows, {promql.LAST_GOOD_POLL} and {promql.DOWN})"
 
@@ -145,7 +148,7 @@ def _runs_failed() -> table.Panel:
         "Cleanup runs that failed",
         "The last runs of policies that did not succeed, the latest first. "
         "Empty where cleanup is not configured.",
-        labels=(fleet_holdings.THIS_CLUSTER, Label(name="policy", title="Policy")),
+        labels=(fleet_holdings.THIS_CLUSTER, THIS_POLICY),
         columns=(
             Column(
                 query=milliseconds(f"topk($rows, {RUN_END} and {RUN_SUCCESS} == 0)"),

@@ -14,7 +14,7 @@ from ontap_dashboards.tables import Column, Label, listing, matrix
 THIS_CLUSTER = Label(
     name="cluster",
     title="Cluster",
-    link=looks.dashboard_link("Open this cluster", frame.CLUSTER, "cluster"),
+    link=looks.dashboard_link("Open this cluster", frame.CLUSTER, "cluster", "old_after"),
 )
 THIS_VERSION = Label(name="version", title="Version")
 VERSION = 'version=~"$version"'

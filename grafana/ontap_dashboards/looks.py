@@ -58,6 +58,14 @@ KEPT = "${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
 """What a link to another dashboard takes along."""
 
 
-def dashboard_link(title: str, uid: str, variable: str) -> builders.DashboardLink:
-    """Link a value of a table to a dashboard that shows only what the value names."""
-    return link(title, f"/d/{uid}?{KEPT}&var-{variable}=${{__value.raw:percentencode}}")
+def dashboard_link(title: str, uid: str, variable: str, *also: str) -> builders.DashboardLink:
+    """Link a value of a table to a dashboard that shows only what the value names.
+
+    Args:
+        title: of the link.
+        uid: of the dashboard.
+        variable: takes the value there.
+        also: variables that both dashboards have and that keep their values.
+    """
+    kept = "&".join((KEPT, *(f"${{{name}:queryparam}}" for name in also)))
+    return link(title, f"/d/{uid}?{kept}&var-{variable}=${{__value.raw:percentencode}}")

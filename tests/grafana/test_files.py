@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from grafana.boards import DASHBOARDS, DIRECTORY, ROOT, panels
+from grafana.boards import DASHBOARDS, DIRECTORY, ROOT, panels, variables, variables_in
 
 from ontap_dashboards import catalogue
 
@@ -58,6 +58,8 @@ def test_values_lead_to_dashboards_that_are_there_and_keep_the_time(name: str) -
         assert url.removeprefix("/d/").partition("?")[0] in UIDS
         assert "${__url_time_range}" in url
         assert "${datasource:queryparam}" in url
+        mine = {name for name in variables_in(url) if not name.startswith("__")}
+        assert mine <= set(variables(DASHBOARDS[name]))
 
 
 def test_clusters_in_tables_lead_to_their_dashboard() -> None:
