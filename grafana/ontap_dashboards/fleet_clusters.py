@@ -13,6 +13,7 @@ from ontap_dashboards.tables import Column, Label, listing
 
 def clusters() -> table.Panel:
     """List every cluster."""
+    old = f"{promql.old_packages(by='cluster')} or 0 * {promql.PACKAGES}"
     return listing(
         "All clusters",
         "Every cluster that is polled, those that are down first. A dash stands for what is not known: "
@@ -22,7 +23,7 @@ def clusters() -> table.Panel:
             Column(query=promql.UP, title="State", words=looks.UP_OR_DOWN, width=90),
             Column(query=of_cluster("ontap_cluster_info", "ontap_version"), title=None),
             Column(query=promql.PACKAGES, title="Packages", decimals=0),
-            Column(query=promql.old_packages(by="cluster"), title="Old packages", decimals=0),
+            Column(query=old, title="Old packages", decimals=0),
             Column(
                 query=f"max by (cluster) ({promql.NOT_IN_USE})",
                 title="Oldest not in use",

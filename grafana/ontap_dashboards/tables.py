@@ -124,10 +124,13 @@ def matrix(
     """A table with one row for every value of a label, and one column for every value of another."""
     panel = _empty(title, description, width=24, height=height)
     corner = f"{rows.name}\\{across}"
+    sort = {"sort": [{"field": across}]}
     pivot = {"rowField": rows.name, "columnField": across, "valueField": "Value", "emptyValue": "null"}
     panel = (
         panel.with_target(_query(query, "A"))
+        .with_transformation(models.DataTransformerConfig(id_val="sortBy", options=sort))
         .with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=pivot))
+        .sort_by([common.TableSortByFieldState().display_name(rows.title)])
         .mappings(looks.words(words))
         .cell_options(
             options.TableColoredBackgroundCellOptions(mode=options.TableCellBackgroundDisplayMode.BASIC)
