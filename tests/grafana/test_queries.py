@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana.boards import DASHBOARDS, chosen, substituted, targets, variables
+from grafana.boards import DASHBOARDS, chosen, panels, substituted, targets, variables
 from grafana.pending import PENDING
 from grafana.queries import selected
 
@@ -40,6 +41,7 @@ cleanup:
       every: 1h
       older_than: 1y
 """
+_LEGEND = re.compile(r"\{\{(\w+)\}\}")
 SHOWS_EVERYTHING = (
     f'ontap_cleanup_job_errors_total{{cluster="{FAILING}"}} > 0',
     'sum(ontap_cleanup_jobs_total{outcome="success"}) > 0',
@@ -76,12 +78,14 @@ class Answer:
         reference: of the query within it.
         error: what was wrong with it.
         empty: whether there was nothing to show.
+        labels: those that every series has.
     """
 
     panel: str
     reference: str
     error: str
     empty: bool
+    labels: frozenset[str]
 
 
 async def ask(server: Prometheus, path: str, params: Mapping[str, str]) -> Any:
@@ -111,14 +115,39 @@ async def answers(server: Prometheus, dashboard: Any) -> list[Answer]:
         else:
             span = {"start": str(now - 120), "end": str(now), "step": "5"}
             answer = await ask(server, "query_range", {**query, **span})
+        result = answer.get("data", {}).get("result") or ()
         found.append(
             Answer(
                 panel=panel["title"],
                 reference=target["refId"],
                 error=answer.get("error", ""),
-                empty=not answer.get("data", {}).get("result") and not pending(dashboard, target),
+                empty=not result and not pending(dashboard, target),
+                labels=frozenset.intersection(*(frozenset(series["metric"]) for series in result))
+                if result
+                else frozenset(),
             )
         )
+    return found
+
+
+def labels_shown(panel: Any) -> set[str]:
+    """Give the labels that a panel shows as columns or in its legend."""
+    shown = {
+        name for target in panel["targets"] for name in _LEGEND.findall(target.get("legendFormat") or "")
+    }
+    for transformation in panel.get("transformations") or ():
+        renamed = transformation["options"].get("renameByName", {})
+        shown |= {name for name in renamed if not name.startswith("Value")}
+    return shown
+
+
+def labels_missing(dashboard: Any, asked: list[Answer]) -> list[tuple[str, set[str]]]:
+    """Give the panels that show labels which none of their answers has."""
+    found = []
+    for panel in panels(dashboard):
+        answered = {label for answer in asked if answer.panel == panel["title"] for label in answer.labels}
+        if panel["type"] != "text" and labels_shown(panel) - answered:
+            found.append((panel["title"], labels_shown(panel) - answered))
     return found
 
 
@@ -157,16 +186,18 @@ async def scraped(directory: Path, cleanup: str, *, until: tuple[str, ...]) -> A
 
 async def test_every_query_has_something_to_show(tmp_path: Path) -> None:
     async with scraped(tmp_path, CLEANUP, until=SHOWS_EVERYTHING) as server:
-        wrong, without_data, useless = [], set(), []
+        wrong, without_data, useless, unlabelled = [], set(), [], []
         for name, dashboard in DASHBOARDS.items():
             choices = await options(server, dashboard)
             useless += [(name, variable) for variable, values in choices.items() if not values]
-            for answer in await answers(server, dashboard):
+            asked = await answers(server, dashboard)
+            unlabelled += [(name, *panel) for panel in labels_missing(dashboard, asked)]
+            for answer in asked:
                 if answer.error:
                     wrong.append((name, answer))
                 elif answer.empty:
                     without_data.add((name, answer.panel, answer.reference))
-    assert (wrong, useless) == ([], [])
+    assert (wrong, useless, unlabelled) == ([], [], [])
     assert without_data == set(EMPTY)
 
 
