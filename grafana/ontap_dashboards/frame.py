@@ -85,8 +85,16 @@ def filters(name: str, label: str) -> builders.AdHocVariable:
 
 
 def jobs() -> builders.QueryVariable:
-    """Choose the scrape jobs."""
-    return several("job", "Job", "label_values(ontap_exporter_build_info, job)")
+    """Choose the scrape jobs.
+
+    All of them are named one by one: any job would mean every program, as each has ``up`` and ``process_*``.
+    """
+    return (
+        _values("job", "Job", "label_values(ontap_exporter_build_info, job)")
+        .multi(True)  # noqa: FBT003 - the library's own interface
+        .include_all(True)  # noqa: FBT003
+        .current(ALL)
+    )
 
 
 def old_after() -> builders.CustomVariable:

@@ -56,6 +56,6 @@ def chosen(dashboard: Any) -> dict[str, str]:
     for name, variable in variables(dashboard).items():
         if variable["type"] == "custom":
             values[name] = variable["current"]["value"]
-        elif variable.get("includeAll"):
+        elif variable.get("includeAll") and "allValue" in variable:
             values[name] = variable["allValue"]
     return values
