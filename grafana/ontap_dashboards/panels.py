@@ -49,13 +49,14 @@ def number(
         .no_value(no_value)
         .color_scheme(looks.BY_VALUE)
         .thresholds(colors)
-        .mappings(looks.words(words or {}))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .graph_mode(options.BigValueGraphMode.AREA if sparkline else options.BigValueGraphMode.NONE)
         .color_mode(options.BigValueColorMode.VALUE)
         .text_mode(options.BigValueTextMode.NAME if legend else options.BigValueTextMode.VALUE)
         .with_target(query.legend_format(legend or "__auto"))
     )
+    if words:
+        panel = panel.mappings(looks.words(words))
     return panel.links([link]) if link else panel
 
 
