@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from ontap_dashboards import frame, looks
 from ontap_dashboards.panels import bars, graph, note, number
 from ontap_dashboards.promql import JOB, POLICY, how_many, milliseconds, of_policy, series
-from ontap_dashboards.tables import ABSENT, Column, Label, listing
+from ontap_dashboards.tables import Column, Label, listing
 
 THIS_CLUSTER = Label(
     name="cluster", title="Cluster", link=looks.dashboard_link("Open this cluster", frame.CLUSTER, "cluster")
@@ -65,7 +65,7 @@ def dashboard() -> builders.Dashboard:
 def _alarms() -> tuple[stat.Panel, ...]:
     def alarm(title: str, description: str, expression: str, *, harmless: bool = False) -> stat.Panel:
         colors = looks.NONE_IS_BETTER if harmless else looks.NONE_IS_GOOD
-        return number(title, description, expression, colors=colors, no_value=ABSENT)
+        return number(title, description, expression, colors=colors)
 
     return (
         alarm(
@@ -107,19 +107,16 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Candidates",
             "Packages that the last plans chose, dry runs included.",
             f"sum({CANDIDATES})",
-            no_value=ABSENT,
         ),
         number(
             "In progress",
             "Deletions that are being made or followed now; one at most for each cluster.",
             f"sum({IN_PROGRESS})",
-            no_value=ABSENT,
         ),
         number(
             "Dry runs",
             "Policies that only plan, counted once for every cluster.",
             f"sum({DRY})",
-            no_value=ABSENT,
         ),
     )
 
@@ -189,7 +186,6 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
             "Deletions in the time shown",
             "Deletions that ended in the time shown, by outcome. docs/cleanup.md explains the outcomes.",
             ((f"sum by (outcome) (increase({JOBS}[$__range]))", "{{outcome}}"),),
-            no_value=ABSENT,
             width=8,
         ),
         listing(

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import stat, table, timeseries
 from ontap_dashboards import fleet_clusters, fleet_holdings, frame, looks, promql
 from ontap_dashboards.panels import graph, number
 from ontap_dashboards.promql import CLUSTER, JOB, how_many, milliseconds, of_cluster, refused, series
-from ontap_dashboards.tables import ABSENT, Column, Label, listing
+from ontap_dashboards.tables import Column, Label, listing
 
 RUN_SUCCESS = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_success', CLUSTER)})"
 RUN_END = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_timestamp_seconds', CLUSTER)})"
@@ -54,7 +54,7 @@ def dashboard() -> builders.Dashboard:
 def _alarm(title: str, description: str, expression: str, *, leads_to: str = "") -> stat.Panel:
     """Show a number that should be 0."""
     link = looks.link("Open the dashboard", f"/d/{leads_to}?{looks.KEPT}") if leads_to else None
-    return number(title, description, expression, colors=looks.NONE_IS_GOOD, no_value=ABSENT, link=link)
+    return number(title, description, expression, colors=looks.NONE_IS_GOOD, link=link)
 
 
 def _alarms() -> tuple[stat.Panel, ...]:

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models import dashboard as models
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
 COUNT = "locale"
 """The unit of a count that is read as a number: 1,000 clusters, not 1 K."""
+ABSENT = "–"  # noqa: RUF001 - a dash where nothing is known
 DAY = 86_400
 YEAR = 365 * DAY
 

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from ontap_dashboards import looks
 from ontap_dashboards.frame import DATASOURCE
-from ontap_dashboards.looks import COUNT, Words
+from ontap_dashboards.looks import ABSENT, COUNT, Words
 
 REFERENCES = "ABCDEFGHIJ"
 POINTS = 240
@@ -28,7 +28,7 @@ def number(
     unit: str = COUNT,
     colors: dashboard.ThresholdsConfig = looks.PLAIN,
     words: Words | None = None,
-    no_value: str = "no data",
+    no_value: str = ABSENT,
     legend: str = "",
     width: int = 3,
     link: dashboard.DashboardLink | None = None,

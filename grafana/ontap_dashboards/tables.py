@@ -12,12 +12,11 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from ontap_dashboards import looks
 from ontap_dashboards.frame import DATASOURCE
-from ontap_dashboards.looks import COUNT, Words
+from ontap_dashboards.looks import ABSENT, COUNT, Words
 from ontap_dashboards.panels import REFERENCES
 
 TEXT_COLOR = {"type": "color-text"}
 BACKGROUND = {"type": "color-background", "mode": "basic"}
-ABSENT = "–"  # noqa: RUF001 - a dash where nothing is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,10 @@ def _with_looks(panel: table.Panel, title: str, properties: list[models.DynamicC
 
 
 def _label_looks(label: Label) -> list[models.DynamicConfigValue]:
-    properties = [models.DynamicConfigValue(id_val="noValue", value=ABSENT)]
+    properties = [
+        models.DynamicConfigValue(id_val="unit", value="string"),  # a code or version may look like a number
+        models.DynamicConfigValue(id_val="noValue", value=ABSENT),
+    ]
     if label.link:
         properties.append(models.DynamicConfigValue(id_val="links", value=[label.link.build()]))
     if label.width:

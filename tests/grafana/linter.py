@@ -20,7 +20,7 @@ RULES: dict[str, Rule] = {}
 
 TEMPLATED = {"$datasource", "${datasource}"}
 UNITS = {
-    *("locale", "short", "percent", "percentunit", "bytes", "s", "reqps", "cps", "cpm"),
+    *("locale", "string", "short", "percent", "percentunit", "bytes", "s", "reqps", "cps", "cpm"),
     *("dateTimeAsIso", "dateTimeFromNow"),
 }
 """Those of Grafana's units that make sense for what is measured here."""
