@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from grafana.boards import chosen, panels, substituted, targets, variables
-from grafana.pending import PENDING
-from grafana.queries import selected
 
 from support.prometheus import Prometheus
 
@@ -29,18 +27,16 @@ class Answer:
         reference: of the query within it.
         error: what was wrong with it.
         result: the series.
-        pending: whether it asks only for what the exporter does not have yet.
     """
 
     panel: str
     reference: str
     error: str
     result: tuple[Any, ...]
-    pending: bool
 
     @property
     def empty(self) -> bool:
-        return not self.result and not self.pending
+        return not self.result
 
     @property
     def labels(self) -> set[str]:
@@ -94,7 +90,6 @@ async def answers(server: Prometheus, dashboard: Any, substitutes: Mapping[str, 
                 reference=target["refId"],
                 error=answer.get("error", ""),
                 result=tuple(answer.get("data", {}).get("result") or ()),
-                pending={selector.metric for selector in selected(dashboard, target)} <= set(PENDING),
             )
         )
     return found
