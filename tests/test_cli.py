@@ -165,7 +165,8 @@ async def test_every_address_is_listened_on(tmp_path: Path) -> None:
         assert status == 200
         await daemon.until_line("msg=polling")
         listening = [line for line in daemon.lines if "msg=listening" in line]
-        assert [line.rpartition("=")[2].rpartition(":")[0] for line in listening] == ["127.0.0.1", "[::1]"]
+        addresses = [line.partition("address=")[2].split()[0] for line in listening]
+        assert [address.rpartition(":")[0] for address in addresses] == ["127.0.0.1", "[::1]"]
 
 
 async def test_metrics_move_to_the_path_that_is_asked_for(tmp_path: Path) -> None:

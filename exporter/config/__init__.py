@@ -11,9 +11,13 @@ The steps, in the order in which a file goes through them:
 * :mod:`~exporter.config.resolve`: the layers merged into clusters, with :mod:`~exporter.config.checks` of one
   layer, the :mod:`~exporter.config.login` and the :mod:`~exporter.config.files` that are named.
 * :mod:`~exporter.config.policies`: likewise the policies of cleanup.
+* :mod:`~exporter.config.cluster_files`: likewise one file with more clusters, of those that
+  :mod:`~exporter.config.patterns` match; :mod:`~exporter.config.assembly` puts all files together.
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
 
-:mod:`~exporter.config.loader` takes these steps; :mod:`~exporter.config.model` is what comes out, and
+:mod:`~exporter.config.loader` takes these steps once. :mod:`~exporter.config.discovery` takes them again
+while the program runs: :mod:`~exporter.config.sightings` says which cluster files there are, and
+:mod:`~exporter.config.content` whether one has changed. :mod:`~exporter.config.model` is what comes out, and
 :mod:`~exporter.config.problems` what is wrong.
 """
 

@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 
 from exporter.daemon.systemd import Notifier, passed_sockets
-from support.waiting import eventually
 
 WAIT_SECONDS = 30.0
 CONFIG = 'clusters: [{address: "127.0.0.1:1", basic_auth: {username: u, password: p}, name: c1}]\n'
@@ -154,35 +153,3 @@ async def test_what_is_no_listening_socket_ends_the_program_with_its_descriptor(
 def test_sockets_for_another_process_are_left_alone() -> None:
     assert passed_sockets({"LISTEN_PID": "1", "LISTEN_FDS": "3"}) == ()
     assert passed_sockets({}) == ()
-
-
-async def test_several_addresses_are_served_at_once(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    addresses = ("127.0.0.1:0", "[::1]:0", "127.0.0.2:0")
-    process = await start(
-        "run",
-        f"--config.file={tmp_path / 'config.yaml'}",
-        *(f"--web.listen-address={address}" for address in addresses),
-        environ={},
-    )
-    try:
-        assert process.stdout is not None
-        urls: list[str] = []
-        async with aiohttp.ClientSession() as session:
-            async with asyncio.timeout(WAIT_SECONDS):
-                while len(urls) < len(addresses):
-                    line = (await process.stdout.readline()).decode()
-                    assert line
-                    if "msg=listening" in line:
-                        urls.append(f"http://{line.partition('address=')[2].split()[0]}/-/healthy")
-            for url in urls:
-
-                async def answers(url: str = url) -> bool:
-                    async with session.get(url) as response:
-                        return response.status == 200
-
-                assert await eventually(answers, seconds=WAIT_SECONDS, what=url)
-        assert [url.split("//")[1].rpartition(":")[0] for url in urls] == ["127.0.0.1", "[::1]", "127.0.0.2"]
-    finally:
-        process.terminate()
-        await process.communicate()
