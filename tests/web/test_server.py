@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -25,7 +26,7 @@ from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.web.server import build_application
-from support.sources import NOW, sources
+from support.sources import NOW, STATE, sources
 
 FAILURE = PollFailure(reason=Reason.TIMEOUT, message='<script>alert("no")</script>')
 Client = TestClient[Request, Application]
@@ -206,6 +207,25 @@ async def test_the_status_page_escapes_what_clusters_say(client: Client) -> None
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert page.index("bad") < page.index("good")
+
+
+async def test_the_status_page_tells_of_files_that_are_not_in_force(client: Client) -> None:
+    page = await text_of(client, "/")
+    assert "1 of 2 cluster files cannot be used" in page
+    assert "The configuration was refused" not in page
+    assert "Shard" not in page
+
+
+async def test_the_status_page_tells_of_a_refused_configuration_and_of_shards() -> None:
+    state = replace(
+        STATE, last_reload_successful=False, cluster_files_failed=0, shard_ordinal=1, total_shards=3
+    )
+    application = build_application(sources(exporter_state=lambda: state))
+    async with TestClient(TestServer(application)) as client:
+        page = await text_of(client, "/")
+    assert "The configuration was refused when it was last read" in page
+    assert "cluster files" not in page
+    assert "Shard 1 of 3." in page
 
 
 async def test_cleanup_that_is_not_configured_says_so(client: Client) -> None:
