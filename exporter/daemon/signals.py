@@ -41,8 +41,11 @@ def heed_signals(*, halt: Halt, reload: Callable[[], object]) -> Iterator[None]:
     def on_hangup() -> None:
         reload()
 
-    with _handled({signal.SIGUSR1: engage, signal.SIGUSR2: release, signal.SIGHUP: on_hangup}):
+    handlers = {signal.SIGUSR1: engage, signal.SIGUSR2: release, signal.SIGHUP: on_hangup}
+    with _handled(handlers):
         yield
+    for number in handlers:
+        signal.signal(number, signal.SIG_IGN)  # the program is ending in order; these would kill it
 
 
 @contextmanager
