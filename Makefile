@@ -9,7 +9,7 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench chaos image dashboards pins clean
+.PHONY: help run test lint types unit bench bench-full chaos image dashboards pins clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +34,11 @@ types: $(VENV)/.dev ## Types
 unit: $(VENV)/.dev $(VENV)/.debian ## Tests, with the real Prometheus
 	$(BIN)/pytest -n auto --dist worksteal
 
-bench: $(VENV)/.dev ## A short run of the benchmarks, with the real program
-	$(BIN)/python benchmarks/fleet.py --clusters 500 --packages 20
+bench: $(VENV)/.dev ## A short run of the benchmarks; fails where a ratio is too large
+	$(BIN)/python -m benchmarks.run
+
+bench-full: $(VENV)/.dev ## All benchmarks, with up to 10,000 clusters: about ten minutes
+	$(BIN)/python -m benchmarks.run --full
 
 chaos: $(VENV)/.dev ## A minute of everything going wrong while packages are deleted
 	@ONTAP_CHAOS_SECONDS=$${ONTAP_CHAOS_SECONDS:-60} ONTAP_CHAOS_SEED=$${ONTAP_CHAOS_SEED:-$$(date +%s)} \

@@ -1,0 +1,82 @@
+"""What a poll costs: the exporter's CPU time beside that of a bare loop and of NetApp's library."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from statistics import median
+
+from benchmarks.fake_fleet import FakeFleet
+from benchmarks.processes import Process, python
+from benchmarks.program import Program, program
+
+Reading = tuple[float, float]
+"""Polls and CPU seconds so far."""
+
+EXPORTER = "exporter"
+BARE = "bare aiohttp"
+BARE_UVLOOP = "bare aiohttp on uvloop"
+SDK = "NetApp's library"
+FACTS_EVERY = 3
+
+
+def measure(
+    fleet: FakeFleet, *, clusters: int, sdk_clusters: int, interval_seconds: int, windows: int
+) -> dict[str, float]:
+    """Let all four poll side by side; return the CPU milliseconds of a poll, the median of some windows.
+
+    Args:
+        fleet: serves the clusters.
+        clusters: how many the exporter and the loops poll.
+        sdk_clusters: how many NetApp's library polls: fewer, as it leaves little to the others.
+        interval_seconds: between polls of a cluster.
+        windows: how many times to measure, for an interval each.
+    """
+    config = fleet.configuration(clusters=clusters, poll_interval_seconds=interval_seconds)
+    common = (f"--port={fleet.port}", f"--interval={interval_seconds}", f"--facts-every={FACTS_EVERY}")
+    loops = (*common, f"--ca-file={fleet.ca_file}", f"--clusters={clusters}")
+    with ExitStack() as stack:
+        exporter = stack.enter_context(program(config))
+        exporter.until_ready()
+        readers = {
+            EXPORTER: exporter.polls_and_cpu,
+            BARE: stack.enter_context(_telling("benchmarks.bare_loop", *loops)),
+            BARE_UVLOOP: stack.enter_context(_telling("benchmarks.bare_loop", *loops, "--uvloop")),
+            SDK: stack.enter_context(_telling("benchmarks.sdk_pool", *common, f"--clusters={sdk_clusters}")),
+        }
+        costs: dict[str, list[float]] = {name: [] for name in readers}
+        _wait(readers[BARE], interval_seconds)  # until each has found its pace
+        before = {name: read() for name, read in readers.items()}
+        for _ in range(windows):
+            _wait(readers[BARE], interval_seconds - 3)  # and three to read
+            after = {name: read() for name, read in readers.items()}
+            for name in readers:
+                polls = after[name][0] - before[name][0]
+                costs[name].append(1000 * (after[name][1] - before[name][1]) / polls)
+            before = after
+        _refuse_failures(exporter)
+    return {name: median(found) for name, found in costs.items()}
+
+
+def _refuse_failures(exporter: Program) -> None:
+    if failures := exporter.totals("ontap_poll_failures_total")["ontap_poll_failures_total"]:
+        raise SystemExit(f"{failures:.0f} polls failed")
+
+
+def _wait(reader: Callable[[], Reading], seconds: int) -> None:
+    for _ in range(seconds):
+        reader()
+
+
+@contextlib.contextmanager
+def _telling(module: str, *arguments: str) -> Iterator[Callable[[], Reading]]:
+    """Run one of the modules that tell each second how far they are."""
+    with python(module, *arguments) as process:
+        process.line_with(r"^(\d+) ")
+        yield lambda: _told(process)
+
+
+def _told(process: Process) -> Reading:
+    polls, cpu_seconds = process.next_line().split()
+    return float(polls), float(cpu_seconds)

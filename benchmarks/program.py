@@ -1,0 +1,71 @@
+"""The real program under measurement, and what it tells of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from benchmarks.processes import START_SECONDS, Process, python
+
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A running exporter.
+
+    Attributes:
+        process: for its memory and CPU time.
+        port: where it listens on loopback.
+        listening_seconds: how long it took from its start until it listened.
+    """
+
+    process: Process
+    port: int
+    listening_seconds: float
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Return the status and the body of an answer, as it was sent."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def totals(self, *names: str) -> dict[str, float]:
+        """Return the sums of some metrics over all labels, taken at one moment."""
+        totals = dict.fromkeys(names, 0.0)
+        _, body = self.get("/metrics?" + urlencode([("name[]", name) for name in names]))
+        for line in body.decode().splitlines():
+            name = line.partition("{")[0].partition(" ")[0]
+            if name in totals:
+                totals[name] += float(line.rpartition(" ")[2])
+        return totals
+
+    def polls_and_cpu(self) -> tuple[float, float]:
+        """Return the polls so far and the CPU seconds so far."""
+        totals = self.totals("ontap_polls_total", "process_cpu_seconds_total")
+        return totals["ontap_polls_total"], totals["process_cpu_seconds_total"]
+
+    def until_ready(self) -> None:
+        """Wait until every cluster has been polled once."""
+        deadline = time.monotonic() + START_SECONDS * 2
+        while self.get("/-/ready")[0] != _OK:
+            if time.monotonic() > deadline:
+                raise SystemExit("the program is not ready in time")
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def program(config: Path) -> Iterator[Program]:
+    """Run the exporter with a configuration for as long as the context lasts."""
+    begun = time.monotonic()
+    arguments = ("run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+    with python("exporter", *arguments) as process:
+        port = int(process.line_with(r"address=127\.0\.0\.1:(\d+)"))
+        yield Program(process=process, port=port, listening_seconds=time.monotonic() - begun)

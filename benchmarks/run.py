@@ -1,0 +1,105 @@
+"""Measures what polling, scraping and size cost, prints it as ratios, and fails where one is too large.
+
+Usage: ``python -m benchmarks.run [--full]``
+
+The short form takes less than a minute. The full one also polls 100, 1,000 and 10,000 clusters, each for
+minutes. Times depend on the machine; the ratios, each of figures from one run, hardly do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+
+from benchmarks import exposition, polls, scale
+from benchmarks.fake_fleet import PACKAGES, FakeFleet, fake_fleet
+
+_MIB = 2**20
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found, and how much of it is too much."""
+
+    too_large: list[str] = field(default_factory=list)
+
+    def limit(self, what: str, found: float, limit: float) -> None:
+        """Print a figure beside the largest that it may be."""
+        good = found <= limit
+        print(f"{'ok' if good else 'TOO LARGE':9} {what}: {found:.3f}, at most {limit:g}", flush=True)
+        if not good:
+            self.too_large.append(what)
+
+
+def main() -> int:
+    """Run the benchmarks; return 1 where a figure is too large."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--full", action="store_true", help="fleets of 100, 1,000 and 10,000 clusters too")
+    full = parser.parse_args().full
+    findings = Findings()
+    _scrapes(findings, rounds=7 if full else 3)
+    with fake_fleet() as fleet:
+        _polls(findings, fleet, windows=5 if full else 3)
+        if full:
+            _sizes(findings, fleet)
+        else:
+            _short_size(findings, fleet)
+    for what in findings.too_large:
+        print(f"too large: {what}")
+    return 1 if findings.too_large else 0
+
+
+def _scrapes(findings: Findings, *, rounds: int) -> None:
+    samples, seconds = exposition.measure(clusters=1020, packages=PACKAGES, rounds=rounds)
+    print(f"{samples} samples: " + _written(seconds, unit="ms", factor=1000))
+    reference = seconds[exposition.REFERENCE]
+    findings.limit("scrape / prometheus_client", seconds[exposition.PLAIN] / reference, 0.05)
+    findings.limit("scrape with gzip / prometheus_client", seconds[exposition.COMPRESSED] / reference, 0.1)
+    if rounds > 3:
+        for level, taken, left in exposition.levels(clusters=1020, packages=PACKAGES):
+            print(f"gzip level {level}: {1000 * taken:.0f} ms, {100 * left:.1f} % of the size left")
+
+
+def _polls(findings: Findings, fleet: FakeFleet, *, windows: int) -> None:
+    costs = polls.measure(fleet, clusters=240, sdk_clusters=12, interval_seconds=6, windows=windows)
+    print("CPU a poll: " + _written(costs, unit="ms", factor=1))
+    findings.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], 1.3)
+    findings.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], 1.3)
+    findings.limit("poll / NetApp's library", costs[polls.EXPORTER] / costs[polls.SDK], 0.2)
+
+
+def _short_size(findings: Findings, fleet: FakeFleet) -> None:
+    found = scale.measure(fleet, clusters=500, interval_seconds=15, watch_seconds=5)
+    print(found)
+    findings.limit("MiB of 500 clusters", found.pss_bytes / _MIB, 100)
+    findings.limit("seconds that a poll came late (p99)", found.delay_p99_seconds, 2)
+    findings.limit("failed polls", found.failures, 0)
+
+
+def _sizes(findings: Findings, fleet: FakeFleet) -> None:
+    # The same number of polls a second, whatever the size; of 10,000 clusters, each one every 5 minutes.
+    empty = scale.measure(fleet, clusters=1, interval_seconds=1, watch_seconds=5)
+    small, middle, large = (
+        scale.measure(fleet, clusters=clusters, interval_seconds=clusters * 3 // 100, watch_seconds=120)
+        for clusters in (100, 1_000, 10_000)
+    )
+    for found in (empty, small, middle, large):
+        print(found)
+    each = {found.clusters: (found.pss_bytes - empty.pss_bytes) / found.clusters for found in (middle, large)}
+    print(f"memory a cluster: {each[1_000] / 1024:.1f} KiB of 1,000, {each[10_000] / 1024:.1f} KiB of 10,000")
+    findings.limit("MiB of 1,000 clusters", middle.pss_bytes / _MIB, 120)
+    findings.limit("MiB of 10,000 clusters", large.pss_bytes / _MIB, 500)
+    findings.limit("part of a core that 10,000 clusters take", large.cpu_share, 0.25)
+    findings.limit("seconds that a poll came late (p99)", large.delay_p99_seconds, 2)
+    findings.limit("failed polls", small.failures + middle.failures + large.failures, 0)
+    findings.limit("memory a cluster, 10,000 / 1,000", each[10_000] / each[1_000], 1.2)
+    findings.limit("CPU a poll, 10,000 / 1,000", large.poll_cpu_ms / middle.poll_cpu_ms, 1.2)
+
+
+def _written(figures: dict[str, float], *, unit: str, factor: float) -> str:
+    return ", ".join(f"{name} {factor * figure:.2f} {unit}" for name, figure in figures.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
