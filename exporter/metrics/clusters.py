@@ -55,12 +55,26 @@ def _failures(status: ClusterStatus) -> Iterable[Sample]:
     return (((str(reason),), count) for reason, count in status.failures.items())
 
 
+def _known_packages(status: ClusterStatus) -> tuple[object, ...]:
+    return (status.inventory.listing.packages if status.inventory else None,)
+
+
+def _known_packages_and_use(status: ClusterStatus) -> tuple[object, ...]:
+    inventory = status.inventory
+    return (None, None) if inventory is None else (inventory.listing.packages, inventory.versions_in_use)
+
+
+def _known_listing(status: ClusterStatus) -> tuple[object, ...]:
+    return (status.inventory.listing if status.inventory else None,)
+
+
 CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_up",
         help="Whether the last poll of the cluster succeeded (1) or not (0).",
         source="exporter",
         samples=lambda status: one(status.up),
+        follows_from=lambda status: (status.up,),
     ),
     Family(
         name="ontap_cluster_info",
@@ -68,6 +82,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster: name, uuid, version",
         labels=("name", "ontap_version", "uuid"),
         samples=_cluster_info,
+        follows_from=lambda status: (status.inventory.identity if status.inventory else None,),
     ),
     Family(
         name="ontap_software_packages",
@@ -75,6 +90,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: version",
         samples=_packages,
         while_fresh=True,
+        follows_from=_known_packages,
     ),
     Family(
         name="ontap_software_packages_unnamed",
@@ -82,6 +98,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: version",
         samples=_unnamed_packages,
         while_fresh=True,
+        follows_from=_known_listing,
     ),
     Family(
         name="ontap_software_package_info",
@@ -90,6 +107,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("version",),
         samples=_package_info,
         while_fresh=True,
+        follows_from=_known_packages,
     ),
     Family(
         name="ontap_software_package_create_timestamp_seconds",
@@ -98,6 +116,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("version",),
         samples=_create_timestamps,
         while_fresh=True,
+        follows_from=_known_packages,
     ),
     Family(
         name="ontap_software_package_age_seconds",
@@ -107,6 +126,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         samples=_create_timestamps,
         value=Value.AGE,
         while_fresh=True,
+        follows_from=_known_packages,
     ),
     Family(
         name="ontap_software_package_in_use",
@@ -116,6 +136,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("version",),
         samples=_in_use,
         while_fresh=True,
+        follows_from=_known_packages_and_use,
     ),
     Family(
         name="ontap_last_poll_timestamp_seconds",
@@ -140,6 +161,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         help="Pages of the packages listing that the last good poll read.",
         source="GET /cluster/software/packages: _links.next",
         samples=lambda status: one(status.inventory.listing.pages if status.inventory else None),
+        follows_from=_known_listing,
     ),
     Family(
         name="ontap_polls_total",
@@ -155,6 +177,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="exporter",
         labels=("reason",),
         samples=_failures,
+        follows_from=lambda status: (status.failures,),
     ),
 )
 """Every metric that carries the label ``cluster`` and the cluster's configured labels."""

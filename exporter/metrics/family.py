@@ -40,6 +40,8 @@ class Family(Generic[S]):
         samples: gives its samples for a value.
         value: how a sample's value is exposed.
         while_fresh: whether it goes away when the cluster's inventory grows stale.
+        follows_from: gives the objects that its samples follow from, all of them immutable: where they are
+            the very same ones as before, its lines are not rendered again. None: they always are.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Family(Generic[S]):
     samples: Callable[[S], Iterable[Sample]]
     value: Value = Value.AS_IT_IS
     while_fresh: bool = False
+    follows_from: Callable[[S], tuple[object, ...]] | None = None
 
 
 def one(value: float | None) -> Iterable[Sample]:
