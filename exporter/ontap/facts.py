@@ -18,6 +18,8 @@ NODES_PATH = "/api/cluster/nodes"
 DOWNLOAD_PATH = "/api/cluster/software/download"
 
 _RELEASE = re.compile(r"\bRelease\s+([^\s:]+)")
+_SETTLED_UPDATE_STATES = frozenset({None, "completed"})
+"""After any other word, versions may change or differ between nodes; None: no update ever ran."""
 UNREADABLE = "unreadable"
 """Stands for a word that is there but is no text."""
 
@@ -42,6 +44,11 @@ class SoftwareFacts:
     """One for every node; None where a node does not name its version, or no node is listed."""
     update_state: str | None
     """ONTAP's word for the state of the software update; None where no update ever ran."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether no update is pending, is going on or was broken off."""
+        return self.pending_version is None and self.update_state in _SETTLED_UPDATE_STATES
 
 
 def read_identity() -> Conversation[ClusterIdentity]:

@@ -117,6 +117,8 @@ def text_or_none(value: object) -> str | None:
     """
     if not isinstance(value, str) or not value:
         return None
+    if value.isascii():
+        return value
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 

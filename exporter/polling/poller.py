@@ -10,7 +10,7 @@ from exporter.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.places import Places
-from exporter.polling.reading import Reading, read_cluster
+from exporter.polling.reading import Kept, Reading, read_cluster
 from exporter.polling.schedule import next_slot, phase_seconds
 from exporter.polling.telling import Telling
 
@@ -50,6 +50,7 @@ class Poller:
         self._asked_to_wait_until = float("-inf")
         self._at_once = at_once
         self._is_stopped = False
+        self._kept: Kept | None = None
         self._status = _first_status(access, known)
         last_poll = self._status.last_poll
         self._telling = Telling(cluster.name, last_poll.failure if last_poll else None)
@@ -92,6 +93,8 @@ class Poller:
                 self._access.query,
                 deadline=self._access.deadline(begun),
                 with_facts=begun >= self._access.fact_refusals.paused_until,
+                kept=self._kept,
+                facts_may_serve=self._status.up,
             )
         except OntapError as exc:
             failure = PollFailure(reason=exc.reason, message=str(exc))
@@ -107,6 +110,7 @@ class Poller:
         elif reading is not None:
             self._access.refusals.clear()
             self._heed_facts(reading, clock())
+            self._kept = reading.kept
             self._status = self._status.after_success(poll, reading.inventory)
         self._board.put(self._status)
 
