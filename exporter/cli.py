@@ -100,7 +100,7 @@ def _run(parsed: argparse.Namespace) -> Exit:
 
         await app.run(files, config, sharded, stop=stop)
 
-    return _serve(daemon)
+    return _serve(daemon, new_loop=_fast_loop_factory())
 
 
 def _shard(parsed: argparse.Namespace) -> Shard | None:
@@ -243,7 +243,20 @@ def _configure_logging(parsed: argparse.Namespace) -> None:
     configure_logging(level=LogLevel(parsed.log_level), form=LogFormat(parsed.log_format))
 
 
-def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
+def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes uvloop's loop; None, for Python's own, where there is no uvloop for this platform."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _serve(
+    act: Callable[[asyncio.Event], Coroutine[None, None, None]],
+    *,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Exit:
     """Run until a signal; an address that is taken, a missing library or a bug ends the program loudly."""
     from exporter.daemon.signals import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
 
@@ -254,7 +267,8 @@ def _serve(act: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> Exit:
 
     log = structlog.get_logger(__name__)
     try:
-        asyncio.run(serve())
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(serve())
     except (OSError, ModuleNotFoundError) as exc:
         log.error("cannot start", error=str(exc))  # noqa: TRY400 - an operator's mistake, not ours
         return Exit.FAILED
