@@ -28,7 +28,8 @@ class Fleet:
         failures: polls that failed.
         samples: of a scrape.
         scrape_seconds: how long a scrape took its client, compressed; the median.
-        longest_stall_seconds: how long the event loop answered nobody while it was scraped; the longest.
+        longest_lag_seconds: the longest lag of the event loop in the last minute or two, as it tells itself.
+        longest_stall_seconds: the longest that another request had to wait while it was scraped.
     """
 
     clusters: int
@@ -41,6 +42,7 @@ class Fleet:
     failures: int
     samples: int
     scrape_seconds: float
+    longest_lag_seconds: float
     longest_stall_seconds: float
 
     def __str__(self) -> str:
@@ -50,7 +52,9 @@ class Fleet:
             f"{self.ready_seconds:.1f} s; {self.pss_bytes / _MIB:.0f} MiB; "
             f"{100 * self.cpu_share:.1f} % of a core, {self.poll_cpu_ms:.2f} ms a poll, p99 of the delay "
             f"{self.delay_p99_seconds:.3f} s, {self.failures} failed; scrape of {self.samples} samples "
-            f"{1000 * self.scrape_seconds:.0f} ms, longest stall {1000 * self.longest_stall_seconds:.1f} ms"
+            f"{1000 * self.scrape_seconds:.0f} ms, meanwhile another request waited "
+            f"{1000 * self.longest_stall_seconds:.1f} ms at most; longest lag of the event loop "
+            f"{1000 * self.longest_lag_seconds:.1f} ms"
         )
 
 
@@ -77,7 +81,9 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
         cpu = after[1] - before[1]
         pss = exporter.process.pss_bytes()
         scrapes, stall, samples = _scrape(exporter)
-        totals = exporter.totals("ontap_poll_failures_total", "ontap_software_packages")
+        totals = exporter.totals(
+            "ontap_poll_failures_total", "ontap_software_packages", "ontap_exporter_event_loop_lag_seconds"
+        )
         if totals["ontap_software_packages"] != clusters * PACKAGES:
             raise SystemExit(f"{totals['ontap_software_packages']:.0f} packages are told of")
         return Fleet(
@@ -91,6 +97,7 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
             failures=int(totals["ontap_poll_failures_total"]),
             samples=samples,
             scrape_seconds=median(scrapes),
+            longest_lag_seconds=totals["ontap_exporter_event_loop_lag_seconds"],
             longest_stall_seconds=stall,
         )
 

@@ -31,6 +31,7 @@ from exporter.metrics.process import ProcessMetrics
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
+from exporter.polling.pulse import Pulse
 from exporter.sharding import WHOLE, Shard
 from exporter.web.listen import ListenAddress, open_sockets
 from exporter.web.server import build_application, serving
@@ -115,7 +116,10 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         fleet = Fleet(group=group, board=board)
         stack.callback(fleet.stop)
         in_force = InForce(config=config, shard=settings.shard, opener=opener, fleet=fleet, cleaning=cleaning)
-        myself = _Myself(board=board, counts=counts, reloader=reloader, files=files, shard=settings.shard)
+        pulse = Pulse(board.punctuality)
+        myself = _Myself(
+            board=board, counts=counts, reloader=reloader, files=files, shard=settings.shard, pulse=pulse
+        )
         sources = Sources(
             board=board,
             exposition=exposition,
@@ -131,6 +135,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         reloader.warn(config)
         await in_force.apply(config)
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
+        stack.callback(group.create_task(pulse.run(), name="pulse").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
         if protection is not None:
@@ -157,8 +162,11 @@ class _Myself:
     reloader: Reloader
     files: ConfigFiles
     shard: Shard
+    pulse: Pulse
 
     def state(self) -> ExporterState:
+        punctuality = self.board.punctuality
+        now = asyncio.get_running_loop().time()
         return ExporterState(
             version=__version__,
             python_version=platform.python_version(),
@@ -169,9 +177,13 @@ class _Myself:
             cluster_files_failed=self.files.failed_files,
             clusters=len(self.board.statuses()),
             requests=self.counts.totals(),
-            poll_delay_seconds=self.board.poll_delay_seconds,
+            poll_delay_seconds=punctuality.delay_seconds(now),
             shard_ordinal=self.shard.ordinal,
             total_shards=self.shard.total,
+            polls_waiting=punctuality.waiting,
+            polls_missed=punctuality.missed,
+            keeping_up=punctuality.keeping_up(now),
+            event_loop_lag_seconds=self.pulse.longest_lag_seconds,
         )
 
 

@@ -25,9 +25,13 @@ class ExporterState:
         cluster_files_failed: how many of them are broken, so that their last good content is in force.
         clusters: how many clusters this process polls.
         requests: requests sent to ONTAP by (method, code).
-        poll_delay_seconds: how late the latest poll started.
+        poll_delay_seconds: how late the latest poll started, or how late one already is that still waits.
         shard_ordinal: this process's place among the shards, from 0.
         total_shards: how many shards there are.
+        polls_waiting: polls that are due and have not started.
+        polls_missed: slots left out because the poll before still waited or went on.
+        keeping_up: whether polls start as early as their intervals demand.
+        event_loop_lag_seconds: the longest time that a timer was kept waiting of late.
     """
 
     version: str
@@ -42,6 +46,10 @@ class ExporterState:
     poll_delay_seconds: float
     shard_ordinal: int
     total_shards: int
+    polls_waiting: int = 0
+    polls_missed: int = 0
+    keeping_up: bool = True
+    event_loop_lag_seconds: float = 0.0
 
 
 EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
@@ -94,9 +102,34 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
     ),
     Family(
         name="ontap_exporter_poll_delay_seconds",
-        help="How late the latest poll started.",
+        help="How late the latest poll started, or how late one already is that still waits.",
         source="exporter",
         samples=lambda state: one(state.poll_delay_seconds),
+    ),
+    Family(
+        name="ontap_exporter_polls_waiting",
+        help="Polls that are due and have not started.",
+        source="exporter",
+        samples=lambda state: one(state.polls_waiting),
+    ),
+    Family(
+        name="ontap_exporter_polls_missed_total",
+        kind=Kind.COUNTER,
+        help="Polls left out because the one before of the same cluster still waited or went on.",
+        source="exporter",
+        samples=lambda state: one(state.polls_missed),
+    ),
+    Family(
+        name="ontap_exporter_keeping_up",
+        help="Whether polls start as early as their intervals demand (1) or not (0).",
+        source="exporter",
+        samples=lambda state: one(state.keeping_up),
+    ),
+    Family(
+        name="ontap_exporter_event_loop_lag_seconds",
+        help="The longest time that the event loop kept a timer waiting within the last minute or two.",
+        source="exporter",
+        samples=lambda state: one(state.event_loop_lag_seconds),
     ),
     Family(
         name="ontap_exporter_shard_ordinal",

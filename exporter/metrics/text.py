@@ -60,7 +60,7 @@ def ages(since: Iterable[float], now: float) -> Iterator[str]:
             yield written
         else:
             mantissa = f"{written[0]}.{written[1:point]}{written[point + 1 :]}".rstrip("0.")
-            yield f"{mantissa}e+0{point - 1}"
+            yield f"{mantissa}e+{point - 1:02}"
 
 
 class Lines:

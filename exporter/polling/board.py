@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from exporter.inventory import Inventory
 from exporter.ontap.errors import Reason
+from exporter.polling.punctuality import Punctuality
 
 NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
 
@@ -99,6 +100,9 @@ class Board:
     Args:
         on_change: called with each new status, on the event loop, before anybody else can read it.
         on_removal: called with the name of each cluster that is taken out.
+
+    Attributes:
+        punctuality: how late polls start.
     """
 
     def __init__(
@@ -110,7 +114,7 @@ class Board:
         self._on_change = on_change
         self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
-        self._poll_delay_seconds = 0.0
+        self.punctuality = Punctuality()
 
     def put(self, status: ClusterStatus) -> None:
         """Replace the status of a cluster, or add it."""
@@ -140,12 +144,3 @@ class Board:
     def unpolled(self) -> int:
         """Return how many clusters have not been polled once, good or bad."""
         return sum(status.last_poll is None for status in self._statuses.values())
-
-    def note_poll_delay(self, seconds: float) -> None:
-        """Remember how late the latest poll started."""
-        self._poll_delay_seconds = seconds
-
-    @property
-    def poll_delay_seconds(self) -> float:
-        """How late the latest poll started."""
-        return self._poll_delay_seconds

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+FIRST_POLL_SECONDS = 0.005
+"""Between the first polls of two clusters: a fleet falls neither on the network nor on the machine at once."""
+
 
 class Places:
     """Limits how many polls run at once.
@@ -19,6 +22,7 @@ class Places:
 
     def __init__(self, count: int) -> None:
         self._count = 0
+        self._next_first_poll = float("-inf")
         self.limit(count)
 
     def limit(self, count: int) -> None:
@@ -28,6 +32,12 @@ class Places:
         self._count = count
         self._all = asyncio.Semaphore(count)
         self._for_silent = asyncio.Semaphore(max(count // 2, 1))
+
+    def first_poll_due(self, now: float) -> float:
+        """Return when the next cluster that is new may be polled for the first time."""
+        due = max(self._next_first_poll, now)
+        self._next_first_poll = due + FIRST_POLL_SECONDS
+        return due
 
     @asynccontextmanager
     async def taken(self, *, silent: bool) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import NoReturn
 
 from exporter.access import ClusterAccess
@@ -63,14 +64,19 @@ class Poller:
     async def run(self) -> NoReturn:
         """Poll at every slot, and at once where that is wanted; only a bug or a cancellation ends it."""
         clock = asyncio.get_running_loop().time
-        due = clock() if self._at_once else self._slot_after(clock())
+        punctuality = self._board.punctuality
+        due = self._places.first_poll_due(clock()) if self._at_once else self._slot_after(clock())
         while True:
             await asyncio.sleep(max(due - clock(), 0.0))
             if clock() >= self._asked_to_wait_until and self._access.accepts_login(clock()):
-                async with self._places.taken(silent=self._is_silent()):
-                    self._board.note_poll_delay(max(clock() - due, 0.0))
+                async with AsyncExitStack() as stack:
+                    with punctuality.awaited(due=due, interval_seconds=self._interval_seconds):
+                        await stack.enter_async_context(self._places.taken(silent=self._is_silent()))
+                    punctuality.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
                     await self._poll()
+            following = self._slot_after(due)
             due = self._slot_after(max(clock(), due))
+            punctuality.missed += round((due - following) / self._interval_seconds)
 
     def _slot_after(self, now: float) -> float:
         return next_slot(

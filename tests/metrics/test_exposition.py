@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
-from exporter.metrics.exposition import Exposition, names_filter, render_once
+from exporter.metrics.exposition import Exposition, in_chunks, names_filter, render_once
 from exporter.metrics.family import Kind, Value
-from exporter.metrics.text import Format
+from exporter.metrics.text import Format, ages, number
 from exporter.ontap.errors import Reason
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
@@ -150,6 +151,91 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 C1 = (("cluster", "c1"), ("site", "ams"))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[ClusterStatus]:
+    """What becomes of one cluster: good and failed polls, which find the same packages or others."""
+    seen = draw(statuses())
+    history = [seen]
+    for _ in range(draw(st.integers(0, 4))):
+        other = draw(statuses()).inventory
+        ended = draw(st.floats(NOW - 1e6, NOW))
+        poll = Poll(ended_timestamp_seconds=ended, duration_seconds=draw(st.floats(0, 60)), failure=None)
+        found = draw(st.sampled_from([seen.inventory, other, None]))
+        if found is None:
+            failure = PollFailure(reason=draw(st.sampled_from(Reason)), message="")
+            seen = seen.after_failure(poll, failure)
+        else:
+            use = draw(st.sampled_from([found.versions_in_use, None, frozenset({"9.1"})]))
+            seen = seen.after_success(poll, replace(found, versions_in_use=use))
+        history.append(seen)
+    return history
+
+
+@given(histories())
+def test_what_became_of_a_cluster_is_exposed_as_if_nothing_had_been_before(
+    history: list[ClusterStatus],
+) -> None:
+    exposition = Exposition(CLUSTER_FAMILIES)
+    for status in history:
+        update_cluster(exposition, status)
+    joined = exposition.all().join(now=NOW, form=Format.TEXT, wanted=names_filter(()))
+    assert joined.decode() == exposed(history[-1:], Format.TEXT)
+
+
+@given(histories(), st.dictionaries(LABEL_NAMES, TEXTS, max_size=2))
+def test_other_labels_are_on_every_line_at_once(history: list[ClusterStatus], labels: dict[str, str]) -> None:
+    exposition = Exposition(CLUSTER_FAMILIES)
+    update_cluster(exposition, history[-1])
+    renamed = replace(history[-1], labels=tuple(sorted(labels.items())))
+    update_cluster(exposition, renamed)
+    joined = exposition.all().join(now=NOW, form=Format.TEXT, wanted=names_filter(()))
+    assert joined.decode() == exposed([renamed], Format.TEXT)
+
+
+def test_the_lines_of_packages_stay_the_same_objects_while_the_packages_do() -> None:
+    listing = Listing(
+        packages=(Package(version="9.1", create_timestamp_seconds=NOW - 60),), unnamed=0, pages=1
+    )
+    inventory = Inventory(listing=listing, identity=None, versions_in_use=frozenset())
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=1.5, failure=None)
+    status = ClusterStatus(
+        name="c", address="https://10.20.0.5:443", labels=(), stale_after_seconds=60
+    ).after_success(poll, inventory)
+    exposition = Exposition(CLUSTER_FAMILIES)
+    update_cluster(exposition, status)
+    (before,) = exposition.all().values
+    update_cluster(exposition, status.after_success(poll, replace(inventory)))
+    (after,) = exposition.all().values
+    kept = {
+        family.name
+        for family, old, new in zip(CLUSTER_FAMILIES, before.blocks, after.blocks, strict=True)
+        if old is new and old != b""
+    }
+    assert kept == {
+        "ontap_up",
+        "ontap_software_packages",
+        "ontap_software_packages_unnamed",
+        "ontap_software_package_info",
+        "ontap_software_package_create_timestamp_seconds",
+        "ontap_software_package_age_seconds",
+        "ontap_software_package_in_use",
+        "ontap_poll_pages",
+        "ontap_poll_failures_total",
+    }
+
+
+@given(st.floats(0, 1e12), st.floats(0, 1e12))
+def test_ages_are_written_as_the_reference_writes_them(now: float, since: float) -> None:
+    assert list(ages([since], now)) == [number(max(now - since, 0.0))]
+
+
+@given(st.lists(st.binary(max_size=9)), st.integers(1, 20))
+def test_chunks_hold_the_blocks_in_their_order(blocks: list[bytes], size: int) -> None:
+    chunks = list(in_chunks(blocks, at_least_bytes=size))
+    assert b"".join(chunks) == b"".join(blocks)
+    assert all(size <= len(chunk) < size + 9 for chunk in chunks[:-1])
 
 
 def test_ages_count_to_the_scrape_and_are_never_negative() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,10 +29,12 @@ def page(records: object, next_href: object = None, *, elapsed_seconds: float = 
     return Response(status=200, body=body, elapsed_seconds=elapsed_seconds)
 
 
-def read(pages: Sequence[Response], query: ListingQuery = QUERY) -> tuple[Listing | OntapError, list[str]]:
+def read(
+    pages: Sequence[Response], query: ListingQuery = QUERY, known: Listing | None = None
+) -> tuple[Listing | OntapError, list[str]]:
     """Answer a conversation with these pages; return its end and the targets that it asked for."""
     asked: list[str] = []
-    conversation = read_listing(query)
+    conversation = read_listing(query, known=known)
     answers = iter(pages)
     try:
         request: Request = next(conversation)
@@ -280,3 +283,49 @@ def test_a_listing_that_return_timeout_zero_cut_short_is_read_again_from_its_sta
 def test_an_empty_confirmation_that_takes_its_whole_time_is_incomplete() -> None:
     failure, _ = read([page([]), page([], elapsed_seconds=15.0)], IMPATIENT)
     assert isinstance(failure, IncompleteListing)
+
+
+def listed(pages: Sequence[Response], known: Listing | None = None) -> Listing:
+    listing, _ = read(pages, known=known)
+    assert isinstance(listing, Listing)
+    return listing
+
+
+def test_a_page_that_is_the_same_to_the_byte_is_the_listing_that_is_known() -> None:
+    known = listed([page(records_of("9.7", "9.8"))])
+    assert listed([page(records_of("9.7", "9.8"))], known) is known
+
+
+def test_the_same_packages_in_other_bytes_are_the_known_packages() -> None:
+    known = listed([page(records_of("9.7", "9.8"))])
+    again = listed([page(records_of("9.8", "9.7"))], known)
+    assert again.packages is known.packages
+    assert again.digest != known.digest
+
+
+def test_an_empty_page_is_doubted_though_it_is_known() -> None:
+    known = listed([page([])])
+    listing, _ = read([page([], elapsed_seconds=15.0)], known=known)
+    assert isinstance(listing, IncompleteListing)
+
+
+def test_an_error_is_an_error_though_its_bytes_are_known() -> None:
+    known = replace(listed([page(records_of("9.7"))]), digest=hashlib.blake2b(b"{}", digest_size=16).digest())
+    listing, _ = read([page("none")], known=known)
+    assert isinstance(listing, BadResponse)
+
+
+SPLITS = st.lists(st.lists(st.sampled_from(["9.7", "9.8", "9.9"]), max_size=3), min_size=1, max_size=3)
+
+
+def pages_of(split: list[list[str]]) -> list[Response]:
+    hrefs = [f"{PATH}?page={number}" for number in range(1, len(split))]
+    return [page(records_of(*versions), href) for versions, href in zip(split, [*hrefs, None], strict=True)]
+
+
+@given(before=SPLITS, now=SPLITS)
+def test_whatever_is_known_what_is_read_is_what_is_there(
+    before: list[list[str]], now: list[list[str]]
+) -> None:
+    known = listed(pages_of(before))
+    assert listed(pages_of(now), known) == listed(pages_of(now))

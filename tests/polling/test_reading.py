@@ -1,0 +1,137 @@
+"""Facts serve several polls while nothing speaks against it, and no longer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.inventory import Inventory
+from exporter.ontap.facts import CLUSTER_PATH, SOFTWARE_PATH, ClusterIdentity
+from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
+from exporter.polling.board import ClusterStatus
+from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Kept
+from exporter.simulator import Fault, FaultKind, SimulatedCluster
+from support.fleet import polled
+
+LISTING = Listing(packages=(Package(version="9.7", create_timestamp_seconds=1.0),), unnamed=0, pages=1)
+KEPT = Kept(
+    inventory=Inventory(
+        listing=LISTING,
+        identity=ClusterIdentity(name="c1", uuid="u", ontap_version="9.7"),
+        versions_in_use=frozenset({"9.7"}),
+    ),
+    facts_read=100.0,
+    facts_served=1,
+    settled=True,
+)
+
+
+def cluster(**settings: object) -> SimulatedCluster:
+    return SimulatedCluster("c1", packages=["9.13.1", "9.14.1P2"], **settings)  # type: ignore[arg-type]
+
+
+def asked(simulated: SimulatedCluster) -> list[str]:
+    return [request.path for request in simulated.requests]
+
+
+def in_use(status: ClusterStatus) -> frozenset[str] | None:
+    assert status.inventory is not None
+    return status.inventory.versions_in_use
+
+
+def test_facts_may_serve_while_the_packages_are_the_same_and_nothing_goes_on() -> None:
+    assert KEPT.facts_may_serve(LISTING, now=101.0)
+
+
+@pytest.mark.parametrize(
+    ("kept", "now"),
+    [
+        (replace(KEPT, settled=False), 101.0),
+        (replace(KEPT, facts_served=FACTS_SERVE_POLLS), 101.0),
+        (KEPT, 100.0 + FACTS_SERVE_SECONDS),
+        (KEPT, 99.0),
+    ],
+    ids=["something goes on", "served often enough", "too old", "from the future"],
+)
+def test_facts_do_not_serve_where_something_speaks_against_it(kept: Kept, now: float) -> None:
+    assert not kept.facts_may_serve(LISTING, now=now)
+
+
+def test_facts_do_not_serve_beside_other_packages() -> None:
+    other = replace(LISTING, packages=(Package(version="9.8", create_timestamp_seconds=1.0),))
+    assert not KEPT.facts_may_serve(other, now=101.0)
+
+
+async def test_every_third_poll_asks_for_facts(tmp_path: Path) -> None:
+    async with polled([cluster()], tmp_path) as it:
+        await it.watch.polls("c1", 7)
+        assert asked(it.simulator["c1"])[:12] == [
+            *(PACKAGES_PATH, CLUSTER_PATH, SOFTWARE_PATH, PACKAGES_PATH, PACKAGES_PATH),
+            *(PACKAGES_PATH, CLUSTER_PATH, SOFTWARE_PATH, PACKAGES_PATH, PACKAGES_PATH),
+            *(PACKAGES_PATH, CLUSTER_PATH),
+        ]
+        assert it.counts.totals().keys() == {("GET", "200")}
+
+
+async def test_what_is_the_same_again_is_the_same_object(tmp_path: Path) -> None:
+    async with polled([cluster()], tmp_path) as it:
+        first = (await it.watch.polls("c1", 1)).inventory
+        later = (await it.watch.polls("c1", 5)).inventory
+        assert first is not None
+        assert later is not None
+        assert later.listing.packages is first.listing.packages
+        assert later.identity is first.identity
+        assert later.versions_in_use is first.versions_in_use
+
+
+async def test_an_upgrade_shows_within_three_polls(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.13.1")], tmp_path) as it:
+        before = await it.watch.polls("c1", 1)
+        assert in_use(before) == frozenset({"9.13.1"})
+        it.simulator["c1"].version = "9.14.1P2"
+        polls = it.board.statuses()[0].polls
+        after = await it.watch.until("c1", lambda status: "9.14.1P2" in (in_use(status) or ()))
+        assert after.polls <= polls + FACTS_SERVE_POLLS + 1
+
+
+async def test_while_an_update_is_pending_every_poll_asks_for_facts(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.13.1", pending_version="9.14.1P2")], tmp_path) as it:
+        await it.watch.polls("c1", 4)
+        assert asked(it.simulator["c1"])[:9] == [PACKAGES_PATH, CLUSTER_PATH, SOFTWARE_PATH] * 3
+
+
+async def test_another_package_has_facts_asked_for_at_once(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.13.1")], tmp_path) as it:
+        await it.watch.polls("c1", 1)
+        it.simulator["c1"].version = "9.15.1"
+        it.simulator["c1"].add_package("9.15.1")
+
+        def lists_it(status: ClusterStatus) -> bool:
+            return status.inventory is not None and len(status.inventory.listing.packages) == 3
+
+        assert "9.15.1" in (in_use(await it.watch.until("c1", lists_it)) or ())
+
+
+async def test_after_a_failed_poll_facts_are_asked_for_again(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.13.1")], tmp_path) as it:
+        await it.watch.polls("c1", 1)
+        simulated = it.simulator["c1"]
+        simulated.faults.add(Fault(FaultKind.SERVER_ERROR, path=PACKAGES_PATH))
+        await it.watch.until("c1", lambda status: not status.up)
+        simulated.version = "9.14.1P2"
+        simulated.faults.clear()
+        back = await it.watch.until("c1", lambda status: status.up)
+        assert "9.14.1P2" in (in_use(back) or ())
+
+
+async def test_facts_that_can_no_longer_be_read_are_gone_within_three_polls(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.13.1")], tmp_path) as it:
+        await it.watch.polls("c1", 1)
+        it.simulator["c1"].faults.add(Fault(FaultKind.FORBIDDEN, path=SOFTWARE_PATH, exact=True))
+        polls = it.board.statuses()[0].polls
+        gone = await it.watch.until("c1", lambda status: status.up and in_use(status) is None)
+        assert gone.polls <= polls + FACTS_SERVE_POLLS + 1
+        still = await it.watch.more_polls("c1", 3)
+        assert in_use(still) is None
