@@ -20,6 +20,7 @@ from exporter.cleanup.halt import Halt
 from exporter.config import Config, ConfigFiles, masked_yaml
 from exporter.daemon.cleaning import Cleaning
 from exporter.daemon.force import Changes, InForce
+from exporter.daemon.garbage import collect_everything, survivors_frozen
 from exporter.daemon.reload import Reloader
 from exporter.daemon.signals import heed_signals
 from exporter.daemon.systemd import Notifier, passed_sockets
@@ -136,6 +137,8 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         await in_force.apply(config)
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
         stack.callback(group.create_task(pulse.run(), name="pulse").cancel)
+        stack.enter_context(survivors_frozen())
+        stack.callback(group.create_task(collect_everything(), name="garbage").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
         if protection is not None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 FIRST_POLL_SECONDS = 0.005
-"""Between the first polls of two clusters: a fleet falls neither on the network nor on the machine at once."""
+"""Between the first polls of two clusters: a fleet falls neither on network nor machine all at once."""
 
 
 class Places:
