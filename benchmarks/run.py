@@ -38,9 +38,10 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="fleets of 100, 1,000 and 10,000 clusters too")
     full = parser.parse_args().full
     findings = Findings()
-    _scrapes(findings, rounds=7 if full else 3)
+    # The short form leaves room for a machine that others use as well.
+    _scrapes(findings, rounds=7 if full else 3, limit=0.05 if full else 0.07)
     with fake_fleet() as fleet:
-        _polls(findings, fleet, windows=5 if full else 3)
+        _polls(findings, fleet, windows=5 if full else 3, limit=1.3 if full else 1.5)
         if full:
             _sizes(findings, fleet)
         else:
@@ -50,22 +51,24 @@ def main() -> int:
     return 1 if findings.too_large else 0
 
 
-def _scrapes(findings: Findings, *, rounds: int) -> None:
+def _scrapes(findings: Findings, *, rounds: int, limit: float) -> None:
     samples, seconds = exposition.measure(clusters=1020, packages=PACKAGES, rounds=rounds)
     print(f"{samples} samples: " + _written(seconds, unit="ms", factor=1000))
     reference = seconds[exposition.REFERENCE]
-    findings.limit("scrape / prometheus_client", seconds[exposition.PLAIN] / reference, 0.05)
-    findings.limit("scrape with gzip / prometheus_client", seconds[exposition.COMPRESSED] / reference, 0.1)
+    findings.limit("scrape / prometheus_client", seconds[exposition.PLAIN] / reference, limit)
+    findings.limit(
+        "scrape with gzip / prometheus_client", seconds[exposition.COMPRESSED] / reference, 2 * limit
+    )
     if rounds > 3:
         for level, taken, left in exposition.levels(clusters=1020, packages=PACKAGES):
             print(f"gzip level {level}: {1000 * taken:.0f} ms, {100 * left:.1f} % of the size left")
 
 
-def _polls(findings: Findings, fleet: FakeFleet, *, windows: int) -> None:
+def _polls(findings: Findings, fleet: FakeFleet, *, windows: int, limit: float) -> None:
     costs = polls.measure(fleet, clusters=240, sdk_clusters=12, interval_seconds=6, windows=windows)
     print("CPU a poll: " + _written(costs, unit="ms", factor=1))
-    findings.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], 1.3)
-    findings.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], 1.3)
+    findings.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], limit)
+    findings.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], limit)
     findings.limit("poll / NetApp's library", costs[polls.EXPORTER] / costs[polls.SDK], 0.2)
 
 
@@ -74,6 +77,7 @@ def _short_size(findings: Findings, fleet: FakeFleet) -> None:
     print(found)
     findings.limit("MiB of 500 clusters", found.pss_bytes / _MIB, 100)
     findings.limit("seconds that a poll came late (p99)", found.delay_p99_seconds, 2)
+    findings.limit("seconds that another request waited during scrapes", found.longest_stall_seconds, 0.1)
     findings.limit("failed polls", found.failures, 0)
 
 
@@ -89,6 +93,7 @@ def _sizes(findings: Findings, fleet: FakeFleet) -> None:
     each = {found.clusters: (found.pss_bytes - empty.pss_bytes) / found.clusters for found in (middle, large)}
     print(f"memory a cluster: {each[1_000] / 1024:.1f} KiB of 1,000, {each[10_000] / 1024:.1f} KiB of 10,000")
     findings.limit("MiB of 1,000 clusters", middle.pss_bytes / _MIB, 120)
+    findings.limit("seconds that another request waited during scrapes", middle.longest_stall_seconds, 0.02)
     findings.limit("MiB of 10,000 clusters", large.pss_bytes / _MIB, 500)
     findings.limit("part of a core that 10,000 clusters take", large.cpu_share, 0.25)
     findings.limit("seconds that a poll came late (p99)", large.delay_p99_seconds, 2)

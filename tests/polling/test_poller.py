@@ -21,6 +21,7 @@ from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
 from exporter.simulator import Fault, FaultKind, Node, SimulatedCluster
 from support.fleet import WAIT_SECONDS, cluster_config, polled
+from support.waiting import eventually
 
 
 def cluster(name: str = "c1", **settings: object) -> SimulatedCluster:
@@ -256,6 +257,33 @@ async def test_a_poll_that_takes_too_long_is_a_timeout(tmp_path: Path) -> None:
         status = await it.watch.until("c1", failed(Reason.TIMEOUT))
         assert status.last_poll is not None
         assert 0.2 <= status.last_poll.duration_seconds < 5
+
+
+async def test_slots_that_a_poll_covers_are_counted_as_missed(tmp_path: Path) -> None:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+        return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.5))
+
+    async with polled([cluster(faults=[Fault(FaultKind.HANG)])], tmp_path, configure=in_a_hurry) as it:
+        await it.watch.polls("c1", 1)
+        await it.watch.polls("c1", 2)
+        assert 3 <= it.board.punctuality.missed <= 50
+
+
+async def test_a_poll_that_waits_for_a_place_is_told_of_before_it_starts(tmp_path: Path) -> None:
+    clock = asyncio.get_running_loop().time
+    held = [cluster("c0", faults=[Fault(FaultKind.HANG)]), cluster("c1")]
+    async with polled(held, tmp_path, max_concurrent_polls=1) as it:
+        await it.simulator["c0"].wait_for_requests(1)
+        punctuality = it.board.punctuality
+
+        async def waits() -> bool:
+            return punctuality.waiting == 1 and punctuality.delay_seconds(clock()) > 0.1
+
+        await eventually(waits, seconds=WAIT_SECONDS, what="the poll that waits")
+        assert punctuality.keeping_up(clock())
+        assert not punctuality.keeping_up(clock() + 2)
+        it.simulator["c0"].faults.clear()
+        await it.watch.polls("c1", 1)
 
 
 async def test_states_are_logged_when_they_change_and_not_at_every_poll(tmp_path: Path) -> None:
