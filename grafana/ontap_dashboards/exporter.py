@@ -15,7 +15,10 @@ THIS_INSTANCE = Label(
     title="Instance",
     link=looks.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
 )
-LATE = "How late the latest poll started. It grows when more polls are due than max_concurrent_polls allows."
+LATE = (
+    "How late the latest poll started, or how late one already is that still waits. "
+    "It grows when more polls are due than max_concurrent_polls or the machine allows."
+)
 REQUESTS = "ontap_exporter_api_requests_total"
 
 
@@ -38,7 +41,7 @@ def dashboard() -> builders.Dashboard:
         board = board.with_variable(variable)
     board = frame.group(board, "Now", *_alarms(), *_sizes())
     board = frame.group(board, "Exporters", _exporters())
-    board = frame.group(board, "Polling", *_polling(), *_requests())
+    board = frame.group(board, "Polling", *_polling(), *_keeping_up(), *_requests())
     board = frame.group(board, "Process", *_process())
     return frame.group(board, "Scraping", *_scraping())
 
@@ -165,6 +168,35 @@ def _polling() -> tuple[timeseries.Panel, ...]:
             "How long polls take",
             "The last poll of every cluster: the slowest, the 90th percentile and the median.",
             spread(series("ontap_poll_duration_seconds", INSTANCE)),
+            unit="s",
+            width=8,
+        ),
+    )
+
+
+def _keeping_up() -> tuple[timeseries.Panel, ...]:
+    behind = f"1 - min by (instance) ({series('ontap_exporter_keeping_up', INSTANCE)})"
+    return (
+        graph(
+            "Not keeping up",
+            "1 while polls start later than their intervals allow. docs/metrics.md tells what to do.",
+            ((behind, "{{instance}}"),),
+            decimals=0,
+            width=8,
+        ),
+        graph(
+            "Polls that wait or are left out",
+            "Polls that are due and have not started, and polls left out per minute.",
+            (
+                (_of_instance("ontap_exporter_polls_waiting"), "{{instance}} waiting"),
+                (f"60 * {_rate('ontap_exporter_polls_missed_total', 'instance')}", "{{instance}} left out"),
+            ),
+            width=8,
+        ),
+        graph(
+            "Lag of the event loop",
+            "The longest of the last minute or two. Whatever the exporter does may come late by as much.",
+            ((_of_instance("ontap_exporter_event_loop_lag_seconds"), "{{instance}}"),),
             unit="s",
             width=8,
         ),
