@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from math import floor
 from statistics import median
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -102,7 +101,7 @@ class _Reference:
             for own, value in family.samples(status):
                 labels = {"cluster": status.name, **dict(status.labels)}
                 labels |= dict(zip(family.labels, own, strict=True))
-                shown = max(floor(NOW) - value, 0.0) if family.value is Value.AGE else value
+                shown = max(round(NOW - value, 3), 0.0) if family.value is Value.AGE else value
                 metric.add_sample(family.name, labels, shown)
         return metric
 

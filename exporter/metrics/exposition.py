@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from math import floor, inf
+from math import inf
 from operator import is_
 from typing import Generic
 
@@ -25,18 +25,15 @@ class Ages:
 
     Attributes:
         template: the lines, ``%s`` in the place of each age.
-        since: the Unix time that each age counts from.
+        since_milliseconds: the Unix time that each age counts from.
     """
 
     template: str
-    since: tuple[float, ...]
+    since_milliseconds: tuple[int, ...]
 
     def at(self, now: float) -> bytes:
-        """Return the lines at a moment (Unix seconds), which counts from its whole second.
-
-        ONTAP's times are whole seconds; so are the ages then, which take half the time to write.
-        """
-        return _encoded(self.template % tuple(ages(self.since, float(floor(now)))))
+        """Return the lines at a moment (Unix seconds), to the millisecond."""
+        return _encoded(self.template % tuple(ages(self.since_milliseconds, round(now * 1000))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +175,8 @@ def _block(family: Family[S], value: S, fixed: Labels) -> bytes | Ages:
     lines = Lines(family.name, fixed, family.labels)
     if family.value is Value.AGE:
         template = "".join(lines.start(own).replace("%", "%%") + "%s\n" for own, _ in family.samples(value))
-        return Ages(template=template, since=tuple(since for _, since in family.samples(value)))
+        since = tuple(round(since * 1000) for _, since in family.samples(value))
+        return Ages(template=template, since_milliseconds=since)
     samples = family.samples(value)
     return _encoded("".join([f"{lines.start(own)}{number(sample)}\n" for own, sample in samples]))
 

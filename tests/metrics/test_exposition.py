@@ -25,7 +25,7 @@ from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 
-NOW = 1_800_000_000.0
+NOW = 1_800_000_000.25
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
     lambda name: not name.startswith("__") and name not in {"cluster", "version", "reason", "name", "uuid"}
@@ -93,9 +93,14 @@ class Reference:
                 for own, value in family.samples(status):
                     labels = {"cluster": status.name, **dict(status.labels)}
                     labels |= dict(zip(family.labels, own, strict=True))
-                    shown = max(NOW - value, 0.0) if family.value is Value.AGE else value
+                    shown = age_seconds(value) if family.value is Value.AGE else value
                     metric.add_sample(family.name, labels, shown)
             yield metric
+
+
+def age_seconds(created: float) -> float:
+    """Return an age at the moment of the scrape, to the millisecond."""
+    return max((round(NOW * 1000) - round(created * 1000)) / 1000, 0.0)
 
 
 def exposed(fleet: Iterable[ClusterStatus], form: Format, names: Iterable[str] = ()) -> str:
@@ -226,9 +231,12 @@ def test_the_lines_of_packages_stay_the_same_objects_while_the_packages_do() -> 
     }
 
 
-@given(st.floats(0, 1e12), st.floats(0, 1e12))
-def test_ages_are_written_as_the_reference_writes_them(now: float, since: float) -> None:
-    assert list(ages([since], now)) == [number(max(now - since, 0.0))]
+MILLISECONDS = st.integers(0, 4 * 10**12) | st.integers(0, 4 * 10**9).map(lambda seconds: seconds * 1000)
+
+
+@given(MILLISECONDS, MILLISECONDS)
+def test_ages_are_written_as_the_reference_writes_them(now: int, since: int) -> None:
+    assert list(ages([since], now)) == [number(max((now - since) / 1000, 0.0))]
 
 
 @given(st.lists(st.binary(max_size=9)), st.integers(1, 20))
