@@ -12,7 +12,7 @@ from typing import TypeVar
 import aiohttp
 
 from exporter.config import ClusterConfig
-from exporter.ontap.client import OntapClient, RequestCounts
+from exporter.ontap.client import Flight, OntapClient, RequestCounts
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
@@ -88,8 +88,15 @@ class ClusterAccess:
         self.client.credentials.forget()
         return False
 
-    async def ask(self, conversation: Conversation[T], *, deadline: float | None = None) -> T:
+    async def ask(
+        self, conversation: Conversation[T], *, deadline: float | None = None, flight: Flight | None = None
+    ) -> T:
         """Carry a conversation unless the credentials were refused a short while ago.
+
+        Args:
+            conversation: see :mod:`exporter.ontap.wire`.
+            deadline: in the event loop's time; by default that of a poll.
+            flight: told when a request goes out.
 
         Raises:
             LoginPaused: nothing was sent.
@@ -101,7 +108,9 @@ class ClusterAccess:
             raise LoginPaused("the credentials were refused a short while ago, so nothing was sent")
         try:
             return await self.client.converse(
-                conversation, deadline=self.deadline(clock()) if deadline is None else deadline
+                conversation,
+                deadline=self.deadline(clock()) if deadline is None else deadline,
+                flight=flight,
             )
         except Unauthorized:
             self.refusals.add(clock())

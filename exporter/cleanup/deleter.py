@@ -11,24 +11,28 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import assert_never, cast
+from typing import TypeVar, assert_never, cast
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.evidence import read_repository
+from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.limits import Limits, Pace
 from exporter.cleanup.plan import Decision, Reason, Verdict
 from exporter.cleanup.records import Deletion, Outcome, Phase
 from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
+from exporter.ontap.client import Flight
 from exporter.ontap.deletion import Job, JobSearch, delete_package, find_job, read_job
 from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized
+
+T = TypeVar("T")
 
 DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""
 FORGOTTEN_SECONDS = 86_400.0
 """For so long a deletion that was given up counts as going on where nothing tells that it is over."""
 DRAIN_SECONDS = 4.0
-"""How long a DELETE that is being sent may take to be recorded when the program stops."""
+"""How long a DELETE that is being sent may take to be recorded when its run is cut short."""
 
 
 class DecisionImpossibleError(Exception):
@@ -49,6 +53,7 @@ class Deleter:
     Args:
         access: the cluster.
         journal: remembers every step before and after it is taken.
+        halt: stops all deleting at once.
         limits: how long a deletion is tried and followed.
         pace: how long it waits in between.
         wall_clock: gives Unix seconds.
@@ -59,12 +64,14 @@ class Deleter:
         *,
         access: ClusterAccess,
         journal: Journal,
+        halt: Halt,
         limits: Limits,
         pace: Pace,
         wall_clock: Callable[[], float],
     ) -> None:
         self._access = access
         self._journal = journal
+        self._halt = halt
         self._limits = limits
         self._pace = pace
         self._wall_clock = wall_clock
@@ -175,35 +182,66 @@ class Deleter:
         return await self._journal.intend_again(deletion)
 
     async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
-        """Send DELETE once and see it through; where it may be tried again, the deletion waits."""
-        sending = asyncio.create_task(self._send(deletion), name=f"delete {deletion.version}")
+        """Send DELETE once and see it through; where it may be tried again, the deletion waits.
+
+        Until the request has gone out, the brake and a cancellation call it off.
+        """
+        flight = Flight()
+        sending = asyncio.create_task(self._send(deletion, flight), name=f"delete {deletion.version}")
+        braking = asyncio.create_task(self._halt.engaged(), name="watch the brake")
         try:
+            await asyncio.wait({sending, braking}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done() and not flight.begun:
+                await outlast(sending, seconds=0.0)
+                return await self._call_off(deletion, "nothing was sent: cleanup was halted"), None
             deletion, finding = await asyncio.shield(sending)
         except asyncio.CancelledError:
-            # The program stops: what is being sent is still recorded; a later start follows it.
-            await asyncio.wait({sending}, timeout=DRAIN_SECONDS)
-            sending.cancel()
-            with suppress(asyncio.CancelledError, JournalError):
-                await self._record_refusal(*await sending)
+            # What is being sent is still recorded; a later start, or the next configuration, follows it.
+            await outlast(sending, seconds=DRAIN_SECONDS if flight.begun else 0.0)
+            settling = asyncio.create_task(self._settle(sending, flight, deletion), name="settle a deletion")
+            await outlast(settling, seconds=DRAIN_SECONDS)
             raise
+        finally:
+            braking.cancel()
         if finding is None:
             return await self._follow(deletion)
         return await self._heed(deletion, finding)
 
-    async def _send(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
+    async def _settle(
+        self,
+        sending: asyncio.Task[tuple[Deletion, Finding | None]],
+        flight: Flight,
+        deletion: Deletion,
+    ) -> None:
+        """Record what is known of a deletion whose sending has ended, or was ended, too early."""
+        with suppress(JournalError):
+            if not flight.begun:
+                await self._call_off(deletion, "nothing was sent: the run was cut short")
+            elif not sending.cancelled() and sending.exception() is None:
+                await self._record_refusal(*sending.result())
+
+    async def _call_off(self, deletion: Deletion, message: str) -> Deletion:
+        """End a deletion of which no DELETE has gone out, or only one that was refused."""
+        if deletion.attempts > 1:
+            return await self._end(deletion, Outcome.BUSY, deletion.code, message)
+        return await self._end(deletion, Outcome.PROTECTED, "", message)
+
+    async def _send(self, deletion: Deletion, flight: Flight) -> tuple[Deletion, Finding | None]:
         """Send DELETE and record the job at once; a finding says that there is none."""
         limit = self._limits.return_timeout_seconds
         deadline = asyncio.get_running_loop().time() + limit + DELETE_MARGIN_SECONDS
         try:
             uuid = await self._access.ask(
-                delete_package(deletion.version, return_timeout_seconds=limit), deadline=deadline
+                delete_package(deletion.version, return_timeout_seconds=limit),
+                deadline=deadline,
+                flight=flight,
             )
         except OntapError as exc:
             return deletion, read_reply(exc)
         return await self._journal.follow(deletion, job_uuid=uuid), None
 
     async def _record_refusal(self, deletion: Deletion, finding: Finding | None) -> None:
-        """Record an answer that needs no further look, while the program stops."""
+        """Record an answer that needs no further look, after a run was cut short."""
         if finding is not None and finding.meaning in {Meaning.TRANSIENT, Meaning.FAILURE, Meaning.DENIED}:
             await self._heed(deletion, finding)
 
@@ -350,6 +388,21 @@ class Deleter:
         return await self._journal.end(
             deletion, outcome=outcome, code=code, message=message, now=self._wall_clock()
         )
+
+
+async def outlast(task: asyncio.Task[T], *, seconds: float) -> None:
+    """Wait for the end of a task, which is cancelled after some seconds, however often waiting is cancelled.
+
+    The caller raises :class:`asyncio.CancelledError` afterwards where it was cancelled.
+    """
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
+    while not task.done():
+        left = end - clock()
+        if left <= 0 and not task.cancelling():
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=left if left > 0 else None)
 
 
 def _still_busy(decision: Decision | None, deletion: Deletion) -> Finding | None:

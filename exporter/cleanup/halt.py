@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 
 class Halt:
     """Whether deleting is halted.
@@ -11,12 +13,23 @@ class Halt:
     """
 
     def __init__(self, *, active: bool = False) -> None:
-        self.active = active
+        self._engaged = asyncio.Event()
+        if active:
+            self._engaged.set()
+
+    @property
+    def active(self) -> bool:
+        """Whether it is halted now."""
+        return self._engaged.is_set()
 
     def engage(self) -> None:
         """Send no DELETE any more."""
-        self.active = True
+        self._engaged.set()
 
     def release(self) -> None:
         """Let runs delete again."""
-        self.active = False
+        self._engaged.clear()
+
+    async def engaged(self) -> None:
+        """Wait until the brake is on."""
+        await self._engaged.wait()

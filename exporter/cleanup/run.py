@@ -139,6 +139,8 @@ class Runner:
                 return str(exc), False
             self.account(deletion, chosen)
             outcomes.append(deletion.outcome)
+            if deletion.outcome is Outcome.PROTECTED and self._halt.active:
+                return "cleanup is halted", False
             if deletion.outcome is Outcome.DENIED:
                 return "the cluster denied a deletion, so the run ended", False
             if deletion.outcome is Outcome.TIMEOUT:

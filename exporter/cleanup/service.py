@@ -90,10 +90,11 @@ class CleanupService:
             del self._good_polls[gone]
         wanted = {(access.name, policy.name): (policy, access) for policy, access in self._pairs()}
         for key, kept in self._kept.items():
-            if wanted.get(key) != (kept.policy, kept.access):
+            # Once only: what ends already is recording what it has sent.
+            if wanted.get(key) != (kept.policy, kept.access) and not kept.task.cancelling():
                 kept.task.cancel()
         for name, resuming in self._resuming.items():
-            if accesses.get(name) is not resuming.access:
+            if accesses.get(name) is not resuming.access and not resuming.task.cancelling():
                 resuming.task.cancel()
         for policy, access in wanted.values():
             self._show(policy, access)
@@ -254,6 +255,7 @@ class CleanupService:
         return Deleter(
             access=access,
             journal=journal,
+            halt=self._halt,
             limits=_UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy),
             pace=self._pace,
             wall_clock=self._wall_clock,

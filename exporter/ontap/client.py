@@ -38,6 +38,13 @@ also holds a buffer of 256 KiB, which nobody needs between polls.
 """
 
 
+@dataclass(slots=True)
+class Flight:
+    """Whether a request has gone out, so that the cluster may have it whatever becomes of the answer."""
+
+    begun: bool = False
+
+
 class RequestCounts:
     """How many requests were sent, by method and HTTP status or ``error``."""
 
@@ -102,12 +109,15 @@ class OntapClient:
         self._counts = counts
         self._jitter = jitter
 
-    async def converse(self, conversation: Conversation[T], *, deadline: float) -> T:
+    async def converse(
+        self, conversation: Conversation[T], *, deadline: float, flight: Flight | None = None
+    ) -> T:
         """Carry a conversation to its end and return its result.
 
         Args:
             conversation: see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; covers every request, retry and pause.
+            flight: told when a request goes out.
 
         Raises:
             OntapError: a request failed, or an answer was not what the conversation expects.
@@ -115,7 +125,7 @@ class OntapClient:
         try:
             request = next(conversation)
             while True:
-                response = await self._send(request, deadline)
+                response = await self._send(request, deadline, flight)
                 request = conversation.send(response)
         except StopIteration as stop:
             result: T = stop.value
@@ -126,7 +136,7 @@ class OntapClient:
         finally:
             conversation.close()
 
-    async def _send(self, request: Request, deadline: float) -> Response:
+    async def _send(self, request: Request, deadline: float, flight: Flight | None) -> Response:
         """Send a request, again where that is safe and useful, until the deadline."""
         clock = asyncio.get_running_loop().time
         attempt = 0
@@ -134,7 +144,7 @@ class OntapClient:
             attempt += 1
             try:
                 async with asyncio.timeout_at(deadline):
-                    response = await self._exchange(request)
+                    response = await self._exchange(request, flight)
                 failure = failure_of(response)
                 if failure is None:
                     return response
@@ -153,10 +163,10 @@ class OntapClient:
                 raise failure
             await asyncio.sleep(pause)
 
-    async def _exchange(self, request: Request) -> Response:
+    async def _exchange(self, request: Request, flight: Flight | None) -> Response:
         """Send a request once and read the whole answer."""
         clock = asyncio.get_running_loop().time
-        sending = _Sending(clock=clock, sent=clock())
+        sending = _Sending(clock=clock, sent=clock(), flight=flight)
         headers = {}
         if (authorization := self.credentials.header()) is not None:
             headers["Authorization"] = authorization
@@ -192,12 +202,15 @@ class _Sending:
 
     clock: Callable[[], float]
     sent: float
+    flight: Flight | None
 
 
 def _trace_of_sending() -> aiohttp.TraceConfig:
     async def note(_: object, context: SimpleNamespace, __: object) -> None:
         sending: _Sending = context.trace_request_ctx
         sending.sent = sending.clock()
+        if sending.flight is not None:
+            sending.flight.begun = True
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(note)

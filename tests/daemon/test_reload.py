@@ -50,7 +50,7 @@ class Scene:
     def write(self, entries: Iterable[dict[str, Any]], **sections: object) -> None:
         """Write the configuration; JSON is YAML."""
         defaults = {
-            "poll_interval": "1h",
+            "poll_interval": "30d",  # so that no slot comes by itself
             "basic_auth": {"username": "monitor", "password_file": str(self.password_file)},
             "tls_config": {"ca_file": str(self.simulator.ca_file)},
             **self.defaults,
@@ -140,7 +140,7 @@ async def test_other_labels_and_times_need_no_new_poll(tmp_path: Path) -> None:
     async with scene(tmp_path, [cluster(1)]) as it:
         one = it.simulator["c001"]
         asked = len(one.requests)
-        it.write([entry(one, labels={"site": "ams"}, poll_interval="2h", stale_after="3h")])
+        it.write([entry(one, labels={"site": "ams"}, poll_interval="20d", stale_after="60d")])
         await it.reload()
         assert await it.daemon.samples("ontap_software_packages") == {
             (("cluster", "c001"), ("site", "ams")): 2.0

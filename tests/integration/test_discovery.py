@@ -78,7 +78,7 @@ async def test_shards_divide_the_clusters_and_each_tells_its_share(total: int, t
     clusters = [SimulatedCluster(f"c{number:02d}", packages=["9.13.1"]) for number in range(24)]
     async with Simulator(clusters, directory=tmp_path) as simulator:
         config = tmp_path / "config.yaml"
-        write_secret(config, exporter_config(simulator, poll_interval="1h"))
+        write_secret(config, exporter_config(simulator, poll_interval="30d"))
         run = ("run", f"--config.file={config}", LISTEN, f"--total-shards={total}")
         async with (
             program(*run, "--shard=0") as first,

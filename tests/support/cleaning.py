@@ -62,7 +62,12 @@ class Cleaning:
 
     def deleter(self, limits: Limits = QUICK) -> Deleter:
         return Deleter(
-            access=self.access, journal=self.journal, limits=limits, pace=QUICK_PACE, wall_clock=time.time
+            access=self.access,
+            journal=self.journal,
+            halt=self.halt,
+            limits=limits,
+            pace=QUICK_PACE,
+            wall_clock=time.time,
         )
 
     async def outcomes(self, **settings: Limits) -> dict[str, Outcome | None]:
