@@ -21,7 +21,7 @@ while the program runs: :mod:`~exporter.config.sightings` says which cluster fil
 :mod:`~exporter.config.problems` what is wrong.
 """
 
-from exporter.config.discovery import ConfigFiles
+from exporter.config.discovery import Candidate, ConfigFiles
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import load_config
 from exporter.config.masked import masked_yaml
@@ -29,6 +29,7 @@ from exporter.config.model import CleanupConfig, ClusterConfig, Config, PolicyCo
 from exporter.config.problems import ConfigError, Position, Problem
 
 __all__ = [
+    "Candidate",
     "CleanupConfig",
     "ClusterConfig",
     "Config",

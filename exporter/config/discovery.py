@@ -50,10 +50,23 @@ class _Watched:
     """Of its folder."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What the files say: a configuration without a mistake, that is not in force yet."""
+
+    config: Config
+    sections: Sections
+    """Of the configuration file."""
+    files: Mapping[Path, ClusterFile]
+    """Every cluster file."""
+    seen: Sightings
+    """Taken before any of these was read, so that whatever changes from then on is noticed."""
+
+
 class ConfigFiles:
     """The configuration file in force and its cluster files, with the last good content of each.
 
-    :meth:`load` and :meth:`look` wait for each other; what is published may be read at any time.
+    :meth:`accept` and :meth:`look` wait for each other; what is published may be read at any time.
     """
 
     def __init__(self, path: Path, *, environ: Mapping[str, str]) -> None:
@@ -72,41 +85,58 @@ class ConfigFiles:
         self._looks_until_retry = _RETRY_LOOKS
 
     def load(self) -> Config:
-        """Read the configuration file and every cluster file anew.
+        """Read the configuration file and every cluster file anew, and take over what they say.
 
         Raises:
             ConfigError: with every problem that could be found; what was in force stays in force.
         """
+        candidate = self.read()
+        self.accept(candidate)
+        return candidate.config
+
+    def read(self) -> Candidate:
+        """Read the configuration file and every cluster file anew; what is in force stays in force.
+
+        Raises:
+            ConfigError: with every problem that could be found.
+        """
         # Here and not above: pydantic takes longer to import than everything else that reads a configuration.
         from exporter.config.sections import read_sections  # noqa: PLC0415
 
+        document, problems = read_document(self._path, environ=self._environ)
+        sections = read_sections(document)
+        seen = see(self._path, sections.cluster_files)
+        findings = Findings(errors={*problems, *sections.problems, *seen.errors}, warnings=set(seen.warnings))
+        files = {path: self._load_file(path, seen) for path in seen.files}
+        findings.errors.update(problem for file in files.values() for problem in file.problems)
+        config = assemble(sections, files.values(), findings)
+        if findings.errors:
+            raise ConfigError(findings.errors)
+        return Candidate(config=config, sections=sections, files=files, seen=seen)
+
+    def accept(self, candidate: Candidate) -> None:
+        """Take over what :meth:`read` has read: from now on, :meth:`look` tells what differs from that."""
+        seen = candidate.seen
         with self._lock:
-            document, problems = read_document(self._path, environ=self._environ)
-            sections = read_sections(document)
-            seen = see(self._path, sections.cluster_files)
-            findings = Findings(
-                errors={*problems, *sections.problems, *seen.errors}, warnings=set(seen.warnings)
-            )
-            files = {path: self._load_file(path, seen) for path in seen.files}
-            findings.errors.update(problem for file in files.values() for problem in file.problems)
-            config = assemble(sections, files.values(), findings)
-            if findings.errors:
-                raise ConfigError(findings.errors)
-            self._sections = sections
+            self._sections = candidate.sections
             self._watched = {
                 path: _Watched(
-                    in_force=files[path], seen=signature, taken=signature, device=seen.devices[path.parent]
+                    in_force=candidate.files[path],
+                    seen=signature,
+                    taken=signature,
+                    device=seen.devices[path.parent],
                 )
                 for path, signature in seen.files.items()
             }
+            self._patience = _PATIENCE_LOOKS
+            self._looks_until_retry = _RETRY_LOOKS
             self._publish(seen, {})
-            return config
 
     def look(self) -> Config | None:
         """Look for cluster files that came, went or changed; blocking, so that it is for a thread.
 
         A change counts once two looks in a row have seen the same. Returns the new configuration where there
-        is one, in which the configuration file is as :meth:`load` has read it last.
+        is one, in which the configuration file is as :meth:`accept` has taken it over last.
         """
         with self._lock:
             if self._sections is None or not self._sections.cluster_files:

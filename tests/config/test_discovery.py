@@ -311,6 +311,63 @@ def test_load_that_fails_changes_nothing_of_what_is_in_force(tmp_path: Path) -> 
     assert fleet.settle() is None
 
 
+def test_candidate_that_is_not_accepted_changes_nothing(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("b", "broken: [")
+    assert fleet.settle() is None
+    problems, counts = fleet.problems, fleet.counts
+    fleet.write("b", "- address: bb\n")
+    fleet.main.write_text("clusters: [{address: m}]\ncluster_files: [clusters.d/b.yaml]\n")
+    assert _names(fleet.files.read().config) == ["m", "bb"]
+    assert (fleet.problems, fleet.counts) == (problems, counts)
+    assert fleet.settle() == ["a", "bb"]
+    assert (fleet.problems, fleet.counts) == ([], (2, 0))
+    assert fleet.settle() is None
+
+
+def test_candidate_read_before_the_first_is_accepted_is_not_looked_after(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.read()
+    fleet.write("a", "- address: b\n")
+    assert fleet.settle() is None
+    assert fleet.counts == (0, 0)
+
+
+def test_file_emptied_while_a_candidate_is_refused_is_still_a_change(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("a", "[]\n")
+    assert _names(fleet.files.read().config) == ["b"]
+    assert fleet.settle() == ["b"]
+
+
+def test_candidate_is_as_it_was_read_and_what_changes_after_that_is_noticed(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.write("a", "- address: b\n")
+    candidate = fleet.files.read()
+    fleet.write("a", "- address: c\n")
+    fleet.files.accept(candidate)
+    assert _names(candidate.config) == ["b"]
+    assert fleet.settle() == ["c"]
+
+
+def test_accepted_candidate_wins_over_looks_since_it_was_read(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.main.write_text("clusters: [{address: m}]\n" + _PATTERNS)
+    candidate = fleet.files.read()
+    fleet.write("a", "broken: [")
+    fleet.write("b", "- address: b\n")
+    assert fleet.settle() == ["a", "b"]
+    fleet.files.accept(candidate)
+    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+    fleet.path("b").unlink()
+    fleet.write("a", "- address: aa\n")
+    assert fleet.settle() == ["m", "aa"]
+
+
 @pytest.mark.parametrize("how", ["removed", "replaced by a file", "replaced by a loop"])
 def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Path, how: str) -> None:
     patterns = "cluster_files: ['clusters.d/*.yaml', '*.json']\n"
