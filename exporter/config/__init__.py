@@ -26,6 +26,7 @@ from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import load_config
 from exporter.config.masked import masked_yaml
 from exporter.config.model import CleanupConfig, ClusterConfig, Config, PolicyConfig
+from exporter.config.policies import shared_state
 from exporter.config.problems import ConfigError, Position, Problem
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "load_config",
     "masked_yaml",
     "parse_duration",
+    "shared_state",
 ]

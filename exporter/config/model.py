@@ -119,6 +119,8 @@ class Written:
     clusters: tuple[Layer, ...]
     """Of the configuration file itself."""
     cluster_files: tuple[ClusterFile, ...] = ()
+    cleanup: Layer | None = None
+    """What stands under ``cleanup``, without the policies; what is built in fills it up."""
     folder: Path
     """Where patterns that are relative begin; absolute."""
 

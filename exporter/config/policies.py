@@ -10,10 +10,10 @@ from exporter.config.checks import Findings, add_verdict, exclusive_keys, label_
 from exporter.config.durations import format_duration
 from exporter.config.files import FileChecks
 from exporter.config.layers import DEFAULT_TIMEZONE, Layer, built_in_policy
-from exporter.config.model import CleanupConfig, ClusterConfig, PolicyConfig
-from exporter.config.problems import BadValueError, Place, show_value
+from exporter.config.model import CleanupConfig, ClusterConfig, Config, PolicyConfig
+from exporter.config.problems import BadValueError, Place, Problem, show_value
 from exporter.config.schedules import fires, guess_timezone, parse_timezone
-from exporter.config.state import state_file
+from exporter.config.state import is_told_apart, state_file
 
 _HARDLY_MEANT: Final = timedelta(minutes=1)
 # A guess compares with every time zone there is, and what never fires is searched for in 50 years.
@@ -40,6 +40,20 @@ def resolve_cleanup(
     if not findings.errors:
         _check_choices(cleanup, policies, tuple(clusters), findings)
     return cleanup
+
+
+def shared_state(config: Config) -> Problem | None:
+    """Return a warning where processes with one configuration, a shard each, would all have one state."""
+    settings = config.written.cleanup
+    if settings is None:
+        return None
+    written = settings.settings["state",].written
+    if written is not None and is_told_apart(written):
+        return None
+    return settings.place_of(("state",)).problem(
+        "every shard needs a state of its own, since a state belongs to one process at a time;"
+        " name it after the shard, e.g. with ${POD_NAME}"
+    )
 
 
 def _policy(entry: Layer) -> PolicyConfig:

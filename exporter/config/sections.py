@@ -54,6 +54,9 @@ def read_sections(document: Document) -> Sections:
     polls = None if root is None else root.max_concurrent_polls
     if root is not None and polls is None and "max_concurrent_polls" in root.model_fields_set:
         reader.report(("max_concurrent_polls",), "nothing stands behind the colon")
+    cleanup = None
+    if root is not None and "cleanup" in root.model_fields_set:
+        cleanup = _read_cleanup(reader, document)
     written = Written(
         defaults=reader.layer(Settings, ("defaults",), rank=0),
         profiles={
@@ -63,14 +66,12 @@ def read_sections(document: Document) -> Sections:
             reader.layer(ClusterEntry, ("clusters", index), rank=2, required="address")
             for index in reader.indexes("clusters")
         ),
+        cleanup=None if cleanup is None else cleanup.settings,
         folder=document.folder,
     )
     has_files = root is not None and "cluster_files" in root.model_fields_set | broken
     if not written.clusters and "clusters" not in broken and not has_files:
         reader.report(("clusters",), "at least one cluster is expected")
-    cleanup = None
-    if root is not None and "cleanup" in root.model_fields_set:
-        cleanup = _read_cleanup(reader, document)
     return Sections(
         written=written,
         cluster_files=_read_patterns(reader, document) if has_files and "cluster_files" not in broken else (),

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from exporter.config.address import parse_host
+from exporter.config.scalars import has_variable
 
 DEFAULT_STATE: Final = "sqlite:///state.db"
 
@@ -47,6 +48,7 @@ _OPEN_PARAMETERS: Final = frozenset(
         "user",
     }
 )
+_PASSWORDS: Final = frozenset({"password", "sslpassword"})
 
 
 def check_state(url: str) -> str:
@@ -64,6 +66,21 @@ def check_state(url: str) -> str:
     if url.startswith(_POSTGRESQL):
         return _check_server(url)
     raise ValueError("write sqlite:///state.db or postgresql://user@host/database")
+
+
+def is_told_apart(written: str) -> bool:
+    """Tell whether environment variables can make a URL, as it was written, that of several states.
+
+    One that is only a password, or part of one, cannot.
+    """
+    match = _SERVER.fullmatch(written)
+    if match is not None and match["parameters"] is not None:
+        parameters = match["parameters"].split("&")
+        telling = (one for one in parameters if one.partition("=")[0] not in _PASSWORDS)
+        written = f"{written[: match.start('parameters')]}{'&'.join(telling)}"
+    if match is not None and match["password"] is not None:
+        written = f"{written[: match.start('password')]}{written[match.end('password') :]}"
+    return has_variable(written)
 
 
 def absolute_state(url: str, folder: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config import ClusterConfig, Config, ConfigError, PolicyConfig, Position
+from exporter.config import ClusterConfig, Config, ConfigError, PolicyConfig, Position, shared_state
 from exporter.ontap.endpoint import Endpoint, Tls
 
 Load = Callable[..., Config]
@@ -307,3 +307,48 @@ def test_another_label_never_chooses_more_and_another_name_never_less(
     if globs:
         widened = replace(policy, cluster_names=(*globs, more))
         assert widened.applies_to(_CLUSTER) >= policy.applies_to(_CLUSTER)
+
+
+_SHARED = (
+    "every shard needs a state of its own, since a state belongs to one process at a time;"
+    " name it after the shard, e.g. with ${POD_NAME}"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (None, 5),
+        ("sqlite:///state.db", 6),
+        ("sqlite:///$${POD_NAME}.db", 6),
+        ("postgresql://exporter@db/ontap", 6),
+        ("'postgresql://exporter:${PW}@db/ontap'", 6),
+        ("'postgresql://exporter:a${PW}b@db/ontap?connect_timeout=9&password=${PW}'", 6),
+    ],
+)
+def test_state_that_every_shard_would_have_is_warned_of(load: Load, state: str | None, line: int) -> None:
+    config = load(_with("name: a, every: 24h, keep_newest: 2", state=state), PW="made-up")
+    warning = shared_state(config)
+    assert warning is not None
+    assert (warning.line, warning.message) == (line, _SHARED)
+    assert warning.key == ("cleanup" if state is None else "cleanup.state")
+    assert config.warnings == (), "whether there are shards, the configuration does not know"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "'sqlite:///${POD_NAME}.db'",
+        "'${POD_NAME}'",
+        "'postgresql://exporter@db/ontap-${POD_NAME}'",
+        "'postgresql://${POD_NAME}:made-up@db/ontap'",
+        "'postgresql://exporter@db/ontap?options=-csearch_path%3D${POD_NAME}&password=x'",
+    ],
+)
+def test_state_that_is_named_after_the_shard_is_not_warned_of(load: Load, state: str) -> None:
+    pod = "sqlite:///s.db" if state == "'${POD_NAME}'" else "pod-0"
+    assert shared_state(load(_with("name: a, every: 24h, keep_newest: 2", state=state), POD_NAME=pod)) is None
+
+
+def test_shards_without_cleanup_need_no_state(load: Load) -> None:
+    assert shared_state(load(_CLUSTERS)) is None
