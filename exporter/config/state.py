@@ -118,7 +118,7 @@ def _check_file(url: str) -> str:
     path = url.removeprefix(_SQLITE)
     if _NOT_IN_PATHS.search(path):
         raise ValueError("the path of a state holds neither ? nor % nor a control character")
-    if path.endswith("/"):
+    if path.rpartition("/")[2] in ("", ".", ".."):
         raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")
     return url
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config.files import FileChecks
@@ -57,6 +57,9 @@ def test_good_url_is_taken_as_it_is(url: str) -> None:
         "sqlite:///a%20b.db",
         "sqlite://localhost/state.db",
         "sqlite:///folder/",
+        "sqlite:///.",
+        "sqlite:////.",
+        "sqlite:///folder/..",
         "sqlite+aiosqlite:///state.db",
         "postgres://db/ontap",
         "postgresql+asyncpg://db/ontap",
@@ -160,6 +163,7 @@ def test_any_password_is_good_once_it_is_quoted_and_is_shown_nowhere(
 @given(
     text=st.text("pu:@/?#[]%.x0\n ", max_size=20), start=st.sampled_from(["", "postgresql://", "sqlite://"])
 )
+@example(text="//.", start="sqlite://")
 def test_any_url_is_good_or_a_value_error(text: str, start: str) -> None:
     try:
         url = check_state(start + text)
