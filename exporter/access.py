@@ -34,6 +34,7 @@ class ClusterAccess:
         query: how its listing is asked for.
         refusals: of the credentials; whoever is answered with 401 adds one.
         fact_refusals: likewise where only a fact beside the listing was answered so.
+        asked_to_wait_until: before then, in the event loop's time, the cluster asked not to be polled.
     """
 
     def __init__(self, *, config: ClusterConfig, client: OntapClient) -> None:
@@ -47,6 +48,7 @@ class ClusterAccess:
         )
         self.refusals = Refusals()
         self.fact_refusals = Refusals()
+        self.asked_to_wait_until = float("-inf")
 
     @property
     def name(self) -> str:
@@ -133,7 +135,7 @@ class AccessOpener:
     def open(
         self, clusters: Iterable[ClusterConfig], *, before: Mapping[str, ClusterAccess] = MappingProxyType({})
     ) -> Mapping[str, ClusterAccess]:
-        """Open an access for each cluster, or take it over where the configuration says the same of it.
+        """Open an access for each cluster, or take it over where the cluster is asked the same as before.
 
         Every secret is read again. Credentials that were refused and have changed make an access of its own,
         so that they are tried at once; those that were refused and are the same stay paused, whatever else
@@ -152,9 +154,11 @@ class AccessOpener:
         if earlier is None or not earlier.logs_in_like(cluster):
             return self._access(cluster, Credentials(cluster.login))
         renewed = earlier.credentials_renewed()
-        if earlier.config == cluster and not renewed:
+        if earlier.asks_like(cluster) and not renewed:
+            earlier.config = cluster
             return earlier
         access = self._access(cluster, earlier.client.credentials)
+        access.asked_to_wait_until = earlier.asked_to_wait_until
         if not renewed:
             access.refusals, access.fact_refusals = earlier.refusals, earlier.fact_refusals
         return access

@@ -96,7 +96,13 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
 
     async with AsyncExitStack() as stack:
         protection = _protection(stack, settings)
-        reloader = Reloader(files=files, apply=apply, protection=protection, wall_clock=time.time)
+        reloader = Reloader(
+            files=files,
+            apply=apply,
+            protection=protection,
+            shard=settings.shard,
+            wall_clock=time.time,
+        )
         stack.enter_context(heed_signals(halt=halt, reload=reloader.ask))
         sockets = _listen(stack, settings)
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")

@@ -50,11 +50,15 @@ class InForce:
         Only clusters that it says something else of are polled and cleaned anew; every secret is read again.
         """
         before = self._accesses
+        configured = {name: access.config for name, access in before.items()}
         accesses = self._opener.open(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
         self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         await self._cleaning.apply(config.cleanup, accesses)
-        kept = sum(before.get(name) is access for name, access in accesses.items())
+        kept = sum(
+            before.get(name) is access and configured[name] == access.config
+            for name, access in accesses.items()
+        )
         return Changes(
             added=len(accesses.keys() - before.keys()),
             changed=len(accesses.keys() & before.keys()) - kept,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from exporter.config import Config, ConfigError, ConfigFiles, Problem
+from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
 from exporter.daemon.force import Changes
+from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.webconfig import Protection
@@ -30,6 +31,7 @@ class Reloader:
         files: the configuration, which has been loaded once.
         apply: puts a configuration in force.
         protection: of the pages, whose file is read again as well; None: there is none.
+        shard: the share of the clusters that this process looks after.
         wall_clock: gives Unix seconds.
 
     Attributes:
@@ -43,11 +45,13 @@ class Reloader:
         files: ConfigFiles,
         apply: Callable[[Config], Awaitable[Changes]],
         protection: Protection | None,
+        shard: Shard,
         wall_clock: Callable[[], float],
     ) -> None:
         self._files = files
         self._apply = apply
         self._protection = protection
+        self._shard = shard
         self._wall_clock = wall_clock
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[str]] = []
@@ -94,15 +98,17 @@ class Reloader:
 
     async def _reload(self) -> str:
         try:
-            config = await asyncio.to_thread(self._files.load)
+            candidate = await asyncio.to_thread(self._files.read)
         except ConfigError as exc:
             for problem in exc.problems[:TOLD_PROBLEMS]:
                 log.error("configuration", **_told(problem))  # noqa: TRY400 - an operator's mistake, not ours
             return self._refuse(exc)
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
-        self.warn(config)
-        changes = await self._apply(config)
+        # Only now that nothing can refuse it any more: what is refused must not come into force later on.
+        self._files.accept(candidate)
+        self.warn(candidate.config)
+        changes = await self._apply(candidate.config)
         self.successful = True
         self.success_timestamp_seconds = self._wall_clock()
         self._told = frozenset()
@@ -133,10 +139,13 @@ class Reloader:
 
     def warn(self, config: Config) -> None:
         """Log the warnings that the configuration before did not give."""
-        for warning in config.warnings:
+        warnings = list(config.warnings)
+        if self._shard.total > 1 and (shared := shared_state(config)) is not None:
+            warnings.append(shared)
+        for warning in warnings:
             if warning not in self._warned:
                 log.warning("configuration", **_told(warning))
-        self._warned = frozenset(config.warnings)
+        self._warned = frozenset(warnings)
 
 
 def _told(problem: Problem) -> dict[str, str]:

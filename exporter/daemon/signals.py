@@ -44,8 +44,6 @@ def heed_signals(*, halt: Halt, reload: Callable[[], object]) -> Iterator[None]:
     handlers = {signal.SIGUSR1: engage, signal.SIGUSR2: release, signal.SIGHUP: on_hangup}
     with _handled(handlers):
         yield
-    for number in handlers:
-        signal.signal(number, signal.SIG_IGN)  # the program is ending in order; these would kill it
 
 
 @contextmanager
@@ -58,3 +56,5 @@ def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
+            # The program is ending in order, and has a moment's work left; another signal would kill it.
+            signal.signal(number, signal.SIG_IGN)

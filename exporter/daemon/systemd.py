@@ -51,11 +51,13 @@ class Notifier:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         is_for_us = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         given = environ.get("WATCHDOG_USEC", "")
+        self._is_stopping = False
         self._watchdog_seconds = int(given) / 1_000_000 if given.isdecimal() and is_for_us else 0.0
 
     def ready(self) -> None:
         """The program serves and polls, after its start or after a reload."""
-        self._send("READY=1")
+        if not self._is_stopping:
+            self._send("READY=1")
 
     def reloading(self) -> None:
         """The configuration is read again; :meth:`ready` tells when that is over."""
@@ -63,6 +65,7 @@ class Notifier:
 
     def stopping(self) -> None:
         """The program comes to its end."""
+        self._is_stopping = True
         self._send("STOPPING=1")
 
     async def keep_alive(self) -> NoReturn:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.access import ClusterAccess
-from exporter.polling.board import Board
+from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.places import Places
 from exporter.polling.poller import Poller
 
@@ -43,9 +43,10 @@ class Fleet:
     def poll(self, accesses: Mapping[str, ClusterAccess], *, max_concurrent_polls: int) -> None:
         """Poll these clusters from now on, and no other.
 
-        A cluster whose access is the same object as before is left alone. One with another access gets
-        another poller, which begins with what is known of it, unless the address has changed. A new one, and
-        one that is asked in another way than before, is polled at once, as far as there are places.
+        A cluster whose access is the same object as before goes on, with the labels and times that its
+        configuration has now. One with another access gets another poller, which begins with what is known of
+        it, unless the address has changed. That one, and a new one, is polled at once, as far as there are
+        places.
 
         Args:
             accesses: the clusters by name, in the order in which the board is to hold them.
@@ -58,10 +59,11 @@ class Fleet:
             earlier = before.pop(name, None)
             if earlier is not None and earlier.access is access:
                 self._polled[name] = earlier
+                earlier.poller.heed_configuration()
                 continue
             if earlier is not None:
                 earlier.stop()
-            self._polled[name] = self._start(access, earlier)
+            self._polled[name] = self._start(access, None if earlier is None else self._board.get(name))
         for gone in before.values():
             gone.stop()
         self._board.keep(accesses)
@@ -71,16 +73,13 @@ class Fleet:
         for polled in self._polled.values():
             polled.stop()
 
-    def _start(self, access: ClusterAccess, earlier: _Polled | None) -> _Polled:
-        known = None if earlier is None else self._board.get(access.name)
-        asks_the_same = earlier is not None and earlier.access.asks_like(access.config)
+    def _start(self, access: ClusterAccess, known: ClusterStatus | None) -> _Polled:
         poller = Poller(
             access=access,
             board=self._board,
             places=self._places,
             wall_clock=time.time,
             known=known,
-            at_once=known is None or not known.up or not asks_the_same,
         )
         task = self._group.create_task(poller.run(), name=f"poll {access.name}")
         return _Polled(access=access, poller=poller, task=task)

@@ -28,7 +28,6 @@ class Poller:
         places: as many polls as may run at once.
         wall_clock: gives Unix seconds.
         known: what an earlier poller has learnt of the same cluster.
-        at_once: whether the first poll waits for no slot.
     """
 
     def __init__(
@@ -39,7 +38,6 @@ class Poller:
         places: Places,
         wall_clock: Callable[[], float],
         known: ClusterStatus | None = None,
-        at_once: bool = True,
     ) -> None:
         cluster = access.config
         self._access = access
@@ -48,8 +46,7 @@ class Poller:
         self._wall_clock = wall_clock
         self._interval_seconds = cluster.poll_interval.total_seconds()
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
-        self._asked_to_wait_until = float("-inf")
-        self._at_once = at_once
+        self._is_rescheduled = asyncio.Event()
         self._is_stopped = False
         self._kept: Kept | None = None
         self._status = _first_status(access, known)
@@ -57,18 +54,35 @@ class Poller:
         self._telling = Telling(cluster.name, last_poll.failure if last_poll else None)
         board.put(self._status)
 
+    def heed_configuration(self) -> None:
+        """Take over the labels and times that the access's configuration has now."""
+        cluster = self._access.config
+        stale_after_seconds = cluster.stale_after.total_seconds()
+        if (self._status.labels, self._status.stale_after_seconds) != (cluster.labels, stale_after_seconds):
+            self._status = self._status.configured_as(
+                labels=cluster.labels, stale_after_seconds=stale_after_seconds
+            )
+            self._board.put(self._status)
+        interval_seconds = cluster.poll_interval.total_seconds()
+        if interval_seconds != self._interval_seconds:
+            self._interval_seconds = interval_seconds
+            self._phase_seconds = phase_seconds(cluster.name, interval_seconds)
+            self._is_rescheduled.set()
+
     def stop(self) -> None:
         """Put nothing on the board any more, whatever a poll that is going on still gives."""
         self._is_stopped = True
 
     async def run(self) -> NoReturn:
-        """Poll at every slot, and at once where that is wanted; only a bug or a cancellation ends it."""
+        """Poll at once, then at every slot; only a bug or a cancellation ends it."""
         clock = asyncio.get_running_loop().time
         punctuality = self._board.punctuality
-        due = self._places.first_poll_due(clock()) if self._at_once else self._slot_after(clock())
+        due = self._places.first_poll_due(clock())
         while True:
-            await asyncio.sleep(max(due - clock(), 0.0))
-            if clock() >= self._asked_to_wait_until and self._access.accepts_login(clock()):
+            if await self._is_rescheduled_before(due):
+                due = self._slot_after(clock())
+                continue
+            if clock() >= self._access.asked_to_wait_until and self._access.accepts_login(clock()):
                 async with AsyncExitStack() as stack:
                     with punctuality.awaited(due=due, interval_seconds=self._interval_seconds):
                         await stack.enter_async_context(self._places.taken(silent=self._is_silent()))
@@ -77,6 +91,16 @@ class Poller:
             following = self._slot_after(due)
             due = self._slot_after(max(clock(), due))
             punctuality.missed += round((due - following) / self._interval_seconds)
+
+    async def _is_rescheduled_before(self, due: float) -> bool:
+        """Wait for a slot; say whether the configuration has moved it meanwhile."""
+        try:
+            async with asyncio.timeout_at(due):
+                await self._is_rescheduled.wait()
+        except TimeoutError:
+            return False
+        self._is_rescheduled.clear()
+        return self._status.last_poll is not None
 
     def _slot_after(self, now: float) -> float:
         return next_slot(
@@ -125,7 +149,8 @@ class Poller:
         if isinstance(error, Unauthorized):
             self._access.refusals.add(now)
         elif error.retry_after_seconds is not None:
-            self._asked_to_wait_until = now + min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
+            pause = min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
+            self._access.asked_to_wait_until = now + pause
 
     def _heed_facts(self, reading: Reading, now: float) -> None:
         """Remember refused facts, and tell of those that cannot be read."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.configuration import write_secret
 from support.daemon import Daemon, program
@@ -149,6 +150,50 @@ async def test_other_labels_and_times_need_no_new_poll(tmp_path: Path) -> None:
         assert len(one.requests) == asked
 
 
+async def test_other_labels_leave_a_poll_that_is_going_on_alone(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)], poll_interval="1s") as it:
+        one = it.simulator["c001"]
+        slow = Fault(FaultKind.HANG, path=PACKAGES_PATH)
+        one.faults.add(slow)
+        await one.wait_for_requests(len(one.requests_to(PACKAGES_PATH)) + 1, path=PACKAGES_PATH)
+        asked = len(one.requests_to(PACKAGES_PATH))
+        polls = (await it.daemon.by_cluster("ontap_polls_total"))["c001"]
+        for site in ("ams", "fra", "lon"):
+            it.write([entry(one, labels={"site": site})])
+            await it.reload()
+        assert await it.daemon.samples("ontap_polls_total") == {(("cluster", "c001"), ("site", "lon")): polls}
+        assert len(one.requests_to(PACKAGES_PATH)) == asked
+        one.faults.remove(slow)
+
+        async def ended() -> bool:
+            return (await it.daemon.by_cluster("ontap_polls_total"))["c001"] > polls
+
+        await eventually(ended, seconds=WAIT_SECONDS, what="the end of the poll that was going on")
+
+
+async def test_another_interval_holds_from_the_reload_on(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        it.write([entry(it.simulator["c001"], poll_interval="1s")])
+        await it.reload()
+
+        async def polled() -> bool:
+            return (await it.daemon.by_cluster("ontap_polls_total"))["c001"] >= 3
+
+        await eventually(polled, seconds=WAIT_SECONDS, what="polls at the new interval")
+
+
+async def test_a_cluster_that_asked_to_wait_is_left_alone_whatever_changes(tmp_path: Path) -> None:
+    busy = cluster(1, faults=[Fault(FaultKind.TOO_MANY_REQUESTS, retry_after=600)])
+    async with scene(tmp_path, [busy]) as it:
+        asked = len(busy.requests)
+        for number in range(3):
+            it.write([entry(busy, max_records=10 + number, labels={"round": str(number)})])
+            await it.reload()
+        await it.daemon.until_line('level=info msg="the configuration was reloaded"')
+        assert await it.daemon.by_cluster("ontap_polls_total") == {"c001": 1.0}
+        assert len(busy.requests) == asked
+
+
 async def test_a_new_address_forgets_what_was_at_the_old_one(tmp_path: Path) -> None:
     async with scene(tmp_path, [cluster(1), cluster(2, reachable=False)]) as it:
         first, second = it.simulator.clusters
@@ -277,6 +322,25 @@ async def test_a_bad_web_configuration_refuses_the_whole_reload(tmp_path: Path) 
         write_secret(web, "{}\n")
         await it.reload()
         assert set(await it.daemon.by_cluster("ontap_up")) == {"c001"}
+
+
+async def test_a_refused_reload_does_not_come_into_force_with_the_next_cluster_file(tmp_path: Path) -> None:
+    web, more = tmp_path / "web.yaml", tmp_path / "more.json"
+    write_secret(web, "{}\n")
+    flags = ("--web.enable-lifecycle", f"--web.config.file={web}")
+    async with scene(tmp_path, [cluster(1), cluster(2), cluster(3)], *flags) as it:
+        first, second, third = it.simulator.clusters
+        write_secret(more, json.dumps([entry(second)]))
+        it.write([entry(first)], cluster_files=["more.json"])
+        await it.reload()
+        it.write([], cluster_files=["more.json"])
+        write_secret(more, json.dumps([entry(second, labels={"site": "ams"})]))
+        write_secret(web, "rate_limit: nothing\n")
+        assert (await it.daemon.post("/-/reload"))[0] == 500
+        await it.daemon.until_line('msg="cluster files have changed" added=0 changed=1 removed=0 kept=1')
+        write_secret(more, json.dumps([entry(second), entry(third)]))
+        await it.until_polled({"c001": 1.0, "c002": 1.0, "c003": 1.0})
+        assert (("cluster", "c002"),) in await it.daemon.samples("ontap_up")
 
 
 async def test_cleanup_is_switched_on_changed_and_switched_off(tmp_path: Path) -> None:
