@@ -16,8 +16,9 @@ The steps, in the order in which a file goes through them:
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
 
 :mod:`~exporter.config.loader` takes these steps once. :mod:`~exporter.config.discovery` takes them again
-while the program runs: :mod:`~exporter.config.sightings` says which cluster files there are, and
-:mod:`~exporter.config.content` whether one has changed. :mod:`~exporter.config.model` is what comes out, and
+while the program runs: :mod:`~exporter.config.sightings` says which cluster files there are,
+:mod:`~exporter.config.content` whether one has changed, and :mod:`~exporter.config.watched` whether it has
+come to rest since. :mod:`~exporter.config.model` is what comes out, and
 :mod:`~exporter.config.problems` what is wrong.
 """
 

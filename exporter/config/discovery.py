@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.config.assembly import assemble
 from exporter.config.checks import Findings
-from exporter.config.content import ContentError, Signature, UnreadableError, digest, read_content, sign
+from exporter.config.content import ContentError, UnreadableError, digest, read_content
 from exporter.config.model import ClusterFile, Config
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.reader import read_document
 from exporter.config.sightings import Sightings, moved_away, see, unread
+from exporter.config.watched import Sight, Watched
 
 if TYPE_CHECKING:
     from exporter.config.sections import Sections
@@ -30,24 +31,6 @@ _MOST_ATTEMPTS: Final = 8
 """How many files are left out one by one, where names are taken, before all of them are."""
 _RETRY_LOOKS: Final = 6
 """After how many looks a file that did not go together with the others is tried again by itself."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Watched:
-    """One cluster file, from look to look."""
-
-    in_force: ClusterFile | None = None
-    """``None``: it has never been good."""
-    rejected: ClusterFile | None = None
-    """What it says now, where that by itself is good but does not go together with the rest."""
-    problems: tuple[Problem, ...] = ()
-    """Why what it says now is not in force."""
-    seen: Signature | None = None
-    """In the last look; ``None``: it was gone."""
-    taken: Signature | None = None
-    """When it was last read; ``None`` where that has to be tried again."""
-    device: int = 0
-    """Of its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +63,7 @@ class ConfigFiles:
         self._environ = environ
         self._lock = Lock()
         self._sections: Sections | None = None
-        self._watched: dict[Path, _Watched] = {}
+        self._watched: dict[Path, Watched] = {}
         self._patience = _PATIENCE_LOOKS
         self._looks_until_retry = _RETRY_LOOKS
 
@@ -120,7 +103,7 @@ class ConfigFiles:
         with self._lock:
             self._sections = candidate.sections
             self._watched = {
-                path: _Watched(
+                path: Watched(
                     in_force=candidate.files[path],
                     seen=signature,
                     taken=signature,
@@ -135,7 +118,8 @@ class ConfigFiles:
     def look(self) -> Config | None:
         """Look for cluster files that came, went or changed; blocking, so that it is for a thread.
 
-        A change counts once two looks in a row have seen the same. Returns the new configuration where there
+        A change counts once two looks in a row have seen the same file, or, where that is another one every
+        time, once they have seen the same content. Returns the new configuration where there
         is one, in which the configuration file is as :meth:`accept` has taken it over last.
         """
         with self._lock:
@@ -176,12 +160,10 @@ class ConfigFiles:
         is_moving = False
         for path in sorted({*self._watched, *seen.files} - set(unknown)):
             signature = seen.files.get(path)
-            entry = self._watched.setdefault(path, _Watched())
-            if signature != entry.seen:
-                is_moving = True
-            elif signature is None or signature != entry.taken:
-                changed.append(path)
-            entry.seen = signature
+            entry = self._watched.setdefault(path, Watched())
+            sight = entry.look(path, signature, seen.sources.get(path))
+            is_moving |= sight is Sight.MOVING
+            changed += [path] if sight is Sight.CHANGED else []
             entry.device = seen.devices.get(path.parent, entry.device)
         if is_moving and self._patience:
             self._patience -= 1
@@ -214,14 +196,15 @@ class ConfigFiles:
         try:
             content = read_content(path, may_be_stream=False)
         except ContentError as error:
-            entry.problems = (unread(path, seen.sources[path], str(error)),)
+            entry.fail(unread(path, seen.sources[path], str(error)))
             entry.taken = None if isinstance(error, UnreadableError) else signature
             return False
-        if sign(path) != signature:
+        if not entry.is_still(path, content):
             return False
         entry.taken = signature
+        entry.weighed = digest(content)
         entry.problems = ()
-        if entry.in_force is not None and digest(content) == entry.in_force.digest:
+        if entry.in_force is not None and entry.weighed == entry.in_force.digest:
             return False
         file = self._parse(content, path)
         entry.problems = file.problems

@@ -17,6 +17,7 @@ from exporter.config import Config, ConfigError, ConfigFiles, Position, load_con
 
 _PATTERNS = "cluster_files: ['clusters.d/*.yaml']\n"
 _LOOKS_OF_HALF_A_MINUTE = 6
+_LOOKS_UNTIL_READ_ALL_THE_SAME = 8
 
 
 class _Fleet:
@@ -46,6 +47,15 @@ class _Fleet:
         configs = [self.files.look(), self.files.look()]
         assert configs[0] is None
         return None if configs[1] is None else [cluster.name for cluster in configs[1].clusters]
+
+    def rewrite(self, name: str, *contents: str, looks: int) -> list[list[str] | None]:
+        """Write a file anew before each look, each content in turn; return the names after each change."""
+        changes = []
+        for number in range(looks):
+            self.write(name, contents[number % len(contents)])
+            config = self.files.look()
+            changes.append(None if config is None else _names(config))
+        return changes
 
     @property
     def problems(self) -> list[str]:
@@ -196,6 +206,81 @@ def test_file_that_never_comes_to_rest_does_not_keep_the_others_waiting_for_long
         fleet.write("busy", f"# {number}\n[]\n")
         seen.append(fleet.files.look())
     assert [_names(config) for config in seen if config is not None] == [["b"]]
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_file_that_is_written_anew_all_the_time_takes_effect_once_its_content_stays(
+    tmp_path: Path, *, is_new: bool
+) -> None:
+    fleet = _Fleet(tmp_path, **({} if is_new else {"a": "- address: a\n"}))
+    fleet.files.load()
+    changes = fleet.rewrite("a", "- address: b\n", looks=15)
+    assert changes == [None] * (_LOOKS_UNTIL_READ_ALL_THE_SAME - 1) + [["b"]] + [None] * 7
+    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+    assert fleet.rewrite("a", "- address: c\n", looks=3) == [None, ["c"], None]
+    fleet.write("a", "- address: d\n")
+    assert fleet.settle() == ["d"]
+
+
+def test_file_whose_content_keeps_changing_is_told_and_stays_in_force_as_it_was(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    contents = ("- address: x\n", "- address: y\n")
+    assert fleet.rewrite("a", *contents, looks=_LOOKS_UNTIL_READ_ALL_THE_SAME - 1) == [None] * 7
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+    assert fleet.rewrite("a", *reversed(contents), looks=15) == [None] * 15
+    assert (fleet.counts, fleet.problems) == ((2, 1), ["clusters.d/a.yaml: keeps changing"])
+    fleet.write("b", "- address: bb\n")
+    assert fleet.rewrite("a", *reversed(contents), looks=2) == [None, ["a", "bb"]], "others do not wait"
+    assert fleet.rewrite("a", "- address: z\n", looks=2) == [None, ["z", "bb"]]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+    fleet.rewrite("a", *contents, looks=2)
+    assert fleet.counts == (2, 1)
+    fleet.write("a", "- address: w\n")
+    assert fleet.settle() == ["w", "bb"]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+
+
+def test_broken_file_that_is_written_anew_all_the_time_is_told(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    for content, problem in (
+        ("", "the file is empty; write [] for no clusters"),
+        ("{}", "a list is expected, not a mapping; write [] for no clusters"),
+    ):
+        fleet.rewrite("a", content, looks=_LOOKS_UNTIL_READ_ALL_THE_SAME)
+        assert [one.partition(": ")[2] for one in fleet.problems] == [problem]
+        fleet.rewrite("a", content, looks=5)
+        assert fleet.counts == (1, 1)
+    assert fleet.rewrite("a", "- address: b\n", looks=2) == [None, ["b"]]
+    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+
+
+def test_file_that_comes_and_goes_all_the_time_keeps_changing(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    for _ in range(_LOOKS_UNTIL_READ_ALL_THE_SAME):
+        fleet.path("a").unlink()
+        assert fleet.files.look() is None
+        fleet.write("a", "- address: b\n")
+        assert fleet.files.look() is None
+    assert (fleet.counts, fleet.problems) == ((1, 1), ["clusters.d/a.yaml: keeps changing"])
+    fleet.path("a").unlink()
+    assert fleet.settle() == []
+    assert (fleet.counts, fleet.problems) == ((0, 0), [])
+
+
+def test_file_that_is_sometimes_no_file_is_read_when_it_is_one_again(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.rewrite("a", "- address: b\n", looks=_LOOKS_UNTIL_READ_ALL_THE_SAME)
+    new = fleet.folder / ".fifo"
+    os.mkfifo(new)
+    new.replace(fleet.path("a"))
+    assert fleet.files.look() is None
+    assert (fleet.counts, fleet.problems) == ((1, 1), ["clusters.d/a.yaml: not a regular file"])
+    assert fleet.rewrite("a", "- address: c\n", looks=2) == [None, ["c"]]
+    assert fleet.problems == []
 
 
 def test_two_new_files_with_the_same_name_have_the_first_one_in_force(tmp_path: Path) -> None:
@@ -577,6 +662,21 @@ class _Model(RuleBasedStateMachine):
         else:
             assert self.fleet.problems == []
             assert self.names == _names(strict)
+
+    @rule(name=st.sampled_from("abc"))
+    def rewrite_all_the_time(self, name: str) -> None:
+        if not self.fleet.path(name).exists():
+            return
+        content = self.fleet.path(name).read_text()
+        for _ in range(20):
+            self.fleet.write(name, content)
+            self.look()
+        try:
+            strict = load_config(self.fleet.main, environ={})
+        except ConfigError:
+            assert self.fleet.problems
+        else:
+            assert (self.fleet.problems, self.names) == ([], _names(strict))
 
     @invariant()
     def names_are_unique(self) -> None:
