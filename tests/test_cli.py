@@ -78,6 +78,7 @@ def test_run_with_a_bad_configuration_ends_with_2_and_names_the_line(tmp_path: P
 
 def test_check_config_accepts_a_good_file(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "good.yaml").chmod(0o600)
     done = run("check-config", "good.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "good.yaml: valid, 1 cluster\n", "")
 

@@ -12,7 +12,8 @@ The steps, in the order in which a file goes through them:
   layer, the :mod:`~exporter.config.login` and the :mod:`~exporter.config.files` that are named.
 * :mod:`~exporter.config.policies`: likewise the policies of cleanup.
 * :mod:`~exporter.config.cluster_files`: likewise one file with more clusters, of those that
-  :mod:`~exporter.config.patterns` match; :mod:`~exporter.config.assembly` puts all files together.
+  :mod:`~exporter.config.patterns` match; :mod:`~exporter.config.assembly` puts all files together, and
+  :mod:`~exporter.config.exposure` warns of those that others can read or write.
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
 
 :mod:`~exporter.config.loader` takes these steps once. :mod:`~exporter.config.discovery` takes them again

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.config.checks import Findings
+from exporter.config.exposure import exposed_files
 from exporter.config.model import ClusterFile, Config
 from exporter.config.policies import resolve_cleanup
 from exporter.config.resolve import resolve
@@ -29,6 +30,7 @@ def assemble(
     """
     written = replace(sections.written, cluster_files=tuple(files))
     clusters = resolve(written, findings, latest=latest or ())
+    findings.warnings.update(exposed_files(written))
     _forget_others(findings, latest)
     cleanup = None
     if sections.cleanup is not None:

@@ -41,7 +41,7 @@ class FileChecks:
         return self._once("readable", path, None, partial(_check_readable, path))
 
     def private_key(self, path: Path) -> Verdict:
-        """Check that a private key can be read, and not by everyone."""
+        """Check that a private key can be read, and that it is not for everyone to read or write."""
         return self._once("key", path, None, partial(_check_private_key, path))
 
     def certificate_chain(self, certificate: Path, key: Path | None) -> Verdict:
@@ -49,7 +49,7 @@ class FileChecks:
         return self._once("chain", certificate, key, partial(_check_chain, certificate, key))
 
     def private(self, path: Path) -> Verdict:
-        """Check that a file with secrets in it is not for everyone to read."""
+        """Check that a file with secrets in it is not for everyone to read or write."""
         return self._once("private", path, None, partial(_check_private, path))
 
     def database(self, path: Path) -> Verdict:
@@ -80,10 +80,13 @@ def _read(path: Path, *, largest_bytes: int) -> tuple[bytes, int]:
     return content, stat.S_IMODE(status.st_mode)
 
 
-def _openness(mode: int) -> str | None:
-    if mode & stat.S_IROTH:
-        return f"every user of this machine can read the secret (mode {mode:04o})"
-    return None
+def openness(mode: int) -> str | None:
+    """Return what a mode lets everyone do with a secret; ``None``: nothing."""
+    may = {"read": mode & stat.S_IROTH, "write": mode & stat.S_IWOTH}
+    if not any(may.values()):
+        return None
+    verbs = " and ".join(verb for verb, is_allowed in may.items() if is_allowed)
+    return f"every user of this machine can {verbs} the secret (mode {mode:04o})"
 
 
 def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
@@ -95,7 +98,7 @@ def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
     if not text:
         raise ValueError("the file is empty")
     check(text)
-    return _openness(mode)
+    return openness(mode)
 
 
 def _check_readable(path: Path) -> None:
@@ -104,11 +107,11 @@ def _check_readable(path: Path) -> None:
 
 def _check_private_key(path: Path) -> str | None:
     _, mode = _read(path, largest_bytes=_LARGEST_PEM_BYTES)
-    return _openness(mode)
+    return openness(mode)
 
 
 def _check_private(path: Path) -> str | None:
-    return _openness(stat.S_IMODE(path.stat().st_mode))
+    return openness(stat.S_IMODE(path.stat().st_mode))
 
 
 def _check_database(path: Path) -> None:

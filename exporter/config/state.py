@@ -83,6 +83,19 @@ def is_told_apart(written: str) -> bool:
     return has_variable(written)
 
 
+def passwords_of(url: str) -> list[str]:
+    """Return the passwords in a good URL, or in one as it was written."""
+    match = _SERVER.fullmatch(url)
+    if match is None:
+        return []
+    parameters = (one.partition("=") for one in (match["parameters"] or "").split("&"))
+    return [
+        value
+        for name, _, value in [("password", "", match["password"]), *parameters]
+        if name in _PASSWORDS and value
+    ]
+
+
 def absolute_state(url: str, folder: Path) -> str:
     """Return a good URL with the path of its file, where it has one, made absolute from ``folder``."""
     path = url.removeprefix(_SQLITE)

@@ -17,6 +17,7 @@ def load(tmp_path: Path) -> Callable[..., Config]:
     def load_text(text: str, **environ: str) -> Config:
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
         return load_config(path, environ=environ)
 
     return load_text

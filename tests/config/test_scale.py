@@ -38,6 +38,7 @@ def test_ten_thousand_clusters_and_policies_of_a_thousand_names_each_load(tmp_pa
         for number in range(3)
     )
     path.write_text(f"{_clusters()}cleanup:\n  policies:\n{policies}")
+    path.chmod(0o600)
     config = load_config(path, environ={})
     assert config.cleanup is not None
     chosen = [sum(map(policy.applies_to, config.clusters)) for policy in config.cleanup.policies]
