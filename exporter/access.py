@@ -148,6 +148,8 @@ class AccessOpener:
         Returns:
             one access for each cluster, by name, in their order.
         """
+        clusters = tuple(clusters)
+        self._contexts.keep(one.tls for one in clusters)
         return MappingProxyType({one.name: self._open(one, before.get(one.name)) for one in clusters})
 
     def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None) -> ClusterAccess:

@@ -165,11 +165,12 @@ class OntapClient:
 
     async def _exchange(self, request: Request, flight: Flight | None) -> Response:
         """Send a request once and read the whole answer."""
-        clock = asyncio.get_running_loop().time
-        sending = _Sending(clock=clock, sent=clock(), flight=flight)
         headers = {}
         if (authorization := self.credentials.header()) is not None:
             headers["Authorization"] = authorization
+        context = await self._contexts.context(self._tls)
+        clock = asyncio.get_running_loop().time
+        sending = _Sending(clock=clock, sent=clock(), flight=flight)
         code = "error"
         try:
             async with self._session.request(
@@ -178,7 +179,7 @@ class OntapClient:
                 allow_redirects=False,
                 headers=headers,
                 server_hostname=self._tls.server_name,
-                ssl=self._contexts.context(self._tls),
+                ssl=context,
                 trace_request_ctx=sending,
             ) as response:
                 code = str(response.status)

@@ -550,6 +550,12 @@ async def test_tls_files_that_cannot_be_used_are_a_tls_failure(tmp_path: Path) -
         assert it.cluster.requests == ()
 
 
+async def test_tls_files_that_cannot_be_used_count_no_request(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path, tls=Tls(ca_file=tmp_path / "missing.pem")) as it:
+        await it.failure()
+        assert it.counts.totals() == {}
+
+
 async def test_plain_http_where_https_is_spoken_is_no_answer(tmp_path: Path) -> None:
     async with bench(small_cluster(plain_http=True), tmp_path) as it:
         assert len((await it.list()).packages) == 3
@@ -562,9 +568,3 @@ async def test_the_identity_is_read(tmp_path: Path) -> None:
     async with bench(small_cluster(version="9.14.1P2"), tmp_path) as it:
         identity = await it.client.converse(read_identity(), deadline=it.deadline())
         assert identity == ClusterIdentity(name="c1", uuid=it.cluster.uuid, ontap_version="9.14.1P2")
-
-
-def test_contexts_are_shared_between_equal_settings() -> None:
-    contexts = TlsContexts()
-    assert contexts.context(Tls()) is contexts.context(Tls())
-    assert contexts.context(Tls()) is not contexts.context(Tls(insecure_skip_verify=True))
