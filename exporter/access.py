@@ -154,7 +154,8 @@ class AccessOpener:
 
     def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None) -> ClusterAccess:
         if earlier is None or not earlier.logs_in_like(cluster):
-            return self._access(cluster, Credentials(cluster.login))
+            return self._access(cluster, Credentials(cluster.login, cluster.tls))
+        earlier.client.credentials.use_certificate_of(cluster.tls)
         renewed = earlier.credentials_renewed()
         if earlier.asks_like(cluster) and not renewed:
             earlier.config = cluster

@@ -10,6 +10,8 @@
 * :mod:`~exporter.ontap.deletion`: one deletion and its job (no I/O).
 * :mod:`~exporter.ontap.refusals`: how long to leave a cluster alone after a 401 (no I/O).
 * :mod:`~exporter.ontap.retry`: when a request may be sent again (no I/O).
+* :mod:`~exporter.ontap.blocking`: threads for what may wait without end.
+* :mod:`~exporter.ontap.credentials`: what a login sends, read from its files and never shown.
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
 * :mod:`~exporter.ontap.translation`: aiohttp's exceptions in our words.
 * :mod:`~exporter.ontap.client`: the only HTTP client; everything above is driven by it.

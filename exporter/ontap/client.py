@@ -166,7 +166,7 @@ class OntapClient:
     async def _exchange(self, request: Request, flight: Flight | None) -> Response:
         """Send a request once and read the whole answer."""
         headers = {}
-        if (authorization := self.credentials.header()) is not None:
+        if (authorization := await self.credentials.header()) is not None:
             headers["Authorization"] = authorization
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
 import aiohttp
 
-from exporter.ontap.endpoint import BasicLogin, Login, TokenLogin
+from exporter.ontap.blocking import begin
+from exporter.ontap.endpoint import BasicLogin, Login, Tls, TokenLogin, read_regular
 from exporter.ontap.errors import Unauthorized
 
 SHORTEST_SECRET_CHARACTERS = 4
 """A shorter one is not looked for in what a cluster says: it would match anything."""
+_DIGEST_BYTES = 16
+REMEMBERED_SECRETS = 4
+"""How many are looked for, the latest ones: an answer may echo one that has changed since."""
 
 
 class Credentials:
@@ -16,47 +26,133 @@ class Credentials:
 
     Args:
         login: how to log in; None where a client certificate does, or nothing.
+        tls: names the client certificate, if there is one.
     """
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, tls: Tls | None = None) -> None:
         self._login = login
-        self._header: str | None = None
-        self._secrets: tuple[str, ...] = ()
+        self._certificate_files = () if tls is None else tls.certificate_files
+        self._current: _Read | None = None
+        self._sent: _Read | None = None
+        self._reading: asyncio.Future[_Read] | None = None
+        self._secrets: tuple[tuple[str, ...], ...] = ()
 
-    def header(self) -> str | None:
-        """Return the value of the ``Authorization`` header, its secret read from its file once.
+    async def header(self) -> str | None:
+        """Return the value of the ``Authorization`` header to send, everything read from its files once.
+
+        A thread reads them: a file may lie on a disk that does not answer.
 
         Raises:
             Unauthorized: the secret cannot be read or cannot be sent.
         """
-        if self._header is None and self._login is not None:
-            try:
-                self._header, secret = _header(self._login)
-            except (OSError, ValueError) as exc:
-                raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-            sent = self._header.partition(" ")[2]
-            known = (self._header, sent, sent.rstrip("="), secret)
-            self._secrets = tuple(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS)
-        return self._header
+        try:
+            if self._current is None and not _needs_files(self._login, self._certificate_files):
+                self._use(_read(self._login, ()))
+            current = self._current or await self._read_anew()
+        except (OSError, ValueError) as exc:
+            self._reading = None
+            raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
+        self._sent = current
+        return current.header
 
     def forget(self) -> None:
-        """Read the secret again before it is sent the next time."""
-        self._header = None
+        """Read everything again before it is sent the next time."""
+        self._current = self._reading = None
+
+    def use_certificate_of(self, tls: Tls) -> None:
+        """Take the client certificate from the files of other settings from now on."""
+        if self._certificate_files != tls.certificate_files:
+            self._certificate_files = tls.certificate_files
+            self.forget()
 
     def changed(self) -> bool:
-        """Read the secret again; say whether it differs from the one sent last, and use it from now on."""
-        previous, self._header = self._header, None
+        """Read everything again; say whether it differs from what was sent last, and use it from now on.
+
+        What cannot be read has not changed.
+        """
         try:
-            return self.header() != previous
-        except Unauthorized:
-            self._header = previous
+            read = _read(self._login, self._certificate_files)
+        except (OSError, ValueError):
             return False
+        if None in read.certificate:
+            return False
+        self._use(read)
+        return read != self._sent
+
+    async def _read_anew(self) -> _Read:
+        """Read everything, together with whoever else waits; again where it was forgotten meanwhile.
+
+        Raises:
+            OSError: as :func:`_read`.
+            ValueError: likewise.
+        """
+        while self._current is None:
+            if self._reading is None:
+                self._reading = begin(
+                    partial(_read, self._login, self._certificate_files), name="credentials"
+                )
+            reading = self._reading
+            read = await asyncio.shield(reading)
+            if self._reading is reading:
+                self._use(read)
+        return self._current
+
+    def _use(self, read: _Read) -> None:
+        self._current, self._reading = read, None
+        if read.header is not None:
+            sent = read.header.partition(" ")[2]
+            known = (read.header, sent, sent.rstrip("="), read.secret)
+            latest = tuple(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS)
+            earlier = tuple(one for one in self._secrets if one != latest)
+            self._secrets = (latest, *earlier)[:REMEMBERED_SECRETS]
 
     def conceal(self, text: str) -> str:
         """Return a text of the cluster's without the secrets that it may have echoed."""
-        for secret in self._secrets:
-            text = text.replace(secret, "<secret>")
+        for secrets in self._secrets:
+            for secret in secrets:
+                text = text.replace(secret, "<secret>")
         return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What logs in, as it was read.
+
+    Attributes:
+        header: the value of the ``Authorization`` header, if any.
+        secret: what is secret in it.
+        certificate: digests of the files of the client certificate; None for one that cannot be read.
+    """
+
+    header: str | None = field(repr=False)
+    secret: str = field(repr=False)
+    certificate: tuple[bytes | None, ...]
+
+
+def _needs_files(login: Login, certificate_files: tuple[Path, ...]) -> bool:
+    if login is None:
+        return bool(certificate_files)
+    secret = login.password if isinstance(login, BasicLogin) else login.credentials
+    return secret.file is not None or bool(certificate_files)
+
+
+def _read(login: Login, certificate_files: tuple[Path, ...]) -> _Read:
+    """Read everything that logs in.
+
+    Raises:
+        OSError: the secret's file cannot be read.
+        ValueError: the file is not as it should be, or the header could not carry the value.
+    """
+    header, secret = (None, "") if login is None else _header(login)
+    return _Read(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
+
+
+def _digest(file: Path) -> bytes | None:
+    """Return a digest of a file's content; None where it cannot be read: the TLS context will tell."""
+    try:
+        return hashlib.blake2b(read_regular(file), digest_size=_DIGEST_BYTES).digest()
+    except (OSError, ValueError):
+        return None
 
 
 def _header(login: BasicLogin | TokenLogin) -> tuple[str, str]:
@@ -64,7 +160,7 @@ def _header(login: BasicLogin | TokenLogin) -> tuple[str, str]:
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not UTF-8, or the header could not carry the value.
+        ValueError: the file is not as it should be, or the header could not carry the value.
     """
     if isinstance(login, BasicLogin):
         password = login.password.read()

@@ -5,10 +5,15 @@ Standard library only, so that reading a configuration does not load an HTTP cli
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+
+MAX_SECRET_BYTES = 64 * 1024
+"""No password, token, certificate or key is larger; a larger file is not read to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,27 @@ class Endpoint:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+def read_regular(file: Path) -> bytes:
+    """Read a small file, never waiting for what comes out of a pipe or a device.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no regular file, or larger than ``MAX_SECRET_BYTES``.
+    """
+    _check_regular(file, file.stat())  # opening a device may do something
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        _check_regular(file, os.fstat(opened.fileno()))  # it may be another file by now
+        content = opened.read(MAX_SECRET_BYTES + 1)
+    if len(content) > MAX_SECRET_BYTES:
+        raise ValueError(f"{file} is larger than {MAX_SECRET_BYTES} bytes")
+    return content
+
+
+def _check_regular(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{file} is not a regular file")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
     """A secret, given in place or in a file that is read when it is needed; never shown by ``repr``."""
@@ -39,13 +65,13 @@ class Secret:
 
         Raises:
             OSError: the file cannot be read.
-            UnicodeDecodeError: the file is not UTF-8.
+            ValueError: it is no regular file, too large or not UTF-8.
         """
         if self.value is not None:
             return self.value
         if self.file is None:
             return ""
-        return self.file.read_text(encoding="utf-8").strip()
+        return read_regular(self.file).decode("utf-8").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +113,11 @@ class Tls:
     """The name that the certificate must bear, and that is sent as SNI, in place of the address's host."""
     insecure_skip_verify: bool = False
     min_version: TlsVersion = TlsVersion.TLS12
+
+    @property
+    def certificate_files(self) -> tuple[Path, ...]:
+        """The files that identify us to the cluster."""
+        return tuple(file for file in (self.cert_file, self.key_file) if file is not None)
 
     @property
     def files(self) -> tuple[Path, ...]:

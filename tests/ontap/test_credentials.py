@@ -1,0 +1,151 @@
+"""Credentials are read without waiting for what never comes, and what was sent is known from what was not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from exporter.ontap import credentials as credentials_module
+from exporter.ontap.credentials import Credentials
+from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Secret, Tls, TokenLogin
+from exporter.ontap.errors import Unauthorized
+
+DEADLINE_SECONDS = 10.0
+
+
+def from_file(file: Path) -> Credentials:
+    return Credentials(TokenLogin(credentials=Secret(file=file)))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "secret"
+
+
+@pytest.mark.timeout(20)
+async def test_a_file_that_has_become_a_pipe_is_refused_at_once(file: Path) -> None:
+    file.write_text("first")
+    credentials = from_file(file)
+    assert await credentials.header() == "Bearer first"
+    file.unlink()
+    os.mkfifo(file)
+    assert not credentials.changed()
+    assert await credentials.header() == "Bearer first"
+    credentials.forget()
+    with pytest.raises(Unauthorized, match="not a regular file"):
+        await credentials.header()
+
+
+async def test_a_file_that_is_too_large_is_refused(file: Path) -> None:
+    file.write_bytes(b"x" * MAX_SECRET_BYTES)
+    assert len(await from_file(file).header() or "") > MAX_SECRET_BYTES
+    file.write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
+    with pytest.raises(Unauthorized, match="larger than 65536 bytes"):
+        await from_file(file).header()
+
+
+class Disk:
+    """A disk that answers once it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers = threading.Event()
+        self.reads = 0
+        self._read = credentials_module._read
+        monkeypatch.setattr(credentials_module, "_read", self.read)
+
+    def read(self, login: Login, certificate_files: tuple[Path, ...]) -> object:
+        self.reads += 1
+        assert self.answers.wait(DEADLINE_SECONDS)
+        return self._read(login, certificate_files)
+
+
+async def test_a_disk_that_does_not_answer_holds_up_nobody_else(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("late")
+    disk = Disk(monkeypatch)
+    credentials = from_file(file)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await credentials.header()
+    assert disk.reads == 1
+    disk.answers.set()
+    assert await credentials.header() == "Bearer late"
+    assert disk.reads == 1
+
+
+async def test_what_is_forgotten_while_it_is_read_is_read_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("a")
+    disk = Disk(monkeypatch)
+    credentials = from_file(file)
+    waiting = asyncio.create_task(credentials.header())
+    await asyncio.sleep(0)
+    credentials.forget()
+    disk.answers.set()
+    assert await waiting == "Bearer a"
+    assert disk.reads == 2
+
+
+async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("late")
+    disk = Disk(monkeypatch)
+
+    async def give_up() -> None:
+        async with asyncio.timeout(0.01):
+            await from_file(file).header()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(asyncio.run, give_up())
+    assert disk.reads == 1
+    assert not disk.answers.is_set()
+    disk.answers.set()
+
+
+async def test_forgetting_what_was_sent_is_no_change(file: Path) -> None:
+    file.write_text("same")
+    credentials = from_file(file)
+    await credentials.header()
+    credentials.forget()
+    assert not credentials.changed()
+    file.write_text("other")
+    assert credentials.changed()
+
+
+@pytest.mark.parametrize("login", [None, BasicLogin(username="monitor", password=Secret(value="simulated"))])
+async def test_a_renewed_client_certificate_is_a_change(login: Login, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_text("certificate 1")
+    key.write_text("key 1")
+    credentials = Credentials(login, Tls(cert_file=certificate, key_file=key))
+    await credentials.header()
+    assert not credentials.changed()
+    for file in (certificate, key):
+        file.write_text(file.read_text())  # the same, written again
+    assert not credentials.changed()
+    certificate.unlink()
+    assert not credentials.changed()
+    certificate.write_text("certificate 2")
+    assert credentials.changed()
+    await credentials.header()
+    assert not credentials.changed()
+    key.write_text("key 2")
+    assert credentials.changed()
+
+
+async def test_a_client_certificate_that_has_only_moved_is_no_change(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("1.pem", "2.pem", "3.pem")]
+    for file, content in zip(files, ("same", "same", "other"), strict=True):
+        file.write_text(content)
+    credentials = Credentials(None, Tls(cert_file=files[0]))
+    await credentials.header()
+    credentials.use_certificate_of(Tls(cert_file=files[1]))
+    assert not credentials.changed()
+    credentials.use_certificate_of(Tls(cert_file=files[2]))
+    assert credentials.changed()
