@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -14,15 +14,38 @@ import aiohttp
 from exporter.config import ClusterConfig
 from exporter.ontap.client import Flight, OntapClient, RequestCounts
 from exporter.ontap.credentials import Credentials
+from exporter.ontap.endpoint import BasicLogin, Endpoint, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
-from exporter.ontap.refusals import Refusals
+from exporter.ontap.refusals import NOTHING_SENT, Refusals
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.wire import Conversation
 
 T = TypeVar("T")
 
 LONGEST_PATIENCE_SECONDS = 15
+
+
+AccountKey = tuple[Endpoint, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What an account on a cluster has refused; it is the account that ONTAP locks."""
+
+    refusals: Refusals = field(default_factory=Refusals)
+    fact_refusals: Refusals = field(default_factory=Refusals)
+
+
+def _account_of(cluster: ClusterConfig) -> AccountKey:
+    """Name the account that a cluster's login is for, whatever its secret."""
+    match cluster.login:
+        case BasicLogin(username=username):
+            return cluster.endpoint, f"user {username}"
+        case TokenLogin(type=scheme):
+            return cluster.endpoint, f"token {scheme}"
+        case None:
+            return cluster.endpoint, "certificate"
 
 
 class ClusterAccess:
@@ -32,12 +55,13 @@ class ClusterAccess:
         config: the cluster's configuration.
         client: talks to it.
         query: how its listing is asked for.
-        refusals: of the credentials; whoever is answered with 401 adds one.
+        refusals: of the account; whoever is answered with 401 notes it.
         fact_refusals: likewise where only a fact beside the listing was answered so.
         asked_to_wait_until: before then, in the event loop's time, the cluster asked not to be polled.
     """
 
-    def __init__(self, *, config: ClusterConfig, client: OntapClient) -> None:
+    def __init__(self, *, config: ClusterConfig, client: OntapClient, account: Account | None = None) -> None:
+        account = account or Account()
         self.config = config
         self.client = client
         self.query = ListingQuery(
@@ -46,8 +70,8 @@ class ClusterAccess:
             max_records=config.max_records,
             patience_seconds=min(LONGEST_PATIENCE_SECONDS, int(config.poll_timeout.total_seconds()) - 1),
         )
-        self.refusals = Refusals()
-        self.fact_refusals = Refusals()
+        self.refusals = account.refusals
+        self.fact_refusals = account.fact_refusals
         self.asked_to_wait_until = float("-inf")
 
     @property
@@ -64,8 +88,8 @@ class ClusterAccess:
 
         They are read again at every call after a refusal, so that a pause that ends does not send old ones.
         """
-        if self.refusals.in_a_row and self.client.credentials.changed():
-            self.refusals.clear()
+        if self.refusals.in_a_row:
+            self._try_others(now)
         return now >= self.refusals.paused_until
 
     def logs_in_like(self, cluster: ClusterConfig) -> bool:
@@ -83,12 +107,26 @@ class ClusterAccess:
         )
         return as_here == self.config
 
-    def credentials_renewed(self) -> bool:
-        """Have the secret read again; say whether refused credentials have changed."""
-        if self.refusals.in_a_row or self.fact_refusals.in_a_row:
+    def credentials_renewed(self, now: float) -> bool:
+        """Have the secret read again; say whether there are others than those that were refused."""
+        if self.refusals.in_a_row:
+            return self._try_others(now)
+        if self.fact_refusals.in_a_row:
             return self.client.credentials.changed()
         self.client.credentials.forget()
         return False
+
+    def note_refusal(self, now: float) -> None:
+        """Take note that the cluster has refused what was sent."""
+        self.refusals.add(now, self.client.credentials.sent_fingerprint)
+
+    def _try_others(self, now: float) -> bool:
+        """Read the secret again; end the pause where it has become one that was not refused before."""
+        credentials = self.client.credentials
+        if not credentials.changed() or not self.refusals.may_try(credentials.fingerprint, now):
+            return False
+        self.refusals.try_at_once()
+        return True
 
     async def ask(
         self, conversation: Conversation[T], *, deadline: float | None = None, flight: Flight | None = None
@@ -107,7 +145,7 @@ class ClusterAccess:
         clock = asyncio.get_running_loop().time
         if not self.accepts_login(clock()):
             conversation.close()
-            raise LoginPaused("the credentials were refused a short while ago, so nothing was sent")
+            raise LoginPaused(NOTHING_SENT)
         try:
             return await self.client.converse(
                 conversation,
@@ -115,7 +153,7 @@ class ClusterAccess:
                 flight=flight,
             )
         except Unauthorized:
-            self.refusals.add(clock())
+            self.note_refusal(clock())
             raise
 
 
@@ -131,15 +169,16 @@ class AccessOpener:
         self._session = session
         self._counts = counts
         self._contexts = TlsContexts()
+        self._accounts: dict[AccountKey, Account] = {}
 
     def open(
         self, clusters: Iterable[ClusterConfig], *, before: Mapping[str, ClusterAccess] = MappingProxyType({})
     ) -> Mapping[str, ClusterAccess]:
         """Open an access for each cluster, or take it over where the cluster is asked the same as before.
 
-        Every secret is read again. Credentials that were refused and have changed make an access of its own,
-        so that they are tried at once; those that were refused and are the same stay paused, whatever else
-        the configuration says now of the cluster.
+        Every secret is read again. Other credentials than those that an account has refused make an access
+        of its own, so that they are tried at once. What an account has refused stays paused, whatever the
+        cluster is called now, and for a while after nobody has used the account.
 
         Args:
             clusters: their configuration.
@@ -150,20 +189,27 @@ class AccessOpener:
         """
         clusters = tuple(clusters)
         self._contexts.keep(one.tls for one in clusters)
-        return MappingProxyType({one.name: self._open(one, before.get(one.name)) for one in clusters})
+        now = asyncio.get_running_loop().time()
+        used = {_account_of(one) for one in clusters}
+        self._accounts = {
+            key: account
+            for key, account in self._accounts.items()
+            if key in used or account.refusals.outlasts(now)
+        }
+        return MappingProxyType({one.name: self._open(one, before.get(one.name), now) for one in clusters})
 
-    def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None) -> ClusterAccess:
+    def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None, now: float) -> ClusterAccess:
         if earlier is None or not earlier.logs_in_like(cluster):
-            return self._access(cluster, Credentials(cluster.login, cluster.tls))
+            access = self._access(cluster, Credentials(cluster.login, cluster.tls))
+            access.credentials_renewed(now)
+            return access
         earlier.client.credentials.use_certificate_of(cluster.tls)
-        renewed = earlier.credentials_renewed()
+        renewed = earlier.credentials_renewed(now)
         if earlier.asks_like(cluster) and not renewed:
             earlier.config = cluster
             return earlier
         access = self._access(cluster, earlier.client.credentials)
         access.asked_to_wait_until = earlier.asked_to_wait_until
-        if not renewed:
-            access.refusals, access.fact_refusals = earlier.refusals, earlier.fact_refusals
         return access
 
     def _access(self, cluster: ClusterConfig, credentials: Credentials) -> ClusterAccess:
@@ -176,7 +222,8 @@ class AccessOpener:
             counts=self._counts,
             jitter=random.random,
         )
-        return ClusterAccess(config=cluster, client=client)
+        account = self._accounts.setdefault(_account_of(cluster), Account())
+        return ClusterAccess(config=cluster, client=client, account=account)
 
 
 def open_accesses(

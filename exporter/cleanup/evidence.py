@@ -70,7 +70,7 @@ async def read_repository(access: ClusterAccess) -> Evidence:
     except OntapError as exc:
         problem = f"the listing could not be read: {exc}"
         return Evidence(listing=None, facts=None, problem=problem, denied=_is_denial(exc))
-    access.refusals.clear()
+    access.refusals.accepted()
     return Evidence(listing=listing, facts=None)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 
@@ -17,6 +19,7 @@ from exporter.ontap.errors import Unauthorized
 SHORTEST_SECRET_CHARACTERS = 4
 """A shorter one is not looked for in what a cluster says: it would match anything."""
 _DIGEST_BYTES = 16
+_KEY: Final = os.urandom(32)
 REMEMBERED_SECRETS = 4
 """How many are looked for, the latest ones: an answer may echo one that has changed since."""
 
@@ -50,10 +53,20 @@ class Credentials:
                 self._use(_read(self._login, ()))
             current = self._current or await self._read_anew()
         except (OSError, ValueError) as exc:
-            self._reading = None
+            self._reading = self._sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
         self._sent = current
         return current.header
+
+    @property
+    def sent_fingerprint(self) -> bytes:
+        """What stands for that which was sent last; empty where nothing was."""
+        return b"" if self._sent is None else self._sent.fingerprint
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What stands for that which was read last; empty where it has to be read again."""
+        return b"" if self._current is None else self._current.fingerprint
 
     def forget(self) -> None:
         """Read everything again before it is sent the next time."""
@@ -127,6 +140,12 @@ class _Read:
     header: str | None = field(repr=False)
     secret: str = field(repr=False)
     certificate: tuple[bytes | None, ...]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The same for the same credentials, in this process, and of no use to anybody who sees it."""
+        parts = (one or b"" for one in (self.header and self.header.encode(), *self.certificate))
+        return hashlib.blake2b(b"\0".join(parts), digest_size=_DIGEST_BYTES, key=_KEY).digest()
 
 
 def _needs_files(login: Login, certificate_files: tuple[Path, ...]) -> bool:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from exporter.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
+from exporter.ontap.refusals import NOTHING_SENT
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.places import Places
 from exporter.polling.reading import Kept, Reading, read_cluster
@@ -88,6 +89,8 @@ class Poller:
                         await stack.enter_async_context(self._places.taken(silent=self._is_silent()))
                     punctuality.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
                     await self._poll()
+            elif self._status.last_poll is None:
+                self._leave_out()
             following = self._slot_after(due)
             due = self._slot_after(max(clock(), due))
             punctuality.missed += round((due - following) / self._interval_seconds)
@@ -138,16 +141,24 @@ class Poller:
         if failure is not None:
             self._status = self._status.after_failure(poll, failure)
         elif reading is not None:
-            self._access.refusals.clear()
+            self._access.refusals.accepted()
             self._heed_facts(reading, clock())
             self._kept = reading.kept
             self._status = self._status.after_success(poll, reading.inventory)
         self._board.put(self._status)
 
+    def _leave_out(self) -> None:
+        """Show why a cluster is not polled of which nothing else is known yet."""
+        failure = PollFailure(reason=Reason.UNAUTHORIZED, message=NOTHING_SENT)
+        self._telling.tell_poll(failure, asyncio.get_running_loop().time())
+        poll = Poll(ended_timestamp_seconds=self._wall_clock(), duration_seconds=0.0, failure=failure)
+        self._status = self._status.after_failure(poll, failure)
+        self._board.put(self._status)
+
     def _heed(self, error: OntapError, now: float) -> None:
         """Keep away for as long as the failure demands."""
         if isinstance(error, Unauthorized):
-            self._access.refusals.add(now)
+            self._access.note_refusal(now)
         elif error.retry_after_seconds is not None:
             pause = min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
             self._access.asked_to_wait_until = now + pause
@@ -157,7 +168,7 @@ class Poller:
         if reading.facts_refused:
             self._access.fact_refusals.add(now)
         elif now >= self._access.fact_refusals.paused_until:
-            self._access.fact_refusals.clear()
+            self._access.fact_refusals.accepted()
         self._telling.tell_unread(reading.unread)
 
 

@@ -278,6 +278,38 @@ async def test_a_password_that_was_refused_is_tried_again_only_once_it_has_chang
         assert one.failed_logins in {refused, 0}
 
 
+async def test_a_cluster_that_leaves_and_comes_back_is_not_sent_a_refused_password_again(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, [cluster(1), cluster(2)]) as it:
+        first, second = it.simulator.clusters
+        wrong = {"username": "monitor", "password": "wrong"}
+        it.write([entry(first), entry(second, basic_auth=wrong)])
+        await it.reload()
+        await it.until_polled({"c001": 1.0, "c002": 2.0})
+        assert second.failed_logins == 1
+        for name in ("c002", "renamed", "c002", "renamed again"):
+            it.write([entry(first)])
+            await it.reload()
+            it.write([entry(first), {**entry(second, basic_auth=wrong), "name": name}])
+            await it.reload()
+            await it.until_polled({"c001": 1.0, name: 1.0})
+            assert (await it.daemon.by_cluster("ontap_up"))[name] == 0
+            assert (await it.daemon.get("/-/ready"))[0] == 200
+        for password in ("also wrong", "wrong", "also wrong", "wrong"):
+            it.write([entry(first), entry(second, basic_auth={**wrong, "password": password})])
+            await it.reload()
+        await it.until_polled({"c001": 1.0, "c002": 1.0})
+        assert second.failed_logins == 2
+        it.write([entry(first), entry(second)])
+        await it.reload()
+
+        async def up() -> bool:
+            return await it.daemon.by_cluster("ontap_up") == {"c001": 1.0, "c002": 1.0}
+
+        await eventually(up, seconds=WAIT_SECONDS, what="the right password to be tried")
+
+
 async def test_a_password_that_has_not_been_refused_is_read_again_for_the_next_poll(tmp_path: Path) -> None:
     async with scene(tmp_path, [cluster(1)], poll_interval="1s") as it:
         one = it.simulator["c001"]
