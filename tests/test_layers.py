@@ -68,6 +68,7 @@ PURE = (
     "cleanup/records",
     "cleanup/releases",
     "cleanup/replies",
+    "ontap/concealment",
     "ontap/create_time",
     "ontap/deletion",
     "ontap/facts",

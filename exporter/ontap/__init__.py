@@ -2,6 +2,7 @@
 
 * :mod:`~exporter.ontap.endpoint`: where a cluster is, how to log in, how to trust it (values).
 * :mod:`~exporter.ontap.errors`: what can go wrong, one class for each ``reason``.
+* :mod:`~exporter.ontap.concealment`: secrets in what a cluster says (no I/O).
 * :mod:`~exporter.ontap.wire`: requests, responses and ONTAP's error bodies (no I/O).
 * :mod:`~exporter.ontap.create_time`: the many spellings of one timestamp (no I/O).
 * :mod:`~exporter.ontap.paging`: next links, followed only on the cluster itself (no I/O).

@@ -131,7 +131,7 @@ class OntapClient:
             result: T = stop.value
             return result
         except OntapError as exc:
-            exc.args = (self.credentials.conceal(str(exc)),)
+            exc.conceal(self.credentials.conceal)
             raise
         finally:
             conversation.close()
@@ -194,6 +194,7 @@ class OntapClient:
             body=body,
             elapsed_seconds=clock() - sending.sent,
             received_timestamp_seconds=time.time(),
+            conceal=self.credentials.conceal,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Final
 import aiohttp
 
 from exporter.ontap.blocking import begin
+from exporter.ontap.concealment import conceal
 from exporter.ontap.endpoint import BasicLogin, Login, Tls, TokenLogin, read_regular
 from exporter.ontap.errors import Unauthorized
 
@@ -20,8 +22,8 @@ SHORTEST_SECRET_CHARACTERS = 4
 """A shorter one is not looked for in what a cluster says: it would match anything."""
 _DIGEST_BYTES = 16
 _KEY: Final = os.urandom(32)
-REMEMBERED_SECRETS = 4
-"""How many are looked for, the latest ones: an answer may echo one that has changed since."""
+REMEMBERED_SECRETS = 24
+"""How many forms are looked for, of the latest ones: an answer may echo a secret that has changed since."""
 
 
 class Credentials:
@@ -38,7 +40,7 @@ class Credentials:
         self._current: _Read | None = None
         self._sent: _Read | None = None
         self._reading: asyncio.Future[_Read] | None = None
-        self._secrets: tuple[tuple[str, ...], ...] = ()
+        self._secrets: tuple[str, ...] = ()
 
     async def header(self) -> str | None:
         """Return the value of the ``Authorization`` header to send, everything read from its files once.
@@ -113,18 +115,13 @@ class Credentials:
     def _use(self, read: _Read) -> None:
         self._current, self._reading = read, None
         if read.header is not None:
-            sent = read.header.partition(" ")[2]
-            known = (read.header, sent, sent.rstrip("="), read.secret)
-            latest = tuple(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS)
-            earlier = tuple(one for one in self._secrets if one != latest)
-            self._secrets = (latest, *earlier)[:REMEMBERED_SECRETS]
+            latest = _forms(read.header, read.secret)
+            earlier = (one for one in self._secrets if one not in latest)
+            self._secrets = (*latest, *earlier)[:REMEMBERED_SECRETS]
 
     def conceal(self, text: str) -> str:
         """Return a text of the cluster's without the secrets that it may have echoed."""
-        for secrets in self._secrets:
-            for secret in secrets:
-                text = text.replace(secret, "<secret>")
-        return text
+        return conceal(text, self._secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +143,14 @@ class _Read:
         """The same for the same credentials, in this process, and of no use to anybody who sees it."""
         parts = (one or b"" for one in (self.header and self.header.encode(), *self.certificate))
         return hashlib.blake2b(b"\0".join(parts), digest_size=_DIGEST_BYTES, key=_KEY).digest()
+
+
+def _forms(header: str, secret: str) -> tuple[str, ...]:
+    """Return the forms in which a cluster may echo a secret."""
+    sent = header.partition(" ")[2]
+    encoded = base64.b64encode(secret.encode()).decode()
+    known = (header, sent, sent.rstrip("="), secret, encoded, encoded.rstrip("="))
+    return tuple(dict.fromkeys(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS))
 
 
 def _needs_files(login: Login, certificate_files: tuple[Path, ...]) -> bool:

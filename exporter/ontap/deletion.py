@@ -6,7 +6,7 @@ Source: DELETE /cluster/software/packages/{version}, GET /cluster/jobs, GET /clu
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,8 +18,9 @@ from exporter.ontap.paging import next_target
 from exporter.ontap.wire import (
     Conversation,
     Request,
-    code_or_empty,
     get,
+    holds_secret,
+    read_code,
     read_object,
     read_record,
     text_or_none,
@@ -50,7 +51,7 @@ class Job:
     Attributes:
         uuid: its name.
         state: ONTAP's word.
-        code: the error's code as digits, "" where there is none.
+        code: the error's code, "" where there is none.
         message: what ONTAP says of it.
     """
 
@@ -100,8 +101,7 @@ def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation
         job = read_object(response).get("job")
     except BadResponse:
         return None
-    uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
-    return uuid if uuid is not None and _SAFE_UUID.fullmatch(uuid) else None
+    return _uuid(job, response.conceal)
 
 
 def read_job(uuid: str) -> Conversation[Job]:
@@ -110,8 +110,8 @@ def read_job(uuid: str) -> Conversation[Job]:
     Raises:
         BadResponse: the answer is not of the described shape.
     """
-    document = read_record((yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})))
-    return _job(uuid, document)
+    response = yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})
+    return _job(uuid, read_record(response), response.conceal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +149,12 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
     might_be_it = False
     request = get(JOBS_PATH, {"fields": f"description,{_JOB_FIELDS}"})
     for _ in range(MAX_JOB_PAGES):
-        page = read_object((yield request))
+        response = yield request
+        page = read_object(response)
         records = page.get("records")
         if not isinstance(records, list):
             raise BadResponse("the page of jobs has no list of records")
-        for job, description in _described(records):
+        for job, description in _described(records, response.conceal):
             if job.uuid in earlier:
                 continue
             if "delete" in description.lower() and names_version.search(description):
@@ -169,15 +170,23 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
     raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
 
 
-def _described(records: list[Any]) -> Iterator[tuple[Job, str]]:
+def _described(records: list[Any], conceal: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
     """Give the jobs that can be read, each with its description."""
     for record in records:
-        uuid = text_or_none(record.get("uuid")) if isinstance(record, dict) else None
-        if uuid is not None and _SAFE_UUID.fullmatch(uuid) and text_or_none(record.get("state")):
-            yield _job(uuid, record), text_or_none(record.get("description")) or ""
+        uuid = _uuid(record, conceal)
+        if uuid is not None and text_or_none(record.get("state")):
+            yield _job(uuid, record, conceal), text_or_none(record.get("description")) or ""
 
 
-def _job(uuid: str, document: dict[str, Any]) -> Job:
+def _uuid(job: object, conceal: Callable[[str], str]) -> str | None:
+    """Return the uuid of a job; None where there is none, or it cannot stand in a URL and in the log."""
+    uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
+    if uuid is None or _SAFE_UUID.fullmatch(uuid) is None or holds_secret(uuid, conceal):
+        return None
+    return uuid
+
+
+def _job(uuid: str, document: dict[str, Any], conceal: Callable[[str], str]) -> Job:
     """Read a job's document; old releases put code and message into the job itself."""
     error = document.get("error")
     stated = error if isinstance(error, dict) else document
@@ -185,6 +194,6 @@ def _job(uuid: str, document: dict[str, Any]) -> Job:
     if state is None:
         raise BadResponse("the job has no state")
     message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
-    code = code_or_empty(stated.get("code")) or code_or_empty(document.get("code"))
+    code = read_code(stated.get("code"), conceal) or read_code(document.get("code"), conceal)
     code = code if state == JobState.FAILURE else ""
-    return Job(uuid=uuid, state=state, code=code, message=message)
+    return Job(uuid=uuid, state=state, code=code, message=conceal(message))

@@ -19,6 +19,7 @@ Exceptions of other libraries are translated in :mod:`exporter.ontap.translation
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import ClassVar
 
@@ -48,7 +49,7 @@ class OntapError(Exception):
         reason: the class of the failure.
         transient: whether sending the same safe request again may help at once.
         retry_after_seconds: the pause that the cluster asked for, or None.
-        code: ONTAP's error code as digits, "" where it states none.
+        code: ONTAP's error code, "" where it states none; see :func:`exporter.ontap.wire.read_code`.
     """
 
     reason: ClassVar[Reason]
@@ -61,10 +62,17 @@ class OntapError(Exception):
         retry_after_seconds: float | None = None,
         code: str = "",
     ) -> None:
-        super().__init__(message[:MAX_MESSAGE_CHARACTERS])
+        super().__init__(message)
         self.transient = transient
         self.retry_after_seconds = retry_after_seconds
         self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])[:MAX_MESSAGE_CHARACTERS]
+
+    def conceal(self, conceal: Callable[[str], str]) -> None:
+        """Conceal what is secret in the message, before it is cut: half a secret would not be found."""
+        self.args = (conceal(str(self.args[0])),)
 
 
 class DeadlineExceeded(OntapError):  # noqa: N818 - reads as what happened

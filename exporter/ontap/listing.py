@@ -113,7 +113,7 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
                 f"return_timeout {query.return_timeout_seconds} s: the listing may have been cut short"
             )
         if following in asked:
-            raise IncompleteListing(f"paging loops: page {pages} leads back to {following[:200]}")
+            raise IncompleteListing(f"paging loops: page {pages} leads back to {following}")
         if pages >= MAX_PAGES:
             raise IncompleteListing(f"the listing has more than {MAX_PAGES} pages")
         asked.add(following)

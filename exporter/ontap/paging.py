@@ -29,7 +29,7 @@ def next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
         raise BadResponse("the page's next link has no href")
     target = _own_target(href, endpoint)
     if target is None:
-        raise IncompleteListing(f"the next link leads off the cluster: {href[:200]!r}")
+        raise IncompleteListing(f"the next link leads off the cluster: {href!r}")
     return target
 
 

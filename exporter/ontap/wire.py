@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Mapping
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -17,6 +19,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from exporter.ontap.concealment import CONCEALED
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -39,7 +42,11 @@ _BY_STATUS: Mapping[int, type[OntapError]] = {
 _TRANSIENT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 _EXCERPT_CHARACTERS = 200
-_CODE_CHARACTERS = 32
+_CODE = re.compile(r"[0-9A-Za-z_.-]{1,32}")
+_CODES_END = 10**32
+_NUMBER = re.compile(r"[0-9A-Fa-f-]+")
+UNREADABLE_CODE = "unreadable"
+"""Stands for what is there and no code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,8 @@ class Response:
         body: the whole body, decompressed.
         elapsed_seconds: from sending the request to the end of the body.
         received_timestamp_seconds: when it was received, Unix seconds.
+        conceal: takes the secrets out of a text. What the cluster says in words goes through it, before it is
+            cut or quoted; what counts as data does not, or a short password could change a version.
     """
 
     status: int
@@ -72,6 +81,7 @@ class Response:
     body: bytes
     elapsed_seconds: float = 0.0
     received_timestamp_seconds: float = 0.0
+    conceal: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
 
 Conversation = Generator[Request, Response, T]
@@ -90,7 +100,7 @@ def read_object(response: Response) -> dict[str, Any]:
         ApiError: it states an error all the same, so that what else it holds is not to be trusted.
     """
     document = read_record(response)
-    if (stated := _stated_error(document)) is not None and document["error"]:
+    if (stated := _stated_error(document, response.conceal)) is not None and document["error"]:
         raise ApiError(f"HTTP {response.status}, but {stated}", status=response.status, code=stated.code)
     return document
 
@@ -104,9 +114,9 @@ def read_record(response: Response) -> dict[str, Any]:
     try:
         document = json.loads(response.body)
     except (ValueError, RecursionError) as exc:
-        raise BadResponse(f"the body is not JSON: {exc}; it begins {_excerpt(response.body)}") from exc
+        raise BadResponse(f"the body is not JSON: {exc}; it begins {_excerpt(response)}") from exc
     if not isinstance(document, dict):
-        raise BadResponse(f"the body is JSON but not an object; it begins {_excerpt(response.body)}")
+        raise BadResponse(f"the body is JSON but not an object; it begins {_excerpt(response)}")
     return document
 
 
@@ -122,11 +132,21 @@ def text_or_none(value: object) -> str | None:
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def code_or_empty(value: object) -> str:
-    """Return an error code, which is a text or a number, as a short text; "" for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+def read_code(value: object, conceal: Callable[[str], str]) -> str:
+    """Return an error code, which is a text or a number; "" for anything else, and where there is none.
+
+    It becomes a label, so that what is no code, or holds a secret, counts as unreadable.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         return ""
-    return (text_or_none(str(value)) or "")[:_CODE_CHARACTERS]
+    code = str(value) if isinstance(value, str) or abs(value) < _CODES_END else UNREADABLE_CODE
+    return code if _CODE.fullmatch(code) and not holds_secret(code, conceal) else UNREADABLE_CODE
+
+
+def holds_secret(word: str, conceal: Callable[[str], str]) -> bool:
+    """Say whether a word is a secret or has one in it; in a number, a short one may stand by chance."""
+    concealed = conceal(word)
+    return concealed == CONCEALED if _NUMBER.fullmatch(word) else concealed != word
 
 
 def failure_of(response: Response) -> OntapError | None:
@@ -137,7 +157,7 @@ def failure_of(response: Response) -> OntapError | None:
     """
     if HTTPStatus.OK <= response.status <= HTTPStatus.ACCEPTED:
         return None
-    stated = _stated_error(_json_or_none(response.body))
+    stated = _stated_error(_json_or_none(response.body), response.conceal)
     status = response.status
     said = f"HTTP {status}" + (f": {stated}" if stated else "")
     retry_after = _retry_after_seconds(response)
@@ -152,7 +172,7 @@ def failure_of(response: Response) -> OntapError | None:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return BadResponse(f"HTTP {status}: a redirect, which is never followed")
     return BadResponse(
-        f"HTTP {status} without an error of ONTAP's; the body begins {_excerpt(response.body)}",
+        f"HTTP {status} without an error of ONTAP's; the body begins {_excerpt(response)}",
         status=status,
         transient=transient,
         retry_after_seconds=retry_after,
@@ -175,14 +195,14 @@ def _json_or_none(body: bytes) -> object:
         return None
 
 
-def _stated_error(document: object) -> _StatedError | None:
+def _stated_error(document: object, conceal: Callable[[str], str]) -> _StatedError | None:
     """Read ``{"error": {"message": ..., "code": ...}}``; the code may be a text or a number."""
     error = document.get("error") if isinstance(document, dict) else None
     if not isinstance(error, dict):
         return None
     return _StatedError(
-        message=(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
-        code=code_or_empty(error.get("code")),
+        message=conceal(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
+        code=read_code(error.get("code"), conceal),
     )
 
 
@@ -209,5 +229,11 @@ def _date_or_none(value: str) -> float | None:
         return None
 
 
-def _excerpt(body: bytes) -> str:
-    return repr(body[:_EXCERPT_CHARACTERS].decode("utf-8", "replace"))
+def _excerpt(response: Response) -> str:
+    """Return how a body begins; JSON without its escapes, behind which a secret could hide."""
+    document = _json_or_none(response.body)
+    text = response.body.decode("utf-8", "replace")
+    if document is not None:
+        with suppress(ValueError, RecursionError):
+            text = json.dumps(document, ensure_ascii=False)
+    return repr(response.conceal(text)[:_EXCERPT_CHARACTERS])

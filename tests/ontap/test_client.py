@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import ssl
 import struct
@@ -372,6 +373,46 @@ async def test_an_echoed_password_is_concealed(tmp_path: Path) -> None:
         it.cluster.faults.add(Fault(FaultKind.ERROR, status=400, message=f"bad {header} or hunter2-secret"))
         failure = await it.failure()
         assert str(failure) == "HTTP 400: bad <secret> or <secret> (code 262145)"
+
+
+PASSWORD = "it's\\my\\p\"ssword'"
+
+
+@pytest.mark.parametrize("before", ["", "x" * 180])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{password}",
+        "{header}",
+        '{{"error": {{"message": {as_json}, "code": "{encoded}"}}}}',
+        '{{"said": {as_json}}}',
+    ],
+)
+async def test_no_part_of_an_echoed_secret_is_in_an_error(body: str, before: str, tmp_path: Path) -> None:
+    async with bench(small_cluster(password=PASSWORD), tmp_path) as it:
+        await it.list()
+        header = it.cluster.requests[0].headers["Authorization"]
+        echoed = body.format(
+            password=PASSWORD, header=header, as_json=json.dumps(PASSWORD), encoded=header[6:].rstrip("=")
+        )
+        it.cluster.faults.add(Fault(FaultKind.REPLY, status=500, body=(before + echoed).encode()))
+        failure = await it.failure()
+        if not before:
+            assert "<secret>" in str(failure)
+        assert failure.code in {"", "unreadable"}
+        for part in ("it's", "my", "ssword", "Basic", header[6:12]):
+            assert part not in str(failure)
+
+
+async def test_a_secret_that_has_changed_since_it_was_sent_is_concealed(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("simulated")
+    login = BasicLogin(username="monitor", password=Secret(file=file))
+    async with bench(small_cluster(), tmp_path, login=login) as it:
+        await it.list()
+        file.write_text("another")
+        assert it.client.credentials.changed()
+        assert it.client.credentials.conceal("another simulated") == "<secret> <secret>"
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from exporter.ontap.concealment import conceal
 from exporter.ontap.deletion import (
     JOBS_PATH,
     MAX_JOB_PAGES,
@@ -179,6 +180,30 @@ def test_a_job_is_read_in_the_style_of_any_release(document: object, job: tuple[
     found, (request,) = converse(read_job(UUID), answer(document))
     assert (found.uuid, found.state, found.code, found.message) == (UUID, *job)
     assert request == Request(method="GET", target=f"{JOBS_PATH}/{UUID}?fields=state,message,code,error")
+
+
+SECRET = "S3cretPassw0rd"
+
+
+def echo(document: object) -> Response:
+    """Answer in the words of a cluster that echoes secrets, one of them so short that a uuid has it in it."""
+    body = json.dumps(document).encode()
+    return Response(status=202, body=body, conceal=lambda text: conceal(text, [SECRET, UUID[:4]]))
+
+
+def test_what_a_job_says_holds_no_secret() -> None:
+    error = {"message": f"no login with {SECRET}", "code": SECRET}
+    job, _ = converse(read_job(UUID), echo({"state": "failure", "message": SECRET, "error": error}))
+    assert job == Job(uuid=UUID, state="failure", code="unreadable", message="no login with <secret>")
+    record = {"uuid": UUID, "state": "failure", "description": "DELETE 9.13.1", "error": error}
+    search, _ = converse(find_job("9.13.1", endpoint=ENDPOINT), echo({"records": [record]}))
+    assert search.job == job
+
+
+def test_a_secret_names_no_job_and_a_uuid_does_whatever_it_has_in_it() -> None:
+    for uuid, named in ((UUID, UUID), (SECRET, None)):
+        answered = echo({"job": {"uuid": uuid}})
+        assert converse(delete_package("9.13.1", return_timeout_seconds=0), answered)[0] == named
 
 
 @pytest.mark.parametrize("document", [{}, {"state": None}, {"state": ""}, {"state": 1}, [], None, "success"])

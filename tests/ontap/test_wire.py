@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.ontap.concealment import conceal
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -123,11 +124,66 @@ def test_an_error_in_a_success_is_an_error() -> None:
     assert caught.value.code == "262275"
 
 
-@pytest.mark.parametrize("code", ["\ud800", "9" * 1000, True, None, [], 1.5])
-def test_a_code_is_a_short_text_that_can_be_written(code: object) -> None:
-    failure = failure_of(Response(status=500, body=error_body(code)))
+SECRET = "S3cretPassw0rd"
+
+
+def concealing(text: str) -> str:
+    return conceal(text, [SECRET, "1055", "99999999"])
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [
+        (4, "4"),
+        ("10551367", "10551367"),  # a short secret within is there by chance
+        ("E-17.b_2", "E-17.b_2"),
+        (99999999, "unreadable"),
+        (SECRET, "unreadable"),
+        (f"x-{SECRET}", "unreadable"),
+        ("\ud800", "unreadable"),
+        ("two words", "unreadable"),
+        ("9" * 33, "unreadable"),
+        (10**3000, "unreadable"),
+        ("", ""),
+        (True, ""),
+        (None, ""),
+        ([], ""),
+        (1.5, ""),
+    ],
+)
+def test_a_code_is_a_short_word_that_is_no_secret(stated: object, code: str) -> None:
+    failure = failure_of(Response(status=500, body=error_body(stated), conceal=concealing))
     assert failure is not None
-    assert len(failure.code.encode()) <= 96
+    assert failure.code == code
+    assert SECRET not in str(failure)
+
+
+@pytest.mark.parametrize("place", range(170, 201))
+def test_no_text_is_cut_within_a_secret(place: int) -> None:
+    text = "." * place + SECRET + "." * 1000
+    for status, body in (
+        (500, text.encode()),
+        (500, error_body(message=text)),
+        (500, json.dumps([text]).encode()),
+        (500, ("[" + json.dumps(text)).encode()),
+    ):
+        failure = failure_of(Response(status=status, body=body, conceal=concealing))
+        assert "S3" not in str(failure)
+    with pytest.raises(BadResponse) as caught:
+        read_object(Response(status=200, body=text.encode(), conceal=concealing))
+    assert "S3" not in str(caught.value)
+
+
+def test_an_escaped_secret_is_concealed_in_how_a_body_begins() -> None:
+    escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
+    failure = failure_of(Response(status=500, body=f'{{"said": "{escaped}"}}'.encode(), conceal=concealing))
+    assert str(failure).endswith("""begins '{"said": "<secret>"}'""")
+
+
+def test_a_message_is_concealed_before_it_is_cut() -> None:
+    error = BadResponse("." * 995 + SECRET)
+    error.conceal(concealing)
+    assert str(error) == "." * 995 + "<secr"
 
 
 def test_a_message_is_cut() -> None:
