@@ -29,6 +29,30 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A cluster to which DELETE is sent, whatever the configuration calls it.
+
+    Attributes:
+        uuid: as ONTAP states it; None where that is not known.
+        origin: where it is reached: scheme, host and port.
+    """
+
+    uuid: str | None
+    origin: str
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other clusters: its uuid, or else where it is reached."""
+        return self.origin if self.uuid is None else self.uuid
+
+    def is_same(self, other: Recipient) -> bool:
+        """Say whether both are one cluster, by uuid, or by address where one of the uuids is not known."""
+        if self.uuid is None or other.uuid is None:
+            return self.origin == other.origin
+        return self.uuid == other.uuid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """One deletion, from intent to outcome.
 
@@ -46,6 +70,7 @@ class Deletion:
         ended_timestamp_seconds: when it ended; None until then.
         code: ONTAP's error code that it ended with, "" where there is none.
         message: what ONTAP, or the exporter, said at the end.
+        sent_to: the cluster that DELETE is sent to; None where an older version has not noted it.
     """
 
     id: int
@@ -61,6 +86,7 @@ class Deletion:
     ended_timestamp_seconds: float | None
     code: str
     message: str
+    sent_to: Recipient | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +13,7 @@ from exporter.cleanup.journal.errors import Refused
 from exporter.cleanup.journal.runs import new_id, run_going_on
 from exporter.cleanup.journal.schema import DELETIONS
 from exporter.cleanup.journal.texts import storable
-from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
 
 SEPARATOR = ","
 """Stands after each of ``earlier_job_uuids``."""
@@ -28,7 +28,12 @@ GIVEN_UP = or_(
 
 
 async def insert_deletion(
-    connection: AsyncConnection, run_id: int, *, version: str, values: Mapping[str, object]
+    connection: AsyncConnection,
+    run_id: int,
+    *,
+    version: str,
+    values: Mapping[str, object],
+    sent_to: Recipient | None = None,
 ) -> Deletion:
     """Write a new deletion of a run.
 
@@ -40,11 +45,28 @@ async def insert_deletion(
         raise Refused(f"run {run_id} is a dry run")
     row = {"code": "", "message": "", **values}
     row |= {"run_id": run_id, "cluster": run.cluster, "policy": run.policy, "version": storable(version)}
+    if sent_to is not None:
+        row |= {"sent_to": storable(sent_to.identity), "sent_to_origin": storable(sent_to.origin)}
     try:
+        # Of two recipients that are known, the database tells whether they are one.
+        if row["phase"] != Phase.ENDED.value and await _is_one_unknown(connection, row):
+            raise Refused(f"another deletion of {version} on {run.cluster} is unended")
         made = await connection.execute(insert(DELETIONS).values(row))
     except IntegrityError as exc:
         raise Refused(f"another deletion of {version} on {run.cluster} is unended") from exc
     return await _read(connection, new_id(made))
+
+
+async def _is_one_unknown(connection: AsyncConnection, row: Mapping[str, object]) -> bool:
+    """Say whether a deletion of the package is unended that may be on the same cluster for all we know."""
+    unended = and_(
+        DELETIONS.c.cluster == row["cluster"],
+        DELETIONS.c.version == row["version"],
+        DELETIONS.c.phase != Phase.ENDED.value,
+    )
+    unknown = true() if row.get("sent_to") is None else DELETIONS.c.sent_to.is_(None)
+    found = await connection.execute(select(DELETIONS.c.id).where(unended, unknown).limit(1))
+    return found.first() is not None
 
 
 async def move_deletion(
@@ -77,22 +99,38 @@ async def read_unended(connection: AsyncConnection, cluster: str | None) -> tupl
     return await read_deletions(connection, unended, DELETIONS.c.cluster == storable(cluster))
 
 
-async def read_given_up(connection: AsyncConnection, cluster: str) -> tuple[Deletion, ...]:
-    """Return the newest deletion of each version that was sent, where it was given up while it may go on."""
-    sent = or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED.value)
-    newest = (
-        select(func.max(DELETIONS.c.id))
-        .where(DELETIONS.c.cluster == storable(cluster), sent)
-        .group_by(DELETIONS.c.version)
+async def read_given_up(
+    connection: AsyncConnection, cluster: str, recipient: Recipient | None
+) -> tuple[Deletion, ...]:
+    """Return the newest deletion of each version that was sent, where it may go on though nobody follows it.
+
+    Under this name they were given up, under another one they may also be unended.
+    """
+    later = DELETIONS.alias()
+    is_later = and_(
+        later.c.id > DELETIONS.c.id,
+        later.c.cluster == DELETIONS.c.cluster,
+        later.c.version == DELETIONS.c.version,
+        or_(later.c.outcome.is_(None), later.c.outcome != Outcome.PROTECTED.value),
+        or_(DELETIONS.c.sent_to.is_(None), later.c.sent_to == DELETIONS.c.sent_to),
     )
-    return await read_deletions(connection, DELETIONS.c.id.in_(newest), GIVEN_UP)
+    here = DELETIONS.c.cluster == storable(cluster)
+    if recipient is None:
+        return await read_deletions(connection, here, GIVEN_UP, ~exists().where(is_later))
+    may_go_on = or_(GIVEN_UP, and_(~here, DELETIONS.c.phase != Phase.ENDED.value))
+    wanted = or_(and_(here, DELETIONS.c.sent_to.is_(None)), _sent_to(recipient))
+    return await read_deletions(connection, wanted, may_go_on, ~exists().where(is_later))
 
 
-async def read_job_uuids(connection: AsyncConnection, cluster: str, version: str) -> frozenset[str]:
+async def read_job_uuids(
+    connection: AsyncConnection, cluster: str, version: str, recipient: Recipient | None
+) -> frozenset[str]:
     """Return the jobs of every deletion of a version that is remembered, and of their earlier attempts."""
+    here = DELETIONS.c.cluster == storable(cluster)
     rows = await connection.execute(
         select(DELETIONS.c.job_uuid, DELETIONS.c.earlier_job_uuids).where(
-            DELETIONS.c.cluster == storable(cluster), DELETIONS.c.version == storable(version)
+            here if recipient is None else or_(here, _sent_to(recipient)),
+            DELETIONS.c.version == storable(version),
         )
     )
     uuids = {uuid for row in rows for uuid in (row.job_uuid, *row.earlier_job_uuids.split(SEPARATOR))}
@@ -105,6 +143,11 @@ async def read_deletions(
     """Return the deletions that meet all conditions, oldest first."""
     rows = await connection.execute(select(DELETIONS).where(*conditions).order_by(DELETIONS.c.id))
     return tuple(_deletion(row) for row in rows)
+
+
+def _sent_to(recipient: Recipient) -> ColumnElement[bool]:
+    """Return the condition that a deletion was sent to a cluster, whose uuid was perhaps not known then."""
+    return DELETIONS.c.sent_to.in_([storable(recipient.identity), storable(recipient.origin)])
 
 
 async def _read(connection: AsyncConnection, deletion_id: int) -> Deletion:
@@ -128,4 +171,12 @@ def _deletion(row: Row[Any]) -> Deletion:
         ended_timestamp_seconds=row.ended_timestamp_seconds,
         code=row.code,
         message=row.message,
+        sent_to=_recipient(row),
     )
+
+
+def _recipient(row: Row[Any]) -> Recipient | None:
+    if row.sent_to is None:
+        return None
+    uuid = None if row.sent_to == row.sent_to_origin else row.sent_to
+    return Recipient(uuid=uuid, origin=row.sent_to_origin)

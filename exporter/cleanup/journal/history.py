@@ -29,13 +29,16 @@ async def read_recent_runs(connection: AsyncConnection, limit: int) -> tuple[Run
     return tuple(_run(row, tuple(deletions[row.id])) for row in rows)
 
 
-async def end_interrupted(connection: AsyncConnection, cluster: str | None, *, now: float) -> int:
+async def end_interrupted(
+    connection: AsyncConnection, cluster: str | None, run_id: int | None, *, now: float
+) -> int:
     """End the runs that are going on without an unended deletion, as failed; return how many they were."""
     unended = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED.value)
-    going_on = select(RUNS.c.id).where(RUNS.c.ended_timestamp_seconds.is_(None), ~unended, _on(cluster))
+    wanted = _on(cluster) if run_id is None else RUNS.c.id == run_id
+    going_on = select(RUNS.c.id).where(RUNS.c.ended_timestamp_seconds.is_(None), ~unended, wanted)
     run_ids = list((await connection.execute(going_on.order_by(RUNS.c.id))).scalars())
-    for run_id in run_ids:
-        await end_run(connection, run_id, success=False, error=INTERRUPTED, now=now)
+    for one in run_ids:
+        await end_run(connection, one, success=False, error=INTERRUPTED, now=now)
     return len(run_ids)
 
 

@@ -12,7 +12,7 @@ from exporter.cleanup.journal import deletions, history, runs, tallies
 from exporter.cleanup.journal.database import Database
 from exporter.cleanup.journal.schema import DELETIONS
 from exporter.cleanup.journal.texts import MAX_CODE_CHARACTERS, MAX_MESSAGE_CHARACTERS, storable
-from exporter.cleanup.records import Deletion, Durations, Outcome, Phase, PolicyTotals, Run
+from exporter.cleanup.records import Deletion, Durations, Outcome, Phase, PolicyTotals, Recipient, Run
 
 
 class Journal:
@@ -72,16 +72,27 @@ class Journal:
             lambda connection: runs.end_run(connection, run_id, success=success, error=error, now=now),
         )
 
-    async def intend(self, run_id: int, *, version: str, now: float) -> Deletion:
+    async def intend(
+        self, run_id: int, *, version: str, now: float, sent_to: Recipient | None = None
+    ) -> Deletion:
         """Note that DELETE is about to be sent for the first time.
 
+        Args:
+            run_id: the run that decided on it.
+            version: the package's version.
+            now: Unix seconds.
+            sent_to: the cluster that has the run's name now; None where that is not known.
+
         Raises:
-            JournalError: the run has ended or is a dry one, or another deletion of the package is unended.
+            JournalError: the run has ended or is a dry one, or another deletion of the package, which was not
+                sent to another cluster, is unended.
         """
         values = {"phase": Phase.INTENDED.value, "intended_timestamp_seconds": now, "attempts": 1}
         return await self._database.transact(
             "note an intent",
-            lambda connection: deletions.insert_deletion(connection, run_id, version=version, values=values),
+            lambda connection: deletions.insert_deletion(
+                connection, run_id, version=version, values=values, sent_to=sent_to
+            ),
         )
 
     async def leave(
@@ -179,20 +190,34 @@ class Journal:
             "read deletions", lambda connection: deletions.read_unended(connection, cluster)
         )
 
-    async def job_uuids(self, cluster: str, version: str) -> frozenset[str]:
-        """Return the jobs of every deletion of a version that is remembered: no later one has them."""
+    async def job_uuids(
+        self, cluster: str, version: str, *, recipient: Recipient | None = None
+    ) -> frozenset[str]:
+        """Return the jobs of every deletion of a version that is remembered: no later one has them.
+
+        Args:
+            cluster: the cluster's configured name.
+            version: the package's version.
+            recipient: the cluster itself, whose jobs under other names are wanted too.
+        """
         return await self._database.transact(
-            "read jobs", lambda connection: deletions.read_job_uuids(connection, cluster, version)
+            "read jobs",
+            lambda connection: deletions.read_job_uuids(connection, cluster, version, recipient),
         )
 
-    async def given_up(self, cluster: str) -> tuple[Deletion, ...]:
+    async def given_up(self, cluster: str, *, recipient: Recipient | None = None) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster that may still be going on though they have ended, oldest first.
 
         They are the newest deletion of each version, leaving out those that ended as PROTECTED, where its
         outcome is TIMEOUT, or DENIED after a job was known.
+
+        Args:
+            cluster: the cluster's configured name.
+            recipient: the cluster itself: what was sent to another one under this name is left out, and what
+                was sent to this one under another name is there, if need be without having ended.
         """
         return await self._database.transact(
-            "read deletions", lambda connection: deletions.read_given_up(connection, cluster)
+            "read deletions", lambda connection: deletions.read_given_up(connection, cluster, recipient)
         )
 
     async def totals(self) -> Mapping[tuple[str, str], PolicyTotals]:
@@ -209,18 +234,21 @@ class Journal:
             "read runs", lambda connection: history.read_recent_runs(connection, limit)
         )
 
-    async def end_interrupted_runs(self, *, cluster: str | None = None, now: float) -> int:
+    async def end_interrupted_runs(
+        self, *, cluster: str | None = None, run_id: int | None = None, now: float
+    ) -> int:
         """End, as failed, the runs that an earlier life of the program left going on; return how many.
 
         A run with an unended deletion stays as it is until that has ended.
 
         Args:
             cluster: only runs on this one; none of them may be going on in this life.
+            run_id: only this one.
             now: Unix seconds.
         """
         return await self._database.transact(
             "end interrupted runs",
-            lambda connection: history.end_interrupted(connection, cluster, now=now),
+            lambda connection: history.end_interrupted(connection, cluster, run_id, now=now),
         )
 
     async def prune(self, *, keep_runs: int, cluster: str | None = None) -> int:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    and_,
 )
 
 from exporter.cleanup.records import Phase
@@ -58,6 +59,8 @@ DELETIONS = Table(
     Column("ended_timestamp_seconds", Double),
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("sent_to", Text),  # the cluster's uuid, else its origin; NULL: noted by an older version
+    Column("sent_to_origin", Text),
     CheckConstraint(
         "(phase = 'ended') = (outcome IS NOT NULL)"
         " AND (phase = 'ended') = (ended_timestamp_seconds IS NOT NULL)",
@@ -65,15 +68,26 @@ DELETIONS = Table(
     ),
     Index("cleanup_deletions_of_run", "run_id"),
     Index("cleanup_deletions_of_version", "cluster", "version", "id"),
+    Index("cleanup_deletions_of_recipient", "sent_to", "version", "id"),
     sqlite_autoincrement=True,
 )
 Index(
     "cleanup_deletions_one_unended",
     DELETIONS.c.cluster,
     DELETIONS.c.version,
+    DELETIONS.c.sent_to,
     unique=True,
     sqlite_where=DELETIONS.c.phase != Phase.ENDED.value,
     postgresql_where=DELETIONS.c.phase != Phase.ENDED.value,
+)
+_UNENDED_OF_UNKNOWN = and_(DELETIONS.c.phase != Phase.ENDED.value, DELETIONS.c.sent_to.is_(None))
+Index(
+    "cleanup_deletions_one_unended_of_unknown",
+    DELETIONS.c.cluster,
+    DELETIONS.c.version,
+    unique=True,
+    sqlite_where=_UNENDED_OF_UNKNOWN,
+    postgresql_where=_UNENDED_OF_UNKNOWN,
 )
 
 # The totals: never pruned, one row for each combination of labels.

@@ -54,7 +54,7 @@ async def test_opening_again_changes_nothing(state: str) -> None:
             revisions = await journal._database._connection.execute(
                 text("SELECT * FROM cleanup_schema_version")
             )
-            assert revisions.all() == [("0001",)]
+            assert revisions.all() == [("0002",)]
             await journal._database._connection.rollback()
 
 
