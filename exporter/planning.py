@@ -41,7 +41,7 @@ async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple
 
     async def read(access: ClusterAccess) -> Evidence:
         async with places:
-            return await read_evidence(access, being_deleted=frozenset())
+            return await read_evidence(access)
 
     async with open_session() as session:
         accesses = open_accesses(wanted, session=session, counts=RequestCounts())

@@ -19,7 +19,7 @@ from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.limits import Limits, Pace
 from exporter.cleanup.plan import Decision, Reason, Verdict
-from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
 from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
 from exporter.ontap.client import Flight
 from exporter.ontap.deletion import Job, JobSearch, delete_package, find_job, read_job
@@ -86,6 +86,7 @@ class Deleter:
         run_id: int,
         version: str,
         *,
+        recipient: Recipient,
         decide_again: Callable[[], Awaitable[Decision | None]],
         busy_until: float,
     ) -> Deletion:
@@ -94,6 +95,7 @@ class Deleter:
         Args:
             run_id: the run that decided on it.
             version: what to delete.
+            recipient: the cluster that is reached.
             decide_again: reads the evidence afresh and decides; None where the package is not listed.
             busy_until: until when a busy repository is tried again, in the event loop's time.
 
@@ -119,7 +121,9 @@ class Deleter:
             if finding is None:
                 if decision is None or decision.verdict is not Verdict.DELETE:
                     return await self._leave(run_id, version, deletion, decision)
-                deletion, finding = await self._attempt(await self._intend(run_id, version, deletion))
+                deletion, finding = await self._attempt(
+                    await self._intend(run_id, version, deletion, recipient)
+                )
                 if finding is None:
                     return deletion
             waiting = cast("Deletion", deletion)  # without an attempt, only one that waits has a finding
@@ -137,7 +141,9 @@ class Deleter:
         """
         match deletion.phase:
             case Phase.INTENDED:
-                known = await self._journal.job_uuids(deletion.cluster, deletion.version)
+                known = await self._journal.job_uuids(
+                    deletion.cluster, deletion.version, recipient=deletion.sent_to
+                )
                 self._earlier_jobs = set(known)
                 finding = Finding(
                     meaning=Meaning.UNKNOWN,
@@ -155,14 +161,19 @@ class Deleter:
         return deletion
 
     async def may_still_run(self, deletion: Deletion) -> bool:
-        """Say whether a deletion that was given up may still go on.
+        """Say whether a deletion that was given up, or that nobody here follows, may still go on.
 
         Where that cannot be read (a role may hide jobs), it counts as going on for a day.
         """
-        given_up_for = self._wall_clock() - (deletion.ended_timestamp_seconds or 0.0)
+        if deletion.phase is not Phase.ENDED and deletion.cluster == self._access.name:
+            return True  # it has to be brought to its end before there can be another
+        if deletion.phase is Phase.WAITING:
+            return False
+        since = deletion.ended_timestamp_seconds or deletion.intended_timestamp_seconds
+        given_up_for = self._wall_clock() - since
         if deletion.job_uuid is None:
             search = await self._find_job(deletion)
-            unknown = search is None or search.open
+            unknown = search is None or search.open or deletion.phase is Phase.INTENDED
             return (search is not None and search.unfinished) or (
                 unknown and given_up_for < FORGOTTEN_SECONDS
             )
@@ -173,10 +184,14 @@ class Deleter:
         is_over = watched.end is not None and watched.end.meaning is Meaning.UNKNOWN
         return not is_over and given_up_for < FORGOTTEN_SECONDS
 
-    async def _intend(self, run_id: int, version: str, deletion: Deletion | None) -> Deletion:
+    async def _intend(
+        self, run_id: int, version: str, deletion: Deletion | None, recipient: Recipient
+    ) -> Deletion:
         if deletion is None:
-            self._earlier_jobs = set(await self._journal.job_uuids(self._access.name, version))
-            return await self._journal.intend(run_id, version=version, now=self._wall_clock())
+            known = await self._journal.job_uuids(self._access.name, version, recipient=recipient)
+            self._earlier_jobs = set(known)
+            now = self._wall_clock()
+            return await self._journal.intend(run_id, version=version, now=now, sent_to=recipient)
         if deletion.job_uuid is not None:
             self._earlier_jobs.add(deletion.job_uuid)
         return await self._journal.intend_again(deletion)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.plan import GuardFacts
+from exporter.cleanup.records import Recipient
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 from exporter.ontap.facts import (
     ClusterIdentity,
@@ -19,6 +21,8 @@ from exporter.ontap.facts import (
 )
 from exporter.ontap.listing import Listing, read_listing
 
+_UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -29,12 +33,19 @@ class Evidence:
         facts: what guards packages.
         problem: why one of them is missing.
         denied: whether that was a 401 or 403.
+        recipient: the cluster that has answered; None where it was not asked for, or where facts are missing.
     """
 
     listing: Listing | None
     facts: GuardFacts | None
     problem: str = ""
     denied: bool = False
+    recipient: Recipient | None = None
+
+    def guarding(self, being_deleted: frozenset[str]) -> Evidence:
+        """Return the evidence with versions whose deletion by an earlier run may still be going on."""
+        facts = self.facts
+        return self if facts is None else replace(self, facts=replace(facts, being_deleted=being_deleted))
 
     def holds(self, version: str) -> bool | None:
         """Say whether the repository holds a version; None where the listing is not known."""
@@ -43,24 +54,19 @@ class Evidence:
         return any(package.version == version for package in self.listing.packages)
 
 
-async def read_evidence(access: ClusterAccess, *, being_deleted: frozenset[str]) -> Evidence:
-    """Read the listing, then the facts; nothing is taken from an earlier poll.
-
-    Args:
-        access: the cluster.
-        being_deleted: versions whose deletion by an earlier run may still be going on.
-    """
+async def read_evidence(access: ClusterAccess) -> Evidence:
+    """Read the listing, then the facts; nothing is taken from an earlier poll."""
     evidence = await read_repository(access)
     if evidence.listing is None:
         return evidence
     try:
-        facts = await _read_facts(access)
+        identity, facts = await _read_facts(access)
     except OntapError as exc:
         problem = f"what guards the packages could not be read: {exc}"
         return replace(evidence, problem=problem, denied=_is_denial(exc))
     if facts is None:
         return replace(evidence, problem="the cluster does not tell in full which versions are in use")
-    return replace(evidence, facts=replace(facts, being_deleted=being_deleted))
+    return replace(evidence, facts=facts, recipient=_recipient(access, identity))
 
 
 async def read_repository(access: ClusterAccess) -> Evidence:
@@ -74,8 +80,22 @@ async def read_repository(access: ClusterAccess) -> Evidence:
     return Evidence(listing=listing, facts=None)
 
 
-async def _read_facts(access: ClusterAccess) -> GuardFacts | None:
-    """Read who names which version, and what goes on; None where something is missing.
+async def read_recipient(access: ClusterAccess) -> Recipient:
+    """Ask a cluster who it is.
+
+    Raises:
+        OntapError: it does not tell.
+    """
+    return _recipient(access, await access.ask(read_identity()))
+
+
+def _recipient(access: ClusterAccess, identity: ClusterIdentity) -> Recipient:
+    stated = identity.uuid is not None and _UUID.fullmatch(identity.uuid)
+    return Recipient(uuid=identity.uuid if stated else None, origin=access.config.endpoint.origin)
+
+
+async def _read_facts(access: ClusterAccess) -> tuple[ClusterIdentity, GuardFacts | None]:
+    """Read who the cluster is, who names which version, and what goes on; None where something is missing.
 
     Raises:
         OntapError: a fact could not be read.
@@ -97,12 +117,13 @@ async def _read_facts(access: ClusterAccess) -> GuardFacts | None:
         access.fact_refusals.add(clock())
         raise
     if software.version is None or nodes is None:
-        return None
-    return GuardFacts(
+        return identity, None
+    facts = GuardFacts(
         named=dict(reversed(list(_named(identity, software, nodes)))),
         update_state=software.update_state,
         download_state=download_state,
     )
+    return identity, facts
 
 
 def _named(

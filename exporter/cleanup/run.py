@@ -16,7 +16,7 @@ from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.plan import Decision, Plan, Rules
 from exporter.cleanup.policy import make_plan
-from exporter.cleanup.records import Deletion, Outcome
+from exporter.cleanup.records import Deletion, Outcome, Recipient
 
 audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.audit")
 
@@ -71,8 +71,9 @@ class Runner:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
         started = self._wall_clock()
-        being_deleted = await self._being_deleted(subject, deleter)
-        evidence = await read_evidence(subject.access, being_deleted=being_deleted)
+        evidence = await read_evidence(subject.access)
+        being_deleted = await self._being_deleted(subject, deleter, evidence.recipient)
+        evidence = evidence.guarding(being_deleted)
         plan = self._plan(subject, evidence)
         run_id = await self._journal.begin_run(
             cluster=subject.access.name,
@@ -88,8 +89,8 @@ class Runner:
         if plan.chosen and being_deleted and not subject.dry_run:
             versions = ", ".join(sorted(being_deleted))
             error, success = f"an earlier deletion may still be going on: {versions}", False
-        elif success and not subject.dry_run:
-            error, success = await self._delete_all(subject, deleter, run_id, plan)
+        elif success and not subject.dry_run and evidence.recipient is not None:
+            error, success = await self._delete_all(subject, deleter, run_id, plan, evidence.recipient)
         ended = self._wall_clock()
         await self._journal.end_run(run_id, success=success, error=error, now=ended)
         self._board.change(subject.key, lambda status: _ended(status, success=success, ended=ended))
@@ -123,17 +124,21 @@ class Runner:
         )
 
     async def _delete_all(
-        self, subject: PolicyOnCluster, deleter: Deleter, run_id: int, plan: Plan
+        self, subject: PolicyOnCluster, deleter: Deleter, run_id: int, plan: Plan, recipient: Recipient
     ) -> tuple[str, bool]:
         """Delete what the plan chose, one by one; return an error, and whether all went as planned."""
         outcomes: list[Outcome | None] = []
         busy_until = deleter.busy_until()
         for chosen in plan.chosen:
-            decide_again = self._decider(subject, chosen.version)
+            decide_again = self._decider(subject, chosen.version, recipient)
             try:
                 with self._board.in_progress(subject.key):
                     deletion = await deleter.delete(
-                        run_id, chosen.version, decide_again=decide_again, busy_until=busy_until
+                        run_id,
+                        chosen.version,
+                        recipient=recipient,
+                        decide_again=decide_again,
+                        busy_until=busy_until,
                     )
             except DecisionImpossibleError as exc:
                 return str(exc), False
@@ -148,16 +153,18 @@ class Runner:
         return "", all(outcome in _AS_PLANNED for outcome in outcomes)
 
     def _decider(
-        self, subject: PolicyOnCluster, version: str
+        self, subject: PolicyOnCluster, version: str, recipient: Recipient
     ) -> Callable[[], Coroutine[None, None, Decision | None]]:
         """Return what reads everything afresh and decides on one version again, right before its DELETE."""
 
         async def decide_again() -> Decision | None:
-            evidence = await read_evidence(subject.access, being_deleted=frozenset())
+            evidence = await read_evidence(subject.access)
             if self._halt.active:
                 raise DecisionImpossibleError("cleanup is halted")
             if evidence.listing is None or evidence.facts is None:
                 raise DecisionImpossibleError(evidence.problem, denied=evidence.denied)
+            if evidence.recipient is None or not evidence.recipient.is_same(recipient):
+                raise DecisionImpossibleError("another cluster answers at this address now")
             unlimited = replace(subject.rules, max_deletes=len(evidence.listing.packages))
             return self._plan(replace(subject, rules=unlimited), evidence).decision(version)
 
@@ -172,9 +179,13 @@ class Runner:
             problem=evidence.problem,
         )
 
-    async def _being_deleted(self, subject: PolicyOnCluster, deleter: Deleter) -> frozenset[str]:
-        """Return the versions whose deletion was given up while its job went on, and may still go on."""
-        given_up = await self._journal.given_up(subject.access.name)
+    async def _being_deleted(
+        self, subject: PolicyOnCluster, deleter: Deleter, recipient: Recipient | None
+    ) -> frozenset[str]:
+        """Return the versions that a job of an earlier deletion, under whatever name, may still delete."""
+        if recipient is None:
+            return frozenset()  # nothing can be deleted now
+        given_up = await self._journal.given_up(subject.access.name, recipient=recipient)
         return frozenset([deletion.version for deletion in given_up if await deleter.may_still_run(deletion)])
 
 

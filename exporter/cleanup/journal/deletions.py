@@ -104,7 +104,7 @@ async def read_given_up(
 ) -> tuple[Deletion, ...]:
     """Return the newest deletion of each version that was sent, where it may go on though nobody follows it.
 
-    Under this name they were given up, under another one they may also be unended.
+    Where the recipient is known they may also be unended, under this name or another.
     """
     later = DELETIONS.alias()
     is_later = and_(
@@ -117,7 +117,7 @@ async def read_given_up(
     here = DELETIONS.c.cluster == storable(cluster)
     if recipient is None:
         return await read_deletions(connection, here, GIVEN_UP, ~exists().where(is_later))
-    may_go_on = or_(GIVEN_UP, and_(~here, DELETIONS.c.phase != Phase.ENDED.value))
+    may_go_on = or_(GIVEN_UP, DELETIONS.c.phase != Phase.ENDED.value)
     wanted = or_(and_(here, DELETIONS.c.sent_to.is_(None)), _sent_to(recipient))
     return await read_deletions(connection, wanted, may_go_on, ~exists().where(is_later))
 

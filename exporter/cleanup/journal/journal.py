@@ -213,8 +213,8 @@ class Journal:
 
         Args:
             cluster: the cluster's configured name.
-            recipient: the cluster itself: what was sent to another one under this name is left out, and what
-                was sent to this one under another name is there, if need be without having ended.
+            recipient: the cluster itself: what was sent to another one under this name is left out, what was
+                sent to this one under another name is there too, and so is what has not ended.
         """
         return await self._database.transact(
             "read deletions", lambda connection: deletions.read_given_up(connection, cluster, recipient)
