@@ -77,6 +77,11 @@ class Deleter:
         self._wall_clock = wall_clock
         self._earlier_jobs: set[str] = set()
 
+    @property
+    def job_timeout_seconds(self) -> float:
+        """How long a deletion is followed."""
+        return self._limits.job_timeout_seconds
+
     def busy_until(self) -> float:
         """Return until when a run that begins now tries a busy repository again, in the event loop's time."""
         return asyncio.get_running_loop().time() + self._limits.retry_busy_for_seconds

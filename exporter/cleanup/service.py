@@ -16,8 +16,9 @@ from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.keeper import Keeper, Surroundings
+from exporter.cleanup.leftovers import Leftovers, concerned_by, is_taken_over, others_at
 from exporter.cleanup.limits import Limits, Pace
-from exporter.cleanup.records import Run
+from exporter.cleanup.records import Deletion, Run
 from exporter.cleanup.report import report
 from exporter.cleanup.rules import limits_of
 from exporter.cleanup.run import Runner
@@ -147,6 +148,13 @@ class CleanupService:
         self._board.durations = await journal.durations()
         runner = Runner(journal=journal, board=self._board, halt=self._halt, wall_clock=self._wall_clock)
         self._kept, self._resuming = {}, {}
+        leftovers = Leftovers(
+            journal=journal,
+            runner=runner,
+            board=self._board,
+            pauses=self._pace.look,
+            wall_clock=self._wall_clock,
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(_until_lost(journal), name="watch the journal")
             around = Surroundings(
@@ -161,7 +169,7 @@ class CleanupService:
             while True:
                 self._changed.clear()
                 stopped = await self._reap(journal)
-                known = await self._keep_all(group, around, known, stopped)
+                known = await self._keep_all(group, around, leftovers, known, stopped)
                 await self._changed.wait()
 
     async def _reap(self, journal: Journal) -> frozenset[str]:
@@ -184,6 +192,7 @@ class CleanupService:
         self,
         group: asyncio.TaskGroup,
         around: Surroundings,
+        leftovers: Leftovers,
         known: Mapping[str, ClusterAccess],
         stopped: frozenset[str],
     ) -> Mapping[str, ClusterAccess]:
@@ -192,21 +201,22 @@ class CleanupService:
         Args:
             group: owns the tasks.
             around: what keepers share.
+            leftovers: brings to an end what is unended.
             known: the clusters that were looked after so far.
             stopped: clusters on which a run may have been cut short.
         """
         totals = await around.journal.totals()
-        unended = {deletion.cluster for deletion in await around.journal.unended()}
+        unended = await around.journal.unended()
         # From here on nothing waits, so that this is all of one configuration.
         accesses = self._accesses
-        for name in sorted(unended - accesses.keys()):
+        concerned, nowhere = concerned_by(unended, accesses, known)
+        for name in sorted(nowhere):
             if name in known or not known:
                 log.warning("deletions on a cluster that is no longer configured stay unended", cluster=name)
         for name, access in accesses.items():
-            is_new = known.get(name) is not access
-            if name in stopped or (is_new and name in unended):
+            if name in stopped or name in concerned:
                 task = group.create_task(
-                    self._resume(access, around.journal, around.runner), name=f"resume cleanup of {name}"
+                    self._resume(access, around.journal, leftovers), name=f"resume cleanup of {name}"
                 )
                 self._resuming[name] = _Resuming(access=access, task=task)
         self._board.with_totals(totals, wanted=lambda status: not status.remembered)
@@ -267,19 +277,33 @@ class CleanupService:
         async with self._locks[cluster], self._places:
             yield
 
-    async def _resume(self, access: ClusterAccess, journal: Journal, runner: Runner) -> None:
+    async def _resume(self, access: ClusterAccess, journal: Journal, leftovers: Leftovers) -> None:
         """Bring to an end what was begun on a cluster, by an earlier configuration or life of the program."""
         policies = {policy.name: policy for policy in self._config.policies}
+
+        def deleter_of(deletion: Deletion) -> Deleter:
+            return self._deleter(access, policies.get(deletion.policy), journal)
+
         async with self._locks[access.name]:
-            for deletion in await journal.unended(access.name):
-                deleter = self._deleter(access, policies.get(deletion.policy), journal)
-                with self._board.in_progress((deletion.cluster, deletion.policy)):
-                    ended = await deleter.resume(deletion)
-                runner.account(ended)
+            strangers = await leftovers.end(await journal.unended(access.name), access, deleter_of)
             await journal.end_interrupted_runs(cluster=access.name, now=self._wall_clock())
             totals = await journal.totals()
             self._board.with_totals(totals, wanted=lambda status: status.cluster == access.name)
+        # What another name meant may be in the midst of a run as yet, which then ends.
+        if ending := self._ending() - {asyncio.current_task()}:
+            await asyncio.wait(ending)
+        others = others_at(access, await journal.unended(), self._accesses)
+        elsewhere = [one for one in strangers if not is_taken_over(one, self._accesses)]
+        elsewhere += await leftovers.end(others, access, deleter_of)
+        for cluster in sorted({deletion.cluster for deletion in elsewhere}):
+            log.warning("deletions that were sent to another cluster stay unended", cluster=cluster)
         self._board.durations = await journal.durations()
+
+    def _ending(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks that the configuration has stopped and that have not ended."""
+        tasks: set[asyncio.Task[Any]] = {kept.task for kept in self._kept.values()}
+        tasks |= {resuming.task for resuming in self._resuming.values()}
+        return {task for task in tasks if task.cancelling() and not task.done()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
