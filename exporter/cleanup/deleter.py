@@ -105,12 +105,14 @@ class Deleter:
             busy_until: until when a busy repository is tried again, in the event loop's time.
 
         Raises:
-            DecisionImpossibleError: the evidence cannot be read, before any DELETE was sent.
+            DecisionImpossibleError: a job is at work on the version already, or the evidence cannot be read,
+                before any DELETE was sent.
             JournalError: a step could not be recorded; nothing is sent that is not.
         """
         clock = asyncio.get_running_loop().time
         pauses = iter(self._pace.busy)
         deletion: Deletion | None = None
+        await self._leave_to_others(version)
         while True:
             finding: Finding | None
             try:
@@ -364,6 +366,21 @@ class Deleter:
             )
         except OntapError:
             return None
+
+    async def _leave_to_others(self, version: str) -> None:
+        """Make sure that no job is deleting a version yet, be it one that the journal does not know.
+
+        Raises:
+            DecisionImpossibleError: there is one, or the jobs cannot be read though the role allows it.
+        """
+        try:
+            search = await self._access.ask(find_job(version, endpoint=self._access.config.endpoint))
+        except Forbidden:
+            return  # the role hides jobs
+        except OntapError as exc:
+            raise DecisionImpossibleError(f"the cluster's jobs could not be read: {exc}") from exc
+        if search.unfinished:
+            raise DecisionImpossibleError(f"a job is deleting {version} already")
 
     async def _is_gone(self, version: str) -> bool | None:
         """Say whether a package is gone; None where that cannot be read within job_timeout."""

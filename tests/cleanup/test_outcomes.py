@@ -48,7 +48,7 @@ async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path
         (request,) = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
         assert request.target == f"{PACKAGES_PATH}/9.13.1?return_timeout=5"
         assert request.body == b""
-        assert it.cluster.requests_to(JOBS_PATH)
+        assert it.cluster.requests_to(f"{JOBS_PATH}/")
 
 
 async def test_a_dry_run_plans_and_sends_nothing(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def vanish_at_delete_after(cluster: SimulatedCluster, version: str) -> Fault:
     class Vanishing(Fault):
         def matches(self, method: str, path: str, page: int | None) -> bool:
             del method, page
-            if path.startswith(JOBS_PATH):
+            if path.startswith(f"{JOBS_PATH}/"):
                 cluster.remove_package(version)
             return False
 
@@ -228,7 +228,7 @@ async def test_after_a_timeout_nothing_else_is_deleted_while_the_job_may_go_on(t
 async def test_a_job_that_a_401_hid_is_not_followed_by_another_delete(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.hold_jobs()
-        it.cluster.faults.add(Fault(FaultKind.UNAUTHORIZED, path=JOBS_PATH, times=1))
+        it.cluster.faults.add(Fault(FaultKind.UNAUTHORIZED, path=f"{JOBS_PATH}/", times=1))
         assert only(await it.run()).outcome is Outcome.DENIED
         it.access.refusals.accepted()
         assert (await it.run()).deletions == ()
@@ -278,7 +278,7 @@ async def test_a_job_that_vanished_is_judged_by_the_listing(
 )
 async def test_a_few_failed_reads_are_no_verdict_on_the_job(kind: FaultKind, tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
-        it.cluster.faults.add(Fault(kind, path=JOBS_PATH, times=2))
+        it.cluster.faults.add(Fault(kind, path=f"{JOBS_PATH}/", times=2))
         assert only(await it.run()).outcome is Outcome.SUCCESS
         assert it.deletes() == 1
 

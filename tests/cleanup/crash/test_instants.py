@@ -165,6 +165,9 @@ INSTANTS = {
             ),
         )
     ),
+    "looking_for_jobs_of_others": Instant(
+        deaths=(Death(faults=(held(JOBS_PATH, exact=True),), reached=JOBS_ASKED, position=Position.BEGUN),)
+    ),
     "deciding_again": Instant(
         deaths=(
             Death(
@@ -226,9 +229,9 @@ INSTANTS = {
             Death(
                 faults=(
                     Fault(FaultKind.LOST_ANSWER, method="DELETE"),
-                    held(JOBS_PATH, exact=True),
+                    held(JOBS_PATH, exact=True, skip=1),
                 ),
-                reached=JOBS_ASKED,
+                reached=requested(JOBS_PATH, number=2),
                 position=Position.INTENDED,
             ),
         ),
