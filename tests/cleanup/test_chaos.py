@@ -647,9 +647,12 @@ async def test_jobs_that_cannot_be_read_are_not_taken_for_none(
         # Before DELETE is sent, the jobs are asked once.
         it.cluster.faults.add(Fault(unread, path=JOBS_PATH, skip=1, times=8))
         it.cluster.faults.add(Fault(lost, method="DELETE", times=1))
-        run = await it.run()
-        assert it.cluster.jobs.peak == 1
-        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS] * 2
+        outcomes: list[Outcome | None] = []
+        while len(outcomes) < 2:
+            # Where the jobs cannot be read before a DELETE either, the run ends, and the next one goes on.
+            outcomes += [deletion.outcome for deletion in (await it.run()).deletions]
+        assert (it.cluster.jobs.peak, it.deletes()) == (1, 2)
+        assert outcomes == [Outcome.SUCCESS] * 2
 
 
 async def test_a_job_that_is_given_up_is_still_the_only_one_on_its_cluster(tmp_path: Path) -> None:
