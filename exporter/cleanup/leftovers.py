@@ -149,6 +149,8 @@ def concerned_by(
         the clusters that deletions may have been sent to, and the names of those that nobody can end.
     """
     deletions = tuple(deletions)
+    if not deletions:
+        return set(), set()
     at: dict[str, list[Deletion]] = {}
     for deletion in deletions:
         if deletion.sent_to is not None:
