@@ -5,6 +5,7 @@
 * :mod:`~exporter.web.accept`: what a client accepts (pure).
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed where asked for.
 * :mod:`~exporter.web.pages`: the status page, ``/api/v1/clusters`` and ``/config``.
-* :mod:`~exporter.web.listeners`: sockets on which connections are taken, with TLS or without.
+* :mod:`~exporter.web.connection`: how long a connection of a client may take for what, and its mistakes.
+* :mod:`~exporter.web.listeners`: sockets on which connections are taken, with TLS or without, and how many.
 * :mod:`~exporter.web.server`: the routes, health checks and the listening server.
 """

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from socket import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from exporter.web import discovery, pages, scrape
 from exporter.web.listeners import Listeners
@@ -55,7 +53,6 @@ async def serving(
         application,
         access_log=None,
         handle_signals=False,
-        logger=_logger(),
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     await runner.setup()
@@ -69,18 +66,6 @@ async def serving(
     finally:
         await listeners.close()
         await runner.cleanup()
-
-
-def _logger() -> logging.Logger:
-    """Return the log of the server, which is for our own mistakes: any client could fill it with its own."""
-    logger = logging.getLogger(__name__)
-    logger.addFilter(_is_our_mistake)
-    return logger
-
-
-def _is_our_mistake(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 from exporter.config import ConfigError, Position, Problem
 from exporter.webconfig.bucket import TokenBucket
 from exporter.webconfig.loader import load_web_config
-from exporter.webconfig.model import WebConfig
+from exporter.webconfig.model import ClientAuth, WebConfig
 from exporter.webconfig.passwords import Passwords
 from exporter.webconfig.tls import build_context, subject_alternative_names
 from exporter.webconfig.turns import TooManyWaitError, Turns, client_of
@@ -81,6 +81,10 @@ class Protection:
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request that may not be answered by its handler; a middleware for every path."""
         rules = self._rules
+        if not _is_asked_for_enough(rules.config, request):
+            refusal = web.Response(status=421, text="More is asked for by now: connect anew.\n")
+            refusal.force_close()
+            return refusal
         if not _is_allowed_certificate(rules.config, request):
             refusal = web.Response(status=403, text="The client's certificate bears no allowed name.\n")
             refusal.force_close()
@@ -184,6 +188,16 @@ def protecting(
         yield protection
     finally:
         turns.close()
+
+
+def _is_asked_for_enough(config: WebConfig, request: web.Request) -> bool:
+    """Say whether a connection, maybe begun under other rules, is encrypted and has shown what it must."""
+    if config.tls is None:
+        return True
+    transport = request.transport
+    if transport is None or transport.get_extra_info("sslcontext") is None:
+        return False
+    return config.tls.client_auth is not ClientAuth.REQUIRED or bool(transport.get_extra_info("peercert"))
 
 
 def _is_allowed_certificate(config: WebConfig, request: web.Request) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -55,6 +59,49 @@ async def until_status(
         return await server.status(context=context, login=login) == status
 
     await eventually(answered, seconds=WAIT_SECONDS, what=f"an answer with {status}")
+
+
+class Handshake:
+    """A client's side of TLS, a step at a time."""
+
+    def __init__(self, connection: socket.socket, certificates: Certificates) -> None:
+        self._connection = connection
+        connection.settimeout(WAIT_SECONDS)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = certificates.client().wrap_bio(
+            self._incoming, self._outgoing, server_hostname="localhost"
+        )
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+
+    async def send(self, *, most: int) -> None:
+        """Send the first bytes."""
+        await asyncio.to_thread(self._connection.sendall, self._outgoing.read(most))
+
+    def finish_and_ask(self) -> bytes:
+        """Return the answer; nothing where there was none."""
+        try:
+            self._step(self._tls.do_handshake)
+            self._tls.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer: bytes = self._step(self._tls.read)
+        except (OSError, ssl.SSLError):
+            return b""
+        return answer
+
+    def _step(self, do: Callable[[], Any]) -> Any:
+        while True:
+            self._connection.sendall(self._outgoing.read())
+            try:
+                result = do()
+            except ssl.SSLWantReadError:
+                self._connection.sendall(self._outgoing.read())
+                received = self._connection.recv(65536)
+                if not received:
+                    raise ConnectionResetError from None
+                self._incoming.write(received)
+            else:
+                self._connection.sendall(self._outgoing.read())
+                return result
 
 
 async def until_line(lines: list[structlog.typing.EventDict], event: str) -> None:
@@ -146,6 +193,23 @@ async def test_certificates_of_clients_can_be_asked_for_later(file: Path, certif
         assert await server.status(context=certificates.client()) == 200
         write(file, REQUIRED)
         await until_status(server, 0, context=certificates.client())
+        assert await server.status(context=certificates.client("prometheus.example")) == 200
+
+
+async def test_who_connected_before_certificates_were_asked_for_has_to_show_one(
+    file: Path, certificates: Certificates
+) -> None:
+    """Whether the handshake begins after the change or, with half of its first message, before it."""
+    async with guarded(write(file, TLS)) as server:
+        silent, begun = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        with silent, begun:
+            handshakes = [Handshake(silent, certificates), Handshake(begun, certificates)]
+            await handshakes[1].send(most=100)
+            assert await server.status(context=certificates.client()) == 200
+            write(file, REQUIRED)
+            await until_status(server, 0, context=certificates.client())
+            for handshake in handshakes:
+                assert b"200 OK" not in await asyncio.to_thread(handshake.finish_and_ask)
         assert await server.status(context=certificates.client("prometheus.example")) == 200
 
 
