@@ -71,3 +71,19 @@ class WebConfig:
     """What it was read from, itself among them."""
     warnings: tuple[Problem, ...] = field(compare=False)
     """What is allowed and yet hardly meant, by file and line."""
+
+    def lacks_of(self, before: WebConfig) -> tuple[str, ...]:
+        """Return what kept clients out before and no longer does, in the words of the file."""
+        old, new = before.tls, self.tls
+        lost = {
+            "tls_server_config": old is not None and new is None,
+            "client_auth_type": _strictness(old) > _strictness(new),
+            "client_allowed_sans": bool(old and old.client_allowed_sans)
+            and not (new and new.client_allowed_sans),
+            "basic_auth_users": bool(before.users) and not self.users,
+        }
+        return tuple(key for key, is_lost in lost.items() if is_lost)
+
+
+def _strictness(tls: ServerTls | None) -> int:
+    return 0 if tls is None else tuple(ClientAuth).index(tls.client_auth)

@@ -7,7 +7,7 @@ import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,9 +31,17 @@ Signature = tuple[tuple[int, ...] | None, ...]
 
 LOOK_SECONDS: Final = 1.0
 """How often the files are looked at. A change is taken over once it has been seen unchanged twice."""
+WEAKER_SECONDS: Final = 5.0
+"""How long files must have stayed as they are where they protect less: the rest may be on its way."""
+_READINGS: Final = 20
+"""How often a reload reads files meanwhile."""
 _CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class _WeakerError(Exception):
+    """The files protect less than what is in force, and may yet change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +64,10 @@ class Protection:
         *,
         environ: Mapping[str, str],
         clock: Callable[[], float],
+        weaker_seconds: float,
     ) -> None:
         self._environ = environ
+        self._weaker_seconds = weaker_seconds
         self._turns = turns
         self._clock = clock
         self._rules = self._made_ready(config, before=None)
@@ -65,6 +75,8 @@ class Protection:
         self._reading = asyncio.Lock()
         self._loaded: Signature = ()
         self._seen: Signature = ()
+        self._seen_since = 0.0
+        """By the loop's clock."""
         self._failed: tuple[Problem, ...] = ()
         """What was wrong with the newest version; empty where it is in force."""
 
@@ -115,23 +127,45 @@ class Protection:
 
     async def watch(self, *, look_seconds: float = LOOK_SECONDS) -> None:
         """Look at the files again and again, and take over what has changed; until it is cancelled."""
+        before: Signature = ()
         while True:
-            seen = await asyncio.to_thread(_signature, self._rules.config.files)
-            is_settled, self._seen = seen == self._seen, seen
+            seen = await self._look()
+            is_settled, before = seen == before, seen
             if is_settled and (seen != self._loaded or self._failed):
-                await self._read(seen)
+                with suppress(_WeakerError):  # then it is read again at the next look
+                    await self._read(seen)
             await asyncio.sleep(look_seconds)
 
     async def reload(self) -> ConfigError | None:
-        """Read the files now; return what is wrong with them where the last good version stays in force."""
-        return await self._read(await asyncio.to_thread(_signature, self._rules.config.files))
+        """Read the files now; return what is wrong with them where the last good version stays in force.
 
-    async def _read(self, signature: Signature) -> ConfigError | None:
+        What protects less than before is read again until it has stayed the same for as long as it must.
+        """
+        while True:
+            try:
+                return await self._read(await self._look())
+            except _WeakerError:
+                await asyncio.sleep(self._weaker_seconds / _READINGS)
+
+    async def _look(self) -> Signature:
+        """Look at the files, and remember since when they are as they are."""
+        seen = await asyncio.to_thread(_signature, self._rules.config.files)
+        if seen != self._seen:
+            self._seen, self._seen_since = seen, asyncio.get_running_loop().time()
+        return seen
+
+    async def _read(self, seen: Signature) -> ConfigError | None:
+        """Read the files, seen as they are now, and take over what they say.
+
+        Raises:
+            _WeakerError: they protect less than before, and have not been like this for long enough.
+        """
         path = self._rules.config.path
         async with self._reading:
             try:
                 config = await asyncio.to_thread(load_web_config, path, environ=self._environ)
                 if config != self._rules.config or self._failed:
+                    await self._check_settled(config, seen)
                     await self._take_over(config)
             except ConfigError as error:
                 failure = error
@@ -139,12 +173,20 @@ class Protection:
                 message = f"cannot be taken over: {error.strerror or error}"
                 failure = ConfigError([Problem(file=str(path), line=0, key="", message=message)])
             else:
-                self._failed, self._loaded = (), signature
+                self._failed, self._loaded = (), seen
                 return None
-            if failure.problems != self._failed or signature != self._loaded:
+            if failure.problems != self._failed or seen != self._loaded:
                 _tell_mistakes(path, failure.problems)
-            self._failed, self._loaded = failure.problems, signature
+            self._failed, self._loaded = failure.problems, seen
             return failure
+
+    async def _check_settled(self, config: WebConfig, seen: Signature) -> None:
+        if not (lost := config.lacks_of(self._rules.config)):
+            return
+        is_same = await self._look() == seen
+        if not is_same or asyncio.get_running_loop().time() - self._seen_since < self._weaker_seconds:
+            raise _WeakerError
+        log.warning("protection is weaker than before", file=str(config.path), without=", ".join(lost))
 
     async def _take_over(self, config: WebConfig) -> None:
         before = self._rules
@@ -179,11 +221,12 @@ def protecting(
     *,
     environ: Mapping[str, str],
     clock: Callable[[], float] = time.monotonic,
+    weaker_seconds: float = WEAKER_SECONDS,
 ) -> Iterator[Protection]:
     """Put a configuration in force for as long as the context lasts."""
     turns = Turns()
     try:
-        protection = Protection(config, turns, environ=environ, clock=clock)
+        protection = Protection(config, turns, environ=environ, clock=clock, weaker_seconds=weaker_seconds)
         _tell(config)
         yield protection
     finally:

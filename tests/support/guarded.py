@@ -37,6 +37,7 @@ PAGES = (
 WAYS = ("/probe", "/-/reload", "/no-such-page")
 """Paths with other answers than 200, as long as they are not told who they are for."""
 LOOK_SECONDS = 0.02
+WEAKER_SECONDS = 0.2
 WAIT_SECONDS = 20.0
 _TIMEOUT = aiohttp.ClientTimeout(WAIT_SECONDS)
 
@@ -150,11 +151,17 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(path: Path, *, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Guarded]:
+async def guarded(
+    path: Path, *, clock: Callable[[], float] = time.monotonic, weaker_seconds: float = WEAKER_SECONDS
+) -> AsyncIterator[Guarded]:
     """Serve under the web configuration at ``path``, and look at it all the time."""
     config = load_web_config(path, environ=os.environ)
     bound = socket.create_server(("127.0.0.1", 0))
-    with bound, ThreadPoolExecutor(1) as renderers, protecting(config, environ={}, clock=clock) as protection:
+    with (
+        bound,
+        ThreadPoolExecutor(1) as renderers,
+        protecting(config, environ={}, clock=clock, weaker_seconds=weaker_seconds) as protection,
+    ):
         application = build_application(sources(renderers=renderers, wall_clock=time.time), protection)
         async with serving(application, [bound], protection):
             watching = asyncio.create_task(protection.watch(look_seconds=LOOK_SECONDS))
