@@ -18,7 +18,8 @@ from exporter.metrics.text import Format
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
-from exporter.web.scrape import CHUNK_BYTES, GZIP_LEVEL
+from exporter.web.scrape import GZIP_LEVEL
+from exporter.web.sending import CHUNK_BYTES
 
 NOW = 1_800_000_000.123
 PLAIN = "scrape"

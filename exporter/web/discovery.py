@@ -7,16 +7,18 @@ from typing import Any
 from aiohttp import web
 
 from exporter.polling.board import ClusterStatus
+from exporter.web.sending import json_list, send_blocks
 from exporter.web.sources import SOURCES
 
 
-async def targets(request: web.Request) -> web.Response:
+async def targets(request: web.Request) -> web.StreamResponse:
     """Answer with a group for each cluster; its target is the name that ``/probe`` takes.
 
     Source: Prometheus, "HTTP SD": a JSON list of ``{"targets": [...], "labels": {...}}``.
     """
-    statuses = request.app[SOURCES].board.statuses()
-    return web.json_response([_group(status) for status in statuses])
+    sources = request.app[SOURCES]
+    blocks = json_list(_group(status) for status in sources.board.statuses())
+    return await send_blocks(request, blocks, sources.renderers, "application/json")
 
 
 def _group(status: ClusterStatus) -> dict[str, Any]:

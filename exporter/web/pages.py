@@ -4,53 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterable
+import itertools
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from exporter.metrics.exporter import ExporterState
 from exporter.polling.board import ClusterStatus
+from exporter.web.sending import json_list, send_blocks, slices
 from exporter.web.sources import SOURCES
 
 if TYPE_CHECKING:
     import jinja2
 
 
-async def clusters(request: web.Request) -> web.Response:
+class SharedText:
+    """Makes a long text in a thread, once for all who ask for it meanwhile."""
+
+    def __init__(self, make: Callable[[], str], threads: Executor) -> None:
+        self._make = make
+        self._threads = threads
+        self._going_on: asyncio.Future[bytes] | None = None
+
+    async def get(self) -> bytes:
+        """Return the text as it is now, in UTF-8."""
+        if self._going_on is None:
+            loop = asyncio.get_running_loop()
+            self._going_on = loop.run_in_executor(self._threads, lambda: self._make().encode())
+            self._going_on.add_done_callback(self._made)
+        return await asyncio.shield(self._going_on)
+
+    def _made(self, _: asyncio.Future[bytes]) -> None:
+        self._going_on = None
+
+
+CONFIG_TEXT = web.AppKey("config text", SharedText)
+
+
+async def clusters(request: web.Request) -> web.StreamResponse:
     """Answer with every cluster as JSON."""
     sources = request.app[SOURCES]
     now = sources.wall_clock()
-    return web.json_response({"clusters": [_as_json(status, now) for status in sources.board.statuses()]})
+    documents = (_as_json(status, now) for status in sources.board.statuses())
+    blocks = itertools.chain([b'{"clusters": '], json_list(documents), [b"}"])
+    return await send_blocks(request, blocks, sources.renderers, "application/json")
 
 
-async def cleanup(request: web.Request) -> web.Response:
+async def cleanup(request: web.Request) -> web.StreamResponse:
     """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
-    sources = request.app[SOURCES].cleanup()
-    if sources is None:
-        return web.json_response({"configured": False, "policies": [], "clusters": [], "runs": []})
-    return web.json_response({"configured": True, **await sources.report()})
-
-
-async def config(request: web.Request) -> web.Response:
-    """Answer with the configuration in force, its secrets masked; thousands of clusters take a second."""
     sources = request.app[SOURCES]
-    loop = asyncio.get_running_loop()
-    text = await loop.run_in_executor(sources.renderers, sources.masked_config)
-    return web.Response(text=text, content_type="application/yaml")
+    document: dict[str, Any] = {"configured": False, "policies": [], "clusters": [], "runs": []}
+    if (configured := sources.cleanup()) is not None:
+        document = {"configured": True, **await configured.report()}
+    text = await asyncio.get_running_loop().run_in_executor(sources.renderers, json.dumps, document)
+    return await send_blocks(request, slices(text.encode()), sources.renderers, "application/json")
 
 
-async def status_page(request: web.Request) -> web.Response:
+async def config(request: web.Request) -> web.StreamResponse:
+    """Answer with the configuration in force, its secrets masked; thousands of clusters take a second."""
+    text = await request.app[CONFIG_TEXT].get()
+    return await send_blocks(request, slices(text), request.app[SOURCES].renderers, "application/yaml")
+
+
+async def status_page(request: web.Request) -> web.StreamResponse:
     """Answer with the fleet at a glance."""
     sources = request.app[SOURCES]
-    now = sources.wall_clock()
-    statuses = sources.board.statuses()
-    page = _template().render(
-        rows=[_row(status, now) for status in _worst_first(statuses)],
-        up=sum(status.up for status in statuses),
+    blocks = _status_blocks(
+        sources.board.statuses(),
+        now=sources.wall_clock(),
         exporter=sources.exporter_state(),
         telemetry_path=sources.telemetry_path,
     )
-    return web.Response(text=page, content_type="text/html")
+    return await send_blocks(request, blocks, sources.renderers, "text/html")
+
+
+def _status_blocks(
+    statuses: Collection[ClusterStatus], *, now: float, exporter: ExporterState, telemetry_path: str
+) -> Iterator[bytes]:
+    """Write the status page, a piece at a time."""
+    pieces = _template().generate(
+        rows=(_row(status, now) for status in _worst_first(statuses)),
+        up=sum(status.up for status in statuses),
+        clusters=len(statuses),
+        exporter=exporter,
+        telemetry_path=telemetry_path,
+    )
+    for piece in pieces:
+        yield piece.encode()
 
 
 @functools.cache

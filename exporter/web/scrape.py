@@ -1,19 +1,12 @@
-"""``/metrics`` and ``/probe``: expositions in either format, compressed where the client asks for it.
-
-An answer is made in chunks, each in a thread and only once the client has taken the one before: nobody waits
-long for the interpreter, and a slow client holds one chunk beside what its connection buffers.
-"""
+"""``/metrics`` and ``/probe``: expositions in either format, compressed where the client asks for it."""
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from concurrent.futures import Executor
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from aiohttp import hdrs, web
 
 from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
@@ -21,18 +14,13 @@ from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, in_chunk
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.web.accept import accepts_gzip, preferred_format
+from exporter.web.sending import CHUNK_BYTES, send
 from exporter.web.sources import SOURCES
 
-CHUNK_BYTES = 128 * 1024
-"""Of an answer before it is compressed: about a millisecond's work."""
-SEND_SECONDS = 60.0
-"""How long a client may take for its answer; the longest ``scrape_timeout`` that is in use."""
 GZIP_LEVEL = 2
 """Lines of an exposition are so alike that higher levels take longer and save next to nothing."""
 _GZIP_FORMAT = 31
 """zlib's word for its largest window within a gzip header and trailer."""
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,36 +112,4 @@ async def _answer(
     }
     if compress:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
-    chunks = _made_in_threads(scrape.chunks(), sources.renderers)
-    begun = bytearray()
-    async for chunk in chunks:
-        begun += chunk
-        if len(begun) > CHUNK_BYTES:
-            return await _stream(request, headers, bytes(begun), chunks)
-    return web.Response(body=bytes(begun), headers=headers)
-
-
-async def _stream(
-    request: web.Request, headers: Mapping[str, str], begun: bytes, chunks: AsyncIterator[bytes]
-) -> web.StreamResponse:
-    """Send an answer as it is made, and no faster than the client takes it."""
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    if request.method == hdrs.METH_HEAD:
-        return response
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await response.write(begun)
-            async for chunk in chunks:
-                await response.write(chunk)
-    except TimeoutError:
-        log.warning("scrape given up: the client takes its answer too slowly", client=request.remote)
-        if request.transport is not None:
-            request.transport.abort()
-    return response
-
-
-async def _made_in_threads(chunks: Iterator[bytes], renderers: Executor) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    while (chunk := await loop.run_in_executor(renderers, next, chunks, None)) is not None:
-        yield chunk
+    return await send(request, scrape.chunks(), sources.renderers, headers)

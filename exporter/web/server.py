@@ -26,6 +26,7 @@ def build_application(sources: Sources, protection: Protection | None = None) ->
     if protection is not None:
         application.on_response_prepare.append(protection.dress)
     application[SOURCES] = sources
+    application[pages.CONFIG_TEXT] = pages.SharedText(sources.masked_config, sources.renderers)
     application.add_routes(
         [
             web.get("/", pages.status_page),

@@ -6,57 +6,22 @@ import asyncio
 import contextlib
 import gzip
 import socket
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import structlog
 from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import Application, Request
 
-from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition, names_filter
 from exporter.metrics.text import Format
-from exporter.ontap.listing import Listing, Package
-from exporter.polling.board import ClusterStatus, Poll
-from exporter.web.scrape import CHUNK_BYTES
+from exporter.polling.board import ClusterStatus
+from exporter.web.sending import CHUNK_BYTES
 from exporter.web.server import build_application
+from support.large import CLUSTERS, Client, CountingExecutor, status
 from support.sources import NOW, sources
 from support.waiting import eventually
-
-Client = TestClient[Request, Application]
-P = ParamSpec("P")
-T = TypeVar("T")
-CLUSTERS = 1500
-
-
-class CountingExecutor(Executor):
-    """Threads, and how much they were given to do."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(2)
-        self.submitted = 0
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        self.submitted += 1
-        return self._threads.submit(fn, *args, **kwargs)
-
-
-def status(number: int) -> ClusterStatus:
-    packages = tuple(
-        Package(version=f"9.{place}.1", create_timestamp_seconds=NOW - 86_400 * place - number)
-        for place in range(20)
-    )
-    inventory = Inventory(
-        listing=Listing(packages=packages, unnamed=0, pages=1), identity=None, versions_in_use=frozenset()
-    )
-    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=0.5, failure=None)
-    return ClusterStatus(
-        name=f"cluster-{number}", address="https://10.20.0.5:443", labels=(), stale_after_seconds=900
-    ).after_success(poll, inventory)
-
 
 EXPOSITION: Exposition[ClusterStatus] = Exposition(CLUSTER_FAMILIES)
 for one in range(CLUSTERS):
@@ -148,11 +113,11 @@ async def test_a_slow_client_holds_back_its_own_answer_and_nobody_elses(
 async def test_a_client_that_takes_too_long_is_given_up(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.web.scrape.SEND_SECONDS", 0.2)
+    monkeypatch.setattr("exporter.web.sending.SEND_SECONDS", 0.2)
     with structlog.testing.capture_logs() as lines, slow_connection(client) as connection:
 
         async def told() -> list[Any]:
-            return [line for line in lines if line["event"].startswith("scrape given up")]
+            return [line for line in lines if line["event"].startswith("answer given up")]
 
         assert len(await eventually(told, seconds=10, what="the log to tell")) == 1
         received = await asyncio.to_thread(_rest, connection)
