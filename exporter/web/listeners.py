@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from socket import socket
+from socket import SO_SNDBUF, SOL_SOCKET, socket
 from typing import Final
 
 import structlog
@@ -29,6 +29,7 @@ _GOODBYE_SECONDS: Final = 1.0
 """How long a client may take to agree that a connection ends."""
 _OWED_SECONDS: Final = 30.0
 """How long an answer may take on a connection that ends."""
+_SEND_BUFFER_BYTES: Final = 256 * 1024
 _MOST_CONNECTIONS: Final = 512
 _SHARE_OF_FILES: Final = 4
 """One in so many of the files that the process may open is for a client; polls need the rest."""
@@ -117,7 +118,9 @@ class Listeners:
         self._end([one for one in connections if one is not None and one.is_open])
 
     def _listen(self) -> None:
-        self._pause = None
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         for bound in self._sockets:
             bound.setblocking(False)  # noqa: FBT003 - its only parameter
             bound.listen(BACKLOG)
@@ -155,6 +158,8 @@ class Listeners:
         with suppress(OSError, TimeoutError):  # nothing came, or no handshake: that is the client's affair
             async with asyncio.timeout_at(opening.until):
                 await self._first_byte(opening.accepted)
+                # Else the system takes megabytes of an answer that nobody reads, and they have to be made.
+                opening.accepted.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER_BYTES)
                 context = self._context
                 await self._loop.connect_accepted_socket(
                     begin,
@@ -179,7 +184,7 @@ class Listeners:
 
     def _make_room(self) -> bool:
         """Say whether one more connection may be taken, if need be for one that asks for nothing."""
-        opening = sum(not one.is_open for one in self._opening.values())
+        opening = sum(not one.is_open and not task.cancelling() for task, one in self._opening.items())
         if opening + len(self._connections()) < most_connections():
             return True
         self._tell("as many connections as there may be")
