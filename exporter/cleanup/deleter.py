@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TypeVar, assert_never, cast
 
 from exporter.access import ClusterAccess
@@ -23,7 +24,7 @@ from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
 from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
 from exporter.ontap.client import Flight
 from exporter.ontap.deletion import Job, JobSearch, delete_package, find_job, read_job
-from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized
+from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
 
 T = TypeVar("T")
 
@@ -375,9 +376,9 @@ class Deleter:
         """
         try:
             search = await self._access.ask(find_job(version, endpoint=self._access.config.endpoint))
-        except Forbidden:
-            return  # the role hides jobs
         except OntapError as exc:
+            if _hides_jobs(exc):
+                return
             raise DecisionImpossibleError(f"the cluster's jobs could not be read: {exc}") from exc
         if search.unfinished:
             raise DecisionImpossibleError(f"a job is deleting {version} already")
@@ -440,6 +441,13 @@ async def outlast(task: asyncio.Task[T], *, seconds: float) -> None:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait({task}, timeout=left if left > 0 else None)
+
+
+def _hides_jobs(error: OntapError) -> bool:
+    """Say whether a cluster's jobs can never be listed: the role forbids it, or nothing is at their path."""
+    if isinstance(error, ApiError | BadResponse):
+        return error.status == HTTPStatus.NOT_FOUND
+    return isinstance(error, Forbidden)
 
 
 def _still_busy(decision: Decision | None, deletion: Deletion) -> Finding | None:

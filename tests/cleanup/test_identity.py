@@ -139,6 +139,29 @@ async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(tmp
         assert (first.versions, second.versions) == (("9.14.1P2",), ("9.14.1P2",))
 
 
+@pytest.mark.parametrize(
+    ("fault", "deleted"),
+    [
+        (Fault(FaultKind.FORBIDDEN, path=JOBS_PATH, exact=True), True),
+        (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=404, code=3), True),
+        (Fault(FaultKind.HTML, path=JOBS_PATH, exact=True, status=404), True),
+        (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=500, code=1), False),
+        (Fault(FaultKind.WRONG_SHAPE, path=JOBS_PATH, exact=True), False),
+    ],
+    ids=["forbidden", "not found", "not found in HTML", "broken", "of another shape"],
+)
+async def test_jobs_that_can_never_be_listed_hold_up_nothing_and_others_fail_the_run(
+    fault: Fault, *, deleted: bool, tmp_path: Path
+) -> None:
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    cluster.faults.add(fault)
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        status = await one.watch.ended()
+        assert status.totals.last_success is deleted
+        assert cluster.versions == (("9.14.1P2",) if deleted else (VERSION, "9.14.1P2"))
+        assert deletes(cluster) == deleted
+
+
 async def test_another_state_waits_for_the_job_that_the_cluster_tells_of(tmp_path: Path) -> None:
     cluster = cluster_named("c1", VERSION, "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
