@@ -12,9 +12,13 @@ What decides is pure:
 What acts:
 
 * :mod:`~exporter.cleanup.evidence` reads what a decision rests on.
-* :mod:`~exporter.cleanup.deleter` deletes one package and follows its job.
+* :mod:`~exporter.cleanup.deleter` deletes one package and follows what becomes of it;
+  :mod:`~exporter.cleanup.jobs` is what the cluster's jobs tell, :mod:`~exporter.cleanup.outlasting` a wait
+  that nothing hurries.
+* :mod:`~exporter.cleanup.leftovers` ends what an earlier life or configuration has begun.
 * :mod:`~exporter.cleanup.run` is one run of one policy on one cluster.
-* :mod:`~exporter.cleanup.service` makes all runs at their times; :mod:`~exporter.cleanup.halt` is the brake.
+* :mod:`~exporter.cleanup.keeper` runs one policy on one cluster at its times.
+* :mod:`~exporter.cleanup.service` keeps them all; :mod:`~exporter.cleanup.halt` is the brake.
 
 What remembers and shows:
 

@@ -10,23 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from http import HTTPStatus
-from typing import TypeVar, assert_never, cast
+from typing import assert_never, cast
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.evidence import read_repository
+from exporter.cleanup.evidence import DecisionImpossibleError, read_repository
 from exporter.cleanup.halt import Halt
+from exporter.cleanup.jobs import ClusterJobs, Watched
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.limits import Limits, Pace
+from exporter.cleanup.outlasting import outlast
 from exporter.cleanup.plan import Decision, Reason, Verdict
 from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
 from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
 from exporter.ontap.client import Flight
-from exporter.ontap.deletion import Job, JobSearch, delete_package, find_job, read_job
-from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
-
-T = TypeVar("T")
+from exporter.ontap.deletion import delete_package
+from exporter.ontap.errors import OntapError
 
 DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""
@@ -34,18 +32,6 @@ FORGOTTEN_SECONDS = 86_400.0
 """For so long a deletion that was given up counts as going on where nothing tells that it is over."""
 DRAIN_SECONDS = 4.0
 """How long a DELETE that is being sent may take to be recorded when its run is cut short."""
-
-
-class DecisionImpossibleError(Exception):
-    """What a deletion rests on cannot be read, or cleanup was halted: nothing is sent.
-
-    Attributes:
-        denied: whether that is because of a 401 or 403.
-    """
-
-    def __init__(self, message: str, *, denied: bool = False) -> None:
-        super().__init__(message)
-        self.denied = denied
 
 
 class Deleter:
@@ -71,6 +57,7 @@ class Deleter:
         wall_clock: Callable[[], float],
     ) -> None:
         self._access = access
+        self._jobs = ClusterJobs(access)
         self._journal = journal
         self._halt = halt
         self._limits = limits
@@ -113,7 +100,7 @@ class Deleter:
         clock = asyncio.get_running_loop().time
         pauses = iter(self._pace.busy)
         deletion: Deletion | None = None
-        await self._leave_to_others(version)
+        await self._jobs.expect_none(version)
         while True:
             finding: Finding | None
             try:
@@ -180,13 +167,13 @@ class Deleter:
         since = deletion.ended_timestamp_seconds or deletion.intended_timestamp_seconds
         given_up_for = self._wall_clock() - since
         if deletion.job_uuid is None:
-            search = await self._find_job(deletion)
+            search = await self._jobs.find(deletion.version, earlier=self._earlier_jobs)
             unknown = search is None or search.open or deletion.phase is Phase.INTENDED
             return (search is not None and search.unfinished) or (
                 unknown and given_up_for < FORGOTTEN_SECONDS
             )
-        watched = _Watched(uuid=deletion.job_uuid)
-        job = await self._read_job(watched)
+        watched = Watched(uuid=deletion.job_uuid)
+        job = await self._jobs.read(watched)
         if job is not None:
             return not job.over
         is_over = watched.end is not None and watched.end.meaning is Meaning.UNKNOWN
@@ -297,7 +284,7 @@ class Deleter:
                 return await self._conclude(deletion, Outcome.SUCCESS, finding), None
             if deletion.phase is Phase.FOLLOWED:
                 break  # its job is over
-            search = await self._find_job(deletion)
+            search = await self._jobs.find(deletion.version, earlier=self._earlier_jobs)
             if search is not None and search.job is not None:
                 followed = await self._journal.follow(deletion, job_uuid=search.job.uuid)
                 return await self._follow(followed)
@@ -314,10 +301,10 @@ class Deleter:
         """Follow a job to its end, or to job_timeout; a failed read is no verdict on the job."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._limits.job_timeout_seconds
-        watched = _Watched(uuid=deletion.job_uuid)
+        watched = Watched(uuid=deletion.job_uuid)
         finding = Finding(meaning=Meaning.UNKNOWN, code="", message="the job was not over after job_timeout")
         for pause in self._pace.job:
-            job = await self._read_job(watched)
+            job = await self._jobs.read(watched)
             if job is not None and job.succeeded:
                 done = Finding(meaning=Meaning.UNKNOWN, code="", message=job.message)
                 return await self._conclude(deletion, Outcome.SUCCESS, done), None
@@ -335,53 +322,6 @@ class Deleter:
                 break
             await asyncio.sleep(min(pause, left))
         return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
-
-    async def _read_job(self, watched: _Watched) -> Job | None:
-        """Read a job once; None where it could not be read, with the end noted where that is one."""
-        if watched.uuid is None:
-            return None
-        try:
-            job = await self._access.ask(read_job(watched.uuid))
-            return replace(job, message=self._access.client.credentials.conceal(job.message))
-        except Unauthorized as exc:
-            watched.end = read_reply(exc)
-        except Forbidden:
-            watched.uuid = None  # the role hides jobs: the listing tells
-        except ApiError as exc:
-            if read_reply(exc).meaning is Meaning.GONE:
-                message = "the job is no longer kept, and the package is still there"
-                watched.end = Finding(meaning=Meaning.UNKNOWN, code="", message=message)
-        except OntapError:
-            pass
-        return None
-
-    async def _find_job(self, deletion: Deletion) -> JobSearch | None:
-        """Look for the job of a DELETE whose answer was lost; None where the jobs cannot be read."""
-        try:
-            return await self._access.ask(
-                find_job(
-                    deletion.version,
-                    endpoint=self._access.config.endpoint,
-                    earlier=self._earlier_jobs,
-                )
-            )
-        except OntapError:
-            return None
-
-    async def _leave_to_others(self, version: str) -> None:
-        """Make sure that no job is deleting a version yet, be it one that the journal does not know.
-
-        Raises:
-            DecisionImpossibleError: there is one, or the jobs cannot be read though the role allows it.
-        """
-        try:
-            search = await self._access.ask(find_job(version, endpoint=self._access.config.endpoint))
-        except OntapError as exc:
-            if _hides_jobs(exc):
-                return
-            raise DecisionImpossibleError(f"the cluster's jobs could not be read: {exc}") from exc
-        if search.unfinished:
-            raise DecisionImpossibleError(f"a job is deleting {version} already")
 
     async def _is_gone(self, version: str) -> bool | None:
         """Say whether a package is gone; None where that cannot be read within job_timeout."""
@@ -428,38 +368,8 @@ class Deleter:
         )
 
 
-async def outlast(task: asyncio.Task[T], *, seconds: float) -> None:
-    """Wait for the end of a task, which is cancelled after some seconds, however often waiting is cancelled.
-
-    The caller raises :class:`asyncio.CancelledError` afterwards where it was cancelled.
-    """
-    clock = asyncio.get_running_loop().time
-    end = clock() + seconds
-    while not task.done():
-        left = end - clock()
-        if left <= 0 and not task.cancelling():
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({task}, timeout=left if left > 0 else None)
-
-
-def _hides_jobs(error: OntapError) -> bool:
-    """Say whether a cluster's jobs can never be listed: the role forbids it, or nothing is at their path."""
-    if isinstance(error, ApiError | BadResponse):
-        return error.status == HTTPStatus.NOT_FOUND
-    return isinstance(error, Forbidden)
-
-
 def _still_busy(decision: Decision | None, deletion: Deletion) -> Finding | None:
     """Return what a deletion waits for that was refused for a passing reason: an update or a download."""
     if decision is None or decision.reason not in {Reason.UPDATE_UNFINISHED, Reason.DOWNLOAD_RUNNING}:
         return None
     return Finding(meaning=Meaning.TRANSIENT, code=deletion.code, message=decision.detail)
-
-
-@dataclass(slots=True)
-class _Watched:
-    """A job that is followed: its uuid while it can be asked for, and what ended that."""
-
-    uuid: str | None
-    end: Finding | None = None

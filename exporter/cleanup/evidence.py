@@ -24,6 +24,18 @@ from exporter.ontap.listing import Listing, read_listing
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
+class DecisionImpossibleError(Exception):
+    """What a deletion rests on cannot be read, or cleanup was halted: nothing is sent.
+
+    Attributes:
+        denied: whether that is because of a 401 or 403.
+    """
+
+    def __init__(self, message: str, *, denied: bool = False) -> None:
+        super().__init__(message)
+        self.denied = denied
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A listing and facts, each None where it could not be read whole.

@@ -10,8 +10,8 @@ import structlog
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.board import CleanupBoard, PolicyStatus
-from exporter.cleanup.deleter import DecisionImpossibleError, Deleter
-from exporter.cleanup.evidence import Evidence, read_evidence
+from exporter.cleanup.deleter import Deleter
+from exporter.cleanup.evidence import DecisionImpossibleError, Evidence, read_evidence
 from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.plan import Decision, Plan, Rules

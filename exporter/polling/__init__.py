@@ -4,6 +4,8 @@
 * :mod:`~exporter.polling.board`: the newest result of every cluster, as immutable values.
 * :mod:`~exporter.polling.reading`: one poll: the listing, then the facts.
 * :mod:`~exporter.polling.places`: how many polls run at once.
+* :mod:`~exporter.polling.punctuality`, :mod:`~exporter.polling.pulse`: whether polls, and everything else,
+  happen when they are due.
 * :mod:`~exporter.polling.telling`: what the log tells of one cluster's polls.
 * :mod:`~exporter.polling.poller`: one cluster's endless loop.
 * :mod:`~exporter.polling.fleet`: the pollers of all clusters.

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from exporter.access import open_accesses
-from exporter.cleanup.deleter import outlast
 from exporter.cleanup.journal import open_journal
+from exporter.cleanup.outlasting import outlast
 from exporter.cleanup.records import Outcome, Phase
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.client import RequestCounts, open_session
