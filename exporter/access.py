@@ -84,13 +84,12 @@ class ClusterAccess:
         return now + self.config.poll_timeout.total_seconds()
 
     def accepts_login(self, now: float) -> bool:
-        """Say whether the credentials may be sent: once refused, only after a pause or once changed.
+        """Say whether the credentials may be sent: after a refusal only once the pause is over, or others.
 
         They are read again at every call after a refusal, so that a pause that ends does not send old ones.
         """
-        if self.refusals.in_a_row:
-            self._try_others(now)
-        return now >= self.refusals.paused_until
+        has_others = bool(self.refusals.in_a_row) and self._has_others(now)
+        return has_others or now >= self.refusals.paused_until
 
     def logs_in_like(self, cluster: ClusterConfig) -> bool:
         """Say whether a configuration has this cluster's address and login."""
@@ -110,7 +109,7 @@ class ClusterAccess:
     def credentials_renewed(self, now: float) -> bool:
         """Have the secret read again; say whether there are others than those that were refused."""
         if self.refusals.in_a_row:
-            return self._try_others(now)
+            return self._has_others(now)
         if self.fact_refusals.in_a_row:
             return self.client.credentials.changed()
         self.client.credentials.forget()
@@ -120,13 +119,11 @@ class ClusterAccess:
         """Take note that the cluster has refused what was sent."""
         self.refusals.add(now, self.client.credentials.sent_fingerprint)
 
-    def _try_others(self, now: float) -> bool:
-        """Read the secret again; end the pause where it has become one that was not refused before."""
+    def _has_others(self, now: float) -> bool:
+        """Read the secret again; say whether it is one that the account has not refused lately."""
         credentials = self.client.credentials
-        if not credentials.changed() or not self.refusals.may_try(credentials.fingerprint, now):
-            return False
-        self.refusals.try_at_once()
-        return True
+        credentials.changed()
+        return bool(credentials.fingerprint) and self.refusals.may_try(credentials.fingerprint, now)
 
     async def ask(
         self, conversation: Conversation[T], *, deadline: float | None = None, flight: Flight | None = None

@@ -41,6 +41,8 @@ class Deleter:
         access: the cluster.
         journal: remembers every step before and after it is taken.
         halt: stops all deleting at once.
+        unanswered: until when, in Unix time, a DELETE may be at work that was cut off without an answer, by
+            the deletion's id; shared by all deleters of one life of the program.
         limits: how long a deletion is tried and followed.
         pace: how long it waits in between.
         wall_clock: gives Unix seconds.
@@ -52,6 +54,7 @@ class Deleter:
         access: ClusterAccess,
         journal: Journal,
         halt: Halt,
+        unanswered: dict[int, float],
         limits: Limits,
         pace: Pace,
         wall_clock: Callable[[], float],
@@ -60,6 +63,7 @@ class Deleter:
         self._jobs = ClusterJobs(access)
         self._journal = journal
         self._halt = halt
+        self._unanswered = unanswered
         self._limits = limits
         self._pace = pace
         self._wall_clock = wall_clock
@@ -100,10 +104,10 @@ class Deleter:
         clock = asyncio.get_running_loop().time
         pauses = iter(self._pace.busy)
         deletion: Deletion | None = None
-        await self._jobs.expect_none(version)
         while True:
             finding: Finding | None
             try:
+                await self._jobs.expect_none(version)
                 decision = await decide_again()
                 finding = None if deletion is None else _still_busy(decision, deletion)
             except DecisionImpossibleError as exc:
@@ -145,7 +149,8 @@ class Deleter:
                     code="",
                     message="the program ended while DELETE was being sent; the package is still there",
                 )
-                deletion, _ = await self._find_out(deletion, finding)
+                until = self._unanswered.pop(deletion.id, 0.0)
+                deletion, _ = await self._find_out(deletion, finding, until=until)
             case Phase.FOLLOWED:
                 deletion, _ = await self._follow(deletion)
             case Phase.WAITING | Phase.ENDED:
@@ -182,6 +187,23 @@ class Deleter:
     async def _intend(
         self, run_id: int, version: str, deletion: Deletion | None, recipient: Recipient
     ) -> Deletion:
+        """Store the intent; what was stored when the run is cut short is called off."""
+        intending = asyncio.create_task(
+            self._store_intent(run_id, version, deletion, recipient), name=f"intend to delete {version}"
+        )
+        try:
+            return await asyncio.shield(intending)
+        except asyncio.CancelledError:
+            await outlast(intending, seconds=DRAIN_SECONDS)
+            if not intending.cancelled() and intending.exception() is None:
+                nothing = Flight()
+                settling = self._settle(None, nothing, intending.result())
+                await outlast(asyncio.create_task(settling, name="settle a deletion"), seconds=DRAIN_SECONDS)
+            raise
+
+    async def _store_intent(
+        self, run_id: int, version: str, deletion: Deletion | None, recipient: Recipient
+    ) -> Deletion:
         if deletion is None:
             known = await self._journal.job_uuids(self._access.name, version, recipient=recipient)
             self._earlier_jobs = set(known)
@@ -196,6 +218,8 @@ class Deleter:
 
         Until the request has gone out, the brake and a cancellation call it off.
         """
+        if self._halt.active:
+            return await self._call_off(deletion, "nothing was sent: cleanup was halted"), None
         flight = Flight()
         sending = asyncio.create_task(self._send(deletion, flight), name=f"delete {deletion.version}")
         braking = asyncio.create_task(self._halt.engaged(), name="watch the brake")
@@ -219,15 +243,18 @@ class Deleter:
 
     async def _settle(
         self,
-        sending: asyncio.Task[tuple[Deletion, Finding | None]],
+        sending: asyncio.Task[tuple[Deletion, Finding | None]] | None,
         flight: Flight,
         deletion: Deletion,
     ) -> None:
         """Record what is known of a deletion whose sending has ended, or was ended, too early."""
         with suppress(JournalError):
-            if not flight.begun:
+            if sending is None or not flight.begun:
                 await self._call_off(deletion, "nothing was sent: the run was cut short")
-            elif not sending.cancelled() and sending.exception() is None:
+            elif sending.cancelled():
+                longest = self._limits.return_timeout_seconds + DELETE_MARGIN_SECONDS
+                self._unanswered[deletion.id] = self._wall_clock() + longest
+            elif sending.exception() is None:
                 await self._record_refusal(*sending.result())
 
     async def _call_off(self, deletion: Deletion, message: str) -> Deletion:
@@ -272,8 +299,16 @@ class Deleter:
             case _:
                 assert_never(finding.meaning)
 
-    async def _find_out(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
-        """Look for what became of a deletion: gone, a job, or neither; never send it again blindly."""
+    async def _find_out(
+        self, deletion: Deletion, finding: Finding, *, until: float = 0.0
+    ) -> tuple[Deletion, Finding | None]:
+        """Look for what became of a deletion: gone, a job, or neither; never send it again blindly.
+
+        Args:
+            deletion: what is looked for.
+            finding: what is known of it.
+            until: before then, in Unix time, its DELETE may still come to something.
+        """
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._limits.job_timeout_seconds
         for look, pause in enumerate(self._pace.look, start=1):
@@ -289,7 +324,8 @@ class Deleter:
                 followed = await self._journal.follow(deletion, job_uuid=search.job.uuid)
                 return await self._follow(followed)
             # Where the jobs cannot be read, or one of them might be it, only time tells.
-            if search is not None and not search.open and look >= self._pace.looks:
+            is_settled = self._wall_clock() >= until and look >= self._pace.looks
+            if search is not None and not search.open and is_settled:
                 break
             await asyncio.sleep(pause)
         if finding.meaning is Meaning.UNKNOWN_TRANSIENT:

@@ -66,16 +66,9 @@ class Leftovers:
         Raises:
             JournalError: an outcome could not be recorded.
         """
-        strangers = []
-        for deletion in deletions:
-            if deletion.id in self._in_hand:
-                continue  # it is reached by two names, and being ended by the other
-            self._in_hand.add(deletion.id)
-            try:
-                if not await self._end(deletion, access, deleter_of(deletion)):
-                    strangers.append(deletion)
-            finally:
-                self._in_hand.discard(deletion.id)
+        strangers = [
+            deletion for deletion in deletions if not await self._end(deletion, access, deleter_of(deletion))
+        ]
         return tuple(strangers)
 
     async def _end(self, deletion: Deletion, access: ClusterAccess, deleter: Deleter) -> bool:
@@ -86,8 +79,17 @@ class Leftovers:
             return True
         if not await self._reaches(access, current.sent_to, deleter.job_timeout_seconds):
             return False
-        with self._board.in_progress((current.cluster, current.policy)):
-            ended = await deleter.resume(current)
+        if deletion.id in self._in_hand:
+            return True  # it is reached by two names, and being ended by the other
+        self._in_hand.add(deletion.id)
+        try:
+            current = {one.id: one for one in await self._journal.unended(deletion.cluster)}.get(deletion.id)
+            if current is None:
+                return True
+            with self._board.in_progress((current.cluster, current.policy)):
+                ended = await deleter.resume(current)
+        finally:
+            self._in_hand.discard(deletion.id)
         self._runner.account(ended)
         await self._journal.end_interrupted_runs(run_id=ended.run_id, now=self._wall_clock())
         return True

@@ -64,6 +64,7 @@ class CleanupService:
         self._wall_clock = wall_clock
         self._locks: dict[str, asyncio.Lock] = {}
         self._good_polls: dict[str, asyncio.Event] = {}
+        self._unanswered: dict[int, float] = {}
         self._kept: dict[Key, _Kept] = {}
         self._resuming: dict[str, _Resuming] = {}
         self._changed = asyncio.Event()
@@ -205,8 +206,8 @@ class CleanupService:
             known: the clusters that were looked after so far.
             stopped: clusters on which a run may have been cut short.
         """
-        totals = await around.journal.totals()
         unended = await around.journal.unended()
+        totals = await around.journal.totals()
         # From here on nothing waits, so that this is all of one configuration.
         accesses = self._accesses
         concerned, nowhere = concerned_by(unended, accesses, known)
@@ -215,6 +216,8 @@ class CleanupService:
                 log.warning("deletions on a cluster that is no longer configured stay unended", cluster=name)
         for name, access in accesses.items():
             if name in stopped or name in concerned:
+                if (earlier := self._resuming.get(name)) is not None and not earlier.task.cancelling():
+                    earlier.task.cancel()  # it would go on with an access that may no longer count
                 task = group.create_task(
                     self._resume(access, around.journal, leftovers), name=f"resume cleanup of {name}"
                 )
@@ -266,6 +269,7 @@ class CleanupService:
             access=access,
             journal=journal,
             halt=self._halt,
+            unanswered=self._unanswered,
             limits=_UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy),
             pace=self._pace,
             wall_clock=self._wall_clock,

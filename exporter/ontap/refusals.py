@@ -47,10 +47,6 @@ class Refusals:
         if secret:
             self._refused[secret] = now
 
-    def try_at_once(self) -> None:
-        """End the pause, for other credentials; they are still refused in a row with those before."""
-        self.paused_until = float("-inf")
-
     def accepted(self) -> None:
         """Forget the refusals: the account has let somebody in, and counts from 0 again."""
         self.in_a_row = 0

@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 from exporter.access import open_accesses
+from exporter.cleanup.deleter import DRAIN_SECONDS
 from exporter.cleanup.journal import open_journal
 from exporter.cleanup.outlasting import outlast
-from exporter.cleanup.records import Outcome, Phase
+from exporter.cleanup.plan import Decision, Reason, Verdict
+from exporter.cleanup.records import Outcome, Phase, Recipient
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
+from support.cleaning import POLICY as POLICY_NAME
+from support.cleaning import cleaning
 from support.servicing import C1, POLICY, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0
@@ -63,6 +67,43 @@ async def test_the_end_of_the_program_after_a_change_still_records_what_is_sent(
         async with open_journal(it.state) as journal:
             (deletion,) = await journal.unended("c1")
         assert (deletion.phase, deletion.job_uuid is None) == (Phase.FOLLOWED, False)
+
+
+async def test_a_delete_that_is_cut_off_unanswered_is_waited_for(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    cluster.faults.add(Fault(FaultKind.LATENCY, method="DELETE", seconds=DRAIN_SECONDS + 2))
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        await first_delete(cluster)
+        configure(it, one, replace(POLICY, max_deletes_per_run=7))
+        status = await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
+        assert status.totals.outcomes[Outcome.FAILURE] == 0
+        assert deletes(cluster) == 1
+
+
+async def test_a_brake_that_is_on_when_the_intent_is_stored_lets_nothing_out(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with cleaning(cluster, tmp_path) as it:
+        run_id = await it.journal.begin_run(
+            cluster="c1", policy=POLICY_NAME, dry_run=False, plan="[]", candidates=1, now=0.0
+        )
+        recipient = Recipient(uuid=cluster.uuid, origin=it.access.config.endpoint.origin)
+
+        async def decide_again() -> Decision:
+            it.halt.engage()
+            return Decision(
+                version="9.12.1",
+                create_timestamp_seconds=0.0,
+                age_seconds=1e9,
+                verdict=Verdict.DELETE,
+                reason=Reason.RETIRED,
+                detail="",
+            )
+
+        deletion = await it.deleter().delete(
+            run_id, "9.12.1", recipient=recipient, decide_again=decide_again, busy_until=0.0
+        )
+        assert deletion.outcome is Outcome.PROTECTED
+        assert deletes(cluster) == 0
 
 
 async def test_however_often_waiting_is_cancelled_a_task_is_outlasted() -> None:

@@ -114,9 +114,14 @@ async def test_a_cluster_that_is_renamed_keeps_its_deletion(tmp_path: Path) -> N
         assert [run.error for run in await one.runs() if run.cluster == "c1"] == [INTERRUPTED]
 
 
-async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("latency_seconds", [0.0, 0.3])
+async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(
+    latency_seconds: float, tmp_path: Path
+) -> None:
     """Both have the version, so that the name has one deletion of it on each of them."""
     first, second = cluster_named("c1", VERSION, "9.14.1P2"), cluster_named("c2", VERSION, "9.14.1P2")
+    for cluster in (first, second):
+        cluster.faults.add(Fault(FaultKind.LATENCY, path=CLUSTER_PATH, exact=True, seconds=latency_seconds))
     only_c1 = replace(QUICK, cluster_names=("c1",))
     async with life(tmp_path, first, second, cluster_named("beat")) as it, it.service(only_c1, BEAT) as one:
         first.hold_jobs()

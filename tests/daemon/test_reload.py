@@ -310,6 +310,25 @@ async def test_a_cluster_that_leaves_and_comes_back_is_not_sent_a_refused_passwo
         await eventually(up, seconds=WAIT_SECONDS, what="the right password to be tried")
 
 
+async def test_a_wrong_password_does_not_hold_up_a_right_one_of_the_same_account(tmp_path: Path) -> None:
+    async with scene(tmp_path, [cluster(1)]) as it:
+        one = it.simulator["c001"]
+        wrong = {"username": "monitor", "password": "wrong"}
+        it.write(
+            [
+                {**entry(one, poll_interval="1s"), "name": "right"},
+                {**entry(one, poll_interval="1s", basic_auth=wrong), "name": "wrong"},
+            ]
+        )
+        await it.reload()
+
+        async def polled() -> bool:
+            return (await it.daemon.by_cluster("ontap_polls_total")).get("right", 0) >= 6
+
+        await eventually(polled, seconds=WAIT_SECONDS, what="polls with the right password")
+        assert await it.daemon.by_cluster("ontap_up") == {"right": 1.0, "wrong": 0.0}
+
+
 async def test_a_password_that_has_not_been_refused_is_read_again_for_the_next_poll(tmp_path: Path) -> None:
     async with scene(tmp_path, [cluster(1)], poll_interval="1s") as it:
         one = it.simulator["c001"]

@@ -65,6 +65,7 @@ class Cleaning:
             access=self.access,
             journal=self.journal,
             halt=self.halt,
+            unanswered={},
             limits=limits,
             pace=QUICK_PACE,
             wall_clock=time.time,
