@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition, in_chunks, names_filter, render_once
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format, ages, number
@@ -24,6 +24,7 @@ from exporter.ontap.errors import Reason
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
+from support import sources
 
 NOW = 1_800_000_000.25
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -327,20 +328,7 @@ def test_names_select_families_in_either_spelling() -> None:
             ]
 
 
-STATE = ExporterState(
-    version="1.2.3",
-    python_version="3.11.2",
-    revision="abc",
-    last_reload_successful=True,
-    last_reload_success_timestamp_seconds=NOW,
-    cluster_files=2,
-    cluster_files_failed=1,
-    clusters=3,
-    requests={("GET", "200"): 5, ("GET", "error"): 1},
-    poll_delay_seconds=0.25,
-    shard_ordinal=0,
-    total_shards=1,
-)
+STATE = replace(sources.STATE, requests={("GET", "200"): 5, ("GET", "error"): 1})
 
 
 def test_the_exporter_tells_of_itself_in_both_formats() -> None:

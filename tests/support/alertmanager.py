@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from support.servers import is_ready, running
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
@@ -111,11 +112,7 @@ class Alertmanager:
 
     async def ready(self) -> bool:
         """Say whether it takes alerts."""
-        try:
-            async with self.session.get(f"http://{self.address}/-/ready") as response:
-                return response.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
+        return await is_ready(self.session, f"http://{self.address}")
 
 
 @asynccontextmanager
@@ -125,22 +122,14 @@ async def alertmanager(directory: Path, config: dict[str, Any]) -> AsyncIterator
     file.write_text(json.dumps(config))
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    with (directory / "alertmanager.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM,
-            f"--config.file={file}",
-            f"--storage.path={directory / 'alertmanager'}",
-            f"--web.listen-address={address}",
-            "--cluster.listen-address=",
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            async with aiohttp.ClientSession() as session:
-                server = Alertmanager(address=address, session=session)
-                await eventually(server.ready, seconds=WAIT_SECONDS, what="Alertmanager to be ready")
-                yield server
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    command = (
+        PROGRAM,
+        f"--config.file={file}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    )
+    async with running(*command, log=directory / "alertmanager.log"), aiohttp.ClientSession() as session:
+        server = Alertmanager(address=address, session=session)
+        await eventually(server.ready, seconds=WAIT_SECONDS, what="Alertmanager to be ready")
+        yield server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from support.servers import is_ready, running
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
@@ -54,11 +54,7 @@ class Prometheus:
 
     async def ready(self) -> bool:
         """Say whether it takes queries."""
-        try:
-            async with self.session.get(f"{self.url}/-/ready") as response:
-                return response.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
+        return await is_ready(self.session, self.url)
 
 
 @asynccontextmanager
@@ -71,22 +67,13 @@ async def prometheus(
     config.write_text(json.dumps(document))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    log = (directory / "prometheus.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
+    command = (
         "prometheus",
         f"--config.file={config}",
         f"--storage.tsdb.path={directory / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
-        stdout=log,
-        stderr=log,
     )
-    try:
-        async with aiohttp.ClientSession() as session:
-            server = Prometheus(url=f"http://127.0.0.1:{port}", session=session)
-            await eventually(server.ready, seconds=WAIT_SECONDS, what="Prometheus to be ready")
-            yield server
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        log.close()
+    async with running(*command, log=directory / "prometheus.log"), aiohttp.ClientSession() as session:
+        server = Prometheus(url=f"http://127.0.0.1:{port}", session=session)
+        await eventually(server.ready, seconds=WAIT_SECONDS, what="Prometheus to be ready")
+        yield server

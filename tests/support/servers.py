@@ -1,0 +1,32 @@
+"""Other people's servers as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+
+@asynccontextmanager
+async def running(*command: str, log: Path) -> AsyncIterator[None]:
+    """Run a program, whose output goes to a file, until the context ends."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
+        try:
+            yield
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def is_ready(session: aiohttp.ClientSession, url: str) -> bool:
+    """Say whether a server says that it is ready, as Prometheus and its relatives do."""
+    try:
+        async with session.get(f"{url}/-/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
