@@ -197,9 +197,7 @@ class AccessOpener:
 
     def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None, now: float) -> ClusterAccess:
         if earlier is None or not earlier.logs_in_like(cluster):
-            access = self._access(cluster, Credentials(cluster.login, cluster.tls))
-            access.credentials_renewed(now)
-            return access
+            return self._access(cluster, Credentials(cluster.login, cluster.tls))
         earlier.client.credentials.use_certificate_of(cluster.tls)
         renewed = earlier.credentials_renewed(now)
         if earlier.asks_like(cluster) and not renewed:

@@ -8,11 +8,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -21,9 +21,11 @@ from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.sharding import AUTO, Shard, ordinal_from_pod
 
 if TYPE_CHECKING:
-    from exporter.config import Config
+    from exporter.config import Config, Problem
     from exporter.daemon.app import Settings
     from exporter.webconfig import WebConfig
+
+T = TypeVar("T")
 
 DEFAULT_COMMAND = "run"
 
@@ -119,24 +121,27 @@ def _check_config(parsed: argparse.Namespace) -> Exit:
     config = _load(parsed.config_file)
     if config is None:
         return Exit.FAILED
-    for warning in config.warnings:
-        sys.stdout.write(f"warning: {warning}\n")
-    count = len(config.clusters)
-    sys.stdout.write(f"{parsed.config_file}: valid, {count} cluster{'' if count == 1 else 's'}\n")
-    return Exit.OK
+    return _tell_valid(parsed.config_file, config.warnings, _counted(len(config.clusters), "cluster"))
 
 
 def _check_web_config(parsed: argparse.Namespace) -> Exit:
     config = _load_web(parsed.web_config_file)
     if config is None:
         return Exit.FAILED
-    for warning in config.warnings:
-        sys.stdout.write(f"warning: {warning}\n")
     says = "HTTPS" if config.tls is not None else "plain HTTP"
-    count = len(config.users)
-    users = f"{count} user{'' if count == 1 else 's'}"
-    sys.stdout.write(f"{parsed.web_config_file}: valid, {says}, {users}\n")
+    users = _counted(len(config.users), "user")
+    return _tell_valid(parsed.web_config_file, config.warnings, f"{says}, {users}")
+
+
+def _tell_valid(file: Path, warnings: Iterable[Problem], holds: str) -> Exit:
+    for warning in warnings:
+        sys.stdout.write(f"warning: {warning}\n")
+    sys.stdout.write(f"{file}: valid, {holds}\n")
     return Exit.OK
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _plan(parsed: argparse.Namespace) -> Exit:
@@ -217,23 +222,18 @@ def _load(path: Path) -> Config | None:
     return _read(lambda: load_config(path, environ=os.environ))
 
 
-def _read(load: Callable[[], Config]) -> Config | None:
-    from exporter.config import ConfigError  # noqa: PLC0415 - as above
+def _load_web(path: Path) -> WebConfig | None:
+    """Load a web configuration; print what is wrong with it and return None where it does not load."""
+    from exporter.webconfig import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
+
+    return _read(lambda: load_web_config(path, environ=os.environ))
+
+
+def _read(load: Callable[[], T]) -> T | None:
+    from exporter.config import ConfigError  # noqa: PLC0415 - loads the YAML library
 
     try:
         return load()
-    except ConfigError as exc:
-        sys.stderr.write(f"{exc}\n")
-        return None
-
-
-def _load_web(path: Path) -> WebConfig | None:
-    """Load a web configuration; print what is wrong with it and return None where it does not load."""
-    from exporter.config import ConfigError  # noqa: PLC0415 - loads pydantic
-    from exporter.webconfig import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
-
-    try:
-        return load_web_config(path, environ=os.environ)
     except ConfigError as exc:
         sys.stderr.write(f"{exc}\n")
         return None

@@ -8,7 +8,7 @@ evidence has been read afresh.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import assert_never, cast
 
@@ -32,6 +32,8 @@ FORGOTTEN_SECONDS = 86_400.0
 """For so long a deletion that was given up counts as going on where nothing tells that it is over."""
 DRAIN_SECONDS = 4.0
 """How long a DELETE that is being sent may take to be recorded when its run is cut short."""
+_HALTED = "nothing was sent: cleanup was halted"
+_CUT_SHORT = "nothing was sent: the run was cut short"
 
 
 class Deleter:
@@ -196,9 +198,7 @@ class Deleter:
         except asyncio.CancelledError:
             await outlast(intending, seconds=DRAIN_SECONDS)
             if not intending.cancelled() and intending.exception() is None:
-                nothing = Flight()
-                settling = self._settle(None, nothing, intending.result())
-                await outlast(asyncio.create_task(settling, name="settle a deletion"), seconds=DRAIN_SECONDS)
+                await self._settle(self._call_off(intending.result(), _CUT_SHORT))
             raise
 
     async def _store_intent(
@@ -219,7 +219,7 @@ class Deleter:
         Until the request has gone out, the brake and a cancellation call it off.
         """
         if self._halt.active:
-            return await self._call_off(deletion, "nothing was sent: cleanup was halted"), None
+            return await self._call_off(deletion, _HALTED), None
         flight = Flight()
         sending = asyncio.create_task(self._send(deletion, flight), name=f"delete {deletion.version}")
         braking = asyncio.create_task(self._halt.engaged(), name="watch the brake")
@@ -227,13 +227,12 @@ class Deleter:
             await asyncio.wait({sending, braking}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not flight.begun:
                 await outlast(sending, seconds=0.0)
-                return await self._call_off(deletion, "nothing was sent: cleanup was halted"), None
+                return await self._call_off(deletion, _HALTED), None
             deletion, finding = await asyncio.shield(sending)
         except asyncio.CancelledError:
             # What is being sent is still recorded; a later start, or the next configuration, follows it.
             await outlast(sending, seconds=DRAIN_SECONDS if flight.begun else 0.0)
-            settling = asyncio.create_task(self._settle(sending, flight, deletion), name="settle a deletion")
-            await outlast(settling, seconds=DRAIN_SECONDS)
+            await self._settle(self._record_sending(sending, flight, deletion))
             raise
         finally:
             braking.cancel()
@@ -241,21 +240,26 @@ class Deleter:
             return await self._follow(deletion)
         return await self._heed(deletion, finding)
 
-    async def _settle(
-        self,
-        sending: asyncio.Task[tuple[Deletion, Finding | None]] | None,
-        flight: Flight,
-        deletion: Deletion,
+    async def _settle(self, recording: Coroutine[None, None, object]) -> None:
+        """Record something after a cancellation, which no further one hurries, if the journal takes it."""
+
+        async def record() -> None:
+            with suppress(JournalError):
+                await recording
+
+        await outlast(asyncio.create_task(record(), name="settle a deletion"), seconds=DRAIN_SECONDS)
+
+    async def _record_sending(
+        self, sending: asyncio.Task[tuple[Deletion, Finding | None]], flight: Flight, deletion: Deletion
     ) -> None:
         """Record what is known of a deletion whose sending has ended, or was ended, too early."""
-        with suppress(JournalError):
-            if sending is None or not flight.begun:
-                await self._call_off(deletion, "nothing was sent: the run was cut short")
-            elif sending.cancelled():
-                longest = self._limits.return_timeout_seconds + DELETE_MARGIN_SECONDS
-                self._unanswered[deletion.id] = self._wall_clock() + longest
-            elif sending.exception() is None:
-                await self._record_refusal(*sending.result())
+        if not flight.begun:
+            await self._call_off(deletion, _CUT_SHORT)
+        elif sending.cancelled():
+            longest = self._limits.return_timeout_seconds + DELETE_MARGIN_SECONDS
+            self._unanswered[deletion.id] = self._wall_clock() + longest
+        elif sending.exception() is None:
+            await self._record_refusal(*sending.result())
 
     async def _call_off(self, deletion: Deletion, message: str) -> Deletion:
         """End a deletion of which no DELETE has gone out, or only one that was refused."""

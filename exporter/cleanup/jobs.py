@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from exporter.access import ClusterAccess
@@ -36,8 +36,7 @@ class ClusterJobs:
         if watched.uuid is None:
             return None
         try:
-            job = await self._access.ask(read_job(watched.uuid))
-            return replace(job, message=self._access.client.credentials.conceal(job.message))
+            return await self._access.ask(read_job(watched.uuid))
         except Unauthorized as exc:
             watched.end = read_reply(exc)
         except Forbidden:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from exporter.config import ConfigError, Position, Problem
+from exporter.config.content import Signature, sign
 from exporter.webconfig.bucket import TokenBucket
 from exporter.webconfig.loader import load_web_config
 from exporter.webconfig.model import ClientAuth, WebConfig
@@ -26,8 +26,8 @@ from exporter.webconfig.turns import TooManyWaitError, Turns, client_of
 
 Switch = Callable[[ssl.SSLContext | None, bool], Awaitable[None]]
 """Takes the TLS of new connections, and whether those that are open have to be made anew."""
-Signature = tuple[tuple[int, ...] | None, ...]
-"""What tells that files have changed; ``None`` for one that is not there."""
+Signatures = tuple[Signature, ...]
+"""What tells that files have changed."""
 
 LOOK_SECONDS: Final = 1.0
 """How often the files are looked at. A change is taken over once it has been seen unchanged twice."""
@@ -73,8 +73,8 @@ class Protection:
         self._rules = self._made_ready(config, before=None)
         self._switch: Switch | None = None
         self._reading = asyncio.Lock()
-        self._loaded: Signature = ()
-        self._seen: Signature = ()
+        self._loaded: Signatures = ()
+        self._seen: Signatures = ()
         self._seen_since = 0.0
         """By the loop's clock."""
         self._failed: tuple[Problem, ...] = ()
@@ -127,7 +127,7 @@ class Protection:
 
     async def watch(self, *, look_seconds: float = LOOK_SECONDS) -> None:
         """Look at the files again and again, and take over what has changed; until it is cancelled."""
-        before: Signature = ()
+        before: Signatures = ()
         while True:
             seen = await self._look()
             is_settled, before = seen == before, seen
@@ -147,14 +147,14 @@ class Protection:
             except _WeakerError:
                 await asyncio.sleep(self._weaker_seconds / _READINGS)
 
-    async def _look(self) -> Signature:
+    async def _look(self) -> Signatures:
         """Look at the files, and remember since when they are as they are."""
-        seen = await asyncio.to_thread(_signature, self._rules.config.files)
+        seen = await asyncio.to_thread(_sign_all, self._rules.config.files)
         if seen != self._seen:
             self._seen, self._seen_since = seen, asyncio.get_running_loop().time()
         return seen
 
-    async def _read(self, seen: Signature) -> ConfigError | None:
+    async def _read(self, seen: Signatures) -> ConfigError | None:
         """Read the files, seen as they are now, and take over what they say.
 
         Raises:
@@ -180,7 +180,7 @@ class Protection:
             self._failed, self._loaded = failure.problems, seen
             return failure
 
-    async def _check_settled(self, config: WebConfig, seen: Signature) -> None:
+    async def _check_settled(self, config: WebConfig, seen: Signatures) -> None:
         if not (lost := config.lacks_of(self._rules.config)):
             return
         is_same = await self._look() == seen
@@ -252,16 +252,8 @@ def _is_allowed_certificate(config: WebConfig, request: web.Request) -> bool:
     return not allowed.isdisjoint(subject_alternative_names(certificate))
 
 
-def _signature(files: Iterable[Path]) -> Signature:
-    return tuple(map(_signature_of_file, files))
-
-
-def _signature_of_file(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - one call, for each file, every second
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _sign_all(files: Iterable[Path]) -> Signatures:
+    return tuple(map(sign, files))
 
 
 def _tell(config: WebConfig) -> None:

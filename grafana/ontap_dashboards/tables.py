@@ -16,7 +16,6 @@ from ontap_dashboards.looks import ABSENT, COUNT, Words
 from ontap_dashboards.panels import REFERENCES
 
 TEXT_COLOR = {"type": "color-text"}
-BACKGROUND = {"type": "color-background", "mode": "basic"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
