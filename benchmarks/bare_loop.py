@@ -23,7 +23,7 @@ from benchmarks.fake_fleet import PASSWORD, USERNAME, address
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.facts import read_identity, read_software
 from exporter.ontap.listing import ListingQuery, read_listing
-from exporter.simulator.certificates import SERVER_NAME
+from exporter.simulator.wire.simulated_certificates import SERVER_NAME
 
 FACTS = (next(read_identity()).target, next(read_software()).target)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import python
-from exporter.simulator.certificates import SERVER_NAME
+from exporter.simulator.wire.simulated_certificates import SERVER_NAME
 
 USERNAME = "monitor"
 PASSWORD = "made-up"  # noqa: S105 - nobody checks it

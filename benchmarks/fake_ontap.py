@@ -19,7 +19,7 @@ from typing import cast
 
 import uvloop
 
-from exporter.simulator.certificates import SERVER_NAME, Authority
+from exporter.simulator.wire.simulated_certificates import SERVER_NAME, Authority
 
 _RELEASES = tuple(f"9.{minor}.1{patch}" for minor in range(8, 18) for patch in ("", "P2", "P5", "P8", "P11"))
 _RUNNING = "9.14.1P2"

@@ -10,8 +10,8 @@ from pathlib import Path
 from exporter.config import ConfigFiles
 from exporter.daemon import app
 from exporter.simulator import Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
-from exporter.simulator.fleet import demo_fleet
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from exporter.simulator.ready_made_fleets import demo_fleet
 
 POLL_INTERVAL = "15s"
 POLL_TIMEOUT = "20s"

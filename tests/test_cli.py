@@ -16,7 +16,7 @@ import pytest
 
 from exporter import __version__
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import program
 
 LISTEN = "--web.listen-address=127.0.0.1:0"

@@ -14,7 +14,7 @@ import pytest
 
 from exporter.cleanup.journal import open_journal
 from exporter.simulator import ABSENT, Fault, FaultKind, Package, SimulatedCluster, Simulator, UpdateState
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import program
 from support.waiting import eventually
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.configuration import exporter_config, write_secret
-from exporter.simulator.control import ControlServer
-from exporter.simulator.fleet import demo_fleet, generated_fleet
-from exporter.simulator.server import FIRST_ADDRESS, Simulator
+from exporter.simulator.control_interface import ControlServer
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from exporter.simulator.ready_made_fleets import demo_fleet, generated_fleet
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.wire.simulator_server import FIRST_ADDRESS, Simulator
 
 DEFAULT_CLUSTERS = 12
 DEFAULT_PACKAGES = 20

@@ -15,7 +15,7 @@ import pytest
 
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.configuration import write_secret
+from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program
 from support.waiting import eventually
 

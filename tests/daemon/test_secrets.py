@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.configuration import write_secret
+from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program
 from support.guarded import basic, hashed
 from support.waiting import eventually

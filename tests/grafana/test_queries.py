@@ -13,8 +13,8 @@ from grafana.asking import Answer, answers, choices, labels_missing, values
 from grafana.boards import DASHBOARDS
 
 from exporter.simulator import Fault, FaultKind, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
-from exporter.simulator.fleet import demo_fleet
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from exporter.simulator.ready_made_fleets import demo_fleet
 from support.daemon import program
 from support.prometheus import Prometheus, needs_prometheus, prometheus
 

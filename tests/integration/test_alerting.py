@@ -12,7 +12,7 @@ import yaml
 
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.simulator import Package, SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.alertmanager import alertmanager, needs_alertmanager, webhook
 from support.daemon import Daemon, program
 from support.prometheus import needs_prometheus, prometheus

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import program
 from support.prometheus import needs_prometheus, prometheus
 

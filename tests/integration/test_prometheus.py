@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import Daemon, program
 from support.prometheus import needs_prometheus, prometheus
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.simulator import SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import program
 from support.guarded import TLS, Certificates, hashed, write
 from support.prometheus import needs_prometheus, prometheus

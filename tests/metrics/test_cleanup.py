@@ -34,7 +34,7 @@ from exporter.metrics.family import Kind
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import Daemon, program
 from support.prometheus import needs_prometheus
 from support.waiting import eventually

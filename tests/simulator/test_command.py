@@ -16,10 +16,9 @@ import yaml
 from simulator.asking import basic
 
 from exporter.simulator import SimulatedCluster, Simulator, UpdateState
-from exporter.simulator import certificates as certificates_module
 from exporter.simulator.command import add_arguments, serve
-from exporter.simulator.configuration import exporter_config, write_secret
-from exporter.simulator.fleet import (
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from exporter.simulator.ready_made_fleets import (
     EMPTY,
     MIXED,
     REFUSING,
@@ -30,6 +29,7 @@ from exporter.simulator.fleet import (
     generated_fleet,
     released_versions,
 )
+from exporter.simulator.wire import simulated_certificates as certificates_module
 
 NOW = datetime(2025, 11, 1, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 from simulator.asking import PACKAGES, Client
 
 from exporter.simulator import FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.control import ControlServer
+from exporter.simulator.control_interface import ControlServer
 
 
 class Control:

@@ -10,7 +10,7 @@ from simulator.asking import PACKAGES, Client, Got, basic
 from yarl import URL
 
 from exporter.simulator import Fault, FaultKind, SimulatedClock, SimulatedCluster, Simulator
-from exporter.simulator.faults import DELETE_KINDS, LISTING_KINDS
+from exporter.simulator.faults.fault import DELETE_KINDS, LISTING_KINDS
 
 LISTING = f"{PACKAGES}?fields=version,create_time&max_records=2&return_timeout=1"
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from simulator.asking import PACKAGES, Client
 
 from exporter.simulator import ABSENT, Package, SimulatedClock, SimulatedCluster
-from exporter.simulator.listing import collected
-from exporter.simulator.queries import accepts
-from exporter.simulator.repository import Entry
+from exporter.simulator.api.page_collecting import collected
+from exporter.simulator.api.request_queries import accepts
+from exporter.simulator.state.package_repository import Entry
 
 
 async def test_without_fields_a_record_has_its_version_and_a_link_alone(

@@ -12,7 +12,7 @@ import pytest
 from simulator.asking import Client
 
 from exporter.simulator import SimulatedClock, SimulatedCluster, Simulator
-from exporter.simulator.listeners import addresses_from, allow_open_files, bound_together
+from exporter.simulator.wire.loopback_sockets import addresses_from, allow_open_files, bound_together
 
 
 async def test_every_cluster_has_its_own_address_and_the_same_port(tmp_path: Path) -> None:

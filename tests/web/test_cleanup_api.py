@@ -12,7 +12,7 @@ import pytest
 
 from exporter.cleanup.journal import open_journal
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, Package, SimulatedCluster, Simulator
-from exporter.simulator.configuration import exporter_config, write_secret
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import Daemon, program
 from support.waiting import eventually
 

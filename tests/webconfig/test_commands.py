@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from exporter import health
-from exporter.simulator.configuration import write_secret
+from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program
 from support.guarded import TLS, Certificates, basic, hashed, write
 

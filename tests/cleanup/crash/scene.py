@@ -20,7 +20,7 @@ from cleanup.crash.state import NO_STATE, Chronicle, DeletionRow, Position, Stat
 from exporter.cleanup.records import Outcome
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Node, ReceivedRequest, SimulatedCluster, Simulator, UpdateState
-from exporter.simulator.configuration import exporter_config
+from exporter.simulator.exporter_configuration import exporter_config
 from support.waiting import eventually
 
 OLD = "2019-02-04T19:00:00+00:00"

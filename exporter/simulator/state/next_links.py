@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from exporter.simulator.queries import START_PREFIX
-from exporter.simulator.repository import Entry
+from exporter.simulator.api.request_queries import START_PREFIX
+from exporter.simulator.state.package_repository import Entry
 
 MOST_REMEMBERED = 10_000
 

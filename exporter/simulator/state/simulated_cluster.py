@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from exporter.simulator.clock import SimulatedClock
-from exporter.simulator.facts import Deletion, DownloadState, Node, stable_uuid
-from exporter.simulator.faults import Fault, Faults
-from exporter.simulator.jobs import Job, Jobs, JobScript
-from exporter.simulator.paging import Paging
-from exporter.simulator.received import ReceivedRequest, RequestLog
-from exporter.simulator.replies import error_message
-from exporter.simulator.repository import Package, PackageLike, Repository
+from exporter.simulator.api.ontap_replies import error_message
+from exporter.simulator.faults.fault import Fault, Faults
+from exporter.simulator.state.cluster_facts import Deletion, DownloadState, Node, stable_uuid
+from exporter.simulator.state.next_links import Paging
+from exporter.simulator.state.package_repository import Package, PackageLike, Repository
+from exporter.simulator.state.received_requests import ReceivedRequest, RequestLog
+from exporter.simulator.state.simulated_clock import SimulatedClock
+from exporter.simulator.state.simulated_jobs import Job, Jobs, JobScript
 
 DEFAULT_VERSION = "9.14.1P2"
 DEFAULT_WAIT_SECONDS = 10.0

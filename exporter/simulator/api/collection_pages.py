@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.fields import parsed_fields, selected
-from exporter.simulator.listing import Page, collected, next_link, rest
-from exporter.simulator.queries import CollectionQuery, accepts, collection_query, whole_number
-from exporter.simulator.received import ReceivedRequest
-from exporter.simulator.replies import invalid_value
-from exporter.simulator.repository import Entry
+from exporter.simulator.api.field_selection import parsed_fields, selected
+from exporter.simulator.api.ontap_replies import invalid_value
+from exporter.simulator.api.page_collecting import Page, collected, next_link, rest
+from exporter.simulator.api.request_queries import CollectionQuery, accepts, collection_query, whole_number
+from exporter.simulator.state.package_repository import Entry
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
 
 INDEX = "index"
 """The parameter of a next link where no key tells the place."""

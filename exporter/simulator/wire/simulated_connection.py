@@ -8,11 +8,11 @@ from itertools import repeat
 
 from aiohttp import web
 
-from exporter.simulator.clock import SimulatedClock
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.exchange import reply_to
-from exporter.simulator.received import ReceivedRequest, received_now
-from exporter.simulator.replies import Delivery, Reply
+from exporter.simulator.api.ontap_replies import Delivery, Reply
+from exporter.simulator.state.received_requests import ReceivedRequest, received_now
+from exporter.simulator.state.simulated_clock import SimulatedClock
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.wire.exchange import reply_to
 
 PIECE = b" " * 65536
 """What an endless body goes on with."""

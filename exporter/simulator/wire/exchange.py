@@ -11,16 +11,23 @@ import hmac
 from http import HTTPStatus
 from typing import cast
 
-from exporter.simulator.api import PACKAGES_SEGMENTS, carry_out
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.distortions import distorted
-from exporter.simulator.faults import LISTING_KINDS, Fault, FaultKind
-from exporter.simulator.jobs import JobOutcome, JobScript
-from exporter.simulator.pages import envelope, wants_links
-from exporter.simulator.queries import DEFAULT_RETURN_TIMEOUT, return_timeout
-from exporter.simulator.received import ReceivedRequest
-from exporter.simulator.refusals import instead
-from exporter.simulator.replies import Delivery, RefusedError, Reply, error_reply, json_body, refused
+from exporter.simulator.api.collection_pages import envelope, wants_links
+from exporter.simulator.api.ontap_api import PACKAGES_SEGMENTS, carry_out
+from exporter.simulator.api.ontap_replies import (
+    Delivery,
+    RefusedError,
+    Reply,
+    error_reply,
+    json_body,
+    refused,
+)
+from exporter.simulator.api.request_queries import DEFAULT_RETURN_TIMEOUT, return_timeout
+from exporter.simulator.faults.altered_listings import distorted
+from exporter.simulator.faults.fault import LISTING_KINDS, Fault, FaultKind
+from exporter.simulator.faults.replaced_replies import instead
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.state.simulated_jobs import JobOutcome, JobScript
 
 
 async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: asyncio.Event) -> Reply:

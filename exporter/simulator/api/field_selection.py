@@ -5,7 +5,7 @@ Source: https://docs.netapp.com/us-en/ontap-automation/rest/object_references_an
 
 from collections.abc import Collection, Iterable
 
-from exporter.simulator.replies import invalid_value
+from exporter.simulator.api.ontap_replies import invalid_value
 
 EVERYTHING = frozenset({"*", "**"})
 

@@ -22,11 +22,17 @@ from typing import Self
 
 from aiohttp import web
 
-from exporter.simulator.certificates import Authority, ClientCertificate
-from exporter.simulator.clock import SimulatedClock
-from exporter.simulator.cluster import DEFAULT_KEPT_REQUESTS, SimulatedCluster
-from exporter.simulator.connection import Connection, serve
-from exporter.simulator.listeners import Listener, addresses_from, allow_open_files, bound, bound_together
+from exporter.simulator.state.simulated_clock import SimulatedClock
+from exporter.simulator.state.simulated_cluster import DEFAULT_KEPT_REQUESTS, SimulatedCluster
+from exporter.simulator.wire.loopback_sockets import (
+    Listener,
+    addresses_from,
+    allow_open_files,
+    bound,
+    bound_together,
+)
+from exporter.simulator.wire.simulated_certificates import Authority, ClientCertificate
+from exporter.simulator.wire.simulated_connection import Connection, serve
 
 FIRST_ADDRESS = "127.1.0.1"
 CLOSE_SECONDS = 5.0

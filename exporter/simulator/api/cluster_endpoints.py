@@ -8,15 +8,15 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.facts import DownloadState, version_document
-from exporter.simulator.fields import parsed_fields, selected
-from exporter.simulator.packages import JOBS_PATH, job_link
-from exporter.simulator.pages import Collection, collection_document, with_self
-from exporter.simulator.queries import DEFAULT_RETURN_TIMEOUT, return_timeout
-from exporter.simulator.received import ReceivedRequest
-from exporter.simulator.replies import RefusedError, refused, unexpected_argument
-from exporter.simulator.repository import Entry
+from exporter.simulator.api.collection_pages import Collection, collection_document, with_self
+from exporter.simulator.api.field_selection import parsed_fields, selected
+from exporter.simulator.api.ontap_replies import RefusedError, refused, unexpected_argument
+from exporter.simulator.api.package_endpoints import JOBS_PATH, job_link
+from exporter.simulator.api.request_queries import DEFAULT_RETURN_TIMEOUT, return_timeout
+from exporter.simulator.state.cluster_facts import DownloadState, version_document
+from exporter.simulator.state.package_repository import Entry
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
 
 VERSION_FIELDS = ("version", "version.full", "version.generation", "version.major", "version.minor")
 CLUSTER_FIELDS = frozenset({"name", "uuid", "location", "contact", "_links", *VERSION_FIELDS})

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.faults import Fault, FaultKind
-from exporter.simulator.listing import next_link
-from exporter.simulator.queries import START_PREFIX
-from exporter.simulator.received import ReceivedRequest
+from exporter.simulator.api.page_collecting import next_link
+from exporter.simulator.api.request_queries import START_PREFIX
+from exporter.simulator.faults.fault import Fault, FaultKind
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
 
 UNIQUE = "unique"
 """The parameter that tells links apart which lead to the same page."""

@@ -7,13 +7,7 @@ import functools
 import json
 from http import HTTPStatus
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.facts import UpdateState
-from exporter.simulator.faults import PACKAGES_PATH
-from exporter.simulator.fields import parsed_fields, selected
-from exporter.simulator.jobs import Job, JobScript
-from exporter.simulator.listing import next_link
-from exporter.simulator.pages import (
+from exporter.simulator.api.collection_pages import (
     INDEX,
     Collection,
     collection_document,
@@ -21,7 +15,10 @@ from exporter.simulator.pages import (
     wants_links,
     with_self,
 )
-from exporter.simulator.queries import (
+from exporter.simulator.api.field_selection import parsed_fields, selected
+from exporter.simulator.api.ontap_replies import refused, unexpected_argument
+from exporter.simulator.api.page_collecting import next_link
+from exporter.simulator.api.request_queries import (
     DEFAULT_RETURN_TIMEOUT,
     START_PREFIX,
     accepts,
@@ -29,8 +26,11 @@ from exporter.simulator.queries import (
     return_timeout,
     whole_number,
 )
-from exporter.simulator.received import ReceivedRequest
-from exporter.simulator.replies import refused, unexpected_argument
+from exporter.simulator.faults.fault import PACKAGES_PATH
+from exporter.simulator.state.cluster_facts import UpdateState
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.state.simulated_jobs import Job, JobScript
 
 PACKAGES = Collection(
     path=PACKAGES_PATH,

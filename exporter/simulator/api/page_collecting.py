@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from exporter.simulator.queries import START_PREFIX
-from exporter.simulator.repository import Entry
+from exporter.simulator.api.request_queries import START_PREFIX
+from exporter.simulator.state.package_repository import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.facts import DownloadState, UpdateState
-from exporter.simulator.faults import Fault, FaultKind
-from exporter.simulator.repository import Package
+from exporter.simulator.faults.fault import Fault, FaultKind
+from exporter.simulator.state.cluster_facts import DownloadState, UpdateState
+from exporter.simulator.state.package_repository import Package
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
 
 Reader = Callable[[str, object], object]
 

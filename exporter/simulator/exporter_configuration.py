@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.server import Simulator
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.wire.simulator_server import Simulator
 
 _SECRET_MODE = 0o600
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
-from exporter.simulator.clock import Bell
+from exporter.simulator.state.simulated_clock import Bell
 
 PACKAGES_PATH = "/api/cluster/software/packages"
 

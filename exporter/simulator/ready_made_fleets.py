@@ -4,10 +4,10 @@ import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 
-from exporter.simulator.cluster import DEFAULT_VERSION, SimulatedCluster
-from exporter.simulator.facts import Node, UpdateState
-from exporter.simulator.faults import Fault, FaultKind
-from exporter.simulator.repository import Package
+from exporter.simulator.faults.fault import Fault, FaultKind
+from exporter.simulator.state.cluster_facts import Node, UpdateState
+from exporter.simulator.state.package_repository import Package
+from exporter.simulator.state.simulated_cluster import DEFAULT_VERSION, SimulatedCluster
 
 RELEASES: tuple[tuple[int, int, str], ...] = (
     (9, 8, "2020-12-10"),

@@ -18,10 +18,10 @@
 Attributes: `version`, `pending_version`, `update_state`, `download_state`, `reachable`, `job_seconds`,
 `record_seconds`, `num_records`, `password`. A new `version` is that of every node too.
 
-A fault has the keys of :class:`~exporter.simulator.faults.Fault`; its kinds are those of
-:class:`~exporter.simulator.faults.FaultKind`. A package without `create_time` is created now; any other value
-is kept as it is. What is wrong with a request is told with status 400 as `{"error": "..."}`, naming the key;
-a cluster, package or path that is not known is a 404.
+A fault has the keys of :class:`~exporter.simulator.faults.fault.Fault`; its kinds are those of
+:class:`~exporter.simulator.faults.fault.FaultKind`. A package without `create_time` is created now; any other
+value is kept as it is. A request with a mistake is answered with status 400 and `{"error": "..."}`, which names
+the key; a cluster, package or path that is not known is a 404.
 
 ```
 curl -d '{"kind": "unavailable", "retry_after": 30, "times": 3}' localhost:8081/clusters/ams-prod-01/faults
@@ -35,8 +35,8 @@ from typing import Self
 
 from aiohttp import web
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.control_input import (
+from exporter.simulator.api.ontap_replies import json_body
+from exporter.simulator.control_models import (
     InputError,
     MissingError,
     apply_changes,
@@ -46,11 +46,11 @@ from exporter.simulator.control_input import (
     parsed_object,
     parsed_package,
 )
-from exporter.simulator.facts import Node
-from exporter.simulator.faults import Fault
-from exporter.simulator.received import ReceivedRequest
-from exporter.simulator.replies import json_body
-from exporter.simulator.server import Simulator
+from exporter.simulator.faults.fault import Fault
+from exporter.simulator.state.cluster_facts import Node
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.wire.simulator_server import Simulator
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

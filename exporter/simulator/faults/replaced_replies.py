@@ -2,8 +2,8 @@
 
 from http import HTTPStatus
 
-from exporter.simulator.faults import Fault, FaultKind
-from exporter.simulator.replies import ERRORS, RefusedError, Reply, error_message
+from exporter.simulator.api.ontap_replies import ERRORS, RefusedError, Reply, error_message
+from exporter.simulator.faults.fault import Fault, FaultKind
 
 _CODES = {
     FaultKind.UNAUTHORIZED: 6691623,

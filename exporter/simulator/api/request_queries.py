@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from exporter.simulator.replies import invalid_value, unexpected_argument
+from exporter.simulator.api.ontap_replies import invalid_value, unexpected_argument
 
 DEFAULT_RETURN_TIMEOUT = 15
 LONGEST_RETURN_TIMEOUT = 120

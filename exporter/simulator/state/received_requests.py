@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
-from exporter.simulator.clock import Bell
+from exporter.simulator.state.simulated_clock import Bell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

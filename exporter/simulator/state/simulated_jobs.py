@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from exporter.simulator.clock import SimulatedClock
+from exporter.simulator.state.simulated_clock import SimulatedClock
 
 QUEUED_SHARE = 0.2
 """The part of its time that a job spends queued."""

@@ -15,17 +15,7 @@ Source: https://docs.netapp.com/us-en/ontap-restapi/
 
 from http import HTTPStatus
 
-from exporter.simulator.cluster import SimulatedCluster
-from exporter.simulator.jobs import JobScript
-from exporter.simulator.packages import (
-    delete_collection,
-    delete_package,
-    package_document,
-    packages_document,
-)
-from exporter.simulator.received import ReceivedRequest
-from exporter.simulator.replies import RefusedError, refused
-from exporter.simulator.resources import (
+from exporter.simulator.api.cluster_endpoints import (
     cluster_document,
     download_document,
     job_document,
@@ -34,6 +24,16 @@ from exporter.simulator.resources import (
     software_document,
     start_download,
 )
+from exporter.simulator.api.ontap_replies import RefusedError, refused
+from exporter.simulator.api.package_endpoints import (
+    delete_collection,
+    delete_package,
+    package_document,
+    packages_document,
+)
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.state.simulated_jobs import JobScript
 
 PACKAGES_SEGMENTS = ("api", "cluster", "software", "packages")
 

@@ -1,0 +1,1 @@
+"""ONTAP's API as far as it is simulated: paths, queries, pages, replies."""
