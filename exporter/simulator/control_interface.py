@@ -20,8 +20,8 @@ Attributes: `version`, `pending_version`, `update_state`, `download_state`, `rea
 
 A fault has the keys of :class:`~exporter.simulator.faults.fault.Fault`; its kinds are those of
 :class:`~exporter.simulator.faults.fault.FaultKind`. A package without `create_time` is created now; any other
-value is kept as it is. A request with a mistake is answered with status 400 and `{"error": "..."}`, which names
-the key; a cluster, package or path that is not known is a 404.
+value is kept as it is. A mistake is answered with status 400 and `{"error": "..."}`, which names the key; a
+cluster, package or path that is not known is a 404.
 
 ```
 curl -d '{"kind": "unavailable", "retry_after": 30, "times": 3}' localhost:8081/clusters/ams-prod-01/faults
