@@ -1,0 +1,95 @@
+"""Reads small files: never more than a given size, never waiting for a pipe or a device.
+
+Blocking, so that it is for a thread: a file on a mount that hangs is waited for without end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from pathlib import Path
+from typing import Final
+
+STREAM_TIMEOUT_SECONDS: Final = 10.0
+_CHUNK_BYTES: Final = 1024 * 1024
+_UNITS: Final = (("MiB", 1024 * 1024), ("KiB", 1024))
+
+
+def read_file(
+    path: Path,
+    *,
+    max_bytes: int,
+    may_be_stream: bool = False,
+    stream_timeout_seconds: float = STREAM_TIMEOUT_SECONDS,
+) -> bytes:
+    """Return the whole content of a regular file.
+
+    Args:
+        path: the file; symbolic links are followed.
+        max_bytes: the size that is accepted.
+        may_be_stream: also read a pipe or a device, such as ``/dev/stdin`` or a shell's ``<(command)``.
+        stream_timeout_seconds: how long a pipe may stay silent.
+
+    Raises:
+        OSError: the file cannot be read, or a pipe stays silent (:class:`TimeoutError`).
+        ValueError: it is not a regular file, it is too large, or its name is impossible. The message does not
+            repeat the path.
+    """
+    if "\0" in str(path):
+        raise ValueError("no file can have this name")
+    if not may_be_stream:
+        _check_regular(path.stat())  # before it is opened: opening a device may have an effect
+    # Opening a pipe that nobody writes to would block.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not may_be_stream:
+            _check_regular(os.fstat(descriptor))  # the path may lead to another file by now
+        return _read(descriptor, max_bytes, stream_timeout_seconds)
+    finally:
+        os.close(descriptor)
+
+
+def read_text(path: Path, *, max_bytes: int) -> str:
+    """Return the text of a regular file, without a byte order mark.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file, it is too large or not UTF-8. The message holds neither the path
+            nor the content.
+    """
+    try:
+        return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+
+
+def _check_regular(status: os.stat_result) -> None:
+    # Reading a folder fails by itself, with a message that says more.
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise ValueError("not a regular file")
+
+
+def _read(descriptor: int, max_bytes: int, stream_timeout_seconds: float) -> bytes:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    content = bytearray()
+    while True:
+        try:
+            chunk = os.read(descriptor, min(max_bytes + 1, _CHUNK_BYTES))
+        except BlockingIOError:
+            if not poll.poll(stream_timeout_seconds * 1000):
+                raise TimeoutError(0, f"nothing came for {stream_timeout_seconds:g} s") from None
+            continue
+        content += chunk
+        if not chunk:
+            return bytes(content)
+        if len(content) > max_bytes:
+            raise ValueError(f"larger than {_format_size(max_bytes)}")
+
+
+def _format_size(size_bytes: int) -> str:
+    unit, unit_bytes = next(
+        ((name, size) for name, size in _UNITS if size_bytes % size == 0 and size_bytes), ("bytes", 1)
+    )
+    return f"{size_bytes // unit_bytes} {unit}"

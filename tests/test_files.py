@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.files import read_file, read_text
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "file"
+
+
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def test_file_as_large_as_the_limit_is_read_whole(path: Path) -> None:
+    path.write_bytes(b"x" * 2048)
+    assert read_file(path, max_bytes=2048) == b"x" * 2048
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "message"),
+    [(3, "larger than 3 bytes"), (1024, "larger than 1 KiB"), (1024 * 1024, "larger than 1 MiB")],
+)
+def test_larger_file_is_an_error_that_says_the_limit(path: Path, max_bytes: int, message: str) -> None:
+    path.write_bytes(b"x" * (max_bytes + 1))
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        read_file(path, max_bytes=max_bytes)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, _make_socket, lambda path: path.symlink_to("/dev/zero")],
+    ids=["pipe", "socket", "device"],
+)
+def test_what_is_no_regular_file_is_an_error_and_not_waited_for(
+    path: Path, make: Callable[[Path], None]
+) -> None:
+    make(path)
+    with pytest.raises(ValueError, match=r"^not a regular file$"):
+        read_file(path, max_bytes=10)
+
+
+def test_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        read_file(tmp_path, max_bytes=10)
+
+
+def test_impossible_name_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^no file can have this name$"):
+        read_file(Path("a\0b"), max_bytes=10)
+
+
+@pytest.mark.timeout(30)
+def test_pipe_that_nobody_writes_to_is_empty(path: Path) -> None:
+    os.mkfifo(path)
+    assert read_file(path, max_bytes=10, may_be_stream=True) == b""
+
+
+def test_pipe_that_stays_silent_is_given_up(path: Path) -> None:
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)
+    try:
+        with pytest.raises(TimeoutError, match=r"nothing came for 0.01 s"):
+            read_file(path, max_bytes=10, may_be_stream=True, stream_timeout_seconds=0.01)
+        os.write(held, b"half")
+        with pytest.raises(TimeoutError, match=r"nothing came for 0.01 s"):
+            read_file(path, max_bytes=10, may_be_stream=True, stream_timeout_seconds=0.01)
+    finally:
+        os.close(held)
+
+
+def test_endless_stream_is_an_error() -> None:
+    with pytest.raises(ValueError, match="larger than 4 KiB"):
+        read_file(Path("/dev/zero"), max_bytes=4096, may_be_stream=True)
+
+
+def test_text_has_no_byte_order_mark(path: Path) -> None:
+    path.write_bytes("\ufeffä\n".encode())
+    assert read_text(path, max_bytes=10) == "ä\n"
+
+
+def test_text_that_is_not_utf8_is_an_error_without_its_content(path: Path) -> None:
+    path.write_bytes(b"made-up\xff")
+    with pytest.raises(ValueError, match=r"^not UTF-8$") as caught:
+        read_text(path, max_bytes=10)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
