@@ -12,7 +12,7 @@ from typing import TypeVar
 import aiohttp
 
 from exporter.config import ClusterConfig
-from exporter.ontap.client import Flight, OntapClient, RequestCounts
+from exporter.ontap.client import OntapClient, RequestCounts, RequestInFlight
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
@@ -126,14 +126,18 @@ class ClusterAccess:
         return bool(credentials.fingerprint) and self.refusals.may_try(credentials.fingerprint, now)
 
     async def ask(
-        self, conversation: Conversation[T], *, deadline: float | None = None, flight: Flight | None = None
+        self,
+        conversation: Conversation[T],
+        *,
+        deadline: float | None = None,
+        in_flight: RequestInFlight | None = None,
     ) -> T:
         """Carry a conversation unless the credentials were refused a short while ago.
 
         Args:
             conversation: see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; by default that of a poll.
-            flight: told when a request goes out.
+            in_flight: told when a request goes out.
 
         Raises:
             LoginPaused: nothing was sent.
@@ -147,7 +151,7 @@ class ClusterAccess:
             return await self.client.converse(
                 conversation,
                 deadline=self.deadline(clock()) if deadline is None else deadline,
-                flight=flight,
+                in_flight=in_flight,
             )
         except Unauthorized:
             self.note_refusal(clock())

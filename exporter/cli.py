@@ -21,8 +21,8 @@ from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.sharding import AUTO, Shard, ordinal_from_pod
 
 if TYPE_CHECKING:
+    from exporter.app.daemon import Settings
     from exporter.config import Config, Problem
-    from exporter.daemon.app import Settings
     from exporter.webconfig import WebConfig
 
 T = TypeVar("T")
@@ -97,12 +97,12 @@ def _run(parsed: argparse.Namespace) -> Exit:
     sharded = replace(settings, shard=shard)
     _configure_logging(parsed)
 
-    async def daemon(stop: asyncio.Event) -> None:
-        from exporter.daemon import app  # noqa: PLC0415 - loads the HTTP libraries
+    async def poll_and_serve(stop: asyncio.Event) -> None:
+        from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
 
-        await app.run(files, config, sharded, stop=stop)
+        await daemon.run(files, config, sharded, stop=stop)
 
-    return _serve(daemon, new_loop=_fast_loop_factory())
+    return _serve(poll_and_serve, new_loop=_fast_loop_factory())
 
 
 def _shard(parsed: argparse.Namespace) -> Shard | None:
@@ -121,7 +121,7 @@ def _check_config(parsed: argparse.Namespace) -> Exit:
     config = _load(parsed.config_file)
     if config is None:
         return Exit.FAILED
-    return _tell_valid(parsed.config_file, config.warnings, _counted(len(config.clusters), "cluster"))
+    return _print_valid(parsed.config_file, config.warnings, _counted(len(config.clusters), "cluster"))
 
 
 def _check_web_config(parsed: argparse.Namespace) -> Exit:
@@ -130,10 +130,10 @@ def _check_web_config(parsed: argparse.Namespace) -> Exit:
         return Exit.FAILED
     says = "HTTPS" if config.tls is not None else "plain HTTP"
     users = _counted(len(config.users), "user")
-    return _tell_valid(parsed.web_config_file, config.warnings, f"{says}, {users}")
+    return _print_valid(parsed.web_config_file, config.warnings, f"{says}, {users}")
 
 
-def _tell_valid(file: Path, warnings: Iterable[Problem], holds: str) -> Exit:
+def _print_valid(file: Path, warnings: Iterable[Problem], holds: str) -> Exit:
     for warning in warnings:
         sys.stdout.write(f"warning: {warning}\n")
     sys.stdout.write(f"{file}: valid, {holds}\n")
@@ -201,12 +201,12 @@ def _demo(parsed: argparse.Namespace) -> Exit:
 
 def _settings(parsed: argparse.Namespace) -> Settings | None:
     """Gather the flags; print what is wrong with the web configuration, and return None, where it is bad."""
-    from exporter.daemon import app  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
 
     web_config = None
     if parsed.web_config_file is not None and (web_config := _load_web(parsed.web_config_file)) is None:
         return None
-    return app.Settings(
+    return daemon.Settings(
         listen_addresses=tuple(parsed.listen_addresses or ()),
         telemetry_path=parsed.telemetry_path,
         reload_by_http=getattr(parsed, "reload_by_http", False),
@@ -258,7 +258,7 @@ def _serve(
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Exit:
     """Run until a signal; an address that is taken, a missing library or a bug ends the program loudly."""
-    from exporter.daemon.signals import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.app.signals import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -7,8 +7,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from exporter.app import daemon
 from exporter.config import ConfigFiles
-from exporter.daemon import app
 from exporter.simulator import Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.simulator.ready_made_fleets import demo_fleet
@@ -32,7 +32,7 @@ cleanup:
 """
 
 
-async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
+async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
     """Simulate, poll and serve until ``stop`` is set.
 
     Raises:
@@ -48,4 +48,4 @@ async def run(settings: app.Settings, *, stop: asyncio.Event) -> None:
             )
             write_secret(file, config)
             files = ConfigFiles(file, environ={})
-            await app.run(files, files.load(), settings, stop=stop)
+            await daemon.run(files, files.load(), settings, stop=stop)

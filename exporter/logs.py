@@ -36,7 +36,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
-        _told,
+        _logged,
         _on_one_line,
     ]
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -64,7 +64,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
     logging.captureWarnings(capture=True)
 
 
-def _told(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _logged(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Leave out what is None: a key that has nothing to tell."""
     return {key: value for key, value in event.items() if value is not None}
 

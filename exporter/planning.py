@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from exporter.access import ClusterAccess, open_accesses
-from exporter.cleanup.evidence import Evidence, read_evidence
 from exporter.cleanup.plan import Decision, Plan
 from exporter.cleanup.policy import make_plan
+from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.cleanup.rules import rules_of
 from exporter.config import ClusterConfig, Config, PolicyConfig
 from exporter.ontap.client import RequestCounts, open_session
@@ -39,16 +39,16 @@ async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple
     wanted = [one for one in clusters if any(policy.applies_to(one) for policy in policies)]
     places = asyncio.Semaphore(config.max_concurrent_polls)
 
-    async def read(access: ClusterAccess) -> Evidence:
+    async def read(access: ClusterAccess) -> Preflight:
         async with places:
-            return await read_evidence(access)
+            return await read_preflight(access)
 
     async with open_session() as session:
         accesses = open_accesses(wanted, session=session, counts=RequestCounts())
-        evidence = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
+        preflight = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
     now = time.time()
     return tuple(
-        ClusterPlan(cluster=cluster.name, policy=policy, plan=_plan(policy, evidence[cluster.name], now))
+        ClusterPlan(cluster=cluster.name, policy=policy, plan=_plan(policy, preflight[cluster.name], now))
         for cluster in wanted
         for policy in policies
         if policy.applies_to(cluster)
@@ -100,8 +100,8 @@ def as_json(plans: Iterable[ClusterPlan]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _plan(policy: PolicyConfig, evidence: Evidence, now: float) -> Plan:
-    return make_plan(rules_of(policy), evidence.listing, evidence.facts, now=now, problem=evidence.problem)
+def _plan(policy: PolicyConfig, preflight: Preflight, now: float) -> Plan:
+    return make_plan(rules_of(policy), preflight.listing, preflight.facts, now=now, problem=preflight.problem)
 
 
 def _columns(decision: Decision) -> tuple[str, ...]:

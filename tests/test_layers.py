@@ -21,19 +21,21 @@ ALLOWED = {
     "health": set(),
     "sharding": set(),
     "flags": {"logs", "sharding", "simulator", "web"},
-    "ontap": {"__init__", "files"},
-    "config": {"files", "ontap"},
+    "background": set(),
+    "ontap": {"__init__", "background", "files"},
+    "config": {"background", "files", "ontap"},
     "inventory": {"ontap"},
     "access": {"config", "ontap"},
     "polling": {"access", "inventory", "ontap"},
     "cleanup": {"access", "config", "ontap"},
     "metrics": {"cleanup", "polling"},
-    "webconfig": {"config", "files", "ontap"},
+    "webconfig": {"background", "config", "files", "ontap"},
     "web": {"cleanup", "inventory", "metrics", "polling", "webconfig"},
     "simulator": set(),
     "planning": {"access", "cleanup", "config", "ontap"},
-    "daemon": {
+    "app": {
         "__init__",
+        "background",
         "access",
         "cleanup",
         "config",
@@ -44,11 +46,11 @@ ALLOWED = {
         "web",
         "webconfig",
     },
-    "demo": {"config", "daemon", "simulator"},
+    "demo": {"app", "config", "simulator"},
     "cli": {
         "__init__",
         "config",
-        "daemon",
+        "app",
         "demo",
         "flags",
         "health",
@@ -69,7 +71,7 @@ PURE = (
     "cleanup/records",
     "cleanup/releases",
     "cleanup/replies",
-    "ontap/concealment",
+    "ontap/redaction",
     "ontap/create_time",
     "ontap/deletion",
     "ontap/facts",
@@ -78,7 +80,7 @@ PURE = (
     "ontap/refusals",
     "ontap/retry",
     "ontap/wire",
-    "polling/schedule",
+    "polling/slots",
 )
 """Modules that decide: the standard library and each other, no I/O, no clock, no await."""
 
@@ -127,7 +129,7 @@ def test_what_decides_does_nothing_else(name: str) -> None:
         ("exporter", {"aiohttp", "pydantic", "yaml", "structlog", "jinja2", "prometheus_client"}),
         ("exporter.cli", {"aiohttp", "pydantic", "jinja2", "prometheus_client", "trustme"}),
         ("exporter.config", {"aiohttp", "jinja2", "prometheus_client", "trustme"}),
-        ("exporter.daemon.app", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
+        ("exporter.app.daemon", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
     ],
 )
 def test_loading_a_part_keeps_out_what_it_does_not_need(module: str, kept_out: set[str]) -> None:

@@ -31,7 +31,7 @@ def lines(form: LogFormat, level: LogLevel = LogLevel.INFO) -> list[str]:
     stream = io.StringIO()
     configure_logging(level=level, form=form, stream=stream)
     structlog.get_logger("exporter.a").info("something happened", cluster=AWKWARD, count=3)
-    structlog.get_logger("exporter.a").debug("hardly worth telling")
+    structlog.get_logger("exporter.a").debug("hardly worth poll_log")
     logging.getLogger("library").info("of no interest")
     logging.getLogger("library").warning("told by %s", "a library")
     try:

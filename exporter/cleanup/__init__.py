@@ -11,20 +11,20 @@ What decides is pure:
 
 What acts:
 
-* :mod:`~exporter.cleanup.evidence` reads what a decision rests on.
+* :mod:`~exporter.cleanup.preflight` reads what a decision rests on.
 * :mod:`~exporter.cleanup.deleter` deletes one package and follows what becomes of it;
-  :mod:`~exporter.cleanup.jobs` is what the cluster's jobs tell, :mod:`~exporter.cleanup.outlasting` a wait
-  that nothing hurries.
-* :mod:`~exporter.cleanup.leftovers` ends what an earlier life or configuration has begun.
+  :mod:`~exporter.cleanup.cluster_jobs` reads the cluster's jobs; :mod:`~exporter.cleanup.uninterrupted` waits
+  without being cancelled.
+* :mod:`~exporter.cleanup.recovery` ends what an earlier life or configuration has begun.
 * :mod:`~exporter.cleanup.run` is one run of one policy on one cluster.
-* :mod:`~exporter.cleanup.keeper` runs one policy on one cluster at its times.
-* :mod:`~exporter.cleanup.service` keeps them all; :mod:`~exporter.cleanup.halt` is the brake.
+* :mod:`~exporter.cleanup.policy_scheduler` runs one policy on one cluster at its times.
+* :mod:`~exporter.cleanup.service` keeps them all; :mod:`~exporter.cleanup.kill_switch` is the kill switch.
 
 What remembers and shows:
 
 * :mod:`~exporter.cleanup.records`: runs, deletions and outcomes, as values.
 * :mod:`~exporter.cleanup.journal` keeps them in SQLite or PostgreSQL.
-* :mod:`~exporter.cleanup.board`: the newest state; :mod:`~exporter.cleanup.report`: the account as JSON.
+* :mod:`~exporter.cleanup.cleanup_board`: the newest status; :mod:`~exporter.cleanup.report`: that as JSON.
 
 The service and the journal are loaded only where cleanup is configured.
 """

@@ -2,7 +2,7 @@
 
 A deletion goes from intent to outcome through the phases of :class:`exporter.cleanup.records.Phase`. Whatever
 happens to an answer, DELETE is sent again only after ONTAP has said that nothing is under way, and after the
-evidence has been read afresh.
+preflight has been read afresh.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from contextlib import suppress
 from typing import assert_never, cast
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.evidence import DecisionImpossibleError, read_repository
-from exporter.cleanup.halt import Halt
-from exporter.cleanup.jobs import ClusterJobs, Watched
+from exporter.cleanup.cluster_jobs import ClusterJobs, Watched
 from exporter.cleanup.journal import Journal, JournalError
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Limits, Pace
-from exporter.cleanup.outlasting import outlast
 from exporter.cleanup.plan import Decision, Reason, Verdict
-from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
-from exporter.cleanup.replies import Finding, Meaning, read_failed_job, read_reply
-from exporter.ontap.client import Flight
+from exporter.cleanup.preflight import DecisionImpossibleError, read_repository
+from exporter.cleanup.records import Deletion, Outcome, Phase, TargetIdentity
+from exporter.cleanup.replies import Diagnosis, Meaning, read_failed_job, read_reply
+from exporter.cleanup.uninterrupted import wait_uninterrupted
+from exporter.ontap.client import RequestInFlight
 from exporter.ontap.deletion import delete_package
 from exporter.ontap.errors import OntapError
 
@@ -42,7 +42,7 @@ class Deleter:
     Args:
         access: the cluster.
         journal: remembers every step before and after it is taken.
-        halt: stops all deleting at once.
+        kill_switch: stops all deleting at once.
         unanswered: until when, in Unix time, a DELETE may be at work that was cut off without an answer, by
             the deletion's id; shared by all deleters of one life of the program.
         limits: how long a deletion is tried and followed.
@@ -55,7 +55,7 @@ class Deleter:
         *,
         access: ClusterAccess,
         journal: Journal,
-        halt: Halt,
+        kill_switch: KillSwitch,
         unanswered: dict[int, float],
         limits: Limits,
         pace: Pace,
@@ -64,7 +64,7 @@ class Deleter:
         self._access = access
         self._jobs = ClusterJobs(access)
         self._journal = journal
-        self._halt = halt
+        self._kill_switch = kill_switch
         self._unanswered = unanswered
         self._limits = limits
         self._pace = pace
@@ -85,7 +85,7 @@ class Deleter:
         run_id: int,
         version: str,
         *,
-        recipient: Recipient,
+        target_identity: TargetIdentity,
         decide_again: Callable[[], Awaitable[Decision | None]],
         busy_until: float,
     ) -> Deletion:
@@ -94,12 +94,12 @@ class Deleter:
         Args:
             run_id: the run that decided on it.
             version: what to delete.
-            recipient: the cluster that is reached.
-            decide_again: reads the evidence afresh and decides; None where the package is not listed.
+            target_identity: the cluster that is reached.
+            decide_again: reads the preflight afresh and decides; None where the package is not listed.
             busy_until: until when a busy repository is tried again, in the event loop's time.
 
         Raises:
-            DecisionImpossibleError: a job is at work on the version already, or the evidence cannot be read,
+            DecisionImpossibleError: a job is at work on the version already, or the preflight cannot be read,
                 before any DELETE was sent.
             JournalError: a step could not be recorded; nothing is sent that is not.
         """
@@ -107,31 +107,31 @@ class Deleter:
         pauses = iter(self._pace.busy)
         deletion: Deletion | None = None
         while True:
-            finding: Finding | None
+            diagnosis: Diagnosis | None
             try:
                 await self._jobs.expect_none(version)
                 decision = await decide_again()
-                finding = None if deletion is None else _still_busy(decision, deletion)
+                diagnosis = None if deletion is None else _still_busy(decision, deletion)
             except DecisionImpossibleError as exc:
                 if deletion is None:
                     raise
                 if exc.denied:
                     return await self._end(deletion, Outcome.DENIED, deletion.code, str(exc))
                 decision = None
-                finding = Finding(meaning=Meaning.TRANSIENT, code=deletion.code, message=str(exc))
-            if finding is None:
+                diagnosis = Diagnosis(meaning=Meaning.TRANSIENT, code=deletion.code, message=str(exc))
+            if diagnosis is None:
                 if decision is None or decision.verdict is not Verdict.DELETE:
                     return await self._leave(run_id, version, deletion, decision)
-                deletion, finding = await self._attempt(
-                    await self._intend(run_id, version, deletion, recipient)
+                deletion, diagnosis = await self._attempt(
+                    await self._intend(run_id, version, deletion, target_identity)
                 )
-                if finding is None:
+                if diagnosis is None:
                     return deletion
-            waiting = cast("Deletion", deletion)  # without an attempt, only one that waits has a finding
+            waiting = cast("Deletion", deletion)  # without an attempt, only one that waits has a diagnosis
             left = busy_until - clock()
             if left <= 0:
-                return await self._end(waiting, Outcome.BUSY, finding.code, finding.message)
-            pause = max(next(pauses), finding.retry_after_seconds or 0.0)
+                return await self._end(waiting, Outcome.BUSY, diagnosis.code, diagnosis.message)
+            pause = max(next(pauses), diagnosis.retry_after_seconds or 0.0)
             await asyncio.sleep(min(pause, left))
 
     async def resume(self, deletion: Deletion) -> Deletion:
@@ -143,16 +143,16 @@ class Deleter:
         match deletion.phase:
             case Phase.INTENDED:
                 known = await self._journal.job_uuids(
-                    deletion.cluster, deletion.version, recipient=deletion.sent_to
+                    deletion.cluster, deletion.version, target_identity=deletion.sent_to
                 )
                 self._earlier_jobs = set(known)
-                finding = Finding(
+                diagnosis = Diagnosis(
                     meaning=Meaning.UNKNOWN,
                     code="",
                     message="the program ended while DELETE was being sent; the package is still there",
                 )
                 until = self._unanswered.pop(deletion.id, 0.0)
-                deletion, _ = await self._find_out(deletion, finding, until=until)
+                deletion, _ = await self._find_out(deletion, diagnosis, until=until)
             case Phase.FOLLOWED:
                 deletion, _ = await self._follow(deletion)
             case Phase.WAITING | Phase.ENDED:
@@ -187,73 +187,78 @@ class Deleter:
         return not is_over and given_up_for < FORGOTTEN_SECONDS
 
     async def _intend(
-        self, run_id: int, version: str, deletion: Deletion | None, recipient: Recipient
+        self, run_id: int, version: str, deletion: Deletion | None, target_identity: TargetIdentity
     ) -> Deletion:
         """Store the intent; what was stored when the run is cut short is called off."""
         intending = asyncio.create_task(
-            self._store_intent(run_id, version, deletion, recipient), name=f"intend to delete {version}"
+            self._store_intent(run_id, version, deletion, target_identity), name=f"intend to delete {version}"
         )
         try:
             return await asyncio.shield(intending)
         except asyncio.CancelledError:
-            await outlast(intending, seconds=DRAIN_SECONDS)
+            await wait_uninterrupted(intending, seconds=DRAIN_SECONDS)
             if not intending.cancelled() and intending.exception() is None:
-                await self._settle(self._call_off(intending.result(), _CUT_SHORT))
+                await self._record_uninterrupted(self._call_off(intending.result(), _CUT_SHORT))
             raise
 
     async def _store_intent(
-        self, run_id: int, version: str, deletion: Deletion | None, recipient: Recipient
+        self, run_id: int, version: str, deletion: Deletion | None, target_identity: TargetIdentity
     ) -> Deletion:
         if deletion is None:
-            known = await self._journal.job_uuids(self._access.name, version, recipient=recipient)
+            known = await self._journal.job_uuids(self._access.name, version, target_identity=target_identity)
             self._earlier_jobs = set(known)
             now = self._wall_clock()
-            return await self._journal.intend(run_id, version=version, now=now, sent_to=recipient)
+            return await self._journal.intend(run_id, version=version, now=now, sent_to=target_identity)
         if deletion.job_uuid is not None:
             self._earlier_jobs.add(deletion.job_uuid)
         return await self._journal.intend_again(deletion)
 
-    async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
+    async def _attempt(self, deletion: Deletion) -> tuple[Deletion, Diagnosis | None]:
         """Send DELETE once and see it through; where it may be tried again, the deletion waits.
 
-        Until the request has gone out, the brake and a cancellation call it off.
+        Until the request has gone out, the kill switch and a cancellation call it off.
         """
-        if self._halt.active:
+        if self._kill_switch.active:
             return await self._call_off(deletion, _HALTED), None
-        flight = Flight()
-        sending = asyncio.create_task(self._send(deletion, flight), name=f"delete {deletion.version}")
-        braking = asyncio.create_task(self._halt.engaged(), name="watch the brake")
+        in_flight = RequestInFlight()
+        sending = asyncio.create_task(self._send(deletion, in_flight), name=f"delete {deletion.version}")
+        switching = asyncio.create_task(self._kill_switch.engaged(), name="watch the kill switch")
         try:
-            await asyncio.wait({sending, braking}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done() and not flight.begun:
-                await outlast(sending, seconds=0.0)
+            await asyncio.wait({sending, switching}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done() and not in_flight.sent:
+                await wait_uninterrupted(sending, seconds=0.0)
                 return await self._call_off(deletion, _HALTED), None
-            deletion, finding = await asyncio.shield(sending)
+            deletion, diagnosis = await asyncio.shield(sending)
         except asyncio.CancelledError:
             # What is being sent is still recorded; a later start, or the next configuration, follows it.
-            await outlast(sending, seconds=DRAIN_SECONDS if flight.begun else 0.0)
-            await self._settle(self._record_sending(sending, flight, deletion))
+            await wait_uninterrupted(sending, seconds=DRAIN_SECONDS if in_flight.sent else 0.0)
+            await self._record_uninterrupted(self._record_sending(sending, in_flight, deletion))
             raise
         finally:
-            braking.cancel()
-        if finding is None:
+            switching.cancel()
+        if diagnosis is None:
             return await self._follow(deletion)
-        return await self._heed(deletion, finding)
+        return await self._handle(deletion, diagnosis)
 
-    async def _settle(self, recording: Coroutine[None, None, object]) -> None:
+    async def _record_uninterrupted(self, recording: Coroutine[None, None, object]) -> None:
         """Record something after a cancellation, which no further one hurries, if the journal takes it."""
 
         async def record() -> None:
             with suppress(JournalError):
                 await recording
 
-        await outlast(asyncio.create_task(record(), name="settle a deletion"), seconds=DRAIN_SECONDS)
+        await wait_uninterrupted(
+            asyncio.create_task(record(), name="record a deletion"), seconds=DRAIN_SECONDS
+        )
 
     async def _record_sending(
-        self, sending: asyncio.Task[tuple[Deletion, Finding | None]], flight: Flight, deletion: Deletion
+        self,
+        sending: asyncio.Task[tuple[Deletion, Diagnosis | None]],
+        in_flight: RequestInFlight,
+        deletion: Deletion,
     ) -> None:
         """Record what is known of a deletion whose sending has ended, or was ended, too early."""
-        if not flight.begun:
+        if not in_flight.sent:
             await self._call_off(deletion, _CUT_SHORT)
         elif sending.cancelled():
             longest = self._limits.return_timeout_seconds + DELETE_MARGIN_SECONDS
@@ -267,50 +272,56 @@ class Deleter:
             return await self._end(deletion, Outcome.BUSY, deletion.code, message)
         return await self._end(deletion, Outcome.PROTECTED, "", message)
 
-    async def _send(self, deletion: Deletion, flight: Flight) -> tuple[Deletion, Finding | None]:
-        """Send DELETE and record the job at once; a finding says that there is none."""
+    async def _send(
+        self, deletion: Deletion, in_flight: RequestInFlight
+    ) -> tuple[Deletion, Diagnosis | None]:
+        """Send DELETE and record the job at once; a diagnosis says that there is none."""
         limit = self._limits.return_timeout_seconds
         deadline = asyncio.get_running_loop().time() + limit + DELETE_MARGIN_SECONDS
         try:
             uuid = await self._access.ask(
                 delete_package(deletion.version, return_timeout_seconds=limit),
                 deadline=deadline,
-                flight=flight,
+                in_flight=in_flight,
             )
         except OntapError as exc:
             return deletion, read_reply(exc)
         return await self._journal.follow(deletion, job_uuid=uuid), None
 
-    async def _record_refusal(self, deletion: Deletion, finding: Finding | None) -> None:
+    async def _record_refusal(self, deletion: Deletion, diagnosis: Diagnosis | None) -> None:
         """Record an answer that needs no further look, after a run was cut short."""
-        if finding is not None and finding.meaning in {Meaning.TRANSIENT, Meaning.FAILURE, Meaning.DENIED}:
-            await self._heed(deletion, finding)
+        if diagnosis is not None and diagnosis.meaning in {
+            Meaning.TRANSIENT,
+            Meaning.FAILURE,
+            Meaning.DENIED,
+        }:
+            await self._handle(deletion, diagnosis)
 
-    async def _heed(self, deletion: Deletion, finding: Finding) -> tuple[Deletion, Finding | None]:
-        """Do what an answer, or a failed job, demands; a finding says that it may be tried again."""
-        match finding.meaning:
+    async def _handle(self, deletion: Deletion, diagnosis: Diagnosis) -> tuple[Deletion, Diagnosis | None]:
+        """Do what an answer, or a failed job, demands; a diagnosis says that it may be tried again."""
+        match diagnosis.meaning:
             case Meaning.TRANSIENT:
-                waiting = await self._journal.wait(deletion, code=finding.code, message=finding.message)
-                return waiting, finding
+                waiting = await self._journal.wait(deletion, code=diagnosis.code, message=diagnosis.message)
+                return waiting, diagnosis
             case Meaning.DENIED:
-                return await self._conclude(deletion, Outcome.DENIED, finding), None
+                return await self._conclude(deletion, Outcome.DENIED, diagnosis), None
             case Meaning.FAILURE:
-                return await self._conclude(deletion, Outcome.FAILURE, finding), None
+                return await self._conclude(deletion, Outcome.FAILURE, diagnosis), None
             case Meaning.GONE:
-                return await self._conclude_by_look(deletion, finding, when_gone=Outcome.ALREADY_GONE), None
+                return await self._conclude_by_look(deletion, diagnosis, when_gone=Outcome.ALREADY_GONE), None
             case Meaning.UNKNOWN | Meaning.UNKNOWN_TRANSIENT:
-                return await self._find_out(deletion, finding)
+                return await self._find_out(deletion, diagnosis)
             case _:
-                assert_never(finding.meaning)
+                assert_never(diagnosis.meaning)
 
     async def _find_out(
-        self, deletion: Deletion, finding: Finding, *, until: float = 0.0
-    ) -> tuple[Deletion, Finding | None]:
+        self, deletion: Deletion, diagnosis: Diagnosis, *, until: float = 0.0
+    ) -> tuple[Deletion, Diagnosis | None]:
         """Look for what became of a deletion: gone, a job, or neither; never send it again blindly.
 
         Args:
             deletion: what is looked for.
-            finding: what is known of it.
+            diagnosis: what is known of it.
             until: before then, in Unix time, its DELETE may still come to something.
         """
         clock = asyncio.get_running_loop().time
@@ -318,9 +329,9 @@ class Deleter:
         for look, pause in enumerate(self._pace.look, start=1):
             gone = await self._is_gone(deletion.version)
             if gone is None or clock() >= deadline:
-                return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
+                return await self._conclude(deletion, Outcome.TIMEOUT, diagnosis), None
             if gone:
-                return await self._conclude(deletion, Outcome.SUCCESS, finding), None
+                return await self._conclude(deletion, Outcome.SUCCESS, diagnosis), None
             if deletion.phase is Phase.FOLLOWED:
                 break  # its job is over
             search = await self._jobs.find(deletion.version, earlier=self._earlier_jobs)
@@ -332,36 +343,38 @@ class Deleter:
             if search is not None and not search.open and is_settled:
                 break
             await asyncio.sleep(pause)
-        if finding.meaning is Meaning.UNKNOWN_TRANSIENT:
-            waiting = await self._journal.wait(deletion, code=finding.code, message=finding.message)
-            return waiting, finding
-        return await self._conclude(deletion, Outcome.FAILURE, finding), None
+        if diagnosis.meaning is Meaning.UNKNOWN_TRANSIENT:
+            waiting = await self._journal.wait(deletion, code=diagnosis.code, message=diagnosis.message)
+            return waiting, diagnosis
+        return await self._conclude(deletion, Outcome.FAILURE, diagnosis), None
 
-    async def _follow(self, deletion: Deletion) -> tuple[Deletion, Finding | None]:
+    async def _follow(self, deletion: Deletion) -> tuple[Deletion, Diagnosis | None]:
         """Follow a job to its end, or to job_timeout; a failed read is no verdict on the job."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._limits.job_timeout_seconds
         watched = Watched(uuid=deletion.job_uuid)
-        finding = Finding(meaning=Meaning.UNKNOWN, code="", message="the job was not over after job_timeout")
+        diagnosis = Diagnosis(
+            meaning=Meaning.UNKNOWN, code="", message="the job was not over after job_timeout"
+        )
         for pause in self._pace.job:
             job = await self._jobs.read(watched)
             if job is not None and job.succeeded:
-                done = Finding(meaning=Meaning.UNKNOWN, code="", message=job.message)
+                done = Diagnosis(meaning=Meaning.UNKNOWN, code="", message=job.message)
                 return await self._conclude(deletion, Outcome.SUCCESS, done), None
             if job is not None and job.failed:
-                return await self._heed(deletion, read_failed_job(job))
+                return await self._handle(deletion, read_failed_job(job))
             if watched.end is not None:
-                return await self._heed(deletion, watched.end)
+                return await self._handle(deletion, watched.end)
             left = deadline - clock()
             if watched.uuid is None or left <= 0:
                 gone = (await read_repository(self._access)).holds(deletion.version) is False
                 if gone:
-                    done = Finding(meaning=Meaning.UNKNOWN, code="", message="the package is gone")
+                    done = Diagnosis(meaning=Meaning.UNKNOWN, code="", message="the package is gone")
                     return await self._conclude(deletion, Outcome.SUCCESS, done), None
             if left <= 0:
                 break
             await asyncio.sleep(min(pause, left))
-        return await self._conclude(deletion, Outcome.TIMEOUT, finding), None
+        return await self._conclude(deletion, Outcome.TIMEOUT, diagnosis), None
 
     async def _is_gone(self, version: str) -> bool | None:
         """Say whether a package is gone; None where that cannot be read within job_timeout."""
@@ -391,16 +404,16 @@ class Deleter:
         return await self._end(deletion, outcome, "", message)
 
     async def _conclude_by_look(
-        self, deletion: Deletion, finding: Finding, *, when_gone: Outcome
+        self, deletion: Deletion, diagnosis: Diagnosis, *, when_gone: Outcome
     ) -> Deletion:
         gone = await self._is_gone(deletion.version)
         outcome = when_gone if gone else Outcome.TIMEOUT if gone is None else Outcome.FAILURE
-        return await self._conclude(deletion, outcome, finding)
+        return await self._conclude(deletion, outcome, diagnosis)
 
-    async def _conclude(self, deletion: Deletion, outcome: Outcome, finding: Finding) -> Deletion:
+    async def _conclude(self, deletion: Deletion, outcome: Outcome, diagnosis: Diagnosis) -> Deletion:
         """End a deletion; where it succeeded after all, the code on the way there is no error."""
-        code = "" if outcome is Outcome.SUCCESS else finding.code
-        return await self._end(deletion, outcome, code, finding.message)
+        code = "" if outcome is Outcome.SUCCESS else diagnosis.code
+        return await self._end(deletion, outcome, code, diagnosis.message)
 
     async def _end(self, deletion: Deletion, outcome: Outcome, code: str, message: str) -> Deletion:
         return await self._journal.end(
@@ -408,8 +421,8 @@ class Deleter:
         )
 
 
-def _still_busy(decision: Decision | None, deletion: Deletion) -> Finding | None:
+def _still_busy(decision: Decision | None, deletion: Deletion) -> Diagnosis | None:
     """Return what a deletion waits for that was refused for a passing reason: an update or a download."""
     if decision is None or decision.reason not in {Reason.UPDATE_UNFINISHED, Reason.DOWNLOAD_RUNNING}:
         return None
-    return Finding(meaning=Meaning.TRANSIENT, code=deletion.code, message=decision.detail)
+    return Diagnosis(meaning=Meaning.TRANSIENT, code=deletion.code, message=decision.detail)

@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class TargetIdentity:
     """A cluster to which DELETE is sent, whatever the configuration calls it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Recipient:
         """What tells it from other clusters: its uuid, or else where it is reached."""
         return self.origin if self.uuid is None else self.uuid
 
-    def is_same(self, other: Recipient) -> bool:
+    def is_same(self, other: TargetIdentity) -> bool:
         """Say whether both are one cluster, by uuid, or by address where one of the uuids is not known."""
         if self.uuid is None or other.uuid is None:
             return self.origin == other.origin
@@ -86,7 +86,7 @@ class Deletion:
     ended_timestamp_seconds: float | None
     code: str
     message: str
-    sent_to: Recipient | None = None
+    sent_to: TargetIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

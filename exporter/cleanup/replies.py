@@ -58,7 +58,7 @@ class Meaning(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Diagnosis:
     """What an answer means, with what ONTAP said."""
 
     meaning: Meaning
@@ -67,9 +67,9 @@ class Finding:
     retry_after_seconds: float | None = None
 
 
-def read_reply(error: OntapError) -> Finding:
+def read_reply(error: OntapError) -> Diagnosis:
     """Say what a failed DELETE means."""
-    return Finding(
+    return Diagnosis(
         meaning=_meaning_of_reply(error),
         code=error.code,
         message=str(error),
@@ -77,9 +77,9 @@ def read_reply(error: OntapError) -> Finding:
     )
 
 
-def read_failed_job(job: Job) -> Finding:
+def read_failed_job(job: Job) -> Diagnosis:
     """Say what a failed job means."""
-    return Finding(
+    return Diagnosis(
         meaning=_meaning_of_code(job.code) or Meaning.FAILURE,
         code=job.code,
         message=job.message or "the job failed without a message",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from exporter.cleanup.board import PolicyStatus
+from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import Deletion, Run
 from exporter.config import PolicyConfig, format_duration
 

@@ -1,4 +1,4 @@
-"""One run of one policy on one cluster: evidence, plan, deletions, account."""
+"""One run of one policy on one cluster: preflight, plan, deletions, account."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, replace
 import structlog
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.deleter import Deleter
-from exporter.cleanup.evidence import DecisionImpossibleError, Evidence, read_evidence
-from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.plan import Decision, Plan, Rules
 from exporter.cleanup.policy import make_plan
-from exporter.cleanup.records import Deletion, Outcome, Recipient
+from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_preflight
+from exporter.cleanup.records import Deletion, Outcome, TargetIdentity
 
 audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.audit")
 
@@ -52,16 +52,21 @@ class Runner:
     Args:
         journal: remembers them.
         board: shows them.
-        halt: stops all deleting at once.
+        kill_switch: stops all deleting at once.
         wall_clock: gives Unix seconds.
     """
 
     def __init__(
-        self, *, journal: Journal, board: CleanupBoard, halt: Halt, wall_clock: Callable[[], float]
+        self,
+        *,
+        journal: Journal,
+        board: CleanupBoard,
+        kill_switch: KillSwitch,
+        wall_clock: Callable[[], float],
     ) -> None:
         self._journal = journal
         self._board = board
-        self._halt = halt
+        self._kill_switch = kill_switch
         self._wall_clock = wall_clock
 
     async def run(self, subject: PolicyOnCluster, deleter: Deleter) -> None:
@@ -71,10 +76,10 @@ class Runner:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
         started = self._wall_clock()
-        evidence = await read_evidence(subject.access)
-        being_deleted = await self._being_deleted(subject, deleter, evidence.recipient)
-        evidence = evidence.guarding(being_deleted)
-        plan = self._plan(subject, evidence)
+        preflight = await read_preflight(subject.access)
+        being_deleted = await self._being_deleted(subject, deleter, preflight.target_identity)
+        preflight = preflight.guarding(being_deleted)
+        plan = self._plan(subject, preflight)
         run_id = await self._journal.begin_run(
             cluster=subject.access.name,
             policy=subject.policy,
@@ -83,14 +88,14 @@ class Runner:
             candidates=len(plan.chosen),
             now=started,
         )
-        _tell_plan(subject, plan)
+        _log_plan(subject, plan)
         self._board.change(subject.key, lambda status: _begun(status, plan, started))
         error, success = plan.problem, not plan.problem
         if plan.chosen and being_deleted and not subject.dry_run:
             versions = ", ".join(sorted(being_deleted))
             error, success = f"an earlier deletion may still be going on: {versions}", False
-        elif success and not subject.dry_run and evidence.recipient is not None:
-            error, success = await self._delete_all(subject, deleter, run_id, plan, evidence.recipient)
+        elif success and not subject.dry_run and preflight.target_identity is not None:
+            error, success = await self._delete_all(subject, deleter, run_id, plan, preflight.target_identity)
         ended = self._wall_clock()
         await self._journal.end_run(run_id, success=success, error=error, now=ended)
         self._board.change(subject.key, lambda status: _ended(status, success=success, ended=ended))
@@ -124,19 +129,24 @@ class Runner:
         )
 
     async def _delete_all(
-        self, subject: PolicyOnCluster, deleter: Deleter, run_id: int, plan: Plan, recipient: Recipient
+        self,
+        subject: PolicyOnCluster,
+        deleter: Deleter,
+        run_id: int,
+        plan: Plan,
+        target_identity: TargetIdentity,
     ) -> tuple[str, bool]:
         """Delete what the plan chose, one by one; return an error, and whether all went as planned."""
         outcomes: list[Outcome | None] = []
         busy_until = deleter.busy_until()
         for chosen in plan.chosen:
-            decide_again = self._decider(subject, chosen.version, recipient)
+            decide_again = self._decider(subject, chosen.version, target_identity)
             try:
                 with self._board.in_progress(subject.key):
                     deletion = await deleter.delete(
                         run_id,
                         chosen.version,
-                        recipient=recipient,
+                        target_identity=target_identity,
                         decide_again=decide_again,
                         busy_until=busy_until,
                     )
@@ -144,7 +154,7 @@ class Runner:
                 return str(exc), False
             self.account(deletion, chosen)
             outcomes.append(deletion.outcome)
-            if deletion.outcome is Outcome.PROTECTED and self._halt.active:
+            if deletion.outcome is Outcome.PROTECTED and self._kill_switch.active:
                 return "cleanup is halted", False
             if deletion.outcome is Outcome.DENIED:
                 return "the cluster denied a deletion, so the run ended", False
@@ -153,39 +163,39 @@ class Runner:
         return "", all(outcome in _AS_PLANNED for outcome in outcomes)
 
     def _decider(
-        self, subject: PolicyOnCluster, version: str, recipient: Recipient
+        self, subject: PolicyOnCluster, version: str, target_identity: TargetIdentity
     ) -> Callable[[], Coroutine[None, None, Decision | None]]:
         """Return what reads everything afresh and decides on one version again, right before its DELETE."""
 
         async def decide_again() -> Decision | None:
-            evidence = await read_evidence(subject.access)
-            if self._halt.active:
+            preflight = await read_preflight(subject.access)
+            if self._kill_switch.active:
                 raise DecisionImpossibleError("cleanup is halted")
-            if evidence.listing is None or evidence.facts is None:
-                raise DecisionImpossibleError(evidence.problem, denied=evidence.denied)
-            if evidence.recipient is None or not evidence.recipient.is_same(recipient):
+            if preflight.listing is None or preflight.facts is None:
+                raise DecisionImpossibleError(preflight.problem, denied=preflight.denied)
+            if preflight.target_identity is None or not preflight.target_identity.is_same(target_identity):
                 raise DecisionImpossibleError("another cluster answers at this address now")
-            unlimited = replace(subject.rules, max_deletes=len(evidence.listing.packages))
-            return self._plan(replace(subject, rules=unlimited), evidence).decision(version)
+            unlimited = replace(subject.rules, max_deletes=len(preflight.listing.packages))
+            return self._plan(replace(subject, rules=unlimited), preflight).decision(version)
 
         return decide_again
 
-    def _plan(self, subject: PolicyOnCluster, evidence: Evidence) -> Plan:
+    def _plan(self, subject: PolicyOnCluster, preflight: Preflight) -> Plan:
         return make_plan(
             subject.rules,
-            evidence.listing,
-            evidence.facts,
+            preflight.listing,
+            preflight.facts,
             now=self._wall_clock(),
-            problem=evidence.problem,
+            problem=preflight.problem,
         )
 
     async def _being_deleted(
-        self, subject: PolicyOnCluster, deleter: Deleter, recipient: Recipient | None
+        self, subject: PolicyOnCluster, deleter: Deleter, target_identity: TargetIdentity | None
     ) -> frozenset[str]:
         """Return the versions that a job of an earlier deletion, under whatever name, may still delete."""
-        if recipient is None:
+        if target_identity is None:
             return frozenset()  # nothing can be deleted now
-        given_up = await self._journal.given_up(subject.access.name, recipient=recipient)
+        given_up = await self._journal.given_up(subject.access.name, target_identity=target_identity)
         return frozenset([deletion.version for deletion in given_up if await deleter.may_still_run(deletion)])
 
 
@@ -194,7 +204,7 @@ def plan_as_json(plan: Plan) -> str:
     return json.dumps([asdict(decision) for decision in plan.decisions])
 
 
-def _tell_plan(subject: PolicyOnCluster, plan: Plan) -> None:
+def _log_plan(subject: PolicyOnCluster, plan: Plan) -> None:
     for decision in plan.decisions:
         audit.info(
             "package judged",

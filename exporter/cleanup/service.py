@@ -11,14 +11,14 @@ from typing import Any, NoReturn
 import structlog
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.board import CleanupBoard, Key, PolicyStatus
+from exporter.cleanup.cleanup_board import CleanupBoard, Key, PolicyStatus
 from exporter.cleanup.deleter import Deleter
-from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, JournalError, open_journal
-from exporter.cleanup.keeper import Keeper, Surroundings
-from exporter.cleanup.leftovers import Leftovers, concerned_by, is_taken_over, others_at
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Limits, Pace
+from exporter.cleanup.policy_scheduler import PolicyScheduler, Services
 from exporter.cleanup.records import Deletion, Run
+from exporter.cleanup.recovery import Recovery, concerned_by, is_taken_over, others_at
 from exporter.cleanup.report import report
 from exporter.cleanup.rules import limits_of
 from exporter.cleanup.run import Runner
@@ -43,7 +43,7 @@ class CleanupService:
         config: the cleanup section.
         accesses: every cluster, by name.
         board: shows what is going on.
-        halt: stops all deleting at once.
+        kill_switch: stops all deleting at once.
         pace: how long it waits in between.
         wall_clock: gives Unix seconds.
     """
@@ -54,12 +54,12 @@ class CleanupService:
         config: CleanupConfig,
         accesses: Mapping[str, ClusterAccess],
         board: CleanupBoard,
-        halt: Halt,
+        kill_switch: KillSwitch,
         pace: Pace,
         wall_clock: Callable[[], float],
     ) -> None:
         self._board = board
-        self._halt = halt
+        self._kill_switch = kill_switch
         self._pace = pace
         self._wall_clock = wall_clock
         self._locks: dict[str, asyncio.Lock] = {}
@@ -72,7 +72,7 @@ class CleanupService:
         self.problem = "the journal is not open yet"
         self._config = config
         self._accesses: Mapping[str, ClusterAccess] = {}
-        self._places = asyncio.Semaphore(config.max_concurrent_clusters)
+        self._limiter = asyncio.Semaphore(config.max_concurrent_clusters)
         self.configure(config, accesses)
 
     def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
@@ -83,7 +83,7 @@ class CleanupService:
         has accepted is followed to its end. Everything that is no longer configured vanishes from the board.
         """
         if config.max_concurrent_clusters != self._config.max_concurrent_clusters:
-            self._places = asyncio.Semaphore(config.max_concurrent_clusters)
+            self._limiter = asyncio.Semaphore(config.max_concurrent_clusters)
         self._config, self._accesses = config, accesses
         for name in accesses:
             self._locks.setdefault(name, asyncio.Lock())
@@ -139,7 +139,7 @@ class CleanupService:
             self._config.policies,
             self._board.statuses(),
             runs,
-            halted=self._halt.active,
+            halted=self._kill_switch.active,
             problem=problem,
         )
 
@@ -147,9 +147,11 @@ class CleanupService:
         """Bring to an end what is unended, then keep every policy, until the journal is lost."""
         await journal.end_interrupted_runs(now=self._wall_clock())
         self._board.durations = await journal.durations()
-        runner = Runner(journal=journal, board=self._board, halt=self._halt, wall_clock=self._wall_clock)
+        runner = Runner(
+            journal=journal, board=self._board, kill_switch=self._kill_switch, wall_clock=self._wall_clock
+        )
         self._kept, self._resuming = {}, {}
-        leftovers = Leftovers(
+        recovery = Recovery(
             journal=journal,
             runner=runner,
             board=self._board,
@@ -158,11 +160,11 @@ class CleanupService:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(_until_lost(journal), name="watch the journal")
-            around = Surroundings(
+            services = Services(
                 journal=journal,
                 runner=runner,
                 board=self._board,
-                halt=self._halt,
+                kill_switch=self._kill_switch,
                 turn=self._turn,
                 wall_clock=self._wall_clock,
             )
@@ -170,7 +172,7 @@ class CleanupService:
             while True:
                 self._changed.clear()
                 stopped = await self._reap(journal)
-                known = await self._keep_all(group, around, leftovers, known, stopped)
+                known = await self._keep_all(group, services, recovery, known, stopped)
                 await self._changed.wait()
 
     async def _reap(self, journal: Journal) -> frozenset[str]:
@@ -192,8 +194,8 @@ class CleanupService:
     async def _keep_all(
         self,
         group: asyncio.TaskGroup,
-        around: Surroundings,
-        leftovers: Leftovers,
+        services: Services,
+        recovery: Recovery,
         known: Mapping[str, ClusterAccess],
         stopped: frozenset[str],
     ) -> Mapping[str, ClusterAccess]:
@@ -201,13 +203,13 @@ class CleanupService:
 
         Args:
             group: owns the tasks.
-            around: what keepers share.
-            leftovers: brings to an end what is unended.
+            services: what schedulers share.
+            recovery: brings to an end what is unended.
             known: the clusters that were looked after so far.
             stopped: clusters on which a run may have been cut short.
         """
-        unended = await around.journal.unended()
-        totals = await around.journal.totals()
+        unended = await services.journal.unended()
+        totals = await services.journal.totals()
         # From here on nothing waits, so that this is all of one configuration.
         accesses = self._accesses
         concerned, nowhere = concerned_by(unended, accesses, known)
@@ -219,29 +221,29 @@ class CleanupService:
                 if (earlier := self._resuming.get(name)) is not None and not earlier.task.cancelling():
                     earlier.task.cancel()  # it would go on with an access that may no longer count
                 task = group.create_task(
-                    self._resume(access, around.journal, leftovers), name=f"resume cleanup of {name}"
+                    self._resume(access, services.journal, recovery), name=f"resume cleanup of {name}"
                 )
                 self._resuming[name] = _Resuming(access=access, task=task)
         self._board.with_totals(totals, wanted=lambda status: not status.remembered)
         for policy, access in self._pairs():
             key = (access.name, policy.name)
             if key not in self._kept:
-                self._kept[key] = self._keep(group, policy, access, around)
+                self._kept[key] = self._keep(group, policy, access, services)
         return accesses
 
     def _keep(
-        self, group: asyncio.TaskGroup, policy: PolicyConfig, access: ClusterAccess, around: Surroundings
+        self, group: asyncio.TaskGroup, policy: PolicyConfig, access: ClusterAccess, services: Services
     ) -> _Kept:
-        keeper = Keeper(
+        scheduler = PolicyScheduler(
             policy=policy,
             access=access,
-            deleter=self._deleter(access, policy, around.journal),
+            deleter=self._deleter(access, policy, services.journal),
             good_poll=self._good_polls[access.name],
-            around=around,
+            services=services,
         )
         resuming = self._resuming.get(access.name)
         task = group.create_task(
-            keeper.keep(after=resuming.task if resuming else None),
+            scheduler.keep(after=resuming.task if resuming else None),
             name=f"clean {access.name} by {policy.name}",
         )
         return _Kept(policy=policy, access=access, task=task)
@@ -268,7 +270,7 @@ class CleanupService:
         return Deleter(
             access=access,
             journal=journal,
-            halt=self._halt,
+            kill_switch=self._kill_switch,
             unanswered=self._unanswered,
             limits=_UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy),
             pace=self._pace,
@@ -278,10 +280,10 @@ class CleanupService:
     @asynccontextmanager
     async def _turn(self, cluster: str) -> AsyncIterator[None]:
         """Hold a cluster alone, and one of the places."""
-        async with self._locks[cluster], self._places:
+        async with self._locks[cluster], self._limiter:
             yield
 
-    async def _resume(self, access: ClusterAccess, journal: Journal, leftovers: Leftovers) -> None:
+    async def _resume(self, access: ClusterAccess, journal: Journal, recovery: Recovery) -> None:
         """Bring to an end what was begun on a cluster, by an earlier configuration or life of the program."""
         policies = {policy.name: policy for policy in self._config.policies}
 
@@ -289,7 +291,7 @@ class CleanupService:
             return self._deleter(access, policies.get(deletion.policy), journal)
 
         async with self._locks[access.name]:
-            strangers = await leftovers.end(await journal.unended(access.name), access, deleter_of)
+            strangers = await recovery.end(await journal.unended(access.name), access, deleter_of)
             await journal.end_interrupted_runs(cluster=access.name, now=self._wall_clock())
             totals = await journal.totals()
             self._board.with_totals(totals, wanted=lambda status: status.cluster == access.name)
@@ -298,7 +300,7 @@ class CleanupService:
             await asyncio.wait(ending)
         others = others_at(access, await journal.unended(), self._accesses)
         elsewhere = [one for one in strangers if not is_taken_over(one, self._accesses)]
-        elsewhere += await leftovers.end(others, access, deleter_of)
+        elsewhere += await recovery.end(others, access, deleter_of)
         for cluster in sorted({deletion.cluster for deletion in elsewhere}):
             log.warning("deletions that were sent to another cluster stay unended", cluster=cluster)
         self._board.durations = await journal.durations()

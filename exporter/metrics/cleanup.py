@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from exporter.cleanup.board import PolicyStatus
+from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, Kind, one
@@ -142,7 +142,7 @@ def _metrics(state: CleanupState) -> Iterator[Metric]:
     yield durations
     yield GaugeMetricFamily(
         "ontap_cleanup_halted",
-        "Whether all deleting is halted by the emergency brake (1) or not (0).",
+        "Whether all deleting is halted by the kill switch (1) or not (0).",
         value=state.halted,
     )
     yield GaugeMetricFamily(

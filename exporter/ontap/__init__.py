@@ -2,7 +2,7 @@
 
 * :mod:`~exporter.ontap.endpoint`: where a cluster is, how to log in, how to trust it (values).
 * :mod:`~exporter.ontap.errors`: what can go wrong, one class for each ``reason``.
-* :mod:`~exporter.ontap.concealment`: secrets in what a cluster says (no I/O).
+* :mod:`~exporter.ontap.redaction`: secrets in what a cluster says (no I/O).
 * :mod:`~exporter.ontap.wire`: requests, responses and ONTAP's error bodies (no I/O).
 * :mod:`~exporter.ontap.create_time`: the many spellings of one timestamp (no I/O).
 * :mod:`~exporter.ontap.paging`: next links, followed only on the cluster itself (no I/O).
@@ -11,7 +11,7 @@
 * :mod:`~exporter.ontap.deletion`: one deletion and its job (no I/O).
 * :mod:`~exporter.ontap.refusals`: how long to leave a cluster alone after a 401 (no I/O).
 * :mod:`~exporter.ontap.retry`: when a request may be sent again (no I/O).
-* :mod:`~exporter.ontap.blocking`: threads for what may wait without end.
+* :mod:`~exporter.background`: threads for what may wait without end.
 * :mod:`~exporter.ontap.credentials`: what a login sends, read from its files and never shown.
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
 * :mod:`~exporter.ontap.translation`: aiohttp's exceptions in our words.

@@ -39,10 +39,10 @@ also holds a buffer of 256 KiB, which nobody needs between polls.
 
 
 @dataclass(slots=True)
-class Flight:
+class RequestInFlight:
     """Whether a request has gone out, so that the cluster may have it whatever becomes of the answer."""
 
-    begun: bool = False
+    sent: bool = False
 
 
 class RequestCounts:
@@ -110,14 +110,14 @@ class OntapClient:
         self._jitter = jitter
 
     async def converse(
-        self, conversation: Conversation[T], *, deadline: float, flight: Flight | None = None
+        self, conversation: Conversation[T], *, deadline: float, in_flight: RequestInFlight | None = None
     ) -> T:
         """Carry a conversation to its end and return its result.
 
         Args:
             conversation: see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; covers every request, retry and pause.
-            flight: told when a request goes out.
+            in_flight: told when a request goes out.
 
         Raises:
             OntapError: a request failed, or an answer was not what the conversation expects.
@@ -125,18 +125,18 @@ class OntapClient:
         try:
             request = next(conversation)
             while True:
-                response = await self._send(request, deadline, flight)
+                response = await self._send(request, deadline, in_flight)
                 request = conversation.send(response)
         except StopIteration as stop:
             result: T = stop.value
             return result
         except OntapError as exc:
-            exc.conceal(self.credentials.conceal)
+            exc.redact(self.credentials.redact)
             raise
         finally:
             conversation.close()
 
-    async def _send(self, request: Request, deadline: float, flight: Flight | None) -> Response:
+    async def _send(self, request: Request, deadline: float, in_flight: RequestInFlight | None) -> Response:
         """Send a request, again where that is safe and useful, until the deadline."""
         clock = asyncio.get_running_loop().time
         attempt = 0
@@ -144,7 +144,7 @@ class OntapClient:
             attempt += 1
             try:
                 async with asyncio.timeout_at(deadline):
-                    response = await self._exchange(request, flight)
+                    response = await self._exchange(request, in_flight)
                 failure = failure_of(response)
                 if failure is None:
                     return response
@@ -163,14 +163,14 @@ class OntapClient:
                 raise failure
             await asyncio.sleep(pause)
 
-    async def _exchange(self, request: Request, flight: Flight | None) -> Response:
+    async def _exchange(self, request: Request, in_flight: RequestInFlight | None) -> Response:
         """Send a request once and read the whole answer."""
         headers = {}
         if (authorization := await self.credentials.header()) is not None:
             headers["Authorization"] = authorization
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time
-        sending = _Sending(clock=clock, sent=clock(), flight=flight)
+        sending = _Sending(clock=clock, sent=clock(), in_flight=in_flight)
         code = "error"
         try:
             async with self._session.request(
@@ -194,7 +194,7 @@ class OntapClient:
             body=body,
             elapsed_seconds=clock() - sending.sent,
             received_timestamp_seconds=time.time(),
-            conceal=self.credentials.conceal,
+            redact=self.credentials.redact,
         )
 
 
@@ -204,15 +204,15 @@ class _Sending:
 
     clock: Callable[[], float]
     sent: float
-    flight: Flight | None
+    in_flight: RequestInFlight | None
 
 
 def _trace_of_sending() -> aiohttp.TraceConfig:
     async def note(_: object, context: SimpleNamespace, __: object) -> None:
         sending: _Sending = context.trace_request_ctx
         sending.sent = sending.clock()
-        if sending.flight is not None:
-            sending.flight.begun = True
+        if sending.in_flight is not None:
+            sending.in_flight.sent = True
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(note)

@@ -13,10 +13,10 @@ from typing import Final
 
 import aiohttp
 
-from exporter.ontap.blocking import begin
-from exporter.ontap.concealment import conceal
+from exporter.background import begin
 from exporter.ontap.endpoint import BasicLogin, Login, Tls, TokenLogin, read_regular
 from exporter.ontap.errors import Unauthorized
+from exporter.ontap.redaction import redact
 
 SHORTEST_SECRET_CHARACTERS = 4
 """A shorter one is not looked for in what a cluster says: it would match anything."""
@@ -119,9 +119,9 @@ class Credentials:
             earlier = (one for one in self._secrets if one not in latest)
             self._secrets = (*latest, *earlier)[:REMEMBERED_SECRETS]
 
-    def conceal(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text of the cluster's without the secrets that it may have echoed."""
-        return conceal(text, self._secrets)
+        return redact(text, self._secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,7 @@ def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation
         job = read_object(response).get("job")
     except BadResponse:
         return None
-    return _uuid(job, response.conceal)
+    return _uuid(job, response.redact)
 
 
 def read_job(uuid: str) -> Conversation[Job]:
@@ -111,7 +111,7 @@ def read_job(uuid: str) -> Conversation[Job]:
         BadResponse: the answer is not of the described shape.
     """
     response = yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})
-    return _job(uuid, read_record(response), response.conceal)
+    return _job(uuid, read_record(response), response.redact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
         records = page.get("records")
         if not isinstance(records, list):
             raise BadResponse("the page of jobs has no list of records")
-        for job, description in _described(records, response.conceal):
+        for job, description in _described(records, response.redact):
             if job.uuid in earlier:
                 continue
             if "delete" in description.lower() and names_version.search(description):
@@ -170,23 +170,23 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
     raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
 
 
-def _described(records: list[Any], conceal: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
+def _described(records: list[Any], redact: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
     """Give the jobs that can be read, each with its description."""
     for record in records:
-        uuid = _uuid(record, conceal)
+        uuid = _uuid(record, redact)
         if uuid is not None and text_or_none(record.get("state")):
-            yield _job(uuid, record, conceal), text_or_none(record.get("description")) or ""
+            yield _job(uuid, record, redact), text_or_none(record.get("description")) or ""
 
 
-def _uuid(job: object, conceal: Callable[[str], str]) -> str | None:
+def _uuid(job: object, redact: Callable[[str], str]) -> str | None:
     """Return the uuid of a job; None where there is none, or it cannot stand in a URL and in the log."""
     uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
-    if uuid is None or _SAFE_UUID.fullmatch(uuid) is None or holds_secret(uuid, conceal):
+    if uuid is None or _SAFE_UUID.fullmatch(uuid) is None or holds_secret(uuid, redact):
         return None
     return uuid
 
 
-def _job(uuid: str, document: dict[str, Any], conceal: Callable[[str], str]) -> Job:
+def _job(uuid: str, document: dict[str, Any], redact: Callable[[str], str]) -> Job:
     """Read a job's document; old releases put code and message into the job itself."""
     error = document.get("error")
     stated = error if isinstance(error, dict) else document
@@ -194,6 +194,6 @@ def _job(uuid: str, document: dict[str, Any], conceal: Callable[[str], str]) -> 
     if state is None:
         raise BadResponse("the job has no state")
     message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
-    code = read_code(stated.get("code"), conceal) or read_code(document.get("code"), conceal)
+    code = read_code(stated.get("code"), redact) or read_code(document.get("code"), redact)
     code = code if state == JobState.FAILURE else ""
-    return Job(uuid=uuid, state=state, code=code, message=conceal(message))
+    return Job(uuid=uuid, state=state, code=code, message=redact(message))

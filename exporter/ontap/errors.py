@@ -70,9 +70,9 @@ class OntapError(Exception):
     def __str__(self) -> str:
         return str(self.args[0])[:MAX_MESSAGE_CHARACTERS]
 
-    def conceal(self, conceal: Callable[[str], str]) -> None:
+    def redact(self, redact: Callable[[str], str]) -> None:
         """Conceal what is secret in the message, before it is cut: half a secret would not be found."""
-        self.args = (conceal(str(self.args[0])),)
+        self.args = (redact(str(self.args[0])),)
 
 
 class DeadlineExceeded(OntapError):  # noqa: N818 - reads as what happened

@@ -19,7 +19,6 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from exporter.ontap.concealment import CONCEALED
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -28,6 +27,7 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
+from exporter.ontap.redaction import REDACTED
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Response:
         body: the whole body, decompressed.
         elapsed_seconds: from sending the request to the end of the body.
         received_timestamp_seconds: when it was received, Unix seconds.
-        conceal: takes the secrets out of a text. What the cluster says in words goes through it, before it is
+        redact: takes the secrets out of a text. What the cluster says in words goes through it, before it is
             cut or quoted; what counts as data does not, or a short password could change a version.
     """
 
@@ -81,7 +81,7 @@ class Response:
     body: bytes
     elapsed_seconds: float = 0.0
     received_timestamp_seconds: float = 0.0
-    conceal: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
 
 Conversation = Generator[Request, Response, T]
@@ -100,7 +100,7 @@ def read_object(response: Response) -> dict[str, Any]:
         ApiError: it states an error all the same, so that what else it holds is not to be trusted.
     """
     document = read_record(response)
-    if (stated := _stated_error(document, response.conceal)) is not None and document["error"]:
+    if (stated := _stated_error(document, response.redact)) is not None and document["error"]:
         raise ApiError(f"HTTP {response.status}, but {stated}", status=response.status, code=stated.code)
     return document
 
@@ -132,7 +132,7 @@ def text_or_none(value: object) -> str | None:
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def read_code(value: object, conceal: Callable[[str], str]) -> str:
+def read_code(value: object, redact: Callable[[str], str]) -> str:
     """Return an error code, which is a text or a number; "" for anything else, and where there is none.
 
     It becomes a label, so that what is no code, or holds a secret, counts as unreadable.
@@ -140,13 +140,13 @@ def read_code(value: object, conceal: Callable[[str], str]) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         return ""
     code = str(value) if isinstance(value, str) or abs(value) < _CODES_END else UNREADABLE_CODE
-    return code if _CODE.fullmatch(code) and not holds_secret(code, conceal) else UNREADABLE_CODE
+    return code if _CODE.fullmatch(code) and not holds_secret(code, redact) else UNREADABLE_CODE
 
 
-def holds_secret(word: str, conceal: Callable[[str], str]) -> bool:
+def holds_secret(word: str, redact: Callable[[str], str]) -> bool:
     """Say whether a word is a secret or has one in it; in a number, a short one may stand by chance."""
-    concealed = conceal(word)
-    return concealed == CONCEALED if _NUMBER.fullmatch(word) else concealed != word
+    redacted = redact(word)
+    return redacted == REDACTED if _NUMBER.fullmatch(word) else redacted != word
 
 
 def failure_of(response: Response) -> OntapError | None:
@@ -157,7 +157,7 @@ def failure_of(response: Response) -> OntapError | None:
     """
     if HTTPStatus.OK <= response.status <= HTTPStatus.ACCEPTED:
         return None
-    stated = _stated_error(_json_or_none(response.body), response.conceal)
+    stated = _stated_error(_json_or_none(response.body), response.redact)
     status = response.status
     said = f"HTTP {status}" + (f": {stated}" if stated else "")
     retry_after = _retry_after_seconds(response)
@@ -195,14 +195,14 @@ def _json_or_none(body: bytes) -> object:
         return None
 
 
-def _stated_error(document: object, conceal: Callable[[str], str]) -> _StatedError | None:
+def _stated_error(document: object, redact: Callable[[str], str]) -> _StatedError | None:
     """Read ``{"error": {"message": ..., "code": ...}}``; the code may be a text or a number."""
     error = document.get("error") if isinstance(document, dict) else None
     if not isinstance(error, dict):
         return None
     return _StatedError(
-        message=conceal(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
-        code=read_code(error.get("code"), conceal),
+        message=redact(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
+        code=read_code(error.get("code"), redact),
     )
 
 
@@ -236,4 +236,4 @@ def _excerpt(response: Response) -> str:
     if document is not None:
         with suppress(ValueError, RecursionError):
             text = json.dumps(document, ensure_ascii=False)
-    return repr(response.conceal(text)[:_EXCERPT_CHARACTERS])
+    return repr(response.redact(text)[:_EXCERPT_CHARACTERS])

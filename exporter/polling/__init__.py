@@ -1,12 +1,12 @@
 """Polls every cluster at its time and keeps the newest result of each.
 
-* :mod:`~exporter.polling.schedule`: when a cluster is polled (pure).
+* :mod:`~exporter.polling.slots`: when a cluster is polled (pure).
 * :mod:`~exporter.polling.board`: the newest result of every cluster, as immutable values.
 * :mod:`~exporter.polling.reading`: one poll: the listing, then the facts.
-* :mod:`~exporter.polling.places`: how many polls run at once.
-* :mod:`~exporter.polling.punctuality`, :mod:`~exporter.polling.pulse`: whether polls, and everything else,
+* :mod:`~exporter.polling.limiter`: how many polls run at once.
+* :mod:`~exporter.polling.lateness`, :mod:`~exporter.polling.loop_lag`: whether polls, and everything else,
   happen when they are due.
-* :mod:`~exporter.polling.telling`: what the log tells of one cluster's polls.
+* :mod:`~exporter.polling.poll_log`: what the log tells of one cluster's polls.
 * :mod:`~exporter.polling.poller`: one cluster's endless loop.
 * :mod:`~exporter.polling.fleet`: the pollers of all clusters.
 """

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from exporter.inventory import Inventory
 from exporter.ontap.errors import Reason
-from exporter.polling.punctuality import Punctuality
+from exporter.polling.lateness import Lateness
 
 NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
 
@@ -102,7 +102,7 @@ class Board:
         on_removal: called with the name of each cluster that is taken out.
 
     Attributes:
-        punctuality: how late polls start.
+        lateness: how late polls start.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Board:
         self._on_change = on_change
         self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
-        self.punctuality = Punctuality()
+        self.lateness = Lateness()
 
     def put(self, status: ClusterStatus) -> None:
         """Replace the status of a cluster, or add it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from exporter.access import ClusterAccess
 from exporter.polling.board import Board, ClusterStatus
-from exporter.polling.places import Places
+from exporter.polling.limiter import PollLimiter
 from exporter.polling.poller import Poller
 
 
@@ -37,7 +37,7 @@ class Fleet:
     def __init__(self, *, group: asyncio.TaskGroup, board: Board) -> None:
         self._group = group
         self._board = board
-        self._places = Places(1)
+        self._limiter = PollLimiter(1)
         self._polled: dict[str, _Polled] = {}
 
     def poll(self, accesses: Mapping[str, ClusterAccess], *, max_concurrent_polls: int) -> None:
@@ -45,21 +45,20 @@ class Fleet:
 
         A cluster whose access is the same object as before goes on, with the labels and times that its
         configuration has now. One with another access gets another poller, which begins with what is known of
-        it, unless the address has changed. That one, and a new one, is polled at once, as far as there are
-        places.
+        it, unless the address has changed. That one, and a new one, is polled as soon as the limiter allows.
 
         Args:
             accesses: the clusters by name, in the order in which the board is to hold them.
             max_concurrent_polls: how many polls may run at once.
         """
-        self._places.limit(max_concurrent_polls)
+        self._limiter.limit(max_concurrent_polls)
         before = self._polled
         self._polled = {}
         for name, access in accesses.items():
             earlier = before.pop(name, None)
             if earlier is not None and earlier.access is access:
                 self._polled[name] = earlier
-                earlier.poller.heed_configuration()
+                earlier.poller.apply_configuration()
                 continue
             if earlier is not None:
                 earlier.stop()
@@ -77,7 +76,7 @@ class Fleet:
         poller = Poller(
             access=access,
             board=self._board,
-            places=self._places,
+            limiter=self._limiter,
             wall_clock=time.time,
             known=known,
         )

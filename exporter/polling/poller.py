@@ -11,10 +11,10 @@ from exporter.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.ontap.refusals import NOTHING_SENT
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
-from exporter.polling.places import Places
+from exporter.polling.limiter import PollLimiter
+from exporter.polling.poll_log import PollLog
 from exporter.polling.reading import Kept, Reading, read_cluster
-from exporter.polling.schedule import next_slot, phase_seconds
-from exporter.polling.telling import Telling
+from exporter.polling.slots import next_slot, phase_seconds
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
 """The longest Retry-After that is heeded; a cluster that asks for more is asked again all the same."""
@@ -26,7 +26,7 @@ class Poller:
     Args:
         access: what to poll, and how it is reached.
         board: takes the results.
-        places: as many polls as may run at once.
+        limiter: limits how many polls run at once.
         wall_clock: gives Unix seconds.
         known: what an earlier poller has learnt of the same cluster.
     """
@@ -36,14 +36,14 @@ class Poller:
         *,
         access: ClusterAccess,
         board: Board,
-        places: Places,
+        limiter: PollLimiter,
         wall_clock: Callable[[], float],
         known: ClusterStatus | None = None,
     ) -> None:
         cluster = access.config
         self._access = access
         self._board = board
-        self._places = places
+        self._limiter = limiter
         self._wall_clock = wall_clock
         self._interval_seconds = cluster.poll_interval.total_seconds()
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
@@ -52,10 +52,10 @@ class Poller:
         self._kept: Kept | None = None
         self._status = _first_status(access, known)
         last_poll = self._status.last_poll
-        self._telling = Telling(cluster.name, last_poll.failure if last_poll else None)
+        self._poll_log = PollLog(cluster.name, last_poll.failure if last_poll else None)
         board.put(self._status)
 
-    def heed_configuration(self) -> None:
+    def apply_configuration(self) -> None:
         """Take over the labels and times that the access's configuration has now."""
         cluster = self._access.config
         stale_after_seconds = cluster.stale_after.total_seconds()
@@ -77,23 +77,23 @@ class Poller:
     async def run(self) -> NoReturn:
         """Poll at once, then at every slot; only a bug or a cancellation ends it."""
         clock = asyncio.get_running_loop().time
-        punctuality = self._board.punctuality
-        due = self._places.first_poll_due(clock())
+        lateness = self._board.lateness
+        due = self._limiter.first_poll_due(clock())
         while True:
             if await self._is_rescheduled_before(due):
                 due = self._slot_after(clock())
                 continue
             if clock() >= self._access.asked_to_wait_until and self._access.accepts_login(clock()):
                 async with AsyncExitStack() as stack:
-                    with punctuality.awaited(due=due, interval_seconds=self._interval_seconds):
-                        await stack.enter_async_context(self._places.taken(silent=self._is_silent()))
-                    punctuality.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
+                    with lateness.awaited(due=due, interval_seconds=self._interval_seconds):
+                        await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))
+                    lateness.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
                     await self._poll()
             elif self._status.last_poll is None:
                 self._leave_out()
             following = self._slot_after(due)
             due = self._slot_after(max(clock(), due))
-            punctuality.missed += round((due - following) / self._interval_seconds)
+            lateness.missed += round((due - following) / self._interval_seconds)
 
     async def _is_rescheduled_before(self, due: float) -> bool:
         """Wait for a slot; say whether the configuration has moved it meanwhile."""
@@ -131,18 +131,18 @@ class Poller:
             )
         except OntapError as exc:
             failure = PollFailure(reason=exc.reason, message=str(exc))
-            self._heed(exc, clock())
+            self._handle(exc, clock())
         poll = Poll(
             ended_timestamp_seconds=self._wall_clock(), duration_seconds=clock() - begun, failure=failure
         )
         if self._is_stopped:
             raise asyncio.CancelledError
-        self._telling.tell_poll(failure, clock())
+        self._poll_log.log_poll(failure, clock())
         if failure is not None:
             self._status = self._status.after_failure(poll, failure)
         elif reading is not None:
             self._access.refusals.accepted()
-            self._heed_facts(reading, clock())
+            self._handle_facts(reading, clock())
             self._kept = reading.kept
             self._status = self._status.after_success(poll, reading.inventory)
         self._board.put(self._status)
@@ -150,12 +150,12 @@ class Poller:
     def _leave_out(self) -> None:
         """Show why a cluster is not polled of which nothing else is known yet."""
         failure = PollFailure(reason=Reason.UNAUTHORIZED, message=NOTHING_SENT)
-        self._telling.tell_poll(failure, asyncio.get_running_loop().time())
+        self._poll_log.log_poll(failure, asyncio.get_running_loop().time())
         poll = Poll(ended_timestamp_seconds=self._wall_clock(), duration_seconds=0.0, failure=failure)
         self._status = self._status.after_failure(poll, failure)
         self._board.put(self._status)
 
-    def _heed(self, error: OntapError, now: float) -> None:
+    def _handle(self, error: OntapError, now: float) -> None:
         """Keep away for as long as the failure demands."""
         if isinstance(error, Unauthorized):
             self._access.note_refusal(now)
@@ -163,13 +163,13 @@ class Poller:
             pause = min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
             self._access.asked_to_wait_until = now + pause
 
-    def _heed_facts(self, reading: Reading, now: float) -> None:
+    def _handle_facts(self, reading: Reading, now: float) -> None:
         """Remember refused facts, and tell of those that cannot be read."""
         if reading.facts_refused:
             self._access.fact_refusals.add(now)
         elif now >= self._access.fact_refusals.paused_until:
             self._access.fact_refusals.accepted()
-        self._telling.tell_unread(reading.unread)
+        self._poll_log.log_unread_facts(reading.unread)
 
 
 def _first_status(access: ClusterAccess, known: ClusterStatus | None) -> ClusterStatus:

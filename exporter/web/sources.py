@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics

@@ -70,7 +70,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
     return (
         alarm(
             "Deleting halted",
-            f"Exporters in which all deleting is halted by the emergency brake. {HIDDEN_BY_FILTERS}",
+            f"Exporters in which all deleting is halted by the kill switch. {HIDDEN_BY_FILTERS}",
             how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
         ),
         alarm(

@@ -108,7 +108,7 @@ def _cleanup_alarms() -> tuple[stat.Panel, ...]:
         ),
         _alarm(
             "Deleting halted",
-            "Exporters in which all deleting is halted by the emergency brake. A dash where cleanup is not "
+            "Exporters in which all deleting is halted by the kill switch. A dash where cleanup is not "
             "configured. A filter on a label of the clusters hides this.",
             how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
             leads_to=frame.CLEANUP,

@@ -22,10 +22,10 @@ import pytest
 import structlog
 
 from exporter.access import ClusterAccess, open_accesses
-from exporter.cleanup import keeper as keeper_module
-from exporter.cleanup.board import CleanupBoard
-from exporter.cleanup.halt import Halt
+from exporter.cleanup import policy_scheduler as keeper_module
+from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.journal import open_journal
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Pace, Pauses
 from exporter.cleanup.records import Deletion, Outcome, Phase, Run
 from exporter.cleanup.service import CleanupService
@@ -433,7 +433,7 @@ class Scene:
             config=CleanupConfig(state=self.state, max_concurrent_clusters=32, policies=POLICIES),
             accesses=self.accesses,
             board=CleanupBoard(on_change=lambda _: None),
-            halt=Halt(),
+            kill_switch=KillSwitch(),
             pace=PACE,
             wall_clock=time.time,
         )

@@ -13,9 +13,9 @@ import pytest
 from exporter.access import open_accesses
 from exporter.cleanup.deleter import DRAIN_SECONDS
 from exporter.cleanup.journal import open_journal
-from exporter.cleanup.outlasting import outlast
 from exporter.cleanup.plan import Decision, Reason, Verdict
-from exporter.cleanup.records import Outcome, Phase, Recipient
+from exporter.cleanup.records import Outcome, Phase, TargetIdentity
+from exporter.cleanup.uninterrupted import wait_uninterrupted
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
@@ -80,16 +80,16 @@ async def test_a_delete_that_is_cut_off_unanswered_is_waited_for(tmp_path: Path)
         assert deletes(cluster) == 1
 
 
-async def test_a_brake_that_is_on_when_the_intent_is_stored_lets_nothing_out(tmp_path: Path) -> None:
+async def test_a_kill_switch_that_is_on_when_the_intent_is_stored_lets_nothing_out(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with cleaning(cluster, tmp_path) as it:
         run_id = await it.journal.begin_run(
             cluster="c1", policy=POLICY_NAME, dry_run=False, plan="[]", candidates=1, now=0.0
         )
-        recipient = Recipient(uuid=cluster.uuid, origin=it.access.config.endpoint.origin)
+        target_identity = TargetIdentity(uuid=cluster.uuid, origin=it.access.config.endpoint.origin)
 
         async def decide_again() -> Decision:
-            it.halt.engage()
+            it.kill_switch.engage()
             return Decision(
                 version="9.12.1",
                 create_timestamp_seconds=0.0,
@@ -100,7 +100,7 @@ async def test_a_brake_that_is_on_when_the_intent_is_stored_lets_nothing_out(tmp
             )
 
         deletion = await it.deleter().delete(
-            run_id, "9.12.1", recipient=recipient, decide_again=decide_again, busy_until=0.0
+            run_id, "9.12.1", target_identity=target_identity, decide_again=decide_again, busy_until=0.0
         )
         assert deletion.outcome is Outcome.PROTECTED
         assert deletes(cluster) == 0
@@ -114,7 +114,7 @@ async def test_however_often_waiting_is_cancelled_a_task_is_outlasted() -> None:
         return "recorded"
 
     task = asyncio.create_task(work())
-    waiting = asyncio.create_task(outlast(task, seconds=WAIT_SECONDS))
+    waiting = asyncio.create_task(wait_uninterrupted(task, seconds=WAIT_SECONDS))
     for _ in range(5):
         await asyncio.sleep(0)
         waiting.cancel()
@@ -126,7 +126,7 @@ async def test_however_often_waiting_is_cancelled_a_task_is_outlasted() -> None:
 
 async def test_a_task_that_takes_too_long_is_cancelled_and_waited_for() -> None:
     task = asyncio.create_task(asyncio.Event().wait())
-    await outlast(task, seconds=0.01)
+    await wait_uninterrupted(task, seconds=0.01)
     assert task.cancelled()
 
 
@@ -187,7 +187,7 @@ async def requests_before_delete(directory: Path) -> int:
     return [request.method for request in cluster.requests].index("DELETE")
 
 
-@pytest.mark.parametrize("how", ["change", "brake"])
+@pytest.mark.parametrize("how", ["change", "kill switch"])
 async def test_a_delete_that_is_still_connecting_is_called_off(how: str, tmp_path: Path) -> None:
     """The cluster closes each connection, so that DELETE needs one of its own; that one is held."""
     ahead = await requests_before_delete(tmp_path / "before")
@@ -210,7 +210,7 @@ async def test_a_delete_that_is_still_connecting_is_called_off(how: str, tmp_pat
             if how == "change":
                 configure(gated, one, NOTHING)
             else:
-                one.halt.engage()
+                one.kill_switch.engage()
             await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.PROTECTED] == 1)
             await one.watch.until(C1, lambda status: status.totals.last_success is False)
             (run,) = await one.runs()

@@ -394,7 +394,7 @@ async def test_facts_that_fail_between_plan_and_delete_send_nothing(tmp_path: Pa
 
 async def test_a_halt_sends_nothing_and_says_so(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
-        it.halt.engage()
+        it.kill_switch.engage()
         run = await it.run()
         assert (run.success, run.error, it.deletes()) == (False, "cleanup is halted", 0)
 

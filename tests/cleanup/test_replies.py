@@ -9,7 +9,7 @@ from exporter.cleanup.replies import (
     TRANSIENT_CODES,
     UNKNOWN_CODES,
     UNKNOWN_TRANSIENT_CODES,
-    Finding,
+    Diagnosis,
     Meaning,
     read_failed_job,
     read_reply,
@@ -55,13 +55,13 @@ def test_a_known_code_in_the_reply_counts_whatever_the_status(
     code: str, meaning: Meaning, status: int
 ) -> None:
     error = ApiError("said", status=status, code=code)
-    assert read_reply(error) == Finding(meaning=meaning, code=code, message="said")
+    assert read_reply(error) == Diagnosis(meaning=meaning, code=code, message="said")
 
 
 @pytest.mark.parametrize(("code", "meaning"), BY_CODE.items())
 def test_a_known_code_in_a_failed_job_means_the_same(code: str, meaning: Meaning) -> None:
     job = Job(uuid="u", state="failure", code=code, message="said")
-    assert read_failed_job(job) == Finding(meaning=meaning, code=code, message="said")
+    assert read_failed_job(job) == Diagnosis(meaning=meaning, code=code, message="said")
 
 
 @pytest.mark.parametrize("code", [*FAILURES, "262145", "999"])
@@ -71,8 +71,8 @@ def test_any_other_code_in_a_failed_job_is_a_failure(code: str) -> None:
 
 
 def test_a_failed_job_without_a_word_says_so() -> None:
-    finding = read_failed_job(Job(uuid="u", state="failure", code="", message=""))
-    assert (finding.meaning, finding.message) == (Meaning.FAILURE, "the job failed without a message")
+    diagnosis = read_failed_job(Job(uuid="u", state="failure", code="", message=""))
+    assert (diagnosis.meaning, diagnosis.message) == (Meaning.FAILURE, "the job failed without a message")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ ERRORS: list[tuple[OntapError, Meaning]] = [
     ("error", "meaning"), ERRORS, ids=[f"{type(error).__name__}-{error}" for error, _ in ERRORS]
 )
 def test_every_class_of_error_has_its_meaning(error: OntapError, meaning: Meaning) -> None:
-    finding = read_reply(error)
-    assert (finding.meaning, finding.code, finding.message) == (meaning, error.code, str(error))
+    diagnosis = read_reply(error)
+    assert (diagnosis.meaning, diagnosis.code, diagnosis.message) == (meaning, error.code, str(error))
 
 
 def test_every_class_of_error_is_in_the_table() -> None:

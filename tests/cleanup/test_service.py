@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.cleanup import keeper as keeper_module
+from exporter.cleanup import policy_scheduler as keeper_module
 from exporter.cleanup import service as service_module
 from exporter.cleanup.journal import Journal, open_journal
 from exporter.cleanup.records import Deletion, Outcome, Phase, Run
@@ -417,7 +417,7 @@ async def test_while_cleanup_is_halted_every_run_is_left_out(tmp_path: Path) -> 
         assert cluster.requests == ()
         assert (await one.service.report())["halted"] is True
         assert await one.runs() == ()
-        one.halt.release()
+        one.kill_switch.release()
         status = await one.watch.ended()
         assert status.totals.outcomes[Outcome.SUCCESS] == 1
 
@@ -427,7 +427,7 @@ async def test_a_halt_in_the_midst_of_a_run_follows_what_was_sent_and_sends_no_m
     async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
         cluster.hold_jobs()
         await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
-        one.halt.engage()
+        one.kill_switch.engage()
         cluster.release_jobs()
         status = await one.watch.ended()
         (run,) = await one.runs()

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.cleanup.board import NO_TOTALS, CleanupBoard, PolicyStatus
+from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
 from exporter.cleanup.records import (
     DURATION_BUCKETS_SECONDS,
     Deletion,

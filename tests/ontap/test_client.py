@@ -412,7 +412,7 @@ async def test_a_secret_that_has_changed_since_it_was_sent_is_concealed(tmp_path
         await it.list()
         file.write_text("another")
         assert it.client.credentials.changed()
-        assert it.client.credentials.conceal("another simulated") == "<secret> <secret>"
+        assert it.client.credentials.redact("another simulated") == "<secret> <secret>"
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.concealment import conceal
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -20,6 +19,7 @@ from exporter.ontap.errors import (
     Reason,
     Unauthorized,
 )
+from exporter.ontap.redaction import redact
 from exporter.ontap.wire import Response, failure_of, get, read_object, text_or_none
 
 
@@ -128,7 +128,7 @@ SECRET = "S3cretPassw0rd"
 
 
 def concealing(text: str) -> str:
-    return conceal(text, [SECRET, "1055", "99999999"])
+    return redact(text, [SECRET, "1055", "99999999"])
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def concealing(text: str) -> str:
     ],
 )
 def test_a_code_is_a_short_word_that_is_no_secret(stated: object, code: str) -> None:
-    failure = failure_of(Response(status=500, body=error_body(stated), conceal=concealing))
+    failure = failure_of(Response(status=500, body=error_body(stated), redact=concealing))
     assert failure is not None
     assert failure.code == code
     assert SECRET not in str(failure)
@@ -167,22 +167,22 @@ def test_no_text_is_cut_within_a_secret(place: int) -> None:
         (500, json.dumps([text]).encode()),
         (500, ("[" + json.dumps(text)).encode()),
     ):
-        failure = failure_of(Response(status=status, body=body, conceal=concealing))
+        failure = failure_of(Response(status=status, body=body, redact=concealing))
         assert "S3" not in str(failure)
     with pytest.raises(BadResponse) as caught:
-        read_object(Response(status=200, body=text.encode(), conceal=concealing))
+        read_object(Response(status=200, body=text.encode(), redact=concealing))
     assert "S3" not in str(caught.value)
 
 
 def test_an_escaped_secret_is_concealed_in_how_a_body_begins() -> None:
     escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
-    failure = failure_of(Response(status=500, body=f'{{"said": "{escaped}"}}'.encode(), conceal=concealing))
+    failure = failure_of(Response(status=500, body=f'{{"said": "{escaped}"}}'.encode(), redact=concealing))
     assert str(failure).endswith("""begins '{"said": "<secret>"}'""")
 
 
 def test_a_message_is_concealed_before_it_is_cut() -> None:
     error = BadResponse("." * 995 + SECRET)
-    error.conceal(concealing)
+    error.redact(concealing)
     assert str(error) == "." * 995 + "<secr"
 
 

@@ -205,7 +205,7 @@ async def test_a_slow_cluster_delays_nobody(tmp_path: Path) -> None:
     async with polled([*slow, cluster()], tmp_path) as it:
         status = await it.watch.polls("c1", 5)
         assert status.polls == 5
-        assert it.board.punctuality.delay_seconds(asyncio.get_running_loop().time()) < 1
+        assert it.board.lateness.delay_seconds(asyncio.get_running_loop().time()) < 1
         assert not any(it.board.get(one.name).last_poll for one in slow)  # type: ignore[union-attr]
         assert it.board.unpolled() == 8
 
@@ -266,22 +266,24 @@ async def test_slots_that_a_poll_covers_are_counted_as_missed(tmp_path: Path) ->
     async with polled([cluster(faults=[Fault(FaultKind.HANG)])], tmp_path, configure=in_a_hurry) as it:
         await it.watch.polls("c1", 1)
         await it.watch.polls("c1", 2)
-        assert 3 <= it.board.punctuality.missed <= 50
+        assert 3 <= it.board.lateness.missed <= 50
 
 
-async def test_a_poll_that_waits_for_a_place_is_told_of_before_it_starts(tmp_path: Path) -> None:
+async def test_a_poll_that_waits_for_a_slot_of_the_limiter_counts_as_late(
+    tmp_path: Path,
+) -> None:
     clock = asyncio.get_running_loop().time
     held = [cluster("c0", faults=[Fault(FaultKind.HANG)]), cluster("c1")]
     async with polled(held, tmp_path, max_concurrent_polls=1) as it:
         await it.simulator["c0"].wait_for_requests(1)
-        punctuality = it.board.punctuality
+        lateness = it.board.lateness
 
         async def waits() -> bool:
-            return punctuality.waiting == 1 and punctuality.delay_seconds(clock()) > 0.1
+            return lateness.waiting == 1 and lateness.delay_seconds(clock()) > 0.1
 
         await eventually(waits, seconds=WAIT_SECONDS, what="the poll that waits")
-        assert punctuality.keeping_up(clock())
-        assert not punctuality.keeping_up(clock() + 2)
+        assert lateness.keeping_up(clock())
+        assert not lateness.keeping_up(clock() + 2)
         it.simulator["c0"].faults.clear()
         await it.watch.polls("c1", 1)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exporter.access import ClusterAccess, open_accesses
-from exporter.cleanup.board import CleanupBoard, PolicyStatus
+from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.deleter import Deleter
-from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Limits, Pace, Pauses
 from exporter.cleanup.plan import Rules
 from exporter.cleanup.records import Deletion, Outcome, Run
@@ -47,7 +47,7 @@ class Cleaning:
     access: ClusterAccess
     journal: Journal
     board: CleanupBoard
-    halt: Halt
+    kill_switch: KillSwitch
 
     async def run(
         self, *, rules: Rules = EVERYTHING_OLD, dry_run: bool = False, limits: Limits = QUICK
@@ -58,13 +58,15 @@ class Cleaning:
         return (await self.journal.recent_runs(1))[0]
 
     def runner(self) -> Runner:
-        return Runner(journal=self.journal, board=self.board, halt=self.halt, wall_clock=time.time)
+        return Runner(
+            journal=self.journal, board=self.board, kill_switch=self.kill_switch, wall_clock=time.time
+        )
 
     def deleter(self, limits: Limits = QUICK) -> Deleter:
         return Deleter(
             access=self.access,
             journal=self.journal,
-            halt=self.halt,
+            kill_switch=self.kill_switch,
             unanswered={},
             limits=limits,
             pace=QUICK_PACE,
@@ -116,5 +118,5 @@ async def cleaning(cluster: SimulatedCluster, directory: Path) -> AsyncIterator[
             access=access,
             journal=journal,
             board=board,
-            halt=Halt(),
+            kill_switch=KillSwitch(),
         )

@@ -11,9 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.access import ClusterAccess, open_accesses
-from exporter.cleanup.board import CleanupBoard, PolicyStatus
-from exporter.cleanup.halt import Halt
+from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.journal import Journal
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Run
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, Position
@@ -116,7 +116,7 @@ class Servicing:
     service: CleanupService
     board: CleanupBoard
     watch: Watch
-    halt: Halt
+    kill_switch: KillSwitch
     clock: Clock
 
     @property
@@ -150,7 +150,7 @@ class Life:
         """Run a service for as long as the context lasts; every cluster has had a good poll unless told."""
         watch = Watch()
         board = CleanupBoard(on_change=watch.on_change)
-        halt = Halt(active=halted)
+        kill_switch = KillSwitch(active=halted)
         clock = clock or Clock()
         accesses = {name: access for name, access in self.accesses.items() if name != without}
         service = CleanupService(
@@ -159,7 +159,7 @@ class Life:
             ),
             accesses=accesses,
             board=board,
-            halt=halt,
+            kill_switch=kill_switch,
             pace=QUICK_PACE,
             wall_clock=clock,
         )
@@ -167,7 +167,7 @@ class Life:
             service.note_good_poll(name)
         task = asyncio.create_task(service.run(), name="cleanup")
         try:
-            yield Servicing(service=service, board=board, watch=watch, halt=halt, clock=clock)
+            yield Servicing(service=service, board=board, watch=watch, kill_switch=kill_switch, clock=clock)
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

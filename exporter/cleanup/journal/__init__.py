@@ -9,7 +9,7 @@ either an unended deletion to go on with or an ended one, counted once.
     journal      the API: every transition is one transaction
     runs, deletions   what may follow upon what
     history      runs with their deletions, read and pruned
-    tallies      the totals that survive pruning
+    totals      the totals that survive pruning
     schema       the tables; migrations builds and changes them
     database     one connection, one transaction at a time, never cut short
     sqlite, postgresql   how each database is reached and held by one process alone
@@ -19,8 +19,8 @@ either an unended deletion to go on with or an ended one, counted once.
 
 from __future__ import annotations
 
-from exporter.cleanup.journal.errors import JournalError, JournalInUseError
 from exporter.cleanup.journal.journal import Journal
+from exporter.cleanup.journal.journal_errors import JournalError, JournalInUseError
 from exporter.cleanup.journal.opening import open_journal
 
 __all__ = ["Journal", "JournalError", "JournalInUseError", "open_journal"]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.errors import JournalError, translated
+from exporter.cleanup.journal.journal_errors import JournalError, translated
 
 T = TypeVar("T")
 

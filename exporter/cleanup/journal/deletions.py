@@ -9,11 +9,11 @@ from sqlalchemy import ColumnElement, Row, and_, exists, insert, or_, select, tr
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.errors import Refused
+from exporter.cleanup.journal.journal_errors import Refused
 from exporter.cleanup.journal.runs import new_id, run_going_on
-from exporter.cleanup.journal.schema import DELETIONS
-from exporter.cleanup.journal.texts import storable
-from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
+from exporter.cleanup.journal.sanitize import sanitize
+from exporter.cleanup.journal.tables import DELETIONS
+from exporter.cleanup.records import Deletion, Outcome, Phase, TargetIdentity
 
 SEPARATOR = ","
 """Stands after each of ``earlier_job_uuids``."""
@@ -33,7 +33,7 @@ async def insert_deletion(
     *,
     version: str,
     values: Mapping[str, object],
-    sent_to: Recipient | None = None,
+    sent_to: TargetIdentity | None = None,
 ) -> Deletion:
     """Write a new deletion of a run.
 
@@ -44,11 +44,11 @@ async def insert_deletion(
     if run.dry_run:
         raise Refused(f"run {run_id} is a dry run")
     row = {"code": "", "message": "", **values}
-    row |= {"run_id": run_id, "cluster": run.cluster, "policy": run.policy, "version": storable(version)}
+    row |= {"run_id": run_id, "cluster": run.cluster, "policy": run.policy, "version": sanitize(version)}
     if sent_to is not None:
-        row |= {"sent_to": storable(sent_to.identity), "sent_to_origin": storable(sent_to.origin)}
+        row |= {"sent_to": sanitize(sent_to.identity), "sent_to_origin": sanitize(sent_to.origin)}
     try:
-        # Of two recipients that are known, the database tells whether they are one.
+        # Of two target identities are known, the database checks whether they are the same.
         if row["phase"] != Phase.ENDED.value and await _is_one_unknown(connection, row):
             raise Refused(f"another deletion of {version} on {run.cluster} is unended")
         made = await connection.execute(insert(DELETIONS).values(row))
@@ -96,15 +96,15 @@ async def read_unended(connection: AsyncConnection, cluster: str | None) -> tupl
     unended = DELETIONS.c.phase != Phase.ENDED.value
     if cluster is None:
         return await read_deletions(connection, unended)
-    return await read_deletions(connection, unended, DELETIONS.c.cluster == storable(cluster))
+    return await read_deletions(connection, unended, DELETIONS.c.cluster == sanitize(cluster))
 
 
 async def read_given_up(
-    connection: AsyncConnection, cluster: str, recipient: Recipient | None
+    connection: AsyncConnection, cluster: str, target_identity: TargetIdentity | None
 ) -> tuple[Deletion, ...]:
     """Return the newest deletion of each version that was sent, where it may go on though nobody follows it.
 
-    Where the recipient is known they may also be unended, under this name or another.
+    Where the target identity is known they may also be unended, under this name or another.
     """
     later = DELETIONS.alias()
     is_later = and_(
@@ -114,23 +114,23 @@ async def read_given_up(
         or_(later.c.outcome.is_(None), later.c.outcome != Outcome.PROTECTED.value),
         or_(DELETIONS.c.sent_to.is_(None), later.c.sent_to == DELETIONS.c.sent_to),
     )
-    here = DELETIONS.c.cluster == storable(cluster)
-    if recipient is None:
+    here = DELETIONS.c.cluster == sanitize(cluster)
+    if target_identity is None:
         return await read_deletions(connection, here, GIVEN_UP, ~exists().where(is_later))
     may_go_on = or_(GIVEN_UP, DELETIONS.c.phase != Phase.ENDED.value)
-    wanted = or_(and_(here, DELETIONS.c.sent_to.is_(None)), _sent_to(recipient))
+    wanted = or_(and_(here, DELETIONS.c.sent_to.is_(None)), _sent_to(target_identity))
     return await read_deletions(connection, wanted, may_go_on, ~exists().where(is_later))
 
 
 async def read_job_uuids(
-    connection: AsyncConnection, cluster: str, version: str, recipient: Recipient | None
+    connection: AsyncConnection, cluster: str, version: str, target_identity: TargetIdentity | None
 ) -> frozenset[str]:
     """Return the jobs of every deletion of a version that is remembered, and of their earlier attempts."""
-    here = DELETIONS.c.cluster == storable(cluster)
+    here = DELETIONS.c.cluster == sanitize(cluster)
     rows = await connection.execute(
         select(DELETIONS.c.job_uuid, DELETIONS.c.earlier_job_uuids).where(
-            here if recipient is None else or_(here, _sent_to(recipient)),
-            DELETIONS.c.version == storable(version),
+            here if target_identity is None else or_(here, _sent_to(target_identity)),
+            DELETIONS.c.version == sanitize(version),
         )
     )
     uuids = {uuid for row in rows for uuid in (row.job_uuid, *row.earlier_job_uuids.split(SEPARATOR))}
@@ -145,9 +145,9 @@ async def read_deletions(
     return tuple(_deletion(row) for row in rows)
 
 
-def _sent_to(recipient: Recipient) -> ColumnElement[bool]:
+def _sent_to(target_identity: TargetIdentity) -> ColumnElement[bool]:
     """Return the condition that a deletion was sent to a cluster, whose uuid was perhaps not known then."""
-    return DELETIONS.c.sent_to.in_([storable(recipient.identity), storable(recipient.origin)])
+    return DELETIONS.c.sent_to.in_([sanitize(target_identity.identity), sanitize(target_identity.origin)])
 
 
 async def _read(connection: AsyncConnection, deletion_id: int) -> Deletion:
@@ -171,12 +171,12 @@ def _deletion(row: Row[Any]) -> Deletion:
         ended_timestamp_seconds=row.ended_timestamp_seconds,
         code=row.code,
         message=row.message,
-        sent_to=_recipient(row),
+        sent_to=_target_identity(row),
     )
 
 
-def _recipient(row: Row[Any]) -> Recipient | None:
+def _target_identity(row: Row[Any]) -> TargetIdentity | None:
     if row.sent_to is None:
         return None
     uuid = None if row.sent_to == row.sent_to_origin else row.sent_to
-    return Recipient(uuid=uuid, origin=row.sent_to_origin)
+    return TargetIdentity(uuid=uuid, origin=row.sent_to_origin)

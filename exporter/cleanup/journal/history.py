@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal.deletions import GIVEN_UP, read_deletions
 from exporter.cleanup.journal.runs import end_run
-from exporter.cleanup.journal.schema import DELETIONS, RUNS
-from exporter.cleanup.journal.texts import storable
+from exporter.cleanup.journal.sanitize import sanitize
+from exporter.cleanup.journal.tables import DELETIONS, RUNS
 from exporter.cleanup.records import Deletion, Phase, Run
 
 INTERRUPTED = "the program ended, or its configuration changed, during this run"
@@ -62,7 +62,7 @@ async def prune(connection: AsyncConnection, cluster: str | None, *, keep_runs: 
 
 def _on(cluster: str | None) -> ColumnElement[bool]:
     """Return the condition that a run is on a cluster; None means any."""
-    return true() if cluster is None else RUNS.c.cluster == storable(cluster)
+    return true() if cluster is None else RUNS.c.cluster == sanitize(cluster)
 
 
 def _run(row: Row[Any], deletions: tuple[Deletion, ...]) -> Run:

@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import func, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal import deletions, history, runs, tallies
+from exporter.cleanup.journal import deletions, history, runs, totals
 from exporter.cleanup.journal.database import Database
-from exporter.cleanup.journal.schema import DELETIONS
-from exporter.cleanup.journal.texts import MAX_CODE_CHARACTERS, MAX_MESSAGE_CHARACTERS, storable
-from exporter.cleanup.records import Deletion, Durations, Outcome, Phase, PolicyTotals, Recipient, Run
+from exporter.cleanup.journal.sanitize import MAX_CODE_CHARACTERS, MAX_MESSAGE_CHARACTERS, sanitize
+from exporter.cleanup.journal.tables import DELETIONS
+from exporter.cleanup.records import Deletion, Durations, Outcome, Phase, PolicyTotals, Run, TargetIdentity
 
 
 class Journal:
@@ -73,7 +73,7 @@ class Journal:
         )
 
     async def intend(
-        self, run_id: int, *, version: str, now: float, sent_to: Recipient | None = None
+        self, run_id: int, *, version: str, now: float, sent_to: TargetIdentity | None = None
     ) -> Deletion:
         """Note that DELETE is about to be sent for the first time.
 
@@ -120,7 +120,7 @@ class Journal:
 
         async def work(connection: AsyncConnection) -> Deletion:
             deletion = await deletions.insert_deletion(connection, run_id, version=version, values=values)
-            await tallies.count_outcome(connection, deletion)
+            await totals.count_outcome(connection, deletion)
             return deletion
 
         return await self._database.transact("note a package that was left", work)
@@ -159,7 +159,7 @@ class Journal:
         """
         values = {
             "phase": Phase.FOLLOWED.value,
-            "job_uuid": None if job_uuid is None else storable(job_uuid),
+            "job_uuid": None if job_uuid is None else sanitize(job_uuid),
         }
         return await self._move("note a job", deletion, {Phase.INTENDED}, values)
 
@@ -177,9 +177,9 @@ class Journal:
             ended = await deletions.move_deletion(
                 connection, deletion, allowed=deletions.UNENDED, values=values
             )
-            await tallies.count_outcome(connection, ended)
+            await totals.count_outcome(connection, ended)
             seconds = max(0.0, now - ended.intended_timestamp_seconds)
-            await tallies.count_duration(connection, ended.policy, seconds=seconds)
+            await totals.count_duration(connection, ended.policy, seconds=seconds)
             return ended
 
         return await self._database.transact("note an outcome", work)
@@ -191,21 +191,23 @@ class Journal:
         )
 
     async def job_uuids(
-        self, cluster: str, version: str, *, recipient: Recipient | None = None
+        self, cluster: str, version: str, *, target_identity: TargetIdentity | None = None
     ) -> frozenset[str]:
         """Return the jobs of every deletion of a version that is remembered: no later one has them.
 
         Args:
             cluster: the cluster's configured name.
             version: the package's version.
-            recipient: the cluster itself, whose jobs under other names are wanted too.
+            target_identity: the cluster itself, whose jobs under other names are wanted too.
         """
         return await self._database.transact(
             "read jobs",
-            lambda connection: deletions.read_job_uuids(connection, cluster, version, recipient),
+            lambda connection: deletions.read_job_uuids(connection, cluster, version, target_identity),
         )
 
-    async def given_up(self, cluster: str, *, recipient: Recipient | None = None) -> tuple[Deletion, ...]:
+    async def given_up(
+        self, cluster: str, *, target_identity: TargetIdentity | None = None
+    ) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster that may still be going on though they have ended, oldest first.
 
         They are the newest deletion of each version, leaving out those that ended as PROTECTED, where its
@@ -213,20 +215,20 @@ class Journal:
 
         Args:
             cluster: the cluster's configured name.
-            recipient: the cluster itself: what was sent to another one under this name is left out, what was
-                sent to this one under another name is there too, and so is what has not ended.
+            target_identity: the cluster itself. Deletions sent elsewhere under this name are left out;
+                those sent to this one under another name, and unended ones, are included.
         """
         return await self._database.transact(
-            "read deletions", lambda connection: deletions.read_given_up(connection, cluster, recipient)
+            "read deletions", lambda connection: deletions.read_given_up(connection, cluster, target_identity)
         )
 
     async def totals(self) -> Mapping[tuple[str, str], PolicyTotals]:
         """Return what has happened since the journal began, by cluster and policy."""
-        return await self._database.transact("read the totals", tallies.read_totals)
+        return await self._database.transact("read the totals", totals.read_totals)
 
     async def durations(self) -> Mapping[str, Durations]:
         """Return how long deletions took since the journal began, by policy."""
-        return await self._database.transact("read the durations", tallies.read_durations)
+        return await self._database.transact("read the durations", totals.read_durations)
 
     async def recent_runs(self, limit: int) -> tuple[Run, ...]:
         """Return the newest runs with their deletions, newest first."""
@@ -284,6 +286,6 @@ def _ended(outcome: Outcome, *, code: str, message: str, now: float) -> dict[str
 
 def _said(code: str, message: str) -> dict[str, object]:
     return {
-        "code": storable(code, max_characters=MAX_CODE_CHARACTERS),
-        "message": storable(message, max_characters=MAX_MESSAGE_CHARACTERS),
+        "code": sanitize(code, max_characters=MAX_CODE_CHARACTERS),
+        "message": sanitize(message, max_characters=MAX_MESSAGE_CHARACTERS),
     }

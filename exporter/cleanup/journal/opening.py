@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal.database import Database, finished
-from exporter.cleanup.journal.errors import JournalError
 from exporter.cleanup.journal.journal import Journal
+from exporter.cleanup.journal.journal_errors import JournalError
 from exporter.cleanup.journal.migrations import migrate
 from exporter.cleanup.journal.places import Place, PostgresqlPlace, SqlitePlace, place_of
 from exporter.cleanup.journal.sqlite import sqlite_connection

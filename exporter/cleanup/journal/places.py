@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from exporter.cleanup.journal.errors import JournalError
+from exporter.cleanup.journal.journal_errors import JournalError
 
 SQLITE_PREFIX = "sqlite:///"
 _HOST = r"(\[[^]@]*\]|[^][:,@]*)(:[0-9]*)?"

@@ -11,7 +11,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from exporter.cleanup.journal.database import finished
-from exporter.cleanup.journal.errors import JournalInUseError, translated
+from exporter.cleanup.journal.journal_errors import JournalInUseError, translated
 from exporter.cleanup.journal.places import PostgresqlPlace
 
 CONNECT_TIMEOUT_SECONDS = 5.0

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import CursorResult, Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal import tallies
-from exporter.cleanup.journal.errors import Refused
-from exporter.cleanup.journal.schema import RUNS
-from exporter.cleanup.journal.texts import MAX_MESSAGE_CHARACTERS, storable
+from exporter.cleanup.journal import totals
+from exporter.cleanup.journal.journal_errors import Refused
+from exporter.cleanup.journal.sanitize import MAX_MESSAGE_CHARACTERS, sanitize
+from exporter.cleanup.journal.tables import RUNS
 
 
 async def insert_run(
@@ -24,17 +24,17 @@ async def insert_run(
     now: float,
 ) -> int:
     """Write a new run and return its id."""
-    cluster, policy = storable(cluster), storable(policy)
+    cluster, policy = sanitize(cluster), sanitize(policy)
     row = {
         "cluster": cluster,
         "policy": policy,
         "dry_run": dry_run,
         "started_timestamp_seconds": now,
         "error": "",
-        "plan": storable(plan),
+        "plan": sanitize(plan),
     }
     made = await connection.execute(insert(RUNS).values(row))
-    await tallies.note_start(connection, (cluster, policy), candidates=candidates, now=now)
+    await totals.note_start(connection, (cluster, policy), candidates=candidates, now=now)
     return new_id(made)
 
 
@@ -48,10 +48,10 @@ async def end_run(connection: AsyncConnection, run_id: int, *, success: bool, er
     values = {
         "ended_timestamp_seconds": now,
         "success": success,
-        "error": storable(error, max_characters=MAX_MESSAGE_CHARACTERS),
+        "error": sanitize(error, max_characters=MAX_MESSAGE_CHARACTERS),
     }
     await connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
-    await tallies.note_end(connection, (run.cluster, run.policy), success=success, now=now)
+    await totals.note_end(connection, (run.cluster, run.policy), success=success, now=now)
 
 
 async def run_going_on(connection: AsyncConnection, run_id: int) -> Row[Any]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from exporter.cleanup.journal.database import finished
-from exporter.cleanup.journal.errors import JournalError, JournalInUseError, translated
+from exporter.cleanup.journal.journal_errors import JournalError, JournalInUseError, translated
 from exporter.cleanup.journal.places import SqlitePlace
 
 BUSY_TIMEOUT_MILLISECONDS = 2000

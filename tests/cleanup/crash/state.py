@@ -26,7 +26,7 @@ attempts)."""
 class Position(StrEnum):
     """Where cleanup of a cluster stands, as the journal has it."""
 
-    NOTHING = "nothing"  # no run is going on: before the first, between two, or while the evidence is read
+    NOTHING = "nothing"  # no run is going on: before the first, between two, or while the preflight is read
     BEGUN = "begun"  # a run is going on that has no deletion yet
     INTENDED = "intended"  # DELETE is about to be sent, or was
     WAITING = "waiting"  # the repository was busy

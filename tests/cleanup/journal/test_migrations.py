@@ -9,7 +9,7 @@ from cleanup.journal.steps import deletion_in
 from sqlalchemy import Connection, inspect, text
 
 from exporter.cleanup.journal import JournalError, open_journal
-from exporter.cleanup.journal.schema import METADATA, VERSION_TABLE
+from exporter.cleanup.journal.tables import METADATA, VERSION_TABLE
 from exporter.cleanup.records import Phase
 
 

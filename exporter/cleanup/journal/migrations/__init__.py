@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from sqlalchemy import Connection
 
-from exporter.cleanup.journal.errors import Refused
-from exporter.cleanup.journal.schema import VERSION_TABLE
+from exporter.cleanup.journal.journal_errors import Refused
+from exporter.cleanup.journal.tables import VERSION_TABLE
 
 
 def migrate(connection: Connection) -> None:

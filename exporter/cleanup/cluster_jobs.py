@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.evidence import DecisionImpossibleError
-from exporter.cleanup.replies import Finding, Meaning, read_reply
+from exporter.cleanup.preflight import DecisionImpossibleError
+from exporter.cleanup.replies import Diagnosis, Meaning, read_reply
 from exporter.ontap.deletion import Job, JobSearch, find_job, read_job
 from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
 
@@ -18,7 +18,7 @@ class Watched:
     """A job that is followed: its uuid while it can be asked for, and what ended that."""
 
     uuid: str | None
-    end: Finding | None = None
+    end: Diagnosis | None = None
 
 
 class ClusterJobs:
@@ -44,7 +44,7 @@ class ClusterJobs:
         except ApiError as exc:
             if read_reply(exc).meaning is Meaning.GONE:
                 message = "the job is no longer kept, and the package is still there"
-                watched.end = Finding(meaning=Meaning.UNKNOWN, code="", message=message)
+                watched.end = Diagnosis(meaning=Meaning.UNKNOWN, code="", message=message)
         except OntapError:
             pass
         return None

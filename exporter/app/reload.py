@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
+from exporter.app.applied import Changes
 from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
-from exporter.daemon.force import Changes
 from exporter.sharding import Shard
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 """How often cluster files are looked at; a change counts once it has lasted from one look to the next."""
-TOLD_PROBLEMS = 20
+LOGGED_PROBLEMS = 20
 """So many problems of a configuration are logged; who asked for the reload is told all of them."""
 
 
@@ -56,7 +56,7 @@ class Reloader:
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[str]] = []
         self._warned: frozenset[Problem] = frozenset()
-        self._told: frozenset[Problem] = frozenset()
+        self._logged: frozenset[Problem] = frozenset()
         self.successful = True
         self.success_timestamp_seconds = wall_clock()
 
@@ -100,8 +100,8 @@ class Reloader:
         try:
             candidate = await asyncio.to_thread(self._files.read)
         except ConfigError as exc:
-            for problem in exc.problems[:TOLD_PROBLEMS]:
-                log.error("configuration", **_told(problem))  # noqa: TRY400 - an operator's mistake, not ours
+            for problem in exc.problems[:LOGGED_PROBLEMS]:
+                log.error("configuration", **_logged(problem))  # noqa: TRY400 - an operator's mistake, not ours
             return self._refuse(exc)
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
@@ -111,7 +111,7 @@ class Reloader:
         changes = await self._apply(candidate.config)
         self.successful = True
         self.success_timestamp_seconds = self._wall_clock()
-        self._told = frozenset()
+        self._logged = frozenset()
         log.info("the configuration was reloaded", **asdict(changes))
         return ""
 
@@ -127,11 +127,13 @@ class Reloader:
         config = await asyncio.to_thread(self._files.look)
         problems = self._files.problems
         for problem in problems:
-            if problem not in self._told:
-                log.error("a cluster file is broken, its last good content stays in force", **_told(problem))
-        if self._told and not problems:
+            if problem not in self._logged:
+                log.error(
+                    "a cluster file is broken, its last good content stays in force", **_logged(problem)
+                )
+        if self._logged and not problems:
             log.info("every cluster file is in order again")
-        self._told = frozenset(problems)
+        self._logged = frozenset(problems)
         if config is not None:
             self.warn(config)
             changes = await self._apply(config)
@@ -144,9 +146,9 @@ class Reloader:
             warnings.append(shared)
         for warning in warnings:
             if warning not in self._warned:
-                log.warning("configuration", **_told(warning))
+                log.warning("configuration", **_logged(warning))
         self._warned = frozenset(warnings)
 
 
-def _told(problem: Problem) -> dict[str, str]:
-    return {"place": f"{problem.file}:{problem.line}", "key": problem.key, "why": problem.message}
+def _logged(problem: Problem) -> dict[str, str]:
+    return {"source": f"{problem.file}:{problem.line}", "key": problem.key, "why": problem.message}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.board import CleanupBoard
-from exporter.cleanup.halt import Halt
+from exporter.cleanup.cleanup_board import CleanupBoard
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Pace
 from exporter.cleanup.records import Durations
 from exporter.config import CleanupConfig
@@ -27,15 +27,15 @@ class Cleaning:
 
     Args:
         group: owns its task.
-        halt: stops all deleting at once.
+        kill_switch: stops all deleting at once.
         clusters_up: gives the clusters whose last poll was good.
     """
 
     def __init__(
-        self, *, group: asyncio.TaskGroup, halt: Halt, clusters_up: Callable[[], Iterable[str]]
+        self, *, group: asyncio.TaskGroup, kill_switch: KillSwitch, clusters_up: Callable[[], Iterable[str]]
     ) -> None:
         self._group = group
-        self._halt = halt
+        self._kill_switch = kill_switch
         self._clusters_up = clusters_up
         self._going: _Going | None = None
 
@@ -79,7 +79,7 @@ class Cleaning:
             return None
         return CleanupState(
             durations=self._going.durations,
-            halted=self._halt.active,
+            halted=self._kill_switch.active,
             journal_open=self._going.service.journal is not None,
         )
 
@@ -94,7 +94,7 @@ class Cleaning:
             config=config,
             accesses=accesses,
             board=board,
-            halt=self._halt,
+            kill_switch=self._kill_switch,
             pace=Pace(),
             wall_clock=time.time,
         )

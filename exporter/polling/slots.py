@@ -7,7 +7,7 @@ import math
 
 
 def phase_seconds(name: str, interval_seconds: float) -> float:
-    """Return a cluster's place within the interval, spread evenly over it by a hash of the name."""
+    """Return a cluster's offset within the interval, spread evenly over it by a hash of the name."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8]) / 2**64 * interval_seconds
 

@@ -16,14 +16,14 @@ import structlog
 
 from exporter import __version__
 from exporter.access import AccessOpener
-from exporter.cleanup.halt import Halt
+from exporter.app.applied import AppliedConfiguration, Changes
+from exporter.app.cleaning import Cleaning
+from exporter.app.garbage import collect_everything, survivors_frozen
+from exporter.app.reload import Reloader
+from exporter.app.signals import handle_signals
+from exporter.app.systemd import Notifier, passed_sockets
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
-from exporter.daemon.cleaning import Cleaning
-from exporter.daemon.force import Changes, InForce
-from exporter.daemon.garbage import collect_everything, survivors_frozen
-from exporter.daemon.reload import Reloader
-from exporter.daemon.signals import heed_signals
-from exporter.daemon.systemd import Notifier, passed_sockets
 from exporter.metrics.cleanup import CleanupCollector
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import ExporterState
@@ -32,7 +32,7 @@ from exporter.metrics.process import ProcessMetrics
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
-from exporter.polling.pulse import Pulse
+from exporter.polling.loop_lag import LoopLagMonitor
 from exporter.sharding import WHOLE, Shard
 from exporter.web.listen import ListenAddress, open_sockets
 from exporter.web.server import build_application, serving
@@ -85,12 +85,12 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         ExceptionGroup: a bug ended a task.
     """
     notifier = Notifier(os.environ)
-    halt = Halt(active=settings.cleanup_halted)
+    kill_switch = KillSwitch(active=settings.cleanup_halted)
 
     async def apply(changed: Config) -> Changes:
         notifier.reloading()
         try:
-            return await in_force.apply(changed)
+            return await applied.apply(changed)
         finally:
             notifier.ready()
 
@@ -103,7 +103,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             shard=settings.shard,
             wall_clock=time.time,
         )
-        stack.enter_context(heed_signals(halt=halt, reload=reloader.ask))
+        stack.enter_context(handle_signals(kill_switch=kill_switch, reload=reloader.ask))
         sockets = _listen(stack, settings)
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
@@ -118,14 +118,21 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
                 cleaning.note_good_poll(status.name)
 
         board = Board(on_change=on_change, on_removal=exposition.remove)
-        cleaning = Cleaning(group=group, halt=halt, clusters_up=board.clusters_up)
+        cleaning = Cleaning(group=group, kill_switch=kill_switch, clusters_up=board.clusters_up)
         stack.callback(cleaning.stop)
         fleet = Fleet(group=group, board=board)
         stack.callback(fleet.stop)
-        in_force = InForce(config=config, shard=settings.shard, opener=opener, fleet=fleet, cleaning=cleaning)
-        pulse = Pulse(board.punctuality)
+        applied = AppliedConfiguration(
+            config=config, shard=settings.shard, opener=opener, fleet=fleet, cleaning=cleaning
+        )
+        loop_lag = LoopLagMonitor(board.lateness)
         myself = _Myself(
-            board=board, counts=counts, reloader=reloader, files=files, shard=settings.shard, pulse=pulse
+            board=board,
+            counts=counts,
+            reloader=reloader,
+            files=files,
+            shard=settings.shard,
+            loop_lag=loop_lag,
         )
         sources = Sources(
             board=board,
@@ -133,17 +140,17 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             cleanup=lambda: cleaning.sources,
             process=ProcessMetrics(CleanupCollector(cleaning.state)),
             exporter_state=myself.state,
-            masked_config=lambda: masked_yaml(in_force.config),
+            masked_config=lambda: masked_yaml(applied.config),
             reload=reloader.ask if settings.reload_by_http else None,
             wall_clock=time.time,
             renderers=renderers,
             telemetry_path=settings.telemetry_path,
         )
         reloader.warn(config)
-        await in_force.apply(config)
+        await applied.apply(config)
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
         stack.enter_context(survivors_frozen())
-        stack.callback(group.create_task(pulse.run(), name="pulse").cancel)
+        stack.callback(group.create_task(loop_lag.run(), name="loop_lag").cancel)
         stack.callback(group.create_task(collect_everything(), name="garbage").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
@@ -171,10 +178,10 @@ class _Myself:
     reloader: Reloader
     files: ConfigFiles
     shard: Shard
-    pulse: Pulse
+    loop_lag: LoopLagMonitor
 
     def state(self) -> ExporterState:
-        punctuality = self.board.punctuality
+        lateness = self.board.lateness
         now = asyncio.get_running_loop().time()
         return ExporterState(
             version=__version__,
@@ -186,13 +193,13 @@ class _Myself:
             cluster_files_failed=self.files.failed_files,
             clusters=len(self.board.statuses()),
             requests=self.counts.totals(),
-            poll_delay_seconds=punctuality.delay_seconds(now),
+            poll_delay_seconds=lateness.delay_seconds(now),
             shard_ordinal=self.shard.ordinal,
             total_shards=self.shard.total,
-            polls_waiting=punctuality.waiting,
-            polls_missed=punctuality.missed,
-            keeping_up=punctuality.keeping_up(now),
-            event_loop_lag_seconds=self.pulse.longest_lag_seconds,
+            polls_waiting=lateness.waiting,
+            polls_missed=lateness.missed,
+            keeping_up=lateness.keeping_up(now),
+            event_loop_lag_seconds=self.loop_lag.longest_lag_seconds,
         )
 
 

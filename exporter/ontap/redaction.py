@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from html.entities import codepoint2name
 
-CONCEALED = "<secret>"
+REDACTED = "<secret>"
 LONGEST_TEXT_CHARACTERS = 64 * 1024
 """Nobody is shown more; of a longer text, the rest is dropped unread."""
 
@@ -21,7 +21,7 @@ _OTHER_SPELLINGS = {" ": r"\+", "+": "-", "/": "_"}  # in forms, and in the base
 _BACKSLASHES = r"\\{0,3}+"
 
 
-def conceal(text: str, secrets: Collection[str]) -> str:
+def redact(text: str, secrets: Collection[str]) -> str:
     """Return a text with every secret in it replaced, and cut where it is longer than anybody needs."""
     is_cut = len(text) > LONGEST_TEXT_CHARACTERS
     if is_cut:
@@ -29,7 +29,7 @@ def conceal(text: str, secrets: Collection[str]) -> str:
     # Letters and digits are never escaped, so most texts are known to hold no secret at little cost.
     present = sorted((one for one in secrets if _longest_plain_part(one) in text), key=len, reverse=True)
     if present:
-        text = re.sub("|".join(map(_pattern, present)), CONCEALED, text)
+        text = re.sub("|".join(map(_pattern, present)), REDACTED, text)
     if is_cut:  # perhaps in the middle of a secret
         text = text[: -_LONGEST_ESCAPE_CHARACTERS * max(map(len, secrets), default=0) or None]
     return text

@@ -1,11 +1,11 @@
-"""The emergency brake: while it is on, no DELETE is sent. What ONTAP has accepted is still followed."""
+"""The kill switch: while it is on, no DELETE is sent. What ONTAP has accepted is still followed."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Halt:
+class KillSwitch:
     """Whether deleting is halted.
 
     Args:
@@ -31,5 +31,5 @@ class Halt:
         self._engaged.clear()
 
     async def engaged(self) -> None:
-        """Wait until the brake is on."""
+        """Wait until the kill switch is on."""
         await self._engaged.wait()

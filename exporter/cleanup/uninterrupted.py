@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def outlast(task: asyncio.Task[T], *, seconds: float) -> None:
+async def wait_uninterrupted(task: asyncio.Task[T], *, seconds: float) -> None:
     """Wait for the end of a task, which is cancelled after some seconds, however often waiting is cancelled.
 
     The caller raises :class:`asyncio.CancelledError` afterwards where it was cancelled.

@@ -8,9 +8,9 @@ MAX_MESSAGE_CHARACTERS = 1000
 MAX_CODE_CHARACTERS = 100
 """ONTAP's codes are numbers; a label should not be a novel."""
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def storable(text: str, *, max_characters: int | None = None) -> str:
+def sanitize(text: str, *, max_characters: int | None = None) -> str:
     """Return the text with U+FFFD for NUL and lone surrogates, cut where it is too long."""
-    return _UNSTORABLE.sub("\ufffd", text[:max_characters])
+    return _NOT_STORABLE.sub("\ufffd", text[:max_characters])

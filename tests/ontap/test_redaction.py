@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.concealment import CONCEALED, LONGEST_TEXT_CHARACTERS, conceal
+from exporter.ontap.redaction import LONGEST_TEXT_CHARACTERS, REDACTED, redact
 
 WRITERS: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -46,36 +46,36 @@ SECRETS = [
 @pytest.mark.parametrize("secret", SECRETS)
 def test_a_secret_is_found_however_it_is_written(secret: str, writer: str) -> None:
     written = WRITERS[writer](secret)
-    assert conceal(f"<{written}>, <{written}>", [secret]) == f"<{CONCEALED}>, <{CONCEALED}>"
+    assert redact(f"<{written}>, <{written}>", [secret]) == f"<{REDACTED}>, <{REDACTED}>"
 
 
 @given(
     secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=4), writer=st.sampled_from([*WRITERS])
 )
 def test_any_secret_is_found(secret: str, writer: str) -> None:
-    assert conceal(WRITERS[writer](secret), [secret]) == CONCEALED
+    assert redact(WRITERS[writer](secret), [secret]) == REDACTED
 
 
 @given(text=st.text(max_size=100), secret=st.from_regex(r"[0-9A-Za-z]{4,8}", fullmatch=True))
 def test_a_text_without_the_secret_stays_as_it_is(text: str, secret: str) -> None:
-    assert (conceal(text, [secret]) == text) == (secret not in text)
+    assert (redact(text, [secret]) == text) == (secret not in text)
 
 
 def test_the_longest_of_secrets_that_begin_alike_is_concealed_whole() -> None:
-    assert conceal("Basic abcd== and abcd", ["abcd", "Basic abcd==", "abcd=="]) == "<secret> and <secret>"
+    assert redact("Basic abcd== and abcd", ["abcd", "Basic abcd==", "abcd=="]) == "<secret> and <secret>"
 
 
 @pytest.mark.parametrize("place", range(LONGEST_TEXT_CHARACTERS - 30, LONGEST_TEXT_CHARACTERS + 1))
 def test_a_text_that_is_too_long_is_not_cut_within_a_secret(place: int) -> None:
     text = "." * place + SECRETS[0] + "." * 1000
-    concealed = conceal(text, [SECRETS[0]])
-    assert "S3" not in concealed
-    assert len(concealed) > 60_000
+    redacted = redact(text, [SECRETS[0]])
+    assert "S3" not in redacted
+    assert len(redacted) > 60_000
 
 
 @pytest.mark.parametrize("filling", ["\\", "\ufffd", "%25", "&#0", "a", "?", "u005c"])
 @pytest.mark.parametrize("secret", ["\\\\\\\\\\a", "密码密码密码ab", "%%%%%%a", "a\\" * 30 + "b", "&&&&&&;"])
 def test_no_text_makes_the_search_slow(secret: str, filling: str) -> None:
     begun = time.process_time()
-    conceal(filling * 8_000_000, [secret])
+    redact(filling * 8_000_000, [secret])
     assert time.process_time() - begun < 2.0

@@ -10,17 +10,17 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.board import CleanupBoard
+from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.deleter import Deleter
-from exporter.cleanup.evidence import read_recipient
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.limits import Pauses
-from exporter.cleanup.records import Deletion, Recipient
+from exporter.cleanup.preflight import read_target_identity
+from exporter.cleanup.records import Deletion, TargetIdentity
 from exporter.cleanup.run import Runner
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 
 
-class Leftovers:
+class Recovery:
     """Brings to an end what was left unended on clusters that can be reached.
 
     Args:
@@ -95,17 +95,17 @@ class Leftovers:
         return True
 
     async def _reaches(
-        self, access: ClusterAccess, recipient: Recipient | None, patience_seconds: float
+        self, access: ClusterAccess, target_identity: TargetIdentity | None, patience_seconds: float
     ) -> bool:
-        """Say whether a cluster is the recipient; where it does not tell who it is, its address decides."""
-        if recipient is None:
+        """Say whether a cluster is the target, by its address where it does not say who it is."""
+        if target_identity is None:
             return True  # as an older version had it: the name decides
         clock = asyncio.get_running_loop().time
         deadline = clock() + patience_seconds
-        here = Recipient(uuid=None, origin=access.config.endpoint.origin)
+        here = TargetIdentity(uuid=None, origin=access.config.endpoint.origin)
         for pause in self._pauses:
             try:
-                here = await read_recipient(access)
+                here = await read_target_identity(access)
                 break
             except (Unauthorized, LoginPaused, Forbidden):
                 break
@@ -113,7 +113,7 @@ class Leftovers:
                 if clock() >= deadline:
                     break
             await asyncio.sleep(min(pause, max(deadline - clock(), 0.0)))
-        return here.is_same(recipient)
+        return here.is_same(target_identity)
 
 
 def others_at(

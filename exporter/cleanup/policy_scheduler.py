@@ -11,10 +11,10 @@ from typing import NoReturn
 import structlog
 
 from exporter.access import ClusterAccess
-from exporter.cleanup.board import CleanupBoard, Key
+from exporter.cleanup.cleanup_board import CleanupBoard, Key
 from exporter.cleanup.deleter import Deleter
-from exporter.cleanup.halt import Halt
 from exporter.cleanup.journal import Journal
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.rules import rules_of, schedule_of
 from exporter.cleanup.run import PolicyOnCluster, Runner
 from exporter.config import PolicyConfig
@@ -28,14 +28,14 @@ LONGEST_SLEEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a keeper shares with the others.
+class Services:
+    """What a scheduler shares with the others.
 
     Attributes:
         journal: remembers the runs.
         runner: makes them.
         board: shows them.
-        halt: stops all deleting at once.
+        kill_switch: stops all deleting at once.
         turn: gives, for a cluster, what is held during a run on it.
         wall_clock: gives Unix seconds.
     """
@@ -43,12 +43,12 @@ class Surroundings:
     journal: Journal
     runner: Runner
     board: CleanupBoard
-    halt: Halt
+    kill_switch: KillSwitch
     turn: Callable[[str], AbstractAsyncContextManager[object]]
     wall_clock: Callable[[], float]
 
 
-class Keeper:
+class PolicyScheduler:
     """Runs a policy on a cluster at its times.
 
     Args:
@@ -56,7 +56,7 @@ class Keeper:
         access: where.
         deleter: deletes there.
         good_poll: set once the cluster has had a good poll.
-        around: what it shares with the others.
+        services: what it shares with the others.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Keeper:
         access: ClusterAccess,
         deleter: Deleter,
         good_poll: asyncio.Event,
-        around: Surroundings,
+        services: Services,
     ) -> None:
         self._subject = PolicyOnCluster(
             policy=policy.name, rules=rules_of(policy), dry_run=policy.dry_run, access=access
@@ -74,14 +74,14 @@ class Keeper:
         self._schedule = schedule_of(policy)
         self._deleter = deleter
         self._good_poll = good_poll
-        self._around = around
+        self._services = services
 
     async def keep(self, *, after: asyncio.Task[None] | None) -> NoReturn:
         """Run the policy for ever, once what an earlier life has left on the cluster is at its end."""
-        now = self._around.wall_clock
+        now = self._services.wall_clock
         if after is not None:
             await asyncio.wait({after})
-        status = self._around.board.get(self._key)
+        status = self._services.board.get(self._key)
         last_started = status.totals.last_started_timestamp_seconds if status else None
         due = self._schedule.next_run(now=now(), last_started=last_started)
         while True:
@@ -98,16 +98,16 @@ class Keeper:
 
     async def _run(self, due: float) -> float:
         """Make the run that is due, unless cleanup is halted; return when it started."""
-        around, (cluster, policy) = self._around, self._key
-        if around.halt.active:
+        services, (cluster, policy) = self._services, self._key
+        if services.kill_switch.active:
             log.warning("cleanup is halted, so a run is left out", cluster=cluster, policy=policy)
             return due
-        async with around.turn(cluster):
-            started = around.wall_clock()
+        async with services.turn(cluster):
+            started = services.wall_clock()
             self._show_next_run(self._schedule.after_run(started=started, ended=started))
-            await around.runner.run(self._subject, self._deleter)
-            around.board.durations = await around.journal.durations()
-            await around.journal.prune(cluster=cluster, keep_runs=KEPT_RUNS)
+            await services.runner.run(self._subject, self._deleter)
+            services.board.durations = await services.journal.durations()
+            await services.journal.prune(cluster=cluster, keep_runs=KEPT_RUNS)
         return started
 
     @property
@@ -115,7 +115,7 @@ class Keeper:
         return self._subject.key
 
     def _show_next_run(self, due: float) -> None:
-        self._around.board.change(self._key, lambda status: replace(status, next_run_timestamp_seconds=due))
+        self._services.board.change(self._key, lambda status: replace(status, next_run_timestamp_seconds=due))
 
     def _count_skipped(self, count: int) -> None:
         if count:
@@ -123,6 +123,6 @@ class Keeper:
             log.warning(
                 "runs came due during a run, and are left out", cluster=cluster, policy=policy, count=count
             )
-            self._around.board.change(
+            self._services.board.change(
                 self._key, lambda status: replace(status, skipped_runs=status.skipped_runs + count)
             )

@@ -11,13 +11,13 @@ from exporter.polling.board import PollFailure
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-TOLD_CHANGES = 6
+LOGGED_CHANGES = 6
 """So many changes within :data:`STEADY_SECONDS` are told; further ones wait until the cluster is steady."""
 STEADY_SECONDS = 600.0
 """A cluster that has not changed for so long is steady."""
 
 
-class Telling:
+class PollLog:
     """Tells of one cluster.
 
     Args:
@@ -28,11 +28,11 @@ class Telling:
     def __init__(self, cluster: str, last: PollFailure | None) -> None:
         self._cluster = cluster
         self._reason: Reason | None = None if last is None else last.reason
-        self._changes: deque[float] = deque(maxlen=TOLD_CHANGES)
-        self._untold = 0
+        self._changes: deque[float] = deque(maxlen=LOGGED_CHANGES)
+        self._unlogged = 0
         self._unread: frozenset[str] = frozenset()
 
-    def tell_poll(self, failure: PollFailure | None, now: float) -> None:
+    def log_poll(self, failure: PollFailure | None, now: float) -> None:
         """Tell of a poll that has ended, where that is news.
 
         Args:
@@ -43,24 +43,24 @@ class Telling:
         if reason == self._reason:
             if failure is not None:
                 log.debug("poll failed again", **self._why(failure))
-            self._tell_steady(now)
+            self._log_steady(now)
             return
         self._reason = reason
-        is_often = len(self._changes) == TOLD_CHANGES and now - self._changes[0] < STEADY_SECONDS
+        is_often = len(self._changes) == LOGGED_CHANGES and now - self._changes[0] < STEADY_SECONDS
         self._changes.append(now)
-        if is_often or self._untold:
-            if not self._untold:
+        if is_often or self._unlogged:
+            if not self._unlogged:
                 log.warning(
                     "cluster fails and recovers often, which is not told until it is steady",
                     cluster=self._cluster,
                 )
-            self._untold += 1
+            self._unlogged += 1
         elif failure is None:
             log.info("cluster answers again", cluster=self._cluster)
         else:
             log.warning("poll failed", **self._why(failure))
 
-    def tell_unread(self, errors: tuple[OntapError, ...]) -> None:
+    def log_unread_facts(self, errors: tuple[OntapError, ...]) -> None:
         """Tell once when facts beside the listing cannot be read any more."""
         reasons = frozenset(str(error.reason) for error in errors)
         if reasons and reasons != self._unread:
@@ -71,16 +71,16 @@ class Telling:
             )
         self._unread = reasons
 
-    def _tell_steady(self, now: float) -> None:
-        if self._untold and now - self._changes[-1] >= STEADY_SECONDS:
+    def _log_steady(self, now: float) -> None:
+        if self._unlogged and now - self._changes[-1] >= STEADY_SECONDS:
             log.info(
                 "cluster is steady again",
                 cluster=self._cluster,
                 up=self._reason is None,
                 reason=None if self._reason is None else str(self._reason),
-                untold_changes=self._untold,
+                untold_changes=self._unlogged,
             )
-            self._untold = 0
+            self._unlogged = 0
 
     def _why(self, failure: PollFailure) -> dict[str, str]:
         return {"cluster": self._cluster, "reason": str(failure.reason), "error": failure.message}

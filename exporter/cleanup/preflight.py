@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from exporter.access import ClusterAccess
 from exporter.cleanup.plan import GuardFacts
-from exporter.cleanup.records import Recipient
+from exporter.cleanup.records import TargetIdentity
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 from exporter.ontap.facts import (
     ClusterIdentity,
@@ -37,7 +37,7 @@ class DecisionImpossibleError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Preflight:
     """A listing and facts, each None where it could not be read whole.
 
     Attributes:
@@ -45,17 +45,17 @@ class Evidence:
         facts: what guards packages.
         problem: why one of them is missing.
         denied: whether that was a 401 or 403.
-        recipient: the cluster that has answered; None where it was not asked for, or where facts are missing.
+        target_identity: the cluster that has answered; None where it was not asked or facts are missing.
     """
 
     listing: Listing | None
     facts: GuardFacts | None
     problem: str = ""
     denied: bool = False
-    recipient: Recipient | None = None
+    target_identity: TargetIdentity | None = None
 
-    def guarding(self, being_deleted: frozenset[str]) -> Evidence:
-        """Return the evidence with versions whose deletion by an earlier run may still be going on."""
+    def guarding(self, being_deleted: frozenset[str]) -> Preflight:
+        """Return the preflight with versions whose deletion by an earlier run may still be going on."""
         facts = self.facts
         return self if facts is None else replace(self, facts=replace(facts, being_deleted=being_deleted))
 
@@ -66,44 +66,44 @@ class Evidence:
         return any(package.version == version for package in self.listing.packages)
 
 
-async def read_evidence(access: ClusterAccess) -> Evidence:
+async def read_preflight(access: ClusterAccess) -> Preflight:
     """Read the listing, then the facts; nothing is taken from an earlier poll."""
-    evidence = await read_repository(access)
-    if evidence.listing is None:
-        return evidence
+    preflight = await read_repository(access)
+    if preflight.listing is None:
+        return preflight
     try:
         identity, facts = await _read_facts(access)
     except OntapError as exc:
         problem = f"what guards the packages could not be read: {exc}"
-        return replace(evidence, problem=problem, denied=_is_denial(exc))
+        return replace(preflight, problem=problem, denied=_is_denial(exc))
     if facts is None:
-        return replace(evidence, problem="the cluster does not tell in full which versions are in use")
-    return replace(evidence, facts=facts, recipient=_recipient(access, identity))
+        return replace(preflight, problem="the cluster does not tell in full which versions are in use")
+    return replace(preflight, facts=facts, target_identity=_target_identity(access, identity))
 
 
-async def read_repository(access: ClusterAccess) -> Evidence:
+async def read_repository(access: ClusterAccess) -> Preflight:
     """Read the listing alone."""
     try:
         listing = await access.ask(read_listing(access.query))
     except OntapError as exc:
         problem = f"the listing could not be read: {exc}"
-        return Evidence(listing=None, facts=None, problem=problem, denied=_is_denial(exc))
+        return Preflight(listing=None, facts=None, problem=problem, denied=_is_denial(exc))
     access.refusals.accepted()
-    return Evidence(listing=listing, facts=None)
+    return Preflight(listing=listing, facts=None)
 
 
-async def read_recipient(access: ClusterAccess) -> Recipient:
+async def read_target_identity(access: ClusterAccess) -> TargetIdentity:
     """Ask a cluster who it is.
 
     Raises:
         OntapError: it does not tell.
     """
-    return _recipient(access, await access.ask(read_identity()))
+    return _target_identity(access, await access.ask(read_identity()))
 
 
-def _recipient(access: ClusterAccess, identity: ClusterIdentity) -> Recipient:
+def _target_identity(access: ClusterAccess, identity: ClusterIdentity) -> TargetIdentity:
     stated = identity.uuid is not None and _UUID.fullmatch(identity.uuid)
-    return Recipient(uuid=identity.uuid if stated else None, origin=access.config.endpoint.origin)
+    return TargetIdentity(uuid=identity.uuid if stated else None, origin=access.config.endpoint.origin)
 
 
 async def _read_facts(access: ClusterAccess) -> tuple[ClusterIdentity, GuardFacts | None]:

@@ -29,7 +29,7 @@ class _Due:
     interval_seconds: float
 
 
-class Punctuality:
+class Lateness:
     """Notes how late polls start.
 
     Attributes:
@@ -40,7 +40,7 @@ class Punctuality:
         self.missed = 0
         self._latest_delay_seconds = 0.0
         self._late_until = float("-inf")
-        self._told_late = False
+        self._logged_late = False
         self._waiting: dict[int, _Due] = {}
 
     @property
@@ -78,15 +78,15 @@ class Punctuality:
     def review(self, now: float) -> None:
         """Tell the log when polls begin to come late, and when they no longer do."""
         keeping_up = self.keeping_up(now)
-        if keeping_up and self._told_late:
+        if keeping_up and self._logged_late:
             log.info("polls start on time again")
-        elif not keeping_up and not self._told_late:
+        elif not keeping_up and not self._logged_late:
             log.warning(
                 "polls start late: more are due than this machine or max_concurrent_polls allows",
                 delay_seconds=round(self.delay_seconds(now), 1),
                 waiting=self.waiting,
             )
-        self._told_late = not keeping_up
+        self._logged_late = not keeping_up
 
 
 def _is_late(delay_seconds: float, interval_seconds: float) -> bool:

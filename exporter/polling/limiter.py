@@ -10,11 +10,11 @@ FIRST_POLL_SECONDS = 0.005
 """Between the first polls of two clusters: a fleet falls neither on network nor machine all at once."""
 
 
-class Places:
+class PollLimiter:
     """Limits how many polls run at once.
 
-    A cluster that does not answer holds its place until poll_timeout. Those that did so the last time share
-    half of the places, so that however many there are, the others never wait for them.
+    A cluster that does not answer holds its slot until poll_timeout. Clusters that did so last time share
+    half of the slots, so that the others never wait for them, however many they are.
 
     Args:
         count: how many polls may run at once.
@@ -40,8 +40,8 @@ class Places:
         return due
 
     @asynccontextmanager
-    async def taken(self, *, silent: bool) -> AsyncIterator[None]:
-        """Hold a place for as long as the context lasts.
+    async def slot(self, *, silent: bool) -> AsyncIterator[None]:
+        """Hold a slot for as long as the context lasts.
 
         Args:
             silent: whether the cluster's last poll ended at its deadline.

@@ -222,10 +222,10 @@ async def test_a_bad_file_changes_nothing_and_is_told_with_its_lines(tmp_path: P
         assert await it.daemon.value("ontap_exporter_config_last_reload_successful") == 0
         assert await it.daemon.value("ontap_exporter_config_last_reload_success_timestamp_seconds") == before
         assert await it.daemon.by_cluster("ontap_software_packages") == {"c001": 2.0}
-        await it.daemon.until_line(f"place={it.file}:3 key=clusters[0].colour")
-        _, in_force = await it.daemon.get("/config")
-        assert "colour" not in in_force
-        assert "c001" in in_force
+        await it.daemon.until_line(f"source={it.file}:3 key=clusters[0].colour")
+        _, applied = await it.daemon.get("/config")
+        assert "colour" not in applied
+        assert "c001" in applied
 
         it.write_all()
         await it.reload()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.daemon.garbage import collect_everything, survivors_frozen
+from exporter.app.garbage import collect_everything, survivors_frozen
 from support.waiting import eventually
 
 
@@ -48,7 +48,7 @@ def test_a_cycle_that_was_never_frozen_is_collected() -> None:
 
 
 async def test_a_cycle_that_was_frozen_is_collected_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.daemon.garbage.FULL_COLLECTION_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.app.garbage.FULL_COLLECTION_SECONDS", 0.01)
     alive = cycle()
     gone = weakref.ref(alive)
     with survivors_frozen():

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.daemon.systemd import Notifier, passed_sockets
+from exporter.app.systemd import Notifier, passed_sockets
 
 WAIT_SECONDS = 30.0
 CONFIG = 'clusters: [{address: "127.0.0.1:1", basic_auth: {username: u, password: p}, name: c1}]\n'

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from sqlalchemy import ColumnElement, Table, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.schema import CODES, DURATIONS, OUTCOMES, POLICIES
+from exporter.cleanup.journal.tables import CODES, DURATIONS, OUTCOMES, POLICIES
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Durations, Outcome, PolicyTotals
 
 Key = tuple[str, str]

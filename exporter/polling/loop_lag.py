@@ -6,23 +6,23 @@ import asyncio
 import time
 from typing import NoReturn
 
-from exporter.polling.punctuality import Punctuality
+from exporter.polling.lateness import Lateness
 
-BEAT_SECONDS = 0.05
+INTERVAL_SECONDS = 0.05
 REMEMBERED_SECONDS = 60.0
 """The longest lag is that of the last one to two times this."""
-_REVIEW_BEATS = 20
+_REVIEW_INTERVALS = 20
 
 
-class Pulse:
+class LoopLagMonitor:
     """Sets itself a timer again and again, and notes how late it goes off.
 
     Args:
-        punctuality: is reviewed once a second.
+        lateness: is reviewed once a second.
     """
 
-    def __init__(self, punctuality: Punctuality) -> None:
-        self._punctuality = punctuality
+    def __init__(self, lateness: Lateness) -> None:
+        self._punctuality = lateness
         self._longest_now = 0.0
         self._longest_before = 0.0
 
@@ -36,12 +36,12 @@ class Pulse:
         beat = 0
         renewed = time.monotonic()
         while True:
-            expected = time.monotonic() + BEAT_SECONDS
-            await asyncio.sleep(BEAT_SECONDS)
+            expected = time.monotonic() + INTERVAL_SECONDS
+            await asyncio.sleep(INTERVAL_SECONDS)
             now = time.monotonic()
             self._longest_now = max(self._longest_now, now - expected)
             if now - renewed >= REMEMBERED_SECONDS:
                 self._longest_before, self._longest_now, renewed = self._longest_now, 0.0, now
             beat += 1
-            if beat % _REVIEW_BEATS == 0:
+            if beat % _REVIEW_INTERVALS == 0:
                 self._punctuality.review(asyncio.get_running_loop().time())

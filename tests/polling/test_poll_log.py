@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from exporter.ontap.errors import BadResponse, Forbidden, Reason
 from exporter.polling.board import PollFailure
-from exporter.polling.telling import STEADY_SECONDS, TOLD_CHANGES, Telling
+from exporter.polling.poll_log import LOGGED_CHANGES, STEADY_SECONDS, PollLog
 
 GONE = PollFailure(reason=Reason.CONNECTION, message="refused")
 SLOW = PollFailure(reason=Reason.TIMEOUT, message="not complete within the deadline")
@@ -14,10 +14,10 @@ SLOW = PollFailure(reason=Reason.TIMEOUT, message="not complete within the deadl
 
 def told(*polls: tuple[float, PollFailure | None], last: PollFailure | None = None) -> list[tuple[str, str]]:
     """Return level and phrase of what is told of polls that end at these times, debug lines left out."""
-    telling = Telling("c1", last)
+    poll_log = PollLog("c1", last)
     with capture_logs() as logs:
         for now, failure in polls:
-            telling.tell_poll(failure, now)
+            poll_log.log_poll(failure, now)
     assert all(line["cluster"] == "c1" for line in logs)
     return [(line["log_level"], line["event"]) for line in logs if line["log_level"] != "debug"]
 
@@ -42,8 +42,8 @@ def test_a_cluster_that_flaps_is_told_once_until_it_is_steady() -> None:
     flaps = [(float(second), GONE if second % 2 else None) for second in range(1, 400)]
     steady = 399 + STEADY_SECONDS
     lines = told(*flaps, (steady, GONE), (steady + 1, None))
-    assert lines[:TOLD_CHANGES] == [("warning", "poll failed"), ("info", "cluster answers again")] * 3
-    assert lines[TOLD_CHANGES:] == [
+    assert lines[:LOGGED_CHANGES] == [("warning", "poll failed"), ("info", "cluster answers again")] * 3
+    assert lines[LOGGED_CHANGES:] == [
         ("warning", "cluster fails and recovers often, which is not told until it is steady"),
         ("info", "cluster is steady again"),
         ("info", "cluster answers again"),
@@ -51,11 +51,11 @@ def test_a_cluster_that_flaps_is_told_once_until_it_is_steady() -> None:
 
 
 def test_a_steady_cluster_tells_how_it_is_and_what_was_not_told() -> None:
-    telling = Telling("c1", None)
+    poll_log = PollLog("c1", None)
     with capture_logs() as logs:
         for second in range(1, 12):
-            telling.tell_poll(GONE if second % 2 else None, second)
-        telling.tell_poll(GONE, 11 + STEADY_SECONDS)
+            poll_log.log_poll(GONE if second % 2 else None, second)
+        poll_log.log_poll(GONE, 11 + STEADY_SECONDS)
     (line,) = [line for line in logs if line["event"] == "cluster is steady again"]
     assert (line["up"], line["reason"], line["untold_changes"]) == (False, "connection", 5)
 
@@ -66,11 +66,11 @@ def test_rare_changes_are_told_for_ever() -> None:
 
 
 def test_facts_that_cannot_be_read_are_told_when_their_reasons_change() -> None:
-    telling = Telling("c1", None)
+    poll_log = PollLog("c1", None)
     forbidden, broken = Forbidden("not authorized"), BadResponse("not JSON")
     with capture_logs() as logs:
         for errors in ((), (forbidden,), (forbidden,), (forbidden, broken), (), (forbidden,)):
-            telling.tell_unread(errors)
+            poll_log.log_unread_facts(errors)
     assert [line["error"] for line in logs] == [
         "not authorized",
         "not authorized; not JSON",

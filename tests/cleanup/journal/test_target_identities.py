@@ -10,24 +10,26 @@ from sqlalchemy import Connection, text
 
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.journal.migrations.versions import r0001_journal
-from exporter.cleanup.journal.schema import METADATA
-from exporter.cleanup.records import Deletion, Outcome, Phase, Recipient
+from exporter.cleanup.journal.tables import METADATA
+from exporter.cleanup.records import Deletion, Outcome, Phase, TargetIdentity
 
-X = Recipient(uuid="1f-x", origin="https://192.0.2.1:443")
-Y = Recipient(uuid="1f-y", origin="https://192.0.2.2:443")
-MOVED = Recipient(uuid=X.uuid, origin="https://192.0.2.9:443")
-NAMELESS = Recipient(uuid=None, origin=X.origin)
+X = TargetIdentity(uuid="1f-x", origin="https://192.0.2.1:443")
+Y = TargetIdentity(uuid="1f-y", origin="https://192.0.2.2:443")
+MOVED = TargetIdentity(uuid=X.uuid, origin="https://192.0.2.9:443")
+NAMELESS = TargetIdentity(uuid=None, origin=X.origin)
 
 
 async def intend(
-    journal: Journal, recipient: Recipient | None, *, cluster: str = "ams", version: str = "9.9.1"
+    journal: Journal, target_identity: TargetIdentity | None, *, cluster: str = "ams", version: str = "9.9.1"
 ) -> Deletion:
     run_id = await new_run(journal, cluster=cluster)
-    return await journal.intend(run_id, version=version, now=110.0, sent_to=recipient)
+    return await journal.intend(run_id, version=version, now=110.0, sent_to=target_identity)
 
 
-async def give_up(journal: Journal, recipient: Recipient | None, *, cluster: str = "ams") -> Deletion:
-    followed = await journal.follow(await intend(journal, recipient, cluster=cluster), job_uuid="j")
+async def give_up(
+    journal: Journal, target_identity: TargetIdentity | None, *, cluster: str = "ams"
+) -> Deletion:
+    followed = await journal.follow(await intend(journal, target_identity, cluster=cluster), job_uuid="j")
     return await journal.end(followed, outcome=Outcome.TIMEOUT, code="", message="", now=120.0)
 
 
@@ -38,73 +40,78 @@ async def give_up(journal: Journal, recipient: Recipient | None, *, cluster: str
         (X, Y, False),
         (X, NAMELESS, True),
         (MOVED, NAMELESS, False),
-        (X, Recipient(uuid="1f-y", origin=X.origin), False),
+        (X, TargetIdentity(uuid="1f-y", origin=X.origin), False),
         (NAMELESS, NAMELESS, True),
     ],
 )
 def test_the_uuid_tells_clusters_apart_and_the_address_where_it_is_not_known(
-    one: Recipient, other: Recipient, *, same: bool
+    one: TargetIdentity, other: TargetIdentity, *, same: bool
 ) -> None:
     assert one.is_same(other) is other.is_same(one) is same
 
 
-@pytest.mark.parametrize("recipient", [X, NAMELESS, None])
-async def test_where_a_deletion_is_sent_is_remembered(state: str, recipient: Recipient | None) -> None:
+@pytest.mark.parametrize("target_identity", [X, NAMELESS, None])
+async def test_where_a_deletion_is_sent_is_remembered(
+    state: str, target_identity: TargetIdentity | None
+) -> None:
     async with open_journal(state) as journal:
-        intended = await intend(journal, recipient)
+        intended = await intend(journal, target_identity)
     async with open_journal(state) as journal:
-        assert intended.sent_to == recipient
+        assert intended.sent_to == target_identity
         assert await journal.unended() == (intended,)
-        assert (await journal.follow(intended, job_uuid="j")).sent_to == recipient
+        assert (await journal.follow(intended, job_uuid="j")).sent_to == target_identity
 
 
 async def test_a_name_may_have_an_unended_deletion_on_each_cluster_that_it_meant(journal: Journal) -> None:
     first = await intend(journal, X)
     second = await intend(journal, Y)
     assert await journal.unended("ams") == (first, second)
-    for recipient in (X, MOVED, Y, None):
+    for target_identity in (X, MOVED, Y, None):
         with pytest.raises(JournalError, match=r"another deletion of 9\.9\.1 on ams is unended"):
-            await intend(journal, recipient)
+            await intend(journal, target_identity)
 
 
 async def test_a_deletion_of_unknown_recipient_may_be_on_any_cluster_of_its_name(journal: Journal) -> None:
     await intend(journal, None)
-    for recipient in (X, Y, None):
+    for target_identity in (X, Y, None):
         with pytest.raises(JournalError, match=r"another deletion of 9\.9\.1 on ams is unended"):
-            await intend(journal, recipient)
+            await intend(journal, target_identity)
 
 
 async def test_what_goes_on_is_known_under_every_name_of_its_cluster_and_no_other(journal: Journal) -> None:
     given_up = await give_up(journal, X)
     unended = await intend(journal, X, cluster="fra")
     await give_up(journal, Y, cluster="nyc")
-    assert await journal.given_up("ams", recipient=MOVED) == (given_up, unended)
-    assert await journal.given_up("new", recipient=X) == (given_up, unended)
-    assert await journal.given_up("fra", recipient=X) == (given_up, unended)
-    assert await journal.given_up("ams", recipient=Recipient(uuid="1f-z", origin="https://[::1]:1")) == ()
+    assert await journal.given_up("ams", target_identity=MOVED) == (given_up, unended)
+    assert await journal.given_up("new", target_identity=X) == (given_up, unended)
+    assert await journal.given_up("fra", target_identity=X) == (given_up, unended)
+    assert (
+        await journal.given_up("ams", target_identity=TargetIdentity(uuid="1f-z", origin="https://[::1]:1"))
+        == ()
+    )
 
 
 async def test_what_an_older_version_gave_up_goes_on_under_its_own_name(journal: Journal) -> None:
     given_up = await give_up(journal, None)
-    assert await journal.given_up("ams", recipient=X) == (given_up,)
-    assert await journal.given_up("fra", recipient=X) == ()
+    assert await journal.given_up("ams", target_identity=X) == (given_up,)
+    assert await journal.given_up("fra", target_identity=X) == ()
     newer = await intend(journal, X)
     await journal.end(newer, outcome=Outcome.SUCCESS, code="", message="", now=130.0)
-    assert await journal.given_up("ams", recipient=X) == ()
+    assert await journal.given_up("ams", target_identity=X) == ()
 
 
 async def test_a_deletion_on_another_cluster_says_nothing_of_the_one_given_up(journal: Journal) -> None:
     given_up = await give_up(journal, X)
     newer = await intend(journal, Y)
     await journal.end(newer, outcome=Outcome.SUCCESS, code="", message="", now=130.0)
-    assert await journal.given_up("ams", recipient=X) == (given_up,)
+    assert await journal.given_up("ams", target_identity=X) == (given_up,)
 
 
 async def test_jobs_of_a_cluster_are_known_under_its_later_names(journal: Journal) -> None:
     await give_up(journal, X)
     assert await journal.job_uuids("new", "9.9.1") == frozenset()
-    assert await journal.job_uuids("new", "9.9.1", recipient=MOVED) == {"j"}
-    assert await journal.job_uuids("new", "9.9.1", recipient=Y) == frozenset()
+    assert await journal.job_uuids("new", "9.9.1", target_identity=MOVED) == {"j"}
+    assert await journal.job_uuids("new", "9.9.1", target_identity=Y) == frozenset()
 
 
 async def test_one_run_of_those_that_were_interrupted_can_be_ended_alone(journal: Journal) -> None:

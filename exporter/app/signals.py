@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from exporter.cleanup.halt import Halt
+from exporter.cleanup.kill_switch import KillSwitch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -22,20 +22,20 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextmanager
-def heed_signals(*, halt: Halt, reload: Callable[[], object]) -> Iterator[None]:
+def handle_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
     """Heed signals for as long as the context lasts.
 
     Args:
-        halt: halts all deleting at SIGUSR1 and is released at SIGUSR2.
+        kill_switch: halts all deleting at SIGUSR1 and is released at SIGUSR2.
         reload: called at SIGHUP.
     """
 
     def engage() -> None:
-        halt.engage()
+        kill_switch.engage()
         log.warning("cleanup is halted: nothing more is deleted until SIGUSR2")
 
     def release() -> None:
-        halt.release()
+        kill_switch.release()
         log.warning("cleanup is released: policies delete again")
 
     def on_hangup() -> None:

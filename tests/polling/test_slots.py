@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.polling.schedule import next_slot, phase_seconds
+from exporter.polling.slots import next_slot, phase_seconds
 
 INTERVALS = st.floats(0.1, 86_400)
 TIMES = st.floats(0, 1e8)
@@ -38,6 +38,6 @@ def test_a_thousand_clusters_are_spread_evenly() -> None:
     assert max(b - a for a, b in pairwise(phases)) < 5
 
 
-def test_a_name_keeps_its_place() -> None:
+def test_a_name_keeps_its_phase() -> None:
     assert phase_seconds("ams-prod-01", 300) == phase_seconds("ams-prod-01", 300)
     assert phase_seconds("ams-prod-01", 600) == 2 * phase_seconds("ams-prod-01", 300)

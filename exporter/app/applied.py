@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from exporter.access import AccessOpener, ClusterAccess
+from exporter.app.cleaning import Cleaning
 from exporter.config import Config
-from exporter.daemon.cleaning import Cleaning
 from exporter.polling.fleet import Fleet
 from exporter.sharding import Shard
 
@@ -23,7 +23,7 @@ class Changes:
     kept: int
 
 
-class InForce:
+class AppliedConfiguration:
     """Puts one configuration after the other in force.
 
     Args:
