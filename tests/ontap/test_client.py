@@ -366,7 +366,7 @@ async def test_a_deletion_is_sent_once_whatever_happens_to_it(kind: FaultKind, t
         assert it.counts.totals()["DELETE", "503" if kind is FaultKind.UNAVAILABLE else "error"] == 1
 
 
-async def test_an_echoed_password_is_concealed(tmp_path: Path) -> None:
+async def test_an_echoed_password_is_redacted(tmp_path: Path) -> None:
     async with bench(small_cluster(password="hunter2-secret"), tmp_path) as it:
         await it.list()
         header = it.cluster.requests[0].headers["Authorization"]
@@ -404,7 +404,7 @@ async def test_no_part_of_an_echoed_secret_is_in_an_error(body: str, before: str
             assert part not in str(failure)
 
 
-async def test_a_secret_that_has_changed_since_it_was_sent_is_concealed(tmp_path: Path) -> None:
+async def test_a_secret_that_has_changed_since_it_was_sent_is_redacted(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("simulated")
     login = BasicLogin(username="monitor", password=Secret(file=file))

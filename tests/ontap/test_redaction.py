@@ -61,7 +61,7 @@ def test_a_text_without_the_secret_stays_as_it_is(text: str, secret: str) -> Non
     assert (redact(text, [secret]) == text) == (secret not in text)
 
 
-def test_the_longest_of_secrets_that_begin_alike_is_concealed_whole() -> None:
+def test_the_longest_of_secrets_that_begin_alike_is_redacted_whole() -> None:
     assert redact("Basic abcd== and abcd", ["abcd", "Basic abcd==", "abcd=="]) == "<secret> and <secret>"
 
 

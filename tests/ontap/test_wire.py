@@ -127,7 +127,7 @@ def test_an_error_in_a_success_is_an_error() -> None:
 SECRET = "S3cretPassw0rd"
 
 
-def concealing(text: str) -> str:
+def redacting(text: str) -> str:
     return redact(text, [SECRET, "1055", "99999999"])
 
 
@@ -152,7 +152,7 @@ def concealing(text: str) -> str:
     ],
 )
 def test_a_code_is_a_short_word_that_is_no_secret(stated: object, code: str) -> None:
-    failure = failure_of(Response(status=500, body=error_body(stated), redact=concealing))
+    failure = failure_of(Response(status=500, body=error_body(stated), redact=redacting))
     assert failure is not None
     assert failure.code == code
     assert SECRET not in str(failure)
@@ -167,22 +167,22 @@ def test_no_text_is_cut_within_a_secret(place: int) -> None:
         (500, json.dumps([text]).encode()),
         (500, ("[" + json.dumps(text)).encode()),
     ):
-        failure = failure_of(Response(status=status, body=body, redact=concealing))
+        failure = failure_of(Response(status=status, body=body, redact=redacting))
         assert "S3" not in str(failure)
     with pytest.raises(BadResponse) as caught:
-        read_object(Response(status=200, body=text.encode(), redact=concealing))
+        read_object(Response(status=200, body=text.encode(), redact=redacting))
     assert "S3" not in str(caught.value)
 
 
-def test_an_escaped_secret_is_concealed_in_how_a_body_begins() -> None:
+def test_an_escaped_secret_is_redacted_in_how_a_body_begins() -> None:
     escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
-    failure = failure_of(Response(status=500, body=f'{{"said": "{escaped}"}}'.encode(), redact=concealing))
+    failure = failure_of(Response(status=500, body=f'{{"said": "{escaped}"}}'.encode(), redact=redacting))
     assert str(failure).endswith("""begins '{"said": "<secret>"}'""")
 
 
-def test_a_message_is_concealed_before_it_is_cut() -> None:
+def test_a_message_is_redacted_before_it_is_cut() -> None:
     error = BadResponse("." * 995 + SECRET)
-    error.redact(concealing)
+    error.redact(redacting)
     assert str(error) == "." * 995 + "<secr"
 
 
