@@ -27,7 +27,7 @@ from exporter.webconfig.schema import (
     WebRoot,
     check_header,
 )
-from exporter.webconfig.tls import CIPHERS, CURVES, build_context, trust
+from exporter.webconfig.tls import CIPHERS, CURVES, build_context, set_ciphers, trust
 
 _HTTP: Final = "http_server_config"
 _USERS: Final = "basic_auth_users"
@@ -202,6 +202,11 @@ class _Reading:
         if named and not chosen and settings.min_version != TlsVersion.TLS13 and "min_version" not in broken:
             message = "no suite of TLS 1.2 is named; set min_version to TLS13 if only TLS 1.3 is meant"
             self._reader.report((_TLS, "cipher_suites"), message)
+        if chosen:
+            try:
+                set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), chosen)
+            except ValueError as error:
+                self._reader.report((_TLS, "cipher_suites"), str(error))
         return chosen
 
     def _checked(self, settings: TlsServerConfig, tls: ServerTls) -> ServerTls | None:

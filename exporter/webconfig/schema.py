@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from exporter.config.schema import DurationOrZero, FileName, Number, Outline, Shape, Text, Truth
 from exporter.ontap.endpoint import TlsVersion
 from exporter.webconfig.model import ClientAuth
-from exporter.webconfig.tls import CIPHERS, CURVES, TLS13_CIPHERS
+from exporter.webconfig.tls import CIPHERS, CURVES, TLS13_CIPHERS, takes_curve
 
 HIGHEST_COST: Final = 15
 """Checking one password takes seconds at this cost, and the program does not end before it is checked."""
@@ -70,6 +71,12 @@ def _curve(value: str) -> str:
 def _one_curve(value: list[str]) -> list[str]:
     if len(value) > 1:
         raise ValueError("Python's TLS takes one curve, not a list of preferences; name one or none")
+    if value and not takes_curve(CURVES[value[0]]):
+        others = [name for name, openssl in CURVES.items() if takes_curve(openssl)]
+        raise ValueError(
+            f"Python {platform.python_version()} on this system cannot require {value[0]}, only "
+            f"{', '.join(others) or 'none'}; without curve_preferences, OpenSSL chooses, X25519 first"
+        )
     return value
 
 

@@ -55,14 +55,10 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.min_version]
     context.maximum_version = _VERSIONS[tls.max_version]
-    try:
-        if tls.ciphers:
-            context.set_ciphers(":".join(tls.ciphers))
-        if tls.curve is not None:
-            context.set_ecdh_curve(tls.curve)
-    except (ssl.SSLError, ValueError):
-        # A system may forbid what OpenSSL could do.
-        raise ValueError("this system's OpenSSL refuses the suites or the curve") from None
+    if tls.ciphers:
+        set_ciphers(context, tls.ciphers)
+    if tls.curve is not None:
+        context.set_ecdh_curve(tls.curve)
     if tls.prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
@@ -73,6 +69,27 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
         trust(context, tls.client_ca_pem)
     context.verify_mode = _VERIFY[tls.client_auth]
     return context
+
+
+def set_ciphers(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
+    """Offer these suites for TLS 1.2, by OpenSSL's names.
+
+    Raises:
+        ValueError: this system has none of them.
+    """
+    try:
+        context.set_ciphers(":".join(ciphers))
+    except ssl.SSLError:
+        raise ValueError("this system's OpenSSL has none of these suites") from None
+
+
+def takes_curve(openssl_name: str) -> bool:
+    """Say whether this Python can require a curve: some versions take no curve that is not a NIST one."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(openssl_name)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def trust(context: ssl.SSLContext, authorities_pem: str) -> None:

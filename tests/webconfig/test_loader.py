@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_the_example_loads_beside_the_files_that_it_names(tmp_path: Path) -> Non
     assert config.files == tuple(
         tmp_path / name for name in ("web.yaml", "server.crt", "server.key", "prometheus-ca.crt")
     )
+
+
+def test_every_commented_line_of_the_example_loads_on_every_python(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    shutil.copy(certificates.ca_file, tmp_path / "prometheus-ca.crt")
+    whole = re.sub(r"^  # (?=\w+: )", "  ", EXAMPLE.read_text(), flags=re.MULTILINE)
+    config = load_web_config(write(tmp_path / "web.yaml", whole), environ={})
+    assert config.tls is not None
+    assert (config.tls.curve, len(config.tls.ciphers)) == ("prime256v1", 2)
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
