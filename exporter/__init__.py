@@ -4,9 +4,8 @@ The rooms, in the order in which data flows through them:
 
 * :mod:`exporter.cli` reads the command line; :mod:`exporter.app` builds everything and owns the tasks.
 * :mod:`exporter.config` turns YAML into a checked configuration.
-* :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to send it.
+* :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to reach a cluster.
 * :mod:`exporter.sharding` tells which process looks after a cluster.
-* :mod:`exporter.access` is how one configured cluster is reached.
 * :mod:`exporter.inventory` is what one poll saw of one cluster.
 * :mod:`exporter.polling` polls every cluster at its time and keeps the newest result of each.
 * :mod:`exporter.cleanup` deletes what a policy has retired, where one is configured.

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from exporter.access import ClusterAccess, open_accesses
 from exporter.cleanup.plan import Decision, Plan
 from exporter.cleanup.policy import make_plan
 from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.cleanup.rules import rules_of
 from exporter.config import ClusterConfig, Config, PolicyConfig
+from exporter.ontap.access import ClusterAccess, open_accesses
 from exporter.ontap.client import RequestCounts, open_session
 
 _HEADINGS = ("CLUSTER", "POLICY", "VERSION", "AGE", "VERDICT", "REASON")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from exporter.access import AccessOpener, ClusterAccess
 from exporter.app.cleaning import Cleaning
 from exporter.config import Config
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.polling.fleet import Fleet
 from exporter.sharding import Shard
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Pace
@@ -16,6 +15,7 @@ from exporter.cleanup.records import Durations
 from exporter.config import CleanupConfig
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupState, update_policy
 from exporter.metrics.exposition import Exposition
+from exporter.ontap.access import ClusterAccess
 from exporter.web.sources import CleanupSources
 
 if TYPE_CHECKING:

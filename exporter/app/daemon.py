@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter import __version__
-from exporter.access import AccessOpener
 from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.cleaning import Cleaning
 from exporter.app.garbage import collect_everything, survivors_frozen
@@ -29,6 +28,7 @@ from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
+from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet

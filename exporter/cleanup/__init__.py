@@ -2,7 +2,6 @@
 
 What decides is pure:
 
-* :mod:`~exporter.cleanup.releases`: the order of ONTAP releases.
 * :mod:`~exporter.cleanup.plan`: what a plan is made from and consists of.
 * :mod:`~exporter.cleanup.policy`: makes the plan.
 * :mod:`~exporter.cleanup.replies`: what an answer means.

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.preflight import DecisionImpossibleError
 from exporter.cleanup.replies import Diagnosis, Meaning, read_reply
-from exporter.ontap.deletion import Job, JobSearch, find_job, read_job
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
+from exporter.ontap.jobs import Job, JobSearch, find_job, read_job
 
 
 @dataclass(slots=True)

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import assert_never, cast
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.cluster_jobs import ClusterJobs, Watched
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.kill_switch import KillSwitch
@@ -22,6 +21,7 @@ from exporter.cleanup.preflight import DecisionImpossibleError, read_repository
 from exporter.cleanup.records import Deletion, Outcome, Phase, TargetIdentity
 from exporter.cleanup.replies import Diagnosis, Meaning, read_failed_job, read_reply
 from exporter.cleanup.uninterrupted import wait_uninterrupted
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import RequestInFlight
 from exporter.ontap.deletion import delete_package
 from exporter.ontap.errors import OntapError

@@ -11,9 +11,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from exporter.cleanup.plan import Decision, GuardFacts, Plan, Reason, Rules, Verdict
-from exporter.cleanup.releases import Release, parse_release
 from exporter.ontap.deletion import is_safe_version
 from exporter.ontap.listing import Listing, Package
+from exporter.ontap.versions import Release, parse_release
 
 FINISHED_UPDATE_STATES = frozenset({None, "completed", "canceled", "failed"})
 """Every other word for the state of an update, a new one too, counts as unfinished."""

@@ -10,7 +10,6 @@ from typing import NoReturn
 
 import structlog
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.cleanup_board import CleanupBoard, Key
 from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.journal import Journal
@@ -18,6 +17,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.rules import rules_of, schedule_of
 from exporter.cleanup.run import PolicyOnCluster, Runner
 from exporter.config import PolicyConfig
+from exporter.ontap.access import ClusterAccess
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.plan import GuardFacts
 from exporter.cleanup.records import TargetIdentity
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 from exporter.ontap.facts import (
     ClusterIdentity,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.journal import Journal
@@ -17,6 +16,7 @@ from exporter.cleanup.limits import Pauses
 from exporter.cleanup.preflight import read_target_identity
 from exporter.cleanup.records import Deletion, TargetIdentity
 from exporter.cleanup.run import Runner
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 
 

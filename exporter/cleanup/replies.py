@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
-from exporter.ontap.deletion import Job
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -21,6 +20,7 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
+from exporter.ontap.jobs import Job
 
 TRANSIENT_CODES = frozenset(
     {

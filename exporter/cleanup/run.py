@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 
 import structlog
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.journal import Journal
@@ -17,6 +16,7 @@ from exporter.cleanup.plan import Decision, Plan, Rules
 from exporter.cleanup.policy import make_plan
 from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_preflight
 from exporter.cleanup.records import Deletion, Outcome, TargetIdentity
+from exporter.ontap.access import ClusterAccess
 
 audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.audit")
 

@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import structlog
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.cleanup_board import CleanupBoard, Key, PolicyStatus
 from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.journal import Journal, JournalError, open_journal
@@ -23,6 +22,7 @@ from exporter.cleanup.report import report
 from exporter.cleanup.rules import limits_of
 from exporter.cleanup.run import Runner
 from exporter.config import CleanupConfig, PolicyConfig
+from exporter.ontap.access import ClusterAccess
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

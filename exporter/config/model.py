@@ -12,27 +12,13 @@ from pathlib import Path
 
 from exporter.config.layers import Layer
 from exporter.config.problems import Position, Problem
-from exporter.ontap.endpoint import Endpoint, Login, Tls
+from exporter.ontap.endpoint import ClusterSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterConfig:
+class ClusterConfig(ClusterSettings):
     """Everything about one cluster: the defaults, then its profile, then its own entry."""
 
-    name: str
-    endpoint: Endpoint
-    login: Login
-    tls: Tls
-    labels: tuple[tuple[str, str], ...]
-    """Sorted by name."""
-    poll_interval: timedelta
-    poll_timeout: timedelta
-    """For one whole poll, all requests and pages."""
-    stale_after: timedelta
-    return_timeout_seconds: int
-    """How long ONTAP is asked to wait; shorter than ``poll_timeout``."""
-    max_records: int
-    """The page size that ONTAP is asked for."""
     profile: str | None
     position: Position = field(compare=False)
     """Where the entry stands."""
@@ -80,7 +66,7 @@ class PolicyConfig:
         pattern = "|".join(translate(glob) for glob in self.cluster_names or ("*",))
         object.__setattr__(self, "_name_pattern", re.compile(pattern))
 
-    def applies_to(self, cluster: ClusterConfig) -> bool:
+    def applies_to(self, cluster: ClusterSettings) -> bool:
         """Tell whether this policy is for ``cluster``, by its name and its labels; case counts."""
         if self._name_pattern.match(cluster.name) is None:
             return False

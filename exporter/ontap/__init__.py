@@ -8,14 +8,16 @@
 * :mod:`~exporter.ontap.paging`: next links, followed only on the cluster itself (no I/O).
 * :mod:`~exporter.ontap.listing`: the packages collection, page by page (no I/O).
 * :mod:`~exporter.ontap.facts`: a cluster's identity and the versions that it runs (no I/O).
-* :mod:`~exporter.ontap.deletion`: one deletion and its job (no I/O).
+* :mod:`~exporter.ontap.jobs`: a cluster's jobs, and which one deletes a package (no I/O).
+* :mod:`~exporter.ontap.deletion`: the deletion of one package (no I/O).
+* :mod:`~exporter.ontap.versions`: the order of ONTAP releases (no I/O).
 * :mod:`~exporter.ontap.refusals`: how long to leave a cluster alone after a 401 (no I/O).
 * :mod:`~exporter.ontap.retry`: when a request may be sent again (no I/O).
-* :mod:`~exporter.background`: threads for what may wait without end.
 * :mod:`~exporter.ontap.credentials`: what a login sends, read from its files and never shown.
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
 * :mod:`~exporter.ontap.translation`: aiohttp's exceptions in our words.
 * :mod:`~exporter.ontap.client`: the only HTTP client; everything above is driven by it.
+* :mod:`~exporter.ontap.access`: one cluster's client, and the lock-out of the account it uses.
 
 Nothing is imported here: reading a configuration needs the values, not the HTTP client.
 """

@@ -14,7 +14,8 @@ from typing import Final
 import aiohttp
 
 from exporter.background import begin
-from exporter.ontap.endpoint import BasicLogin, Login, Tls, TokenLogin, read_regular
+from exporter.files import read_file
+from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Tls, TokenLogin
 from exporter.ontap.errors import Unauthorized
 from exporter.ontap.redaction import redact
 
@@ -174,7 +175,9 @@ def _read(login: Login, certificate_files: tuple[Path, ...]) -> _Read:
 def _digest(file: Path) -> bytes | None:
     """Return a digest of a file's content; None where it cannot be read: the TLS context will tell."""
     try:
-        return hashlib.blake2b(read_regular(file), digest_size=_DIGEST_BYTES).digest()
+        return hashlib.blake2b(
+            read_file(file, max_bytes=MAX_SECRET_BYTES), digest_size=_DIGEST_BYTES
+        ).digest()
     except (OSError, ValueError):
         return None
 

@@ -1,79 +1,18 @@
-"""One deletion and the job that ONTAP makes of it. No I/O.
+"""The deletion of one package. No I/O.
 
-Source: DELETE /cluster/software/packages/{version}, GET /cluster/jobs, GET /cluster/jobs/{uuid} (ONTAP 9.6).
+Source: DELETE /cluster/software/packages/{version} (ONTAP 9.6).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
-from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse
+from exporter.ontap.jobs import job_uuid
 from exporter.ontap.listing import PACKAGES_PATH
-from exporter.ontap.paging import next_target
-from exporter.ontap.wire import (
-    Conversation,
-    Request,
-    get,
-    holds_secret,
-    read_code,
-    read_object,
-    read_record,
-    text_or_none,
-)
+from exporter.ontap.wire import Conversation, Request, read_object
 
-JOBS_PATH = "/api/cluster/jobs"
-MAX_JOB_PAGES = 100
-
-_JOB_FIELDS = "state,message,code,error"
 _SAFE_VERSION = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
-_SAFE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
-
-
-class JobState(StrEnum):
-    """What ONTAP says of a job; every other word counts as not over."""
-
-    QUEUED = "queued"  # it waits
-    RUNNING = "running"  # it works
-    PAUSED = "paused"  # somebody has stopped it for a while
-    SUCCESS = "success"  # it is over and did its work
-    FAILURE = "failure"  # it is over and did not
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A job as it was read.
-
-    Attributes:
-        uuid: its name.
-        state: ONTAP's word.
-        code: the error's code, "" where there is none.
-        message: what ONTAP says of it.
-    """
-
-    uuid: str
-    state: str
-    code: str
-    message: str
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it is over and did its work."""
-        return self.state == JobState.SUCCESS
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self.succeeded or self.failed
-
-    @property
-    def failed(self) -> bool:
-        """Whether it is over and did not."""
-        return self.state == JobState.FAILURE
 
 
 def is_safe_version(version: str) -> bool:
@@ -87,11 +26,11 @@ def is_safe_version(version: str) -> bool:
 def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation[str | None]:
     """Ask for the deletion of one package; return the uuid of its job, None where ONTAP names none.
 
-    An answer that says yes and is otherwise not what it should be is an acceptance without a job.
+    An answer with a status of success whose body cannot be read is an acceptance without a job.
 
     Raises:
         ValueError: the version is not safe in a URL; nothing is sent.
-        ApiError: the answer states an error all the same.
+        ApiError: the answer states an error in spite of its status.
     """
     if not is_safe_version(version):
         raise ValueError(f"not safe in a URL: {version!r}")
@@ -101,99 +40,4 @@ def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation
         job = read_object(response).get("job")
     except BadResponse:
         return None
-    return _uuid(job, response.redact)
-
-
-def read_job(uuid: str) -> Conversation[Job]:
-    """Read a job.
-
-    Raises:
-        BadResponse: the answer is not of the described shape.
-    """
-    response = yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})
-    return _job(uuid, read_record(response), response.redact)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSearch:
-    """What the jobs tell of the deletion of one version.
-
-    Attributes:
-        job: one that goes on, else the last one listed; None where none names the version.
-        open: whether a job that goes on might be it, though its description does not say so.
-    """
-
-    job: Job | None
-    open: bool
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a job names the version and goes on."""
-        return self.job is not None and not self.job.over
-
-
-def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ()) -> Conversation[JobSearch]:
-    """Look for a job that deletes a version.
-
-    Args:
-        version: the package's version.
-        endpoint: where the cluster is.
-        earlier: the jobs of earlier deletions, which are left out.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
-        IncompleteListing: paging leaves the cluster.
-    """
-    names_version = re.compile(rf"(?<![A-Za-z0-9._-]){re.escape(version)}(?![A-Za-z0-9_-]|\.[A-Za-z0-9])")
-    found: Job | None = None
-    might_be_it = False
-    request = get(JOBS_PATH, {"fields": f"description,{_JOB_FIELDS}"})
-    for _ in range(MAX_JOB_PAGES):
-        response = yield request
-        page = read_object(response)
-        records = page.get("records")
-        if not isinstance(records, list):
-            raise BadResponse("the page of jobs has no list of records")
-        for job, description in _described(records, response.redact):
-            if job.uuid in earlier:
-                continue
-            if "delete" in description.lower() and names_version.search(description):
-                # The package is still there, so a job that succeeded was an earlier one's.
-                if not job.succeeded and (found is None or found.over):
-                    found = job
-            elif not job.over and (not description or "package" in description.lower()):
-                might_be_it = True
-        following = next_target(page, endpoint)
-        if following is None:
-            return JobSearch(job=found, open=might_be_it)
-        request = Request(method="GET", target=following)
-    raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
-
-
-def _described(records: list[Any], redact: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
-    """Give the jobs that can be read, each with its description."""
-    for record in records:
-        uuid = _uuid(record, redact)
-        if uuid is not None and text_or_none(record.get("state")):
-            yield _job(uuid, record, redact), text_or_none(record.get("description")) or ""
-
-
-def _uuid(job: object, redact: Callable[[str], str]) -> str | None:
-    """Return the uuid of a job; None where there is none, or it cannot stand in a URL and in the log."""
-    uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
-    if uuid is None or _SAFE_UUID.fullmatch(uuid) is None or holds_secret(uuid, redact):
-        return None
-    return uuid
-
-
-def _job(uuid: str, document: dict[str, Any], redact: Callable[[str], str]) -> Job:
-    """Read a job's document; old releases put code and message into the job itself."""
-    error = document.get("error")
-    stated = error if isinstance(error, dict) else document
-    state = text_or_none(document.get("state"))
-    if state is None:
-        raise BadResponse("the job has no state")
-    message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
-    code = read_code(stated.get("code"), redact) or read_code(document.get("code"), redact)
-    code = code if state == JobState.FAILURE else ""
-    return Job(uuid=uuid, state=state, code=code, message=redact(message))
+    return job_uuid(job, response.redact)

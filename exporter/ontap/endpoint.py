@@ -1,19 +1,20 @@
-"""Where a cluster is, how to log in and how to trust it: plain values that other rooms build.
+"""Where a cluster is, how to log in and how to trust it: plain values that the configuration builds.
 
 Standard library only, so that reading a configuration does not load an HTTP client.
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from exporter.files import read_text
+
 MAX_SECRET_BYTES = 64 * 1024
-"""No password, token, certificate or key is larger; a larger file is not read to its end."""
+"""The largest file that is read for a password, a token, a certificate or a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,30 +33,9 @@ class Endpoint:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def read_regular(file: Path) -> bytes:
-    """Read a small file, never waiting for what comes out of a pipe or a device.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no regular file, or larger than ``MAX_SECRET_BYTES``.
-    """
-    _check_regular(file, file.stat())  # opening a device may do something
-    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        _check_regular(file, os.fstat(opened.fileno()))  # it may be another file by now
-        content = opened.read(MAX_SECRET_BYTES + 1)
-    if len(content) > MAX_SECRET_BYTES:
-        raise ValueError(f"{file} is larger than {MAX_SECRET_BYTES} bytes")
-    return content
-
-
-def _check_regular(file: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{file} is not a regular file")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """A secret, given in place or in a file that is read when it is needed; never shown by ``repr``."""
+    """A secret: its value, or the file that holds it. ``repr`` never shows the value."""
 
     value: str | None = field(default=None, repr=False)
     file: Path | None = None
@@ -63,15 +43,20 @@ class Secret:
     def read(self) -> str:
         """Return the secret; white space around a file's content is dropped, as Prometheus does.
 
+        Blocks for as long as the file's disk does.
+
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is no regular file, too large or not UTF-8.
+            ValueError: it is not a regular file, too large or not UTF-8.
         """
         if self.value is not None:
             return self.value
         if self.file is None:
             return ""
-        return read_regular(self.file).decode("utf-8").strip()
+        try:
+            return read_text(self.file, max_bytes=MAX_SECRET_BYTES).strip()
+        except ValueError as exc:
+            raise ValueError(f"{self.file}: {exc}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +108,24 @@ class Tls:
     def files(self) -> tuple[Path, ...]:
         """Every file that is named."""
         return tuple(file for file in (self.ca_file, self.cert_file, self.key_file) if file is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """How one cluster is reached and polled, and what its series are labelled with."""
+
+    name: str
+    """Unique; the ``cluster`` label."""
+    endpoint: Endpoint
+    login: Login
+    tls: Tls
+    labels: tuple[tuple[str, str], ...]
+    """Sorted by name."""
+    poll_interval: timedelta
+    poll_timeout: timedelta
+    """For one whole poll, all requests and pages."""
+    stale_after: timedelta
+    return_timeout_seconds: int
+    """How long ONTAP is asked to wait; shorter than ``poll_timeout``."""
+    max_records: int
+    """The page size that ONTAP is asked for."""

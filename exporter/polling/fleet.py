@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.access import ClusterAccess
+from exporter.ontap.access import ClusterAccess
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poller import Poller

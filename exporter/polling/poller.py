@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NoReturn
 
-from exporter.access import ClusterAccess
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.ontap.refusals import NOTHING_SENT
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure

@@ -21,7 +21,6 @@ from pathlib import Path
 import pytest
 import structlog
 
-from exporter.access import ClusterAccess, open_accesses
 from exporter.cleanup import policy_scheduler as keeper_module
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.journal import open_journal
@@ -30,10 +29,11 @@ from exporter.cleanup.limits import Pace, Pauses
 from exporter.cleanup.records import Deletion, Outcome, Phase, Run
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, Position
+from exporter.ontap.access import ClusterAccess, open_accesses
 from exporter.ontap.client import RequestCounts, open_session
-from exporter.ontap.deletion import JOBS_PATH
 from exporter.ontap.endpoint import Secret, TokenLogin
 from exporter.ontap.facts import SOFTWARE_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet

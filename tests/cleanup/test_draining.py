@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.access import open_accesses
 from exporter.cleanup.deleter import DRAIN_SECONDS
 from exporter.cleanup.journal import open_journal
 from exporter.cleanup.plan import Decision, Reason, Verdict
 from exporter.cleanup.records import Outcome, Phase, TargetIdentity
 from exporter.cleanup.uninterrupted import wait_uninterrupted
 from exporter.config import CleanupConfig, PolicyConfig
+from exporter.ontap.access import open_accesses
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.access import ClusterAccess
 from exporter.cleanup.records import Outcome, Run
 from exporter.config import CleanupConfig, PolicyConfig
-from exporter.ontap.deletion import JOBS_PATH
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.facts import CLUSTER_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.servicing import (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.deletion import JOBS_PATH
 from exporter.ontap.facts import SOFTWARE_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import (
     DownloadState,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from exporter.cleanup.plan import GuardFacts, Plan, Reason, Rules, Verdict
 from exporter.cleanup.policy import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES, make_plan
-from exporter.cleanup.releases import parse_release
 from exporter.ontap.deletion import is_safe_version
 from exporter.ontap.listing import Listing, Package
+from exporter.ontap.versions import parse_release
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

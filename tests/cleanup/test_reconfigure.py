@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.access import ClusterAccess
 from exporter.cleanup import service as service_module
 from exporter.cleanup.journal import open_journal
 from exporter.cleanup.records import Outcome, Run
 from exporter.config import CleanupConfig, PolicyConfig
+from exporter.ontap.access import ClusterAccess
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
 from support.servicing import (

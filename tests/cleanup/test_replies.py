@@ -14,7 +14,6 @@ from exporter.cleanup.replies import (
     read_failed_job,
     read_reply,
 )
-from exporter.ontap.deletion import Job
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -28,6 +27,7 @@ from exporter.ontap.errors import (
     TlsFailed,
     Unauthorized,
 )
+from exporter.ontap.jobs import Job
 
 BY_CODE = {
     "4": Meaning.GONE,

@@ -44,7 +44,7 @@ async def test_a_file_that_is_too_large_is_refused(file: Path) -> None:
     file.write_bytes(b"x" * MAX_SECRET_BYTES)
     assert len(await from_file(file).header() or "") > MAX_SECRET_BYTES
     file.write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
-    with pytest.raises(Unauthorized, match="larger than 65536 bytes"):
+    with pytest.raises(Unauthorized, match="larger than 64 KiB"):
         await from_file(file).header()
 
 

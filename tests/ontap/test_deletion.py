@@ -13,18 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from exporter.ontap.deletion import (
-    JOBS_PATH,
-    MAX_JOB_PAGES,
-    Job,
-    JobSearch,
-    delete_package,
-    find_job,
-    is_safe_version,
-    read_job,
-)
+from exporter.ontap.deletion import delete_package, is_safe_version
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import ApiError, BadResponse, IncompleteListing
+from exporter.ontap.jobs import JOBS_PATH, MAX_JOB_PAGES, Job, JobSearch, find_job, read_job
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.ontap.redaction import redact
 from exporter.ontap.wire import Conversation, Request, Response

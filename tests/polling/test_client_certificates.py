@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.access import AccessOpener, ClusterAccess
 from exporter.config import ClusterConfig
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import Tls
 from exporter.ontap.errors import LoginPaused, Unauthorized

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from exporter.access import open_accesses
 from exporter.config import ClusterConfig
+from exporter.ontap.access import open_accesses
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import BasicLogin, Secret
 from exporter.ontap.errors import Reason

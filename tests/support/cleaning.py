@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporter.access import ClusterAccess, open_accesses
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.deleter import Deleter
 from exporter.cleanup.journal import Journal, open_journal
@@ -17,6 +16,7 @@ from exporter.cleanup.limits import Limits, Pace, Pauses
 from exporter.cleanup.plan import Rules
 from exporter.cleanup.records import Deletion, Outcome, Run
 from exporter.cleanup.run import PolicyOnCluster, Runner
+from exporter.ontap.access import ClusterAccess, open_accesses
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster, Simulator

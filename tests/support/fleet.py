@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.access import open_accesses
 from exporter.config import ClusterConfig, Position
+from exporter.ontap.access import open_accesses
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
 from exporter.polling.board import Board, ClusterStatus

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.access import ClusterAccess, open_accesses
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Run
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, Position
+from exporter.ontap.access import ClusterAccess, open_accesses
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster, Simulator

@@ -10,7 +10,7 @@ from cleanup.crash.scene import cluster_of, scene
 from cleanup.crash.state import Position
 
 from exporter.cleanup.records import Outcome
-from exporter.ontap.deletion import JOBS_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript
 from support.cleaning import cleaning, cluster_with, limits, only

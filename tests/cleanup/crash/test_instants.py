@@ -14,8 +14,8 @@ from cleanup.crash.scene import Scene, cluster_of, scene
 from cleanup.crash.state import Position, State
 
 from exporter.cleanup.records import Outcome
-from exporter.ontap.deletion import JOBS_PATH
 from exporter.ontap.facts import DOWNLOAD_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.waiting import eventually

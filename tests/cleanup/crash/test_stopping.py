@@ -10,7 +10,7 @@ from cleanup.crash.scene import STOP_SECONDS, Scene, cluster_of, scene
 from cleanup.crash.state import DeletionRow, Position
 
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.deletion import JOBS_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 

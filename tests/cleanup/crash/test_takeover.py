@@ -11,7 +11,7 @@ from cleanup.crash.scene import Scene, cluster_of, scene
 from cleanup.crash.state import Position
 
 from exporter.cleanup.records import Outcome
-from exporter.ontap.deletion import JOBS_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.simulator import SimulatedCluster
 from support.waiting import eventually
 

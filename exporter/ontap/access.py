@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
 
-from exporter.config import ClusterConfig
 from exporter.ontap.client import OntapClient, RequestCounts, RequestInFlight
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import BasicLogin, Endpoint, TokenLogin
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
 from exporter.ontap.refusals import NOTHING_SENT, Refusals
@@ -37,7 +36,7 @@ class Account:
     fact_refusals: Refusals = field(default_factory=Refusals)
 
 
-def _account_of(cluster: ClusterConfig) -> AccountKey:
+def _account_of(cluster: ClusterSettings) -> AccountKey:
     """Name the account that a cluster's login is for, whatever its secret."""
     match cluster.login:
         case BasicLogin(username=username):
@@ -46,6 +45,14 @@ def _account_of(cluster: ClusterConfig) -> AccountKey:
             return cluster.endpoint, f"token {scheme}"
         case None:
             return cluster.endpoint, "certificate"
+
+
+def _asked_by(cluster: ClusterSettings) -> tuple[object, ...]:
+    """Return the settings that decide what a cluster is asked, and how."""
+    return (
+        *(cluster.endpoint, cluster.login, cluster.tls),
+        *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
+    )
 
 
 class ClusterAccess:
@@ -60,7 +67,9 @@ class ClusterAccess:
         asked_to_wait_until: before then, in the event loop's time, the cluster asked not to be polled.
     """
 
-    def __init__(self, *, config: ClusterConfig, client: OntapClient, account: Account | None = None) -> None:
+    def __init__(
+        self, *, config: ClusterSettings, client: OntapClient, account: Account | None = None
+    ) -> None:
         account = account or Account()
         self.config = config
         self.client = client
@@ -91,20 +100,13 @@ class ClusterAccess:
         has_others = bool(self.refusals.in_a_row) and self._has_others(now)
         return has_others or now >= self.refusals.paused_until
 
-    def logs_in_like(self, cluster: ClusterConfig) -> bool:
+    def logs_in_like(self, cluster: ClusterSettings) -> bool:
         """Say whether a configuration has this cluster's address and login."""
         return (self.config.endpoint, self.config.login) == (cluster.endpoint, cluster.login)
 
-    def asks_like(self, cluster: ClusterConfig) -> bool:
+    def asks_like(self, cluster: ClusterSettings) -> bool:
         """Say whether a configuration asks the same, at other times perhaps, or under other labels."""
-        as_here = replace(
-            cluster,
-            labels=self.config.labels,
-            poll_interval=self.config.poll_interval,
-            stale_after=self.config.stale_after,
-            profile=self.config.profile,
-        )
-        return as_here == self.config
+        return _asked_by(self.config) == _asked_by(cluster)
 
     def credentials_renewed(self, now: float) -> bool:
         """Have the secret read again; say whether there are others than those that were refused."""
@@ -173,7 +175,10 @@ class AccessOpener:
         self._accounts: dict[AccountKey, Account] = {}
 
     def open(
-        self, clusters: Iterable[ClusterConfig], *, before: Mapping[str, ClusterAccess] = MappingProxyType({})
+        self,
+        clusters: Iterable[ClusterSettings],
+        *,
+        before: Mapping[str, ClusterAccess] = MappingProxyType({}),
     ) -> Mapping[str, ClusterAccess]:
         """Open an access for each cluster, or take it over where the cluster is asked the same as before.
 
@@ -199,7 +204,7 @@ class AccessOpener:
         }
         return MappingProxyType({one.name: self._open(one, before.get(one.name), now) for one in clusters})
 
-    def _open(self, cluster: ClusterConfig, earlier: ClusterAccess | None, now: float) -> ClusterAccess:
+    def _open(self, cluster: ClusterSettings, earlier: ClusterAccess | None, now: float) -> ClusterAccess:
         if earlier is None or not earlier.logs_in_like(cluster):
             return self._access(cluster, Credentials(cluster.login, cluster.tls))
         earlier.client.credentials.use_certificate_of(cluster.tls)
@@ -211,7 +216,7 @@ class AccessOpener:
         access.asked_to_wait_until = earlier.asked_to_wait_until
         return access
 
-    def _access(self, cluster: ClusterConfig, credentials: Credentials) -> ClusterAccess:
+    def _access(self, cluster: ClusterSettings, credentials: Credentials) -> ClusterAccess:
         client = OntapClient(
             session=self._session,
             contexts=self._contexts,
@@ -226,7 +231,7 @@ class AccessOpener:
 
 
 def open_accesses(
-    clusters: Iterable[ClusterConfig], *, session: aiohttp.ClientSession, counts: RequestCounts
+    clusters: Iterable[ClusterSettings], *, session: aiohttp.ClientSession, counts: RequestCounts
 ) -> Mapping[str, ClusterAccess]:
     """Make ready to reach clusters over a session; nothing is sent yet.
 
