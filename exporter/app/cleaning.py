@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NoReturn
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Pace
-from exporter.cleanup.records import Durations
 from exporter.config import CleanupConfig
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupState, update_policy
 from exporter.metrics.exposition import Exposition
@@ -73,16 +72,6 @@ class Cleaning:
         """What there is to show; None where cleanup is not configured."""
         return None if self._going is None else self._going.sources
 
-    def state(self) -> CleanupState | None:
-        """Return what belongs to no cluster; None where cleanup is not configured."""
-        if self._going is None:
-            return None
-        return CleanupState(
-            durations=self._going.durations,
-            halted=self._kill_switch.active,
-            journal_open=self._going.service.journal is not None,
-        )
-
     def _start(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> _Going:
         from exporter.cleanup.service import CleanupService  # noqa: PLC0415 - loads the database libraries
 
@@ -101,7 +90,16 @@ class Cleaning:
         return _Going(
             state=config.state,
             service=service,
-            sources=CleanupSources(board=board, exposition=exposition, report=service.report),
+            sources=CleanupSources(
+                board=board,
+                exposition=exposition,
+                state=lambda: CleanupState(
+                    durations=board.durations,
+                    halted=self._kill_switch.active,
+                    journal_open=service.journal is not None,
+                ),
+                report=service.report,
+            ),
             task=self._group.create_task(service.run(), name="cleanup"),
         )
 
@@ -114,7 +112,3 @@ class _Going:
     service: CleanupService
     sources: CleanupSources
     task: asyncio.Task[NoReturn]
-
-    @property
-    def durations(self) -> Mapping[str, Durations]:
-        return self.sources.board.durations

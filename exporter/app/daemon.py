@@ -23,7 +23,6 @@ from exporter.app.signals import handle_signals
 from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
-from exporter.metrics.cleanup import CleanupCollector
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
@@ -138,7 +137,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             board=board,
             exposition=exposition,
             cleanup=lambda: cleaning.sources,
-            process=ProcessMetrics(CleanupCollector(cleaning.state)),
+            process=ProcessMetrics(),
             exporter_state=myself.state,
             masked_config=lambda: masked_yaml(applied.config),
             reload=reloader.ask if settings.reload_by_http else None,

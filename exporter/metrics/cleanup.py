@@ -1,17 +1,14 @@
-"""The table of cleanup's metrics, which are there where cleanup is configured."""
+"""The tables of cleanup's metrics, which are there where cleanup is configured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Family, Kind, one
-from exporter.metrics.text import number
+from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
 
 CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
@@ -93,11 +90,11 @@ def update_policy(exposition: Exposition[PolicyStatus], status: PolicyStatus) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupState:
-    """What cleanup tells that belongs to no cluster.
+    """What is known of cleanup as a whole.
 
     Attributes:
         durations: how long deletions took, by policy.
-        halted: whether deleting is halted.
+        halted: whether the kill switch is on.
         journal_open: whether there is a journal; without one, nothing is deleted.
     """
 
@@ -106,47 +103,28 @@ class CleanupState:
     journal_open: bool
 
 
-NOTHING_CLEANED = CleanupState(durations={}, halted=False, journal_open=False)
-
-
-class CleanupCollector:
-    """What cleanup tells that belongs to no cluster, for prometheus_client to render.
-
-    Args:
-        state: gives it; None where cleanup is not configured.
-    """
-
-    def __init__(self, state: Callable[[], CleanupState | None]) -> None:
-        self._state = state
-
-    def describe(self) -> Iterator[Metric]:
-        """Give every metric that there is while cleanup is configured."""
-        return _metrics(NOTHING_CLEANED)
-
-    def collect(self) -> Iterator[Metric]:
-        """Give what is known now."""
-        state = self._state()
-        return iter(()) if state is None else _metrics(state)
-
-
-def _metrics(state: CleanupState) -> Iterator[Metric]:
-    durations = HistogramMetricFamily(
-        "ontap_cleanup_job_duration_seconds",
-        "How long deletions took from DELETE to outcome.",
-        labels=["policy"],
-    )
-    bounds = (*(number(bound) for bound in DURATION_BUCKETS_SECONDS), "+Inf")
-    for policy, known in sorted(state.durations.items()):
-        buckets = list(zip(bounds, known.buckets, strict=True))
-        durations.add_metric([policy], buckets=buckets, sum_value=known.sum_seconds)
-    yield durations
-    yield GaugeMetricFamily(
-        "ontap_cleanup_halted",
-        "Whether all deleting is halted by the kill switch (1) or not (0).",
-        value=state.halted,
-    )
-    yield GaugeMetricFamily(
-        "ontap_cleanup_journal_open",
-        "Whether the journal is open (1); without it (0), nothing is deleted.",
-        value=state.journal_open,
-    )
+CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
+    HistogramFamily(
+        name="ontap_cleanup_job_duration_seconds",
+        help="How long deletions took from DELETE to outcome.",
+        source="journal",
+        labels=("policy",),
+        bounds=DURATION_BUCKETS_SECONDS,
+        samples=lambda state: (
+            ((policy,), known.buckets, known.sum_seconds) for policy, known in sorted(state.durations.items())
+        ),
+    ),
+    Family(
+        name="ontap_cleanup_halted",
+        help="Whether all deleting is halted by the kill switch (1) or not (0).",
+        source="exporter",
+        samples=lambda state: one(state.halted),
+    ),
+    Family(
+        name="ontap_cleanup_journal_open",
+        help="Whether the journal is open (1); without it (0), nothing is deleted.",
+        source="exporter",
+        samples=lambda state: one(state.journal_open),
+    ),
+)
+"""Every metric of cleanup that belongs to no cluster."""

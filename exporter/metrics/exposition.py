@@ -2,17 +2,23 @@
 
 Rendering a value happens on the event loop. Joining takes only immutable values, so it may happen in a thread
 meanwhile.
+
+A value is rendered row by row, and a row only when something that it follows from is another object than
+before: see :attr:`exporter.metrics.family.Metric.follows_from`. Whoever makes values therefore keeps the
+objects that have not changed: a poll that finds the same packages as the one before puts the same objects in
+its inventory.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from operator import is_
 from typing import Generic
 
-from exporter.metrics.family import Family, S, Value
+from exporter.metrics.family import HistogramFamily, Row, S, Value, sample_names
 from exporter.metrics.text import Format, Lines, ages, base_name, header, number
 
 Labels = tuple[tuple[str, str], ...]
@@ -21,7 +27,7 @@ OPENMETRICS_END = b"# EOF\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ages:
-    """The lines of a family whose values are ages.
+    """The lines of a row whose values are ages.
 
     Attributes:
         template: the lines, ``%s`` in the place of each age.
@@ -38,13 +44,13 @@ class Ages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered(Generic[S]):
-    """The lines of one value, a block for every row of its table.
+    """The lines of one value.
 
     Attributes:
         value: what was rendered.
         fixed: the labels that every line carries.
-        fresh_until_timestamp_seconds: when the blocks that go away with a stale inventory no longer count.
-        blocks: in the table's order.
+        fresh_until_timestamp_seconds: until when the rows that are there ``while_fresh`` count.
+        blocks: a block of lines for each row of the table, in the table's order.
     """
 
     value: S
@@ -54,33 +60,33 @@ class Rendered(Generic[S]):
 
 
 class Exposition(Generic[S]):
-    """Holds the rendered lines of many values of one kind, each under a key.
+    """Holds the rendered lines of many values of one type, each under a key.
 
     Args:
-        families: the table of their metrics.
+        table: the rows of their metrics.
     """
 
-    def __init__(self, families: tuple[Family[S], ...]) -> None:
-        self._families = families
+    def __init__(self, table: tuple[Row[S], ...]) -> None:
+        self._table = table
         self._rendered: dict[Hashable, Rendered[S]] = {}
 
-    def update(self, key: Hashable, value: S, *, fixed: Labels, fresh_until: float = inf) -> None:
-        """Render a value anew, as far as it differs from the one before.
+    def update(self, key: Hashable, value: S, *, fixed: Labels = (), fresh_until: float = inf) -> None:
+        """Render a value in the place of the one before, as far as it differs from that.
 
         Args:
-            key: names it; what was rendered under the key before is dropped.
-            value: what the families' samples follow from; it never changes.
+            key: names the value.
+            value: what the rows' samples follow from; immutable.
             fixed: labels that every one of its lines carries.
             fresh_until: when its inventory grows stale, Unix seconds.
         """
         before = self._rendered.get(key)
         if before is None or before.fixed != fixed:
-            blocks = tuple(_block(family, value, fixed) for family in self._families)
+            blocks = tuple(_block(row, value, fixed) for row in self._table)
         else:
             fixed = before.fixed
             blocks = tuple(
-                block if _is_unchanged(family, before.value, value) else _block(family, value, fixed)
-                for family, block in zip(self._families, before.blocks, strict=True)
+                block if _is_unchanged(row, before.value, value) else _block(row, value, fixed)
+                for row, block in zip(self._table, before.blocks, strict=True)
             )
         self._rendered[key] = Rendered(
             value=value, fixed=fixed, fresh_until_timestamp_seconds=fresh_until, blocks=blocks
@@ -92,35 +98,35 @@ class Exposition(Generic[S]):
 
     def all(self) -> RenderedTable[S]:
         """Return what is rendered now."""
-        return RenderedTable(families=self._families, values=tuple(self._rendered.values()))
+        return RenderedTable(table=self._table, values=tuple(self._rendered.values()))
 
     def only(self, keys: Iterable[Hashable]) -> RenderedTable[S]:
         """Return what is rendered now under some keys; a key that is not known has no lines."""
         values = tuple(self._rendered[key] for key in keys if key in self._rendered)
-        return RenderedTable(families=self._families, values=values)
+        return RenderedTable(table=self._table, values=values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedTable(Generic[S]):
-    """The lines of many values of one kind at one moment."""
+    """The lines of many values of one type at one moment."""
 
-    families: tuple[Family[S], ...]
+    table: tuple[Row[S], ...]
     values: tuple[Rendered[S], ...]
 
     def blocks(self, *, now: float, form: Format, wanted: Callable[[str], bool]) -> Iterator[bytes]:
-        """Give the lines in blocks, family by family.
+        """Give the lines in blocks, row by row.
 
         Args:
             now: the moment of the scrape, Unix seconds.
             form: decides on the headers.
             wanted: says of a metric's name whether it is to be in the answer.
         """
-        for index, family in enumerate(self.families):
-            if not is_wanted(family, wanted):
+        for index, row in enumerate(self.table):
+            if not _is_wanted(row, wanted):
                 continue
-            yield header(family, form)
+            yield header(row, form)
             for value in self.values:
-                if family.while_fresh and now > value.fresh_until_timestamp_seconds:
+                if row.while_fresh and now > value.fresh_until_timestamp_seconds:
                     continue
                 block = value.blocks[index]
                 yield block.at(now) if isinstance(block, Ages) else block
@@ -128,6 +134,13 @@ class RenderedTable(Generic[S]):
     def join(self, *, now: float, form: Format, wanted: Callable[[str], bool]) -> bytes:
         """Return all blocks as one."""
         return b"".join(self.blocks(now=now, form=form, wanted=wanted))
+
+
+def render_once(table: tuple[Row[S], ...], value: S) -> RenderedTable[S]:
+    """Render a single value without labels of its own."""
+    exposition = Exposition(table)
+    exposition.update(None, value)
+    return exposition.all()
 
 
 def in_chunks(blocks: Iterable[bytes], *, at_least_bytes: int) -> Iterator[bytes]:
@@ -145,40 +158,44 @@ def in_chunks(blocks: Iterable[bytes], *, at_least_bytes: int) -> Iterator[bytes
         yield b"".join(gathered)
 
 
-def render_once(
-    families: tuple[Family[S], ...], value: S, *, form: Format, wanted: Callable[[str], bool]
-) -> bytes:
-    """Render a single value without labels of its own, at once."""
-    exposition = Exposition(families)
-    exposition.update(None, value, fixed=())
-    return exposition.all().join(now=0.0, form=form, wanted=wanted)
-
-
-def is_wanted(family: Family[S], wanted: Callable[[str], bool]) -> bool:
-    """Say whether a family was asked for, by its name in either format."""
-    return wanted(family.name) or wanted(base_name(family))
-
-
 def names_filter(names: Collection[str]) -> Callable[[str], bool]:
     """Return a filter for metrics' names; without names, all are wanted."""
     return frozenset(names).__contains__ if names else lambda _: True
 
 
-def _is_unchanged(family: Family[S], before: S, now: S) -> bool:
-    """Say whether a family's samples follow from the very same objects as before."""
-    if family.follows_from is None:
-        return False
-    return all(map(is_, family.follows_from(before), family.follows_from(now)))
+def _is_wanted(row: Row[S], wanted: Callable[[str], bool]) -> bool:
+    """Say whether a row was asked for: by its name in either format, or by a sample's name."""
+    return any(map(wanted, (row.name, base_name(row), *sample_names(row))))
 
 
-def _block(family: Family[S], value: S, fixed: Labels) -> bytes | Ages:
-    lines = Lines(family.name, fixed, family.labels)
-    if family.value is Value.AGE:
-        template = "".join(lines.start(own).replace("%", "%%") + "%s\n" for own, _ in family.samples(value))
-        since = tuple(round(since * 1000) for _, since in family.samples(value))
-        return Ages(template=template, since_milliseconds=since)
-    samples = family.samples(value)
-    return _encoded("".join([f"{lines.start(own)}{number(sample)}\n" for own, sample in samples]))
+def _is_unchanged(row: Row[S], before: S, now: S) -> bool:
+    return all(map(is_, row.follows_from(before), row.follows_from(now)))
+
+
+def _block(row: Row[S], value: S, fixed: Labels) -> bytes | Ages:
+    if isinstance(row, HistogramFamily):
+        return _encoded("".join(_histogram_lines(row, value, fixed)))
+    lines = Lines(row.name, fixed, row.labels)
+    if row.value is Value.AGE:
+        samples = tuple(row.samples(value))
+        return Ages(
+            template="".join(lines.start(own).replace("%", "%%") + "%s\n" for own, _ in samples),
+            since_milliseconds=tuple(round(since * 1000) for _, since in samples),
+        )
+    return _encoded("".join([f"{lines.start(own)}{number(sample)}\n" for own, sample in row.samples(value)]))
+
+
+def _histogram_lines(row: HistogramFamily[S], value: S, fixed: Labels) -> Iterator[str]:
+    place = bisect(row.labels, "le")  # of this label among the row's own, which are in alphabetical order
+    bucket = Lines(f"{row.name}_bucket", fixed, (*row.labels[:place], "le", *row.labels[place:]))
+    count = Lines(f"{row.name}_count", fixed, row.labels)
+    total = Lines(f"{row.name}_sum", fixed, row.labels)
+    bounds = tuple(map(number, (*row.bounds, inf)))
+    for own, counts, observed in row.samples(value):
+        for bound, reached in zip(bounds, counts, strict=True):
+            yield f"{bucket.start((*own[:place], bound, *own[place:]))}{number(reached)}\n"
+        yield f"{count.start(own)}{number(counts[-1])}\n"
+        yield f"{total.start(own)}{number(observed)}\n"
 
 
 def _encoded(text: str) -> bytes:

@@ -1,8 +1,11 @@
-"""What a row of a table of metrics says: what a metric is, and how its samples follow from a value."""
+"""A row of a table of metrics: what a metric is, and how its samples follow from a value.
+
+A table is a tuple of rows for values of one type, such as the status of a cluster.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -10,7 +13,10 @@ from typing import Generic, TypeVar
 S = TypeVar("S")
 
 Sample = tuple[tuple[str, ...], float]
-"""The values of the family's own labels, in the row's order, and the sample's value."""
+"""The values of the row's own labels, in the row's order, and the sample's value."""
+HistogramSample = tuple[tuple[str, ...], Sequence[int], float]
+"""The values of the row's own labels; how many observations lie at or below each bound and, last, how many
+there are in all; the sum of the observations."""
 
 
 class Kind(StrEnum):
@@ -18,6 +24,7 @@ class Kind(StrEnum):
 
     GAUGE = "gauge"  # a value that goes up and down
     COUNTER = "counter"  # a value that only grows, from 0 at the start of the process
+    HISTOGRAM = "histogram"  # how many observations lie at or below each of some bounds, and their sum
 
 
 class Value(StrEnum):
@@ -28,20 +35,19 @@ class Value(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family(Generic[S]):
-    """One metric.
+class Metric(Generic[S]):
+    """What every row says of its metric.
 
     Attributes:
         name: the full name, with ``_total`` for a counter.
         kind: its type.
         help: one sentence.
         source: where the value comes from: ONTAP's field, or the exporter itself.
-        labels: its own labels beside those of the cluster, in alphabetical order.
-        samples: gives its samples for a value.
-        value: how a sample's value is exposed.
+        labels: its own labels beside those that every line of the value carries, in alphabetical order.
         while_fresh: whether it goes away when the cluster's inventory grows stale.
-        follows_from: gives the objects that its samples follow from, all of them immutable: where they are
-            the very same ones as before, its lines are not rendered again. None: they always are.
+        follows_from: gives the objects that its samples follow from; by default, the value itself. They are
+            immutable: while each of them stays the same object, nothing has changed, and the lines that were
+            rendered before are kept.
     """
 
     name: str
@@ -49,12 +55,47 @@ class Family(Generic[S]):
     help: str
     source: str
     labels: tuple[str, ...] = ()
+    while_fresh: bool = False
+    follows_from: Callable[[S], tuple[object, ...]] = lambda value: (value,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family(Metric[S]):
+    """A gauge or a counter.
+
+    Attributes:
+        samples: gives its samples for a value.
+        value: how a sample's value is exposed.
+    """
+
     samples: Callable[[S], Iterable[Sample]]
     value: Value = Value.AS_IT_IS
-    while_fresh: bool = False
-    follows_from: Callable[[S], tuple[object, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramFamily(Metric[S]):
+    """A histogram, whose samples are named ``_bucket``, ``_count`` and ``_sum`` after it.
+
+    Attributes:
+        bounds: the upper bounds of its buckets, ascending; infinity is added.
+        samples: gives its samples for a value.
+    """
+
+    kind: Kind = Kind.HISTOGRAM
+    bounds: tuple[float, ...]
+    samples: Callable[[S], Iterable[HistogramSample]]
+
+
+Row = Family[S] | HistogramFamily[S]
 
 
 def one(value: float | None) -> Iterable[Sample]:
     """Give the one sample of a metric without labels of its own; none for None."""
     return () if value is None else (((), value),)
+
+
+def sample_names(row: Row[S]) -> tuple[str, ...]:
+    """Return the names that the row's samples bear."""
+    if row.kind is Kind.HISTOGRAM:
+        return (f"{row.name}_bucket", f"{row.name}_count", f"{row.name}_sum")
+    return (row.name,)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Protocol
+from collections.abc import Collection
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,31 +11,17 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter.metrics.exposition import OPENMETRICS_END
 from exporter.metrics.text import Format
 
 
-class Collector(Protocol):
-    """Gives metrics at the moment of the scrape."""
-
-    def collect(self) -> Iterable[Metric]:
-        """Give the metrics."""
-
-
 class ProcessMetrics:
-    """Renders the usual ``process_*`` and ``python_*`` metrics.
+    """Renders the usual ``process_*`` and ``python_*`` metrics."""
 
-    Args:
-        collectors: more of prometheus_client's collectors to render.
-    """
-
-    def __init__(self, *collectors: Collector) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
-        for collector in collectors:
-            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from prometheus_client.utils import floatToGoString
 
-from exporter.metrics.family import Family, Kind, S
+from exporter.metrics.family import Kind, Row, S
 
 _LONGEST_PLAIN_DIGITS = 6
 _THOUSANDTHS = tuple(repr(number / 1000)[2:] for number in range(1000))
@@ -26,18 +26,18 @@ class Format(StrEnum):
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"  # what Prometheus asks for
 
 
-def base_name(family: Family[S]) -> str:
-    """Return the name of the family in OpenMetrics, where only a counter's samples end in ``_total``."""
-    return family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
+def base_name(row: Row[S]) -> str:
+    """Return the name of the metric in OpenMetrics, where only a counter's samples end in ``_total``."""
+    return row.name.removesuffix("_total") if row.kind is Kind.COUNTER else row.name
 
 
-def header(family: Family[S], form: Format) -> bytes:
-    """Return the comment lines that open a family."""
+def header(row: Row[S], form: Format) -> bytes:
+    """Return the comment lines that open a metric."""
     if form is Format.TEXT:
-        lines = [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+        lines = [f"# HELP {row.name} {row.help}", f"# TYPE {row.name} {row.kind}"]
     else:
-        name = base_name(family)
-        lines = [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}"]
+        name = base_name(row)
+        lines = [f"# HELP {name} {row.help}", f"# TYPE {name} {row.kind}"]
         if name.endswith("_seconds"):
             lines.append(f"# UNIT {name} seconds")
     return ("\n".join(lines) + "\n").encode()
@@ -69,7 +69,7 @@ def ages(since_milliseconds: Iterable[int], now_milliseconds: int) -> Iterator[s
 
 
 class Lines:
-    """Writes the beginning of a family's sample lines: name and labels, the latter in alphabetical order.
+    """Writes the beginning of sample lines: name and labels, the latter in alphabetical order.
 
     Args:
         name: of the metric.

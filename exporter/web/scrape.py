@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.cleanup import CLEANUP_STATE_FAMILIES
+from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, in_chunks, names_filter, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
@@ -28,7 +29,6 @@ class _Scrape:
     """Everything that one answer is made of, so that it can be made in a thread."""
 
     tables: tuple[RenderedTable[Any], ...]
-    exporter: ExporterState | None
     process: ProcessMetrics | None
     now: float
     form: Format
@@ -43,8 +43,6 @@ class _Scrape:
         wanted = names_filter(self.names)
         for table in self.tables:
             yield from table.blocks(now=self.now, form=self.form, wanted=wanted)
-        if self.exporter is not None:
-            yield render_once(EXPORTER_FAMILIES, self.exporter, form=self.form, wanted=wanted)
         if self.process is not None:
             yield self.process.render(form=self.form, names=self.names)
         if self.form is Format.OPENMETRICS:
@@ -63,8 +61,9 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     sources = request.app[SOURCES]
     tables: tuple[RenderedTable[Any], ...] = (sources.exposition.all(),)
     if (cleanup := sources.cleanup()) is not None:
-        tables += (cleanup.exposition.all(),)
-    return await _answer(request, tables, exporter=sources.exporter_state(), process=sources.process)
+        tables += (cleanup.exposition.all(), render_once(CLEANUP_STATE_FAMILIES, cleanup.state()))
+    tables += (render_once(EXPORTER_FAMILIES, sources.exporter_state()),)
+    return await _answer(request, tables, process=sources.process)
 
 
 async def probe(request: web.Request) -> web.StreamResponse:
@@ -84,14 +83,13 @@ async def probe(request: web.Request) -> web.StreamResponse:
     if (cleanup := sources.cleanup()) is not None:
         keys = [policy.key for policy in cleanup.board.statuses() if policy.cluster == status.name]
         tables += (cleanup.exposition.only(keys),)
-    return await _answer(request, tables, exporter=None, process=None)
+    return await _answer(request, tables, process=None)
 
 
 async def _answer(
     request: web.Request,
     tables: tuple[RenderedTable[Any], ...],
     *,
-    exporter: ExporterState | None,
     process: ProcessMetrics | None,
 ) -> web.StreamResponse:
     sources = request.app[SOURCES]
@@ -99,7 +97,6 @@ async def _answer(
     compress = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
     scrape = _Scrape(
         tables=tables,
-        exporter=exporter,
         process=process,
         now=sources.wall_clock(),
         form=form,

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
+from exporter.metrics.cleanup import CleanupState
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
@@ -23,11 +24,13 @@ class CleanupSources:
     Attributes:
         board: the newest state of every policy on every cluster.
         exposition: the same, rendered.
-        report: gives the whole account as a JSON document.
+        state: gives what is known of cleanup as a whole.
+        report: gives everything that there is to show as a JSON document.
     """
 
     board: CleanupBoard
     exposition: Exposition[PolicyStatus]
+    state: Callable[[], CleanupState]
     report: Callable[[], Awaitable[dict[str, Any]]]
 
 

@@ -6,33 +6,25 @@ from typing import Any
 
 import pytest
 from docs.markdown import ROOT, code, rows
-from prometheus_client.core import Metric
 
-from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector, CleanupState
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
-from exporter.metrics.family import Family
+from exporter.metrics.family import Row
 from exporter.ontap.errors import Reason
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = rows(PAGE, "metric")
 BY_NAME = {code(row["metric"]): row for row in ROWS}
-FAMILIES: tuple[Family[Any], ...] = (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES, *EXPORTER_FAMILIES)
-COLLECTED = tuple(
-    CleanupCollector(
-        lambda: CleanupState(
-            durations={
-                "retire-old": Durations(buckets=(1,) * (len(DURATION_BUCKETS_SECONDS) + 1), sum_seconds=0.5)
-            },
-            halted=False,
-            journal_open=True,
-        )
-    ).collect()
+FAMILIES: tuple[Row[Any], ...] = (
+    *CLUSTER_FAMILIES,
+    *CLEANUP_FAMILIES,
+    *CLEANUP_STATE_FAMILIES,
+    *EXPORTER_FAMILIES,
 )
 
 
-def fixed_labels(family: Family[Any]) -> tuple[str, ...]:
+def fixed_labels(family: Row[Any]) -> tuple[str, ...]:
     """Return the labels that the code adds to every sample of a family."""
     if family in CLEANUP_FAMILIES:
         return ("cluster", "policy")
@@ -45,24 +37,14 @@ def labels_of(row: dict[str, str]) -> list[str]:
 
 
 def test_the_page_describes_every_metric_once_and_no_other() -> None:
-    per_cluster = [family.name for family in FAMILIES if fixed_labels(family)]
-    collected = [metric.name for metric in COLLECTED]
-    of_exporter = [family.name for family in EXPORTER_FAMILIES]
-    assert [code(row["metric"]) for row in ROWS] == [*per_cluster, *collected, *of_exporter]
+    assert [code(row["metric"]) for row in ROWS] == [family.name for family in FAMILIES]
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_a_metric_has_the_type_and_labels_that_the_page_says(family: Family[Any]) -> None:
+def test_a_metric_has_the_type_and_labels_that_the_page_says(family: Row[Any]) -> None:
     row = BY_NAME[family.name]
     assert row["type"] == str(family.kind)
     assert labels_of(row) == sorted((*fixed_labels(family), *family.labels))
-
-
-@pytest.mark.parametrize("metric", COLLECTED, ids=lambda metric: metric.name)
-def test_a_collected_metric_has_the_type_and_labels_that_the_page_says(metric: Metric) -> None:
-    row = BY_NAME[metric.name]
-    assert row["type"] == metric.type
-    assert set(labels_of(row)) == {name for sample in metric.samples for name in sample.labels} - {"le"}
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -73,7 +55,7 @@ def test_a_row_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("family", CLUSTER_FAMILIES, ids=lambda family: family.name)
-def test_what_goes_away_with_the_listing_says_so(family: Family[Any]) -> None:
+def test_what_goes_away_with_the_listing_says_so(family: Row[Any]) -> None:
     assert BY_NAME[family.name]["absent"].startswith("when not fresh") == family.while_fresh
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,10 +29,9 @@ from exporter.cleanup.records import (
     Phase,
     PolicyTotals,
 )
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector, CleanupState, update_policy
-from exporter.metrics.exposition import Exposition, names_filter
-from exporter.metrics.family import Kind
-from exporter.metrics.process import ProcessMetrics
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, CleanupState, update_policy
+from exporter.metrics.exposition import Exposition, names_filter, render_once
+from exporter.metrics.family import Kind, Row
 from exporter.metrics.text import Format
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
@@ -127,13 +127,14 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     }
 
 
-def collected(form: Format = Format.TEXT, durations: Mapping[str, Durations] | None = None) -> str:
+def of_all_clusters(form: Format = Format.TEXT) -> str:
     state = CleanupState(
-        durations={"retire-old": DURATIONS} if durations is None else durations,
+        durations={"retire-old": DURATIONS},
         halted=True,
         journal_open=False,
     )
-    return ProcessMetrics(CleanupCollector(lambda: state)).render(form=form, names=()).decode()
+    table = render_once(CLEANUP_STATE_FAMILIES, state)
+    return table.join(now=0.0, form=form, wanted=names_filter(())).decode()
 
 
 @given(STATUSES)
@@ -172,7 +173,7 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         remembered=True,
     )
     found: dict[str, tuple[str, set[str]]] = {}
-    for family in parse_text(exposed([status], Format.TEXT) + collected()):
+    for family in parse_text(exposed([status], Format.TEXT) + of_all_clusters()):
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found[name] = (family.type, labels)
@@ -247,7 +248,7 @@ def test_outcomes_and_error_codes_are_counted_as_deletions_end() -> None:
 
 
 def test_the_histogram_has_every_bucket_its_sum_and_its_count() -> None:
-    found = samples(collected())
+    found = samples(of_all_clusters())
     name = "ontap_cleanup_job_duration_seconds"
     buckets = {
         float(dict(labels)["le"]): value for (of, labels), value in found.items() if of == f"{name}_bucket"
@@ -258,28 +259,28 @@ def test_the_histogram_has_every_bucket_its_sum_and_its_count() -> None:
     assert found[f"{name}_count", policy] == DURATIONS.buckets[-1]
 
 
-def test_whether_cleanup_is_halted_and_has_its_journal_is_told() -> None:
-    found = samples(collected())
+def test_whether_cleanup_is_halted_and_has_its_journal_is_exposed() -> None:
+    found = samples(of_all_clusters())
     assert (found["ontap_cleanup_halted", ()], found["ontap_cleanup_journal_open", ()]) == (1, 0)
 
 
 def test_both_formats_parse() -> None:
-    text = exposed([STATUS], Format.TEXT) + collected()
-    openmetrics = exposed([STATUS], Format.OPENMETRICS) + collected(Format.OPENMETRICS) + "# EOF\n"
+    text = exposed([STATUS], Format.TEXT) + of_all_clusters()
+    openmetrics = exposed([STATUS], Format.OPENMETRICS) + of_all_clusters(Format.OPENMETRICS) + "# EOF\n"
     in_text = {family.name for family in parse_text(text)}
     parsed = parse_openmetrics(openmetrics)  # type: ignore[no-untyped-call]
     assert {family.name for family in parsed} == in_text
 
 
-@pytest.mark.parametrize("family", CLEANUP_FAMILIES, ids=lambda family: family.name)
-def test_every_row_keeps_to_the_naming_rules(family: object) -> None:
-    name, kind = getattr(family, "name"), getattr(family, "kind")  # noqa: B009 - rows of any type
-    labels, text = getattr(family, "labels"), getattr(family, "help")  # noqa: B009
-    assert name.startswith("ontap_cleanup_")
-    assert name.endswith("_total") == (kind is Kind.COUNTER)
-    assert list(labels) == sorted(labels)
-    assert text.endswith(".")
-    assert not set(text) & set('\\"\n')
+@pytest.mark.parametrize(
+    "family", [*CLEANUP_FAMILIES, *CLEANUP_STATE_FAMILIES], ids=lambda family: family.name
+)
+def test_every_row_keeps_to_the_naming_rules(family: Row[Any]) -> None:
+    assert family.name.startswith("ontap_cleanup_")
+    assert family.name.endswith("_total") == (family.kind is Kind.COUNTER)
+    assert list(family.labels) == sorted(family.labels)
+    assert family.help.endswith(".")
+    assert not set(family.help) & set('\\"\n')
 
 
 CLEANUP = """

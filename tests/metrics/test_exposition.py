@@ -331,13 +331,14 @@ def test_names_select_families_in_either_spelling() -> None:
 STATE = replace(sources.STATE, requests={("GET", "200"): 5, ("GET", "error"): 1})
 
 
-def test_the_exporter_tells_of_itself_in_both_formats() -> None:
+def test_the_exporters_own_metrics_are_exposed_in_both_formats() -> None:
     every = names_filter(())
-    text = render_once(EXPORTER_FAMILIES, STATE, form=Format.TEXT, wanted=every).decode()
+    table = render_once(EXPORTER_FAMILIES, STATE)
+    text = table.join(now=0.0, form=Format.TEXT, wanted=every).decode()
     found = samples(text)
     assert found["ontap_exporter_api_requests_total", (("code", "200"), ("method", "GET"))] == 5
     assert found["ontap_exporter_clusters", ()] == 3
-    openmetrics = render_once(EXPORTER_FAMILIES, STATE, form=Format.OPENMETRICS, wanted=every).decode()
+    openmetrics = table.join(now=0.0, form=Format.OPENMETRICS, wanted=every).decode()
     families = list(parse_openmetrics(openmetrics + "# EOF\n"))  # type: ignore[no-untyped-call]
     assert len(families) == len(EXPORTER_FAMILIES)
 

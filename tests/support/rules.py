@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupCollector
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 
@@ -25,7 +25,7 @@ SERVED = frozenset(
         *(family.name for family in CLUSTER_FAMILIES),
         *(family.name for family in CLEANUP_FAMILIES),
         *(family.name for family in EXPORTER_FAMILIES),
-        *(metric.name for metric in CleanupCollector(lambda: None).describe()),
+        *(family.name for family in CLEANUP_STATE_FAMILIES),
     )
 )
 """The names of all metrics of the exporter."""
