@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -15,18 +16,40 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from support.programs import UNPACKED
+
 PASSWORD = "p@ss/w#rd:?"
 QUOTED_PASSWORD = "p%40ss%2Fw%23rd%3A%3F"
 
 
 def postgresql_programs() -> Path | None:
-    """Return the folder with initdb and pg_ctl, or None where PostgreSQL is not installed."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    """Return the folder with initdb and pg_ctl, or None where there is no PostgreSQL."""
+    folders = [
+        folder
+        for root in (UNPACKED, Path("/"))
+        for folder in sorted(root.glob("usr/lib/postgresql/*/bin"), key=lambda path: int(path.parent.name))
+    ]
     on_path = shutil.which("initdb")
     if on_path is not None:
         folders.append(Path(on_path).parent)
     found = [folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()]
     return found[-1] if found else None
+
+
+def _another_user() -> pwd.struct_passwd | None:
+    """Return the user to run a server as, which must not be root; None: ourselves."""
+    if os.geteuid() != 0:
+        return None
+    names = {user.pw_name: user for user in pwd.getpwall()}
+    return names.get("postgres") or names["nobody"]
+
+
+def _readable_copy(programs: Path, folder: Path) -> Path:
+    """Copy unpacked programs to where another user than root can read them."""
+    for part in ("lib", "usr/lib", "usr/share/postgresql"):
+        if (UNPACKED / part).exists():
+            shutil.copytree(UNPACKED / part, folder / part, symlinks=True)
+    return folder / programs.relative_to(UNPACKED)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,11 +81,19 @@ class PostgresqlServer:
 @contextmanager
 def running_postgresql(programs: Path) -> Iterator[PostgresqlServer]:
     """Run a server until the block is left."""
-    as_user = {"user": "postgres", "group": "postgres", "extra_groups": ()} if os.geteuid() == 0 else {}
+    user = _another_user()
+    as_user = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
     with tempfile.TemporaryDirectory(prefix="journal-postgresql-") as name:
         folder = Path(name)
-        if as_user:
-            shutil.chown(folder, "postgres", "postgres")
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        environ = dict(os.environ)
+        if programs.is_relative_to(UNPACKED):
+            if user is not None:
+                programs = _readable_copy(programs, folder / "programs")
+            root = programs.parents[4]  # of usr/lib/postgresql/15/bin
+            libraries = [*root.glob("lib/*-linux-gnu*"), *root.glob("usr/lib/*-linux-gnu*")]
+            environ["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
         secret = folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
@@ -72,6 +103,7 @@ def running_postgresql(programs: Path) -> Iterator[PostgresqlServer]:
                 done = subprocess.run(
                     [programs / program, *arguments],
                     cwd=folder,
+                    env=environ,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -85,7 +117,8 @@ def running_postgresql(programs: Path) -> Iterator[PostgresqlServer]:
         login = ("--username=ontap", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8")
         run("initdb", f"--pgdata={data}", "--no-sync", "--locale=C.UTF-8", *login)
         options = (
-            f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c shared_buffers=8MB"
+            f"-c listen_addresses='' -c unix_socket_directories='{folder}' "
+            "-c fsync=off -c shared_buffers=8MB -c jit=off"
         )
         run(
             "pg_ctl", "start", f"--pgdata={data}", "--wait", f"--log={folder / 'log'}", f"--options={options}"
