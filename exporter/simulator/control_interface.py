@@ -28,8 +28,8 @@ curl -d '{"kind": "unavailable", "retry_after": 30, "times": 3}' localhost:8081/
 ```
 """
 
-import dataclasses
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Self
 
@@ -37,17 +37,16 @@ from aiohttp import web
 
 from exporter.simulator.api.ontap_replies import json_body
 from exporter.simulator.control_models import (
+    ClusterChanges,
     InputError,
-    MissingError,
-    apply_changes,
-    parsed_changes,
+    NewPackage,
+    RequestsQuery,
+    fault_document,
+    parsed,
     parsed_fault,
-    parsed_newest,
-    parsed_object,
-    parsed_package,
+    parsed_query,
 )
-from exporter.simulator.faults.fault import Fault
-from exporter.simulator.state.cluster_facts import Node
+from exporter.simulator.state.package_repository import Package
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.simulator_server import Simulator
@@ -55,10 +54,9 @@ from exporter.simulator.wire.simulator_server import Simulator
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def control_application(simulator: Simulator) -> web.Application:
-    """The control of a simulator, to be served by whoever wants it."""
+def _application(simulator: Simulator) -> web.Application:
     control = _Control(simulator)
-    application = web.Application(middlewares=[_told])
+    application = web.Application(middlewares=[_errors_as_json])
     application.add_routes(
         [
             web.get("/clusters", control.list_clusters),
@@ -91,7 +89,7 @@ class ControlServer:
     """
 
     def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._runner = web.AppRunner(control_application(simulator), access_log=None)
+        self._runner = web.AppRunner(_application(simulator), access_log=None)
         self._host = host
         self._port = port
 
@@ -110,8 +108,12 @@ class ControlServer:
     @property
     def url(self) -> str:
         """Where it is served, without a path."""
-        host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host, port = self._runner.addresses[0]
+        return f"http://{host}:{port}"
+
+
+class _MissingError(Exception):
+    """What the path names does not exist."""
 
 
 class _Control:
@@ -125,7 +127,7 @@ class _Control:
         try:
             return self._simulator[name]
         except KeyError:
-            raise MissingError(f"there is no cluster {name!r}") from None
+            raise _MissingError(f"there is no cluster {name!r}") from None
 
     async def list_clusters(self, _: web.Request) -> web.Response:
         return _json({"clusters": [self._summary(cluster) for cluster in self._simulator.clusters]})
@@ -135,37 +137,41 @@ class _Control:
 
     async def change_cluster(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
-        changes = parsed_changes(parsed_object(await request.read()))
-        apply_changes(cluster, changes)
+        changes = parsed(ClusterChanges, await request.read()).model_dump(exclude_unset=True)
+        reachable = changes.pop("reachable", None)
+        for name, value in changes.items():
+            setattr(cluster, name, value)
         if "version" in changes:
-            cluster.nodes = tuple(Node(node.name, cluster.version, node.state) for node in cluster.nodes)
-        if "reachable" in changes:
-            await (self._simulator.start if changes["reachable"] else self._simulator.stop)(cluster.name)
+            cluster.nodes = tuple(replace(node, version=cluster.version) for node in cluster.nodes)
+        if reachable is not None:
+            await (self._simulator.start if reachable else self._simulator.stop)(cluster.name)
         return _json(self._summary(cluster))
 
     async def add_package(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
-        package = parsed_package(parsed_object(await request.read()), cluster.clock.now())
+        new = parsed(NewPackage, await request.read())
+        created = "create_time" in new.model_fields_set
+        package = Package(new.version, new.create_time if created else cluster.clock.now())
         cluster.add_package(package)
         return _json(package.record, HTTPStatus.CREATED)
 
     async def remove_package(self, request: web.Request) -> web.Response:
         cluster, version = self._cluster(request), request.match_info["version"]
         if not cluster.remove_package(version):
-            raise MissingError(f"there is no package {version!r} on {cluster.name}")
+            raise _MissingError(f"there is no package {version!r} on {cluster.name}")
         return _json({})
 
     async def list_faults(self, request: web.Request) -> web.Response:
         faults = self._cluster(request).faults
         return _json(
-            {"faults": [{**_fault(fault), "struck": faults.struck(fault)} for fault in faults.active]}
+            {"faults": [{**fault_document(fault), "struck": faults.struck(fault)} for fault in faults.active]}
         )
 
     async def add_fault(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
-        fault = parsed_fault(parsed_object(await request.read()))
+        fault = parsed_fault(await request.read())
         cluster.faults.add(fault)
-        return _json(_fault(fault), HTTPStatus.CREATED)
+        return _json(fault_document(fault), HTTPStatus.CREATED)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         self._cluster(request).faults.clear()
@@ -181,15 +187,13 @@ class _Control:
 
     async def list_requests(self, request: web.Request) -> web.Response:
         requests = self._cluster(request).requests
-        newest = parsed_newest(request.query.get("newest"))
+        newest = parsed_query(RequestsQuery, request.query).newest
         wanted = requests if newest is None else requests[max(0, len(requests) - newest) :]
         return _json({"requests": [_received(one) for one in wanted]})
 
     async def list_deletions(self, request: web.Request) -> web.Response:
         deletions = self._cluster(request).deletions
-        return _json(
-            {"deletions": [{**dataclasses.asdict(one), "time": one.time.isoformat()} for one in deletions]}
-        )
+        return _json({"deletions": [{**asdict(one), "time": one.time.isoformat()} for one in deletions]})
 
     def _summary(self, cluster: SimulatedCluster) -> dict[str, object]:
         return {
@@ -209,13 +213,12 @@ class _Control:
 
 
 @web.middleware
-async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell what is wrong with a request as JSON."""
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except InputError as error:
         return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-    except MissingError as error:
+    except _MissingError as error:
         return _json({"error": str(error)}, HTTPStatus.NOT_FOUND)
     except web.HTTPException as error:
         return _json({"error": error.reason}, error.status)
@@ -223,16 +226,6 @@ async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _json(document: object, status: int = HTTPStatus.OK) -> web.Response:
     return web.Response(status=status, body=json_body(document) + b"\n", content_type="application/json")
-
-
-def _fault(fault: Fault) -> dict[str, object]:
-    """A fault as it is sent, without what it leaves at the default."""
-    document: dict[str, object] = {}
-    for field in dataclasses.fields(fault):
-        value = getattr(fault, field.name)
-        if value != field.default:
-            document[field.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
-    return document
 
 
 def _received(request: ReceivedRequest) -> dict[str, object]:

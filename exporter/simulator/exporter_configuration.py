@@ -1,12 +1,11 @@
 """The exporter's configuration for simulated clusters, as YAML text.
 
-Strings are written as JSON does, which YAML reads as well.
+What is below the top is written as JSON, which YAML reads as well.
 """
 
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -31,50 +30,45 @@ def exporter_config(
         extra: Further YAML at the end, such as a `cleanup` section.
     """
     clusters = simulator.clusters
-    common = _common_credentials(clusters)
+    logins = Counter((cluster.username, cluster.password) for cluster in clusters)
+    usual = logins.most_common(1)[0][0] if logins else ("monitor", "simulated")
     lines = ["defaults:", f"  poll_interval: {poll_interval}"]
     if poll_timeout is not None:
         lines.append(f"  poll_timeout: {poll_timeout}")
-    lines.append(f"  basic_auth: {_credentials(*common)}")
-    lines.append(f"  tls_config: {_flow({'ca_file': str(simulator.ca_file.resolve())})}")
+    lines.append(f"  basic_auth: {_json(_login(*usual))}")
+    lines.append(f"  tls_config: {_json({'ca_file': str(simulator.ca_file.resolve())})}")
     if any(cluster.plain_http for cluster in clusters):
         lines.append("  allow_http: true")
     lines.append("clusters:" if clusters else "clusters: []")
-    for cluster in clusters:
-        lines += _entry(cluster, common)
+    lines += [f"  - {_json(_entry(cluster, usual))}" for cluster in clusters]
     return "\n".join(lines) + "\n" + extra
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read, whatever was there before."""
+    """Write a file that its owner alone may read, in place of one that is there."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET_MODE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 
-def _common_credentials(clusters: Iterable[SimulatedCluster]) -> tuple[str, str]:
-    """The credentials of most clusters."""
-    counted = Counter((cluster.username, cluster.password) for cluster in clusters)
-    return counted.most_common(1)[0][0] if counted else ("monitor", "simulated")
-
-
-def _entry(cluster: SimulatedCluster, common: tuple[str, str]) -> list[str]:
-    address = cluster.url if cluster.plain_http else cluster.address
-    lines = [f"  - name: {json.dumps(cluster.name)}", f"    address: {json.dumps(address)}"]
-    credentials = (cluster.username, cluster.password)
-    if credentials != common:
-        lines.append(f"    basic_auth: {_credentials(*credentials)}")
+def _entry(cluster: SimulatedCluster, usual: tuple[str, str]) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "name": cluster.name,
+        "address": cluster.url if cluster.plain_http else cluster.address,
+    }
+    login = (cluster.username, cluster.password)
+    if login != usual:
+        entry["basic_auth"] = _login(*login)
     if cluster.labels:
-        lines.append(f"    labels: {_flow(cluster.labels)}")
-    return lines
+        entry["labels"] = cluster.labels
+    return entry
 
 
-def _credentials(username: str, password: str) -> str:
-    return _flow({"username": username, "password": password})
+def _login(username: str, password: str) -> dict[str, str]:
+    return {"username": username, "password": password}
 
 
-def _flow(mapping: dict[str, str]) -> str:
-    # `$` begins a variable of the environment in the exporter's configuration.
-    pairs = (f"{name}: {json.dumps(value.replace('$', '$$'))}" for name, value in mapping.items())
-    return "{" + ", ".join(pairs) + "}"
+def _json(value: object) -> str:
+    # `$` begins an environment variable in the exporter's configuration.
+    return json.dumps(value).replace("$", "$$")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from simulator.asking import Client
 
 from exporter.simulator import SimulatedClock, SimulatedCluster, Simulator
+from support.simulated_api import Client
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import argparse
 import asyncio
-import builtins
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,6 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
-from simulator.asking import basic
 
 from exporter.simulator import SimulatedCluster, Simulator, UpdateState
 from exporter.simulator.command import add_arguments, serve
@@ -29,7 +29,7 @@ from exporter.simulator.ready_made_fleets import (
     generated_fleet,
     released_versions,
 )
-from exporter.simulator.wire import simulated_certificates as certificates_module
+from support.simulated_api import basic
 
 NOW = datetime(2025, 11, 1, 12, tzinfo=UTC)
 
@@ -211,16 +211,11 @@ def test_the_demo_fleet_shows_each_kind() -> None:
     assert max(ages) > 3 * 365
 
 
-def test_without_trustme_the_error_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    imported = builtins.__import__
-
-    def missing(name: str, *arguments: Any, **keywords: Any) -> Any:
-        if name == "trustme":
-            raise ImportError(name)
-        return imported(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'ontap-packages-exporter\[simulator\]'"):
-        certificates_module.Authority(tmp_path)
+def test_without_trustme_the_error_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; sys.modules['trustme'] = None; from exporter.simulator import Simulator; "
+        f"Simulator(directory=pathlib.Path({str(tmp_path)!r}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "pip install 'ontap-packages-exporter[simulator]'" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")

@@ -10,9 +10,9 @@ from netapp_ontap.resources.cluster import Cluster
 from netapp_ontap.resources.node import Node
 from netapp_ontap.resources.software import Software
 from netapp_ontap.resources.software_package import SoftwarePackage
-from simulator.asking import PACKAGES
 
 from exporter.simulator import JobOutcome, JobScript, SimulatedCluster
+from support.simulated_api import PACKAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request is being made")
 

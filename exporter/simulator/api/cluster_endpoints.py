@@ -3,44 +3,28 @@
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster.html
 """
 
-import json
 import re
-from collections.abc import Iterable
-from http import HTTPStatus
 
-from exporter.simulator.api.collection_pages import Collection, collection_document, with_self
-from exporter.simulator.api.field_selection import parsed_fields, selected
-from exporter.simulator.api.ontap_replies import RefusedError, refused, unexpected_argument
-from exporter.simulator.api.package_endpoints import JOBS_PATH, job_link
-from exporter.simulator.api.request_queries import DEFAULT_RETURN_TIMEOUT, return_timeout
-from exporter.simulator.state.cluster_facts import DownloadState, version_document
-from exporter.simulator.state.package_repository import Entry
+from exporter.simulator.api.collection_pages import Collection, Record, collection_document, with_self
+from exporter.simulator.api.ontap_replies import error_message, refused
+from exporter.simulator.api.package_endpoints import JOBS_PATH, PACKAGES_PATH
+from exporter.simulator.api.request_queries import single_object
+from exporter.simulator.state.cluster_facts import DownloadState, stable_uuid
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
+from exporter.simulator.state.simulated_jobs import Job, JobOutcome
 
-VERSION_FIELDS = ("version", "version.full", "version.generation", "version.major", "version.minor")
-CLUSTER_FIELDS = frozenset({"name", "uuid", "location", "contact", "_links", *VERSION_FIELDS})
-SOFTWARE_FIELDS = frozenset(
-    {
-        "version",
-        "pending_version",
-        "state",
-        "nodes",
-        "nodes.name",
-        "nodes.node",
-        "nodes.version",
-        "elapsed_duration",
-        "estimated_duration",
-        "status_details",
-        "update_details",
-        "validation_results",
-        "metrocluster",
-        "_links",
-    }
+NODES = Collection(
+    path="/api/cluster/nodes",
+    key="uuid",
+    default_field="name",
+    fields=("uuid", "name", "state", "membership", "version"),
 )
-DOWNLOAD_FIELDS = frozenset({"state", "message", "code", "_links"})
-JOB_FIELDS = frozenset(
-    {
+JOBS = Collection(
+    path=JOBS_PATH,
+    key="uuid",
+    default_field="uuid",
+    fields=(
         "uuid",
         "description",
         "state",
@@ -49,120 +33,64 @@ JOB_FIELDS = frozenset(
         "start_time",
         "end_time",
         "error",
-        "error.message",
-        "error.code",
-        "error.arguments",
         "node",
-        "node.name",
-        "svm",
-        "_links",
-    }
+    ),
 )
-NODES = Collection(
-    path="/api/cluster/nodes",
-    key="uuid",
-    default_fields=("name",),
-    fields=frozenset({"name", "uuid", "state", "membership", "_links", *VERSION_FIELDS}),
-    filterable=("name", "uuid", "state"),
-)
-JOBS = Collection(
-    path=JOBS_PATH,
-    key="uuid",
-    default_fields=("uuid",),
-    fields=JOB_FIELDS,
-    filterable=("uuid", "description", "state"),
-)
-
 DOWNLOAD_MESSAGES: dict[str, tuple[int, str]] = {
     DownloadState.RUNNING: (10551382, "The package download is in progress."),
     DownloadState.SUCCESS: (0, "The package download is completed."),
     DownloadState.FAILURE: (262145, "The package download failed."),
 }
-
-_DOTTED = re.compile(r"\d+\.\d+(?:\.\d+)?(?:(?:P|RC|D|X)\d+)*")
-_COMPACT = re.compile(r"(9)(\d{1,2})(\d)((?:(?:P|RC|D|X)\d+)*)_")
+_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 def cluster_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """The document of `GET /api/cluster`."""
-    document: dict[str, object] = {
-        "name": cluster.name,
-        "uuid": cluster.uuid,
-        "version": version_document(cluster.version),
-    }
-    return _single(document, request, CLUSTER_FIELDS, keys=("name", "uuid"))
+    document = {"name": cluster.name, "uuid": cluster.uuid, "version": _version_document(cluster.version)}
+    return single_object(document, request, ("name", "uuid", "version"), key="uuid")
 
 
 async def nodes_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """One page of `GET /api/cluster/nodes`."""
-    entries = (
-        Entry(
-            number,
-            {
-                "uuid": node.uuid,
-                "name": node.name,
-                "state": node.state,
-                "membership": "member",
-                "version": version_document(node.version),
-            },
-        )
-        for number, node in enumerate(cluster.nodes)
+    records = (
+        {
+            "uuid": stable_uuid(f"node/{node.name}"),
+            "name": node.name,
+            "state": node.state,
+            "membership": "member",
+            "version": _version_document(node.version),
+        }
+        for node in cluster.nodes
     )
-    return await collection_document(cluster, request, NODES, entries)
+    return await collection_document(cluster, request, NODES, enumerate(records))
 
 
 def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """The document of `GET /api/cluster/software`."""
     if cluster.software_document is not None:
-        return dict(cluster.software_document)
+        return cluster.software_document
     document: dict[str, object] = {"version": cluster.version}
     if cluster.pending_version is not None:
         document["pending_version"] = cluster.pending_version
     if cluster.update_state is not None:
-        document["state"] = str(cluster.update_state)
-    document["nodes"] = [{cluster.node_key: node.name, "version": node.version} for node in cluster.nodes]
-    return _single(document, request, SOFTWARE_FIELDS)
+        document["state"] = cluster.update_state
+    document["nodes"] = [{"name": node.name, "version": node.version} for node in cluster.nodes]
+    return single_object(document, request, ("version", "pending_version", "state", "nodes"))
 
 
 def download_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """The document of `GET /api/cluster/software/download`."""
-    state = str(cluster.download_state)
-    document: dict[str, object] = {"state": state}
-    if state in DOWNLOAD_MESSAGES:
-        code, message = DOWNLOAD_MESSAGES[state]
+    document: dict[str, object] = {"state": cluster.download_state}
+    if cluster.download_state in DOWNLOAD_MESSAGES:
+        code, message = DOWNLOAD_MESSAGES[cluster.download_state]
         document |= {"message": message, "code": code}
-    return _single(document, request, DOWNLOAD_FIELDS)
-
-
-async def start_download(cluster: SimulatedCluster, request: ReceivedRequest) -> tuple[int, object]:
-    """Start the job that downloads a package; give the status and the document.
-
-    Raises:
-        RefusedError: The body names no URL, or a download is running.
-
-    Source: https://docs.netapp.com/us-en/ontap-restapi/post-cluster-software-download.html
-    """
-    given = dict(request.query)
-    for name in given:
-        if name not in ("return_timeout", "return_records"):
-            raise unexpected_argument(name)
-    patience = return_timeout(given, 0)
-    version = _downloaded_version(request.body)
-    if cluster.download_state == DownloadState.RUNNING:
-        raise refused(10551367)
-    job = cluster.download(version)
-    over = patience > 0 and await cluster.jobs.wait(job, patience)
-    return (HTTPStatus.OK if over else HTTPStatus.ACCEPTED), {"job": job_link(job, request)}
+    return single_object(document, request, ("state", "message", "code"))
 
 
 async def jobs_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """One page of `GET /api/cluster/jobs`."""
-    return await collection_document(
-        cluster,
-        request,
-        JOBS,
-        (Entry(number, record) for number, record in enumerate(cluster.job_documents())),
-    )
+    records = (_job_record(cluster, job) for job in cluster.jobs.readable())
+    return await collection_document(cluster, request, JOBS, enumerate(records))
 
 
 def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: str) -> object:
@@ -174,34 +102,34 @@ def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: 
     job = cluster.jobs.find(job_uuid)
     if job is None:
         raise refused(4, target="uuid")
-    document = cluster.job_document(job)
-    return with_self(_single(document, request, JOB_FIELDS, keys=("uuid",)), JOBS_PATH, job.uuid, request)
+    record = single_object(_job_record(cluster, job), request, JOBS.fields, key="uuid")
+    return with_self(record, f"{JOBS_PATH}/{job.uuid}", request)
 
 
-def _single(
-    document: dict[str, object], request: ReceivedRequest, known: frozenset[str], *, keys: Iterable[str] = ()
-) -> object:
-    """The part of a single object that was asked for; everything where nothing was."""
-    given = dict(request.query)
-    for name in given:
-        if name not in ("fields", "return_timeout"):
-            raise unexpected_argument(name)
-    return_timeout(given, DEFAULT_RETURN_TIMEOUT)
-    fields = parsed_fields(given.get("fields"), known)
-    return selected(document, fields or ("*",), keys=keys)
+def _job_record(cluster: SimulatedCluster, job: Job) -> Record:
+    script = job.script
+    failed = job.over and script.outcome is JobOutcome.FAILURE
+    message = script.message or (error_message(script.code) if failed else "success")
+    record: dict[str, object] = {
+        "uuid": job.uuid,
+        "description": f"DELETE {PACKAGES_PATH}/{job.subject}",
+        "state": job.state(cluster.clock.seconds()),
+        "message": message if job.over else "The job is in progress.",
+        "code": script.code if failed else 0,
+        "start_time": job.started.isoformat(timespec="seconds"),
+        "node": {"name": cluster.nodes[0].name if cluster.nodes else cluster.name},
+    }
+    if job.ended is not None:
+        record["end_time"] = job.ended.isoformat(timespec="seconds")
+    if failed and not script.old_style:
+        record["error"] = {"message": message, "code": str(script.code)}
+    return record
 
 
-def _downloaded_version(body: bytes) -> str:
-    try:
-        document = json.loads(body or b"{}")
-    except ValueError as error:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, 262199, "The body is no valid JSON.") from error
-    url = document.get("url") if isinstance(document, dict) else None
-    if not isinstance(url, str) or not url:
-        raise refused(2, target="url", message='The field "url" is required.')
-    name = url.rstrip("/").rpartition("/")[2]
-    compact = _COMPACT.match(name)
-    if compact is not None:
-        return f"{compact[1]}.{compact[2]}.{compact[3]}{compact[4]}"
-    dotted = _DOTTED.search(name)
-    return dotted[0] if dotted is not None else name
+def _version_document(version: str) -> Record:
+    document: dict[str, object] = {"full": f"NetApp Release {version}: Sun Feb 04 19:00:00 UTC 2024"}
+    release = _RELEASE.match(version)
+    if release is not None:
+        names = ("generation", "major", "minor")
+        document |= {name: int(number or 0) for name, number in zip(names, release.groups(), strict=True)}
+    return document

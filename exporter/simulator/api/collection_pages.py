@@ -1,25 +1,27 @@
-"""A GET on a collection: reads its query, collects a page in simulated time, writes the document around it.
+"""Pages of a collection: which records a page holds, how long ONTAP collects them, where the next one begins.
+
+A next link says everything about its page, so the cluster remembers nothing of the links that it gave out.
 
 Source: https://docs.netapp.com/us-en/ontap-automation/rest/basic_operational_characteristics.html
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from exporter.simulator.api.field_selection import parsed_fields, selected
-from exporter.simulator.api.ontap_replies import invalid_value
-from exporter.simulator.api.page_collecting import Page, collected, next_link, rest
-from exporter.simulator.api.request_queries import CollectionQuery, accepts, collection_query, whole_number
-from exporter.simulator.state.package_repository import Entry
+from exporter.simulator.api.request_queries import (
+    ELAPSED,
+    PAGE,
+    START,
+    START_PARAMETERS,
+    CollectionQuery,
+    collection_query,
+    page_number,
+)
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 
-INDEX = "index"
-"""The parameter of a next link where no key tells the place."""
-ELAPSED = "elapsed"
-"""The parameter of a next link that tells the seconds already spent on its first record."""
-LONGEST_ELAPSED = 10**9
+Record = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,83 +31,104 @@ class Collection:
     Attributes:
         path: Its path.
         key: The field that identifies a record.
-        default_fields: The fields that a record has when none are asked for.
-        fields: All fields, nested ones with dots.
-        filterable: The fields that a query may filter by.
+        default_field: The field that a record has, beside the key, when none is asked for.
+        fields: All fields.
     """
 
     path: str
     key: str
-    default_fields: tuple[str, ...]
-    fields: frozenset[str]
-    filterable: tuple[str, ...]
+    default_field: str
+    fields: tuple[str, ...]
 
 
-def wants_links(request: ReceivedRequest) -> bool:
-    """Whether the client asked for all links: with `application/json` ONTAP keeps `next` alone."""
-    return "application/json" not in request.headers.get("Accept", "")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a collection.
+
+    Attributes:
+        records: What it holds.
+        seconds: How long it was collected.
+        next_start: The number of the next page's first record; None after the last page.
+        next_elapsed_seconds: Whole seconds already spent on that record.
+    """
+
+    records: tuple[Record, ...]
+    seconds: float
+    next_start: int | None = None
+    next_elapsed_seconds: int = 0
 
 
-def with_self(record: object, path: str, key: object, request: ReceivedRequest) -> object:
-    """A record with the link to itself, where the client asked for links."""
-    if not isinstance(record, dict) or not wants_links(request):
-        return record
-    return {**record, "_links": {"self": {"href": f"{path}/{quote(str(key), safe='')}"}}}
+def collected(
+    numbered: Sequence[tuple[int, Record]], query: CollectionQuery, *, record_seconds: float
+) -> Page:
+    """Collect a page: until all records, `max_records`, or `return_timeout` is up, whichever comes first.
+
+    Args:
+        numbered: The whole collection; numbers grow.
+        query: What is asked for.
+        record_seconds: How long one record takes, whether it passes the filters or not.
+    """
+    left = [(number, record) for number, record in numbered if number >= query.start]
+    earlier_seconds = query.elapsed_seconds
+    found: list[Record] = []
+    for index, (number, record) in enumerate(left):
+        spent = index * record_seconds
+        if len(found) == query.max_records:
+            return Page(records=tuple(found), seconds=max(0.0, spent - earlier_seconds), next_start=number)
+        if record_seconds > 0 and spent + record_seconds > earlier_seconds + query.return_timeout:
+            progress = earlier_seconds + max(1, query.return_timeout) if index == 0 else 0
+            return Page(
+                records=tuple(found),
+                seconds=float(query.return_timeout),
+                next_start=number,
+                next_elapsed_seconds=progress,
+            )
+        if query.accepts(record):
+            found.append(record)
+    return Page(records=tuple(found), seconds=max(0.0, len(left) * record_seconds - earlier_seconds))
 
 
 async def collection_document(
     cluster: SimulatedCluster,
     request: ReceivedRequest,
     collection: Collection,
-    entries: Iterable[Entry],
+    numbered: Iterable[tuple[int, Record]],
     *,
     record_seconds: float = 0.0,
 ) -> dict[str, object]:
-    """Collect one page and write its document.
+    """Collect one page in simulated time and write its document.
 
     Raises:
         RefusedError: A parameter is not known, or its value is out of range.
     """
-    query = collection_query(request.query, filterable=collection.filterable, sortable=collection.filterable)
-    fields = parsed_fields(query.fields, collection.fields)
-    present = tuple(entries)
-    page = collected(
-        rest(present, _marker(cluster, collection, query, present), query.order_by),
-        matches=lambda entry: all(
-            accepts(entry.value(name), pattern) for name, pattern in query.filters.items()
-        ),
-        max_records=query.max_records,
-        return_timeout=query.return_timeout,
-        record_seconds=record_seconds,
-        elapsed_seconds=whole_number(query.start, ELAPSED, 0, 0, LONGEST_ELAPSED),
-    )
+    query = collection_query(request, collection.fields)
+    page = collected(tuple(numbered), query, record_seconds=record_seconds)
     await cluster.clock.sleep(page.seconds)
+    fields = {collection.key, *(query.fields or (collection.default_field,))}
     records = [
         with_self(
-            selected(entry.record, fields or collection.default_fields, keys=(collection.key,)),
-            collection.path,
-            entry.value(collection.key),
+            {name: value for name, value in record.items() if name in fields},
+            f"{collection.path}/{quote(str(record[collection.key]), safe='')}",
             request,
         )
-        for entry in page.entries
+        for record in page.records
     ]
-    link = _link(cluster, request, collection, page, present)
-    return envelope(cluster, request, records, link, return_records=query.return_records)
+    link = None
+    if page.next_start is not None:
+        start = {START: page.next_start, PAGE: page_number(request) + 1}
+        if page.next_elapsed_seconds:
+            start[ELAPSED] = page.next_elapsed_seconds
+        link = next_link(request, start)
+    return envelope(cluster, request, records, link)
 
 
 def envelope(
-    cluster: SimulatedCluster,
-    request: ReceivedRequest,
-    records: Iterable[object],
-    link: str | None,
-    *,
-    return_records: bool = True,
+    cluster: SimulatedCluster, request: ReceivedRequest, records: Sequence[object], link: str | None
 ) -> dict[str, object]:
     """The document around the records of a page."""
-    listed = list(records)
-    document: dict[str, object] = {"records": listed} if return_records else {}
-    if cluster.num_records or not return_records:
-        document["num_records"] = len(listed)
+    document: dict[str, object] = {"records": records}
+    if cluster.num_records:
+        document["num_records"] = len(records)
     links: dict[str, object] = {"self": {"href": request.target}} if wants_links(request) else {}
     if link is not None:
         links["next"] = {"href": link}
@@ -114,35 +137,24 @@ def envelope(
     return document
 
 
-def _marker(
-    cluster: SimulatedCluster, collection: Collection, query: CollectionQuery, present: Iterable[Entry]
-) -> Entry | None:
-    name = next((name for name in (collection.key, INDEX) if name in query.start), None)
-    if name is None:
-        return None
-    value = query.start[name]
-    marker = cluster.paging.marker(collection.path, name, value)
-    if marker is None and name == collection.key:
-        marker = next((entry for entry in present if entry.value(name) == value), None)
-    if marker is None:
-        raise invalid_value(f"start.{name}", value, "a record of the collection")
-    return marker
+def next_link(request: ReceivedRequest, start: Mapping[str, object]) -> str:
+    """A next link as ONTAP writes it: a path without a host, with the original parameters percent-encoded.
+
+    Args:
+        request: The request whose page bears the link.
+        start: The parameters that say where the next page begins; none leads to the first page.
+    """
+    original = [(name, value) for name, value in request.query if name not in START_PARAMETERS]
+    return f"{request.path}?" + "&".join(
+        f"{quote(name, safe='')}={quote(str(value), safe='')}" for name, value in [*start.items(), *original]
+    )
 
 
-def _link(
-    cluster: SimulatedCluster,
-    request: ReceivedRequest,
-    collection: Collection,
-    page: Page,
-    present: Iterable[Entry],
-) -> str | None:
-    if page.marker is None:
-        return None
-    name, value = collection.key, page.marker.value(collection.key)
-    if not isinstance(value, str) or sum(entry.value(name) == value for entry in present) > 1:
-        name, value = INDEX, str(page.marker.sequence)
-    cluster.paging.remember_marker(collection.path, name, value, page.marker)
-    start = [(name, value)]
-    if page.elapsed_seconds:
-        start.append((ELAPSED, str(page.elapsed_seconds)))
-    return next_link(request.path, request.query, start)
+def wants_links(request: ReceivedRequest) -> bool:
+    """Whether the client asked for all links: with `application/json` ONTAP keeps `next` alone."""
+    return "application/json" not in request.headers.get("Accept", "")
+
+
+def with_self(record: Record, href: str, request: ReceivedRequest) -> Record:
+    """A record with the link to itself, where the client asked for links."""
+    return {**record, "_links": {"self": {"href": href}}} if wants_links(request) else record

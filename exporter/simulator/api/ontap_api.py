@@ -6,7 +6,7 @@
 | `/api/cluster/nodes` | GET |
 | `/api/cluster/jobs`, `/api/cluster/jobs/{uuid}` | GET |
 | `/api/cluster/software` | GET |
-| `/api/cluster/software/download` | GET, POST |
+| `/api/cluster/software/download` | GET |
 | `/api/cluster/software/packages` | GET, DELETE (of every match) |
 | `/api/cluster/software/packages/{version}` | GET, DELETE |
 
@@ -22,7 +22,6 @@ from exporter.simulator.api.cluster_endpoints import (
     jobs_document,
     nodes_document,
     software_document,
-    start_download,
 )
 from exporter.simulator.api.ontap_replies import RefusedError, refused
 from exporter.simulator.api.package_endpoints import (
@@ -35,10 +34,8 @@ from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.state.simulated_jobs import JobScript
 
-PACKAGES_SEGMENTS = ("api", "cluster", "software", "packages")
 
-
-async def carry_out(
+async def carry_out(  # noqa: C901, PLR0912 - one case for each path
     cluster: SimulatedCluster, request: ReceivedRequest, script: JobScript | None = None
 ) -> tuple[int, object]:
     """Carry a request out and give the status and the document of its reply.
@@ -51,52 +48,40 @@ async def carry_out(
     Raises:
         RefusedError: ONTAP would refuse it.
     """
-    if request.method == "GET":
-        return HTTPStatus.OK, await _read(cluster, request)
-    match (request.method, *request.segments):
-        case ("DELETE", "api", "cluster", "software", "packages"):
-            return await delete_collection(cluster, request)
-        case ("DELETE", "api", "cluster", "software", "packages", version):
-            return await delete_package(cluster, request, version, script)
-        case ("POST", "api", "cluster", "software", "download"):
-            return await start_download(cluster, request)
-        case _ if _known(request.segments):
-            raise RefusedError(
-                HTTPStatus.METHOD_NOT_ALLOWED, 3, f"{request.method} is not supported on this path"
-            )
+    if request.segments[:2] != ("api", "cluster"):
+        raise refused(3)
+    status: int = HTTPStatus.OK
+    document: object
+    match request.method, *request.segments[2:]:
+        case ("GET",):
+            document = cluster_document(cluster, request)
+        case "GET", "nodes":
+            document = await nodes_document(cluster, request)
+        case "GET", "jobs":
+            document = await jobs_document(cluster, request)
+        case "GET", "jobs", job_uuid:
+            document = job_document(cluster, request, job_uuid)
+        case "GET", "software":
+            document = software_document(cluster, request)
+        case "GET", "software", "download":
+            document = download_document(cluster, request)
+        case "GET", "software", "packages":
+            document = await packages_document(cluster, request)
+        case "GET", "software", "packages", version:
+            document = package_document(cluster, request, version)
+        case "DELETE", "software", "packages":
+            status, document = delete_collection(cluster, request)
+        case "DELETE", "software", "packages", version:
+            status, document = await delete_package(cluster, request, version, script)
+        case (
+            (_,)
+            | (_, "nodes" | "jobs" | "software")
+            | (_, "jobs", _)
+            | (_, "software", "download" | "packages")
+            | (_, "software", "packages", _)
+        ):
+            message = f"{request.method} is not supported on this path"
+            raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, 3, message)
         case _:
             raise refused(3)
-
-
-async def _read(cluster: SimulatedCluster, request: ReceivedRequest) -> object:  # noqa: PLR0911 - one per path
-    match request.segments:
-        case ("api", "cluster"):
-            return cluster_document(cluster, request)
-        case ("api", "cluster", "nodes"):
-            return await nodes_document(cluster, request)
-        case ("api", "cluster", "jobs"):
-            return await jobs_document(cluster, request)
-        case ("api", "cluster", "jobs", job_uuid):
-            return job_document(cluster, request, job_uuid)
-        case ("api", "cluster", "software"):
-            return software_document(cluster, request)
-        case ("api", "cluster", "software", "download"):
-            return download_document(cluster, request)
-        case ("api", "cluster", "software", "packages"):
-            return await packages_document(cluster, request)
-        case ("api", "cluster", "software", "packages", version):
-            return package_document(cluster, request, version)
-        case _:
-            raise refused(3)
-
-
-def _known(segments: tuple[str, ...]) -> bool:
-    match segments:
-        case ("api", "cluster") | ("api", "cluster", "nodes" | "software" | "jobs"):
-            return True
-        case ("api", "cluster", "jobs", _) | ("api", "cluster", "software", "download" | "packages"):
-            return True
-        case ("api", "cluster", "software", "packages", _):
-            return True
-        case _:
-            return False
+    return status, document

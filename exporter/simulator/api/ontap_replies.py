@@ -1,4 +1,4 @@
-"""What a simulated cluster replies: a value, and how to deliver it; with ONTAP's error codes and bodies.
+"""Replies of a simulated cluster, the ways to deliver them, and ONTAP's error codes.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/delete-cluster-software-packages-.html
 """
@@ -123,32 +123,17 @@ def refused(code: int, *, target: str | None = None, message: str | None = None)
     return RefusedError(int(status), code, message or error_message(code), target=target)
 
 
-def invalid_value(field: str, value: str, allowed: str) -> RefusedError:
-    """The refusal of a parameter whose value is out of range."""
-    return refused(
-        262197, target=field, message=f'The value "{value}" is invalid for field "{field}" ({allowed})'
-    )
-
-
-def unexpected_argument(name: str) -> RefusedError:
-    """The refusal of a parameter that the path does not know."""
-    return refused(262179, target=name, message=f'Unexpected argument "{name}".')
-
-
 def json_body(document: object) -> bytes:
     """Write a document as ONTAP does: indented, as a tester sees it with curl."""
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
-def error_reply(error: RefusedError, *, code_as_number: bool, content_type: str) -> Reply:
+def error_reply(error: RefusedError, content_type: str) -> Reply:
     """The reply to a refused request.
 
     Source: https://docs.netapp.com/us-en/ontap-automation/rest/errors.html
     """
-    body: dict[str, object] = {
-        "message": error.message,
-        "code": error.code if code_as_number else str(error.code),
-    }
+    body = {"message": error.message, "code": str(error.code)}
     if error.target is not None:
         body["target"] = error.target
     return Reply(

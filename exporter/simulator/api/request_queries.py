@@ -1,4 +1,4 @@
-"""The query of a request: its parameters, their ranges, and ONTAP's filters.
+"""The query of a request: its parameters and their ranges, field selection, and filters.
 
 Source: https://docs.netapp.com/us-en/ontap-automation/rest/queries.html
 """
@@ -7,17 +7,22 @@ import fnmatch
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from exporter.simulator.api.ontap_replies import invalid_value, unexpected_argument
+from exporter.simulator.api.ontap_replies import refused
+from exporter.simulator.state.received_requests import ReceivedRequest
 
 DEFAULT_RETURN_TIMEOUT = 15
 LONGEST_RETURN_TIMEOUT = 120
-MOST_RECORDS = 2**32 - 1
 DEFAULT_MAX_RECORDS = 10_000
-START_PREFIX = "start."
+MOST = 2**32 - 1
 
-_COMPARISON = re.compile(r"(<=|>=|<|>)(.*)", re.DOTALL)
+START = "start.number"
+"""In a next link: the number of the first record of its page."""
+PAGE = "start.page"
+"""In a next link: which page of the listing it leads to, from 1."""
+ELAPSED = "start.elapsed"
+"""In a next link: the seconds already spent on its first record."""
+START_PARAMETERS = (START, PAGE, ELAPSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,50 +30,91 @@ class CollectionQuery:
     """What a GET on a collection asks for.
 
     Attributes:
-        fields: The text of `fields`; None where it was not given.
+        fields: The fields of a record; None where the query does not name any.
         max_records: The most records of a page.
         return_timeout: Whole seconds after which a page is returned as it is.
-        return_records: Whether records are returned at all.
-        order_by: Names of fields, each with whether it is descending.
         filters: Patterns by the name of the field.
-        start: Where the page begins: the parameters of the next link, without their prefix.
+        start: The number of the page's first record.
+        elapsed_seconds: The seconds already spent on it by earlier pages.
     """
 
-    fields: str | None
+    fields: frozenset[str] | None
     max_records: int
     return_timeout: int
-    return_records: bool
-    order_by: tuple[tuple[str, bool], ...]
     filters: Mapping[str, str]
-    start: Mapping[str, str]
+    start: int
+    elapsed_seconds: int
+
+    def accepts(self, record: Mapping[str, object]) -> bool:
+        """Whether a record meets every filter: a value, with `*` for anything and `|` between several."""
+        return all(
+            any(fnmatch.fnmatchcase(str(record.get(name)), one) for one in pattern.split("|"))
+            for name, pattern in self.filters.items()
+        )
 
 
-def collection_query(
-    pairs: Collection[tuple[str, str]], *, filterable: Collection[str], sortable: Collection[str]
-) -> CollectionQuery:
-    """Read the parameters of a GET on a collection.
+def collection_query(request: ReceivedRequest, fields: Collection[str]) -> CollectionQuery:
+    """Read the query of a request for a collection whose records have these fields.
 
     Raises:
         RefusedError: A parameter is not known, or its value is out of range.
     """
-    known = {"fields", "max_records", "return_timeout", "return_records", "order_by", *filterable}
-    given = dict(pairs)
-    for name in given:
-        if name not in known and not name.startswith(START_PREFIX):
-            raise unexpected_argument(name)
+    given = known_parameters(request, "fields", "max_records", "return_timeout", *START_PARAMETERS, *fields)
     return CollectionQuery(
-        fields=given.get("fields"),
-        max_records=whole_number(given, "max_records", DEFAULT_MAX_RECORDS, 1, MOST_RECORDS),
+        fields=selected_fields(given, fields),
+        max_records=whole_number(given, "max_records", DEFAULT_MAX_RECORDS, least=1),
         return_timeout=return_timeout(given, DEFAULT_RETURN_TIMEOUT),
-        return_records=_truth(given, "return_records", default=True),
-        order_by=_order(given.get("order_by"), sortable),
-        filters={name: given[name] for name in filterable if name in given},
-        start={
-            name.removeprefix(START_PREFIX): value
-            for name, value in given.items()
-            if name.startswith(START_PREFIX)
-        },
+        filters={name: given[name] for name in fields if name in given},
+        start=whole_number(given, START, 0),
+        elapsed_seconds=whole_number(given, ELAPSED, 0),
     )
+
+
+def single_object(
+    document: Mapping[str, object],
+    request: ReceivedRequest,
+    known: Collection[str],
+    *,
+    key: str = "",
+) -> dict[str, object]:
+    """The part of a single object that a request asks for: all fields, or those in `fields` and the key.
+
+    Raises:
+        RefusedError: A parameter is not known, or its value is out of range.
+    """
+    given = known_parameters(request, "fields", "return_timeout")
+    return_timeout(given, DEFAULT_RETURN_TIMEOUT)
+    fields = selected_fields(given, known) or frozenset(known)
+    return {name: value for name, value in document.items() if name == key or name in fields}
+
+
+def known_parameters(request: ReceivedRequest, *known: str) -> dict[str, str]:
+    """Give the parameters of a request.
+
+    Raises:
+        RefusedError: One of them is not known.
+    """
+    given = dict(request.query)
+    for name in given:
+        if name not in known:
+            raise refused(262179, target=name, message=f'Unexpected argument "{name}".')
+    return given
+
+
+def selected_fields(given: Mapping[str, str], known: Collection[str]) -> frozenset[str] | None:
+    """Read `fields`; None where it is not given.
+
+    Raises:
+        RefusedError: A field is not known.
+    """
+    if "fields" not in given:
+        return None
+    names = frozenset(name.strip() for name in given["fields"].split(","))
+    if names & {"*", "**"}:
+        return frozenset(known)
+    for name in sorted(names - set(known)):
+        raise _invalid_value("fields", name, "<field,...>")
+    return names
 
 
 def return_timeout(given: Mapping[str, str], default: int) -> int:
@@ -77,10 +123,12 @@ def return_timeout(given: Mapping[str, str], default: int) -> int:
     Raises:
         RefusedError: It is no whole number from 0 to 120.
     """
-    return whole_number(given, "return_timeout", default, 0, LONGEST_RETURN_TIMEOUT)
+    return whole_number(given, "return_timeout", default, most=LONGEST_RETURN_TIMEOUT)
 
 
-def whole_number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+def whole_number(
+    given: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int = MOST
+) -> int:
     """Read a whole number.
 
     Raises:
@@ -91,60 +139,16 @@ def whole_number(given: Mapping[str, str], name: str, default: int, least: int, 
         return default
     number = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else -1
     if not least <= number <= most:
-        raise invalid_value(name, text, f"{least}..{most}")
+        raise _invalid_value(name, text, f"{least}..{most}")
     return number
 
 
-def accepts(value: object, pattern: str) -> bool:
-    """Whether a field's value meets a filter.
-
-    A filter is a value, with `*` for anything, `|` between several, and `!`, `<`, `<=`, `>` or `>=` before
-    it; those that compare are for times alone.
-    """
-    if pattern.startswith("!"):
-        return not accepts(value, pattern[1:])
-    if "|" in pattern:
-        return any(accepts(value, one) for one in pattern.split("|"))
-    comparison = _COMPARISON.fullmatch(pattern)
-    if comparison is not None:
-        return _compares(value, comparison[1], comparison[2])
-    if value is None:
-        return pattern == "null"
-    if pattern.startswith('"') and pattern.endswith('"') and len(pattern) > 1:
-        return str(value) == pattern[1:-1]
-    literal = re.sub(r"([\[?])", r"[\1]", pattern)
-    return fnmatch.fnmatchcase(str(value), literal)
+def page_number(request: ReceivedRequest) -> int:
+    """Which page of its listing a request asks for, from 1."""
+    text = dict(request.query).get(PAGE, "")
+    return int(text) if text.isdecimal() else 1
 
 
-def _compares(value: object, sign: str, limit: str) -> bool:
-    left, right = _comparable(value), _comparable(limit)
-    if left is None or right is None:
-        return False
-    return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign]
-
-
-def _comparable(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _truth(given: Mapping[str, str], name: str, *, default: bool) -> bool:
-    text = given.get(name)
-    if text is None:
-        return default
-    if text not in ("true", "false"):
-        raise invalid_value(name, text, "true|false")
-    return text == "true"
-
-
-def _order(text: str | None, sortable: Collection[str]) -> tuple[tuple[str, bool], ...]:
-    order = []
-    for part in text.split(",") if text else ():
-        name, _, direction = part.strip().partition(" ")
-        if name not in sortable or direction.strip() not in ("", "asc", "desc"):
-            raise invalid_value("order_by", part, "<field> [asc|desc],...")
-        order.append((name, direction.strip() == "desc"))
-    return tuple(order)
+def _invalid_value(field: str, value: str, allowed: str) -> Exception:
+    message = f'The value "{value}" is invalid for field "{field}" ({allowed})'
+    return refused(262197, target=field, message=message)

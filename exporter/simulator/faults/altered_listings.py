@@ -1,42 +1,50 @@
-"""Faults of the packages listing: an honest page, and what a fault makes of it."""
+"""Faults of the packages listing: what a fault makes of an honest page."""
 
-from collections.abc import Callable
+from typing import cast
 
-from exporter.simulator.api.page_collecting import next_link
-from exporter.simulator.api.request_queries import START_PREFIX
+from exporter.simulator.api.collection_pages import next_link
+from exporter.simulator.api.request_queries import PAGE, START_PARAMETERS, page_number
 from exporter.simulator.faults.fault import Fault, FaultKind
 from exporter.simulator.state.received_requests import ReceivedRequest
-from exporter.simulator.state.simulated_cluster import SimulatedCluster
 
-UNIQUE = "unique"
-"""The parameter that tells links apart which lead to the same page."""
 ODD_RECORDS: tuple[object, ...] = ("9.14.1", 7, None, ["9.14.1"], True)
 
 
-def distorted(
-    document: dict[str, object], fault: Fault, cluster: SimulatedCluster, request: ReceivedRequest
+def altered_listing(
+    document: dict[str, object], fault: Fault, request: ReceivedRequest, *, origin: str
 ) -> dict[str, object]:
-    """The page as a fault of the listing leaves it."""
-    records = document.get("records")
-    changed = _changed_records(fault, list(records) if isinstance(records, list) else [])
-    if changed is not None:
-        result = {**document, "records": changed}
-        return {**result, "num_records": len(changed)} if "num_records" in document else result
-    if fault.kind is FaultKind.EMPTY_PAGE:
-        document = {**document, "records": []}
-        if "num_records" in document:
-            document["num_records"] = 0
-    return _with_next(document, _link(document, fault, cluster, request))
+    """The page as a fault of the listing leaves it.
+
+    Args:
+        document: The honest page.
+        fault: The fault.
+        request: The request for the page.
+        origin: Scheme, host and port of the cluster.
+    """
+    records = cast("list[dict[str, object]]", document["records"])
+    altered = _altered_records(fault, records)
+    document = {**document, "records": altered}
+    if "num_records" in document:
+        document["num_records"] = len(altered)
+    links = cast("dict[str, dict[str, str]]", document.get("_links", {}))
+    link = _altered_link(fault, request, links.get("next", {}).get("href"), origin)
+    if link is not None:
+        document["_links"] = {**links, "next": {"href": link}}
+    return document
 
 
-def _changed_records(fault: Fault, records: list[object]) -> list[object] | None:
+def _altered_records(  # noqa: PLR0911 - one for each kind
+    fault: Fault, records: list[dict[str, object]]
+) -> list[object]:
     match fault.kind:
+        case FaultKind.EMPTY_PAGE:
+            return []
         case FaultKind.MISSING_CREATE_TIME:
-            return [_edited(record, lambda fields: fields.pop("create_time", None)) for record in records]
-        case FaultKind.ODD_CREATE_TIME:
             return [
-                _edited(record, lambda fields: fields.update(create_time=fault.text)) for record in records
+                {name: value for name, value in record.items() if name != "create_time"} for record in records
             ]
+        case FaultKind.ODD_CREATE_TIME:
+            return [{**record, "create_time": fault.text} for record in records]
         case FaultKind.DUPLICATE_VERSIONS:
             return [copy for record in records for copy in (record, record)]
         case FaultKind.NULL_VERSIONS:
@@ -44,51 +52,24 @@ def _changed_records(fault: Fault, records: list[object]) -> list[object] | None
         case FaultKind.ODD_RECORDS:
             return [*records, *ODD_RECORDS]
         case _:
-            return None
+            return [*records]
 
 
-def _edited(record: object, edit: Callable[[dict[str, object]], object]) -> object:
-    if not isinstance(record, dict):
-        return record
-    fields = dict(record)
-    edit(fields)
-    return fields
-
-
-def _link(
-    document: dict[str, object], fault: Fault, cluster: SimulatedCluster, request: ReceivedRequest
-) -> str:
-    again = _again(cluster, request)
-    honest = _next(document) or again
+def _altered_link(fault: Fault, request: ReceivedRequest, honest: str | None, origin: str) -> str | None:
+    """The next link that a fault writes; None where it leaves the honest one, or none."""
+    # The page that was asked for once more, by a link that counts on and so was never seen before.
+    start = {name: value for name, value in request.query if name in START_PARAMETERS}
+    again = next_link(request, {**start, PAGE: str(page_number(request) + 1)})
     match fault.kind:
         case FaultKind.PAGING_LOOP:
             return request.target
         case FaultKind.PAGING_BACK:
-            return next_link(request.path, request.query, ())
-        case FaultKind.FOREIGN_LINK:
-            return fault.location.replace("{target}", honest)
-        case FaultKind.ABSOLUTE_LINK:
-            return f"{cluster.url}{honest}"
-        case _:
+            return next_link(request, {})
+        case FaultKind.EMPTY_PAGE | FaultKind.ENDLESS_PAGING:
             return again
-
-
-def _again(cluster: SimulatedCluster, request: ReceivedRequest) -> str:
-    """A link to the page that was asked for, different from every earlier one."""
-    start = [
-        (name.removeprefix(START_PREFIX), value)
-        for name, value in request.query
-        if name.startswith(START_PREFIX) and name != START_PREFIX + UNIQUE
-    ]
-    return next_link(request.path, request.query, [*start, (UNIQUE, cluster.paging.unique())])
-
-
-def _next(document: dict[str, object]) -> str | None:
-    links = document.get("_links")
-    following = links.get("next") if isinstance(links, dict) else None
-    return str(following["href"]) if isinstance(following, dict) else None
-
-
-def _with_next(document: dict[str, object], link: str) -> dict[str, object]:
-    links = document.get("_links")
-    return {**document, "_links": {**(links if isinstance(links, dict) else {}), "next": {"href": link}}}
+        case FaultKind.FOREIGN_LINK:
+            return fault.location.replace("{target}", honest or again)
+        case FaultKind.ABSOLUTE_LINK:
+            return f"{origin}{honest or again}"
+        case _:
+            return None

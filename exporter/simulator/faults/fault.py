@@ -1,15 +1,12 @@
-"""Faults of a simulated cluster: what goes wrong, with which requests, how often.
+"""Faults: what goes wrong, with which requests, how often."""
 
-A fault is a value; the cluster's `Faults` hold those in force and may be changed at any time.
-"""
-
+import asyncio
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
-from exporter.simulator.state.simulated_clock import Bell
-
-PACKAGES_PATH = "/api/cluster/software/packages"
+import pydantic
 
 
 class FaultKind(StrEnum):
@@ -106,8 +103,11 @@ LISTING_KINDS = frozenset(
 DELETE_KINDS = frozenset({FaultKind.DELETE_ERROR, FaultKind.JOB_FAILURE})
 """Faults of DELETE alone."""
 
+Count = Annotated[int, pydantic.Field(ge=0)]
+Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, eq=False, config=pydantic.ConfigDict(extra="forbid"))
 class Fault:
     """One fault: what goes wrong, and with which requests.
 
@@ -128,6 +128,9 @@ class Fault:
         text: The create_time of ODD_CREATE_TIME.
         body: The body of REPLY and WRONG_SHAPE.
         content_type: The type of that body.
+
+    Raises:
+        pydantic.ValidationError: A value is not possible.
     """
 
     kind: FaultKind
@@ -135,14 +138,14 @@ class Fault:
     method: str | None = None
     path: str | None = None
     exact: bool = False
-    page: int | None = None
-    times: int | None = None
-    skip: int = 0
-    seconds: float = 0.0
-    status: int | None = None
-    code: int = 262145
+    page: Annotated[int, pydantic.Field(ge=1)] | None = None
+    times: Count | None = None
+    skip: Count = 0
+    seconds: Seconds = 0.0
+    status: Annotated[int, pydantic.Field(ge=200, le=599)] | None = None
+    code: Count = 262145
     message: str | None = None
-    retry_after: float | str | None = None
+    retry_after: int | float | str | None = None
     location: str = "https://ontap-elsewhere.invalid{target}"
     text: str = "the day before yesterday"
     body: bytes = b"[]"
@@ -161,16 +164,17 @@ class Fault:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Active:
-    """A fault in force, and how often it has matched and struck."""
+    """An active fault, and how often it has matched and struck."""
 
     fault: Fault
     matched: int = 0
     struck: int = 0
+    removed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def strike(self) -> bool:
-        """Count a matching request; tell whether the fault strikes it."""
+        """Count a matching request; return whether the fault strikes it."""
         self.matched += 1
         spent = self.fault.times is not None and self.struck >= self.fault.times
         if self.matched <= self.fault.skip or spent:
@@ -180,34 +184,34 @@ class _Active:
 
 
 class Faults:
-    """The faults in force on one cluster, in the order in which they were added."""
+    """The active faults of one cluster, in the order in which they were added."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._active: list[_Active] = []
-        self._changed = Bell()
         self.add(*faults)
 
     @property
     def active(self) -> tuple[Fault, ...]:
-        """The faults in force, those that have struck as often as they may included."""
+        """The active faults; one that has struck as often as it may stays among them."""
         return tuple(active.fault for active in self._active)
 
     def add(self, *faults: Fault) -> None:
-        """Put faults in force."""
+        """Make faults active."""
         self._active.extend(_Active(fault) for fault in faults)
 
-    def remove(self, fault: Fault) -> None:
-        """Take a fault out of force; none that is not in force."""
-        self._active = [active for active in self._active if active.fault is not fault]
-        self._changed.ring()
+    def remove(self, *faults: Fault) -> None:
+        """Remove these faults, as far as they are active."""
+        for active in tuple(self._active):
+            if active.fault in faults:
+                self._active.remove(active)
+                active.removed.set()
 
     def clear(self) -> None:
-        """Take every fault out of force."""
-        self._active = []
-        self._changed.ring()
+        """Remove every fault."""
+        self.remove(*self.active)
 
     def struck(self, fault: Fault) -> int:
-        """How often a fault in force has struck."""
+        """How often an active fault has struck."""
         return sum(active.struck for active in self._active if active.fault is fault)
 
     def strike(self, method: str, path: str, page: int | None) -> tuple[Fault, ...]:
@@ -215,12 +219,13 @@ class Faults:
         struck: list[Fault] = []
         for active in self._active:
             latency = active.fault.kind is FaultKind.LATENCY
-            taken = any(fault.kind is not FaultKind.LATENCY for fault in struck)
-            if (latency or not taken) and active.fault.matches(method, path, page) and active.strike():
+            other = any(fault.kind is not FaultKind.LATENCY for fault in struck)
+            if (latency or not other) and active.fault.matches(method, path, page) and active.strike():
                 struck.append(active.fault)
         return tuple(struck)
 
-    async def until_removed(self, fault: Fault) -> None:
-        """Wait until a fault is no longer in force."""
-        while fault in self.active:
-            await self._changed.heard()
+    async def wait_until_removed(self, fault: Fault) -> None:
+        """Wait until a fault is active no longer."""
+        for active in tuple(self._active):
+            if active.fault is fault:
+                await active.removed.wait()

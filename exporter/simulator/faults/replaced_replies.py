@@ -12,6 +12,7 @@ _CODES = {
     FaultKind.SERVER_ERROR: 262145,
 }
 _ERROR_KINDS = frozenset({*_CODES, FaultKind.UNAVAILABLE, FaultKind.ERROR, FaultKind.DELETE_ERROR})
+_HTML_TYPE = "text/html; charset=utf-8"
 _SIGN_IN = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
 _BAD_GATEWAY = (
     b"<html>\n<head><title>502 Bad Gateway</title></head>\n"
@@ -19,7 +20,7 @@ _BAD_GATEWAY = (
 )
 
 
-def instead(fault: Fault, target: str) -> Reply | None:
+def replaced_reply(fault: Fault, target: str) -> Reply | None:
     """The reply that a fault gives in the API's place; None where the request is to be carried out.
 
     Args:
@@ -36,18 +37,17 @@ def instead(fault: Fault, target: str) -> Reply | None:
         case FaultKind.RESET | FaultKind.EMPTY_BODY:
             return Reply(status=status)
         case FaultKind.HTML:
-            return _html(status, _SIGN_IN)
+            return Reply(status=status, body=_SIGN_IN, content_type=_HTML_TYPE)
         case FaultKind.BAD_GATEWAY:
-            return _html(HTTPStatus.BAD_GATEWAY, _BAD_GATEWAY)
+            return Reply(status=HTTPStatus.BAD_GATEWAY, body=_BAD_GATEWAY, content_type=_HTML_TYPE)
         case FaultKind.REPLY | FaultKind.WRONG_SHAPE:
             return Reply(
                 status=status, body=fault.body, content_type=fault.content_type, headers=_retry_after(fault)
             )
         case FaultKind.REDIRECT:
             location = fault.location.replace("{target}", target)
-            return Reply(
-                status=fault.status or HTTPStatus.TEMPORARY_REDIRECT, headers=(("Location", location),)
-            )
+            status = fault.status or HTTPStatus.TEMPORARY_REDIRECT
+            return Reply(status=status, headers=(("Location", location),))
         case _:
             return None
 
@@ -57,9 +57,7 @@ def _error(fault: Fault) -> RefusedError:
     status, message = ERRORS.get(code, (HTTPStatus.INTERNAL_SERVER_ERROR, error_message(code)))
     if fault.kind is FaultKind.UNAVAILABLE:
         status, message = HTTPStatus.SERVICE_UNAVAILABLE, "The service is not available now."
-    return RefusedError(
-        int(fault.status or status), code, fault.message or message, headers=_retry_after(fault)
-    )
+    return RefusedError(fault.status or status, code, fault.message or message, headers=_retry_after(fault))
 
 
 def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
@@ -67,7 +65,3 @@ def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:
     if value is None and fault.kind is FaultKind.TOO_MANY_REQUESTS:
         value = 1
     return () if value is None else (("Retry-After", str(value)),)
-
-
-def _html(status: int, body: bytes) -> Reply:
-    return Reply(status=status, body=body, content_type="text/html; charset=utf-8")

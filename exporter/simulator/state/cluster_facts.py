@@ -1,19 +1,16 @@
-"""What a simulated cluster states of itself: its nodes, versions and states, in the API's words.
+"""What a simulated cluster states of itself, in the API's words.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster-software.html
 """
 
-import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-
 
 class UpdateState(StrEnum):
-    """Where a software update stands, in the API's words."""
+    """Where a software update stands."""
 
     IN_PROGRESS = "in_progress"
     """It works."""
@@ -34,14 +31,12 @@ class UpdateState(StrEnum):
     FAILED = "failed"
     """It ended badly."""
 
-    @property
-    def finished(self) -> bool:
-        """Whether the update is over."""
-        return self in (UpdateState.COMPLETED, UpdateState.CANCELED, UpdateState.FAILED)
+
+FINISHED_UPDATES = frozenset({UpdateState.COMPLETED, UpdateState.CANCELED, UpdateState.FAILED})
 
 
 class DownloadState(StrEnum):
-    """Where a package download stands, in the API's words."""
+    """Where a package download stands."""
 
     NOT_STARTED = "not_started"
     """None was ever started."""
@@ -60,17 +55,12 @@ class Node:
     Attributes:
         name: Its name.
         version: The ONTAP version that it runs.
-        state: Its state, in the API's words.
+        state: Its state.
     """
 
     name: str
     version: str
     state: str = "up"
-
-    @property
-    def uuid(self) -> str:
-        """Its identity, made from its name."""
-        return stable_uuid(f"node/{self.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +83,3 @@ class Deletion:
 def stable_uuid(name: str) -> str:
     """A UUID that is always the same for a name."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
-
-
-def version_document(version: str) -> dict[str, object]:
-    """A version as `GET /api/cluster` and `/api/cluster/nodes` write it."""
-    document: dict[str, object] = {"full": f"NetApp Release {version}: Sun Feb 04 19:00:00 UTC 2024"}
-    release = _RELEASE.match(version)
-    if release is not None:
-        document |= {
-            "generation": int(release[1]),
-            "major": int(release[2]),
-            "minor": int(release[3] or 0),
-        }
-    return document

@@ -1,6 +1,6 @@
-"""A simulated package repository: what it holds, in the order of arrival.
+"""A simulated package repository: its packages, in the order of arrival.
 
-Every entry keeps its place when others come and go, so that a listing read page by page goes on where it
+A package keeps its number when others come and go. So a listing that is read page by page goes on where it
 stopped, and a package that is deleted and downloaded again comes a second time.
 """
 
@@ -60,29 +60,12 @@ def as_package(package: PackageLike) -> Package:
     return Package(*package)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """A record of a collection and its place, which it keeps.
-
-    Attributes:
-        sequence: Its place: later arrivals have greater numbers.
-        record: The record with all its fields: a JSON object, or anything where a page is scripted.
-    """
-
-    sequence: int
-    record: object
-
-    def value(self, field: str) -> object:
-        """The field's value; None where there is none."""
-        return self.record.get(field) if isinstance(self.record, dict) else None
-
-
 class Repository:
     """The packages of one cluster, in the order of arrival."""
 
     def __init__(self, packages: Iterable[PackageLike]) -> None:
         self._packages: dict[int, Package] = {}
-        self._sequence = 0
+        self._last_number = 0
         for package in packages:
             self.add(package)
 
@@ -92,22 +75,22 @@ class Repository:
         return tuple(self._packages.values())
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The packages as entries of the collection."""
-        return tuple(Entry(sequence, package.record) for sequence, package in self._packages.items())
+    def numbered(self) -> tuple[tuple[int, Package], ...]:
+        """The packages with their numbers: later arrivals have greater ones."""
+        return tuple(self._packages.items())
 
     def add(self, package: PackageLike) -> None:
         """Put a package at the end."""
-        self._sequence += 1
-        self._packages[self._sequence] = as_package(package)
+        self._last_number += 1
+        self._packages[self._last_number] = as_package(package)
 
     def find(self, version: str) -> Package | None:
         """The first package of that version."""
         return next((package for package in self._packages.values() if package.version == version), None)
 
     def remove(self, version: str) -> bool:
-        """Take every package of that version out; tell whether there was one."""
-        gone = [sequence for sequence, package in self._packages.items() if package.version == version]
-        for sequence in gone:
-            del self._packages[sequence]
+        """Take every package of that version out; return whether there was one."""
+        gone = [number for number, package in self._packages.items() if package.version == version]
+        for number in gone:
+            del self._packages[number]
         return bool(gone)

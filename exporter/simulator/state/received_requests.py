@@ -1,6 +1,6 @@
-"""What a simulated cluster received: the requests exactly as they came over the wire."""
+"""The requests that a simulated cluster received, exactly as they came over the wire."""
 
-import time
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ReceivedRequest:
         target: The path with the query, exactly as on the wire.
         headers: The headers; names are found in any case.
         body: The body, as sent.
-        monotonic_seconds: `time.monotonic()` when the request had come in whole.
+        monotonic_seconds: `time.monotonic()` when the whole request had come in.
         client_name: The common name of the client's certificate, where it presented one.
     """
 
@@ -39,14 +39,9 @@ class ReceivedRequest:
         return self.target.partition("?")[0]
 
     @property
-    def raw_query(self) -> str:
-        """The query without the question mark, exactly as on the wire."""
-        return self.target.partition("?")[2]
-
-    @property
     def query(self) -> tuple[tuple[str, str], ...]:
         """The query's parameters in their order, decoded."""
-        return tuple(parse_qsl(self.raw_query, keep_blank_values=True))
+        return tuple(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -62,10 +57,10 @@ class ReceivedRequest:
 
 
 class RequestLog:
-    """The newest requests of one cluster, and the means to wait for more.
+    """The newest requests of one cluster.
 
     Args:
-        kept: How many requests are kept; the count goes on beyond.
+        kept: How many requests are kept.
     """
 
     def __init__(self, kept: int) -> None:
@@ -93,18 +88,6 @@ class RequestLog:
         self._requests.append(request)
         self._bell.ring()
 
-    def clear(self) -> None:
-        """Forget the requests kept; their count goes on."""
-        self._requests.clear()
-
-    def matching(self, *, method: str | None = None, path: str | None = None) -> tuple[ReceivedRequest, ...]:
-        """The requests of that method whose path begins so, oldest first."""
-        return tuple(
-            request
-            for request in self._requests
-            if method in (None, request.method) and request.path.startswith(path or "")
-        )
-
     async def wait(
         self, condition: Callable[[ReceivedRequest], bool], number: int, timeout_seconds: float
     ) -> tuple[ReceivedRequest, ...]:
@@ -113,16 +96,10 @@ class RequestLog:
         Raises:
             TimeoutError: They did not come within `timeout_seconds`.
         """
-
-        def met() -> tuple[ReceivedRequest, ...]:
-            return tuple(request for request in self._requests if condition(request))
-
-        await self._bell.until(
-            lambda: len(met()) >= number, timeout_seconds=timeout_seconds, what=f"{number} requests"
-        )
-        return met()
-
-
-def received_now() -> float:
-    """The moment of receipt, on the clock of `ReceivedRequest.monotonic_seconds`."""
-    return time.monotonic()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while len(met := tuple(filter(condition, self._requests))) < number:
+                    await self._bell.wait()
+        except TimeoutError as error:
+            raise TimeoutError(f"waited {timeout_seconds} s for {number} requests") from error
+        return met

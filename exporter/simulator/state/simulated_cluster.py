@@ -1,18 +1,12 @@
-"""One simulated cluster: its repository, its nodes and versions, its jobs and faults, and what it received.
-
-Every attribute may be changed while the cluster is served; the next request sees it.
-"""
+"""One simulated cluster: its repository, nodes and versions, jobs and faults, and the requests received."""
 
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from exporter.simulator.api.ontap_replies import error_message
 from exporter.simulator.faults.fault import Fault, Faults
 from exporter.simulator.state.cluster_facts import Deletion, DownloadState, Node, stable_uuid
-from exporter.simulator.state.next_links import Paging
 from exporter.simulator.state.package_repository import Package, PackageLike, Repository
 from exporter.simulator.state.received_requests import ReceivedRequest, RequestLog
 from exporter.simulator.state.simulated_clock import SimulatedClock
@@ -24,25 +18,11 @@ DEFAULT_KEPT_REQUESTS = 10_000
 JOB_RETENTION_SECONDS = 300.0
 
 
-def _two_nodes(name: str, version: str) -> tuple[Node, ...]:
-    return (Node(f"{name}-01", version), Node(f"{name}-02", version))
-
-
-def _record(record: object) -> object:
-    return record.record if isinstance(record, Package) else record
-
-
-@asynccontextmanager
-async def _deadline(seconds: float, what: str) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise TimeoutError(f"waited {seconds} s for {what}") from error
-
-
 class SimulatedCluster:
     """A cluster to be served by a `Simulator`.
+
+    Every attribute may be changed while the cluster is served, and the next request sees it; those of TLS are
+    read when the cluster starts to listen.
 
     Args:
         name: Its name, by which the simulator knows it and which it states itself.
@@ -59,23 +39,27 @@ class SimulatedCluster:
         lock_after_failures: Locks the account after so many wrong passwords in a row; None never does.
         require_client_certificate: Whether TLS asks for a certificate of the simulator's CA.
         plain_http: Whether it is served without TLS.
-        minimum_tls: The lowest TLS version it speaks.
-        maximum_tls: The highest TLS version it speaks.
+        maximum_tls: The highest TLS version that it speaks.
         reachable: Whether it listens once it is served.
-        labels: What the generated configuration says of it.
+        labels: Its labels in the generated configuration.
         job_seconds: How long a job takes.
-        download_seconds: How long a download takes.
         job_retention_seconds: How long a job stays readable after its end.
         record_seconds: How long ONTAP takes to collect one package of a listing.
         num_records: Whether listings state `num_records`.
-        node_key: What `GET /api/cluster/software` calls a node's name: `name`, or `node` as some releases do.
-        software_document: Replaces that document; `{}` for the empty record that some releases give.
-        in_use_code: The error code of a DELETE for the version that the cluster or a node runs.
+        software_document: Replaces the document of `GET /api/cluster/software`: `{}` is the empty record that
+            some releases give.
         refuses_during_update: Whether a DELETE during an update is refused, as releases up to 9.15.1 do.
-        code_as_number: Whether error bodies state the code as a number.
-        keepalive_seconds: After how long an idle connection is dropped; 0 closes after every reply.
         keepalive_requests: After how many requests a connection is closed.
-        faults: Those in force from the beginning.
+        faults: Those that are active from the beginning.
+
+    Attributes:
+        job_script: How a job goes.
+        job_scripts: How a job goes that deletes one of these versions.
+        failed_logins: Wrong passwords in a row.
+        delete_attempts: DELETE requests, by version.
+        collection_deletes: DELETE requests for the whole collection.
+        connections_opened: Connections so far.
+        open_connections: Connections now.
     """
 
     def __init__(
@@ -95,76 +79,61 @@ class SimulatedCluster:
         lock_after_failures: int | None = None,
         require_client_certificate: bool = False,
         plain_http: bool = False,
-        minimum_tls: ssl.TLSVersion | None = None,
         maximum_tls: ssl.TLSVersion | None = None,
         reachable: bool = True,
         labels: Mapping[str, str] | None = None,
         job_seconds: float = 0.1,
-        download_seconds: float = 0.1,
         job_retention_seconds: float = JOB_RETENTION_SECONDS,
         record_seconds: float = 0.0,
         num_records: bool = True,
-        node_key: str = "name",
         software_document: Mapping[str, object] | None = None,
-        in_use_code: int = 8,
         refuses_during_update: bool = True,
-        code_as_number: bool = False,
-        keepalive_seconds: float = 5.0,
         keepalive_requests: int = 100,
         faults: Iterable[Fault] = (),
     ) -> None:
         self.name = name
         self.version = version
-        self.nodes = tuple(nodes) if nodes is not None else _two_nodes(name, version)
+        self.nodes = tuple(nodes or (Node(f"{name}-01", version), Node(f"{name}-02", version)))
         self.uuid = uuid or stable_uuid(f"cluster/{name}")
         self.pending_version = pending_version
         self.update_state = update_state
-        self._download_state = str(download_state)
-        self._download_job: Job | None = None
+        self.download_state = download_state
         self.username = username
         self.password = password
         self.bearer_token = bearer_token
         self.lock_after_failures = lock_after_failures
-        self.failed_logins = 0
         self.require_client_certificate = require_client_certificate
         self.plain_http = plain_http
-        self.minimum_tls = minimum_tls
         self.maximum_tls = maximum_tls
         self.reachable = reachable
         self.labels = dict(labels or {})
         self.job_seconds = job_seconds
-        self.download_seconds = download_seconds
         self.job_retention_seconds = job_retention_seconds
-        self.job_script = JobScript()
-        self.download_script = JobScript()
-        self.job_scripts: dict[str, JobScript] = {}
         self.record_seconds = record_seconds
         self.num_records = num_records
-        self.node_key = node_key
         self.software_document = software_document
-        self.in_use_code = in_use_code
         self.refuses_during_update = refuses_during_update
-        self.code_as_number = code_as_number
-        self.keepalive_seconds = keepalive_seconds
         self.keepalive_requests = keepalive_requests
         self.faults = Faults(faults)
-        self.paging = Paging()
+        self.job_script = JobScript()
+        self.job_scripts: dict[str, JobScript] = {}
         self.repository = Repository(packages)
+        self.clock = SimulatedClock()
+        self.jobs = Jobs(self.clock, self._delete)
+        self.log = RequestLog(DEFAULT_KEPT_REQUESTS)
+        self.failed_logins = 0
         self.delete_attempts: Counter[str] = Counter()
         self.collection_deletes = 0
         self.connections_opened = 0
         self.open_connections = 0
         self._deletions: list[Deletion] = []
         self._address: str | None = None
-        self.clock = SimulatedClock()
-        self.jobs = Jobs(self.clock, error_message)
-        self.log = RequestLog(DEFAULT_KEPT_REQUESTS)
 
     def __repr__(self) -> str:
         return f"SimulatedCluster({self.name!r}, address={self._address!r})"
 
-    def served_on(self, address: str | None, *, clock: SimulatedClock, kept_requests: int) -> None:
-        """Tell the cluster where it is served and on which clock; its log starts afresh."""
+    def served_on(self, address: str, *, clock: SimulatedClock, kept_requests: int) -> None:
+        """Take note of the address and of the clock; the log of requests starts anew."""
         self._address = address
         self.clock = clock
         self.jobs.clock = clock
@@ -189,7 +158,7 @@ class SimulatedCluster:
     @property
     def packages(self) -> tuple[Package, ...]:
         """What its repository holds now, in the order of arrival."""
-        self.jobs.settle()
+        self.jobs.end_due()
         return self.repository.packages
 
     @property
@@ -202,34 +171,30 @@ class SimulatedCluster:
         self.repository.add(package)
 
     def remove_package(self, version: str) -> bool:
-        """Take a package out of the repository, as if by another's hand; tell whether it was there."""
+        """Take a package out of the repository, as another client would; return whether it was there."""
         return self.repository.remove(version)
-
-    def script_pages(self, pages: Sequence[Sequence[object]] | None) -> None:
-        """Serve exactly these pages as the packages listing, with honest next links; None ends it.
-
-        Args:
-            pages: The records of every page: packages, or any JSON, which is given as it is.
-        """
-        self.paging.script = None if pages is None else tuple(tuple(map(_record, page)) for page in pages)
 
     @property
     def deletions(self) -> tuple[Deletion, ...]:
         """The packages really deleted so far, in their order."""
-        self.jobs.settle()
+        self.jobs.end_due()
         return tuple(self._deletions)
 
-    def delete(self, job: Job, *, by_collection: bool = False) -> None:
-        """Delete the package that a job was started for: the effect of that job."""
-        if self.repository.remove(job.subject):
-            self._deletions.append(
-                Deletion(
-                    version=job.subject,
-                    time=job.ended or self.clock.now(),
-                    job_uuid=job.uuid,
-                    by_collection=by_collection,
-                )
-            )
+    def start_deletion(self, version: str, script: JobScript | None = None, *, by_collection: bool) -> Job:
+        """Start the job that deletes a package.
+
+        Args:
+            version: Its version.
+            script: How the job goes, instead of `job_scripts` and `job_script`.
+            by_collection: Whether a DELETE on the whole collection starts it.
+        """
+        return self.jobs.start(
+            version,
+            script or self.job_scripts.get(version, self.job_script),
+            seconds=self.job_seconds,
+            retention_seconds=self.job_retention_seconds,
+            by_collection=by_collection,
+        )
 
     async def wait_for_deletions(
         self, number: int = 1, *, timeout_seconds: float = DEFAULT_WAIT_SECONDS
@@ -237,50 +202,17 @@ class SimulatedCluster:
         """Wait until so many packages are really deleted, and give their record.
 
         Raises:
-            TimeoutError: It did not come to that within `timeout_seconds` of real time.
+            TimeoutError: There were fewer after `timeout_seconds` of real time.
         """
-        async with _deadline(timeout_seconds, f"{number} deletions on {self.name}"):
-            while len(self.deletions) < number:
-                due = min((job.due_seconds for job in self.jobs.live()), default=float("inf"))
-                left = due - self.clock.seconds()
-                await self.clock.pause(left if left > 0 else float("inf"))
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while len(self.deletions) < number:
+                    due = min((job.due_seconds for job in self.jobs.live()), default=float("inf"))
+                    left = due - self.clock.seconds()
+                    await self.clock.pause(left if left > 0 else float("inf"))
+        except TimeoutError as error:
+            raise TimeoutError(f"waited {timeout_seconds} s for {number} deletions on {self.name}") from error
         return self.deletions
-
-    @property
-    def download_state(self) -> str:
-        """Where the package download stands, in the API's words."""
-        self.jobs.settle()
-        job = self._download_job
-        if job is None:
-            return self._download_state
-        if not job.over:
-            return DownloadState.RUNNING
-        return DownloadState.SUCCESS if job.script.effective else DownloadState.FAILURE
-
-    @download_state.setter
-    def download_state(self, state: str) -> None:
-        self._download_job = None
-        self._download_state = str(state)
-
-    def download(self, version: str) -> Job:
-        """Start the job that downloads a package, which is in the repository from its end on."""
-        self._download_job = self.jobs.start(
-            "POST /api/cluster/software/download",
-            subject=f"download of {version}",
-            script=self.download_script,
-            seconds=self.download_seconds,
-            retention_seconds=self.job_retention_seconds,
-            effect=lambda job: self.repository.add(Package(version, job.ended)),
-        )
-        return self._download_job
-
-    def job_document(self, job: Job) -> dict[str, object]:
-        """A job's record with all its fields."""
-        return self.jobs.document(job, node=self.nodes[0].name if self.nodes else self.name)
-
-    def job_documents(self) -> Iterator[dict[str, object]]:
-        """The records of the jobs that can still be read, oldest first."""
-        return (self.job_document(job) for job in self.jobs.readable())
 
     def hold_jobs(self) -> None:
         """Keep every job from ending until released."""
@@ -297,7 +229,7 @@ class SimulatedCluster:
 
     def requests_to(self, path: str = "", *, method: str | None = None) -> tuple[ReceivedRequest, ...]:
         """The requests received whose path begins so, oldest first."""
-        return self.log.matching(method=method, path=path)
+        return tuple(filter(_sent_to(path, method), self.requests))
 
     async def wait_for_requests(
         self,
@@ -312,11 +244,7 @@ class SimulatedCluster:
         Raises:
             TimeoutError: They did not come within `timeout_seconds` of real time.
         """
-        return await self.log.wait(
-            lambda request: method in (None, request.method) and request.path.startswith(path),
-            number,
-            timeout_seconds,
-        )
+        return await self.log.wait(_sent_to(path, method), number, timeout_seconds)
 
     async def wait_for_request(
         self,
@@ -330,3 +258,19 @@ class SimulatedCluster:
             TimeoutError: None came within `timeout_seconds` of real time.
         """
         return (await self.log.wait(condition, 1, timeout_seconds))[0]
+
+    def _delete(self, job: Job) -> None:
+        if self.repository.remove(job.subject):
+            self._deletions.append(
+                Deletion(
+                    version=job.subject,
+                    time=job.ended or self.clock.now(),
+                    job_uuid=job.uuid,
+                    by_collection=job.by_collection,
+                )
+            )
+
+
+def _sent_to(path: str, method: str | None) -> Callable[[ReceivedRequest], bool]:
+    """Give the condition that a request's path begins so and, unless None, that its method is this one."""
+    return lambda request: method in (None, request.method) and request.path.startswith(path)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import cast
 
 from exporter.simulator.api.collection_pages import envelope, wants_links
-from exporter.simulator.api.ontap_api import PACKAGES_SEGMENTS, carry_out
+from exporter.simulator.api.ontap_api import carry_out
 from exporter.simulator.api.ontap_replies import (
     Delivery,
     RefusedError,
@@ -21,13 +21,15 @@ from exporter.simulator.api.ontap_replies import (
     json_body,
     refused,
 )
-from exporter.simulator.api.request_queries import DEFAULT_RETURN_TIMEOUT, return_timeout
-from exporter.simulator.faults.altered_listings import distorted
+from exporter.simulator.api.request_queries import DEFAULT_RETURN_TIMEOUT, page_number, return_timeout
+from exporter.simulator.faults.altered_listings import altered_listing
 from exporter.simulator.faults.fault import LISTING_KINDS, Fault, FaultKind
-from exporter.simulator.faults.replaced_replies import instead
+from exporter.simulator.faults.replaced_replies import replaced_reply
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.state.simulated_jobs import JobOutcome, JobScript
+
+LISTING_SEGMENTS = ("api", "cluster", "software", "packages")
 
 
 async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: asyncio.Event) -> Reply:
@@ -38,9 +40,11 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
         request: The request.
         gone: Set when the client has gone away.
     """
-    page = page_number(cluster, request)
+    lists = request.method == "GET" and request.segments == LISTING_SEGMENTS
     fault: Fault | None = None
-    for struck in cluster.faults.strike(request.method, request.path, page):
+    for struck in cluster.faults.strike(
+        request.method, request.path, page_number(request) if lists else None
+    ):
         if struck.kind is FaultKind.LATENCY:
             await cluster.clock.sleep(struck.seconds)
         else:
@@ -49,20 +53,14 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
         await _hang(cluster, fault, gone)
     content_type = "application/hal+json" if wants_links(request) else "application/json"
     try:
-        reply = None if fault is None else instead(fault, request.target)
+        reply = None if fault is None else replaced_reply(fault, request.target)
         if reply is None:
             authorize(cluster, request)
-            reply = await _carried_out(cluster, request, fault, page, content_type)
+            status, document = await _carried_out(cluster, request, fault)
+            reply = Reply(status=status, body=json_body(document), content_type=content_type)
     except RefusedError as error:
-        reply = error_reply(error, code_as_number=cluster.code_as_number, content_type=content_type)
-    return reply if fault is None else _spoiled(reply, fault)
-
-
-def page_number(cluster: SimulatedCluster, request: ReceivedRequest) -> int | None:
-    """Which page of the packages listing a request asks for, from 1; None for any other request."""
-    if request.method != "GET" or request.segments != PACKAGES_SEGMENTS:
-        return None
-    return cluster.paging.page(request.query)
+        reply = error_reply(error, content_type)
+    return reply if fault is None else _damaged(reply, fault)
 
 
 def authorize(cluster: SimulatedCluster, request: ReceivedRequest) -> None:
@@ -101,7 +99,11 @@ def _same(given: str, expected: str) -> bool:
 
 
 async def _hang(cluster: SimulatedCluster, fault: Fault, gone: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(cluster.faults.until_removed(fault)), asyncio.ensure_future(gone.wait())]
+    """Wait until the fault is removed or the client goes away."""
+    waits = [
+        asyncio.ensure_future(cluster.faults.wait_until_removed(fault)),
+        asyncio.ensure_future(gone.wait()),
+    ]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -110,46 +112,23 @@ async def _hang(cluster: SimulatedCluster, fault: Fault, gone: asyncio.Event) ->
 
 
 async def _carried_out(
-    cluster: SimulatedCluster,
-    request: ReceivedRequest,
-    fault: Fault | None,
-    page: int | None,
-    content_type: str,
-) -> Reply:
-    if fault is not None and fault.kind is FaultKind.CUT_SHORT_LISTING:
+    cluster: SimulatedCluster, request: ReceivedRequest, fault: Fault | None
+) -> tuple[int, object]:
+    """The status and the document of the API's reply, as far as the fault lets it be honest."""
+    kind = None if fault is None else fault.kind
+    if kind is FaultKind.CUT_SHORT_LISTING:
         await cluster.clock.sleep(return_timeout(dict(request.query), DEFAULT_RETURN_TIMEOUT))
-        return Reply(
-            status=HTTPStatus.OK,
-            body=json_body(envelope(cluster, request, (), None)),
-            content_type=content_type,
-        )
-    status, document = await carry_out(cluster, request, _script(fault))
-    if page is not None:
-        listing = cast("dict[str, object]", document)
-        if fault is not None and fault.kind in LISTING_KINDS:
-            listing = distorted(listing, fault, cluster, request)
-        _remember_page(cluster, request, listing, page)
-        document = listing
-    return Reply(status=status, body=json_body(document), content_type=content_type)
+        return HTTPStatus.OK, envelope(cluster, request, (), None)
+    script = None
+    if fault is not None and kind is FaultKind.JOB_FAILURE:
+        script = JobScript(outcome=JobOutcome.FAILURE, code=fault.code, message=fault.message)
+    status, document = await carry_out(cluster, request, script)
+    if fault is not None and kind in LISTING_KINDS:
+        document = altered_listing(cast("dict[str, object]", document), fault, request, origin=cluster.url)
+    return status, document
 
 
-def _script(fault: Fault | None) -> JobScript | None:
-    if fault is None or fault.kind is not FaultKind.JOB_FAILURE:
-        return None
-    return JobScript(outcome=JobOutcome.FAILURE, code=fault.code, message=fault.message)
-
-
-def _remember_page(
-    cluster: SimulatedCluster, request: ReceivedRequest, document: dict[str, object], page: int
-) -> None:
-    """Remember which page the next link leads to, unless it leads to this very page."""
-    links = document.get("_links")
-    following = links.get("next") if isinstance(links, dict) else None
-    if isinstance(following, dict) and following["href"].partition("?")[2] != request.raw_query:
-        cluster.paging.remember_page(following["href"], page + 1)
-
-
-def _spoiled(reply: Reply, fault: Fault) -> Reply:
+def _damaged(reply: Reply, fault: Fault) -> Reply:
     """The reply as a fault of the delivery leaves it."""
     match fault.kind:
         case FaultKind.RESET | FaultKind.LOST_ANSWER:

@@ -1,7 +1,7 @@
 """Certificates of a simulator: one authority, made at start, that signs servers and clients.
 
-A server's certificate names a block of addresses: so few that clients read it as fast as a real one, so many
-that a fleet needs few certificates.
+A server's certificate names a block of addresses: few enough for clients to read it as fast as a real one,
+enough for a fleet to need few certificates.
 """
 
 import ssl
@@ -79,20 +79,17 @@ class Authority:
         server_file: Path,
         *,
         require_client_certificate: bool,
-        minimum_tls: ssl.TLSVersion | None,
         maximum_tls: ssl.TLSVersion | None,
     ) -> ssl.SSLContext:
         """A TLS context with a certificate of `issue_server`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with warnings.catch_warnings():
-            # Old versions are there to be refused by clients.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            if minimum_tls is not None:
-                context.minimum_version = minimum_tls
-            if maximum_tls is not None:
+        if maximum_tls is not None:
+            with warnings.catch_warnings():
+                # Old versions are there to be refused by clients.
+                warnings.simplefilter("ignore", DeprecationWarning)
                 context.maximum_version = maximum_tls
                 if maximum_tls < ssl.TLSVersion.TLSv1_2:
-                    context.minimum_version = minimum_tls or ssl.TLSVersion.TLSv1
+                    context.minimum_version = ssl.TLSVersion.TLSv1
                     context.set_ciphers("ALL:@SECLEVEL=0")
         if require_client_certificate:
             context.verify_mode = ssl.CERT_REQUIRED

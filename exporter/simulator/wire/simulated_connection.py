@@ -3,17 +3,20 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from itertools import repeat
+from typing import cast
 
 from aiohttp import web
 
 from exporter.simulator.api.ontap_replies import Delivery, Reply
-from exporter.simulator.state.received_requests import ReceivedRequest, received_now
-from exporter.simulator.state.simulated_clock import SimulatedClock
+from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.exchange import reply_to
 
+KEEPALIVE_SECONDS = 5.0
+"""After how long ONTAP drops an idle connection."""
 PIECE = b" " * 65536
 """What an endless body goes on with."""
 SLOW_PIECES = 20
@@ -38,10 +41,10 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=loop,
-            keepalive_timeout=cluster.keepalive_seconds,
-            # Faults need no log lines: what came in is in the cluster's own log.
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            # Faults need no log lines: the requests are in the cluster's own log.
             access_log=None,  # type: ignore[arg-type] # None turns it off
-            # A package's version may be anything, and so may a body.
+            # A body is logged as it was sent.
             auto_decompress=False,
         )
         cluster.connections_opened += 1
@@ -51,12 +54,14 @@ class Connection(web.RequestHandler):
         self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection."""
+        """Count the connection; reset it where the cluster went down during its handshake."""
         self.cluster.open_connections += 1
         super().connection_made(transport)
+        if not self.cluster.reachable:
+            self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it no longer, and tell a request that waits."""
+        """Count it no longer, and wake a request that waits."""
         if not self.gone.is_set():
             self.cluster.open_connections -= 1
             self.gone.set()
@@ -73,14 +78,8 @@ class Connection(web.RequestHandler):
 
 
 async def serve(request: web.BaseRequest) -> web.StreamResponse:
-    """Handle a request on a `Connection`.
-
-    Raises:
-        TypeError: It came in on another kind of connection.
-    """
-    connection = request.protocol
-    if not isinstance(connection, Connection):
-        raise TypeError(f"not a simulated connection: {connection!r}")
+    """Handle a request on a `Connection`."""
+    connection = cast("Connection", request.protocol)
     cluster = connection.cluster
     connection.handled += 1
     received = ReceivedRequest(
@@ -90,12 +89,11 @@ async def serve(request: web.BaseRequest) -> web.StreamResponse:
         target=request.raw_path,
         headers=request.headers,
         body=await request.read(),
-        monotonic_seconds=received_now(),
+        monotonic_seconds=time.monotonic(),
         client_name=_client_name(request),
     )
     cluster.log.add(received)
-    reply = await reply_to(cluster, received, connection.gone)
-    return await _delivered(request, connection, reply, cluster.clock)
+    return await _delivered(request, connection, await reply_to(cluster, received, connection.gone))
 
 
 def _client_name(request: web.BaseRequest) -> str | None:
@@ -107,68 +105,49 @@ def _client_name(request: web.BaseRequest) -> str | None:
     return None
 
 
-async def _delivered(
-    request: web.BaseRequest, connection: Connection, reply: Reply, clock: SimulatedClock
-) -> web.StreamResponse:
+async def _delivered(request: web.BaseRequest, connection: Connection, reply: Reply) -> web.StreamResponse:
     headers = {"Content-Type": reply.content_type, **dict(reply.headers)}
+    pieces: Iterable[bytes] = (reply.body,)
+    pause_seconds = 0.0
     match reply.delivery:
         case Delivery.RESET:
             connection.abort()
             return web.Response(status=reply.status)
         case Delivery.WHOLE:
-            response = web.Response(status=reply.status, body=reply.body, headers=headers)
-            _announce_keepalive(connection, response)
-            return response
+            return _whole(connection, web.Response(status=reply.status, body=reply.body, headers=headers))
         case Delivery.CUT:
             headers["Content-Length"] = str(len(reply.body) + MISSING_BYTES)
-            streamed = await _streamed(request, connection, reply.status, headers, (reply.body,))
-            connection.force_close()
-            return streamed
         case Delivery.ENDLESS:
-            return await _streamed(request, connection, reply.status, headers, _endless(reply.body))
+            pieces = _endless(reply.body)
         case Delivery.SLOW:
-            size = max(1, -(-len(reply.body) // SLOW_PIECES))
-            pieces = [reply.body[at : at + size] for at in range(0, len(reply.body), size)]
             headers["Content-Length"] = str(len(reply.body))
-            pause = reply.delivery_seconds / max(1, len(pieces))
-            return await _streamed(
-                request, connection, reply.status, headers, pieces, clock=clock, pause_seconds=pause
-            )
+            size = max(1, -(-len(reply.body) // SLOW_PIECES))
+            pieces = slow = [reply.body[at : at + size] for at in range(0, len(reply.body), size)]
+            pause_seconds = reply.delivery_seconds / max(1, len(slow))
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    await response.prepare(request)
+    for piece in pieces:
+        # A TLS connection that the client has closed takes writes without a pause: let its end be noticed.
+        await asyncio.sleep(0)
+        await connection.cluster.clock.sleep(pause_seconds)
+        if connection.gone.is_set():
+            break
+        await response.write(piece)
+    if reply.delivery is Delivery.CUT:
+        connection.force_close()
+    return response
+
+
+def _whole(connection: Connection, response: web.Response) -> web.Response:
+    """Keep the connection open as long as the cluster does, and say so."""
+    left = connection.cluster.keepalive_requests - connection.handled
+    if left > 0:
+        response.headers["Keep-Alive"] = f"timeout={KEEPALIVE_SECONDS:g}, max={left}"
+    else:
+        response.force_close()
+    return response
 
 
 def _endless(body: bytes) -> Iterable[bytes]:
     yield body.rstrip().removesuffix(b"}")
     yield from repeat(PIECE)
-
-
-async def _streamed(
-    request: web.BaseRequest,
-    connection: Connection,
-    status: int,
-    headers: dict[str, str],
-    pieces: Iterable[bytes],
-    *,
-    clock: SimulatedClock | None = None,
-    pause_seconds: float = 0.0,
-) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers=headers)
-    await response.prepare(request)
-    for piece in pieces:
-        # A TLS connection that the client closes takes writes without a pause, for ever: let its end be seen.
-        await asyncio.sleep(0)
-        if clock is not None:
-            await clock.sleep(pause_seconds)
-        if connection.gone.is_set():
-            break
-        await response.write(piece)
-    return response
-
-
-def _announce_keepalive(connection: Connection, response: web.Response) -> None:
-    """Keep the connection open as long as the cluster does, and say so."""
-    cluster = connection.cluster
-    left = cluster.keepalive_requests - connection.handled
-    if cluster.keepalive_seconds <= 0 or left <= 0:
-        response.force_close()
-        return
-    response.headers["Keep-Alive"] = f"timeout={cluster.keepalive_seconds:g}, max={left}"

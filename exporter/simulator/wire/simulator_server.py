@@ -9,12 +9,10 @@ async with Simulator([SimulatedCluster("ams-01", packages=["9.13.1"])], director
 
 import asyncio
 import contextlib
-import errno
 import functools
-import itertools
+import ipaddress
 import socket
 import ssl
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +23,10 @@ from aiohttp import web
 from exporter.simulator.state.simulated_clock import SimulatedClock
 from exporter.simulator.state.simulated_cluster import DEFAULT_KEPT_REQUESTS, SimulatedCluster
 from exporter.simulator.wire.loopback_sockets import (
-    Listener,
-    addresses_from,
+    address_after,
     allow_open_files,
     bound,
-    bound_together,
+    listening_together,
 )
 from exporter.simulator.wire.simulated_certificates import Authority, ClientCertificate
 from exporter.simulator.wire.simulated_connection import Connection, serve
@@ -40,19 +37,21 @@ BLOCK_SIZE = 25
 """How many neighbouring addresses share a certificate."""
 
 
-@dataclass(slots=True)
-class _Place:
-    """Where a cluster is served: it listens, or its address is reserved while it is down.
+@dataclass(slots=True, kw_only=True)
+class _Served:
+    """A cluster and its address.
 
-    Its block is the addresses with which it shares a certificate.
+    Attributes:
+        cluster: The cluster.
+        number: How many addresses after the first it has its own.
+        sock: Holds its address: listening once the cluster is served, merely bound while it is down.
+        listener: Accepts connections; None while it is down.
     """
 
     cluster: SimulatedCluster
-    host: str
-    port: int
-    block: tuple[str, ...]
-    sock: socket.socket | None = None
-    listener: Listener | None = None
+    number: int
+    sock: socket.socket
+    listener: asyncio.Server | None = None
 
 
 class Simulator:
@@ -68,7 +67,7 @@ class Simulator:
 
     Raises:
         ModuleNotFoundError: trustme is not installed.
-        ValueError: Two clusters have the same name, or the first address is none of 127.0.0.0/8.
+        ValueError: Two clusters have the same name, or the first address is not in 127.0.0.0/8.
     """
 
     def __init__(
@@ -81,33 +80,33 @@ class Simulator:
         clock: SimulatedClock | None = None,
         kept_requests: int = DEFAULT_KEPT_REQUESTS,
     ) -> None:
+        if not ipaddress.IPv4Address(first_address).is_loopback:
+            raise ValueError(f"{first_address} is no loopback address: clusters are served on those alone")
         self.clock = clock or SimulatedClock()
         self._first_clusters = tuple(clusters)
+        if len({cluster.name for cluster in self._first_clusters}) < len(self._first_clusters):
+            raise ValueError("two simulated clusters have the same name")
         self._authority = Authority(directory)
-        self._hosts = addresses_from(first_address)
+        self._first_address = first_address
+        self._addresses_given = 0
         self._port = port
-        self._block: tuple[str, ...] = ()
-        self._free_hosts: deque[str] = deque()
         self._kept_requests = kept_requests
-        self._places: dict[str, _Place] = {}
-        self._certificates: dict[tuple[str, ...], Path] = {}
+        self._served: dict[str, _Served] = {}
+        self._certificates: dict[int, Path] = {}
         self._contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
         self._handling: set[asyncio.Task[object]] = set()
         self._server: web.Server | None = None
-        names = [cluster.name for cluster in self._first_clusters]
-        if len(set(names)) < len(names):
-            raise ValueError("two simulated clusters have the same name")
 
     async def __aenter__(self) -> Self:
         self._server = web.Server(self._handle)
-        allow_open_files(len(self._first_clusters))
-        hosts = [self._next_host() for _ in self._first_clusters]
-        sockets = bound_together((host for host, _ in hosts), self._port)
-        for cluster, (host, block), sock in zip(self._first_clusters, hosts, sockets, strict=True):
-            self._place(cluster, host, block, sock)
+        allow_open_files()
+        numbers = range(len(self._first_clusters))
+        hosts = (address_after(self._first_address, number) for number in numbers)
+        for cluster, sock in zip(self._first_clusters, listening_together(hosts, self._port), strict=True):
+            self._take_in(cluster, sock)
         try:
-            for place in tuple(self._places.values()):
-                self._open(place)
+            for served in self._served.values():
+                await self._open(served)
         except BaseException:
             await self.close()
             raise
@@ -117,18 +116,18 @@ class Simulator:
         await self.close()
 
     def __getitem__(self, name: str) -> SimulatedCluster:
-        return self._places[name].cluster
+        return self._served[name].cluster
 
     def __iter__(self) -> Iterator[SimulatedCluster]:
         return iter(self.clusters)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._served)
 
     @property
     def clusters(self) -> tuple[SimulatedCluster, ...]:
         """The clusters, in the order in which they came."""
-        return tuple(place.cluster for place in self._places.values())
+        return tuple(served.cluster for served in self._served.values())
 
     @property
     def ca_file(self) -> Path:
@@ -145,7 +144,7 @@ class Simulator:
         Raises:
             KeyError: There is none of that name.
         """
-        return self._places[name].listener is not None
+        return self._served[name].listener is not None
 
     async def add(self, cluster: SimulatedCluster) -> SimulatedCluster:
         """Serve one more cluster.
@@ -154,25 +153,15 @@ class Simulator:
             ValueError: There is one of that name.
             OSError: No address is free.
         """
-        if cluster.name in self._places:
+        if cluster.name in self._served:
             raise ValueError(f"there is a simulated cluster {cluster.name!r} already")
-        allow_open_files(len(self._places) + 1)
-        host, block = self._next_host()
+        host = address_after(self._first_address, self._addresses_given)
         try:
             sock = bound(host, self._port)
         except OSError:
             sock = bound(host, 0)
-        self._open(self._place(cluster, host, block, sock))
+        await self._open(self._take_in(cluster, sock))
         return cluster
-
-    async def remove(self, name: str) -> None:
-        """Serve a cluster no longer.
-
-        Raises:
-            KeyError: There is none of that name.
-        """
-        place = self._places.pop(name)
-        await self._shut([place])
 
     async def stop(self, name: str) -> None:
         """Take a cluster down: its connections are reset and new ones refused, until it is started.
@@ -180,10 +169,10 @@ class Simulator:
         Raises:
             KeyError: There is none of that name.
         """
-        place = self._places[name]
-        place.cluster.reachable = False
-        await self._shut([place])
-        place.sock = bound(place.host, place.port)
+        served = self._served[name]
+        served.cluster.reachable = False
+        _take_down(served)
+        await self.drop_connections(name)
 
     async def start(self, name: str) -> None:
         """Bring a cluster up again, on the same address.
@@ -191,9 +180,9 @@ class Simulator:
         Raises:
             KeyError: There is none of that name.
         """
-        place = self._places[name]
-        place.cluster.reachable = True
-        self._open(place)
+        served = self._served[name]
+        served.cluster.reachable = True
+        await self._listen(served)
 
     async def drop_connections(self, name: str) -> None:
         """Reset every connection to a cluster, which goes on listening.
@@ -201,103 +190,73 @@ class Simulator:
         Raises:
             KeyError: There is none of that name.
         """
-        await self._reset(self._connections([self._places[name].cluster]))
+        await self._reset((self._served[name].cluster,))
 
     async def close(self) -> None:
         """Serve no cluster any longer; requests that are being handled are dropped."""
-        places = tuple(self._places.values())
-        await self._shut(places)
+        for served in self._served.values():
+            _close(served)
+        await self._reset(self.clusters)
         for task in self._handling:
             task.cancel()
         await asyncio.gather(*self._handling, return_exceptions=True)
         if self._server is not None:
             await self._server.shutdown(CLOSE_SECONDS)
 
-    def _next_host(self) -> tuple[str, tuple[str, ...]]:
-        """The next address, and the block that it belongs to."""
-        if not self._free_hosts:
-            self._block = tuple(itertools.islice(self._hosts, BLOCK_SIZE))
-            self._free_hosts.extend(self._block)
-        if not self._free_hosts:
-            raise OSError(errno.EADDRNOTAVAIL, "the loopback addresses are used up")
-        return self._free_hosts.popleft(), self._block
-
-    def _place(
-        self, cluster: SimulatedCluster, host: str, block: tuple[str, ...], sock: socket.socket
-    ) -> _Place:
-        port = sock.getsockname()[1]
+    def _take_in(self, cluster: SimulatedCluster, sock: socket.socket) -> _Served:
+        host, port = sock.getsockname()
         self._port = self._port or port
         cluster.served_on(f"{host}:{port}", clock=self.clock, kept_requests=self._kept_requests)
-        place = _Place(cluster, host, port, block, sock)
-        self._places[cluster.name] = place
-        return place
+        served = _Served(cluster=cluster, number=self._addresses_given, sock=sock)
+        self._addresses_given += 1
+        self._served[cluster.name] = served
+        return served
 
-    def _context(self, place: _Place) -> ssl.SSLContext | None:
-        cluster = place.cluster
+    async def _open(self, served: _Served) -> None:
+        if served.cluster.reachable:
+            await self._listen(served)
+        else:
+            _take_down(served)
+
+    async def _listen(self, served: _Served) -> None:
+        if served.listener is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._server is None:
+            raise RuntimeError("the simulator is not entered")
+        served.listener = await loop.create_server(
+            functools.partial(Connection, self._server, served.cluster, loop),
+            sock=served.sock,
+            ssl=self._context(served),
+        )
+
+    def _context(self, served: _Served) -> ssl.SSLContext | None:
+        cluster = served.cluster
         if cluster.plain_http:
             return None
-        key = (
-            place.block,
-            cluster.require_client_certificate,
-            cluster.minimum_tls,
-            cluster.maximum_tls,
-        )
+        block = served.number // BLOCK_SIZE
+        key = (block, cluster.require_client_certificate, cluster.maximum_tls)
         if key not in self._contexts:
-            if place.block not in self._certificates:
-                self._certificates[place.block] = self._authority.issue_server(place.block)
+            if block not in self._certificates:
+                first = ipaddress.IPv4Address(self._first_address) + block * BLOCK_SIZE
+                addresses = [str(first + number) for number in range(BLOCK_SIZE)]
+                self._certificates[block] = self._authority.issue_server(addresses)
             self._contexts[key] = self._authority.server_context(
-                self._certificates[place.block],
+                self._certificates[block],
                 require_client_certificate=cluster.require_client_certificate,
-                minimum_tls=cluster.minimum_tls,
                 maximum_tls=cluster.maximum_tls,
             )
         return self._contexts[key]
 
-    def _open(self, place: _Place) -> None:
-        if place.listener is not None:
-            return
-        if not place.cluster.reachable:
-            # A socket that listened once goes on accepting: only a new one refuses.
-            self._release(place)
-            place.sock = bound(place.host, place.port)
-            return
-        if self._server is None:
-            raise RuntimeError("the simulator is not entered")
-        loop = asyncio.get_running_loop()
-        place.listener = Listener(
-            place.sock or bound(place.host, place.port),
-            protocol=functools.partial(Connection, self._server, place.cluster, loop),
-            context=functools.partial(self._context, place),
-        )
-        place.sock = None
-
-    async def _shut(self, places: Iterable[_Place]) -> None:
-        shut = tuple(places)
-        for place in shut:
-            if place.listener is not None:
-                await place.listener.close()
-                place.listener = None
-            self._release(place)
-        await self._reset(self._connections([place.cluster for place in shut]))
-
-    @staticmethod
-    def _release(place: _Place) -> None:
-        if place.sock is not None:
-            place.sock.close()
-            place.sock = None
-
-    def _connections(self, clusters: Iterable[SimulatedCluster]) -> list[Connection]:
+    async def _reset(self, clusters: Iterable[SimulatedCluster]) -> None:
+        """Reset every connection to some clusters, and wait until the connections are gone."""
         wanted = {id(cluster) for cluster in clusters}
         present = self._server.connections if self._server is not None else []
-        return [
+        doomed = [
             connection
             for connection in present
             if isinstance(connection, Connection) and id(connection.cluster) in wanted
         ]
-
-    @staticmethod
-    async def _reset(connections: Iterable[Connection]) -> None:
-        doomed = tuple(connections)
         for connection in doomed:
             connection.abort()
         with contextlib.suppress(TimeoutError):
@@ -309,8 +268,20 @@ class Simulator:
         task = asyncio.current_task()
         if task is not None:
             self._handling.add(task)
-        try:
-            return await serve(request)
-        finally:
-            if task is not None:
-                self._handling.discard(task)
+            task.add_done_callback(self._handling.discard)
+        return await serve(request)
+
+
+def _take_down(served: _Served) -> None:
+    """Let the address of a cluster refuse connections."""
+    host, _, port = served.cluster.address.partition(":")
+    _close(served)
+    # A socket that has listened once goes on accepting: only a new one refuses.
+    served.sock = bound(host, int(port))
+
+
+def _close(served: _Served) -> None:
+    if served.listener is not None:
+        served.listener.close()
+        served.listener = None
+    served.sock.close()

@@ -1,4 +1,4 @@
-"""A plain HTTP client that asks simulated clusters, each path exactly as given."""
+"""A plain HTTP client for simulated clusters: it sends each path exactly as given."""
 
 import base64
 import json
