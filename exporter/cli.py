@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from exporter import __version__, flags
+from exporter.app.signals import hold_daemon_signals, stop_on_signals
 from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.sharding import AUTO, Shard, ordinal_from_pod
 
@@ -83,9 +84,9 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
 def _run(parsed: argparse.Namespace) -> Exit:
     """Load the configuration, then poll and serve until a signal."""
-    # Before the daemon listens for signals itself, SIGTERM ends the program just as orderly.
+    hold_daemon_signals()
+    # Until the daemon handles it, SIGTERM ends the program just as orderly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from exporter.config import ConfigFiles  # noqa: PLC0415 - loads the YAML library
 
     shard = _shard(parsed)
@@ -190,6 +191,7 @@ def _simulate(parsed: argparse.Namespace) -> Exit:
 
 
 def _demo(parsed: argparse.Namespace) -> Exit:
+    hold_daemon_signals()
     from exporter import demo  # noqa: PLC0415 - loads the HTTP libraries
 
     settings = _settings(parsed)
@@ -258,7 +260,6 @@ def _serve(
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Exit:
     """Run until a signal; an address that is taken, a missing library or a bug ends the program loudly."""
-    from exporter.app.signals import stop_on_signals  # noqa: PLC0415 - loads the HTTP libraries
 
     async def serve() -> None:
         stop = asyncio.Event()

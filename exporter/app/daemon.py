@@ -19,7 +19,7 @@ from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.cleaning import Cleaning
 from exporter.app.garbage import collect_everything, survivors_frozen
 from exporter.app.reload import Reloader
-from exporter.app.signals import handle_signals
+from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
@@ -102,7 +102,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             shard=settings.shard,
             wall_clock=time.time,
         )
-        stack.enter_context(handle_signals(kill_switch=kill_switch, reload=reloader.ask))
+        stack.enter_context(handle_daemon_signals(kill_switch=kill_switch, reload=reloader.ask))
         sockets = _listen(stack, settings)
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What the operating system's signals do."""
+"""What the operating system's signals do: stop, halt deleting, let runs delete again, reload."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ from exporter.cleanup.kill_switch import KillSwitch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+_DAEMON_SIGNALS = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+
+
+def hold_daemon_signals() -> None:
+    """Let SIGHUP, SIGUSR1 and SIGUSR2 wait in the kernel until :func:`handle_daemon_signals`.
+
+    Called first of all: before there is a handler, each of them would end the program.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _DAEMON_SIGNALS)
+
 
 @contextmanager
 def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
@@ -22,15 +32,15 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextmanager
-def handle_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
-    """Heed signals for as long as the context lasts.
+def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
+    """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts, those that were held first.
 
     Args:
-        kill_switch: halts all deleting at SIGUSR1 and is released at SIGUSR2.
+        kill_switch: is switched on by SIGUSR1 and off by SIGUSR2.
         reload: called at SIGHUP.
     """
 
-    def engage() -> None:
+    def halt() -> None:
         kill_switch.engage()
         log.warning("cleanup is halted: nothing more is deleted until SIGUSR2")
 
@@ -41,8 +51,12 @@ def handle_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> 
     def on_hangup() -> None:
         reload()
 
-    handlers = {signal.SIGUSR1: engage, signal.SIGUSR2: release, signal.SIGHUP: on_hangup}
+    handlers = {signal.SIGHUP: on_hangup, signal.SIGUSR1: halt, signal.SIGUSR2: release}
     with _handled(handlers):
+        # The kernel does not remember in which order held signals came. SIGUSR1 is delivered last: with both
+        # held, deleting is halted.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGUSR2})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         yield
 
 

@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -96,8 +97,17 @@ class Daemon:
 
 
 @asynccontextmanager
-async def program(*arguments: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Daemon]:
+async def program(
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    signals_while_starting: Sequence[signal.Signals] = (),
+) -> AsyncIterator[Daemon]:
     """Run the program with these arguments; kill it at the end where it still runs.
+
+    Args:
+        arguments: the command and its flags.
+        environ: added to this process's own.
+        signals_while_starting: sent at once, as soon as the program holds them back and before it listens.
 
     Raises:
         TimeoutError: it neither listened nor ended in time.
@@ -117,6 +127,11 @@ async def program(*arguments: str, environ: Mapping[str, str] | None = None) -> 
         daemon = Daemon(process=process, session=session)
         reading = asyncio.create_task(_read(daemon, listening))
         try:
+            if signals_while_starting:
+                held = partial(_holds, process, signals_while_starting[0])
+                await eventually(held, seconds=START_SECONDS, what="the program to hold signals")
+            for number in signals_while_starting:
+                process.send_signal(number)
             async with asyncio.timeout(START_SECONDS):
                 await listening.wait()
             yield daemon
@@ -125,6 +140,13 @@ async def program(*arguments: str, environ: Mapping[str, str] | None = None) -> 
                 process.kill()
             await reading
             await process.wait()
+
+
+async def _holds(process: asyncio.subprocess.Process, number: signal.Signals) -> bool:
+    """Say whether a process blocks a signal or, later on, handles it."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    masks = (int(mask, 16) for mask in re.findall(r"^Sig(?:Blk|Cgt):\s*(\w+)$", status, re.MULTILINE))
+    return any(mask >> (number - 1) & 1 for mask in masks)
 
 
 async def _read(daemon: Daemon, listening: asyncio.Event) -> None:

@@ -1,0 +1,39 @@
+"""Signals work from the start of the program, before it listens or has read its configuration."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from exporter.simulator.exporter_configuration import write_secret
+from support.daemon import program
+
+LISTEN = "--web.listen-address=127.0.0.1:0"
+CONFIG = """
+clusters: [{address: 127.0.0.1:1, basic_auth: {username: u, password: p}, name: c1}]
+cleanup: {policies: [{name: retire-old, every: 24h, older_than: 90d, dry_run: false}]}
+"""
+
+
+async def test_signals_that_come_during_the_start_are_applied_once_the_daemon_runs(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    write_secret(file, CONFIG)
+    early = (signal.SIGUSR1, signal.SIGHUP)
+    async with program("run", f"--config.file={file}", LISTEN, signals_while_starting=early) as daemon:
+        await daemon.until_line("cleanup is halted")
+        await daemon.until_line("the configuration was reloaded")
+        assert await daemon.value("ontap_cleanup_halted") == 1
+        assert await daemon.stop() == 0
+
+
+async def test_deleting_is_halted_when_both_signals_of_the_kill_switch_came_during_the_start(
+    tmp_path: Path,
+) -> None:
+    """Nobody can say which of them came last."""
+    file = tmp_path / "config.yaml"
+    write_secret(file, CONFIG)
+    early = (signal.SIGUSR1, signal.SIGUSR2)
+    async with program("run", f"--config.file={file}", LISTEN, signals_while_starting=early) as daemon:
+        await daemon.until_line("cleanup is released")
+        await daemon.until_line("cleanup is halted")
+        assert await daemon.value("ontap_cleanup_halted") == 1
