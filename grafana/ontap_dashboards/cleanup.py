@@ -1,4 +1,4 @@
-"""Cleanup: the policies, what they chose, what became of it, and whether it stands still."""
+"""Cleanup: the policies, what they chose, how deletions ended, and what stops them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ JOBS = series("ontap_cleanup_jobs_total", POLICY)
 ERRORS = series("ontap_cleanup_job_errors_total", POLICY)
 SKIPPED = series("ontap_cleanup_skipped_runs_total", POLICY)
 SECONDS = "ontap_cleanup_job_duration_seconds"
-NOT_CONFIGURED = "Cleanup is not configured, or nothing fits the choice above."
+NOT_CONFIGURED = "Cleanup is not configured, or nothing matches the choice above."
 HIDDEN_BY_FILTERS = "A filter on a label of the clusters hides this."
 
 
@@ -40,7 +40,7 @@ def dashboard() -> builders.Dashboard:
     board = frame.frame(
         frame.CLEANUP,
         "ONTAP packages / Cleanup",
-        "The policies of cleanup: what they chose, what became of it, when they run, what is halted.",
+        "The policies of cleanup: what they chose, how deletions ended, when runs are due, what stops them.",
         refresh="1m",
         since="now-7d",
     )
@@ -69,14 +69,14 @@ def _alarms() -> tuple[stat.Panel, ...]:
 
     return (
         alarm(
-            "Deleting halted",
-            f"Exporters in which all deleting is halted by the kill switch. {HIDDEN_BY_FILTERS}",
+            "Kill switch on",
+            f"Exporters whose kill switch is on, so that they delete nothing. {HIDDEN_BY_FILTERS}",
             how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
         ),
         alarm(
-            "State not open",
-            "Exporters that have no open state and so delete nothing. One that waits while another holds the "
-            f"state is among them. {HIDDEN_BY_FILTERS}",
+            "Journal not open",
+            "Exporters whose journal is not open, so that they delete nothing. This includes exporters that "
+            f"wait because another one holds the journal. {HIDDEN_BY_FILTERS}",
             how_many(f"{series('ontap_cleanup_journal_open', JOB)} == bool 0"),
             harmless=True,
         ),
@@ -88,7 +88,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         alarm(
             "Runs overdue",
             "Runs that were due more than an hour ago and have not ended: "
-            "they go on for long, or wait for their turn.",
+            "they take long, or wait for other runs.",
             how_many(f"{NEXT_RUN} < bool time() - 3600"),
             harmless=True,
         ),
@@ -110,7 +110,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
         ),
         number(
             "In progress",
-            "Deletions that are being made or followed now; one at most for each cluster.",
+            "Deletions that are being sent or followed now; at most one for each cluster.",
             f"sum({IN_PROGRESS})",
         ),
         number(
@@ -123,10 +123,10 @@ def _sizes() -> tuple[stat.Panel, ...]:
 
 def _explanation() -> text.Panel:
     return note(
-        "Where this dashboard is empty",
+        "If this dashboard is empty",
         "What missing values mean here.",
-        "A dash, or an empty panel, means that cleanup is not configured in the exporters that were chosen, "
-        "that no run has ended yet, or that nothing fits the choice above. "
+        "A dash or an empty panel means that cleanup is not configured in the chosen exporters, "
+        "that no run has ended yet, or that nothing matches the choice above. "
         "Clusters to which no policy applies are not shown at all.",
     )
 
@@ -159,7 +159,7 @@ def _policies_on_clusters() -> table.Panel:
     result: looks.Words = {0: ("good or none", looks.GREEN), 1: ("failed", looks.RED)}
     return listing(
         "Policies on clusters",
-        "One line for every policy on every cluster, those that failed first. “Rows” says how many.",
+        "One line for every policy on every cluster, failed ones first. “Rows” sets how many.",
         labels=(THIS_CLUSTER, THIS_POLICY),
         columns=(
             Column(query=WORST, title="Result", words=result),
@@ -190,8 +190,8 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
         ),
         listing(
             "ONTAP's error codes",
-            "Deletions that ended with an error code of ONTAP, since the state began, most frequent first. "
-            "The codes are explained in docs/cleanup.md.",
+            "Deletions that ended with an error code of ONTAP, since the journal began, most frequent first. "
+            "docs/cleanup.md explains the codes.",
             labels=(THIS_CLUSTER, THIS_POLICY, Label(name="code", title="Code")),
             columns=(
                 Column(
@@ -218,7 +218,7 @@ def _durations() -> table.Panel:
     most = f"histogram_quantile(0.9, sum by (policy, le) ({buckets}))"
     return listing(
         "How long deletions take",
-        "From DELETE to the outcome, since the state began, on all clusters together.",
+        "From DELETE to the outcome, since the journal began, on all clusters together.",
         labels=(THIS_POLICY,),
         columns=(
             Column(query=mean, title="Mean", unit="s", decimals=1),
@@ -267,15 +267,15 @@ def _runs_over_time() -> tuple[timeseries.Panel, ...]:
         ),
         graph(
             "Deletions in progress",
-            "Deletions that are being made or followed.",
+            "Deletions that are being sent or followed.",
             ((f"sum by (policy) ({IN_PROGRESS})", "{{policy}}"),),
             stacked=True,
             decimals=0,
             width=8,
         ),
         graph(
-            "Runs left out",
-            "Runs that came due while one of the same policy on the same cluster was going on.",
+            "Runs skipped",
+            "Runs skipped because an earlier run of the same policy on the same cluster was going on.",
             ((f"sum by (policy) (increase({SKIPPED}[$__rate_interval]))", "{{policy}}"),),
             bars=True,
             width=8,

@@ -23,7 +23,7 @@ def dashboard() -> builders.Dashboard:
     board = frame.frame(
         frame.CLUSTER,
         "ONTAP packages / Cluster",
-        "One cluster: what its repository holds, how its polls went, and what cleanup does there.",
+        "One cluster: what its repository holds, whether its polls succeed, and what cleanup does there.",
         refresh="1m",
         since="now-24h",
     )
@@ -77,7 +77,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
     return (
         number(
             "Packages",
-            "Packages in the repository. Without a number when the listing is not fresh.",
+            "Packages in the repository. A dash means that the listing is not fresh.",
             promql.PACKAGES,
             no_value=NOT_FRESH,
         ),
@@ -110,8 +110,8 @@ def _packages() -> table.Panel:
     created = of_cluster("ontap_software_package_create_timestamp_seconds", "version")
     return listing(
         "Packages",
-        "Every package in the repository, the oldest first. “Unknown” stands where ONTAP did not say when it "
-        "was added, or where the versions in use could not all be read.",
+        "Every package in the repository, the oldest first. “Unknown” means that ONTAP did not say when "
+        "it was added, or that the versions in use could not be read in full.",
         labels=(Label(name="version", title="Version"),),
         columns=(
             Column(query=of_cluster("ontap_software_package_info", "version"), title=None),
@@ -157,7 +157,7 @@ def _identity() -> table.Panel:
                 query=f"max without (instance, job) ({series('ontap_cluster_info', CLUSTER)})", title=None
             ),
         ),
-        no_value="The cluster has not told its identity.",
+        no_value="The cluster's identity is not known.",
         height=4,
     )
 
@@ -183,7 +183,7 @@ def _polls() -> tuple[timeseries.Panel, ...]:
         ),
         graph(
             "Polls",
-            "Polls per minute that ended, good or bad. Polls are left out after a refused login.",
+            "Polls per minute that ended, good or bad. Polls are skipped after a refused login.",
             ((f"60 * sum(rate({polls}[$__rate_interval]))", "polls"),),
             unit="cpm",
             interval=frame.POLL_INTERVAL,
@@ -196,7 +196,7 @@ def _failures() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
     return (
         graph(
             "Failed polls by reason",
-            "Failed polls per minute. The reasons are explained in docs/metrics.md.",
+            "Failed polls per minute. docs/metrics.md explains the reasons.",
             ((f"60 * sum by (reason) (rate({FAILURES}[$__rate_interval]))", "{{reason}}"),),
             unit="cpm",
             stacked=True,
@@ -214,7 +214,7 @@ def _failures() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
         ),
         graph(
             "Pages of the listing",
-            "Pages that the last good poll had to read.",
+            "Pages that the last good poll read.",
             ((of_cluster("ontap_poll_pages"), "pages"),),
             decimals=0,
             width=8,
@@ -235,7 +235,7 @@ def _policies() -> table.Panel:
     moment = "dateTimeFromNow"
     return listing(
         "Policies",
-        "The policies of cleanup that apply to this cluster, and their last runs. Empty where none does.",
+        "The policies of cleanup that apply to this cluster, and their last runs.",
         labels=(THIS_POLICY,),
         columns=(
             Column(query=_of_policy("ontap_cleanup_dry_run"), title="Mode", words=looks.DRY_RUN),
@@ -282,8 +282,8 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
         ),
         listing(
             "ONTAP's error codes",
-            "Deletions that ended with an error code of ONTAP, since the state began. "
-            "The codes are explained in docs/cleanup.md.",
+            "Deletions that ended with an error code of ONTAP, since the journal began. "
+            "docs/cleanup.md explains the codes.",
             labels=(THIS_POLICY, Label(name="code", title="Code")),
             columns=(Column(query=f"max by (policy, code) ({errors})", title="Deletions", decimals=0),),
             sort=("Deletions", True),

@@ -16,7 +16,7 @@ THIS_INSTANCE = Label(
     link=looks.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
 )
 LATE = (
-    "How late the latest poll started, or how late one already is that still waits. "
+    "How late the latest poll started, or how late a waiting poll already is. "
     "It grows when more polls are due than max_concurrent_polls or the machine allows."
 )
 REQUESTS = "ontap_exporter_api_requests_total"
@@ -27,7 +27,7 @@ def dashboard() -> builders.Dashboard:
     board = frame.frame(
         frame.EXPORTER,
         "ONTAP packages / Exporter",
-        "The exporters themselves: whether they are well, whether they keep up, and what they need.",
+        "The exporters themselves: whether they work, whether their polls are on time, and what they use.",
         refresh="30s",
         since="now-6h",
     )
@@ -66,19 +66,19 @@ def _alarms() -> tuple[stat.Panel, ...]:
         ),
         number(
             "Shards missing",
-            "Shards that no exporter works on, so that their clusters are not polled.",
+            "Shards without an exporter, so that their clusters are not polled.",
             f'max({total}) - count(count_values("ordinal", {ordinal}))',
             colors=looks.NONE_IS_GOOD,
         ),
         number(
             "Config refused",
-            "Exporters whose latest configuration was refused, so that an older one is in force.",
+            "Exporters whose latest configuration was refused, so that an older one stays applied.",
             how_many(f"{reloaded} == bool 0"),
             colors=looks.NONE_IS_GOOD,
         ),
         number(
             "Cluster files failed",
-            "Files of clusters that are broken now, so that what they last said is in force.",
+            "Files of clusters that are broken now, so that their last good content stays applied.",
             f"sum({series('ontap_exporter_cluster_files_failed', INSTANCE)})",
             colors=looks.NONE_IS_GOOD,
         ),
@@ -91,7 +91,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         ),
         number(
             "Slowest scrape",
-            "How long the last scrape took, where it took longest.",
+            "How long the last scrape of the slowest exporter took.",
             f"max({series('scrape_duration_seconds', INSTANCE)})",
             unit="s",
             colors=looks.thresholds((None, looks.GREEN), (5, looks.ORANGE), (10, looks.RED)),
@@ -179,23 +179,23 @@ def _keeping_up() -> tuple[timeseries.Panel, ...]:
     return (
         graph(
             "Not keeping up",
-            "1 while polls start later than their intervals allow. docs/metrics.md tells what to do.",
+            "1 while polls start late. docs/metrics.md says what to do.",
             ((behind, "{{instance}}"),),
             decimals=0,
             width=8,
         ),
         graph(
-            "Polls that wait or are left out",
-            "Polls that are due and have not started, and polls left out per minute.",
+            "Polls that wait or are skipped",
+            "Polls that are due and have not started, and skipped polls per minute.",
             (
                 (_of_instance("ontap_exporter_polls_waiting"), "{{instance}} waiting"),
-                (f"60 * {_rate('ontap_exporter_polls_missed_total', 'instance')}", "{{instance}} left out"),
+                (f"60 * {_rate('ontap_exporter_polls_missed_total', 'instance')}", "{{instance}} skipped"),
             ),
             width=8,
         ),
         graph(
             "Lag of the event loop",
-            "The longest of the last minute or two. Whatever the exporter does may come late by as much.",
+            "The longest of the last minute or two. Everything that the exporter does may be late by it.",
             ((_of_instance("ontap_exporter_event_loop_lag_seconds"), "{{instance}}"),),
             unit="s",
             width=8,
@@ -207,7 +207,7 @@ def _requests() -> tuple[timeseries.Panel, ...]:
     return (
         graph(
             "Requests to ONTAP by status",
-            "Requests per second by HTTP status; “error” where no answer came.",
+            "Requests per second by HTTP status; “error” means that no answer came.",
             ((_rate(REQUESTS, "code"), "{{code}}"),),
             unit="reqps",
             stacked=True,
@@ -223,7 +223,7 @@ def _requests() -> tuple[timeseries.Panel, ...]:
         ),
         graph(
             "Failed polls by reason",
-            "Failed polls per second, all clusters together. The reasons are explained in docs/metrics.md.",
+            "Failed polls per second, all clusters together. docs/metrics.md explains the reasons.",
             ((_rate("ontap_poll_failures_total", "reason"), "{{reason}}"),),
             unit="cps",
             stacked=True,
@@ -237,7 +237,7 @@ def _process() -> tuple[timeseries.Panel, ...]:
     return (
         graph(
             "Processor time",
-            "Share of one processor. The exporter works in one thread, so it can do no more at 100 %.",
+            "Share of one processor. The exporter works mainly in one thread, so at 100 % it cannot do more.",
             ((_rate("process_cpu_seconds_total", "instance"), "{{instance}}"),),
             unit="percentunit",
             width=8,

@@ -24,7 +24,7 @@ def dashboard() -> builders.Dashboard:
     board = frame.frame(
         frame.FLEET,
         "ONTAP packages / Fleet",
-        "The package repositories of all clusters: what needs a person now, and which cluster holds what.",
+        "The package repositories of all clusters: what needs attention now, and which cluster holds what.",
         refresh="1m",
         since="now-24h",
     )
@@ -68,7 +68,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         ),
         _alarm(
             "Config refused",
-            "Exporters whose latest configuration was refused, so that an older one is in force. "
+            "Exporters whose latest configuration was refused, so that an older one stays applied. "
             "A filter on a label of the clusters hides this.",
             how_many(f"{reloaded} == bool 0"),
             leads_to=frame.EXPORTER,
@@ -91,7 +91,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         ),
         _alarm(
             "No fresh listing",
-            "Clusters without a good poll within stale_after. Nothing below tells of their packages.",
+            "Clusters without a good poll within stale_after. The panels below do not show their packages.",
             f"count({promql.UP}) - (count({promql.PACKAGES}) or 0 * count({promql.UP}))",
         ),
     )
@@ -102,14 +102,14 @@ def _cleanup_alarms() -> tuple[stat.Panel, ...]:
         _alarm(
             "Cleanup failed",
             "Policies whose last run on a cluster did not succeed, counted once for every cluster. "
-            "A dash where cleanup is not configured, or no run has ended yet.",
+            "A dash means that cleanup is not configured, or no run has ended yet.",
             how_many(f"{RUN_SUCCESS} == bool 0"),
             leads_to=frame.CLEANUP,
         ),
         _alarm(
-            "Deleting halted",
-            "Exporters in which all deleting is halted by the kill switch. A dash where cleanup is not "
-            "configured. A filter on a label of the clusters hides this.",
+            "Kill switch on",
+            "Exporters whose kill switch is on, so that they delete nothing. A dash means that cleanup "
+            "is not configured. A filter on a label of the clusters hides this.",
             how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
             leads_to=frame.CLEANUP,
         ),
@@ -120,8 +120,8 @@ def _clusters_down() -> table.Panel:
     reasons = f"topk by (cluster) (1, sum by (cluster, reason) (increase({FAILURES}[2h])) > 0)"
     return listing(
         "Clusters that are down",
-        "Clusters whose last poll failed, those without a good poll for the longest time first, and the most "
-        "frequent reason of the last two hours. The reasons are explained in docs/metrics.md.",
+        "Clusters whose last poll failed, and the most frequent reason of the last two hours. Those without "
+        "a good poll for the longest time come first. docs/metrics.md explains the reasons.",
         labels=(fleet_holdings.THIS_CLUSTER, Label(name="reason", title="Reason")),
         columns=(
             Column(
@@ -147,7 +147,7 @@ def _runs_failed() -> table.Panel:
     return listing(
         "Cleanup runs that failed",
         "The last runs of policies that did not succeed, the latest first. "
-        "Empty where cleanup is not configured.",
+        "Empty if cleanup is not configured.",
         labels=(fleet_holdings.THIS_CLUSTER, THIS_POLICY),
         columns=(
             Column(
@@ -157,7 +157,7 @@ def _runs_failed() -> table.Panel:
             ),
         ),
         sort=("Last run", True),
-        no_value="No run that failed is known.",
+        no_value="No failed run is known.",
         width=12,
         height=8,
     )

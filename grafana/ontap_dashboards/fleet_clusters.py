@@ -16,8 +16,8 @@ def clusters() -> table.Panel:
     old = f"{promql.old_packages(by='cluster')} or 0 * {promql.PACKAGES}"
     return listing(
         "All clusters",
-        "Every cluster that is polled, those that are down first. A dash stands for what is not known: "
-        "package counts go away when the listing is no longer fresh.",
+        "Every cluster that is polled; clusters that are down come first. A dash means that the value is not "
+        "known: package counts go away when the listing is no longer fresh.",
         labels=(THIS_CLUSTER, Label(name="ontap_version", title="Release")),
         columns=(
             Column(query=promql.UP, title="State", words=looks.UP_OR_DOWN, width=90),
@@ -51,7 +51,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
     return (
         graph(
             "Failed polls by reason",
-            "Failed polls per minute. The reasons are explained in docs/metrics.md.",
+            "Failed polls per minute. docs/metrics.md explains the reasons.",
             ((f"60 * sum by (reason) (rate({failures}[$__rate_interval]))", "{{reason}}"),),
             unit="cpm",
             stacked=True,
@@ -68,7 +68,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
         bars(
             "Least available clusters",
             "The ten clusters that were up for the smallest share of the time shown. "
-            "Those that were always up are left out.",
+            "Clusters that were always up are not shown.",
             ((f"bottomk(10, {available} < 1)", "{{cluster}}"),),
             unit="percentunit",
             colors=looks.thresholds((None, looks.RED), (0.9, looks.ORANGE)),

@@ -32,12 +32,12 @@ BRACKETS = (
 
 
 def old() -> tuple[table.Panel | bargauge.Panel, ...]:
-    """Show which packages are the oldest, and where most of them lie."""
+    """Show which packages are the oldest, and which clusters hold most of them."""
     return (
         listing(
             "Oldest packages that are not in use",
             "The oldest packages that are not known to be in use, whatever “Old after” says. "
-            "“Rows” says how many.",
+            "“Rows” sets how many.",
             labels=(THIS_CLUSTER, THIS_VERSION),
             columns=(
                 Column(
@@ -49,7 +49,7 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
                 ),
             ),
             sort=("Age", True),
-            no_value="No package that could go is known.",
+            no_value="No unused package is known.",
             width=10,
             height=11,
         ),
@@ -86,8 +86,8 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
     return (
         listing(
             "Versions",
-            "Every version in the repositories: on how many clusters it lies, and on how many it is in use. "
-            "“Version” above narrows this row down.",
+            "Every version in the repositories: how many clusters hold it, and on how many it is in use. "
+            "“Version” above restricts this row.",
             labels=(THIS_VERSION,),
             columns=(
                 Column(query=f"count by (version) ({INFO})", title="Clusters that hold it", decimals=0),
@@ -115,8 +115,8 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
             height=12,
         ),
         bars(
-            "Most widespread versions that nobody uses",
-            "The ten versions that lie on the most clusters and are in use on none of those chosen.",
+            "Most widespread unused versions",
+            "The ten versions that most clusters hold and that no chosen cluster uses.",
             ((f"topk(10, {unused})", "{{version}}"),),
             width=8,
             height=12,
@@ -128,8 +128,8 @@ def holdings() -> table.Panel:
     """Show which cluster holds which version."""
     return matrix(
         "Which cluster holds which version",
-        "One line for each cluster, one column for each version. Of many clusters, those with most packages: "
-        "“Rows” says how many. “Cluster” and “Version” above narrow it down.",
+        "One line for each cluster, one column for each version. The clusters with most packages are shown; "
+        "“Rows” sets how many. “Cluster” and “Version” above restrict the table.",
         f"({USE} or 2 * {INFO}) and on (cluster) topk($rows, {promql.PACKAGES})",
         rows=replace(THIS_CLUSTER, width=160),
         across="version",

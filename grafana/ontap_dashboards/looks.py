@@ -32,7 +32,7 @@ NONE_IS_GOOD = thresholds((None, GREEN), (1, RED))
 NONE_IS_BETTER = thresholds((None, GREEN), (1, ORANGE))
 """Orange from one on: worth a look, not a call."""
 AGE = thresholds((None, GREEN), (180 * DAY, ORANGE), (YEAR, RED))
-"""How long a package may lie in a repository."""
+"""How long a package may stay in a repository."""
 
 UP_OR_DOWN: Words = {1: ("up", GREEN), 0: ("down", RED)}
 YES_IS_GOOD: Words = {1: ("yes", GREEN), 0: ("no", RED)}

@@ -59,7 +59,7 @@ EMPTY: Mapping[tuple[str, str, str], str] = {
 }
 """What has no data although all is there to be shown: dashboard, panel and query, and why."""
 OF_CLEANUP: Mapping[str, set[str]] = {
-    "fleet": {"Cleanup failed", "Deleting halted", "Cleanup runs that failed"},
+    "fleet": {"Cleanup failed", "Kill switch on", "Cleanup runs that failed"},
     "cluster": {"Policies", "Deletions in the time shown", "ONTAP's error codes"},
 }
 """Panels without data where cleanup is not configured; the dashboard of cleanup has none at all."""
