@@ -1,10 +1,10 @@
-"""The daemon: builds everything, keeps the configuration in force, and takes it all down in order.
+"""The daemon: starts everything, applies the configuration, and ends everything in order.
 
 * :mod:`~exporter.app.daemon`: the composition root.
-* :mod:`~exporter.app.applied`: puts a configuration in force, over the one before it.
+* :mod:`~exporter.app.applied`: applies a configuration: polls and cleans its clusters from then on.
 * :mod:`~exporter.app.cleaning`: cleanup, which a configuration may switch on, change and switch off.
 * :mod:`~exporter.app.reload`: reads the configuration again, on demand and when cluster files change.
 * :mod:`~exporter.app.signals`: what the operating system's signals do.
 * :mod:`~exporter.app.garbage`: keeps Python's garbage collector from stopping everything.
-* :mod:`~exporter.app.systemd`: sockets from systemd, and telling it how things stand.
+* :mod:`~exporter.app.systemd`: sockets from systemd, and notifications to it.
 """

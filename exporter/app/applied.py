@@ -1,21 +1,29 @@
-"""The configuration in force: what it asks for is what runs."""
+"""The applied configuration: which clusters are polled and cleaned now, and how."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import aiohttp
+
 from exporter.app.cleaning import Cleaning
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config
+from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exposition import Exposition
 from exporter.ontap.access import AccessOpener, ClusterAccess
+from exporter.ontap.client import RequestCounts
+from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
 from exporter.sharding import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """How many clusters a configuration has added, changed, taken out and left alone."""
+    """How many clusters a configuration has added, changed, removed and left alone."""
 
     added: int
     changed: int
@@ -24,37 +32,56 @@ class Changes:
 
 
 class AppliedConfiguration:
-    """Puts one configuration after the other in force.
+    """Polls and cleans the clusters of one configuration after the other.
 
     Args:
-        config: the first one, which :meth:`apply` puts in force.
+        config: the first configuration; nothing is polled before :meth:`apply`.
         shard: the share of the clusters that this process looks after.
-        opener: reaches the clusters.
-        fleet: polls them.
-        cleaning: cleans them.
+        session: carries all requests to ONTAP.
+        group: owns the tasks.
+        kill_switch: stops all deleting.
+
+    Attributes:
+        config: the configuration that was applied last.
+        board: the newest result of every cluster.
+        exposition: the same, rendered.
+        cleaning: cleanup, where it is configured.
+        counts: the requests that were sent to ONTAP.
     """
 
     def __init__(
-        self, *, config: Config, shard: Shard, opener: AccessOpener, fleet: Fleet, cleaning: Cleaning
+        self,
+        config: Config,
+        *,
+        shard: Shard,
+        session: aiohttp.ClientSession,
+        group: asyncio.TaskGroup,
+        kill_switch: KillSwitch,
     ) -> None:
         self.config = config
+        self.exposition = Exposition(CLUSTER_FAMILIES)
+        self.board = Board(on_change=self._show, on_removal=self.exposition.remove)
+        self.cleaning = Cleaning(group=group, kill_switch=kill_switch)
+        self.counts = RequestCounts()
         self._shard = shard
-        self._opener = opener
-        self._fleet = fleet
-        self._cleaning = cleaning
+        self._opener = AccessOpener(session=session, counts=self.counts)
+        self._fleet = Fleet(group=group, board=self.board)
         self._accesses: Mapping[str, ClusterAccess] = MappingProxyType({})
 
     async def apply(self, config: Config) -> Changes:
-        """Put a configuration in force: polling at once, and cleanup as soon as what it ends has ended.
+        """Poll and clean by this configuration from now on; every secret is read again.
 
-        Only clusters that it says something else of are polled and cleaned anew; every secret is read again.
+        A cluster that it says nothing new of is left alone. Polls follow the new configuration at once,
+        cleanup once the deletions that it ends have been recorded.
         """
         before = self._accesses
         configured = {name: access.config for name, access in before.items()}
         accesses = self._opener.open(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
         self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
-        await self._cleaning.apply(config.cleanup, accesses)
+        await self.cleaning.apply(config.cleanup, accesses)
+        for name in self.board.clusters_up():
+            self.cleaning.note_good_poll(name)
         kept = sum(
             before.get(name) is access and configured[name] == access.config
             for name, access in accesses.items()
@@ -65,3 +92,13 @@ class AppliedConfiguration:
             removed=len(before.keys() - accesses.keys()),
             kept=kept,
         )
+
+    def stop(self) -> None:
+        """Cancel polls and cleanup; the task group waits until cleanup has recorded what it has sent."""
+        self._fleet.stop()
+        self.cleaning.stop()
+
+    def _show(self, status: ClusterStatus) -> None:
+        update_cluster(self.exposition, status)
+        if status.up:
+            self.cleaning.note_good_poll(status.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,57 +22,51 @@ if TYPE_CHECKING:
 
 
 class Cleaning:
-    """Runs a service for as long as a configuration asks for one.
+    """Runs cleanup's service while the configuration has a cleanup section.
 
     Args:
-        group: owns its task.
-        kill_switch: stops all deleting at once.
-        clusters_up: gives the clusters whose last poll was good.
+        group: owns the service's task.
+        kill_switch: stops all deleting.
     """
 
-    def __init__(
-        self, *, group: asyncio.TaskGroup, kill_switch: KillSwitch, clusters_up: Callable[[], Iterable[str]]
-    ) -> None:
+    def __init__(self, *, group: asyncio.TaskGroup, kill_switch: KillSwitch) -> None:
         self._group = group
         self._kill_switch = kill_switch
-        self._clusters_up = clusters_up
-        self._going: _Going | None = None
+        self._running: _Running | None = None
 
     async def apply(self, config: CleanupConfig | None, accesses: Mapping[str, ClusterAccess]) -> None:
-        """Clean by this configuration from now on; with none, delete nothing any more.
+        """Clean by this configuration from now on; None: delete nothing any more.
 
-        Another state needs another service, so the one before is brought to its end first; whatever it was
-        about to delete stays.
+        Another journal needs another service. The service before is ended first: it sends no further DELETE,
+        and records what it has sent.
         """
-        going = self._going
-        if going is not None and config is not None and going.state == config.state:
-            going.service.configure(config, accesses)
-        else:
-            self._going = None
-            if going is not None:
-                going.task.cancel()
-                await asyncio.wait({going.task})
-            if config is not None:
-                self._going = self._start(config, accesses)
-        for name in self._clusters_up():
-            self.note_good_poll(name)
+        running = self._running
+        if running is not None and config is not None and running.state == config.state:
+            running.service.configure(config, accesses)
+            return
+        self._running = None
+        if running is not None:
+            running.task.cancel()
+            await asyncio.wait({running.task})
+        if config is not None:
+            self._running = self._start(config, accesses)
 
     def note_good_poll(self, cluster: str) -> None:
-        """Take note that a cluster has had a good poll."""
-        if self._going is not None:
-            self._going.service.note_good_poll(cluster)
+        """Let policies that wait for a cluster's first good poll go on."""
+        if self._running is not None:
+            self._running.service.note_good_poll(cluster)
 
     def stop(self) -> None:
-        """Cancel the service; the task group waits until it has recorded what it was about to."""
-        if self._going is not None:
-            self._going.task.cancel()
+        """Cancel the service; the task group waits until it has recorded what it has sent."""
+        if self._running is not None:
+            self._running.task.cancel()
 
     @property
     def sources(self) -> CleanupSources | None:
         """What there is to show; None where cleanup is not configured."""
-        return None if self._going is None else self._going.sources
+        return None if self._running is None else self._running.sources
 
-    def _start(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> _Going:
+    def _start(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> _Running:
         from exporter.cleanup.service import CleanupService  # noqa: PLC0415 - loads the database libraries
 
         exposition = Exposition(CLEANUP_FAMILIES)
@@ -87,7 +81,7 @@ class Cleaning:
             pace=Pace(),
             wall_clock=time.time,
         )
-        return _Going(
+        return _Running(
             state=config.state,
             service=service,
             sources=CleanupSources(
@@ -105,8 +99,8 @@ class Cleaning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Going:
-    """A service that runs, and what it shows."""
+class _Running:
+    """A service, the journal that it was started with, its task, and what it shows."""
 
     state: str
     service: CleanupService

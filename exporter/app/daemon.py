@@ -1,12 +1,13 @@
-"""The composition root: builds everything, owns the tasks, and takes it all down in order."""
+"""The composition root: starts everything in order, owns the tasks, and ends everything in reverse order."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import platform
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from socket import socket
@@ -16,21 +17,15 @@ import structlog
 
 from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
-from exporter.app.cleaning import Cleaning
 from exporter.app.garbage import collect_everything, survivors_frozen
 from exporter.app.reload import Reloader
 from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import ExporterState
-from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
-from exporter.ontap.access import AccessOpener
-from exporter.ontap.client import RequestCounts, open_session
-from exporter.polling.board import Board, ClusterStatus
-from exporter.polling.fleet import Fleet
+from exporter.ontap.client import open_session
 from exporter.polling.loop_lag import LoopLagMonitor
 from exporter.sharding import WHOLE, Shard
 from exporter.web.listen import ListenAddress, open_sockets
@@ -45,19 +40,23 @@ REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
 DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
 
 _RENDERERS = 2
+_IN_USE_ADVICE = (
+    "; another program listens there, maybe another exporter: end it, "
+    "or choose another address, e.g. --web.listen-address=:10911"
+)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the command line says of a daemon.
+    """What the command line says.
 
     Attributes:
         listen_addresses: where to listen; none: at what systemd passes, else at the default address.
         telemetry_path: where the metrics are served.
         reload_by_http: whether a request may reload the configuration.
-        cleanup_halted: whether deleting is halted from the start.
+        cleanup_halted: whether the kill switch is on from the start.
         shard: the share of the clusters that this process looks after.
         web_config: how the pages are protected; None: not at all.
     """
@@ -73,10 +72,14 @@ class Settings:
 async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
     """Poll and serve until ``stop`` is set.
 
+    At the end, the exit stack undoes everything in reverse order: the server stops listening and ends the
+    answers that it is sending; polls and cleanup are cancelled, and the task group waits until cleanup has
+    recorded the DELETE that it has sent; then connections and sockets are closed.
+
     Args:
-        files: the configuration's files, loaded.
-        config: what they gave.
-        settings: the rest of what the program was told.
+        files: the files of the configuration, which have been loaded.
+        config: the configuration that they hold.
+        settings: from the command line.
         stop: ends it.
 
     Raises:
@@ -86,7 +89,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
     notifier = Notifier(os.environ)
     kill_switch = KillSwitch(active=settings.cleanup_halted)
 
-    async def apply(changed: Config) -> Changes:
+    async def reapply(changed: Config) -> Changes:
         notifier.reloading()
         try:
             return await applied.apply(changed)
@@ -97,7 +100,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         protection = _protection(stack, settings)
         reloader = Reloader(
             files=files,
-            apply=apply,
+            apply=reapply,
             protection=protection,
             shard=settings.shard,
             wall_clock=time.time,
@@ -106,100 +109,93 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         sockets = _listen(stack, settings)
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
-        counts = RequestCounts()
-        opener = AccessOpener(session=await stack.enter_async_context(open_session()), counts=counts)
+        session = await stack.enter_async_context(open_session())
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        exposition = Exposition(CLUSTER_FAMILIES)
 
-        def on_change(status: ClusterStatus) -> None:
-            update_cluster(exposition, status)
-            if status.up:
-                cleaning.note_good_poll(status.name)
-
-        board = Board(on_change=on_change, on_removal=exposition.remove)
-        cleaning = Cleaning(group=group, kill_switch=kill_switch, clusters_up=board.clusters_up)
-        stack.callback(cleaning.stop)
-        fleet = Fleet(group=group, board=board)
-        stack.callback(fleet.stop)
         applied = AppliedConfiguration(
-            config=config, shard=settings.shard, opener=opener, fleet=fleet, cleaning=cleaning
+            config, shard=settings.shard, session=session, group=group, kill_switch=kill_switch
         )
-        loop_lag = LoopLagMonitor(board.lateness)
-        myself = _Myself(
-            board=board,
-            counts=counts,
-            reloader=reloader,
-            files=files,
-            shard=settings.shard,
-            loop_lag=loop_lag,
-        )
-        sources = Sources(
-            board=board,
-            exposition=exposition,
-            cleanup=lambda: cleaning.sources,
-            process=ProcessMetrics(),
-            exporter_state=myself.state,
-            masked_config=lambda: masked_yaml(applied.config),
-            reload=reloader.ask if settings.reload_by_http else None,
-            wall_clock=time.time,
-            renderers=renderers,
-            telemetry_path=settings.telemetry_path,
-        )
+        stack.callback(applied.stop)
         reloader.warn(config)
         await applied.apply(config)
+
+        loop_lag = LoopLagMonitor(applied.board.lateness)
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
-        stack.enter_context(survivors_frozen())
-        stack.callback(group.create_task(loop_lag.run(), name="loop_lag").cancel)
-        stack.callback(group.create_task(collect_everything(), name="garbage").cancel)
+        stack.callback(group.create_task(loop_lag.run(), name="loop lag").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
+        stack.enter_context(survivors_frozen())
+        stack.callback(group.create_task(collect_everything(), name="garbage").cancel)
+
+        sources = _sources(
+            settings=settings,
+            files=files,
+            reloader=reloader,
+            applied=applied,
+            loop_lag=loop_lag,
+            renderers=renderers,
+        )
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
         if protection is not None:
             stack.callback(group.create_task(protection.watch(), name="web configuration").cancel)
         log.info(
             "polling",
-            clusters=len(board.statuses()),
+            clusters=len(applied.board.statuses()),
             shard=settings.shard.ordinal,
             total_shards=settings.shard.total,
         )
         notifier.ready()
+
         await stop.wait()
         notifier.stopping()
         log.info("stopping")
     log.info("stopped")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Myself:
-    """What the exporter knows of itself."""
+def _sources(
+    *,
+    settings: Settings,
+    files: ConfigFiles,
+    reloader: Reloader,
+    applied: AppliedConfiguration,
+    loop_lag: LoopLagMonitor,
+    renderers: Executor,
+) -> Sources:
+    """Gather what the server shows."""
 
-    board: Board
-    counts: RequestCounts
-    reloader: Reloader
-    files: ConfigFiles
-    shard: Shard
-    loop_lag: LoopLagMonitor
-
-    def state(self) -> ExporterState:
-        lateness = self.board.lateness
+    def exporter_state() -> ExporterState:
+        lateness = applied.board.lateness
         now = asyncio.get_running_loop().time()
         return ExporterState(
             version=__version__,
             python_version=platform.python_version(),
             revision=os.environ.get(REVISION_VARIABLE) or "unknown",
-            last_reload_successful=self.reloader.successful,
-            last_reload_success_timestamp_seconds=self.reloader.success_timestamp_seconds,
-            cluster_files=self.files.files,
-            cluster_files_failed=self.files.failed_files,
-            clusters=len(self.board.statuses()),
-            requests=self.counts.totals(),
+            last_reload_successful=reloader.successful,
+            last_reload_success_timestamp_seconds=reloader.success_timestamp_seconds,
+            cluster_files=files.files,
+            cluster_files_failed=files.failed_files,
+            clusters=len(applied.board.statuses()),
+            requests=applied.counts.totals(),
             poll_delay_seconds=lateness.delay_seconds(now),
-            shard_ordinal=self.shard.ordinal,
-            total_shards=self.shard.total,
+            shard_ordinal=settings.shard.ordinal,
+            total_shards=settings.shard.total,
             polls_waiting=lateness.waiting,
             polls_missed=lateness.missed,
             keeping_up=lateness.keeping_up(now),
-            event_loop_lag_seconds=self.loop_lag.longest_lag_seconds,
+            event_loop_lag_seconds=loop_lag.longest_lag_seconds,
         )
+
+    return Sources(
+        board=applied.board,
+        exposition=applied.exposition,
+        cleanup=lambda: applied.cleaning.sources,
+        process=ProcessMetrics(),
+        exporter_state=exporter_state,
+        masked_config=lambda: masked_yaml(applied.config),
+        reload=reloader.ask if settings.reload_by_http else None,
+        wall_clock=time.time,
+        renderers=renderers,
+        telemetry_path=settings.telemetry_path,
+    )
 
 
 def _protection(stack: AsyncExitStack, settings: Settings) -> Protection | None:
@@ -212,7 +208,7 @@ def _protection(stack: AsyncExitStack, settings: Settings) -> Protection | None:
 
 
 def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
-    """Bind every address before anything else begins; whatever happens then, the sockets are closed.
+    """Bind every address before anything is polled; the stack closes the sockets.
 
     Raises:
         OSError: an address cannot be listened on; its text names the address.
@@ -222,7 +218,8 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
         try:
             opened = open_sockets(address)
         except OSError as exc:
-            raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
+            advice = _IN_USE_ADVICE if exc.errno == errno.EADDRINUSE else ""
+            raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}{advice}") from exc
         sockets += [stack.enter_context(one) for one in opened]
     has_tls = settings.web_config is not None and settings.web_config.tls is not None
     for listening in sockets:
