@@ -75,39 +75,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def serve(
     arguments: argparse.Namespace, *, stop: asyncio.Event, say: Callable[[str], object] | None = None
 ) -> None:
-    """Serve the fleet that the flags describe until told to stop.
+    """Serve the fleet that the flags describe until `stop` is set.
 
     Args:
         arguments: The flags of `add_arguments`.
-        stop: Set when it is to end.
-        say: Takes the line that tells where everything is; standard output by default.
+        stop: Ends it.
+        say: Takes the line that says how to poll the fleet; standard output by default.
 
     Raises:
         ModuleNotFoundError: trustme is not installed.
         OSError: An address is taken, or the directory cannot be written.
     """
     async with contextlib.AsyncExitStack() as stack:
-        directory: Path | None = arguments.directory
-        if directory is None:
-            directory = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="ontap-packages-simulator-"))
-            )
-        simulator = await stack.enter_async_context(
-            Simulator(
-                _fleet(arguments),
-                directory=directory,
-                first_address=arguments.first_address,
-                port=arguments.port,
-                kept_requests=KEPT_REQUESTS,
-            )
+        directory = arguments.directory or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="ontap-packages-simulator-"))
         )
+        simulator = Simulator(
+            _fleet(arguments),
+            directory=directory,
+            first_address=arguments.first_address,
+            port=arguments.port,
+            kept_requests=KEPT_REQUESTS,
+        )
+        await stack.enter_async_context(simulator)
         config_file = directory / "config.yaml"
         write_secret(config_file, exporter_config(simulator))
-        line = (
-            f"{len(simulator)} simulated clusters from https://{simulator.clusters[0].address} on;"
-            if len(simulator)
-            else "no simulated clusters;"
-        )
+        line = "no simulated clusters;"
+        if simulator.clusters:
+            first = simulator.clusters[0].address
+            line = f"{len(simulator.clusters)} simulated clusters from https://{first} on;"
         line += f" poll them with: ontap-packages-exporter --config.file={shlex.quote(str(config_file))}"
         if arguments.control_address is not None:
             host, port = arguments.control_address
@@ -119,16 +115,10 @@ async def serve(
 
 def _fleet(arguments: argparse.Namespace) -> tuple[SimulatedCluster, ...]:
     now = datetime.now(UTC)
-    if not arguments.demo_fleet:
-        return generated_fleet(
-            arguments.clusters,
-            arguments.packages,
-            arguments.seed,
-            now,
-            username=arguments.username,
-            password=arguments.password,
-        )
-    fleet = demo_fleet(now)
+    if arguments.demo_fleet:
+        fleet = demo_fleet(now)
+    else:
+        fleet = generated_fleet(arguments.clusters, arguments.packages, arguments.seed, now)
     for cluster in fleet:
         cluster.username, cluster.password = arguments.username, arguments.password
     return fleet

@@ -7,7 +7,7 @@
 | `PATCH /clusters/{name}` | sets any of its attributes, see below |
 | `POST /clusters/{name}/packages` | adds a package: `{"version": "9.16.1", "create_time": "..."}` |
 | `DELETE /clusters/{name}/packages/{version}` | takes a package out |
-| `GET /clusters/{name}/faults` | lists the faults in force |
+| `GET /clusters/{name}/faults` | lists the active faults |
 | `POST /clusters/{name}/faults` | adds a fault: `{"kind": "latency", "seconds": 2}` |
 | `DELETE /clusters/{name}/faults` | clears them |
 | `POST /clusters/{name}/jobs/hold` | keeps jobs from ending |

@@ -9,24 +9,22 @@ from exporter.simulator.state.cluster_facts import Node, UpdateState
 from exporter.simulator.state.package_repository import Package
 from exporter.simulator.state.simulated_cluster import DEFAULT_VERSION, SimulatedCluster
 
-RELEASES: tuple[tuple[int, int, str], ...] = (
-    (9, 8, "2020-12-10"),
-    (9, 9, "2021-06-02"),
-    (9, 10, "2022-01-13"),
-    (9, 11, "2022-07-14"),
-    (9, 12, "2023-02-02"),
-    (9, 13, "2023-06-22"),
-    (9, 14, "2024-01-18"),
-    (9, 15, "2024-07-11"),
-    (9, 16, "2025-01-16"),
-    (9, 17, "2025-09-11"),
-)
-"""ONTAP releases: generation, major and the day of their minor 1's general availability."""
+RELEASES = {
+    "9.8": "2020-12-10",
+    "9.9.1": "2021-06-02",
+    "9.10.1": "2022-01-13",
+    "9.11.1": "2022-07-14",
+    "9.12.1": "2023-02-02",
+    "9.13.1": "2023-06-22",
+    "9.14.1": "2024-01-18",
+    "9.15.1": "2024-07-11",
+    "9.16.1": "2025-01-16",
+    "9.17.1": "2025-09-11",
+}
+"""ONTAP releases, each with the day of its general availability."""
 PATCHES_OF_A_RELEASE = 20
 PATCH_EVERY = timedelta(days=42)
 CANDIDATE_BEFORE = timedelta(days=35)
-MAJOR_WITHOUT_MINOR = 8
-"""9.8 was the last release without a third number."""
 
 DEMO_JOB_SECONDS = 8.0
 
@@ -43,7 +41,10 @@ MIXED = "nyc-prod-02"
 EMPTY = "sin-edge-01"
 """The cluster of the demo fleet whose repository is empty."""
 
-_UTC_OFFSETS = {"ams": 1, "fra": 1, "nyc": -5, "sin": 8, "syd": 10}
+_ZONES = {
+    site: timezone(timedelta(hours=hours))
+    for site, hours in {"ams": 1, "fra": 1, "nyc": -5, "sin": 8, "syd": 10}.items()
+}
 _DEMO: tuple[tuple[str, str, str, tuple[tuple[str, int], ...]], ...] = (
     (
         "ams-prod-01",
@@ -84,11 +85,9 @@ _DEMO: tuple[tuple[str, str, str, tuple[tuple[str, int], ...]], ...] = (
 def released_versions(now: datetime) -> tuple[tuple[str, datetime], ...]:
     """Every release, candidate and patch that is out by now, with a plausible day, oldest first."""
     versions: list[tuple[str, datetime]] = []
-    for generation, major, day in RELEASES:
+    for name, day in RELEASES.items():
         released = datetime.fromisoformat(day).replace(tzinfo=UTC)
-        name = f"{generation}.{major}" if major == MAJOR_WITHOUT_MINOR else f"{generation}.{major}.1"
-        versions.append((f"{name}RC1", released - CANDIDATE_BEFORE))
-        versions.append((name, released))
+        versions += [(f"{name}RC1", released - CANDIDATE_BEFORE), (name, released)]
         versions += [
             (f"{name}P{patch}", released + patch * PATCH_EVERY)
             for patch in range(1, PATCHES_OF_A_RELEASE + 1)
@@ -96,48 +95,36 @@ def released_versions(now: datetime) -> tuple[tuple[str, datetime], ...]:
     return tuple(sorted((one for one in versions if one[1] <= now), key=lambda one: (one[1], one[0])))
 
 
-def generated_fleet(
-    clusters: int,
-    packages: int,
-    seed: int,
-    now: datetime,
-    *,
-    username: str = "monitor",
-    password: str = "simulated",  # noqa: S107 - guards nothing but simulated clusters
-) -> tuple[SimulatedCluster, ...]:
+def generated_fleet(clusters: int, packages: int, seed: int, now: datetime) -> tuple[SimulatedCluster, ...]:
     """So many clusters with so many packages each, always the same for a seed and a moment.
 
     Args:
         clusters: How many clusters.
         packages: How many packages each holds; where there are not so many releases, patches are made up.
-        seed: What the choice of packages follows from.
+        seed: Determines the choice of packages.
         now: No package is newer.
-        username: The account's name on each.
-        password: The account's password on each.
     """
     randomness = random.Random(seed)  # noqa: S311 - a fleet that is always the same
     released = released_versions(now)
-    first = released[0][1] if released else now
+    oldest = released[0][1] if released else now
     missing = max(0, packages - len(released))
-    choice = [
-        *(
-            (f"9.7P{patch}", first - timedelta(days=1, hours=missing - patch))
-            for patch in range(1, missing + 1)
-        ),
-        *released,
-    ]
+    made_up = tuple(
+        (f"9.7P{patch}", oldest - timedelta(days=1, hours=missing - patch)) for patch in range(1, missing + 1)
+    )
+    choice = made_up + released
     fleet = []
     for number in range(clusters):
-        site = tuple(_UTC_OFFSETS)[number % len(_UTC_OFFSETS)]
-        picked = sorted(randomness.sample(range(len(choice)), packages))
-        held = [_downloaded(*choice[index], site, randomness, now) for index in picked]
+        site = tuple(_ZONES)[number % len(_ZONES)]
+        held = []
+        for index in sorted(randomness.sample(range(len(choice)), packages)):
+            version, released_at = choice[index]
+            downloaded = min(released_at + timedelta(minutes=randomness.randrange(60 * 24 * 30)), now)
+            held.append(Package(version, downloaded.astimezone(_ZONES[site])))
         fleet.append(
             SimulatedCluster(
                 f"{site}-sim-{number + 1:04d}",
                 packages=held,
                 version=str(held[-1].version) if held else DEFAULT_VERSION,
-                username=username,
-                password=password,
                 labels={"site": site},
             )
         )
@@ -145,7 +132,7 @@ def generated_fleet(
 
 
 def demo_fleet(now: datetime) -> tuple[SimulatedCluster, ...]:
-    """A dozen clusters of five sites, among them one of each kind that is worth an operator's look.
+    """A dozen clusters of five sites, among them one of each kind that is worth seeing.
 
     They carry the labels `site` and `tier`. Those that stand out are named by the constants of this module.
     """
@@ -165,22 +152,14 @@ def _demo_cluster(
     name: str, tier: str, version: str, held: Iterable[tuple[str, int]], now: datetime
 ) -> SimulatedCluster:
     site = name.partition("-")[0]
-    zone = timezone(timedelta(hours=_UTC_OFFSETS[site]))
+    packages = [
+        Package(one, (now - timedelta(days=days, minutes=7 * days % 600)).astimezone(_ZONES[site]))
+        for one, days in held
+    ]
     return SimulatedCluster(
         name,
-        packages=[
-            Package(held_version, (now - timedelta(days=days, minutes=7 * days % 600)).astimezone(zone))
-            for held_version, days in held
-        ],
+        packages=packages,
         version=version,
         labels={"site": site, "tier": tier},
         job_seconds=DEMO_JOB_SECONDS,
     )
-
-
-def _downloaded(
-    version: str, released: datetime, site: str, randomness: random.Random, now: datetime
-) -> Package:
-    """A package that was downloaded some time after its release, in the site's time zone."""
-    moment = released + timedelta(minutes=randomness.randrange(60 * 24 * 30))
-    return Package(version, min(moment, now).astimezone(timezone(timedelta(hours=_UTC_OFFSETS[site]))))

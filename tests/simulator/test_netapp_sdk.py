@@ -1,4 +1,4 @@
-"""NetApp's own SDK works against the simulator: an independent judge of its manners."""
+"""NetApp's own SDK works with the simulator: an independent check of its API."""
 
 import asyncio
 from typing import Any

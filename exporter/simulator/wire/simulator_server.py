@@ -92,7 +92,6 @@ class Simulator:
         self._port = port
         self._kept_requests = kept_requests
         self._served: dict[str, _Served] = {}
-        self._certificates: dict[int, Path] = {}
         self._contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
         self._handling: set[asyncio.Task[object]] = set()
         self._server: web.Server | None = None
@@ -106,7 +105,10 @@ class Simulator:
             self._take_in(cluster, sock)
         try:
             for served in self._served.values():
-                await self._open(served)
+                if served.cluster.reachable:
+                    await self._listen(served)
+                else:
+                    _take_down(served)
         except BaseException:
             await self.close()
             raise
@@ -160,7 +162,9 @@ class Simulator:
             sock = bound(host, self._port)
         except OSError:
             sock = bound(host, 0)
-        await self._open(self._take_in(cluster, sock))
+        served = self._take_in(cluster, sock)
+        if cluster.reachable:
+            await self._listen(served)
         return cluster
 
     async def stop(self, name: str) -> None:
@@ -212,12 +216,6 @@ class Simulator:
         self._served[cluster.name] = served
         return served
 
-    async def _open(self, served: _Served) -> None:
-        if served.cluster.reachable:
-            await self._listen(served)
-        else:
-            _take_down(served)
-
     async def _listen(self, served: _Served) -> None:
         if served.listener is not None:
             return
@@ -237,12 +235,9 @@ class Simulator:
         block = served.number // BLOCK_SIZE
         key = (block, cluster.require_client_certificate, cluster.maximum_tls)
         if key not in self._contexts:
-            if block not in self._certificates:
-                first = ipaddress.IPv4Address(self._first_address) + block * BLOCK_SIZE
-                addresses = [str(first + number) for number in range(BLOCK_SIZE)]
-                self._certificates[block] = self._authority.issue_server(addresses)
+            first = ipaddress.IPv4Address(self._first_address) + block * BLOCK_SIZE
             self._contexts[key] = self._authority.server_context(
-                self._certificates[block],
+                self._authority.issue_server([str(first + number) for number in range(BLOCK_SIZE)]),
                 require_client_certificate=cluster.require_client_certificate,
                 maximum_tls=cluster.maximum_tls,
             )
