@@ -18,8 +18,8 @@ from exporter.metrics.text import Format
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
+from exporter.web.answers import SLICE_BYTES
 from exporter.web.scrape import GZIP_LEVEL
-from exporter.web.sending import CHUNK_BYTES
 
 NOW = 1_800_000_000.123
 PLAIN = "scrape"
@@ -70,7 +70,7 @@ def levels(*, clusters: int, packages: int) -> Iterator[tuple[int, float, float]
 
 def _chunks(exposition: Exposition[ClusterStatus]) -> Iterator[bytes]:
     blocks = exposition.all().blocks(now=NOW, form=Format.TEXT, wanted=names_filter(()))
-    return in_chunks(blocks, at_least_bytes=CHUNK_BYTES)
+    return in_chunks(blocks, at_least_bytes=SLICE_BYTES)
 
 
 def _plain(exposition: Exposition[ClusterStatus]) -> bytes:

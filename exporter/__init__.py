@@ -10,7 +10,7 @@ The rooms, in the order in which data flows through them:
 * :mod:`exporter.polling` polls every cluster at its time and keeps the newest result of each.
 * :mod:`exporter.cleanup` deletes what a policy has retired, where one is configured.
 * :mod:`exporter.metrics` turns those results into an exposition.
-* :mod:`exporter.web` serves it, and :mod:`exporter.webconfig` says to whom.
+* :mod:`exporter.web` serves it, and :mod:`exporter.web.auth` says to whom.
 * :mod:`exporter.planning`, :mod:`exporter.demo` and :mod:`exporter.health` are the commands of these names.
 * :mod:`exporter.files` reads small files for all of them.
 * :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.

@@ -24,7 +24,7 @@ from exporter.sharding import AUTO, Shard, ordinal_from_pod
 if TYPE_CHECKING:
     from exporter.app.daemon import Settings
     from exporter.config import Config, Problem
-    from exporter.webconfig import WebConfig
+    from exporter.web.auth import WebConfig
 
 T = TypeVar("T")
 
@@ -226,7 +226,7 @@ def _load(path: Path) -> Config | None:
 
 def _load_web(path: Path) -> WebConfig | None:
     """Load a web configuration; print what is wrong with it and return None where it does not load."""
-    from exporter.webconfig import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.web.auth import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
 
     return _read(lambda: load_web_config(path, environ=os.environ))
 

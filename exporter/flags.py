@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter.logs import LogFormat, LogLevel
 from exporter.sharding import AUTO
-from exporter.web.listen import ListenAddress, parse_listen_address
+from exporter.web.addresses import ListenAddress, parse_listen_address
 
 RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
 """Paths that the server needs for itself."""

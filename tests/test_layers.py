@@ -28,8 +28,7 @@ ALLOWED = {
     "polling": {"inventory", "ontap"},
     "cleanup": {"config", "ontap"},
     "metrics": {"cleanup", "polling"},
-    "webconfig": {"background", "config", "files", "ontap"},
-    "web": {"cleanup", "inventory", "metrics", "polling", "webconfig"},
+    "web": {"background", "cleanup", "config", "files", "inventory", "metrics", "ontap", "polling"},
     "simulator": set(),
     "planning": {"cleanup", "config", "ontap"},
     "app": {
@@ -42,7 +41,6 @@ ALLOWED = {
         "polling",
         "sharding",
         "web",
-        "webconfig",
     },
     "demo": {"app", "config", "simulator"},
     "cli": {
@@ -57,7 +55,6 @@ ALLOWED = {
         "sharding",
         "simulator",
         "web",
-        "webconfig",
     },
 }
 """The rooms that each room may import, itself aside."""

@@ -5,6 +5,5 @@
 * :mod:`~exporter.app.cleaning`: cleanup, which a configuration may switch on, change and switch off.
 * :mod:`~exporter.app.reload`: reads the configuration again, on demand and when cluster files change.
 * :mod:`~exporter.app.signals`: what the operating system's signals do.
-* :mod:`~exporter.app.garbage`: keeps Python's garbage collector from stopping everything.
 * :mod:`~exporter.app.systemd`: sockets from systemd, and notifications to it.
 """

@@ -14,7 +14,7 @@ from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_st
 from exporter.sharding import Shard
 
 if TYPE_CHECKING:
-    from exporter.webconfig import Protection
+    from exporter.web.auth import Protection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -1,13 +1,14 @@
 """Serves what is known. No handler ever waits for a cluster.
 
-* :mod:`~exporter.web.listen`: addresses to listen on, as Prometheus writes them.
+* :mod:`~exporter.web.routes`: the routes, the health checks, and serving them.
+* :mod:`~exporter.web.connections`: how many connections there may be, and how long each may take for what.
+* :mod:`~exporter.web.auth`: who may see the pages.
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
-* :mod:`~exporter.web.accept`: what a client accepts (pure).
-* :mod:`~exporter.web.sending`: answers that are made as their client takes them.
+* :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed where asked for.
-* :mod:`~exporter.web.discovery`: ``/sd``.
-* :mod:`~exporter.web.pages`: the status page, ``/api/v1/clusters`` and ``/config``.
-* :mod:`~exporter.web.connection`: how long a connection of a client may take for what, and its mistakes.
-* :mod:`~exporter.web.listeners`: sockets on which connections are taken, with TLS or without, and how many.
-* :mod:`~exporter.web.server`: the routes, health checks and the listening server.
+* :mod:`~exporter.web.http_sd`: ``/sd``.
+* :mod:`~exporter.web.documents`: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/config``.
+* :mod:`~exporter.web.status_page`: the page for people.
+* :mod:`~exporter.web.accept`: what a client accepts (pure).
+* :mod:`~exporter.web.addresses`: addresses to listen on, and which address counts as one client.
 """

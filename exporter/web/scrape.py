@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from aiohttp import hdrs, web
 
@@ -15,55 +14,34 @@ from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, in_chunk
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.web.accept import accepts_gzip, preferred_format
-from exporter.web.sending import CHUNK_BYTES, send
-from exporter.web.sources import SOURCES
+from exporter.web.answers import SLICE_BYTES, answer
+from exporter.web.sources import SOURCES, Sources
 
-GZIP_LEVEL = 2
+GZIP_LEVEL: Final = 2
 """Lines of an exposition are so alike that higher levels take longer and save next to nothing."""
-_GZIP_FORMAT = 31
+_GZIP_FORMAT: Final = 31
 """zlib's word for its largest window within a gzip header and trailer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scrape:
-    """Everything that one answer is made of, so that it can be made in a thread."""
-
-    tables: tuple[RenderedTable[Any], ...]
-    process: ProcessMetrics | None
-    now: float
-    form: Format
-    names: Collection[str]
-    compress: bool
-
-    def chunks(self) -> Iterator[bytes]:
-        plain = in_chunks(self._blocks(), at_least_bytes=CHUNK_BYTES)
-        return _compressed(plain) if self.compress else plain
-
-    def _blocks(self) -> Iterator[bytes]:
-        wanted = names_filter(self.names)
-        for table in self.tables:
-            yield from table.blocks(now=self.now, form=self.form, wanted=wanted)
-        if self.process is not None:
-            yield self.process.render(form=self.form, names=self.names)
-        if self.form is Format.OPENMETRICS:
-            yield OPENMETRICS_END
-
-
-def _compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
-    for chunk in chunks:
-        yield compressor.compress(chunk)
-    yield compressor.flush()
+_Tables = tuple[RenderedTable[Any], ...]
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
     """Answer with every metric, or with those that ``name[]`` names."""
     sources = request.app[SOURCES]
-    tables: tuple[RenderedTable[Any], ...] = (sources.exposition.all(),)
-    if (cleanup := sources.cleanup()) is not None:
-        tables += (cleanup.exposition.all(), render_once(CLEANUP_STATE_FAMILIES, cleanup.state()))
-    tables += (render_once(EXPORTER_FAMILIES, sources.exporter_state()),)
-    return await _answer(request, tables, process=sources.process)
+    form = preferred_format(request.headers.getall(hdrs.ACCEPT, []))
+    is_compressed = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
+    names = frozenset(request.query.getall("name[]", []))
+
+    async def make() -> Iterator[bytes]:
+        blocks = _everything(sources, form, names)
+        return compress(blocks) if is_compressed else blocks
+
+    return await answer(
+        request,
+        make,
+        _headers(form, is_compressed=is_compressed),
+        variant=(form, is_compressed, names, sources.configuration_id()),
+        is_selected=bool(names),
+    )
 
 
 async def probe(request: web.Request) -> web.StreamResponse:
@@ -79,34 +57,49 @@ async def probe(request: web.Request) -> web.StreamResponse:
         failure = status.last_poll.failure if status.last_poll else None
         why = f"; the last one failed: {failure.message}" if failure else ""
         raise web.HTTPServiceUnavailable(text=f"No good poll of {status.name!r} within stale_after{why}.\n")
-    tables: tuple[RenderedTable[Any], ...] = (sources.exposition.only([status.name]),)
+    tables: _Tables = (sources.exposition.only([status.name]),)
     if (cleanup := sources.cleanup()) is not None:
         keys = [policy.key for policy in cleanup.board.statuses() if policy.cluster == status.name]
         tables += (cleanup.exposition.only(keys),)
-    return await _answer(request, tables, process=None)
-
-
-async def _answer(
-    request: web.Request,
-    tables: tuple[RenderedTable[Any], ...],
-    *,
-    process: ProcessMetrics | None,
-) -> web.StreamResponse:
-    sources = request.app[SOURCES]
     form = preferred_format(request.headers.getall(hdrs.ACCEPT, []))
-    compress = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
-    scrape = _Scrape(
-        tables=tables,
-        process=process,
-        now=sources.wall_clock(),
-        form=form,
-        names=request.query.getall("name[]", []),
-        compress=compress,
-    )
+    is_compressed = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
+    names = frozenset(request.query.getall("name[]", []))
+    blocks = _blocks(tables, process=None, now=sources.wall_clock(), form=form, names=names)
+    body = b"".join(compress(blocks) if is_compressed else blocks)
+    return web.Response(body=body, headers=_headers(form, is_compressed=is_compressed))
+
+
+def compress(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield blocks as one gzip file."""
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    for chunk in in_chunks(blocks, at_least_bytes=SLICE_BYTES):
+        yield compressor.compress(chunk)
+    yield compressor.flush()
+
+
+def _everything(sources: Sources, form: Format, names: frozenset[str]) -> Iterator[bytes]:
+    """Take what there is now; the blocks may then be made in a thread."""
+    tables: _Tables = (sources.exposition.all(),)
+    if (cleanup := sources.cleanup()) is not None:
+        tables += (cleanup.exposition.all(), render_once(CLEANUP_STATE_FAMILIES, cleanup.state()))
+    tables += (render_once(EXPORTER_FAMILIES, sources.exporter_state()),)
+    return _blocks(tables, process=sources.process, now=sources.wall_clock(), form=form, names=names)
+
+
+def _blocks(
+    tables: _Tables, *, process: ProcessMetrics | None, now: float, form: Format, names: frozenset[str]
+) -> Iterator[bytes]:
+    for table in tables:
+        yield from table.blocks(now=now, form=form, wanted=names_filter(names))
+    if process is not None:
+        yield process.render(form=form, names=names)
+    if form is Format.OPENMETRICS:
+        yield OPENMETRICS_END
+
+
+def _headers(form: Format, *, is_compressed: bool) -> dict[str, str]:
     headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: str(form),
         hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}",
     }
-    if compress:
-        headers[hdrs.CONTENT_ENCODING] = "gzip"
-    return await send(request, scrape.chunks(), sources.renderers, headers)
+    return headers | {hdrs.CONTENT_ENCODING: "gzip"} if is_compressed else headers

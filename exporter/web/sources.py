@@ -43,11 +43,12 @@ class Sources:
         exposition: the same, rendered.
         cleanup: gives what cleanup does now; None where it is not configured.
         process: metrics of this process.
-        exporter_state: tells of the exporter now.
-        masked_config: gives the configuration in force as YAML, without secrets.
+        exporter_state: gives what the exporter knows of itself now.
+        masked_config: gives the applied configuration as YAML, without secrets.
+        configuration_id: gives a number that changes with the applied configuration.
         reload: reads the configuration again and gives what is wrong with it; None: no request may do so.
         wall_clock: gives Unix seconds.
-        renderers: threads in which expositions are joined and compressed.
+        renderers: threads in which long answers are made.
         telemetry_path: where the metrics are served.
     """
 
@@ -57,6 +58,7 @@ class Sources:
     process: ProcessMetrics
     exporter_state: Callable[[], ExporterState]
     masked_config: Callable[[], str]
+    configuration_id: Callable[[], int]
     reload: Callable[[], Awaitable[str]] | None
     wall_clock: Callable[[], float]
     renderers: Executor

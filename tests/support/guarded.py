@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
 import socket
@@ -20,8 +19,8 @@ import aiohttp
 import bcrypt
 import trustme
 
-from exporter.web.server import build_application, serving
-from exporter.webconfig import Protection, load_web_config, protecting
+from exporter.web.auth import Protection, load_web_config, protecting
+from exporter.web.routes import build_application, serving
 from support.sources import sources
 
 PAGES = (
@@ -35,16 +34,15 @@ PAGES = (
     "/-/ready",
 )
 WAYS = ("/probe", "/-/reload", "/no-such-page")
-"""Paths with other answers than 200, as long as they are not told who they are for."""
+"""Paths whose answers are not 200, as they lack a parameter, a method or a page."""
 LOOK_SECONDS = 0.02
-WEAKER_SECONDS = 0.2
 WAIT_SECONDS = 20.0
 _TIMEOUT = aiohttp.ClientTimeout(WAIT_SECONDS)
 
 
 def basic(user: str, password: str) -> str:
     """Return the header that logs in."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return aiohttp.encode_basic_auth(user, password, "utf-8")
 
 
 @cache
@@ -151,16 +149,14 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(
-    path: Path, *, clock: Callable[[], float] = time.monotonic, weaker_seconds: float = WEAKER_SECONDS
-) -> AsyncIterator[Guarded]:
+async def guarded(path: Path, *, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Guarded]:
     """Serve under the web configuration at ``path``, and look at it all the time."""
     config = load_web_config(path, environ=os.environ)
     bound = socket.create_server(("127.0.0.1", 0))
     with (
         bound,
         ThreadPoolExecutor(1) as renderers,
-        protecting(config, environ={}, clock=clock, weaker_seconds=weaker_seconds) as protection,
+        protecting(config, environ={}, clock=clock) as protection,
     ):
         application = build_application(sources(renderers=renderers, wall_clock=time.time), protection)
         async with serving(application, [bound], protection):

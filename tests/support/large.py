@@ -1,4 +1,4 @@
-"""A large fleet, and threads that tell how much they were given to do."""
+"""A large fleet, and threads that count what they are given to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLUSTERS = 1500
 
 
 class CountingExecutor(Executor):
-    """Threads, and how much they were given to do."""
+    """Threads that count what they are given to do."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(2)

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
+import trustme
 import uvloop
 from aiohttp import web
 
-from exporter.web.server import build_application, serving
+from exporter.web.answers import SLICE_BYTES
+from exporter.web.connections import Limits, limits_of_process
+from exporter.web.routes import build_application, serving
 from support.sources import sources
 from support.waiting import eventually
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 HEALTHY = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+LARGE = HEALTHY.replace(b"/-/healthy", b"/large")
 WAIT_SECONDS = 10.0
 LARGE_BYTES = 32 * 1024 * 1024
+LIMITS = Limits(connections=100, connections_of_one_client=50)
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Run = Callable[[Coroutine[Any, Any, None]], None]
+
+AUTHORITY = trustme.CA()
+SERVER_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+AUTHORITY.issue_cert("127.0.0.1").configure_cert(SERVER_TLS)
+CLIENT_TLS = ssl.create_default_context()
+AUTHORITY.configure_trust(CLIENT_TLS)
+
+
+class Tls:
+    """Protects with TLS alone."""
+
+    def protect(self, server: Any) -> None:
+        server.context = SERVER_TLS
 
 
 @pytest.fixture(params=LOOPS)
@@ -44,51 +65,39 @@ class Server:
         self.opened: list[asyncio.StreamWriter] = []
         self._address = address
 
-    async def __call__(self) -> Streams:
-        reader, writer = await asyncio.open_connection(*self._address)
+    async def __call__(self, client: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Streams:
+        """Connect from an address of loopback."""
+        reader, writer = await asyncio.open_connection(*self._address, local_addr=(client, 0), ssl=tls)
         self.opened.append(writer)
         return reader, writer
 
-    async def large(self, request: web.Request) -> web.Response:
+    async def large(self, request: web.Request) -> web.StreamResponse:
         """Answer with more than the buffers of the system take."""
         self.answering.append(request.protocol)
-        return web.Response(body=bytes(LARGE_BYTES))
+        response = web.StreamResponse(headers={"Content-Length": str(LARGE_BYTES)})
+        await response.prepare(request)
+        for _ in range(LARGE_BYTES // SLICE_BYTES):
+            await response.write(bytes(SLICE_BYTES))
+        return response
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[Server]:
+async def server(limits: Limits = LIMITS, *, tls: bool = False) -> AsyncIterator[Server]:
     """Serve on a free port."""
     application = build_application(sources())
     with socket.create_server(("127.0.0.1", 0)) as bound:
         connect = Server(bound.getsockname())
         application.add_routes([web.get("/large", connect.large)])
-        async with serving(application, [bound]):
+        protection: Any = Tls() if tls else None
+        async with serving(application, [bound], protection, limits=limits):
             yield connect
         for writer in connect.opened:
-            writer.close()
+            writer.transport.abort()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     writer.write(HEALTHY)
     return await reader.readuntil(b"is healthy.\n")
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET /-/healthy HT"])
-def test_a_connection_without_a_whole_first_request_ends(
-    sent: bytes, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.web.listeners.FIRST_REQUEST_SECONDS", 0.3)
-
-    async def scene() -> None:
-        async with server() as connect:
-            reader, writer = await connect()
-            writer.write(sent)
-            with_requests = await connect()
-            assert b"200 OK" in await ask(*with_requests)
-            assert await at_end(reader) == b""
-            assert b"200 OK" in await ask(*with_requests)
-
-    run(scene())
 
 
 async def at_end(reader: asyncio.StreamReader) -> bytes:
@@ -98,16 +107,29 @@ async def at_end(reader: asyncio.StreamReader) -> bytes:
         async with asyncio.timeout(WAIT_SECONDS):
             while part := await reader.read(1 << 20):
                 received += part
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         pass
     return received
 
 
-def test_a_connection_between_requests_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.web.connection.IDLE_SECONDS", 0.3)
-
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("sent", [b"", b"GET /-/healthy HT"])
+def test_a_connection_without_a_whole_first_request_ends(sent: bytes, run: Run, *, tls: bool) -> None:
     async def scene() -> None:
-        async with server() as connect:
+        async with server(replace(LIMITS, first_request_seconds=0.3), tls=tls) as connect:
+            reader, writer = await connect()
+            writer.write(sent)
+            with_requests = await connect(tls=CLIENT_TLS if tls else None)
+            assert b"200 OK" in await ask(*with_requests)
+            assert b"200" not in await at_end(reader)
+            assert b"200 OK" in await ask(*with_requests)
+
+    run(scene())
+
+
+def test_a_connection_between_requests_ends(run: Run) -> None:
+    async def scene() -> None:
+        async with server(replace(LIMITS, idle_seconds=0.3)) as connect:
             reader, writer = await connect()
             assert b"200 OK" in await ask(reader, writer)
             assert await at_end(reader) == b""
@@ -115,57 +137,76 @@ def test_a_connection_between_requests_ends(run: Run, monkeypatch: pytest.Monkey
     run(scene())
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(
+    ("limits", "whose"),
+    [
+        (Limits(connections=4, connections_of_one_client=8), "of all clients"),
+        (Limits(connections=100, connections_of_one_client=4), "of one client"),
+    ],
+)
 def test_the_oldest_connection_that_asks_for_nothing_makes_room(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    limits: Limits, whose: str, run: Run, *, tls: bool
 ) -> None:
-    monkeypatch.setattr("exporter.web.listeners._MOST_CONNECTIONS", 4)
+    context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
         with structlog.testing.capture_logs() as lines:
-            async with server() as connect:
-                kept = await connect()
+            async with server(limits, tls=tls) as connect:
+                kept = await connect(tls=context)
                 assert b"200 OK" in await ask(*kept)
                 silent = [await connect() for _ in range(20)]
-                new = await connect()
+                new = await connect(tls=context)
                 assert b"200 OK" in await ask(*new)
                 ended = await asyncio.gather(*(at_end(reader) for reader, _ in silent[:17]))
                 assert set(ended) == {b""}
                 # Those that have asked for something before are the last to go.
                 assert b"200 OK" in await ask(*kept)
-        assert [line["why"] for line in lines] == ["as many connections as there may be"]
+        assert [line["whose"] for line in lines] == [whose]
 
     run(scene())
 
 
-def test_nothing_makes_room_where_every_connection_waits_for_its_answer(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.web.listeners._MOST_CONNECTIONS", 2)
-
+def test_a_new_connection_ends_at_once_where_every_other_waits_for_its_answer(run: Run) -> None:
     async def scene() -> None:
-        async with server() as connect:
+        async with server(Limits(connections=2, connections_of_one_client=8)) as connect:
             busy = [await connect() for _ in range(2)]
             for reader, writer in busy:
-                writer.write(HEALTHY.replace(b"/-/healthy", b"/large"))
+                writer.write(LARGE)
                 assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
-            new = asyncio.create_task(ask(*await connect()))
+            refused, _ = await connect()
+            assert await at_end(refused) == b""
             for reader, _ in busy:
-                assert not new.done()
                 assert len(await reader.readexactly(LARGE_BYTES)) == LARGE_BYTES
-            assert b"200 OK" in await new
+            assert b"200 OK" in await ask(*await connect())
 
     run(scene())
 
 
-def test_a_client_that_does_not_take_its_answer_is_given_up(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.web.connection.SEND_SECONDS", 0.3)
+@pytest.mark.parametrize("tls", [False, True])
+def test_one_client_that_never_reads_shuts_no_other_out(run: Run, *, tls: bool) -> None:
+    context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
-        async with server() as connect:
-            reader, writer = await connect()
-            writer.write(HEALTHY.replace(b"/-/healthy", b"/large"))
+        limits = Limits(connections=16, connections_of_one_client=8)
+        async with server(limits, tls=tls) as connect:
+            for _ in range(8):
+                reader, writer = await connect(tls=context)
+                writer.write(LARGE * 20)
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            for _ in range(20):
+                assert await at_end((await connect())[0]) == b""
+                assert b"200 OK" in await ask(*await connect("127.0.0.2", context))
+
+    run(scene())
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_does_not_take_its_answer_is_given_up(run: Run, *, tls: bool) -> None:
+    async def scene() -> None:
+        async with server(replace(LIMITS, answer_seconds=0.3), tls=tls) as connect:
+            reader, writer = await connect(tls=CLIENT_TLS if tls else None)
+            writer.write(LARGE)
             assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
             # Nobody reads on: the reader itself holds no more than its limit.
             (answering,) = connect.answering
@@ -177,3 +218,46 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(
             assert len(await at_end(reader)) < LARGE_BYTES
 
     run(scene())
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x00\xff" * 500, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 10_000]
+)
+def test_what_is_no_http_is_answered_with_400_and_without_a_word_of_it(
+    sent: bytes, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    async def scene() -> None:
+        async with server() as connect:
+            reader, writer = await connect()
+            writer.write(sent)
+            answer = await at_end(reader)
+            assert answer.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+            assert answer.endswith(b"\r\n\r\nBad Request\n")
+
+    run(scene())
+    assert caplog.records == []
+
+
+def test_a_client_that_hangs_up_leaves_no_trace_in_the_log(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def scene() -> None:
+        async with server() as connect:
+            for _ in range(20):
+                reader, writer = await connect()
+                writer.write(LARGE)
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+                writer.transport.abort()
+            assert b"200 OK" in await ask(*await connect())
+
+    run(scene())
+    assert [line for line in caplog.records if line.exc_info or line.levelno > logging.DEBUG] == []
+
+
+def test_a_client_gets_a_part_of_the_connections() -> None:
+    limits = limits_of_process()
+    assert 8 <= limits.connections_of_one_client <= max(8, limits.connections // 4)

@@ -25,7 +25,7 @@ from exporter.ontap.errors import Reason
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
-from exporter.web.server import build_application
+from exporter.web.routes import build_application
 from support.sources import NOW, STATE, sources
 
 FAILURE = PollFailure(reason=Reason.TIMEOUT, message='<script>alert("no")</script>')

@@ -1,0 +1,171 @@
+"""Long answers: made at most once a second, shared by all who ask meanwhile, and sent in slices.
+
+So neither memory nor computing time follows from the number of clients. An answer is made in slices, each in
+a thread, so that nothing else waits long for the interpreter; a slice is sent once the client has taken the
+one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from exporter.metrics.exposition import in_chunks
+
+SLICE_BYTES: Final = 128 * 1024
+"""Of an answer before it is compressed: about a millisecond's work."""
+SHARED_SECONDS: Final = 1.0
+MOST_SELECTIONS: Final = 4
+_MOST_IN_USE: Final = 3
+"""So many versions of an answer are in memory while clients take them."""
+
+Slices = tuple[bytes, ...]
+Make = Callable[[], Awaitable[Iterator[bytes]]]
+"""Gives what an answer is made of, as it is now; the iterator runs in threads."""
+
+
+class TooManyAnswersError(Exception):
+    """So many different answers are being sent that no other one is made."""
+
+
+@dataclass(slots=True, eq=False)
+class _Versions:
+    """The versions of one answer."""
+
+    newest: asyncio.Task[Slices]
+    begun: float
+    in_use: Counter[asyncio.Task[Slices]] = field(default_factory=Counter)
+
+
+class SharedAnswers:
+    """Makes answers and keeps each for as long as it is shared or sent.
+
+    Args:
+        threads: make the slices.
+        shared_seconds: how long an answer is given to all who ask for it.
+        most_keys: how many different answers there may be at once; None: their number is fixed anyway.
+    """
+
+    def __init__(
+        self, threads: Executor, *, shared_seconds: float = SHARED_SECONDS, most_keys: int | None = None
+    ) -> None:
+        self._threads = threads
+        self._shared_seconds = shared_seconds
+        self._most_keys = most_keys
+        self._kept: dict[Hashable, _Versions] = {}
+        """The answer that was begun first comes first."""
+
+    @asynccontextmanager
+    async def take(self, key: Hashable, make: Make) -> AsyncIterator[Slices]:
+        """Give the slices of an answer, for as long as the context lasts.
+
+        While many clients take old versions of it, the newest one is given even where it is older.
+
+        Args:
+            key: two requests with the same key get the same answer.
+            make: used where the answer has to be made.
+
+        Raises:
+            TooManyAnswersError: nothing else can be made now.
+        """
+        versions = self._kept.get(key)
+        if versions is None or self._is_due(versions):
+            versions = self._begin(key, make)
+        version = versions.newest
+        versions.in_use[version] += 1
+        try:
+            yield await asyncio.shield(version)
+        finally:
+            versions.in_use[version] -= 1
+            versions.in_use += Counter()  # drops what is in use no longer
+            self._drop_if_old(key)
+
+    def _is_due(self, versions: _Versions) -> bool:
+        newest = versions.newest
+        if not newest.done():
+            return False
+        if newest.cancelled() or newest.exception() is not None:
+            return True
+        return self._age(versions) >= self._shared_seconds and len(versions.in_use) < _MOST_IN_USE
+
+    def _begin(self, key: Hashable, make: Make) -> _Versions:
+        before = self._kept.pop(key, None)
+        if self._most_keys is not None and len(self._kept) >= self._most_keys:
+            unused = next((other for other, versions in self._kept.items() if not versions.in_use), None)
+            if unused is None:
+                raise TooManyAnswersError
+            del self._kept[unused]
+        loop = asyncio.get_running_loop()
+        making = asyncio.create_task(self._made(make), name="answer")
+        versions = _Versions(
+            newest=making, begun=loop.time(), in_use=Counter() if before is None else before.in_use
+        )
+        self._kept[key] = versions
+        loop.call_later(self._shared_seconds, self._drop_if_old, key)
+        return versions
+
+    async def _made(self, make: Make) -> Slices:
+        slices = in_chunks(await make(), at_least_bytes=SLICE_BYTES)
+        loop = asyncio.get_running_loop()
+        made: list[bytes] = []
+        while (one := await loop.run_in_executor(self._threads, next, slices, None)) is not None:
+            made.append(one)
+        return tuple(made)
+
+    def _drop_if_old(self, key: Hashable) -> None:
+        versions = self._kept.get(key)
+        if versions is not None and not versions.in_use and self._age(versions) >= self._shared_seconds:
+            del self._kept[key]
+
+    @staticmethod
+    def _age(versions: _Versions) -> float:
+        return asyncio.get_running_loop().time() - versions.begun
+
+
+ANSWERS = web.AppKey("answers", SharedAnswers)
+SELECTED_ANSWERS = web.AppKey("selected answers", SharedAnswers)
+"""Answers that hold what their client has chosen; there could be any number of them."""
+
+
+async def answer(
+    request: web.Request,
+    make: Make,
+    headers: Mapping[str, str],
+    *,
+    variant: Hashable = None,
+    is_selected: bool = False,
+) -> web.StreamResponse:
+    """Answer with what is shared by all who ask for the same.
+
+    Args:
+        request: what is answered.
+        make: used where the answer has to be made.
+        headers: of the answer.
+        variant: what the answer follows from beside the path.
+        is_selected: whether the client has chosen among any number of variants.
+    """
+    shared = request.app[SELECTED_ANSWERS if is_selected else ANSWERS]
+    try:
+        async with shared.take((request.path, variant), make) as slices:
+            return await _send(request, slices, headers)
+    except TooManyAnswersError:
+        text = "Too many different selections are being sent.\n"
+        raise web.HTTPServiceUnavailable(text=text, headers={hdrs.RETRY_AFTER: "1"}) from None
+
+
+async def _send(request: web.Request, slices: Slices, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Send slices with their length, each once the client has taken the one before."""
+    response = web.StreamResponse(headers=headers)
+    response.content_length = sum(map(len, slices))
+    await response.prepare(request)
+    if request.method != hdrs.METH_HEAD:
+        for one in slices:
+            await response.write(one)
+    return response

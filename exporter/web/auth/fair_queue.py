@@ -1,0 +1,72 @@
+"""Checks passwords one at a time, and lets clients take turns.
+
+bcrypt is slow on purpose. Whoever sends many wrong passwords waits for them alone: another client's password
+is checked after at most one of each client that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+Check = Callable[[], bool]
+
+_MOST_OF_A_CLIENT: Final = 8
+_MOST_CLIENTS: Final = 256
+_NICENESS: Final = 5
+
+
+class TooManyWaitError(Exception):
+    """So many passwords wait to be checked that this one cannot; the client may try again."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """The checks of one client: one of them is in the worker's own queue, the others wait for it."""
+
+    waiting: int = 0
+    first: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class FairQueue:
+    """Runs checks in one thread, which gives way to the rest of the program."""
+
+    def __init__(self) -> None:
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
+        self._lines: dict[str, _Line] = {}
+
+    async def run(self, client: str, check: Check) -> bool:
+        """Wait for this client's turn, then return what ``check`` returns.
+
+        Raises:
+            TooManyWaitError: too many checks wait, of this client or of all.
+        """
+        if client not in self._lines and len(self._lines) >= _MOST_CLIENTS:
+            raise TooManyWaitError
+        line = self._lines.setdefault(client, _Line())
+        if line.waiting >= _MOST_OF_A_CLIENT:
+            raise TooManyWaitError
+        line.waiting += 1
+        try:
+            async with line.first:
+                return await asyncio.get_running_loop().run_in_executor(self._worker, check)
+        finally:
+            line.waiting -= 1
+            if not line.waiting:
+                del self._lines[client]
+
+    def close(self) -> None:
+        """Check no more; what is being checked is not waited for."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _lower_priority() -> None:
+    """Let everything else of the program run first: on Linux, niceness is a thread's own."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,0 +1,237 @@
+"""The applied web configuration: asked before every request, and read again when its files change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NoReturn
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from exporter.background import begin
+from exporter.config import ConfigError, Position, Problem
+from exporter.files import read_file
+from exporter.web.addresses import client_of
+from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
+from exporter.web.auth.passwords import Passwords
+from exporter.web.auth.rate_limit import TokenBucket
+from exporter.web.auth.tls_context import subject_alternative_names
+from exporter.web.auth.toolkit_file import load_web_config
+from exporter.web.auth.web_config import ClientAuth, WebConfig
+from exporter.web.connections import BoundedServer
+
+LOOK_SECONDS: Final = 2.0
+"""How often the files are looked at. A change is applied once two looks have seen it."""
+_MAX_FILE_BYTES: Final = 1024 * 1024
+_THREAD: Final = "web configuration"
+_CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """One version of the configuration, made ready for requests."""
+
+    config: WebConfig
+    passwords: Passwords | None
+    bucket: TokenBucket | None
+
+
+class Protection:
+    """Holds the applied configuration. Made by :func:`protecting`."""
+
+    def __init__(
+        self,
+        config: WebConfig,
+        queue: FairQueue,
+        *,
+        environ: Mapping[str, str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._environ = environ
+        self._queue = queue
+        self._clock = clock
+        self._rules = self._made_ready(config, before=None)
+        self._server: BoundedServer | None = None
+        self._reading = asyncio.Lock()
+        self._read_hashes: tuple[str, ...] = ()
+        """Of the files as they were when they were last read."""
+        self._problems: tuple[Problem, ...] = ()
+        """What was wrong with the newest version; empty where it is applied."""
+
+    @property
+    def config(self) -> WebConfig:
+        """The applied configuration."""
+        return self._rules.config
+
+    def protect(self, server: BoundedServer) -> None:
+        """Give a server the TLS of its connections, now and whenever it changes."""
+        self._server = server
+        server.context = self.config.context
+
+    @web.middleware
+    async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse a request, to whatever path, or have it answered; a middleware."""
+        rules = self._rules
+        if not _has_required_tls(rules.config, request):
+            refusal = web.Response(status=421, text="More is asked for by now: connect anew.\n")
+            refusal.force_close()
+            return refusal
+        if not _has_allowed_name(rules.config, request):
+            refusal = web.Response(status=403, text="The client's certificate bears no allowed name.\n")
+            refusal.force_close()
+            return refusal
+        if rules.bucket is not None and not rules.bucket.take(self._clock()):
+            return web.Response(status=429, text="Too Many Requests\n")
+        if rules.passwords is not None:
+            authorization = request.headers.get(hdrs.AUTHORIZATION)
+            try:
+                accepted = await rules.passwords.accepts(authorization, client=client_of(request.remote))
+            except TooManyWaitError:
+                text = "Too many passwords wait to be checked.\n"
+                return web.Response(status=429, text=text, headers={hdrs.RETRY_AFTER: "1"})
+            if not accepted:
+                headers = {hdrs.WWW_AUTHENTICATE: _CHALLENGE}
+                return web.Response(status=401, text="Unauthorized\n", headers=headers)
+        return await handler(request)
+
+    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add the configured headers, and end connections with an earlier TLS; a signal."""
+        for name, value in self.config.headers:
+            response.headers[name] = value
+        transport = request.transport
+        if transport is not None and transport.get_extra_info("sslcontext") is not self.config.context:
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"  # too late for aiohttp to set it by itself
+
+    async def watch(self, *, look_seconds: float = LOOK_SECONDS) -> NoReturn:
+        """Look at the files again and again, and apply what has changed; until cancelled."""
+        before: tuple[str, ...] = ()
+        while True:
+            hashes = await self._hash()
+            if hashes == before and (hashes != self._read_hashes or self._problems):
+                await self._read(hashes)
+            before = hashes
+            await asyncio.sleep(look_seconds)
+
+    async def reload(self) -> ConfigError | None:
+        """Read the files now; return what is wrong with them where the last good version stays."""
+        return await self._read(await self._hash())
+
+    def _hash(self) -> asyncio.Future[tuple[str, ...]]:
+        files = self.config.files
+        return begin(lambda: tuple(map(_hash_of, files)), name=_THREAD)
+
+    async def _read(self, hashes: tuple[str, ...]) -> ConfigError | None:
+        path = self.config.path
+        async with self._reading:
+            try:
+                config = await begin(lambda: load_web_config(path, environ=self._environ), name=_THREAD)
+            except ConfigError as error:
+                if error.problems != self._problems or hashes != self._read_hashes:
+                    _log_problems(path, error.problems)
+                self._problems, self._read_hashes = error.problems, hashes
+                return error
+            if config != self.config or self._problems:
+                self._apply(config)
+            self._problems, self._read_hashes = (), hashes
+            return None
+
+    def _apply(self, config: WebConfig) -> None:
+        before = self.config
+        if lost := config.lacks_of(before):
+            log.warning("protection is weaker than before", file=str(config.path), without=", ".join(lost))
+        self._rules = self._made_ready(config, before=self._rules)
+        if self._server is not None and config.tls != before.tls:
+            self._server.context = config.context
+            if config.client_requirements != before.client_requirements:
+                self._server.end_connections()
+        _log_applied(config)
+
+    def _made_ready(self, config: WebConfig, *, before: _Rules | None) -> _Rules:
+        """Make the rules of a configuration; what has not changed goes on with what it remembers."""
+        passwords, bucket = None, None
+        if before is not None and before.config.tls == config.tls:
+            config = replace(config, context=before.config.context)
+        if before is not None and before.config.users == config.users:
+            passwords = before.passwords
+        elif config.users:
+            passwords = Passwords(config.users, self._queue)
+        if before is not None and before.config.rate_limit == config.rate_limit:
+            bucket = before.bucket
+        elif config.rate_limit is not None:
+            bucket = TokenBucket.full(config.rate_limit, now=self._clock())
+        return _Rules(config=config, passwords=passwords, bucket=bucket)
+
+
+@contextmanager
+def protecting(
+    config: WebConfig, *, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Protection]:
+    """Apply a configuration for as long as the context lasts."""
+    queue = FairQueue()
+    try:
+        protection = Protection(config, queue, environ=environ, clock=clock)
+        _log_applied(config)
+        yield protection
+    finally:
+        queue.close()
+
+
+def _has_required_tls(config: WebConfig, request: web.Request) -> bool:
+    """Say whether a connection, maybe begun under other rules, is encrypted and has shown what it must."""
+    if config.tls is None:
+        return True
+    transport = request.transport
+    if transport is None or transport.get_extra_info("sslcontext") is None:
+        return False
+    return config.tls.client_auth is not ClientAuth.REQUIRED or bool(transport.get_extra_info("peercert"))
+
+
+def _has_allowed_name(config: WebConfig, request: web.Request) -> bool:
+    allowed = config.tls.client_allowed_sans if config.tls is not None else frozenset[str]()
+    if not allowed:
+        return True
+    transport = request.transport
+    certificate = None if transport is None else transport.get_extra_info("peercert")
+    return not allowed.isdisjoint(subject_alternative_names(certificate))
+
+
+def _hash_of(path: Path) -> str:
+    """Return what tells one content of a file from another; an error is a content too."""
+    try:
+        return hashlib.sha256(read_file(path, max_bytes=_MAX_FILE_BYTES)).hexdigest()
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _log_applied(config: WebConfig) -> None:
+    for warning in config.warnings:
+        _log_problem(log.warning, warning)
+    log.info(
+        "web configuration applied",
+        file=str(config.path),
+        tls=config.tls is not None,
+        client_certificates="NoClientCert" if config.tls is None else str(config.tls.client_auth),
+        users=len(config.users),
+        rate_limit=config.rate_limit is not None,
+    )
+
+
+def _log_problems(path: Path, problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        _log_problem(log.error, problem)
+    log.error("new web configuration cannot be used, the last good one stays applied", file=str(path))
+
+
+def _log_problem(write: Callable[..., None], problem: Problem) -> None:
+    source = Position(file=problem.file, line=problem.line)
+    write("web configuration", source=str(source), key=problem.key, why=problem.message)

@@ -1,0 +1,131 @@
+"""Makes what Python's ``ssl`` takes of the configured TLS, and reads the names in a client's certificate."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from exporter.config.files import load_chain
+from exporter.ontap.endpoint import TlsVersion
+from exporter.web.auth.web_config import ClientAuth, ServerTls
+
+_KEY_EXCHANGES: Final = ("ECDSA", "RSA")
+CIPHERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        f"TLS_ECDHE_{signature}_WITH_{name}": f"ECDHE-{signature}-{openssl}"
+        for signature in _KEY_EXCHANGES
+        for name, openssl in (
+            ("AES_128_CBC_SHA", "AES128-SHA"),
+            ("AES_256_CBC_SHA", "AES256-SHA"),
+            ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+            ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+            ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+        )
+    }
+)
+"""OpenSSL's names of the suites that Go's ``tls.CipherSuites`` has for TLS 1.2."""
+TLS13_CIPHERS: Final = frozenset(
+    {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+)
+"""What TLS 1.3 always offers, in Go as in Python."""
+CURVES: Final[Mapping[str, str]] = MappingProxyType(
+    {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+)
+"""OpenSSL's names of the curves that exporter-toolkit knows."""
+_VERSIONS: Final = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
+_VERIFY: Final = {
+    ClientAuth.NONE: ssl.CERT_NONE,
+    ClientAuth.IF_GIVEN: ssl.CERT_OPTIONAL,
+    ClientAuth.REQUIRED: ssl.CERT_REQUIRED,
+}
+
+
+def build_context(tls: ServerTls) -> ssl.SSLContext:
+    """Build a server's context.
+
+    Raises:
+        ValueError: certificate, key or authorities cannot be used; says why.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.min_version]
+    context.maximum_version = _VERSIONS[tls.max_version]
+    if tls.ciphers:
+        set_ciphers(context, tls.ciphers)
+    if tls.curve is not None:
+        context.set_ecdh_curve(tls.curve)
+    if tls.prefer_server_ciphers:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    with _as_file(tls.certificate_pem) as certificate, _as_file(tls.key_pem) as key:
+        load_chain(context, certificate, key)
+    if tls.client_auth is not ClientAuth.NONE:
+        trust(context, tls.client_ca_pem)
+    context.verify_mode = _VERIFY[tls.client_auth]
+    return context
+
+
+def set_ciphers(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
+    """Offer these suites for TLS 1.2, by OpenSSL's names.
+
+    Raises:
+        ValueError: this system has none of them.
+    """
+    try:
+        context.set_ciphers(":".join(ciphers))
+    except ssl.SSLError:
+        raise ValueError("this system's OpenSSL has none of these suites") from None
+
+
+def takes_curve(openssl_name: str) -> bool:
+    """Say whether this Python can require a curve: some versions take no curve that is not a NIST one."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(openssl_name)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
+def trust(context: ssl.SSLContext, authorities_pem: str) -> None:
+    """Let clients show certificates of these authorities.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        context.load_verify_locations(cadata=authorities_pem)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("no certificate in PEM form that can be trusted") from None
+    # As in Go: what the file holds is trusted, whether it is a root or signed by another one.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def subject_alternative_names(certificate: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield the names, addresses and URIs of a client's certificate, as ``ssl`` gives it."""
+    for kind, value in (certificate or {}).get("subjectAltName", ()):
+        match kind:
+            case "DNS" | "email" | "URI":
+                yield value
+            case "IP Address":
+                with suppress(ValueError):
+                    yield str(ip_address(value.strip()))
+            case _:
+                pass  # no other kind can be allowed
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[Path]:
+    """Give a file in memory: OpenSSL reads certificates from files only, and a key belongs on no disk."""
+    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as stream:
+            stream.write(content)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)

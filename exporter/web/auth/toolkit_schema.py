@@ -1,0 +1,186 @@
+"""The shape of a web configuration file: which keys there are, and what one value by itself may be."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from exporter.config.schema import DurationOrZero, FileName, Number, Outline, Shape, Text, Truth
+from exporter.ontap.endpoint import TlsVersion
+from exporter.web.auth.tls_context import CIPHERS, CURVES, TLS13_CIPHERS, takes_curve
+from exporter.web.auth.web_config import ClientAuth
+
+HIGHEST_COST: Final = 15
+"""Checking one password takes seconds at this cost, and the program does not end before it is checked."""
+_HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+_LOWEST_COST: Final = 4
+_HEADERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "Content-Security-Policy": frozenset(),
+        "Strict-Transport-Security": frozenset(),
+        "X-Content-Type-Options": frozenset({"nosniff"}),
+        "X-Frame-Options": frozenset({"deny", "sameorigin"}),
+        "X-XSS-Protection": frozenset(),
+    }
+)
+"""The headers that can be set, and the values that they may have; none: any."""
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
+_INSTEAD: Final[Mapping[str, ClientAuth]] = MappingProxyType(
+    {
+        "RequestClientCert": ClientAuth.IF_GIVEN,
+        "RequireAnyClientCert": ClientAuth.REQUIRED,
+        "RequireClientCert": ClientAuth.REQUIRED,
+    }
+)
+_ANY_KEY: Final = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def _client_auth(value: str) -> str:
+    if value in _INSTEAD:
+        raise ValueError(f"Python's TLS verifies each certificate that it asks for; write {_INSTEAD[value]}")
+    if value not in set(ClientAuth):
+        raise ValueError(f"{', '.join(list(ClientAuth)[:-1])} or {list(ClientAuth)[-1]} is expected")
+    return value
+
+
+def _tls_version(value: str) -> str:
+    if value in {"TLS10", "TLS11"}:
+        raise ValueError("versions before TLS 1.2 are not supported; TLS12 or TLS13")
+    if value not in set(TlsVersion):
+        raise ValueError("TLS12 or TLS13 is expected")
+    return value
+
+
+def _cipher(value: str) -> str:
+    if value not in CIPHERS and value not in TLS13_CIPHERS:
+        raise ValueError(f"one of these is expected: {', '.join(sorted(CIPHERS))}")
+    return value
+
+
+def _curve(value: str) -> str:
+    if value not in CURVES:
+        raise ValueError(f"one of these is expected: {', '.join(CURVES)}")
+    return value
+
+
+def _one_curve(value: list[str]) -> list[str]:
+    if len(value) > 1:
+        raise ValueError("Python's TLS takes one curve, not a list of preferences; name one or none")
+    if value and not takes_curve(CURVES[value[0]]):
+        others = [name for name, openssl in CURVES.items() if takes_curve(openssl)]
+        raise ValueError(
+            f"Python {platform.python_version()} on this system cannot require {value[0]}, only "
+            f"{', '.join(others) or 'none'}; without curve_preferences, OpenSSL chooses, X25519 first"
+        )
+    return value
+
+
+def check_header(name: str, value: str) -> None:
+    """Check that a header can be set, and to this value.
+
+    Raises:
+        ValueError: it cannot; says why.
+    """
+    if name not in _HEADERS:
+        raise ValueError(f"only these headers can be set: {', '.join(_HEADERS)}")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError("a header's value is made of printable ASCII characters")
+    if value and _HEADERS[name] and value not in _HEADERS[name]:
+        raise ValueError(f"{' or '.join(sorted(_HEADERS[name]))} is expected")
+
+
+def _hash(value: str) -> str:
+    """Accept a hash of bcrypt. What is wrong is told without any part of it."""
+    match = _HASH.fullmatch(value)
+    if match is None:
+        raise ValueError(
+            "not a hash of bcrypt, which has 60 characters and begins with $2a$, $2b$ or $2y$; "
+            "a password itself does not stand here"
+        )
+    if not _LOWEST_COST <= int(match[1]) <= HIGHEST_COST:
+        raise ValueError(f"the cost of the hash is not {_LOWEST_COST} to {HIGHEST_COST}")
+    import bcrypt  # noqa: PLC0415 - loaded only where there are passwords to check
+
+    try:
+        # The cheapest hash with the same salt tells whether the library can read it.
+        bcrypt.hashpw(b"", b"$2b$04$" + value[7:29].encode())
+    except ValueError:
+        raise ValueError("not a hash of bcrypt: its salt cannot be read") from None
+    return value
+
+
+class TlsServerConfig(Shape):
+    """How connections are encrypted; certificate and key must be there, which the loader checks."""
+
+    cert: Text | None = None
+    key: Text | None = Field(default=None, repr=False)
+    client_ca: Text | None = None
+    cert_file: FileName | None = None
+    key_file: FileName | None = None
+    client_ca_file: FileName | None = None
+    client_auth_type: Annotated[str, AfterValidator(_client_auth)] | None = None
+    client_allowed_sans: list[Text] | None = None
+    min_version: Annotated[str, AfterValidator(_tls_version)] | None = None
+    max_version: Annotated[str, AfterValidator(_tls_version)] | None = None
+    cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] | None = None
+    curve_preferences: (
+        Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)] | None
+    ) = None
+    prefer_server_cipher_suites: Truth | None = None
+
+
+class HttpServerConfig(Outline):
+    """What concerns HTTP itself."""
+
+    http2: Truth | None = None
+    headers: Any = None
+
+
+class HttpHeaders(Shape):
+    """The headers of every answer; the loader checks each."""
+
+    model_config = _ANY_KEY
+    __pydantic_extra__: dict[str, str]
+
+
+class RateLimitConfig(Shape):
+    """A token bucket; one of the two keys needs the other, which the loader checks."""
+
+    interval: DurationOrZero | None = None
+    burst: Annotated[Number, Field(ge=1, le=1_000_000)] | None = None
+
+
+class BasicAuthUsers(Shape):
+    """A hash for every user."""
+
+    model_config = _ANY_KEY
+    __pydantic_extra__: dict[str, Annotated[str, AfterValidator(_hash)]]
+
+
+class WebRoot(Outline):
+    """A whole file."""
+
+    tls_server_config: Any = None
+    http_server_config: Any = None
+    basic_auth_users: Any = None
+    rate_limit: Any = None
+
+
+HOMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        key: home
+        for shape, home in (
+            (TlsServerConfig, "under tls_server_config"),
+            (HttpServerConfig, "under http_server_config"),
+            (RateLimitConfig, "under rate_limit"),
+            (WebRoot, "at the top of the file"),
+        )
+        for key in shape.model_fields
+    }
+)
+"""For a key that stands in the wrong mapping: where it belongs."""

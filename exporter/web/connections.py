@@ -1,0 +1,363 @@
+"""Connections of clients: how many there may be, and how long a client may take for what.
+
+aiohttp's own sites accept them. Bounded here are connections in all and of each client, the time to the
+first request (the TLS handshake included), the time to take an answer, and what is read between two requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from exporter.web.addresses import client_of
+
+_MOST_CONNECTIONS: Final = 512
+_SHARE_OF_FILES: Final = 4
+"""One in so many of the files that the process may open is for a client; polls need the rest."""
+_SHARE_OF_ONE_CLIENT: Final = 4
+_LEAST_OF_ONE_CLIENT: Final = 8
+_GRACE_SECONDS: Final = 1.0
+"""How long a handshake or a request that has begun may go on where its connection is to end."""
+_GOODBYE_SECONDS: Final = 1.0
+"""How long a client may take to agree that TLS ends."""
+_LOG_SECONDS: Final = 60.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+_aiohttp_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What clients may take.
+
+    Attributes:
+        connections: of all clients together.
+        connections_of_one_client: of one address, or one /64 network of IPv6.
+        first_request_seconds: from the start of a connection to the head of its first request.
+        idle_seconds: from one request to the next; longer than the usual minute between scrapes.
+        answer_seconds: to take one answer; the longest ``scrape_timeout`` that is in use.
+        request_bytes: what is read from one request to the next.
+    """
+
+    connections: int
+    connections_of_one_client: int
+    first_request_seconds: float = 15.0
+    idle_seconds: float = 75.0
+    answer_seconds: float = 60.0
+    request_bytes: int = 32 * 1024
+
+
+def limits_of_process() -> Limits:
+    """Return the limits that leave most of the files that this process may open to polls."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_CONNECTIONS
+    if files != resource.RLIM_INFINITY:
+        most = max(1, min(most, files // _SHARE_OF_FILES))
+    one = max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT)
+    return Limits(connections=most, connections_of_one_client=one)
+
+
+class BoundedServer(web.Server):
+    """Answers as another server of aiohttp does, over bounded connections.
+
+    Args:
+        unbounded: the server whose answers are given.
+        limits: what clients may take.
+
+    Attributes:
+        context: the TLS of new connections; None: plain HTTP.
+    """
+
+    def __init__(self, unbounded: web.Server, limits: Limits) -> None:
+        super().__init__(unbounded.request_handler, request_factory=self._begin_request)
+        self.limits = limits
+        self.context: ssl.SSLContext | None = None
+        self._make_request_of_application = unbounded.request_factory
+        self._open: dict[Connection, None] = {}
+        """The oldest first."""
+        self._silent_until = 0.0
+
+    def __call__(self) -> Connection:
+        """Return the protocol of one connection."""
+        return Connection(self)
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection; return False where it has to end at once."""
+        of_client = [one for one in self._open if one.client == connection.client]
+        if len(of_client) >= self.limits.connections_of_one_client:
+            has_room = self._make_room("of one client", of_client)
+        elif len(self._open) >= self.limits.connections:
+            has_room = self._make_room("of all clients", self._open)
+        else:
+            has_room = True
+        if has_room:
+            self._open[connection] = None
+        return has_room
+
+    def forget(self, connection: Connection) -> None:
+        """Count a connection no longer."""
+        self._open.pop(connection, None)
+
+    def end_connections(self) -> None:
+        """End every connection as soon as it owes no answer."""
+        for connection in tuple(self._open):
+            connection.end()
+
+    def pre_shutdown(self) -> None:
+        """End handshakes too where the server stops."""
+        for connection in tuple(self._open):
+            if not connection.connected:
+                connection.abort()
+        super().pre_shutdown()
+
+    def _make_room(self, whose: str, connections: Iterable[Connection]) -> bool:
+        """End the connection that asks for least, the oldest of several; return False where all are busy."""
+        if (now := self._now()) >= self._silent_until:
+            self._silent_until = now + _LOG_SECONDS
+            log.warning("too many connections of clients", whose=whose, most=self.limits.connections)
+        idle = [one for one in connections if not one.is_busy]
+        if idle:
+            min(idle, key=lambda one: (one.has_begun_request, one.has_asked)).abort()
+        return bool(idle)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _begin_request(
+        self,
+        message: Any,  # noqa: ANN401 - as aiohttp's, which has no public name for it
+        payload: Any,  # noqa: ANN401 - likewise
+        protocol: web.RequestHandler,
+        writer: Any,  # noqa: ANN401 - likewise
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        cast("Connection", protocol).begin_request()
+        return self._make_request_of_application(message, payload, protocol, writer, task)
+
+
+class Connection(web.RequestHandler):
+    """Speaks HTTP with a client, and ends where the client lets it wait for too long.
+
+    Attributes:
+        client: whose connection it is.
+        has_asked: whether a request has been taken up.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_first_request_timer",
+        "_handshake",
+        "_is_answering",
+        "_stream",
+        "_taking_timer",
+        "_unused_bytes",
+        "client",
+        "has_asked",
+    )
+
+    def __init__(self, server: BoundedServer) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=server.limits.idle_seconds,
+            logger=_aiohttp_log,
+            access_log=None,  # type: ignore[arg-type] # aiohttp's word for none at all
+            # Nobody reads what a request carries: it is not worth an error, or the memory, to decompress it.
+            auto_decompress=False,
+        )
+        self.client = ""
+        self.has_asked = False
+        self._bounds = server
+        self._stream: asyncio.Transport | None = None
+        """aiohttp forgets its own while the last bytes of an answer wait to be taken."""
+        self._handshake: asyncio.Task[None] | None = None
+        self._first_request_timer: asyncio.TimerHandle | None = None
+        self._taking_timer: asyncio.TimerHandle | None = None
+        self._is_answering = False
+        self._unused_bytes = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is owed, or not yet taken."""
+        return self._is_answering or self.writing_paused
+
+    @property
+    def has_begun_request(self) -> bool:
+        """Whether a part of a request has come, or a whole one that is not taken up yet."""
+        return self._unused_bytes > 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, and wait for the first request."""
+        stream = cast("asyncio.Transport", transport)  # of streams there is no other kind
+        if self._first_request_timer is None:  # else the handshake is over
+            self.client = client_of(stream.get_extra_info("peername"))
+            if not self._bounds.admit(self):
+                stream.abort()
+                return
+            seconds = self._bounds.limits.first_request_seconds
+            self._first_request_timer = self._later(seconds, self._abort_without_request)
+            if self._bounds.context is not None:
+                self._begin_handshake(stream, self._bounds.context)
+                return
+        self._stream = stream
+        # What the client has not taken is known at once, so that the end of an answer has its deadline too.
+        stream.set_write_buffer_limits(high=1)  # 0 would always be reached with TLS
+        super().connection_made(stream)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the client sends more than a request may have."""
+        self._unused_bytes += len(data)
+        if self._unused_bytes > self._bounds.limits.request_bytes:
+            self.abort()
+        else:
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what has been sent, but not for ever."""
+        super().pause_writing()
+        if self._taking_timer is None:
+            self._taking_timer = self._later(self._bounds.limits.answer_seconds, self._abort_untaken)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has taken everything so far."""
+        super().resume_writing()
+        self._note_taken()
+
+    def begin_request(self) -> None:
+        """Note that a request, or a mistake in place of one, is taken up."""
+        self._is_answering = self.has_asked = True
+        self._unused_bytes = 0
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the rest of an answer, and note that it is given."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._is_answering = False
+            self._note_taken()
+
+    def end(self) -> None:
+        """End as soon as no answer is owed; what has begun, a handshake too, has a moment to go on."""
+        if self._handshake is not None or (self.has_begun_request and not self._is_answering):
+            self._later(_GRACE_SECONDS, self._end_now)
+        else:
+            self._end_now()
+
+    def abort(self) -> None:
+        """End at once, whatever is owed."""
+        stream, handshake = self._stream, self._handshake
+        self._forget()
+        if handshake is not None:
+            handshake.cancel()
+        if stream is not None:
+            stream.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP without a word of it: it may hold a password.
+
+        Raises:
+            ConnectionError: the client has gone away.
+        """
+        if isinstance(exc, ConnectionError):
+            raise exc
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
+            return super().handle_error(request, status, exc, message)
+        # From now on, nothing is read: every further read would be another mistake with its traceback.
+        self.close()
+        response = web.Response(status=400, text="Bad Request\n")
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ANN401 - as aiohttp's
+        """Log what is our own mistake; any client could fill the log with its own."""
+        if not isinstance(kw.get("exc_info"), HttpProcessingError | RequestPayloadError | ConnectionError):
+            super().log_exception(*args, **kw)
+
+    def _begin_handshake(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Hand the socket over to TLS before anything is read from it."""
+        accepted = stream.get_extra_info("socket")
+        try:
+            own = socket.fromfd(accepted.fileno(), accepted.family, accepted.type)
+        except OSError:  # no file is left
+            self._forget()
+        else:
+            own.setblocking(False)  # noqa: FBT003 - its only parameter
+            self._handshake = asyncio.create_task(self._encrypt(own, context), name="TLS handshake")
+            self._handshake.add_done_callback(partial(self._end_handshake, own))
+        stream.set_protocol(asyncio.Protocol())
+        stream.abort()  # closes its own copy of the socket alone
+
+    async def _encrypt(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=self._bounds.limits.first_request_seconds,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+            )
+        except OSError:  # no TLS, or none that is allowed: the client's affair
+            self._forget()
+
+    def _end_handshake(self, accepted: socket.socket, _: asyncio.Task[None]) -> None:
+        self._handshake = None
+        if self._stream is None:
+            accepted.close()  # else it is the stream's
+
+    def _forget(self) -> None:
+        self._bounds.forget(self)
+        for timer in (self._first_request_timer, self._taking_timer):
+            if timer is not None:
+                timer.cancel()
+        self._taking_timer = self._stream = None
+
+    def _note_taken(self) -> None:
+        if self._taking_timer is not None and not self.is_busy:
+            self._taking_timer.cancel()
+            self._taking_timer = None
+
+    def _end_now(self) -> None:
+        if self._is_answering:
+            self.close()
+        elif self.connected:
+            self.force_close()
+        elif self._stream is None:
+            self.abort()
+
+    def _abort_without_request(self) -> None:
+        if not self.has_asked:
+            self.abort()
+
+    def _abort_untaken(self) -> None:
+        log.debug("answer given up: the client takes it too slowly", client=self.client)
+        self.abort()
+
+    @staticmethod
+    def _later(seconds: float, act: Any) -> asyncio.TimerHandle:  # noqa: ANN401
+        return asyncio.get_running_loop().call_later(seconds, act)

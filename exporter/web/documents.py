@@ -1,0 +1,104 @@
+"""The same facts for programs: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/config``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from exporter.polling.board import ClusterStatus
+from exporter.web.answers import answer
+from exporter.web.sources import SOURCES
+
+JSON_TYPE: Final = "application/json; charset=utf-8"
+
+
+async def clusters(request: web.Request) -> web.StreamResponse:
+    """Answer with every cluster as JSON."""
+    sources = request.app[SOURCES]
+
+    async def make() -> Iterator[bytes]:
+        now = sources.wall_clock()
+        documents = (_as_json(status, now) for status in sources.board.statuses())
+        return itertools.chain([b'{"clusters": '], json_list(documents), [b"}"])
+
+    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE}, variant=sources.configuration_id())
+
+
+async def cleanup(request: web.Request) -> web.StreamResponse:
+    """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
+    sources = request.app[SOURCES]
+
+    async def make() -> Iterator[bytes]:
+        document: dict[str, Any] = {"configured": False, "policies": [], "clusters": [], "runs": []}
+        if (configured := sources.cleanup()) is not None:
+            document = {"configured": True, **await configured.report()}
+        return (json.dumps(document).encode() for _ in range(1))
+
+    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE}, variant=sources.configuration_id())
+
+
+async def config(request: web.Request) -> web.StreamResponse:
+    """Answer with the applied configuration, its secrets masked; thousands of clusters take a second."""
+    sources = request.app[SOURCES]
+
+    async def make() -> Iterator[bytes]:
+        return (sources.masked_config().encode() for _ in range(1))
+
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: "application/yaml; charset=utf-8"}
+    return await answer(request, make, headers, variant=sources.configuration_id())
+
+
+def json_list(documents: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """Write a list of JSON, a document at a time."""
+    separator = b"["
+    for document in documents:
+        yield separator + json.dumps(document).encode()
+        separator = b", "
+    yield b"]" if separator != b"[" else b"[]"
+
+
+def _as_json(status: ClusterStatus, now: float) -> dict[str, Any]:
+    """Return a cluster as ``/api/v1/clusters`` shows it; times are Unix seconds."""
+    inventory = status.fresh_inventory(now)
+    identity = status.inventory.identity if status.inventory else None
+    poll = status.last_poll
+    return {
+        "cluster": status.name,
+        "address": status.address,
+        "labels": dict(status.labels),
+        "up": status.up,
+        "identity": None
+        if identity is None
+        else {"name": identity.name, "uuid": identity.uuid, "ontap_version": identity.ontap_version},
+        "polls": status.polls,
+        "poll_failures": {str(reason): count for reason, count in status.failures.items()},
+        "last_poll": None
+        if poll is None
+        else {
+            "timestamp_seconds": poll.ended_timestamp_seconds,
+            "duration_seconds": poll.duration_seconds,
+            "failure": None
+            if poll.failure is None
+            else {"reason": str(poll.failure.reason), "message": poll.failure.message},
+        },
+        "last_successful_poll_timestamp_seconds": status.inventory_timestamp_seconds,
+        "pages": status.inventory.listing.pages if status.inventory else None,
+        "unnamed_packages": inventory.listing.unnamed if inventory else None,
+        "packages": None
+        if inventory is None
+        else [
+            {
+                "version": package.version,
+                "create_timestamp_seconds": package.create_timestamp_seconds,
+                "age_seconds": None
+                if package.create_timestamp_seconds is None
+                else max(now - package.create_timestamp_seconds, 0.0),
+                "in_use": inventory.in_use(package),
+            }
+            for package in inventory.listing.packages
+        ],
+    }

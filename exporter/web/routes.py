@@ -1,0 +1,117 @@
+"""The routes, the health checks, and serving them on sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from socket import SO_SNDBUF, SOL_SOCKET, socket
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exporter.web import documents, http_sd, scrape, status_page
+from exporter.web.addresses import BACKLOG
+from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
+from exporter.web.connections import BoundedServer, Limits, limits_of_process
+from exporter.web.sources import SOURCES, Sources
+
+if TYPE_CHECKING:
+    from exporter.web.auth import Protection
+
+_SEND_BUFFER_BYTES = 256 * 1024
+_SHUTDOWN_SECONDS = 1.0
+"""How long an answer that is being sent may take when the server stops; aiohttp waits for it twice."""
+
+
+def build_application(
+    sources: Sources, protection: Protection | None = None, *, shared_seconds: float = SHARED_SECONDS
+) -> web.Application:
+    """Build the routes over what is served.
+
+    Args:
+        sources: what is served.
+        protection: asked before every route.
+        shared_seconds: how long a long answer is given to all who ask for it.
+    """
+    application = web.Application(middlewares=[] if protection is None else [protection.authenticate])
+    if protection is not None:
+        application.on_response_prepare.append(protection.add_headers)
+    application[SOURCES] = sources
+    application[ANSWERS] = SharedAnswers(sources.renderers, shared_seconds=shared_seconds)
+    application[SELECTED_ANSWERS] = SharedAnswers(
+        sources.renderers, shared_seconds=shared_seconds, most_keys=MOST_SELECTIONS
+    )
+    application.add_routes(
+        [
+            web.get("/", status_page.status_page),
+            web.get(sources.telemetry_path, scrape.metrics),
+            web.get("/probe", scrape.probe),
+            web.get("/sd", http_sd.targets),
+            web.get("/api/v1/clusters", documents.clusters),
+            web.get("/api/v1/cleanup", documents.cleanup),
+            web.get("/config", documents.config),
+            web.get("/-/healthy", _healthy),
+            web.get("/-/ready", _ready),
+            web.post("/-/reload", _reload),
+            web.put("/-/reload", _reload),
+        ]
+    )
+    return application
+
+
+@asynccontextmanager
+async def serving(
+    application: web.Application,
+    sockets: Iterable[socket],
+    protection: Protection | None = None,
+    *,
+    limits: Limits | None = None,
+) -> AsyncIterator[None]:
+    """Serve on bound sockets for as long as the context lasts.
+
+    Args:
+        application: gives the answers.
+        sockets: bound; they are closed at the end.
+        protection: has the TLS of the connections; None: plain HTTP.
+        limits: of the connections; None: those of this process.
+    """
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    assert runner.server is not None  # noqa: S101 - what setup is for
+    server = BoundedServer(runner.server, limits or limits_of_process())
+    bounded = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await bounded.setup()
+    try:
+        if protection is not None:
+            protection.protect(server)
+        for bound in sockets:
+            # What nobody reads should not be taken by the system. Accepted sockets inherit this.
+            bound.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER_BYTES)
+            await web.SockSite(bounded, bound, backlog=BACKLOG).start()
+        yield
+    finally:
+        await bounded.cleanup()
+        await runner.cleanup()
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="ontap-packages-exporter is healthy.\n")
+
+
+async def _ready(request: web.Request) -> web.Response:
+    board = request.app[SOURCES].board
+    if waiting := board.unpolled():
+        count = len(board.statuses())
+        raise web.HTTPServiceUnavailable(text=f"{waiting} of {count} clusters not polled yet.\n")
+    return web.Response(text="ontap-packages-exporter is ready.\n")
+
+
+async def _reload(request: web.Request) -> web.Response:
+    """Reload the configuration; answer once it is in force, or with everything that is wrong with it."""
+    reload = request.app[SOURCES].reload
+    if reload is None:
+        raise web.HTTPForbidden(text="Reloading by HTTP is off: start with --web.enable-lifecycle.\n")
+    if wrong := await reload():
+        text = f"The configuration was not reloaded, the one before stays in force:\n{wrong}\n"
+        raise web.HTTPInternalServerError(text=text)
+    return web.Response(text="The configuration was reloaded.\n")
