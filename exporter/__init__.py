@@ -2,7 +2,8 @@
 
 The rooms, in the order in which data flows through them:
 
-* :mod:`exporter.cli` reads the command line; :mod:`exporter.app` builds everything and owns the tasks.
+* :mod:`exporter.cli` reads the command line, and :mod:`exporter.commands` does what it asks for.
+* :mod:`exporter.app` is the daemon: it starts everything and owns the tasks.
 * :mod:`exporter.config` turns YAML into a checked configuration.
 * :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to reach a cluster.
 * :mod:`exporter.sharding` tells which process looks after a cluster.

@@ -48,13 +48,13 @@ def for_run(parser: argparse.ArgumentParser) -> None:
 
 
 def for_check_config(parser: argparse.ArgumentParser) -> None:
-    """Add the argument of ``check-config``."""
-    parser.add_argument("config_file", type=Path, metavar="FILE")
+    """Add the argument of ``check-config``, which is also taken as the flag of ``run``."""
+    _file_argument(parser, "--config.file", dest="config_file")
 
 
 def for_check_web_config(parser: argparse.ArgumentParser) -> None:
-    """Add the argument of ``check-web-config``."""
-    parser.add_argument("web_config_file", type=Path, metavar="FILE")
+    """Add the argument of ``check-web-config``, which is also taken as the flag of ``run``."""
+    _file_argument(parser, "--web.config.file", dest="web_config_file")
 
 
 def for_plan(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +119,12 @@ def for_daemon(parser: argparse.ArgumentParser) -> None:
     _log_flags(parser)
 
 
+def _file_argument(parser: argparse.ArgumentParser, flag: str, *, dest: str) -> None:
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("file", nargs="?", type=Path, metavar="FILE")
+    either.add_argument(flag, dest=dest, type=Path, metavar="FILE", help="the same as FILE")
+
+
 def _config_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config.file",
@@ -134,6 +140,7 @@ def _log_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log.level",
         dest="log_level",
+        type=lambda text: "warning" if text == "warn" else text,
         choices=[str(level) for level in LogLevel],
         default=str(LogLevel.INFO),
         help="the least severe line that is written (default: %(default)s)",

@@ -29,13 +29,15 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
-    done = run("--version", cwd=tmp_path)
+@pytest.mark.parametrize("spelling", ["--version", "version"])
+def test_the_version_is_printed(spelling: str, tmp_path: Path) -> None:
+    done = run(spelling, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"ontap-packages-exporter {__version__}\n")
 
 
-def test_help_names_every_command(tmp_path: Path) -> None:
-    done = run("--help", cwd=tmp_path)
+@pytest.mark.parametrize("spelling", ["--help", "help"])
+def test_help_names_every_command(spelling: str, tmp_path: Path) -> None:
+    done = run(spelling, cwd=tmp_path)
     assert done.returncode == 0
     for command in ("run", "check-config", "health", "simulate", "demo"):
         assert f"\n    {command}" in done.stdout
@@ -49,9 +51,13 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         (["run", "--web.telemetry-path=metrics"], "not a path for metrics: 'metrics'"),
         (["run", "--web.telemetry-path=/-/healthy"], "not a path for metrics: '/-/healthy'"),
         (["run", "--log.level=loud"], "invalid choice: 'loud'"),
-        (["run", "--config=x"], "unrecognized arguments: --config=x"),
-        (["explode"], "unrecognized arguments: explode"),
-        (["check-config"], "the following arguments are required: FILE"),
+        (["run", "--config=x"], "unrecognized arguments: --config=x; did you mean --config.file?"),
+        (["run", "--web.listen-adress=:1"], "--web.listen-adress=:1; did you mean --web.listen-address?"),
+        (["--shards=2"], "unrecognized arguments: --shards=2; did you mean --shard?"),
+        (["check-confg", "x"], "no such command: 'check-confg'; did you mean check-config?"),
+        (["explode"], "no such command: 'explode'; there are run, check-config, check-web-config, plan"),
+        (["check-config"], "one of the arguments FILE --config.file is required"),
+        (["check-config", "a", "--config.file=b"], "not allowed with argument"),
         (["health", "--url=ftp://x"], "not an address of the exporter: 'ftp://x'"),
     ],
 )
@@ -67,6 +73,8 @@ def test_run_without_a_configuration_ends_with_2(command: list[str], tmp_path: P
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("config.yaml:")
+    assert "ontap-packages-exporter demo\n" in done.stderr
+    assert "ontap-packages-exporter run --help\n" in done.stderr
 
 
 def test_run_with_a_bad_configuration_ends_with_2_and_names_the_line(tmp_path: Path) -> None:
@@ -76,10 +84,17 @@ def test_run_with_a_bad_configuration_ends_with_2_and_names_the_line(tmp_path: P
     assert done.stderr.startswith("config.yaml:3: defaults.poll_interval: ")
 
 
-def test_check_config_accepts_a_good_file(tmp_path: Path) -> None:
+def test_help_for_a_command_lists_its_flags(tmp_path: Path) -> None:
+    done = run("help", "plan", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--cluster" in done.stdout
+
+
+@pytest.mark.parametrize("argument", ["good.yaml", "--config.file=good.yaml"])
+def test_check_config_accepts_a_good_file(argument: str, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "good.yaml").chmod(0o600)
-    done = run("check-config", "good.yaml", cwd=tmp_path)
+    done = run("check-config", argument, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "good.yaml: valid, 1 cluster\n", "")
 
 
@@ -121,7 +136,8 @@ def test_a_taken_address_ends_with_1_and_names_it(tmp_path: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run("run", f"--web.listen-address={address}", cwd=tmp_path)
     assert done.returncode == 1
-    assert f"cannot listen on {address}: Address already in use" in done.stderr
+    assert f"cannot listen on {address}: Address already in use; another program listens there" in done.stderr
+    assert "--web.listen-address=:10911" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -199,6 +215,12 @@ async def test_json_lines_are_json(tmp_path: Path) -> None:
     ) as daemon:
         line = json.loads(daemon.lines[0])
         assert (line["msg"], line["level"]) == ("listening", "info")
+
+
+def test_warn_means_warning(tmp_path: Path) -> None:
+    """The configuration is missing, so the flags have been taken."""
+    done = run("run", "--log.level=warn", cwd=tmp_path)
+    assert done.stderr.startswith("config.yaml:")
 
 
 async def test_the_demo_shows_a_fleet(tmp_path: Path) -> None:

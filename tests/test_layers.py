@@ -43,12 +43,11 @@ ALLOWED = {
         "web",
     },
     "demo": {"app", "config", "simulator"},
-    "cli": {
-        "__init__",
+    "cli": {"__init__", "commands", "flags"},
+    "commands": {
         "config",
         "app",
         "demo",
-        "flags",
         "health",
         "logs",
         "planning",

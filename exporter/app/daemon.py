@@ -42,8 +42,8 @@ DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
 _RENDERERS = 2
 _FREEZE_SECONDS = 120.0
 """After the start: the first polls of 10,000 clusters take about a minute."""
-_IN_USE_ADVICE = (
-    "; another program listens there, maybe another exporter: end it, "
+_IN_USE = (
+    "Address already in use; another program listens there, maybe another exporter: end it, "
     "or choose another address, e.g. --web.listen-address=:10911"
 )
 
@@ -220,8 +220,8 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
         try:
             opened = open_sockets(address)
         except OSError as exc:
-            advice = _IN_USE_ADVICE if exc.errno == errno.EADDRINUSE else ""
-            raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}{advice}") from exc
+            why = _IN_USE if exc.errno == errno.EADDRINUSE else exc.strerror or exc
+            raise OSError(exc.errno, f"cannot listen on {address}: {why}") from exc
         sockets += [stack.enter_context(one) for one in opened]
     has_tls = settings.web_config is not None and settings.web_config.tls is not None
     for listening in sockets:

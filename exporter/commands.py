@@ -1,0 +1,245 @@
+"""What each command does, from its parsed flags to its exit code. Each loads what it needs, and no more."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from exporter.app.signals import hold_daemon_signals, stop_on_signals
+from exporter.logs import LogFormat, LogLevel, configure_logging
+from exporter.sharding import AUTO, Shard, ordinal_from_pod
+
+if TYPE_CHECKING:
+    from exporter.app.daemon import Settings
+    from exporter.config import Config, Problem
+    from exporter.web.auth import WebConfig
+
+T = TypeVar("T")
+
+_NO_CONFIGURATION = """\
+To try the exporter without a configuration: ontap-packages-exporter demo
+To name a configuration: --config.file=FILE. Every flag: ontap-packages-exporter run --help
+"""
+
+
+class Exit(IntEnum):
+    """What the program ends with."""
+
+    OK = 0  # it did what it was asked to
+    FAILED = 1  # a check failed, an address is taken, or a bug ended the daemon
+    USAGE = 2  # bad flags, or a configuration that does not load at start
+
+
+def run(parsed: argparse.Namespace) -> Exit:
+    """Load the configuration, then poll and serve until a signal."""
+    hold_daemon_signals()
+    # Until the daemon handles it, SIGTERM ends the program just as orderly.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))
+    from exporter.config import ConfigFiles  # noqa: PLC0415 - loads the YAML library
+
+    shard = _shard(parsed)
+    files = ConfigFiles(parsed.config_file, environ=os.environ)
+    config = _read(files.load)
+    if config is None and not parsed.config_file.exists():
+        sys.stderr.write(_NO_CONFIGURATION)
+    settings = _settings(parsed)
+    if shard is None or config is None or settings is None:
+        return Exit.USAGE
+    sharded = replace(settings, shard=shard)
+    _configure_logging(parsed)
+
+    async def poll_and_serve(stop: asyncio.Event) -> None:
+        from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
+
+        await daemon.run(files, config, sharded, stop=stop)
+
+    return _serve(poll_and_serve, new_loop=_fast_loop_factory())
+
+
+def check_config(parsed: argparse.Namespace) -> Exit:
+    """Print every mistake of a configuration."""
+    file = parsed.file or parsed.config_file
+    config = _load(file)
+    if config is None:
+        return Exit.FAILED
+    return _print_valid(file, config.warnings, _counted(len(config.clusters), "cluster"))
+
+
+def check_web_config(parsed: argparse.Namespace) -> Exit:
+    """Print every mistake of a web configuration."""
+    file = parsed.file or parsed.web_config_file
+    config = _load_web(file)
+    if config is None:
+        return Exit.FAILED
+    protocol = "HTTPS" if config.tls is not None else "plain HTTP"
+    return _print_valid(file, config.warnings, f"{protocol}, {_counted(len(config.users), 'user')}")
+
+
+def plan(parsed: argparse.Namespace) -> Exit:
+    """Print what each policy would delete; fail where a cluster could not be read."""
+    from exporter import planning  # noqa: PLC0415 - loads the HTTP libraries
+
+    config = _load(parsed.config_file)
+    if config is None:
+        return Exit.USAGE
+    for warning in config.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    known = {cluster.name: cluster for cluster in config.clusters}
+    unknown = [name for name in parsed.clusters or () if name not in known]
+    if unknown:
+        sys.stderr.write(f"no cluster is named {', '.join(map(repr, unknown))}\n")
+        return Exit.USAGE
+    if config.cleanup is None:
+        sys.stderr.write(f"{parsed.config_file}: no cleanup is configured, so nothing is ever deleted\n")
+    wanted = dict.fromkeys(parsed.clusters) if parsed.clusters else known
+    plans = asyncio.run(planning.make_plans(config, [known[name] for name in wanted]))
+    write = planning.as_json if parsed.output == "json" else planning.as_table
+    sys.stdout.write(write(plans))
+    return Exit.FAILED if any(one.plan.problem for one in plans) else Exit.OK
+
+
+def health(parsed: argparse.Namespace) -> Exit:
+    """Ask a running daemon whether it works."""
+    from exporter.health import DEFAULT_URLS, ask  # noqa: PLC0415 - loads an HTTP library
+
+    try:
+        urls = DEFAULT_URLS if parsed.url is None else (parsed.url,)
+        wrong = ask(urls, cert_file=parsed.cert_file, key_file=parsed.key_file)
+    except ValueError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return Exit.USAGE
+    if wrong is not None:
+        sys.stderr.write(f"{wrong}\n")
+        return Exit.FAILED
+    return Exit.OK
+
+
+def simulate(parsed: argparse.Namespace) -> Exit:
+    """Serve simulated clusters until a signal."""
+    from exporter.simulator import command  # noqa: PLC0415 - loads the HTTP libraries
+
+    _configure_logging(parsed)
+    return _serve(lambda stop: command.serve(parsed, stop=stop))
+
+
+def demo(parsed: argparse.Namespace) -> Exit:
+    """Simulate, poll and serve until a signal."""
+    hold_daemon_signals()
+    from exporter.demo import run as run_demo  # noqa: PLC0415 - loads the HTTP libraries
+
+    settings = _settings(parsed)
+    if settings is None:
+        return Exit.USAGE
+    _configure_logging(parsed)
+    return _serve(lambda stop: run_demo(settings, stop=stop))
+
+
+def _shard(parsed: argparse.Namespace) -> Shard | None:
+    """Return the share of the clusters that the flags name; print why where there is no such share."""
+    try:
+        ordinal = parsed.shard
+        if ordinal == AUTO:
+            ordinal = ordinal_from_pod(os.environ, hostname=socket.gethostname())
+        return Shard(ordinal=ordinal, total=parsed.total_shards)
+    except ValueError as exc:
+        sys.stderr.write(f"--shard: {exc}\n")
+        return None
+
+
+def _settings(parsed: argparse.Namespace) -> Settings | None:
+    """Gather the flags of a daemon; where the web configuration is bad, print why and return None."""
+    from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
+
+    web_config = None
+    if parsed.web_config_file is not None and (web_config := _load_web(parsed.web_config_file)) is None:
+        return None
+    return daemon.Settings(
+        listen_addresses=tuple(parsed.listen_addresses or ()),
+        telemetry_path=parsed.telemetry_path,
+        reload_by_http=getattr(parsed, "reload_by_http", False),
+        cleanup_halted=getattr(parsed, "cleanup_halted", False),
+        web_config=web_config,
+    )
+
+
+def _load(path: Path) -> Config | None:
+    from exporter.config import load_config  # noqa: PLC0415 - loads the YAML library
+
+    return _read(lambda: load_config(path, environ=os.environ))
+
+
+def _load_web(path: Path) -> WebConfig | None:
+    from exporter.web.auth import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
+
+    return _read(lambda: load_web_config(path, environ=os.environ))
+
+
+def _read(load: Callable[[], T]) -> T | None:
+    """Load a file; where it does not load, print every mistake and return None."""
+    from exporter.config import ConfigError  # noqa: PLC0415 - loads the YAML library
+
+    try:
+        return load()
+    except ConfigError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return None
+
+
+def _print_valid(file: Path, warnings: Iterable[Problem], summary: str) -> Exit:
+    for warning in warnings:
+        sys.stdout.write(f"warning: {warning}\n")
+    sys.stdout.write(f"{file}: valid, {summary}\n")
+    return Exit.OK
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _configure_logging(parsed: argparse.Namespace) -> None:
+    configure_logging(level=LogLevel(parsed.log_level), form=LogFormat(parsed.log_format))
+
+
+def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes uvloop's loop; None, for Python's own, where there is no uvloop for this platform."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _serve(
+    act: Callable[[asyncio.Event], Coroutine[None, None, None]],
+    *,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Exit:
+    """Run until a signal; an address in use, a missing library or a bug ends the program loudly."""
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            await act(stop)
+
+    log = structlog.get_logger(__name__)
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(serve())
+    except (OSError, ModuleNotFoundError) as exc:
+        log.error("cannot start", error=str(exc))  # noqa: TRY400 - an operator's mistake, not ours
+        return Exit.FAILED
+    except BaseExceptionGroup:
+        log.exception("a bug ended the program")
+        return Exit.FAILED
+    return Exit.OK
