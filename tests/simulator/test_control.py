@@ -80,30 +80,44 @@ async def test_every_kind_of_fault_can_be_added(
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
+    ("request_line", "body", "error"),
     [
-        ({}, "kind: field required"),
-        ({"kind": "explosion"}, "kind: input should be 'latency', 'hang', "),
-        ({"kind": "latency", "second": 1}, "second: unknown key"),
-        ({"kind": "latency", "seconds": "1"}, "seconds: input should be a valid number"),
-        ({"kind": "latency", "seconds": True}, "seconds: input should be a valid number"),
-        ({"kind": "latency", "seconds": -1}, "seconds: input should be greater than or equal to 0"),
-        ({"kind": "latency", "times": 1.5}, "times: input should be a valid integer"),
-        ({"kind": "latency", "page": 0}, "page: input should be greater than or equal to 1"),
-        ({"kind": "error", "status": 99}, "status: input should be greater than or equal to 200"),
-        ({"kind": "error", "message": 5}, "message: input should be a valid string"),
-        ({"kind": "error", "retry_after": []}, "retry_after: input should be a valid "),
-        ([], "input should be an object"),
-        (b"{", "invalid JSON: "),
+        ("POST faults", {}, "kind: field required"),
+        ("POST faults", {"kind": "explosion"}, "kind: input should be 'latency', 'hang', "),
+        ("POST faults", {"kind": "latency", "second": 1}, "second: unknown key"),
+        ("POST faults", {"kind": "latency", "seconds": "1"}, "seconds: input should be a valid number"),
+        ("POST faults", {"kind": "latency", "seconds": True}, "seconds: input should be a valid number"),
+        ("POST faults", {"kind": "latency", "seconds": -1}, "seconds: input should be greater than or equal"),
+        ("POST faults", {"kind": "latency", "times": 1.5}, "times: input should be a valid integer"),
+        ("POST faults", {"kind": "latency", "page": 0}, "page: input should be greater than or equal to 1"),
+        (
+            "POST faults",
+            {"kind": "error", "status": 99},
+            "status: input should be greater than or equal",
+        ),
+        ("POST faults", {"kind": "error", "message": 5}, "message: input should be a valid string"),
+        ("POST faults", {"kind": "error", "retry_after": []}, "retry_after: input should be a valid "),
+        ("POST faults", [], "input should be an object"),
+        ("POST faults", b"{", "invalid JSON: "),
+        ("POST packages", {}, "version: field required"),
+        ("POST packages", {"version": 9}, "version: input should be a valid string"),
+        ("POST packages", {"version": "9.1", "a": 1, "b": 2}, "a: unknown key; b: unknown key"),
+        ("PATCH", {"update_state": "done"}, "update_state: input should be 'in_progress', "),
+        ("PATCH", {"download_state": None}, "download_state: input should be 'not_started', "),
+        ("PATCH", {"reachable": 1}, "reachable: input should be a valid boolean"),
+        ("PATCH", {"name": "x"}, "name: unknown key"),
+        ("GET requests?newest=all", None, "newest: input should be a valid integer"),
+        ("GET requests?oldest=1", None, "oldest: unknown key"),
     ],
 )
-async def test_a_bad_fault_is_refused_with_its_key(
-    control: Control, cluster: SimulatedCluster, fault: object, error: str
+async def test_a_mistake_is_answered_with_its_key(
+    control: Control, cluster: SimulatedCluster, request_line: str, body: object, error: str
 ) -> None:
-    status, document = await control.ask("POST", "/clusters/ams-01/faults", fault)
-    assert status == 400
-    assert document["error"].startswith(error)
+    method, _, path = request_line.partition(" ")
+    status, document = await control.ask(method, f"/clusters/ams-01/{path}".rstrip("/"), body)
+    assert (status, document["error"].startswith(error)) == (400, True)
     assert cluster.faults.active == ()
+    assert len(cluster.packages) == 5
 
 
 async def test_packages_come_and_go(control: Control, cluster: SimulatedCluster) -> None:
@@ -116,19 +130,6 @@ async def test_packages_come_and_go(control: Control, cluster: SimulatedCluster)
         404,
         {"error": "there is no package '9.12.1' on ams-01"},
     )
-
-
-@pytest.mark.parametrize(
-    ("package", "error"),
-    [
-        ({}, "version: field required"),
-        ({"version": 9}, "version: input should be a valid string"),
-        ({"version": "9.1", "size": 1, "color": 2}, "size: unknown key; color: unknown key"),
-    ],
-)
-async def test_a_bad_package_is_refused_with_its_key(control: Control, package: object, error: str) -> None:
-    refused = await control.ask("POST", "/clusters/ams-01/packages", package)
-    assert refused == (400, {"error": error})
 
 
 async def test_a_cluster_is_changed(control: Control, cluster: SimulatedCluster) -> None:
@@ -150,20 +151,6 @@ async def test_a_cluster_is_changed(control: Control, cluster: SimulatedCluster)
     assert cluster.password == "another"
     await control.ok("PATCH", "/clusters/ams-01", {"update_state": None, "pending_version": None})
     assert (cluster.update_state, cluster.pending_version) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"update_state": "done"}, "update_state: input should be 'in_progress', "),
-        ({"download_state": None}, "download_state: input should be 'not_started', "),
-        ({"reachable": 1}, "reachable: input should be a valid boolean"),
-        ({"name": "x"}, "name: unknown key"),
-    ],
-)
-async def test_a_bad_change_is_refused_with_its_key(control: Control, change: object, error: str) -> None:
-    status, document = await control.ask("PATCH", "/clusters/ams-01", change)
-    assert (status, document["error"].startswith(error)) == (400, True)
 
 
 async def test_a_cluster_is_taken_down_and_up(
@@ -194,10 +181,6 @@ async def test_requests_and_deletions_are_listed_without_secrets(
     assert requests[0]["headers"]["Authorization"] == "Basic <secret>"
     newest = (await control.ok("GET", "/clusters/ams-01/requests?newest=1"))["requests"]
     assert newest == requests[-1:]
-    assert await control.ask("GET", "/clusters/ams-01/requests?newest=all") == (
-        400,
-        {"error": "newest: input should be a valid integer, unable to parse string as an integer"},
-    )
 
 
 async def test_what_is_not_there_is_not_found(control: Control) -> None:

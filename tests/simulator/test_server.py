@@ -63,6 +63,17 @@ async def test_a_connection_is_closed_after_so_many_requests(
     assert [request.connection for request in cluster.requests] == [1, 2]
 
 
+async def test_an_idle_connection_is_dropped(cluster: SimulatedCluster, simulator: Simulator) -> None:
+    cluster.keepalive_seconds = 0.05
+    host, port = cluster.address.split(":")
+    context = ssl.create_default_context(cafile=str(simulator.ca_file))
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_stopped_cluster_refuses_until_it_is_started(
     client: Client, cluster: SimulatedCluster, simulator: Simulator
 ) -> None:

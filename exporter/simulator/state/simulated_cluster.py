@@ -49,6 +49,7 @@ class SimulatedCluster:
         software_document: Replaces the document of `GET /api/cluster/software`: `{}` is the empty record that
             some releases give.
         refuses_during_update: Whether a DELETE during an update is refused, as releases up to 9.15.1 do.
+        keepalive_seconds: After how long an idle connection is dropped.
         keepalive_requests: After how many requests a connection is closed.
         faults: Those that are active from the beginning.
 
@@ -88,6 +89,7 @@ class SimulatedCluster:
         num_records: bool = True,
         software_document: Mapping[str, object] | None = None,
         refuses_during_update: bool = True,
+        keepalive_seconds: float = 5.0,
         keepalive_requests: int = 100,
         faults: Iterable[Fault] = (),
     ) -> None:
@@ -113,6 +115,7 @@ class SimulatedCluster:
         self.num_records = num_records
         self.software_document = software_document
         self.refuses_during_update = refuses_during_update
+        self.keepalive_seconds = keepalive_seconds
         self.keepalive_requests = keepalive_requests
         self.faults = Faults(faults)
         self.job_script = JobScript()

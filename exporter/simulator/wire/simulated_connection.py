@@ -1,6 +1,7 @@
 """Connections to simulated clusters: receiving a request, delivering a reply whole, cut or not at all."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
@@ -15,8 +16,6 @@ from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.exchange import reply_to
 
-KEEPALIVE_SECONDS = 5.0
-"""After how long ONTAP drops an idle connection."""
 PIECE = b" " * 65536
 """What an endless body goes on with."""
 SLOW_PIECES = 20
@@ -41,7 +40,7 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=loop,
-            keepalive_timeout=KEEPALIVE_SECONDS,
+            keepalive_timeout=cluster.keepalive_seconds,
             # Faults need no log lines: the requests are in the cluster's own log.
             access_log=None,  # type: ignore[arg-type] # None turns it off
             # A body is logged as it was sent.
@@ -125,14 +124,15 @@ async def _delivered(request: web.BaseRequest, connection: Connection, reply: Re
             pieces = slow = [reply.body[at : at + size] for at in range(0, len(reply.body), size)]
             pause_seconds = reply.delivery_seconds / max(1, len(slow))
     response = web.StreamResponse(status=reply.status, headers=headers)
-    await response.prepare(request)
-    for piece in pieces:
-        # A TLS connection that the client has closed takes writes without a pause: let its end be noticed.
-        await asyncio.sleep(0)
-        await connection.cluster.clock.sleep(pause_seconds)
-        if connection.gone.is_set():
-            break
-        await response.write(piece)
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        for piece in pieces:
+            # A TLS connection that its client has closed takes writes without a pause: let the loop notice.
+            await asyncio.sleep(0)
+            await connection.cluster.clock.sleep(pause_seconds)
+            if connection.gone.is_set():
+                break
+            await response.write(piece)
     if reply.delivery is Delivery.CUT:
         connection.force_close()
     return response
@@ -140,9 +140,10 @@ async def _delivered(request: web.BaseRequest, connection: Connection, reply: Re
 
 def _whole(connection: Connection, response: web.Response) -> web.Response:
     """Keep the connection open as long as the cluster does, and say so."""
-    left = connection.cluster.keepalive_requests - connection.handled
+    cluster = connection.cluster
+    left = cluster.keepalive_requests - connection.handled
     if left > 0:
-        response.headers["Keep-Alive"] = f"timeout={KEEPALIVE_SECONDS:g}, max={left}"
+        response.headers["Keep-Alive"] = f"timeout={cluster.keepalive_seconds:g}, max={left}"
     else:
         response.force_close()
     return response
