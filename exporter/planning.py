@@ -14,7 +14,7 @@ from exporter.cleanup.policy import make_plan
 from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.cleanup.rules import rules_of
 from exporter.config import ClusterConfig, Config, PolicyConfig
-from exporter.ontap.access import ClusterAccess, open_accesses
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 
 _HEADINGS = ("CLUSTER", "POLICY", "VERSION", "AGE", "VERDICT", "REASON")
@@ -44,7 +44,7 @@ async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple
             return await read_preflight(access)
 
     async with open_session() as session:
-        accesses = open_accesses(wanted, session=session, counts=RequestCounts())
+        accesses = AccessOpener(session=session, counts=RequestCounts()).open(wanted)
         preflight = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
     now = time.time()
     return tuple(

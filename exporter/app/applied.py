@@ -76,7 +76,7 @@ class AppliedConfiguration:
         """
         before = self._accesses
         configured = {name: access.config for name, access in before.items()}
-        accesses = self._opener.open(self._shard.share(config.clusters), before=before)
+        accesses = await self._opener.reopen(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
         self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         await self.cleaning.apply(config.cleanup, accesses)

@@ -26,7 +26,7 @@ from exporter.config import Config, ConfigFiles, masked_yaml
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.process import ProcessMetrics
 from exporter.ontap.client import open_session
-from exporter.polling.loop_lag import LoopLagMonitor
+from exporter.polling.lateness import monitor
 from exporter.sharding import WHOLE, Shard
 from exporter.web.addresses import ListenAddress, open_sockets
 from exporter.web.routes import build_application, serving
@@ -121,9 +121,8 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         reloader.warn(config)
         await applied.apply(config)
 
-        loop_lag = LoopLagMonitor(applied.board.lateness)
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
-        stack.callback(group.create_task(loop_lag.run(), name="loop lag").cancel)
+        stack.callback(group.create_task(monitor(applied.board.lateness), name="loop lag").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
         stack.callback(asyncio.get_running_loop().call_later(_FREEZE_SECONDS, _freeze_survivors).cancel)
 
@@ -132,7 +131,6 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             files=files,
             reloader=reloader,
             applied=applied,
-            loop_lag=loop_lag,
             renderers=renderers,
         )
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
@@ -158,7 +156,6 @@ def _sources(
     files: ConfigFiles,
     reloader: Reloader,
     applied: AppliedConfiguration,
-    loop_lag: LoopLagMonitor,
     renderers: Executor,
 ) -> Sources:
     """Gather what the server shows."""
@@ -182,7 +179,7 @@ def _sources(
             polls_waiting=lateness.waiting,
             polls_missed=lateness.missed,
             keeping_up=lateness.keeping_up(now),
-            event_loop_lag_seconds=loop_lag.longest_lag_seconds,
+            event_loop_lag_seconds=lateness.longest_lag_seconds,
         )
 
     return Sources(

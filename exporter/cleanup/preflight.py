@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from exporter.cleanup.plan import GuardFacts
 from exporter.cleanup.records import TargetIdentity
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.errors import Forbidden, OntapError, Unauthorized
 from exporter.ontap.facts import (
     ClusterIdentity,
     SoftwareFacts,
     read_download_state,
     read_identity,
-    read_node_versions,
     read_software,
 )
 from exporter.ontap.listing import Listing, read_listing
@@ -88,7 +87,6 @@ async def read_repository(access: ClusterAccess) -> Preflight:
     except OntapError as exc:
         problem = f"the listing could not be read: {exc}"
         return Preflight(listing=None, facts=None, problem=problem, denied=_is_denial(exc))
-    access.refusals.accepted()
     return Preflight(listing=listing, facts=None)
 
 
@@ -112,22 +110,11 @@ async def _read_facts(access: ClusterAccess) -> tuple[ClusterIdentity, GuardFact
     Raises:
         OntapError: a fact could not be read.
     """
-    clock = asyncio.get_running_loop().time
-    if clock() < access.fact_refusals.paused_until:
-        raise LoginPaused("they were refused a short while ago, so nothing was sent")
-    deadline = access.deadline(clock())
-    ask = access.client.converse
-    try:
-        identity = await ask(read_identity(), deadline=deadline)
-        software = await ask(read_software(), deadline=deadline)
-        nodes = software.node_versions
-        if nodes is None:
-            nodes = await ask(read_node_versions(), deadline=deadline)
-        download_state = await ask(read_download_state(), deadline=deadline)
-    except Unauthorized:
-        # The listing was readable: polls go on with it, and only the facts are left alone for a while.
-        access.fact_refusals.add(clock())
-        raise
+    deadline = access.deadline(asyncio.get_running_loop().time())
+    identity = await access.ask(read_identity(), deadline=deadline, is_fact=True)
+    software = await access.ask(read_software(), deadline=deadline, is_fact=True)
+    download_state = await access.ask(read_download_state(), deadline=deadline, is_fact=True)
+    nodes = software.node_versions
     if software.version is None or nodes is None:
         return identity, None
     facts = GuardFacts(

@@ -1,4 +1,4 @@
-"""How one configured cluster is reached, by polls and by cleanup alike: they share what 401 has taught."""
+"""How one cluster is reached, by polls and by cleanup alike: they share what refused logins have taught."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TypeVar
 import aiohttp
 
 from exporter.ontap.client import OntapClient, RequestCounts, RequestInFlight
-from exporter.ontap.credentials import Credentials
+from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
-from exporter.ontap.refusals import NOTHING_SENT, Refusals
+from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.wire import Conversation
 
@@ -24,46 +24,31 @@ T = TypeVar("T")
 
 LONGEST_PATIENCE_SECONDS = 15
 
-
 AccountKey = tuple[Endpoint, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What an account on a cluster has refused; it is the account that ONTAP locks."""
+    """What an account on a cluster has refused: ONTAP locks the account, whoever uses it.
+
+    Attributes:
+        refusals: of everything, as after a wrong password.
+        fact_refusals: of facts beside the listing, which go on being refused while the listing is readable.
+    """
 
     refusals: Refusals = field(default_factory=Refusals)
     fact_refusals: Refusals = field(default_factory=Refusals)
-
-
-def _account_of(cluster: ClusterSettings) -> AccountKey:
-    """Name the account that a cluster's login is for, whatever its secret."""
-    match cluster.login:
-        case BasicLogin(username=username):
-            return cluster.endpoint, f"user {username}"
-        case TokenLogin(type=scheme):
-            return cluster.endpoint, f"token {scheme}"
-        case None:
-            return cluster.endpoint, "certificate"
-
-
-def _asked_by(cluster: ClusterSettings) -> tuple[object, ...]:
-    """Return the settings that decide what a cluster is asked, and how."""
-    return (
-        *(cluster.endpoint, cluster.login, cluster.tls),
-        *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
-    )
 
 
 class ClusterAccess:
     """One cluster's client, and what is known of its willingness to be asked.
 
     Attributes:
-        config: the cluster's configuration.
-        client: talks to it.
+        config: the cluster's settings.
+        client: sends what may be sent.
         query: how its listing is asked for.
-        refusals: of the account; whoever is answered with 401 notes it.
-        fact_refusals: likewise where only a fact beside the listing was answered so.
+        refusals: of the account, shared by everybody who uses it.
+        fact_refusals: likewise.
         asked_to_wait_until: before then, in the event loop's time, the cluster asked not to be polled.
     """
 
@@ -89,111 +74,137 @@ class ClusterAccess:
         return self.config.name
 
     def deadline(self, now: float) -> float:
-        """Return when an exchange that begins now has to be over, in the event loop's time."""
+        """Return when a poll that begins now has to be over, in the event loop's time."""
         return now + self.config.poll_timeout.total_seconds()
-
-    def accepts_login(self, now: float) -> bool:
-        """Say whether the credentials may be sent: after a refusal only once the pause is over, or others.
-
-        They are read again at every call after a refusal, so that a pause that ends does not send old ones.
-        """
-        has_others = bool(self.refusals.in_a_row) and self._has_others(now)
-        return has_others or now >= self.refusals.paused_until
-
-    def logs_in_like(self, cluster: ClusterSettings) -> bool:
-        """Say whether a configuration has this cluster's address and login."""
-        return (self.config.endpoint, self.config.login) == (cluster.endpoint, cluster.login)
-
-    def asks_like(self, cluster: ClusterSettings) -> bool:
-        """Say whether a configuration asks the same, at other times perhaps, or under other labels."""
-        return _asked_by(self.config) == _asked_by(cluster)
-
-    def credentials_renewed(self, now: float) -> bool:
-        """Have the secret read again; say whether there are others than those that were refused."""
-        if self.refusals.in_a_row:
-            return self._has_others(now)
-        if self.fact_refusals.in_a_row:
-            return self.client.credentials.changed()
-        self.client.credentials.forget()
-        return False
-
-    def note_refusal(self, now: float) -> None:
-        """Take note that the cluster has refused what was sent."""
-        self.refusals.add(now, self.client.credentials.sent_fingerprint)
-
-    def _has_others(self, now: float) -> bool:
-        """Read the secret again; say whether it is one that the account has not refused lately."""
-        credentials = self.client.credentials
-        credentials.changed()
-        return bool(credentials.fingerprint) and self.refusals.may_try(credentials.fingerprint, now)
 
     async def ask(
         self,
         conversation: Conversation[T],
         *,
         deadline: float | None = None,
+        is_fact: bool = False,
         in_flight: RequestInFlight | None = None,
     ) -> T:
-        """Carry a conversation unless the credentials were refused a short while ago.
+        """Ask the cluster, unless the account has refused the credentials a short while ago.
+
+        Whatever was refused, the credentials are read again first: others than those may be sent at once.
 
         Args:
-            conversation: see :mod:`exporter.ontap.wire`.
+            conversation: what to ask; see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; by default that of a poll.
-            in_flight: told when a request goes out.
+            is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
+            in_flight: notes when a request goes out.
 
         Raises:
             LoginPaused: nothing was sent.
-            OntapError: as the client; a 401 is added to the refusals.
+            OntapError: as :meth:`~exporter.ontap.client.OntapClient.converse`; a 401 counts as a refusal.
         """
         clock = asyncio.get_running_loop().time
-        if not self.accepts_login(clock()):
-            conversation.close()
-            raise LoginPaused(NOTHING_SENT)
         try:
-            return await self.client.converse(
-                conversation,
-                deadline=self.deadline(clock()) if deadline is None else deadline,
-                in_flight=in_flight,
-            )
+            if deadline is None:
+                deadline = self.deadline(clock())
+            await self._check_login(is_fact=is_fact)
+            refused = self.refusals.in_a_row
+            result = await self.client.converse(conversation, deadline=deadline, in_flight=in_flight)
         except Unauthorized:
-            self.note_refusal(clock())
+            refusals = self.fact_refusals if is_fact else self.refusals
+            refusals.add(clock(), self.client.credentials.sent_fingerprint)
             raise
+        finally:
+            conversation.close()
+        if not is_fact and refused == self.refusals.in_a_row:
+            self.refusals.accepted()
+        return result
+
+    @property
+    def has_refusals(self) -> bool:
+        """Whether the account has refused credentials since it last accepted some."""
+        return bool(self.refusals.in_a_row or self.fact_refusals.in_a_row)
+
+    def has_other_login(self, now: float) -> bool:
+        """Say whether the account has refused credentials, and others are there to be tried at once."""
+        refusals = self.refusals if self.refusals.in_a_row else self.fact_refusals
+        return bool(refusals.in_a_row) and refusals.are_others(self.client.credentials.fingerprint, now)
+
+    async def _check_login(self, *, is_fact: bool) -> None:
+        """Look whether credentials may be sent.
+
+        Raises:
+            LoginPaused: they may not.
+        """
+        credentials = self.client.credentials
+        if self.refusals.in_a_row:
+            await self.client.renew_login()
+        now = asyncio.get_running_loop().time()
+        needed = (self.refusals, self.fact_refusals) if is_fact else (self.refusals,)
+        if not all(one.allows(credentials.fingerprint, now) for one in needed):
+            raise LoginPaused(NOTHING_SENT)
 
 
 class AccessOpener:
-    """Makes ready to reach clusters over a session; nothing is sent yet.
+    """Makes ready to reach clusters; nothing is sent yet.
 
     Args:
         session: carries all requests.
         counts: where they are counted.
+        read_login: reads what logs in, in a thread.
+        first_pause_seconds: how long nothing is sent after an account has refused credentials once.
     """
 
-    def __init__(self, *, session: aiohttp.ClientSession, counts: RequestCounts) -> None:
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        counts: RequestCounts,
+        read_login: LoginReader = read_login,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+    ) -> None:
         self._session = session
         self._counts = counts
+        self._read_login = read_login
+        self._first_pause_seconds = first_pause_seconds
         self._contexts = TlsContexts()
         self._accounts: dict[AccountKey, Account] = {}
 
-    def open(
-        self,
-        clusters: Iterable[ClusterSettings],
-        *,
-        before: Mapping[str, ClusterAccess] = MappingProxyType({}),
-    ) -> Mapping[str, ClusterAccess]:
-        """Open an access for each cluster, or take it over where the cluster is asked the same as before.
+    def open(self, clusters: Iterable[ClusterSettings]) -> Mapping[str, ClusterAccess]:
+        """Open an access for each cluster.
 
-        Every secret is read again. Other credentials than those that an account has refused make an access
-        of its own, so that they are tried at once. What an account has refused stays paused, whatever the
-        cluster is called now, and for a while after nobody has used the account.
+        Returns:
+            one access for each cluster, by name, in their order.
+        """
+        return MappingProxyType({one.name: self._access(one) for one in clusters})
+
+    async def reopen(
+        self, clusters: Iterable[ClusterSettings], *, before: Mapping[str, ClusterAccess]
+    ) -> Mapping[str, ClusterAccess]:
+        """Open an access for each cluster, or keep the one before where the cluster is asked the same.
+
+        Every secret is read again before it is sent, and at once, which takes a moment at most, where the
+        account has refused one. Other credentials than those refused make an access of their own, so that
+        they are tried at once. Refusals are remembered whatever the cluster is called now, and for a while
+        after nobody has used the account.
 
         Args:
-            clusters: their configuration.
+            clusters: their settings.
             before: the accesses so far, by name.
 
         Returns:
             one access for each cluster, by name, in their order.
         """
         clusters = tuple(clusters)
+        kept = {one.name: before[one.name] for one in clusters if _logs_in_as_before(one, before)}
+        refused: list[ClusterAccess] = []
+        for one in clusters:
+            if (access := kept.get(one.name)) is not None:
+                access.client.credentials.use_certificate_of(one.tls)
+                access.client.credentials.forget()
+                if access.has_refusals:
+                    refused.append(access)
+        await asyncio.gather(*(access.client.renew_login() for access in refused))
+        self._forget_unused(clusters)
+        return MappingProxyType({one.name: self._reopened(one, kept.get(one.name)) for one in clusters})
+
+    def _forget_unused(self, clusters: tuple[ClusterSettings, ...]) -> None:
         self._contexts.keep(one.tls for one in clusters)
         now = asyncio.get_running_loop().time()
         used = {_account_of(one) for one in clusters}
@@ -202,40 +213,59 @@ class AccessOpener:
             for key, account in self._accounts.items()
             if key in used or account.refusals.outlasts(now)
         }
-        return MappingProxyType({one.name: self._open(one, before.get(one.name), now) for one in clusters})
 
-    def _open(self, cluster: ClusterSettings, earlier: ClusterAccess | None, now: float) -> ClusterAccess:
-        if earlier is None or not earlier.logs_in_like(cluster):
-            return self._access(cluster, Credentials(cluster.login, cluster.tls))
-        earlier.client.credentials.use_certificate_of(cluster.tls)
-        renewed = earlier.credentials_renewed(now)
-        if earlier.asks_like(cluster) and not renewed:
+    def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
+        if earlier is None:
+            return self._access(cluster)
+        now = asyncio.get_running_loop().time()
+        if _asked_by(earlier.config) == _asked_by(cluster) and not earlier.has_other_login(now):
             earlier.config = cluster
             return earlier
         access = self._access(cluster, earlier.client.credentials)
         access.asked_to_wait_until = earlier.asked_to_wait_until
         return access
 
-    def _access(self, cluster: ClusterSettings, credentials: Credentials) -> ClusterAccess:
+    def _access(self, cluster: ClusterSettings, credentials: Credentials | None = None) -> ClusterAccess:
         client = OntapClient(
             session=self._session,
             contexts=self._contexts,
             endpoint=cluster.endpoint,
-            credentials=credentials,
+            credentials=credentials or Credentials(cluster.login, cluster.tls, read=self._read_login),
             tls=cluster.tls,
             counts=self._counts,
             jitter=random.random,
         )
-        account = self._accounts.setdefault(_account_of(cluster), Account())
+        key = _account_of(cluster)
+        if (account := self._accounts.get(key)) is None:
+            account = self._accounts[key] = Account(
+                refusals=Refusals(first_pause_seconds=self._first_pause_seconds),
+                fact_refusals=Refusals(first_pause_seconds=self._first_pause_seconds),
+            )
         return ClusterAccess(config=cluster, client=client, account=account)
 
 
-def open_accesses(
-    clusters: Iterable[ClusterSettings], *, session: aiohttp.ClientSession, counts: RequestCounts
-) -> Mapping[str, ClusterAccess]:
-    """Make ready to reach clusters over a session; nothing is sent yet.
+def _account_of(cluster: ClusterSettings) -> AccountKey:
+    """Name the account that a cluster's login is for, whatever its secret."""
+    match cluster.login:
+        case BasicLogin(username=username):
+            return cluster.endpoint, f"user {username}"
+        case TokenLogin(type=scheme):
+            return cluster.endpoint, f"token {scheme}"
+        case None:
+            return cluster.endpoint, "certificate"
 
-    Returns:
-        one access for each cluster, by name, in their order.
-    """
-    return AccessOpener(session=session, counts=counts).open(clusters)
+
+def _logs_in_as_before(cluster: ClusterSettings, before: Mapping[str, ClusterAccess]) -> bool:
+    """Say whether a cluster's address and login are what they were."""
+    earlier = before.get(cluster.name)
+    if earlier is None:
+        return False
+    return (earlier.config.endpoint, earlier.config.login) == (cluster.endpoint, cluster.login)
+
+
+def _asked_by(cluster: ClusterSettings) -> tuple[object, ...]:
+    """Return the settings that decide what a cluster is asked, and how."""
+    return (
+        *(cluster.endpoint, cluster.login, cluster.tls),
+        *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
+    )

@@ -6,6 +6,8 @@ What aiohttp raises comes out as one of the classes of :mod:`exporter.ontap.erro
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,16 +15,22 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TypeVar
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from exporter import __version__
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import Endpoint, Tls
-from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError
-from exporter.ontap.retry import pause_before_retry
+from exporter.ontap.errors import BadResponse, ConnectionFailed, DeadlineExceeded, OntapError, TlsFailed
 from exporter.ontap.tls import TlsContexts
-from exporter.ontap.translation import translate, translated
-from exporter.ontap.wire import JSON_MEDIA_TYPE, Conversation, Request, Response, failure_of
+from exporter.ontap.wire import (
+    JSON_MEDIA_TYPE,
+    Conversation,
+    Request,
+    Response,
+    failure_of,
+    pause_before_retry,
+)
 
 T = TypeVar("T")
 
@@ -71,7 +79,7 @@ def open_session() -> aiohttp.ClientSession:
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": JSON_MEDIA_TYPE, "User-Agent": f"ontap-packages-exporter/{__version__}"},
-        middlewares=(translated,),
+        middlewares=(_translated,),
         trace_configs=[_trace_of_sending()],
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_SECONDS),
     )
@@ -136,6 +144,11 @@ class OntapClient:
         finally:
             conversation.close()
 
+    async def renew_login(self) -> None:
+        """Read what logs in again: the secret, and the client certificate."""
+        self._contexts.recheck(self._tls)
+        await self.credentials.renew()
+
     async def _send(self, request: Request, deadline: float, in_flight: RequestInFlight | None) -> Response:
         """Send a request, again where that is safe and useful, until the deadline."""
         clock = asyncio.get_running_loop().time
@@ -185,7 +198,7 @@ class OntapClient:
                 code = str(response.status)
                 body = await _read_body(response)
         except aiohttp.ClientError as exc:
-            raise translate(exc) from exc
+            raise _translate(exc) from exc
         finally:
             self._counts.add(request.method, code)
         return Response(
@@ -231,3 +244,66 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise BadResponse(f"the body is larger than {MAX_BODY_BYTES} bytes")
     return bytes(body)
+
+
+async def _translated(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Translate the errors of one sending before aiohttp sees them.
+
+    aiohttp answers a connection that broke by sending the request again, a DELETE too. Whether a request may
+    be sent again is for :func:`~exporter.ontap.wire.pause_before_retry` to say.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectionError, ssl.SSLError) as exc:
+        raise _translate(exc) from exc
+
+
+def _translate(exc: aiohttp.ClientError | ssl.SSLError) -> OntapError:
+    """Return the error that stands for what aiohttp or ssl has raised."""
+    said = _said(exc)
+    match exc:
+        case aiohttp.ServerTimeoutError():
+            return DeadlineExceeded(said)
+        case _ if _tells_of_tls(exc) or _hung_up_on_hello(exc):
+            return TlsFailed(f"no TLS: {said}")
+        case aiohttp.ClientConnectorError():
+            return ConnectionFailed(f"no connection: {said}")
+        case aiohttp.ClientPayloadError() if not isinstance(exc.__cause__, ContentEncodingError):
+            return ConnectionFailed(f"the answer was cut off: {said}", transient=True)
+        case aiohttp.ClientConnectionError():
+            return ConnectionFailed(f"the connection broke: {said}", transient=True)
+        case _:
+            return BadResponse(f"the answer is not HTTP as it should be: {said}")
+
+
+def _hung_up_on_hello(exc: BaseException) -> bool:
+    """Say whether the other side closed the connection in the handshake, orderly and without an alert.
+
+    That is how some servers refuse a TLS version or a cipher. A reset connection has an error number.
+    """
+    if not isinstance(exc, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(exc.os_error, ConnectionResetError) and exc.os_error.errno is None
+
+
+def _said(exc: aiohttp.ClientError | ssl.SSLError) -> str:
+    """Return the error's own words, without the addresses in memory that aiohttp adds."""
+    if not isinstance(exc, aiohttp.ClientConnectorError):
+        return str(exc) or type(exc).__name__
+    cause = exc.os_error
+    if _tells_of_tls(cause) or not cause.errno or cause.errno < 0:
+        words = cause.strerror or str(cause)
+    else:
+        words = os.strerror(cause.errno)
+    return f"{exc.host}:{exc.port}: {words or type(cause).__name__}"
+
+
+def _tells_of_tls(exc: BaseException | None) -> bool:
+    """Say whether an error, or one that led to it, is of TLS; an alert may come after the handshake."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError | ssl.CertificateError | aiohttp.ClientSSLError):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False

@@ -1,11 +1,15 @@
-"""The credentials of one cluster: read when they are needed, remembered, and never shown."""
+"""The credentials of one cluster: read when they are needed, remembered, and never shown.
+
+Threads read the files: one on a disk that does not answer must hold up nothing but its own cluster.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,121 +21,23 @@ from exporter.background import begin
 from exporter.files import read_file
 from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Tls, TokenLogin
 from exporter.ontap.errors import Unauthorized
-from exporter.ontap.redaction import redact
+from exporter.ontap.redaction import redact, spellings
 
-SHORTEST_SECRET_CHARACTERS = 4
-"""A shorter one is not looked for in what a cluster says: it would match anything."""
-_DIGEST_BYTES = 16
+PATIENCE_SECONDS = 1.0
+"""How long files that have been read before are waited for; then what was read before serves on."""
+REMEMBERED_SECRETS = 12
+"""How many are redacted, the latest ones: an answer may echo a secret that has changed since."""
+_DIGEST_BYTES: Final = 16
 _KEY: Final = os.urandom(32)
-REMEMBERED_SECRETS = 24
-"""How many forms are looked for, of the latest ones: an answer may echo a secret that has changed since."""
-
-
-class Credentials:
-    """What a login sends.
-
-    Args:
-        login: how to log in; None where a client certificate does, or nothing.
-        tls: names the client certificate, if there is one.
-    """
-
-    def __init__(self, login: Login, tls: Tls | None = None) -> None:
-        self._login = login
-        self._certificate_files = () if tls is None else tls.certificate_files
-        self._current: _Read | None = None
-        self._sent: _Read | None = None
-        self._reading: asyncio.Future[_Read] | None = None
-        self._secrets: tuple[str, ...] = ()
-
-    async def header(self) -> str | None:
-        """Return the value of the ``Authorization`` header to send, everything read from its files once.
-
-        A thread reads them: a file may lie on a disk that does not answer.
-
-        Raises:
-            Unauthorized: the secret cannot be read or cannot be sent.
-        """
-        try:
-            if self._current is None and not _needs_files(self._login, self._certificate_files):
-                self._use(_read(self._login, ()))
-            current = self._current or await self._read_anew()
-        except (OSError, ValueError) as exc:
-            self._reading = self._sent = None
-            raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-        self._sent = current
-        return current.header
-
-    @property
-    def sent_fingerprint(self) -> bytes:
-        """What stands for that which was sent last; empty where nothing was."""
-        return b"" if self._sent is None else self._sent.fingerprint
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What stands for that which was read last; empty where it has to be read again."""
-        return b"" if self._current is None else self._current.fingerprint
-
-    def forget(self) -> None:
-        """Read everything again before it is sent the next time."""
-        self._current = self._reading = None
-
-    def use_certificate_of(self, tls: Tls) -> None:
-        """Take the client certificate from the files of other settings from now on."""
-        if self._certificate_files != tls.certificate_files:
-            self._certificate_files = tls.certificate_files
-            self.forget()
-
-    def changed(self) -> bool:
-        """Read everything again; say whether it differs from what was sent last, and use it from now on.
-
-        What cannot be read has not changed.
-        """
-        try:
-            read = _read(self._login, self._certificate_files)
-        except (OSError, ValueError):
-            return False
-        if None in read.certificate:
-            return False
-        self._use(read)
-        return read != self._sent
-
-    async def _read_anew(self) -> _Read:
-        """Read everything, together with whoever else waits; again where it was forgotten meanwhile.
-
-        Raises:
-            OSError: as :func:`_read`.
-            ValueError: likewise.
-        """
-        while self._current is None:
-            if self._reading is None:
-                self._reading = begin(
-                    partial(_read, self._login, self._certificate_files), name="credentials"
-                )
-            reading = self._reading
-            read = await asyncio.shield(reading)
-            if self._reading is reading:
-                self._use(read)
-        return self._current
-
-    def _use(self, read: _Read) -> None:
-        self._current, self._reading = read, None
-        if read.header is not None:
-            latest = _forms(read.header, read.secret)
-            earlier = (one for one in self._secrets if one not in latest)
-            self._secrets = (*latest, *earlier)[:REMEMBERED_SECRETS]
-
-    def redact(self, text: str) -> str:
-        """Return a text of the cluster's without the secrets that it may have echoed."""
-        return redact(text, self._secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
+class LoginContent:
     """What logs in, as it was read.
 
     Attributes:
         header: the value of the ``Authorization`` header, if any.
-        secret: what is secret in it.
+        secret: the secret in it.
         certificate: digests of the files of the client certificate; None for one that cannot be read.
     """
 
@@ -141,45 +47,158 @@ class _Read:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same for the same credentials, in this process, and of no use to anybody who sees it."""
+        """The same for the same credentials in this process, and of no use to anybody who sees it."""
         parts = (one or b"" for one in (self.header and self.header.encode(), *self.certificate))
         return hashlib.blake2b(b"\0".join(parts), digest_size=_DIGEST_BYTES, key=_KEY).digest()
 
 
-def _forms(header: str, secret: str) -> tuple[str, ...]:
-    """Return the forms in which a cluster may echo a secret."""
-    sent = header.partition(" ")[2]
-    encoded = base64.b64encode(secret.encode()).decode()
-    known = (header, sent, sent.rstrip("="), secret, encoded, encoded.rstrip("="))
-    return tuple(dict.fromkeys(one for one in known if len(one) >= SHORTEST_SECRET_CHARACTERS))
+LoginReader = Callable[[Login, tuple[Path, ...]], LoginContent]
 
 
-def _needs_files(login: Login, certificate_files: tuple[Path, ...]) -> bool:
-    if login is None:
-        return bool(certificate_files)
-    secret = login.password if isinstance(login, BasicLogin) else login.credentials
-    return secret.file is not None or bool(certificate_files)
-
-
-def _read(login: Login, certificate_files: tuple[Path, ...]) -> _Read:
-    """Read everything that logs in.
+def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+    """Read everything that logs in. Blocks for as long as the files' disks do.
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not as it should be, or the header could not carry the value.
+        ValueError: the file is not as it should be, or the header could not carry the secret.
     """
     header, secret = (None, "") if login is None else _header(login)
-    return _Read(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
+    return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
+
+
+class Credentials:
+    """What a login sends.
+
+    Args:
+        login: how to log in; None where a client certificate does, or nothing.
+        tls: names the client certificate, if there is one.
+        read: reads the files, in a thread.
+        patience_seconds: how long files that have been read before are waited for.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        tls: Tls | None = None,
+        *,
+        read: LoginReader = read_login,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._login = login
+        self._certificate_files = () if tls is None else tls.certificate_files
+        self._read = read
+        self._patience_seconds = patience_seconds
+        self._current: LoginContent | None = None  # None: to be read before it is sent
+        self._previous: LoginContent | None = None
+        self._sent: LoginContent | None = None
+        self._reading: asyncio.Future[LoginContent] | None = None
+        self._reading_is_outdated = False
+        self._secrets: tuple[str, ...] = ()
+        self._spellings: tuple[str, ...] | None = None
+
+    async def header(self) -> str | None:
+        """Return the value of the ``Authorization`` header to send, once everything has been read.
+
+        Raises:
+            Unauthorized: the secret cannot be read or cannot be sent.
+        """
+        try:
+            if self._current is None and not self._has_files:
+                self._use(self._read(self._login, ()))
+            while self._current is None:
+                reading = self._begin_reading()
+                patience_seconds = None if self._previous is None else self._patience_seconds
+                done, _ = await asyncio.wait({reading}, timeout=patience_seconds)
+                if done:
+                    reading.result()
+                else:
+                    self._current = self._previous
+        except (OSError, ValueError) as exc:
+            self._sent = None
+            raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
+        self._sent = self._current
+        return self._current.header
+
+    @property
+    def sent_fingerprint(self) -> bytes:
+        """The fingerprint of the credentials that were sent last; empty where none were."""
+        return b"" if self._sent is None else self._sent.fingerprint
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The fingerprint of the credentials to send next; empty where they have to be read first."""
+        return b"" if self._current is None else self._current.fingerprint
+
+    def forget(self) -> None:
+        """Have the files read again before the credentials are sent the next time."""
+        if not self._has_files:
+            return
+        self._previous = self._current or self._previous
+        self._current = None
+        self._reading_is_outdated = self._reading is not None
+
+    async def renew(self) -> None:
+        """Read everything again; what cannot be read, or not in a moment, stays as it was."""
+        if not self._has_files:
+            with suppress(ValueError):
+                self._use(self._read(self._login, ()))
+            return
+        known = self._current or self._previous
+        self.forget()
+        await asyncio.wait({self._begin_reading()}, timeout=self._patience_seconds)
+        if self._current is None or None in self._current.certificate:
+            self._current = known
+
+    def use_certificate_of(self, tls: Tls) -> None:
+        """Take the client certificate from the files of other settings from now on."""
+        if self._certificate_files != tls.certificate_files:
+            self._certificate_files = tls.certificate_files
+            self.forget()
+
+    def redact(self, text: str) -> str:
+        """Return a text of the cluster's without the secrets that it may have echoed."""
+        if self._spellings is None:
+            self._spellings = spellings(self._secrets)
+        return redact(text, self._spellings)
+
+    @property
+    def _has_files(self) -> bool:
+        match self._login:
+            case BasicLogin(password=secret) | TokenLogin(credentials=secret) if secret.file is not None:
+                return True
+            case _:
+                return bool(self._certificate_files)
+
+    def _begin_reading(self) -> asyncio.Future[LoginContent]:
+        """Return the one reading that goes on: a disk that does not answer keeps one thread at most."""
+        if self._reading is None:
+            work = partial(self._read, self._login, self._certificate_files)
+            self._reading = begin(work, name="credentials")
+            self._reading.add_done_callback(self._end_reading)
+        return self._reading
+
+    def _end_reading(self, reading: asyncio.Future[LoginContent]) -> None:
+        is_outdated, self._reading, self._reading_is_outdated = self._reading_is_outdated, None, False
+        if not is_outdated and not reading.cancelled() and reading.exception() is None:
+            self._use(reading.result())
+
+    def _use(self, content: LoginContent) -> None:
+        self._current = content
+        if content.header is not None:
+            sent = content.header.partition(" ")[2]
+            latest = (content.header, sent, sent.rstrip("="), content.secret)
+            earlier = (one for one in self._secrets if one not in latest)
+            self._secrets = (*latest, *earlier)[:REMEMBERED_SECRETS]
+            self._spellings = None
 
 
 def _digest(file: Path) -> bytes | None:
-    """Return a digest of a file's content; None where it cannot be read: the TLS context will tell."""
+    """Return a digest of a file's content; None where it cannot be read, which the TLS context reports."""
     try:
-        return hashlib.blake2b(
-            read_file(file, max_bytes=MAX_SECRET_BYTES), digest_size=_DIGEST_BYTES
-        ).digest()
+        content = read_file(file, max_bytes=MAX_SECRET_BYTES)
     except (OSError, ValueError):
         return None
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
 def _header(login: BasicLogin | TokenLogin) -> tuple[str, str]:
@@ -187,7 +206,7 @@ def _header(login: BasicLogin | TokenLogin) -> tuple[str, str]:
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not as it should be, or the header could not carry the value.
+        ValueError: the file is not as it should be, or the header could not carry the secret.
     """
     if isinstance(login, BasicLogin):
         password = login.password.read()

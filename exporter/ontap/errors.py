@@ -14,7 +14,9 @@
     ├── BadResponse         bad_response   give up, but for HTTP 503
     └── IncompleteListing   incomplete     give up
 
-Exceptions of other libraries are translated in :mod:`exporter.ontap.translation` and nowhere else.
+An exception of any other class is a mistake of ours; a poll that it ends has the reason ``internal_error``.
+
+Exceptions of other libraries are translated in :mod:`exporter.ontap.client` and nowhere else.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Reason(StrEnum):
     API_ERROR = "api_error"  # any other error that ONTAP states
     BAD_RESPONSE = "bad_response"  # not JSON, of a wrong shape, or too large
     INCOMPLETE = "incomplete"  # paging went astray, or the listing may have been cut short
+    INTERNAL_ERROR = "internal_error"  # a mistake of the exporter, not of the cluster
 
 
 MAX_MESSAGE_CHARACTERS = 1_000

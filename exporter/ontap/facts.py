@@ -6,7 +6,7 @@ Source: GET /cluster, /cluster/software, /cluster/software/download and /cluster
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from exporter.ontap.errors import BadResponse
@@ -68,17 +68,22 @@ def read_identity() -> Conversation[ClusterIdentity]:
 def read_software() -> Conversation[SoftwareFacts]:
     """Read the versions of the cluster, of its pending update and of its nodes.
 
+    The nodes are asked for where the software's own document does not name the version of each.
+
     Raises:
         BadResponse: an answer is not of the described shape.
     """
     response = yield get(SOFTWARE_PATH, {"fields": "version,pending_version,state,nodes"})
     document = read_object(response)
-    return SoftwareFacts(
+    facts = SoftwareFacts(
         version=text_or_none(document.get("version")),
         pending_version=_pending(document.get("pending_version")),
         node_versions=_every_version(document.get("nodes")),
         update_state=_word(document.get("state")),
     )
+    if facts.version is None or facts.node_versions is not None:
+        return facts
+    return replace(facts, node_versions=(yield from _read_node_versions()))
 
 
 def read_download_state() -> Conversation[str | None]:
@@ -91,12 +96,8 @@ def read_download_state() -> Conversation[str | None]:
     return _word(document.get("state"))
 
 
-def read_node_versions() -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node; None where one is missing.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
-    """
+def _read_node_versions() -> Conversation[tuple[str, ...] | None]:
+    """Read the version of every node; None where one is missing."""
     document = read_object((yield get(NODES_PATH, {"fields": "name,state,version"})))
     links = document.get("_links")
     if isinstance(links, dict) and links.get("next") is not None:

@@ -9,14 +9,15 @@ Source: GET /cluster/software/packages (ONTAP 9.6).
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from exporter.ontap.create_time import parse_create_time
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
-from exporter.ontap.paging import next_target
+from exporter.ontap.paging import may_be_cut_short, next_target
 from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
 
 PACKAGES_PATH = "/api/cluster/software/packages"
@@ -27,6 +28,14 @@ MAX_LISTING_BYTES = 32 * 1024 * 1024
 """Of all pages together."""
 MAX_VERSION_CHARACTERS = 256
 _DIGEST_BYTES = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMESTAMP = re.compile(
+    r"""(?P<date>\d{4}-\d{2}-\d{2}) [T\ ]
+        (?P<time>\d{2}:\d{2}:\d{2}) (?:[.,](?P<fraction>\d{1,9}))?
+        \s? (?P<offset>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?""",
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
+)
+_MICROSECOND_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,7 @@ class ListingQuery:
     endpoint: Endpoint
     return_timeout_seconds: int
     max_records: int
+    max_pages: int = MAX_PAGES
     patience_seconds: int = 15
     """The ``return_timeout`` that confirms an empty answer to ``return_timeout=0``; ONTAP's own default."""
 
@@ -103,7 +113,9 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
             raise IncompleteListing(f"the listing has more than {MAX_PACKAGES} packages")
         following = next_target(page, query.endpoint)
         if following is None:
-            if records or not _may_be_cut_short(response.elapsed_seconds, query.return_timeout_seconds):
+            if records or not may_be_cut_short(
+                elapsed_seconds=response.elapsed_seconds, return_timeout_seconds=query.return_timeout_seconds
+            ):
                 break
             if query.return_timeout_seconds == 0:
                 patient = replace(query, return_timeout_seconds=max(query.patience_seconds, 1))
@@ -114,8 +126,8 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
             )
         if following in asked:
             raise IncompleteListing(f"paging loops: page {pages} leads back to {following}")
-        if pages >= MAX_PAGES:
-            raise IncompleteListing(f"the listing has more than {MAX_PAGES} pages")
+        if pages >= query.max_pages:
+            raise IncompleteListing(f"the listing has more than {query.max_pages} pages")
         asked.add(following)
         request = Request(method="GET", target=following)
     return Listing(packages=_packages(found, known), unnamed=unnamed, pages=pages, digest=hasher.digest())
@@ -167,6 +179,21 @@ def _add(record: object, found: dict[str, Package]) -> bool:
     return True
 
 
-def _may_be_cut_short(elapsed_seconds: float, return_timeout_seconds: int) -> bool:
-    """Say whether an empty last answer took about as long as ONTAP was given."""
-    return elapsed_seconds >= return_timeout_seconds - min(1.0, 0.1 * return_timeout_seconds)
+def parse_create_time(value: object) -> float | None:
+    """Return the time as Unix seconds; None where it is missing or unreadable.
+
+    Read are an ISO 8601 date and time parted by ``T`` or a space, with an optional fraction and an
+    optional offset (``Z``, ``UTC``, ``GMT``, ``+0530``, ``+05:30``, ``+05``), before which a space may stand.
+    Without an offset, the time is UTC. A date alone is unreadable: it could be a day off.
+
+    Source: ``create_time`` of GET /cluster/software/packages.
+    """
+    if not isinstance(value, str) or (match := _TIMESTAMP.fullmatch(value.strip())) is None:
+        return None
+    fraction = (match["fraction"] or "0")[:_MICROSECOND_DIGITS]
+    offset = (match["offset"] or "Z").upper().replace("UTC", "Z").replace("GMT", "Z")
+    try:
+        moment = datetime.fromisoformat(f"{match['date']}T{match['time']}.{fraction:0<6}{offset}")
+        return (moment - _EPOCH).total_seconds()
+    except (ValueError, OverflowError):
+        return None

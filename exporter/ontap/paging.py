@@ -1,4 +1,4 @@
-"""Next links: the only way from one page of a collection to the following one. No I/O."""
+"""The pages of a collection: the way from one to the next, and whether the last was the end. No I/O."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
     if target is None:
         raise IncompleteListing(f"the next link leads off the cluster: {href!r}")
     return target
+
+
+def may_be_cut_short(*, elapsed_seconds: float, return_timeout_seconds: int) -> bool:
+    """Say whether an empty last page says nothing, since it took about as long as ONTAP was given.
+
+    ONTAP has been seen to leave out the next link where it had found nothing by then.
+    """
+    return elapsed_seconds >= return_timeout_seconds - min(1.0, 0.1 * return_timeout_seconds)
 
 
 def _own_target(href: str, endpoint: Endpoint) -> str | None:

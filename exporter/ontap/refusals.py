@@ -1,4 +1,4 @@
-"""How long to leave a cluster alone that refuses the credentials. No I/O; times are seconds of any one clock.
+"""How long an account that refuses its credentials is left alone. No I/O; times are seconds of any one clock.
 
 ONTAP locks an account for an hour or more after about five wrong passwords.
 """
@@ -6,62 +6,74 @@ ONTAP locks an account for an hour or more after about five wrong passwords.
 from __future__ import annotations
 
 NOTHING_SENT = "the credentials were refused a short while ago, so nothing was sent"
-_FIRST_PAUSE_SECONDS = 60.0
-_LONGEST_PAUSE_SECONDS = 3600.0
+FIRST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 3600.0
 REMEMBERED_SECONDS = 3600.0
-"""For so long a refused secret is not tried at once again; ONTAP counts for as long by default."""
+"""How long a refused secret is not tried again at once; ONTAP counts for as long by default."""
 SECRETS_TRIED_AT_ONCE = 3
-"""So many different secrets may be sent without a pause, fewer than lock an account."""
+"""How many different secrets may be sent without a pause; fewer than lock an account."""
 _DOUBLINGS = 6
 """Sixty seconds doubled so often are more than an hour."""
 
 
-def pause_after_unauthorized(refusals: int) -> float:
-    """Return how long not to ask again after so many refusals in a row: 1 minute, doubling to 1 hour."""
-    doublings = min(refusals - 1, _DOUBLINGS)
-    return min(_FIRST_PAUSE_SECONDS * float(2**doublings), _LONGEST_PAUSE_SECONDS)
-
-
 class Refusals:
-    """How often in a row an account refused its credentials, and until when it is left alone for that.
+    """How often in a row an account has refused its credentials, and until when nothing is sent to it.
+
+    The first pause is a minute; each further refusal doubles it, up to an hour.
+
+    Args:
+        first_pause_seconds: the pause after one refusal.
 
     Attributes:
         in_a_row: refusals since the last acceptance.
-        paused_until: before then, nothing is sent.
+        paused_until: before then, only credentials that were not refused are sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
         self.in_a_row = 0
         self.paused_until = float("-inf")
+        self._first_pause_seconds = first_pause_seconds
         self._refused: dict[bytes, float] = {}
 
-    def add(self, now: float, secret: bytes = b"") -> None:
+    def add(self, now: float, fingerprint: bytes = b"") -> None:
         """Count a refusal.
 
         Args:
             now: when it came.
-            secret: stands for what was refused; nothing where that is not known.
+            fingerprint: of the credentials that were refused; empty where nothing could be sent.
         """
         self.in_a_row += 1
-        self.paused_until = now + pause_after_unauthorized(self.in_a_row)
-        if secret:
-            self._refused[secret] = now
+        doublings = min(self.in_a_row - 1, _DOUBLINGS)
+        self.paused_until = now + min(self._first_pause_seconds * 2**doublings, LONGEST_PAUSE_SECONDS)
+        if fingerprint:
+            self._refused[fingerprint] = now
 
     def accepted(self) -> None:
-        """Forget the refusals: the account has let somebody in, and counts from 0 again."""
+        """Forget the refusals: the account has let somebody in, so that ONTAP counts from 0 again."""
         self.in_a_row = 0
         self.paused_until = float("-inf")
         self._refused.clear()
 
-    def may_try(self, secret: bytes, now: float) -> bool:
-        """Say whether other credentials than those refused last may be sent at once.
+    def allows(self, fingerprint: bytes, now: float) -> bool:
+        """Say whether credentials may be sent: the pause is over, or they are others than those refused."""
+        return now >= self.paused_until or self.are_others(fingerprint, now)
 
-        Some that were refused within the hour are no other ones, and so many different ones may not follow
-        each other that the account comes near its limit.
+    def are_others(self, fingerprint: bytes, now: float) -> bool:
+        """Say whether credentials were not refused within the hour, and may be sent without a pause.
+
+        Only a few different ones may, so that the account does not come near its limit.
+
+        Args:
+            fingerprint: of the credentials; empty where they could not be read, so that they are no others.
+            now: when they would be sent.
         """
         self._refused = {one: then for one, then in self._refused.items() if now - then < REMEMBERED_SECONDS}
-        return secret not in self._refused and len(self._refused) < SECRETS_TRIED_AT_ONCE
+        return (
+            bool(fingerprint)
+            and fingerprint not in self._refused
+            and len(self._refused) < SECRETS_TRIED_AT_ONCE
+        )
 
     def outlasts(self, now: float) -> bool:
-        """Say whether there is something to remember of an account that nobody uses at the moment."""
+        """Say whether the refusals are still worth remembering while nobody uses the account."""
         return bool(self.in_a_row) and now < self.paused_until + REMEMBERED_SECONDS

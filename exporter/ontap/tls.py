@@ -1,24 +1,33 @@
-"""TLS contexts, shared between clusters with equal settings."""
+"""TLS contexts, shared between clusters with equal settings.
+
+Threads look at the files and build the contexts: a disk that does not answer must hold up nobody else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from exporter.background import begin
 from exporter.ontap.endpoint import Tls, TlsVersion
 from exporter.ontap.errors import TlsFailed
 
-_Version = tuple[int, int, int, int]
-_Versions = tuple[_Version, ...]
+CHECK_SECONDS = 1.0
+"""How long a context serves before its files are looked at again."""
+PATIENCE_SECONDS = 1.0
+"""How long files are waited for that a context was built from before; then that context serves on."""
+
+_FileVersion = tuple[int, int, int, int]
 _VERSIONS = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
 
 
 def build_context(tls: Tls) -> ssl.SSLContext:
-    """Build a client context.
+    """Build a client context. Blocks for as long as the files' disks do.
 
     A certificate in ``ca_file`` is trusted whether it is an authority's or a cluster's own, and the
     checks that Python 3.13 adds for an authority's extensions are off: ONTAP signs its own certificates.
@@ -38,59 +47,106 @@ def build_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Built:
+    """A context, and the versions of the files that it was built from."""
+
+    context: ssl.SSLContext
+    files: tuple[_FileVersion, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """What is known of the context of some settings.
+
+    Attributes:
+        built: the context; None before the first one.
+        checked: when its files were looked at, in the event loop's time.
+        check: the look at them that goes on, if any.
+        check_begun: when it began.
+    """
+
+    built: _Built | None = None
+    checked: float = float("-inf")
+    check: asyncio.Future[_Built] | None = None
+    check_begun: float = 0.0
+
+
 class TlsContexts:
     """Builds each context once, and anew when a file that it was built from has changed.
 
     The name that a certificate must bear is no part of a context, so clusters that differ in nothing else
-    share one. Building takes tens of milliseconds where the system's authorities are read: a thread does it.
+    share one.
+
+    Args:
+        build: builds a context, in a thread.
+        check_seconds: how long a context serves before its files are looked at again.
+        patience_seconds: how long files are waited for while there is a context that was built from them.
     """
 
-    def __init__(self) -> None:
-        self._built: dict[Tls, _Built] = {}
-        self._building: dict[tuple[Tls, _Versions], asyncio.Future[ssl.SSLContext]] = {}
+    def __init__(
+        self,
+        *,
+        build: Callable[[Tls], ssl.SSLContext] = build_context,
+        check_seconds: float = CHECK_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._build = build
+        self._check_seconds = check_seconds
+        self._patience_seconds = patience_seconds
+        self._entries: dict[Tls, _Entry] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
-        """Return the context of these settings; who asks for one that is being built waits for that one.
+        """Return the context of these settings; whoever asks while it is being built waits for that one.
 
         Raises:
             TlsFailed: a file cannot be read, or holds no certificate or key.
         """
-        shared = _shared(tls)
+        entry = self._entries.setdefault(_shared(tls), _Entry())
+        clock = asyncio.get_running_loop().time
+        if entry.built is not None and (not tls.files or clock() < entry.checked + self._check_seconds):
+            return entry.built.context
+        check = entry.check or self._begin_check(_shared(tls), entry, clock())
+        until = None if entry.built is None else max(entry.check_begun + self._patience_seconds - clock(), 0)
+        done, _ = await asyncio.wait({check}, timeout=until)
+        if not done and entry.built is not None:
+            return entry.built.context
         try:
-            versions = tuple(map(_version, shared.files))
-            built = self._built.get(shared)
-            if built is not None and built.versions == versions:
-                return built.context
-            return await asyncio.shield(self._build(shared, versions))
-        except OSError as exc:
+            return check.result().context
+        except (OSError, ValueError) as exc:
             raise TlsFailed(f"the TLS settings cannot be used: {exc}") from exc
 
+    def recheck(self, tls: Tls) -> None:
+        """Have the files looked at before their context is used the next time."""
+        if (entry := self._entries.get(_shared(tls))) is not None:
+            entry.checked = float("-inf")
+
     def keep(self, in_use: Iterable[Tls]) -> None:
-        """Drop the contexts of all other settings; who still asks for one has it built anew."""
+        """Drop the contexts of all other settings; whoever still asks for one has it built anew."""
         wanted = set(map(_shared, in_use))
-        self._built = {tls: built for tls, built in self._built.items() if tls in wanted}
+        self._entries = {tls: entry for tls, entry in self._entries.items() if tls in wanted}
 
-    def _build(self, tls: Tls, versions: _Versions) -> asyncio.Future[ssl.SSLContext]:
-        building = self._building.get((tls, versions))
-        if building is None:
+    def _begin_check(self, tls: Tls, entry: _Entry, now: float) -> asyncio.Future[_Built]:
+        def end(check: asyncio.Future[_Built]) -> None:
+            entry.check = None
+            if not check.cancelled() and check.exception() is None:
+                entry.built, entry.checked = check.result(), now
 
-            def note(done: asyncio.Future[ssl.SSLContext]) -> None:
-                del self._building[tls, versions]
-                if not done.cancelled() and done.exception() is None:
-                    self._built[tls] = _Built(context=done.result(), versions=versions)
+        entry.check = begin(partial(self._checked, tls, entry.built), name="TLS files")
+        entry.check_begun = now
+        entry.check.add_done_callback(end)
+        return entry.check
 
-            building = asyncio.get_running_loop().run_in_executor(None, build_context, tls)
-            self._building[tls, versions] = building
-            building.add_done_callback(note)
-        return building
+    def _checked(self, tls: Tls, built: _Built | None) -> _Built:
+        """Look at the files; return the same context where none has changed, else another one.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Built:
-    """A context, and of which versions of its files it was built."""
-
-    context: ssl.SSLContext
-    versions: _Versions
+        Raises:
+            OSError: a file cannot be read, or holds no certificate or key.
+        """
+        files = tuple(map(_version, tls.files))
+        if built is not None and built.files == files:
+            return built
+        return _Built(context=self._build(tls), files=files)
 
 
 def _shared(tls: Tls) -> Tls:
@@ -98,7 +154,7 @@ def _shared(tls: Tls) -> Tls:
     return tls if tls.server_name is None else replace(tls, server_name=None)
 
 
-def _version(file: Path) -> _Version:
+def _version(file: Path) -> _FileVersion:
     """Return what differs once the file has been replaced or written to.
 
     Raises:

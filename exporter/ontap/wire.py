@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -41,7 +40,11 @@ _BY_STATUS: Mapping[int, type[OntapError]] = {
 }
 _TRANSIENT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
+MAX_ATTEMPTS = 3
+FIRST_PAUSE_SECONDS = 0.5
+
 _EXCERPT_CHARACTERS = 200
+_EXCERPT_BYTES = 64 * 1024
 _CODE = re.compile(r"[0-9A-Za-z_.-]{1,32}")
 _CODES_END = 10**32
 _NUMBER = re.compile(r"[0-9A-Fa-f-]+")
@@ -179,6 +182,30 @@ def failure_of(response: Response) -> OntapError | None:
     )
 
 
+def pause_before_retry(
+    *, request: Request, error: OntapError, attempt: int, remaining_seconds: float, jitter: float
+) -> float | None:
+    """Return the seconds to wait before the next attempt, or None to give up.
+
+    Only a GET that failed for a passing reason (a reset, HTTP 429 or 503) is sent again, at most
+    ``MAX_ATTEMPTS`` times in all. The pause is the one that the cluster asks for, else it doubles from half a
+    second; a pause that would outlast the deadline is not begun.
+
+    Args:
+        request: what was sent.
+        error: how it failed.
+        attempt: how often it has been sent, from 1.
+        remaining_seconds: what is left of the deadline.
+        jitter: a random number from 0 to 1; stretches a pause of our own by up to half.
+    """
+    if request.method != "GET" or not error.transient or attempt >= MAX_ATTEMPTS:
+        return None
+    pause = error.retry_after_seconds
+    if pause is None:
+        pause = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + jitter / 2)
+    return pause if pause < remaining_seconds else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StatedError:
     message: str
@@ -230,10 +257,6 @@ def _date_or_none(value: str) -> float | None:
 
 
 def _excerpt(response: Response) -> str:
-    """Return how a body begins; JSON without its escapes, behind which a secret could hide."""
-    document = _json_or_none(response.body)
-    text = response.body.decode("utf-8", "replace")
-    if document is not None:
-        with suppress(ValueError, RecursionError):
-            text = json.dumps(document, ensure_ascii=False)
+    """Return how a body begins, without secrets."""
+    text = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace")
     return repr(response.redact(text)[:_EXCERPT_CHARACTERS])

@@ -1,13 +1,15 @@
-"""Whether polls start when they are due, and what the log tells where they do not.
+"""Whether polls start when they are due, and how long the event loop keeps timers waiting.
 
 Times are seconds of any one clock that never goes back.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -16,7 +18,11 @@ TOLERATED_SECONDS = 1.0
 TOLERATED_PART = 0.1
 """A poll that starts within this part of its interval is on time, too."""
 RECOVERED_SECONDS = 60.0
-"""The polls keep up again when none has been late for so long."""
+"""Polls start on time again when none has been late for so long."""
+REMEMBERED_SECONDS = 60.0
+"""The longest lag is that of the last one to two times this."""
+MONITOR_SECONDS = 1.0
+"""How often the event loop's lag is measured where no poll is due."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -30,7 +36,9 @@ class _Due:
 
 
 class Lateness:
-    """Notes how late polls start.
+    """Records how late polls start, and the event loop's lag.
+
+    The lag is how late a timer goes off: what every poll and every answer waits at least.
 
     Attributes:
         missed: slots that were left out because the poll before still waited or went on.
@@ -42,19 +50,27 @@ class Lateness:
         self._late_until = float("-inf")
         self._logged_late = False
         self._waiting: dict[int, _Due] = {}
+        self._longest_lag_seconds = 0.0
+        self._longest_lag_seconds_before = 0.0
+        self._lag_renewed = float("-inf")
 
     @property
     def waiting(self) -> int:
         """How many polls are due and have not started."""
         return len(self._waiting)
 
+    @property
+    def longest_lag_seconds(self) -> float:
+        """The event loop's longest lag of the last minute or two."""
+        return max(self._longest_lag_seconds, self._longest_lag_seconds_before)
+
     def delay_seconds(self, now: float) -> float:
-        """Return how late the latest poll started, or how late one already is that still waits, if longer."""
+        """Return how late the latest poll started, or how late one is that still waits, if that is longer."""
         waits = (now - due.since for due in self._waiting.values())
         return max(self._latest_delay_seconds, *waits, 0.0)
 
     def keeping_up(self, now: float) -> bool:
-        """Say whether no poll waits, or started within the last minute, later than its interval allows."""
+        """Say whether every poll that waits, or started within the last minute, is on time."""
         return now >= self._late_until and not any(
             _is_late(now - due.since, due.interval_seconds) for due in self._waiting.values()
         )
@@ -70,13 +86,20 @@ class Lateness:
             del self._waiting[id(entry)]
 
     def started(self, *, due: float, now: float, interval_seconds: float) -> None:
-        """Note that a poll starts."""
+        """Record that a poll starts."""
         self._latest_delay_seconds = max(now - due, 0.0)
         if _is_late(self._latest_delay_seconds, interval_seconds):
             self._late_until = now + RECOVERED_SECONDS
 
-    def review(self, now: float) -> None:
-        """Tell the log when polls begin to come late, and when they no longer do."""
+    def woke(self, *, due: float, now: float) -> None:
+        """Record that a timer that was due has gone off."""
+        if now - self._lag_renewed >= REMEMBERED_SECONDS:
+            self._longest_lag_seconds_before, self._longest_lag_seconds = self._longest_lag_seconds, 0.0
+            self._lag_renewed = now
+        self._longest_lag_seconds = max(self._longest_lag_seconds, now - due)
+
+    def log_changes(self, now: float) -> None:
+        """Log when polls begin to start late, and when they start on time again."""
         keeping_up = self.keeping_up(now)
         if keeping_up and self._logged_late:
             log.info("polls start on time again")
@@ -87,6 +110,19 @@ class Lateness:
                 waiting=self.waiting,
             )
         self._logged_late = not keeping_up
+
+
+async def monitor(lateness: Lateness, *, interval_seconds: float = MONITOR_SECONDS) -> NoReturn:
+    """Measure the event loop's lag, and log when polls begin or cease to be late, until cancelled.
+
+    Once a second is enough: every poll's own timer measures the lag too, and polls are many where it matters.
+    """
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = clock() + interval_seconds
+        await asyncio.sleep(interval_seconds)
+        lateness.woke(due=due, now=clock())
+        lateness.log_changes(clock())
 
 
 def _is_late(delay_seconds: float, interval_seconds: float) -> bool:

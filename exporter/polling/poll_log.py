@@ -1,4 +1,4 @@
-"""What the log tells of one cluster's polls: a line for each change of state, and few where they are many."""
+"""Logs how one cluster's polls end: a line for each change, and few lines where changes are many."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from exporter.polling.board import PollFailure
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 LOGGED_CHANGES = 6
-"""So many changes within :data:`STEADY_SECONDS` are told; further ones wait until the cluster is steady."""
+"""How many changes within :data:`STEADY_SECONDS` are logged before the log waits for a steady cluster."""
 STEADY_SECONDS = 600.0
 """A cluster that has not changed for so long is steady."""
 
 
 class PollLog:
-    """Tells of one cluster.
+    """Logs the polls of one cluster.
 
     Args:
         cluster: its configured name.
-        last: how its last poll ended where that has been told already; None: it was good, or there was none.
+        last: the failure of the last poll, which is in the log already; None: it was good, or there was none.
     """
 
     def __init__(self, cluster: str, last: PollFailure | None) -> None:
@@ -32,12 +32,13 @@ class PollLog:
         self._unlogged = 0
         self._unread: frozenset[str] = frozenset()
 
-    def log_poll(self, failure: PollFailure | None, now: float) -> None:
-        """Tell of a poll that has ended, where that is news.
+    def log_poll(self, failure: PollFailure | None, now: float, *, mistake: Exception | None = None) -> None:
+        """Log the end of a poll where it differs from that of the poll before.
 
         Args:
             failure: why it failed; None where it was good.
             now: seconds of any one clock.
+            mistake: our own mistake that made it fail, logged with its traceback.
         """
         reason = None if failure is None else failure.reason
         if reason == self._reason:
@@ -46,22 +47,24 @@ class PollLog:
             self._log_steady(now)
             return
         self._reason = reason
+        if failure is not None and mistake is not None:
+            log.error("poll failed", **self._why(failure), exc_info=mistake)
         is_often = len(self._changes) == LOGGED_CHANGES and now - self._changes[0] < STEADY_SECONDS
         self._changes.append(now)
         if is_often or self._unlogged:
             if not self._unlogged:
                 log.warning(
-                    "cluster fails and recovers often, which is not told until it is steady",
+                    "cluster fails and recovers often; further changes are not logged until it is steady",
                     cluster=self._cluster,
                 )
             self._unlogged += 1
         elif failure is None:
             log.info("cluster answers again", cluster=self._cluster)
-        else:
+        elif mistake is None:
             log.warning("poll failed", **self._why(failure))
 
     def log_unread_facts(self, errors: tuple[OntapError, ...]) -> None:
-        """Tell once when facts beside the listing cannot be read any more."""
+        """Log once that facts beside the listing cannot be read any more."""
         reasons = frozenset(str(error.reason) for error in errors)
         if reasons and reasons != self._unread:
             log.warning(
@@ -78,7 +81,7 @@ class PollLog:
                 cluster=self._cluster,
                 up=self._reason is None,
                 reason=None if self._reason is None else str(self._reason),
-                untold_changes=self._unlogged,
+                changes_not_logged=self._unlogged,
             )
             self._unlogged = 0
 

@@ -8,8 +8,7 @@ from contextlib import AsyncExitStack
 from typing import NoReturn
 
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import OntapError, Reason, Unauthorized
-from exporter.ontap.refusals import NOTHING_SENT
+from exporter.ontap.errors import LoginPaused, OntapError, Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
@@ -17,7 +16,7 @@ from exporter.polling.reading import Kept, Reading, read_cluster
 from exporter.polling.slots import next_slot, phase_seconds
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
-"""The longest Retry-After that is heeded; a cluster that asks for more is asked again all the same."""
+"""The longest pause that a cluster gets when it asks for one (Retry-After)."""
 
 
 class Poller:
@@ -28,7 +27,7 @@ class Poller:
         board: takes the results.
         limiter: limits how many polls run at once.
         wall_clock: gives Unix seconds.
-        known: what an earlier poller has learnt of the same cluster.
+        known: the status that an earlier poller of the same cluster has left.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Poller:
         board.put(self._status)
 
     def apply_configuration(self) -> None:
-        """Take over the labels and times that the access's configuration has now."""
+        """Use the labels and times that the access's configuration has now."""
         cluster = self._access.config
         stale_after_seconds = cluster.stale_after.total_seconds()
         if (self._status.labels, self._status.stale_after_seconds) != (cluster.labels, stale_after_seconds):
@@ -71,11 +70,11 @@ class Poller:
             self._is_rescheduled.set()
 
     def stop(self) -> None:
-        """Put nothing on the board any more, whatever a poll that is going on still gives."""
+        """Put nothing more on the board, even if a poll that is going on succeeds."""
         self._is_stopped = True
 
     async def run(self) -> NoReturn:
-        """Poll at once, then at every slot; only a bug or a cancellation ends it."""
+        """Poll at once, then at every slot, until cancelled."""
         clock = asyncio.get_running_loop().time
         lateness = self._board.lateness
         due = self._limiter.first_poll_due(clock())
@@ -83,20 +82,19 @@ class Poller:
             if await self._is_rescheduled_before(due):
                 due = self._slot_after(clock())
                 continue
-            if clock() >= self._access.asked_to_wait_until and self._access.accepts_login(clock()):
+            lateness.woke(due=due, now=clock())
+            if clock() >= self._access.asked_to_wait_until:
                 async with AsyncExitStack() as stack:
                     with lateness.awaited(due=due, interval_seconds=self._interval_seconds):
                         await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))
                     lateness.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
                     await self._poll()
-            elif self._status.last_poll is None:
-                self._leave_out()
             following = self._slot_after(due)
             due = self._slot_after(max(clock(), due))
             lateness.missed += round((due - following) / self._interval_seconds)
 
     async def _is_rescheduled_before(self, due: float) -> bool:
-        """Wait for a slot; say whether the configuration has moved it meanwhile."""
+        """Wait until a poll is due; say whether the configuration has moved that time meanwhile."""
         try:
             async with asyncio.timeout_at(due):
                 await self._is_rescheduled.wait()
@@ -116,64 +114,55 @@ class Poller:
         return poll is not None and poll.failure is not None and poll.failure.reason is Reason.TIMEOUT
 
     async def _poll(self) -> None:
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        reading: Reading | None = None
-        failure: PollFailure | None = None
+        begun = asyncio.get_running_loop().time()
         try:
             reading = await read_cluster(
-                self._access.client,
-                self._access.query,
+                self._access,
                 deadline=self._access.deadline(begun),
-                with_facts=begun >= self._access.fact_refusals.paused_until,
                 kept=self._kept,
                 facts_may_serve=self._status.up,
             )
+            self._put_success(reading, begun)
+        except LoginPaused as exc:
+            # Nothing was sent, so that this counts as a poll only where there is nothing else to show.
+            if self._status.last_poll is None:
+                self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
         except OntapError as exc:
-            failure = PollFailure(reason=exc.reason, message=str(exc))
-            self._handle(exc, clock())
-        poll = Poll(
-            ended_timestamp_seconds=self._wall_clock(), duration_seconds=clock() - begun, failure=failure
-        )
-        if self._is_stopped:
-            raise asyncio.CancelledError
-        self._poll_log.log_poll(failure, clock())
-        if failure is not None:
-            self._status = self._status.after_failure(poll, failure)
-        elif reading is not None:
-            self._access.refusals.accepted()
-            self._handle_facts(reading, clock())
-            self._kept = reading.kept
-            self._status = self._status.after_success(poll, reading.inventory)
-        self._board.put(self._status)
+            if exc.retry_after_seconds is not None:
+                pause_seconds = min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
+                self._access.asked_to_wait_until = asyncio.get_running_loop().time() + pause_seconds
+            self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
+        except Exception as exc:  # noqa: BLE001 - our own mistake costs one poll of one cluster, not the daemon
+            message = f"{type(exc).__name__}: {self._access.client.credentials.redact(str(exc))}"
+            self._put_failure(PollFailure(reason=Reason.INTERNAL_ERROR, message=message), begun, mistake=exc)
 
-    def _leave_out(self) -> None:
-        """Show why a cluster is not polled of which nothing else is known yet."""
-        failure = PollFailure(reason=Reason.UNAUTHORIZED, message=NOTHING_SENT)
-        self._poll_log.log_poll(failure, asyncio.get_running_loop().time())
-        poll = Poll(ended_timestamp_seconds=self._wall_clock(), duration_seconds=0.0, failure=failure)
+    def _put_success(self, reading: Reading, begun: float) -> None:
+        poll = self._ended(begun, failure=None)
+        status = self._status.after_success(poll, reading.inventory)
+        self._board.put(status)
+        self._status, self._kept = status, reading.kept
+        self._poll_log.log_poll(None, asyncio.get_running_loop().time())
+        self._poll_log.log_unread_facts(reading.unread)
+
+    def _put_failure(self, failure: PollFailure, begun: float, *, mistake: Exception | None = None) -> None:
+        poll = self._ended(begun, failure=failure)
+        self._poll_log.log_poll(failure, asyncio.get_running_loop().time(), mistake=mistake)
         self._status = self._status.after_failure(poll, failure)
         self._board.put(self._status)
 
-    def _handle(self, error: OntapError, now: float) -> None:
-        """Keep away for as long as the failure demands."""
-        if isinstance(error, Unauthorized):
-            self._access.note_refusal(now)
-        elif error.retry_after_seconds is not None:
-            pause = min(error.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
-            self._access.asked_to_wait_until = now + pause
-
-    def _handle_facts(self, reading: Reading, now: float) -> None:
-        """Remember refused facts, and tell of those that cannot be read."""
-        if reading.facts_refused:
-            self._access.fact_refusals.add(now)
-        elif now >= self._access.fact_refusals.paused_until:
-            self._access.fact_refusals.accepted()
-        self._poll_log.log_unread_facts(reading.unread)
+    def _ended(self, begun: float, *, failure: PollFailure | None) -> Poll:
+        """Return a poll that has ended; once the poller was stopped, end with it."""
+        if self._is_stopped:
+            raise asyncio.CancelledError
+        return Poll(
+            ended_timestamp_seconds=self._wall_clock(),
+            duration_seconds=asyncio.get_running_loop().time() - begun,
+            failure=failure,
+        )
 
 
 def _first_status(access: ClusterAccess, known: ClusterStatus | None) -> ClusterStatus:
-    """Return what is known of a cluster as its configuration now has it; of another address, nothing is."""
+    """Return the status to begin with: the one known, unless it is that of another address."""
     cluster = access.config
     stale_after_seconds = cluster.stale_after.total_seconds()
     if known is not None and known.address == cluster.endpoint.origin:

@@ -7,16 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from exporter.inventory import Inventory
-from exporter.ontap.client import OntapClient
-from exporter.ontap.errors import OntapError, Unauthorized
-from exporter.ontap.facts import (
-    ClusterIdentity,
-    SoftwareFacts,
-    read_identity,
-    read_node_versions,
-    read_software,
-)
-from exporter.ontap.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.access import ClusterAccess
+from exporter.ontap.errors import LoginPaused, OntapError
+from exporter.ontap.facts import ClusterIdentity, SoftwareFacts, read_identity, read_software
+from exporter.ontap.listing import Listing, read_listing
 from exporter.ontap.wire import Conversation
 
 T = TypeVar("T")
@@ -24,9 +18,9 @@ T = TypeVar("T")
 FACT_SECONDS = 10.0
 """How long one fact may hold back a listing that has been read."""
 FACTS_SERVE_POLLS = 3
-"""How many polls facts may serve that were read once."""
+"""How many polls facts serve at most that were read once."""
 FACTS_SERVE_SECONDS = 900.0
-"""How old facts may be that serve another poll."""
+"""How old facts are at most that serve another poll."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +40,7 @@ class Kept:
     settled: bool
 
     def facts_may_serve(self, listing: Listing, *, now: float) -> bool:
-        """Say whether the facts may stand beside a new listing: the same packages, and nothing goes on."""
+        """Say whether the facts serve another poll: its packages are the same, and nothing goes on."""
         return (
             self.settled
             and self.inventory.listing.packages == listing.packages
@@ -69,47 +63,49 @@ class Reading:
     unread: tuple[OntapError, ...]
     kept: Kept
 
-    @property
-    def facts_refused(self) -> bool:
-        """Whether a fact was answered with 401, so that it must not be asked for again soon."""
-        return any(isinstance(error, Unauthorized) for error in self.unread)
-
 
 async def read_cluster(
-    client: OntapClient,
-    query: ListingQuery,
-    *,
-    deadline: float,
-    with_facts: bool,
-    kept: Kept | None = None,
-    facts_may_serve: bool = False,
+    access: ClusterAccess, *, deadline: float, kept: Kept | None = None, facts_may_serve: bool = False
 ) -> Reading:
     """Read a cluster.
 
     Args:
-        client: talks to the cluster.
-        query: how the listing is asked for.
+        access: the cluster.
         deadline: in the event loop's time, for all of it.
-        with_facts: whether to ask for more than the listing.
         kept: of the last good poll. What is the same again is the very same object.
         facts_may_serve: whether the facts of that poll may serve again, where nothing else speaks against it.
 
     Raises:
+        LoginPaused: nothing was sent.
         OntapError: the listing could not be read whole.
     """
+    clock = asyncio.get_running_loop().time
     before = kept.inventory if kept else None
-    listing = await client.converse(
-        read_listing(query, known=before.listing if before else None), deadline=deadline
-    )
-    now = asyncio.get_running_loop().time()
-    if kept is not None and with_facts and facts_may_serve and kept.facts_may_serve(listing, now=now):
+    known = before.listing if before else None
+    listing = await access.ask(read_listing(access.query, known=known), deadline=deadline)
+    now = clock()
+    if kept is not None and facts_may_serve and kept.facts_may_serve(listing, now=now):
         again = replace(kept.inventory, listing=listing)
         kept = replace(kept, inventory=again, facts_served=kept.facts_served + 1)
         return Reading(inventory=again, unread=(), kept=kept)
-    facts = _Facts(client, deadline, wanted=with_facts)
-    identity = await facts.ask(read_identity())
-    software = await facts.ask(read_software())
-    in_use = await _versions_in_use(facts, identity, software)
+    unread: list[OntapError] = []
+
+    async def ask(conversation: Conversation[T]) -> T | None:
+        try:
+            return await access.ask(
+                conversation, deadline=min(deadline, clock() + FACT_SECONDS), is_fact=True
+            )
+        except LoginPaused:
+            return None
+        except OntapError as exc:
+            unread.append(exc)
+            return None
+
+    identity = await ask(read_identity())
+    software = await ask(read_software())
+    if identity is not None and software is not None:
+        access.fact_refusals.accepted()
+    in_use = _versions_in_use(identity, software)
     if before is not None:
         identity = before.identity if before.identity == identity else identity
         in_use = before.versions_in_use if before.versions_in_use == in_use else in_use
@@ -117,42 +113,18 @@ async def read_cluster(
     settled = identity is not None and in_use is not None and software is not None and software.settled
     return Reading(
         inventory=inventory,
-        unread=tuple(facts.unread),
+        unread=tuple(unread),
         kept=Kept(inventory=inventory, facts_read=now, facts_served=1, settled=settled),
     )
 
 
-class _Facts:
-    """Asks for facts, and for none any more after one was answered with 401."""
-
-    def __init__(self, client: OntapClient, deadline: float, *, wanted: bool) -> None:
-        self._client = client
-        self._deadline = deadline
-        self._wanted = wanted
-        self.unread: list[OntapError] = []
-
-    async def ask(self, conversation: Conversation[T]) -> T | None:
-        if not self._wanted:
-            return None
-        now = asyncio.get_running_loop().time()
-        try:
-            return await self._client.converse(conversation, deadline=min(self._deadline, now + FACT_SECONDS))
-        except OntapError as exc:
-            self.unread.append(exc)
-            self._wanted = not isinstance(exc, Unauthorized)
-            return None
-
-
-async def _versions_in_use(
-    facts: _Facts, identity: ClusterIdentity | None, software: SoftwareFacts | None
+def _versions_in_use(
+    identity: ClusterIdentity | None, software: SoftwareFacts | None
 ) -> frozenset[str] | None:
     """Return every version that something names; None where a node's version, or the rest, is not known."""
-    if software is None or software.version is None:
+    if software is None or software.version is None or software.node_versions is None:
         return None
-    nodes = software.node_versions
-    if nodes is None:
-        nodes = await facts.ask(read_node_versions())
-    if nodes is None:
-        return None
-    named = (identity.ontap_version if identity else None, software.version, software.pending_version, *nodes)
+    named = (software.version, software.pending_version, *software.node_versions)
+    if identity is not None:
+        named = (identity.ontap_version, *named)
     return frozenset(version for version in named if version is not None)

@@ -13,8 +13,18 @@ def phase_seconds(name: str, interval_seconds: float) -> float:
 
 
 def next_slot(*, after: float, phase_seconds: float, interval_seconds: float) -> float:
-    """Return the first time later than ``after`` that lies at the phase within an interval.
+    """Return the first slot later than ``after``; slots are one interval apart, at the phase.
 
     Slots that have passed while a poll was still going are left out, not made up for.
     """
-    return (math.floor((after - phase_seconds) / interval_seconds) + 1) * interval_seconds + phase_seconds
+
+    def slot(number: int) -> float:
+        return number * interval_seconds + phase_seconds
+
+    number = math.floor((after - phase_seconds) / interval_seconds) + 1
+    # Division rounds, so that the number may be off by one: then a slot would come twice, or be left out.
+    while slot(number) <= after:
+        number += 1
+    while slot(number - 1) > after:
+        number -= 1
+    return slot(number)

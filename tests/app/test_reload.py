@@ -299,7 +299,7 @@ async def test_a_cluster_that_leaves_and_comes_back_is_not_sent_a_refused_passwo
         for password in ("also wrong", "wrong", "also wrong", "wrong"):
             it.write([entry(first), entry(second, basic_auth={**wrong, "password": password})])
             await it.reload()
-        await it.until_polled({"c001": 1.0, "c002": 1.0})
+            await it.until_polled({"c001": 1.0, "c002": 1.0})
         assert second.failed_logins == 2
         it.write([entry(first), entry(second)])
         await it.reload()

@@ -29,7 +29,7 @@ from exporter.cleanup.limits import Pace, Pauses
 from exporter.cleanup.records import Deletion, Outcome, Phase, Run
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, Position
-from exporter.ontap.access import ClusterAccess, open_accesses
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import Secret, TokenLogin
 from exporter.ontap.facts import SOFTWARE_PATH
@@ -473,9 +473,9 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
         ]
         login = TokenLogin(type="Bearer", credentials=Secret(value=TOKEN))
         counts = RequestCounts()
-        polling = open_accesses(configs, session=session, counts=counts)
-        cleaning_up = open_accesses(
-            [replace(config, login=login) for config in configs], session=session, counts=counts
+        polling = AccessOpener(session=session, counts=counts).open(configs)
+        cleaning_up = AccessOpener(session=session, counts=counts).open(
+            [replace(config, login=login) for config in configs]
         )
         for name, access in cleaning_up.items():
             access.refusals = polling[name].refusals

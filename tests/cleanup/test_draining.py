@@ -16,7 +16,7 @@ from exporter.cleanup.plan import Decision, Reason, Verdict
 from exporter.cleanup.records import Outcome, Phase, TargetIdentity
 from exporter.cleanup.uninterrupted import wait_uninterrupted
 from exporter.config import CleanupConfig, PolicyConfig
-from exporter.ontap.access import open_accesses
+from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
@@ -200,7 +200,7 @@ async def test_a_delete_that_is_still_connecting_is_called_off(how: str, tmp_pat
     ):
         original = it.accesses["c1"].config
         config = replace(original, endpoint=replace(original.endpoint, port=gate.port))
-        accesses = open_accesses([config], session=session, counts=RequestCounts())
+        accesses = AccessOpener(session=session, counts=RequestCounts()).open([config])
         gated = replace(it, accesses=accesses)
         async with gated.service(POLICY) as one:
             async with asyncio.timeout(WAIT_SECONDS):

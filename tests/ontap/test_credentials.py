@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ontap import credentials as credentials_module
-from exporter.ontap.credentials import Credentials
+from exporter.ontap.credentials import Credentials, LoginContent, read_login
 from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Secret, Tls, TokenLogin
 from exporter.ontap.errors import Unauthorized
 
@@ -26,6 +25,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "secret"
 
 
+async def has_others(credentials: Credentials) -> bool:
+    """Say whether what is read now differs from what was sent last."""
+    await credentials.renew()
+    return credentials.fingerprint != credentials.sent_fingerprint
+
+
 @pytest.mark.timeout(20)
 async def test_a_file_that_has_become_a_pipe_is_refused_at_once(file: Path) -> None:
     file.write_text("first")
@@ -33,7 +38,7 @@ async def test_a_file_that_has_become_a_pipe_is_refused_at_once(file: Path) -> N
     assert await credentials.header() == "Bearer first"
     file.unlink()
     os.mkfifo(file)
-    assert not credentials.changed()
+    assert not await has_others(credentials)
     assert await credentials.header() == "Bearer first"
     credentials.forget()
     with pytest.raises(Unauthorized, match="not a regular file"):
@@ -48,27 +53,35 @@ async def test_a_file_that_is_too_large_is_refused(file: Path) -> None:
         await from_file(file).header()
 
 
+async def test_a_byte_order_mark_is_no_part_of_a_secret(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfsecret\r\n")
+    assert await from_file(file).header() == "Bearer secret"
+
+
 class Disk:
     """A disk that answers once it is told to."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, *, answers: bool = False) -> None:
         self.answers = threading.Event()
         self.reads = 0
-        self._read = credentials_module._read
-        monkeypatch.setattr(credentials_module, "_read", self.read)
+        if answers:
+            self.answers.set()
 
-    def read(self, login: Login, certificate_files: tuple[Path, ...]) -> object:
+    def read(self, login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
         self.reads += 1
         assert self.answers.wait(DEADLINE_SECONDS)
-        return self._read(login, certificate_files)
+        return read_login(login, certificate_files)
+
+    def credentials(self, file: Path) -> Credentials:
+        """Read a file that lies on the disk; one that was read before is not waited for."""
+        login = TokenLogin(credentials=Secret(file=file))
+        return Credentials(login, read=self.read, patience_seconds=0.01)
 
 
-async def test_a_disk_that_does_not_answer_holds_up_nobody_else(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_disk_that_does_not_answer_holds_up_nobody_else(file: Path) -> None:
     file.write_text("late")
-    disk = Disk(monkeypatch)
-    credentials = from_file(file)
+    disk = Disk()
+    credentials = disk.credentials(file)
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
@@ -79,12 +92,28 @@ async def test_a_disk_that_does_not_answer_holds_up_nobody_else(
     assert disk.reads == 1
 
 
-async def test_what_is_forgotten_while_it_is_read_is_read_again(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_read_before_is_sent_while_the_disk_does_not_answer(file: Path) -> None:
+    file.write_text("first")
+    disk = Disk(answers=True)
+    credentials = disk.credentials(file)
+    assert await credentials.header() == "Bearer first"
+    disk.answers.clear()
+    file.write_text("second")
+    credentials.forget()
+    assert await credentials.header() == "Bearer first"
+    await credentials.renew()
+    assert await credentials.header() == "Bearer first"
+    assert disk.reads == 2  # no thread beside one that waits
+    disk.answers.set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await credentials.header() != "Bearer second":
+            credentials.forget()
+
+
+async def test_what_is_forgotten_while_it_is_read_is_read_again(file: Path) -> None:
     file.write_text("a")
-    disk = Disk(monkeypatch)
-    credentials = from_file(file)
+    disk = Disk()
+    credentials = disk.credentials(file)
     waiting = asyncio.create_task(credentials.header())
     await asyncio.sleep(0)
     credentials.forget()
@@ -93,13 +122,13 @@ async def test_what_is_forgotten_while_it_is_read_is_read_again(
     assert disk.reads == 2
 
 
-async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path) -> None:
     file.write_text("late")
-    disk = Disk(monkeypatch)
+    disk = Disk()
 
     async def give_up() -> None:
         async with asyncio.timeout(0.01):
-            await from_file(file).header()
+            await disk.credentials(file).header()
 
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(asyncio.run, give_up())
@@ -108,14 +137,18 @@ async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path, monkeypatch
     disk.answers.set()
 
 
-async def test_forgetting_what_was_sent_is_no_change(file: Path) -> None:
+async def test_only_other_content_makes_other_credentials(file: Path) -> None:
     file.write_text("same")
     credentials = from_file(file)
     await credentials.header()
     credentials.forget()
-    assert not credentials.changed()
+    assert not await has_others(credentials)
+    file.unlink()
+    assert not await has_others(credentials)
+    file.write_text("same\n")
+    assert not await has_others(credentials)
     file.write_text("other")
-    assert credentials.changed()
+    assert await has_others(credentials)
 
 
 @pytest.mark.parametrize("login", [None, BasicLogin(username="monitor", password=Secret(value="simulated"))])
@@ -125,18 +158,18 @@ async def test_a_renewed_client_certificate_is_a_change(login: Login, tmp_path: 
     key.write_text("key 1")
     credentials = Credentials(login, Tls(cert_file=certificate, key_file=key))
     await credentials.header()
-    assert not credentials.changed()
+    assert not await has_others(credentials)
     for file in (certificate, key):
         file.write_text(file.read_text())  # the same, written again
-    assert not credentials.changed()
+    assert not await has_others(credentials)
     certificate.unlink()
-    assert not credentials.changed()
+    assert not await has_others(credentials)
     certificate.write_text("certificate 2")
-    assert credentials.changed()
+    assert await has_others(credentials)
     await credentials.header()
-    assert not credentials.changed()
+    assert not await has_others(credentials)
     key.write_text("key 2")
-    assert credentials.changed()
+    assert await has_others(credentials)
 
 
 async def test_a_client_certificate_that_has_only_moved_is_no_change(tmp_path: Path) -> None:
@@ -146,6 +179,6 @@ async def test_a_client_certificate_that_has_only_moved_is_no_change(tmp_path: P
     credentials = Credentials(None, Tls(cert_file=files[0]))
     await credentials.header()
     credentials.use_certificate_of(Tls(cert_file=files[1]))
-    assert not credentials.changed()
+    assert not await has_others(credentials)
     credentials.use_certificate_of(Tls(cert_file=files[2]))
-    assert credentials.changed()
+    assert await has_others(credentials)

@@ -18,7 +18,7 @@ from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import ApiError, BadResponse, IncompleteListing
 from exporter.ontap.jobs import JOBS_PATH, MAX_JOB_PAGES, Job, JobSearch, find_job, read_job
 from exporter.ontap.listing import PACKAGES_PATH
-from exporter.ontap.redaction import redact
+from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.wire import Conversation, Request, Response
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ SECRET = "S3cretPassw0rd"
 def echo(document: object) -> Response:
     """Answer in the words of a cluster that echoes secrets, one of them so short that a uuid has it in it."""
     body = json.dumps(document).encode()
-    return Response(status=202, body=body, redact=lambda text: redact(text, [SECRET, UUID[:4]]))
+    return Response(status=202, body=body, redact=lambda text: redact(text, spellings([SECRET, UUID[:4]])))
 
 
 def test_what_a_job_says_holds_no_secret() -> None:

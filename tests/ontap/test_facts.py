@@ -11,7 +11,6 @@ from exporter.ontap.facts import (
     ClusterIdentity,
     SoftwareFacts,
     read_identity,
-    read_node_versions,
     read_software,
 )
 from exporter.ontap.wire import Conversation, Response
@@ -20,10 +19,13 @@ T = TypeVar("T")
 FULL = "NetApp Release 9.14.1P2: Sun Mar 03 01:32:05 UTC 2024"
 
 
-def answered(conversation: Conversation[T], document: dict[str, Any]) -> T:
+def answered(conversation: Conversation[T], *documents: dict[str, Any]) -> T:
+    """Answer each request in turn, and return the result."""
     next(conversation)
-    with pytest.raises(StopIteration) as stop:
+    for document in documents[:-1]:
         conversation.send(Response(status=200, body=json.dumps(document).encode()))
+    with pytest.raises(StopIteration) as stop:
+        conversation.send(Response(status=200, body=json.dumps(documents[-1]).encode()))
     value: T = stop.value.value
     return value
 
@@ -69,8 +71,15 @@ def test_software_names_the_cluster_the_pending_update_and_every_node() -> None:
     "nodes",
     [None, [], {}, [{"name": "node1"}], [{"version": "9.5.0"}, {"version": None}], ["node1"], "9.5.0"],
 )
-def test_a_node_without_a_version_leaves_all_node_versions_unknown(nodes: object) -> None:
-    assert answered(read_software(), {"version": "9.5.0", "nodes": nodes}).node_versions is None
+def test_where_a_node_has_no_version_the_nodes_are_asked_for(nodes: object) -> None:
+    software = {"version": "9.5.0", "nodes": nodes}
+    records = {"records": [{"version": {"full": FULL}}, {"version": {"full": FULL}}]}
+    assert answered(read_software(), software, records).node_versions == ("9.14.1P2", "9.14.1P2")
+
+
+@pytest.mark.parametrize("records", [None, [], [{"name": "node1"}], [{"version": {}}]])
+def test_a_node_without_a_version_leaves_all_node_versions_unknown(records: object) -> None:
+    assert answered(read_software(), {"version": "9.5.0"}, {"records": records}).node_versions is None
 
 
 def test_an_empty_software_document_is_all_unknown() -> None:
@@ -79,14 +88,9 @@ def test_an_empty_software_document_is_all_unknown() -> None:
     )
 
 
-def test_node_versions_come_from_the_nodes_too() -> None:
-    document = {"records": [{"version": {"full": FULL}}, {"version": {"full": FULL}}]}
-    assert answered(read_node_versions(), document) == ("9.14.1P2", "9.14.1P2")
-
-
 def test_more_nodes_than_one_page_are_not_all_known() -> None:
     document = {
         "records": [{"version": {"full": FULL}}],
         "_links": {"next": {"href": "/api/cluster/nodes?a"}},
     }
-    assert answered(read_node_versions(), document) is None
+    assert answered(read_software(), {"version": "9.5.0"}, document).node_versions is None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from exporter.ontap.refusals import (
-    REMEMBERED_SECONDS,
-    SECRETS_TRIED_AT_ONCE,
-    Refusals,
-    pause_after_unauthorized,
-)
+from exporter.ontap.refusals import REMEMBERED_SECONDS, SECRETS_TRIED_AT_ONCE, Refusals
 
 
 def test_pauses_after_a_refusal_double_from_a_minute_to_an_hour() -> None:
-    pauses = [pause_after_unauthorized(refusals) for refusals in (1, 2, 3, 4, 5, 6, 7, 8, 10_000)]
-    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    refusals = Refusals()
+    pauses = []
+    for _ in range(10_000):
+        refusals.add(1000)
+        pauses.append(refusals.paused_until - 1000)
+    assert pauses[:8] == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert pauses[-1] == 3600
 
 
 def test_refusals_in_a_row_stretch_the_pause_until_one_is_accepted() -> None:
@@ -28,26 +28,26 @@ def test_refusals_in_a_row_stretch_the_pause_until_one_is_accepted() -> None:
 def test_a_secret_that_was_refused_is_not_tried_at_once_within_the_hour() -> None:
     refusals = Refusals()
     refusals.add(1000, b"old")
-    assert not refusals.may_try(b"old", 1010)
-    assert refusals.may_try(b"new", 1010)
+    assert not refusals.are_others(b"old", 1010)
+    assert refusals.are_others(b"new", 1010)
     refusals.add(1010, b"new")
-    assert not refusals.may_try(b"old", 1020)
-    assert refusals.may_try(b"old", 1000 + REMEMBERED_SECONDS)
+    assert not refusals.are_others(b"old", 1020)
+    assert refusals.are_others(b"old", 1000 + REMEMBERED_SECONDS)
 
 
 def test_many_different_secrets_do_not_follow_each_other_at_once() -> None:
     refusals = Refusals()
     for number in range(SECRETS_TRIED_AT_ONCE):
-        assert refusals.may_try(str(number).encode(), 1000)
+        assert refusals.are_others(str(number).encode(), 1000)
         refusals.add(1000, str(number).encode())
-    assert not refusals.may_try(b"yet another", 1001)
+    assert not refusals.are_others(b"yet another", 1001)
 
 
 def test_an_acceptance_forgets_every_secret() -> None:
     refusals = Refusals()
     refusals.add(1000, b"wrong")
     refusals.accepted()
-    assert refusals.may_try(b"wrong", 1001)
+    assert refusals.are_others(b"wrong", 1001)
     assert not refusals.outlasts(1001)
 
 
@@ -56,3 +56,13 @@ def test_refusals_are_remembered_for_an_hour_after_the_pause() -> None:
     refusals.add(1000, b"wrong")
     assert refusals.outlasts(refusals.paused_until + REMEMBERED_SECONDS - 1)
     assert not refusals.outlasts(refusals.paused_until + REMEMBERED_SECONDS)
+
+
+def test_while_the_account_is_paused_only_others_than_the_refused_credentials_are_allowed() -> None:
+    refusals = Refusals()
+    assert refusals.allows(b"", 1000)
+    refusals.add(1000, b"wrong")
+    assert not refusals.allows(b"wrong", 1059)
+    assert not refusals.allows(b"", 1059)
+    assert refusals.allows(b"right", 1059)
+    assert refusals.allows(b"wrong", 1060)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.ontap.errors import ConnectionFailed, RateLimited, Unauthorized
-from exporter.ontap.retry import MAX_ATTEMPTS, pause_before_retry
-from exporter.ontap.wire import Request
+from exporter.ontap.wire import MAX_ATTEMPTS, Request, pause_before_retry
 
 GET = Request(method="GET", target="/api/cluster")
 RESET = ConnectionFailed("reset", transient=True)

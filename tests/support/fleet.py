@@ -10,9 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.config import ClusterConfig, Position
-from exporter.ontap.access import open_accesses
+from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.credentials import LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
+from exporter.ontap.refusals import FIRST_PAUSE_SECONDS
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
 from exporter.simulator import SimulatedCluster, Simulator
@@ -92,6 +94,8 @@ async def polled(
     *,
     configure: Callable[[SimulatedCluster, Path], ClusterConfig] = cluster_config,
     max_concurrent_polls: int = 64,
+    read_login: LoginReader = read_login,
+    first_pause_seconds: float = FIRST_PAUSE_SECONDS,
 ) -> AsyncIterator[PolledFleet]:
     """Serve clusters and poll them for as long as the context lasts."""
     watch = Watch()
@@ -101,7 +105,13 @@ async def polled(
         configs = [configure(cluster, simulator.ca_file) for cluster in simulator.clusters]
         async with asyncio.TaskGroup() as group:
             fleet = Fleet(group=group, board=board)
-            accesses = open_accesses(configs, session=session, counts=it.counts)
+            opener = AccessOpener(
+                session=session,
+                counts=it.counts,
+                read_login=read_login,
+                first_pause_seconds=first_pause_seconds,
+            )
+            accesses = opener.open(configs)
             fleet.poll(accesses, max_concurrent_polls=max_concurrent_polls)
             try:
                 yield it

@@ -16,7 +16,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Run
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, Position
-from exporter.ontap.access import ClusterAccess, open_accesses
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster, Simulator
@@ -180,6 +180,6 @@ async def life(directory: Path, *clusters: SimulatedCluster) -> AsyncIterator[Li
         configs = [cluster_config(cluster, simulator.ca_file) for cluster in clusters]
         yield Life(
             simulator=simulator,
-            accesses=open_accesses(configs, session=session, counts=RequestCounts()),
+            accesses=AccessOpener(session=session, counts=RequestCounts()).open(configs),
             state=f"sqlite:///{directory}/state.db",
         )

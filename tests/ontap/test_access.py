@@ -1,9 +1,12 @@
-"""A cluster that has refused a client certificate is asked again once there is another one, and only then."""
+"""A cluster that has refused credentials is asked again once there are others, and only then."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +15,13 @@ import pytest
 from exporter.config import ClusterConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
-from exporter.ontap.endpoint import Tls
+from exporter.ontap.credentials import LoginContent, read_login
+from exporter.ontap.endpoint import BasicLogin, Login, Secret, Tls
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.facts import read_identity
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from support.fleet import cluster_config
+from support.fleet import WAIT_SECONDS, cluster_config
+from support.waiting import eventually
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,9 +42,9 @@ class Scene:
         shutil.copy(issued.key_file, key)
         return Tls(ca_file=self.simulator.ca_file, cert_file=certificate, key_file=key)
 
-    def reopen(self, **changes: object) -> ClusterAccess:
+    async def reopen(self, **changes: object) -> ClusterAccess:
         config = replace(self.config, **changes)  # type: ignore[arg-type]
-        return self.opener.open([config], before={"c1": self.access})["c1"]
+        return (await self.opener.reopen([config], before={"c1": self.access}))["c1"]
 
 
 @pytest.fixture
@@ -67,22 +72,62 @@ async def test_a_renewed_certificate_ends_the_pause(scene: Scene) -> None:
 
 async def test_a_reload_tries_a_renewed_certificate_at_once(scene: Scene) -> None:
     scene.issue("first")
-    await scene.reopen().ask(read_identity())
+    await (await scene.reopen()).ask(read_identity())
 
 
 async def test_a_reload_that_names_another_certificate_tries_it_at_once(scene: Scene) -> None:
-    await scene.reopen(tls=scene.issue("second")).ask(read_identity())
+    await (await scene.reopen(tls=scene.issue("second"))).ask(read_identity())
 
 
 async def test_a_reload_that_changes_no_certificate_ends_no_pause(scene: Scene) -> None:
-    for access in (scene.reopen(), scene.reopen(max_records=7)):
+    for access in (await scene.reopen(), await scene.reopen(max_records=7)):
         with pytest.raises(LoginPaused):
             await access.ask(read_identity())
 
 
 async def test_a_reload_drops_the_contexts_that_are_no_longer_configured(scene: Scene) -> None:
     before = await scene.opener._contexts.context(scene.config.tls)
-    scene.reopen()
+    await scene.reopen()
     assert await scene.opener._contexts.context(scene.config.tls) is before
-    scene.reopen(tls=Tls())
+    await scene.reopen(tls=Tls())
     assert await scene.opener._contexts.context(scene.config.tls) is not before
+
+
+async def test_a_reload_waits_a_moment_at_most_for_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+    answers = threading.Event()
+    answers.set()
+
+    def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+        assert answers.wait(WAIT_SECONDS)
+        return read_login(login, certificate_files)
+
+    cluster = SimulatedCluster("c1", password="right")
+    file = tmp_path / "password"
+    file.write_text("wrong")
+    async with Simulator([cluster], directory=tmp_path) as simulator, open_session() as session:
+        opener = AccessOpener(session=session, counts=RequestCounts(), read_login=read)
+        login = BasicLogin(username=cluster.username, password=Secret(file=file))
+        config = cluster_config(cluster, simulator.ca_file, login=login)
+        before = opener.open([config])
+        with pytest.raises(Unauthorized):
+            await before["c1"].ask(read_identity())
+        answers.clear()
+        file.write_text("right")
+        async with asyncio.timeout(WAIT_SECONDS / 2):
+            after = await opener.reopen([config], before=before)
+            with pytest.raises(LoginPaused):
+                await after["c1"].ask(read_identity())
+        answers.set()
+        await ends_pause(after["c1"])
+
+
+async def ends_pause(access: ClusterAccess) -> None:
+    """Ask until the credentials have been read."""
+
+    async def accepted() -> bool:
+        with suppress(LoginPaused):
+            await access.ask(read_identity())
+            return True
+        return False
+
+    await eventually(accepted, seconds=WAIT_SECONDS, what="the pause's end")
