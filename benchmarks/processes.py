@@ -15,7 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 120.0
+_LAST_LINES = 20
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class NotMeasuredError(Exception):
+    """A figure could not be measured; says why. It is neither good nor bad."""
 
 
 @dataclass(slots=True)
@@ -46,7 +51,11 @@ class Process:
         return int(match[1]) * 1024
 
     def line_with(self, pattern: str) -> str:
-        """Wait for a line that holds the pattern; return its group."""
+        """Wait for a line that holds the pattern; return its group.
+
+        Raises:
+            NotMeasuredError: the process wrote none before it ended, or in time.
+        """
         deadline = time.monotonic() + START_SECONDS
         with self._news:
             while time.monotonic() < deadline:
@@ -56,13 +65,23 @@ class Process:
                 if self.popen.poll() is not None:
                     break
                 self._news.wait(0.2)
-        raise SystemExit(f"the process wrote no line that holds {pattern}:\n" + "\n".join(self.lines))
+        raise NotMeasuredError(f"the process wrote no line that holds {pattern}:\n" + "\n".join(self.lines))
 
     def next_line(self) -> str:
-        """Wait for a line that is not written yet."""
+        """Wait for a line that is not written yet.
+
+        Raises:
+            NotMeasuredError: the process has ended, or is silent.
+        """
+        deadline = time.monotonic() + START_SECONDS
         with self._news:
-            if not self._news.wait(START_SECONDS):
-                raise SystemExit("a process is silent")
+            seen = len(self.lines)
+            while len(self.lines) == seen:
+                if self.popen.poll() is not None:
+                    raise NotMeasuredError("a process ended: " + "\n".join(self.lines[-_LAST_LINES:]))
+                if time.monotonic() > deadline:
+                    raise NotMeasuredError(f"a process wrote nothing for {START_SECONDS:.0f} s")
+                self._news.wait(0.2)
             return self.lines[-1]
 
     def collect(self) -> None:

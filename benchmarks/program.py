@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from benchmarks.processes import START_SECONDS, Process, python
+from benchmarks.processes import START_SECONDS, NotMeasuredError, Process, python
 
 _OK = 200
 
@@ -47,6 +49,20 @@ class Program:
                 totals[name] += float(line.rpartition(" ")[2])
         return totals
 
+    def refuse_failed_polls(self) -> None:
+        """Check that no poll has failed so far, for a failed one costs other than a good one.
+
+        Raises:
+            NotMeasuredError: some have; says how many for each reason.
+        """
+        _, body = self.get("/metrics?" + urlencode({"name[]": "ontap_poll_failures_total"}))
+        reasons: Counter[str] = Counter()
+        for reason, count in re.findall(r'\breason="(\w+)".*\} (\d+)', body.decode()):
+            reasons[reason] += int(count)
+        if failed := reasons.total():
+            named = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common() if count)
+            raise NotMeasuredError(f"{failed} polls failed: {named}")
+
     def polls_and_cpu(self) -> tuple[float, float]:
         """Return the polls so far and the CPU seconds so far."""
         totals = self.totals("ontap_polls_total", "process_cpu_seconds_total")
@@ -57,7 +73,7 @@ class Program:
         deadline = time.monotonic() + START_SECONDS * 2
         while self.get("/-/ready")[0] != _OK:
             if time.monotonic() > deadline:
-                raise SystemExit("the program is not ready in time")
+                raise NotMeasuredError(f"the program was not ready after {2 * START_SECONDS:.0f} s")
             time.sleep(0.1)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median, quantiles
 
@@ -11,6 +13,7 @@ from benchmarks.fake_fleet import PACKAGES, FakeFleet
 from benchmarks.program import Program, program
 
 _MIB = 2**20
+_SLEEP_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +28,11 @@ class Fleet:
         cpu_share: of one core, taken by steady polling.
         poll_cpu_ms: CPU time of a poll.
         delay_p99_seconds: how late polls started.
-        failures: polls that failed.
         samples: of a scrape.
         scrape_seconds: how long a scrape took its client, compressed; the median.
         longest_lag_seconds: the longest lag of the event loop in the last minute or two, as it tells itself.
-        longest_stall_seconds: the longest that another request had to wait while it was scraped.
+        longest_stall_seconds: the longest that another request had to wait during a scrape; the median.
+        machine_delay_seconds: the longest that a thread which was due waited for the machine: its noise.
     """
 
     clusters: int
@@ -39,11 +42,11 @@ class Fleet:
     cpu_share: float
     poll_cpu_ms: float
     delay_p99_seconds: float
-    failures: int
     samples: int
     scrape_seconds: float
     longest_lag_seconds: float
     longest_stall_seconds: float
+    machine_delay_seconds: float
 
     def __str__(self) -> str:
         """Write it for people."""
@@ -51,10 +54,11 @@ class Fleet:
             f"{self.clusters:6} clusters: listening after {self.listening_seconds:.1f} s, all polled after "
             f"{self.ready_seconds:.1f} s; {self.pss_bytes / _MIB:.0f} MiB; "
             f"{100 * self.cpu_share:.1f} % of a core, {self.poll_cpu_ms:.2f} ms a poll, p99 of the delay "
-            f"{self.delay_p99_seconds:.3f} s, {self.failures} failed; scrape of {self.samples} samples "
+            f"{self.delay_p99_seconds:.3f} s; scrape of {self.samples} samples "
             f"{1000 * self.scrape_seconds:.0f} ms, meanwhile another request waited "
             f"{1000 * self.longest_stall_seconds:.1f} ms at most; longest lag of the event loop "
-            f"{1000 * self.longest_lag_seconds:.1f} ms"
+            f"{1000 * self.longest_lag_seconds:.1f} ms, of the machine "
+            f"{1000 * self.machine_delay_seconds:.1f} ms"
         )
 
 
@@ -66,24 +70,27 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
         clusters: how many to poll.
         interval_seconds: between polls of a cluster.
         watch_seconds: how long to watch steady polling.
+
+    Raises:
+        NotMeasuredError: polls failed.
     """
     config = fleet.configuration(clusters=clusters, poll_interval_seconds=interval_seconds)
     begun = time.monotonic()
     with program(config) as exporter:
         exporter.until_ready()
         ready = time.monotonic() - begun
-        before, started = exporter.polls_and_cpu(), time.monotonic()
-        delays = []
-        for second in range(1, watch_seconds + 1):
-            time.sleep(max(started + second - time.monotonic(), 0.0))
-            delays.append(exporter.totals("ontap_exporter_poll_delay_seconds").popitem()[1])
-        after, elapsed = exporter.polls_and_cpu(), time.monotonic() - started
-        cpu = after[1] - before[1]
-        pss = exporter.process.pss_bytes()
-        scrapes, stall, samples = _scrape(exporter)
-        totals = exporter.totals(
-            "ontap_poll_failures_total", "ontap_software_packages", "ontap_exporter_event_loop_lag_seconds"
-        )
+        with _machine_delays() as machine_delays:
+            before, started = exporter.polls_and_cpu(), time.monotonic()
+            delays = []
+            for second in range(1, watch_seconds + 1):
+                time.sleep(max(started + second - time.monotonic(), 0.0))
+                delays.append(exporter.totals("ontap_exporter_poll_delay_seconds").popitem()[1])
+            after, elapsed = exporter.polls_and_cpu(), time.monotonic() - started
+            cpu = after[1] - before[1]
+            pss = exporter.process.pss_bytes()
+            scrapes, stall, samples = _scrape(exporter)
+        exporter.refuse_failed_polls()
+        totals = exporter.totals("ontap_software_packages", "ontap_exporter_event_loop_lag_seconds")
         if totals["ontap_software_packages"] != clusters * PACKAGES:
             raise SystemExit(f"{totals['ontap_software_packages']:.0f} packages are told of")
         return Fleet(
@@ -94,34 +101,61 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
             cpu_share=cpu / elapsed,
             poll_cpu_ms=1000 * cpu / (after[0] - before[0]),
             delay_p99_seconds=quantiles(delays, n=100)[98],
-            failures=int(totals["ontap_poll_failures_total"]),
             samples=samples,
             scrape_seconds=median(scrapes),
             longest_lag_seconds=totals["ontap_exporter_event_loop_lag_seconds"],
             longest_stall_seconds=stall,
+            machine_delay_seconds=max(machine_delays),
         )
 
 
-def _scrape(exporter: Program, times: int = 5) -> tuple[list[float], float, int]:
-    """Scrape some times; return how long each took, the longest stall, and the samples of a scrape."""
-    durations = []
+@contextlib.contextmanager
+def _machine_delays() -> Iterator[list[float]]:
+    """Collect how late a thread that only sleeps wakes up, for as long as the context lasts."""
     done = threading.Event()
-    stalls: list[float] = []
+    delays = [0.0]
 
-    def probe() -> None:
+    def sleep() -> None:
         while not done.is_set():
-            asked = time.monotonic()
-            exporter.get("/-/healthy")
-            stalls.append(time.monotonic() - asked)
+            due = time.monotonic() + _SLEEP_SECONDS
+            time.sleep(_SLEEP_SECONDS)
+            delays.append(time.monotonic() - due)
 
-    prober = threading.Thread(target=probe)
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    try:
+        yield delays
+    finally:
+        done.set()
+        sleeper.join()
+
+
+def _scrape(exporter: Program, times: int = 5) -> tuple[list[float], float, int]:
+    """Scrape some times; return how long each took, the longest stall during one, and its samples.
+
+    The stall is the median: what the program does happens in each scrape, what the machine does in some.
+    """
     _, body = exporter.get("/metrics")
     samples = sum(not line.startswith(b"#") for line in body.splitlines())
-    prober.start()
+    durations = []
+    stalls = []
     for _ in range(times):
+        done = threading.Event()
+        waits: list[float] = []
+        prober = threading.Thread(target=_probe, args=(exporter, done, waits))
+        prober.start()
         asked = time.monotonic()
         exporter.get("/metrics", **{"Accept-Encoding": "gzip"})
         durations.append(time.monotonic() - asked)
-    done.set()
-    prober.join()
-    return durations, max(stalls), samples
+        done.set()
+        prober.join()
+        stalls.append(max(waits))
+    return durations, median(stalls), samples
+
+
+def _probe(exporter: Program, done: threading.Event, waits: list[float]) -> None:
+    """Ask for a small page, again and again, until it is done; record how long each answer took."""
+    while not done.is_set() or not waits:
+        asked = time.monotonic()
+        exporter.get("/-/healthy")
+        waits.append(time.monotonic() - asked)
