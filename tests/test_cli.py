@@ -156,7 +156,7 @@ async def test_a_signal_stops_the_daemon_in_order_while_clusters_hang(
             assert status == 503
             begun = time.monotonic()
             assert await daemon.stop(number) == 0
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 30  # far less than a poll may take
     assert "msg=stopped" in daemon.output
     assert "Traceback" not in daemon.output
 

@@ -278,7 +278,7 @@ async def test_a_dry_run_of_the_daemon_decides_just_the_same(tmp_path: Path) -> 
             async def ran() -> bool:
                 return bool(json.loads((await daemon.get("/api/v1/cleanup"))[1])["runs"])
 
-            await eventually(ran, seconds=20, what="a dry run")
+            await eventually(ran, seconds=60, what="a dry run")
             assert await daemon.stop() == 0
         async with open_journal(state) as journal:
             (run,) = await journal.recent_runs(10)

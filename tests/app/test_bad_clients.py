@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.connections import connected
 from support.daemon import program
 
 CONFIG = 'clusters: [{address: "127.0.0.1:1", basic_auth: {username: u, password: p}, name: c1}]\n'
@@ -45,12 +46,9 @@ BROKEN_BODIES = (
 async def answer_to(url: str, sent: bytes) -> bytes:
     """Return everything until the other side closes the connection."""
     host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(sent)
-    async with asyncio.timeout(20):
-        answer = await reader.read()
-    writer.close()
-    return answer
+    async with connected(host, int(port)) as (reader, writer), asyncio.timeout(30):
+        writer.write(sent)
+        return await reader.read()
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
@@ -104,8 +102,8 @@ async def test_more_silent_connections_than_there_are_files_keep_nobody_out(tmp_
         host, port = daemon.url.removeprefix("http://").split(":")
         with contextlib.ExitStack() as silent:
             for _ in range(300):
-                silent.enter_context(socket.create_connection((host, int(port)), timeout=20))
-            async with asyncio.timeout(10):
+                silent.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            async with asyncio.timeout(30):
                 assert (await daemon.get("/-/healthy"))[0] == 200
                 assert 0 < await daemon.value("process_open_fds") < 60
         assert await daemon.stop() == 0

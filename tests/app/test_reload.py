@@ -19,7 +19,7 @@ from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program
 from support.waiting import eventually
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 RELOADED = (200, "The configuration was reloaded.\n")
 
 

@@ -14,7 +14,7 @@ from support.daemon import Daemon, program
 from support.guarded import basic, hashed
 from support.waiting import eventually
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 IN_PLACE = "in-place-Pa55 word"
 IN_FILE = "in-file-Pa55/word+ü"
 FROM_ENVIRON = "from-environ-Pa55word"

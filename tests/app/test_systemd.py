@@ -15,7 +15,7 @@ import pytest
 
 from exporter.app.systemd import Notifier, passed_sockets
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 CONFIG = 'clusters: [{address: "127.0.0.1:1", basic_auth: {username: u, password: p}, name: c1}]\n'
 ACTIVATED = 'exec env LISTEN_PID=$$ "$@"'
 """What systemd does for a service with a socket: the variable names the very process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY as POLICY_NAME
 from support.cleaning import cleaning
+from support.connections import forwarding
 from support.servicing import C1, POLICY, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0
@@ -138,44 +139,18 @@ class Gate:
     port: int = 0
     holds: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def pass_through(self) -> None:
+        if self.left == 0:
+            self.holds.set()
+            await asyncio.Event().wait()
+        self.left -= 1
+
 
 @asynccontextmanager
 async def gate_before(cluster: SimulatedCluster, *, lets_through: int) -> AsyncIterator[Gate]:
-    host, _, port = cluster.address.rpartition(":")
     gate = Gate(left=lets_through)
-    connections: set[asyncio.Task[None]] = set()
-    held: list[asyncio.StreamWriter] = []
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(pipe(reader, behind[1]), pipe(behind[0], writer))
-
-    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if gate.left == 0:
-            held.append(writer)
-            gate.holds.set()
-            return
-        gate.left -= 1
-        connections.add(asyncio.create_task(carry(reader, writer)))
-
-    server = await asyncio.start_server(on_connection, host)
-    gate.port = server.sockets[0].getsockname()[1]
-    try:
+    async with forwarding(cluster, before=gate.pass_through) as gate.port:
         yield gate
-    finally:
-        server.close()
-        for writer in held:
-            writer.close()
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def requests_before_delete(directory: Path) -> int:

@@ -26,6 +26,9 @@ from exporter.simulator import (
 from support.cleaning import EVERYTHING_OLD, cleaning, cluster_with, limits, only
 
 SHORT = limits(job_timeout_seconds=0.2, retry_busy_for_seconds=0.2)
+"""For what never ends: a job, or being busy."""
+BRIEFLY_BUSY = limits(retry_busy_for_seconds=1.0)
+"""There is time for several DELETE on a busy machine too, and for a job to end."""
 
 
 async def test_success(tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ async def test_each_code_in_the_reply_while_the_package_stays(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=int(code), status=500))
-        run = await it.run(limits=SHORT)
+        run = await it.run(limits=BRIEFLY_BUSY)
         deletion = only(run)
         assert (deletion.outcome, deletion.code, deletion.phase) == (outcome, code, Phase.ENDED)
         assert run.success is False
@@ -106,7 +109,7 @@ async def test_each_code_in_the_job_while_the_package_stays(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), old_style=old_style)
-        run = await it.run(limits=SHORT)
+        run = await it.run(limits=BRIEFLY_BUSY)
         deletion = only(run)
         assert (deletion.outcome, deletion.code) == (outcome, code)
         assert deletion.job_uuid is not None

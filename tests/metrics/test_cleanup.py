@@ -313,7 +313,7 @@ async def cleaned(simulator: Simulator, directory: Path) -> AsyncIterator[Daemon
             ends = [name for name, _ in found if name == "ontap_cleanup_last_run_timestamp_seconds"]
             return len(ends) == len(simulator)
 
-        await eventually(ran, seconds=20, what="a run on every cluster")
+        await eventually(ran, seconds=60, what="a run on every cluster")
         yield daemon
 
 

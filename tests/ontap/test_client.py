@@ -27,8 +27,9 @@ from exporter.ontap.listing import PACKAGES_PATH, Listing, ListingQuery, read_li
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.wire import Conversation, Request, read_object
 from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator
+from support.connections import forwarding
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 def endpoint_of(cluster: SimulatedCluster) -> Endpoint:
@@ -286,10 +287,10 @@ async def test_a_deadline_ends_a_request_that_hangs(kind: FaultKind, tmp_path: P
 
 async def test_the_deadline_covers_all_pages_together(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
-        it.cluster.faults.add(Fault(FaultKind.LATENCY, seconds=0.15))
+        it.cluster.faults.add(Fault(FaultKind.LATENCY, seconds=1.0))
         query = ListingQuery(endpoint=endpoint_of(it.cluster), return_timeout_seconds=15, max_records=1)
         with pytest.raises(OntapError) as caught:
-            await it.client.converse(read_listing(query), deadline=it.deadline(0.3))
+            await it.client.converse(read_listing(query), deadline=it.deadline(2.5))
         assert caught.value.reason is Reason.TIMEOUT
         assert 2 <= len(it.cluster.requests) <= 3
 
@@ -406,28 +407,15 @@ async def test_a_secret_that_has_changed_since_it_was_sent_is_redacted(tmp_path:
 @asynccontextmanager
 async def slow_to_connect(cluster: SimulatedCluster, seconds: float) -> AsyncIterator[Endpoint]:
     """Lead to a cluster, but keep each new connection waiting for its handshake."""
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(seconds)
-        host, _, port = cluster.address.rpartition(":")
-        onward_reader, onward_writer = await asyncio.open_connection(host, int(port))
-        with contextlib.suppress(ConnectionError):
-            await asyncio.gather(copy(reader, onward_writer), copy(onward_reader, writer))
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield Endpoint(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    async with forwarding(cluster, before=lambda: asyncio.sleep(seconds)) as port:
+        yield Endpoint(host="127.0.0.1", port=port)
 
 
 async def test_connecting_is_no_part_of_the_time_that_ontap_took(tmp_path: Path) -> None:
-    async with bench(SimulatedCluster("c1"), tmp_path) as it, slow_to_connect(it.cluster, 1.0) as endpoint:
+    async with bench(SimulatedCluster("c1"), tmp_path) as it, slow_to_connect(it.cluster, 2.0) as endpoint:
         it.client._endpoint = endpoint
         it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME)
-        listing = await it.list(return_timeout_seconds=1)
+        listing = await it.list(return_timeout_seconds=2)
         assert listing.packages == ()
 
 

@@ -36,7 +36,12 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 async def ask(
-    cluster: SimulatedCluster, directory: Path, *, tls: Tls | None = None, stopped: bool = False
+    cluster: SimulatedCluster,
+    directory: Path,
+    *,
+    tls: Tls | None = None,
+    stopped: bool = False,
+    seconds: float = 60.0,
 ) -> Listing | OntapError:
     async with Simulator([cluster], directory=directory) as simulator, open_session() as session:
         host, _, port = cluster.address.rpartition(":")
@@ -56,7 +61,7 @@ async def ask(
             await simulator.stop(cluster.name)
         query = ListingQuery(endpoint=endpoint, return_timeout_seconds=15, max_records=2)
         try:
-            deadline = asyncio.get_running_loop().time() + 2
+            deadline = asyncio.get_running_loop().time() + seconds
             return await client.converse(read_listing(query), deadline=deadline)
         except OntapError as exc:
             return exc
@@ -84,7 +89,8 @@ def test_a_listing_is_read_over_pages(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_has_its_reason(run: Run, kind: FaultKind, reason: Reason, tmp_path: Path) -> None:
-    failure = run(ask(cluster(Fault(kind)), tmp_path))
+    seconds = 2.0 if kind is FaultKind.HANG else 60.0
+    failure = run(ask(cluster(Fault(kind)), tmp_path, seconds=seconds))
     assert isinstance(failure, OntapError)
     assert failure.reason is reason
 

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from support.waiting import eventually
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 _LISTENING = re.compile(r'msg"?[:=] ?"?listening\b.*?address=(\S+)|address": ?"([^"]+)"')
 
 

@@ -19,7 +19,7 @@ from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
 from exporter.simulator import SimulatedCluster, Simulator
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) -> ClusterConfig:
@@ -32,7 +32,7 @@ def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) 
         tls=Tls(ca_file=ca_file),
         labels=tuple(sorted(cluster.labels.items())),
         poll_interval=timedelta(seconds=0.1),
-        poll_timeout=timedelta(seconds=10),
+        poll_timeout=timedelta(seconds=60),
         stale_after=timedelta(seconds=60),
         return_timeout_seconds=5,
         max_records=500,

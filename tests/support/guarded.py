@@ -21,6 +21,7 @@ import trustme
 
 from exporter.web.auth import Protection, load_web_config, protecting
 from exporter.web.routes import build_application, serving
+from support.connections import connected
 from support.sources import sources
 
 PAGES = (
@@ -36,7 +37,7 @@ PAGES = (
 WAYS = ("/probe", "/-/reload", "/no-such-page")
 """Paths whose answers are not 200, as they lack a parameter, a method or a page."""
 LOOK_SECONDS = 0.02
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(WAIT_SECONDS)
 
 
@@ -139,13 +140,8 @@ class Guarded:
 
     async def serial_number(self, context: ssl.SSLContext) -> str:
         """Return the number of the certificate that the server shows."""
-        _, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
-        try:
+        async with connected("127.0.0.1", self.port, context) as (_, writer):
             return str(writer.get_extra_info("peercert")["serialNumber"])
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE
 from support.fleet import cluster_config
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 HOUR = timedelta(hours=1)
 OFTEN = timedelta(seconds=0.05)
 POLICY = PolicyConfig(

@@ -13,7 +13,7 @@ from exporter.simulator.state.simulated_clock import SimulatedClock
 from exporter.simulator.state.simulated_jobs import Job, Jobs, JobScript
 
 DEFAULT_VERSION = "9.14.1P2"
-DEFAULT_WAIT_SECONDS = 10.0
+DEFAULT_WAIT_SECONDS = 60.0
 DEFAULT_KEPT_REQUESTS = 10_000
 JOB_RETENTION_SECONDS = 300.0
 

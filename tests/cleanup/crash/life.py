@@ -15,7 +15,7 @@ import aiohttp
 
 from support.waiting import eventually
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 _ROOT = Path(__file__).parents[3]
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
 

@@ -124,7 +124,7 @@ class Scene:
             self.counters.note(text)
             return True
 
-        await eventually(caught_up, seconds=10.0, what="the counters of the life before")
+        await eventually(caught_up, seconds=60, what="the counters of the life before")
 
     @asynccontextmanager
     async def watching(self, life: Life) -> AsyncIterator[None]:
@@ -188,7 +188,7 @@ class Scene:
             return not self._differences(self.file.look())
 
         with suppress(TimeoutError):
-            await eventually(true, seconds=5.0, what="the counters")
+            await eventually(true, seconds=60, what="the counters")
         assert self._differences(self.file.look()) == {}
 
     def _differences(self, state: State) -> dict[str, tuple[object, object]]:

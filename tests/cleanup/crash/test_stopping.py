@@ -26,7 +26,7 @@ async def stopped(it: Scene, *, after: Callable[[], None] = lambda: None) -> Del
         after: what happens once the daemon has begun to stop.
     """
     async with it.life() as life:
-        await it.cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH, timeout_seconds=20.0)
+        await it.cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH, timeout_seconds=60.0)
         life.process.terminate()
         await life.until_line("msg=stopping")
         after()
@@ -48,7 +48,7 @@ async def test_a_job_that_is_followed_is_followed_by_the_next_life(tmp_path: Pat
     cluster.hold_jobs()
     async with scene([cluster], tmp_path) as it:
         async with it.life() as life:
-            await cluster.wait_for_requests(2, path=f"{JOBS_PATH}/", timeout_seconds=20.0)
+            await cluster.wait_for_requests(2, path=f"{JOBS_PATH}/", timeout_seconds=60.0)
             code, seconds = await life.stop()
             assert (code, seconds < STOP_SECONDS) == (0, True), life.output
         state = it.file.autopsy()
@@ -57,7 +57,7 @@ async def test_a_job_that_is_followed_is_followed_by_the_next_life(tmp_path: Pat
         assert [row.job_uuid for row in state.deletions] == [job.uuid]
         asked = len(cluster.requests_to(f"{JOBS_PATH}/"))
         async with it.life() as life:
-            await cluster.wait_for_requests(asked + 1, path=f"{JOBS_PATH}/{job.uuid}", timeout_seconds=20.0)
+            await cluster.wait_for_requests(asked + 1, path=f"{JOBS_PATH}/{job.uuid}", timeout_seconds=60.0)
             code, _ = await life.stop()
         assert code == 0
         await assert_next_life_succeeds(it)

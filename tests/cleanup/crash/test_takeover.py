@@ -16,7 +16,7 @@ from exporter.simulator import SimulatedCluster
 from support.waiting import eventually
 
 VERSION = "9.8P1"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 POLLS = 4
 IMPATIENT = Path(__file__).parent / "impatient.py"
 

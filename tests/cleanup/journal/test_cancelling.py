@@ -12,7 +12,7 @@ from cleanup.journal.steps import assert_consistent, deletion_in, new_run, succe
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.records import Phase
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 async def whole_deletion(journal: Journal, run_id: int, version: str) -> None:

@@ -19,7 +19,7 @@ from exporter.cleanup.records import Deletion, Phase
 from support.waiting import eventually
 
 KILLS = 20
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 def write_and_be_killed(writer: subprocess.Popen[str], chance: random.Random) -> list[tuple[str, int]]:

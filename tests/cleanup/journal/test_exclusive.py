@@ -14,7 +14,7 @@ from exporter.cleanup.journal import Journal, JournalError, JournalInUseError, o
 from exporter.cleanup.records import Phase
 from support.waiting import eventually
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 
 

@@ -16,6 +16,7 @@ import structlog
 import trustme
 
 from exporter.config import ConfigError
+from support.connections import close
 from support.guarded import (
     LOOK_SECONDS,
     TLS,
@@ -163,7 +164,7 @@ async def test_an_open_connection_lasts_until_the_certificate_changes_and_then_f
         assert b"Connection: close" in await ask()
         async with asyncio.timeout(WAIT_SECONDS):
             assert await reader.read() == b""
-        writer.close()
+        await close(writer)
 
 
 async def test_other_authorities_of_clients_are_in_force_and_open_connections_end(
@@ -182,7 +183,7 @@ async def test_other_authorities_of_clients_are_in_force_and_open_connections_en
         assert await server.status(context=old) == 0
         async with asyncio.timeout(WAIT_SECONDS):
             assert b"HTTP/1.1" not in await reader.read()
-        writer.close()
+        await close(writer)
 
 
 async def test_certificates_of_clients_can_be_asked_for_later(file: Path, certificates: Certificates) -> None:

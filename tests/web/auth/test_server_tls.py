@@ -14,6 +14,7 @@ import trustme
 
 from exporter.config import ConfigError
 from exporter.web.auth import load_web_config
+from support.connections import connected
 from support.guarded import TLS, Certificates, guarded, hashed, write
 
 REQUIRED = TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
@@ -32,10 +33,9 @@ def file(tmp_path: Path) -> Path:
 
 async def negotiated(port: int, context: ssl.SSLContext) -> tuple[str, str]:
     """Return the version and the cipher suite of a connection."""
-    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    made = writer.get_extra_info("ssl_object")
-    writer.close()
-    return made.version(), made.cipher()[0]
+    async with connected("127.0.0.1", port, context) as (_, writer):
+        made = writer.get_extra_info("ssl_object")
+        return made.version(), made.cipher()[0]
 
 
 async def test_pages_are_served_over_tls_alone(file: Path, certificates: Certificates) -> None:
@@ -207,12 +207,10 @@ async def test_who_speaks_no_tls_or_goes_away_leaves_no_trace_in_the_log(
     caplog.set_level(logging.WARNING)
     async with guarded(write(file, REQUIRED)) as server:
         for sent in (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b"", b"\xff" * 5000):
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(sent)
-            writer.write_eof()
-            async with asyncio.timeout(20):
+            async with connected("127.0.0.1", server.port) as (reader, writer), asyncio.timeout(20):
+                writer.write(sent)
+                writer.write_eof()
                 assert b"HTTP/1.1 200" not in await reader.read()
-            writer.close()
         assert await server.status(context=certificates.client()) == 0
         assert await server.status(context=certificates.client("prometheus.example")) == 200
     assert caplog.records == []

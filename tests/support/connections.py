@@ -1,0 +1,67 @@
+"""Connections of the tests' own, each of which is closed, and seen to be closed, before its test ends."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from exporter.simulator import SimulatedCluster
+
+
+@asynccontextmanager
+async def connected(
+    host: str, port: int, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Open a connection for as long as the context lasts; TLS where there is a context of it."""
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    try:
+        yield reader, writer
+    finally:
+        await close(writer)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; return once it is closed, whatever the other side made of it."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def forwarding(
+    cluster: SimulatedCluster, *, before: Callable[[], Awaitable[None]]
+) -> AsyncIterator[int]:
+    """Forward connections to a cluster, each once ``before`` has returned; give the port."""
+    host, _, port = cluster.address.rpartition(":")
+    connections: set[asyncio.Task[None]] = set()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            await close(writer)
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await before()
+            async with connected(host, int(port)) as (onward_reader, onward_writer):
+                await asyncio.gather(copy(reader, onward_writer), copy(onward_reader, writer))
+        finally:
+            await close(writer)
+
+    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.create_task(forward(reader, writer)))
+
+    server = await asyncio.start_server(on_connection, host)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
