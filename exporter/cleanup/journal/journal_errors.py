@@ -63,5 +63,7 @@ def _reason(exc: Exception) -> str:
         cause = exc.orig.__cause__ or exc.orig
     if isinstance(cause, TimeoutError):
         return "no answer in time"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror  # without the error's number and the path, which is named already
     lines = str(cause).splitlines()
     return lines[0] if lines else type(cause).__name__
