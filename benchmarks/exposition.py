@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exposition import Exposition, in_chunks, names_filter
+from exporter.metrics.exposition import Exposition, in_chunks
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format
 from exporter.ontap.facts import ClusterIdentity
@@ -69,7 +69,7 @@ def levels(*, clusters: int, packages: int) -> Iterator[tuple[int, float, float]
 
 
 def _chunks(exposition: Exposition[ClusterStatus]) -> Iterator[bytes]:
-    blocks = exposition.all().blocks(now=NOW, form=Format.TEXT, wanted=names_filter(()))
+    blocks = exposition.all().blocks(now=NOW, form=Format.TEXT)
     return in_chunks(blocks, at_least_bytes=SLICE_BYTES)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT_SECONDS = 4.0
 DEFAULT_URLS = ("http://localhost:10910", "https://localhost:10910")
-"""Where a daemon listens that was not told otherwise: without a web configuration, and with one."""
+"""Where a daemon listens by default: without a web configuration, and with one."""
 _WORKS = frozenset(
     {
         http.HTTPStatus.OK,
@@ -35,10 +35,10 @@ def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | 
     context = _context(cert_file, key_file)
     wrong: list[str] = []
     for url in urls:
-        said = _ask(url, context)
-        if said is None:
+        problem = _ask(url, context)
+        if problem is None:
             return None
-        wrong.append(said)
+        wrong.append(problem)
     return "; ".join(wrong)
 
 

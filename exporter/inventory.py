@@ -14,7 +14,7 @@ class Inventory:
 
     Attributes:
         listing: the packages of the repository.
-        identity: None where the cluster did not tell.
+        identity: None where it could not be read.
         versions_in_use: every version that the cluster, a node or a pending update names; None where that
             could not be read in full.
     """

@@ -65,7 +65,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
 
 
 def _logged(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Leave out what is None: a key that has nothing to tell."""
+    """Leave out keys without a value."""
     return {key: value for key, value in event.items() if value is not None}
 
 

@@ -33,7 +33,7 @@ def lines(form: LogFormat, level: LogLevel = LogLevel.INFO) -> list[str]:
     structlog.get_logger("exporter.a").info("something happened", cluster=AWKWARD, count=3)
     structlog.get_logger("exporter.a").debug("hardly worth poll_log")
     logging.getLogger("library").info("of no interest")
-    logging.getLogger("library").warning("told by %s", "a library")
+    logging.getLogger("library").warning("logged by %s", "a library")
     try:
         int(AWKWARD)
     except ValueError:
@@ -42,21 +42,21 @@ def lines(form: LogFormat, level: LogLevel = LogLevel.INFO) -> list[str]:
 
 
 def test_logfmt_is_one_line_each_without_control_characters() -> None:
-    told = lines(LogFormat.LOGFMT)
-    assert len(told) == 3
-    assert all(line.isprintable() for line in told)
-    assert 'level=info msg="something happened" cluster="quote' in told[0]
-    assert "ü" in told[0]
-    assert 'level=warning msg="told by a library"' in told[1]
-    assert "ValueError" in told[2]
+    logged = lines(LogFormat.LOGFMT)
+    assert len(logged) == 3
+    assert all(line.isprintable() for line in logged)
+    assert 'level=info msg="something happened" cluster="quote' in logged[0]
+    assert "ü" in logged[0]
+    assert 'level=warning msg="logged by a library"' in logged[1]
+    assert "ValueError" in logged[2]
 
 
 def test_json_is_one_object_a_line() -> None:
-    told = [json.loads(line) for line in lines(LogFormat.JSON)]
-    assert [one["msg"] for one in told] == ["something happened", "told by a library", "something broke"]
-    assert told[0]["count"] == 3
+    logged = [json.loads(line) for line in lines(LogFormat.JSON)]
+    assert [one["msg"] for one in logged] == ["something happened", "logged by a library", "something broke"]
+    assert logged[0]["count"] == 3
 
 
-def test_the_level_decides_what_is_told() -> None:
+def test_the_level_decides_what_is_logged() -> None:
     assert len(lines(LogFormat.LOGFMT, LogLevel.DEBUG)) == 4
     assert len(lines(LogFormat.LOGFMT, LogLevel.ERROR)) == 1

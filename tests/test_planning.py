@@ -1,4 +1,4 @@
-"""``plan`` tells what every policy would do, by the same decisions as a run, and touches nothing."""
+"""``plan`` prints what every policy would do, by the same decisions as a run, and touches nothing."""
 
 from __future__ import annotations
 

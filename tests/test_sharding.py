@@ -94,6 +94,6 @@ def test_the_ordinal_is_at_the_end_of_the_pods_name(
 
 
 @pytest.mark.parametrize("name", ["exporter", "exporter-", "exporter-1a", "exporter7"])
-def test_a_pod_without_an_ordinal_is_told(name: str) -> None:
+def test_a_pod_without_an_ordinal_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match="does not end in an ordinal"):
         ordinal_from_pod({}, hostname=name)

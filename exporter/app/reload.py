@@ -25,12 +25,12 @@ LOGGED_PROBLEMS = 20
 
 
 class Reloader:
-    """Reads the configuration again and has it put in force, one time after the other.
+    """Reads the configuration again and has it applied; one reload ends before the next begins.
 
     Args:
         files: the configuration, which has been loaded once.
-        apply: puts a configuration in force.
-        protection: of the pages, whose file is read again as well; None: there is none.
+        apply: applies a configuration.
+        protection: the web configuration, which is read again as well; None: there is none.
         shard: the share of the clusters that this process looks after.
         wall_clock: gives Unix seconds.
 
@@ -64,7 +64,7 @@ class Reloader:
         """Ask for a reload of what the files hold from now on.
 
         Returns:
-            what is wrong with them, every problem on a line of its own; empty once they are in force.
+            what is wrong with them, every problem on a line of its own; empty once they are applied.
         """
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
@@ -105,7 +105,7 @@ class Reloader:
             return self._refuse(exc)
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
-        # Only now that nothing can refuse it any more: what is refused must not come into force later on.
+        # Only now, when nothing can refuse it any more: what is refused must not be applied later.
         self._files.accept(candidate)
         self.warn(candidate.config)
         changes = await self._apply(candidate.config)
@@ -118,7 +118,7 @@ class Reloader:
     def _refuse(self, wrong: ConfigError) -> str:
         self.successful = False
         log.error(
-            "the configuration was not reloaded, the one before stays in force", problems=len(wrong.problems)
+            "the configuration was not reloaded, the one before stays applied", problems=len(wrong.problems)
         )
         return str(wrong)
 
@@ -128,9 +128,7 @@ class Reloader:
         problems = self._files.problems
         for problem in problems:
             if problem not in self._logged:
-                log.error(
-                    "a cluster file is broken, its last good content stays in force", **_logged(problem)
-                )
+                log.error("a cluster file is broken, its last good content stays applied", **_logged(problem))
         if self._logged and not problems:
             log.info("every cluster file is in order again")
         self._logged = frozenset(problems)

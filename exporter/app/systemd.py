@@ -1,4 +1,4 @@
-"""Sockets from systemd, and telling it how things stand; where it did not start the program, neither.
+"""Sockets that systemd passes, and notifications to it; neither, where it did not start the program.
 
 Source: sd_listen_fds(3) and sd_notify(3). The protocols are a few environment variables and one datagram.
 """
@@ -40,7 +40,7 @@ def passed_sockets(environ: Mapping[str, str]) -> tuple[socket.socket, ...]:
 
 
 class Notifier:
-    """Tells the service manager that the program is ready, reloads or stops.
+    """Notifies the service manager that the program is ready, reloads or stops.
 
     Args:
         environ: names the manager's socket, where there is one.
@@ -60,7 +60,7 @@ class Notifier:
             self._send("READY=1")
 
     def reloading(self) -> None:
-        """The configuration is read again; :meth:`ready` tells when that is over."""
+        """The configuration is applied anew; :meth:`ready` says when that is over."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
@@ -69,7 +69,7 @@ class Notifier:
         self._send("STOPPING=1")
 
     async def keep_alive(self) -> NoReturn:
-        """Tell twice in each watchdog interval that the event loop turns; for ever where there is none."""
+        """Notify twice in each watchdog interval; wait for ever where there is no watchdog."""
         if not self._address or not self._watchdog_seconds:
             await asyncio.Future()
         while True:
@@ -84,4 +84,4 @@ class Notifier:
                 manager.settimeout(0.0)
                 manager.sendto(state.encode(), self._address)
         except OSError as exc:
-            log.warning("the service manager cannot be told", state=state.partition("\n")[0], error=str(exc))
+            log.warning("systemd cannot be notified", state=state.partition("\n")[0], error=str(exc))

@@ -13,7 +13,7 @@ from exporter.metrics.family import Family, Kind, one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterState:
-    """What the exporter tells of itself.
+    """What the exporter knows of itself.
 
     Attributes:
         version: of this program.
@@ -22,16 +22,16 @@ class ExporterState:
         last_reload_successful: whether the configuration was accepted when it was last read.
         last_reload_success_timestamp_seconds: when it was last accepted.
         cluster_files: how many files of clusters the configuration names.
-        cluster_files_failed: how many of them are broken, so that their last good content is in force.
+        cluster_files_failed: how many of them are broken, so that their last good content stays applied.
         clusters: how many clusters this process polls.
         requests: requests sent to ONTAP by (method, code).
         poll_delay_seconds: how late the latest poll started, or how late one already is that still waits.
-        shard_ordinal: this process's place among the shards, from 0.
+        shard_ordinal: the number of this process's shard, from 0.
         total_shards: how many shards there are.
         polls_waiting: polls that are due and have not started.
         polls_missed: slots left out because the poll before still waited or went on.
         keeping_up: whether polls start as early as their intervals demand.
-        event_loop_lag_seconds: the longest time that a timer was kept waiting of late.
+        event_loop_lag_seconds: the longest time that a timer was late within the last minute or two.
     """
 
     version: str
@@ -80,7 +80,7 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
     ),
     Family(
         name="ontap_exporter_cluster_files_failed",
-        help="Files of clusters that are broken, so that the last good content of each is in force.",
+        help="Files of clusters that are broken, so that the last good content of each stays applied.",
         source="exporter",
         samples=lambda state: one(state.cluster_files_failed),
     ),
@@ -144,4 +144,4 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
         samples=lambda state: one(state.total_shards),
     ),
 )
-"""Every metric that tells of this process."""
+"""Every metric of the exporter itself."""

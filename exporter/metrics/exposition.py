@@ -12,7 +12,7 @@ its inventory.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from operator import is_
@@ -113,16 +113,16 @@ class RenderedTable(Generic[S]):
     table: tuple[Row[S], ...]
     values: tuple[Rendered[S], ...]
 
-    def blocks(self, *, now: float, form: Format, wanted: Callable[[str], bool]) -> Iterator[bytes]:
+    def blocks(self, *, now: float, form: Format, names: Collection[str] = ()) -> Iterator[bytes]:
         """Give the lines in blocks, row by row.
 
         Args:
             now: the moment of the scrape, Unix seconds.
             form: decides on the headers.
-            wanted: says of a metric's name whether it is to be in the answer.
+            names: the metrics to give, each by its name in either format or by a sample's name; none: all.
         """
         for index, row in enumerate(self.table):
-            if not _is_wanted(row, wanted):
+            if names and not {row.name, base_name(row), *sample_names(row)}.intersection(names):
                 continue
             yield header(row, form)
             for value in self.values:
@@ -130,10 +130,6 @@ class RenderedTable(Generic[S]):
                     continue
                 block = value.blocks[index]
                 yield block.at(now) if isinstance(block, Ages) else block
-
-    def join(self, *, now: float, form: Format, wanted: Callable[[str], bool]) -> bytes:
-        """Return all blocks as one."""
-        return b"".join(self.blocks(now=now, form=form, wanted=wanted))
 
 
 def render_once(table: tuple[Row[S], ...], value: S) -> RenderedTable[S]:
@@ -156,16 +152,6 @@ def in_chunks(blocks: Iterable[bytes], *, at_least_bytes: int) -> Iterator[bytes
             size = 0
     if gathered:
         yield b"".join(gathered)
-
-
-def names_filter(names: Collection[str]) -> Callable[[str], bool]:
-    """Return a filter for metrics' names; without names, all are wanted."""
-    return frozenset(names).__contains__ if names else lambda _: True
-
-
-def _is_wanted(row: Row[S], wanted: Callable[[str], bool]) -> bool:
-    """Say whether a row was asked for: by its name in either format, or by a sample's name."""
-    return any(map(wanted, (row.name, base_name(row), *sample_names(row))))
 
 
 def _is_unchanged(row: Row[S], before: S, now: S) -> bool:

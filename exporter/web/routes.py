@@ -107,11 +107,11 @@ async def _ready(request: web.Request) -> web.Response:
 
 
 async def _reload(request: web.Request) -> web.Response:
-    """Reload the configuration; answer once it is in force, or with everything that is wrong with it."""
+    """Reload the configuration; answer once it is applied, or with everything that is wrong with it."""
     reload = request.app[SOURCES].reload
     if reload is None:
         raise web.HTTPForbidden(text="Reloading by HTTP is off: start with --web.enable-lifecycle.\n")
     if wrong := await reload():
-        text = f"The configuration was not reloaded, the one before stays in force:\n{wrong}\n"
+        text = f"The configuration was not reloaded, the one before stays applied:\n{wrong}\n"
         raise web.HTTPInternalServerError(text=text)
     return web.Response(text="The configuration was reloaded.\n")

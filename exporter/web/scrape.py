@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from exporter.metrics.cleanup import CLEANUP_STATE_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
-from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, in_chunks, names_filter, render_once
+from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, in_chunks, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.web.accept import accepts_gzip, preferred_format
@@ -90,7 +90,7 @@ def _blocks(
     tables: _Tables, *, process: ProcessMetrics | None, now: float, form: Format, names: frozenset[str]
 ) -> Iterator[bytes]:
     for table in tables:
-        yield from table.blocks(now=now, form=form, wanted=names_filter(names))
+        yield from table.blocks(now=now, form=form, names=names)
     if process is not None:
         yield process.render(form=form, names=names)
     if form is Format.OPENMETRICS:

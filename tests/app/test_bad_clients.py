@@ -27,7 +27,7 @@ NONSENSE = (
 
 SECRET = base64.b64encode(b"prometheus:a-password-of-ours")
 LOGIN = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + SECRET
-TELLING = (
+WITH_SECRET = (
     LOGIN + b"\r\nBad Header: x\r\n\r\n",
     LOGIN + b"\x01\r\n\r\n",
     LOGIN.replace(b"Basic ", b"Basic\n") + b"\r\n\r\n",
@@ -66,13 +66,13 @@ async def test_what_is_no_http_is_answered_with_400_and_not_logged(level: str, t
         assert "level=error" not in daemon.output
 
 
-async def test_what_a_client_tells_by_mistake_is_neither_logged_nor_repeated(tmp_path: Path) -> None:
+async def test_a_secret_that_a_client_sends_by_mistake_is_neither_logged_nor_repeated(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     flags = (f"--config.file={config}", "--web.listen-address=127.0.0.1:0", "--log.level=debug")
     async with program("run", *flags) as daemon:
-        for telling in TELLING:
-            head, _, body = (await answer_to(daemon.url, telling)).partition(b"\r\n\r\n")
+        for request in WITH_SECRET:
+            head, _, body = (await answer_to(daemon.url, request)).partition(b"\r\n\r\n")
             assert b" 400 " in head
             assert body == b"Bad Request\n"
         assert await daemon.stop() == 0
@@ -107,7 +107,7 @@ async def test_more_silent_connections_than_there_are_files_keep_nobody_out(tmp_
                 assert (await daemon.get("/-/healthy"))[0] == 200
                 assert 0 < await daemon.value("process_open_fds") < 60
         assert await daemon.stop() == 0
-        told = [line for line in daemon.lines if "too many connections of clients" in line]
-        assert len(told) == 1
-        assert "most=25" in told[0]
+        logged = [line for line in daemon.lines if "too many connections of clients" in line]
+        assert len(logged) == 1
+        assert "most=25" in logged[0]
         assert "Traceback" not in daemon.output

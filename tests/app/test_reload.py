@@ -211,7 +211,7 @@ async def test_a_new_address_forgets_what_was_at_the_old_one(tmp_path: Path) -> 
         await eventually(counted, seconds=WAIT_SECONDS, what="the packages at the address")
 
 
-async def test_a_bad_file_changes_nothing_and_is_told_with_its_lines(tmp_path: Path) -> None:
+async def test_a_bad_file_changes_nothing_and_is_reported_with_its_lines(tmp_path: Path) -> None:
     async with scene(tmp_path, [cluster(1)]) as it:
         before = await it.daemon.value("ontap_exporter_config_last_reload_success_timestamp_seconds")
         write_secret(it.file, "clusters:\n  - address: 127.0.0.1\n    colour: red\n  - {}\n")
@@ -418,8 +418,8 @@ async def test_cleanup_is_switched_on_changed_and_switched_off(tmp_path: Path) -
         await it.reload()
         assert await it.daemon.samples("ontap_cleanup_dry_run") == {}
         assert await it.daemon.samples("ontap_cleanup_journal_open") == {}
-        _, account = await it.daemon.get("/api/v1/cleanup")
-        assert json.loads(account)["configured"] is False
+        _, text = await it.daemon.get("/api/v1/cleanup")
+        assert json.loads(text)["configured"] is False
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
@@ -443,7 +443,7 @@ async def test_a_cluster_file_is_followed_without_a_reload(tmp_path: Path, suffi
         assert await it.daemon.value("ontap_exporter_cluster_files") == 1
 
         write_secret(more, '[{"name": "c002", "addr')
-        await it.daemon.until_line("a cluster file is broken, its last good content stays in force")
+        await it.daemon.until_line("a cluster file is broken, its last good content stays applied")
         assert str(more) in it.daemon.output
         assert await it.daemon.value("ontap_exporter_cluster_files_failed") == 1
         assert set(await it.daemon.by_cluster("ontap_up")) == {"c001", "c002", host}

@@ -1,4 +1,4 @@
-"""Nothing that the program emits holds a secret: no line, no page, no error, whatever it is told."""
+"""Nothing that the program emits holds a secret: no line, no page, no error, whatever it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where systemd starts the program, its sockets are served and it is told how things stand."""
+"""Where systemd starts the program, its sockets are served and it is notified."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Manager:
         self._socket.bind(f"\0{self.address[1:]}" if abstract else self.address)
         self._socket.settimeout(0.0)
 
-    async def told(self) -> str:
+    async def notification(self) -> str:
         """Return the first line of the next message."""
         async with asyncio.timeout(WAIT_SECONDS):
             message = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
@@ -72,11 +72,11 @@ async def test_the_manager_learns_of_the_start_a_reload_and_the_end(tmp_path: Pa
         environ={"NOTIFY_SOCKET": manager.address},
     )
     try:
-        assert await manager.told() == "READY=1"
+        assert await manager.notification() == "READY=1"
         process.send_signal(signal.SIGHUP)
-        assert [await manager.told(), await manager.told()] == ["RELOADING=1", "READY=1"]
+        assert [await manager.notification(), await manager.notification()] == ["RELOADING=1", "READY=1"]
         process.send_signal(signal.SIGTERM)
-        assert await manager.told() == "STOPPING=1"
+        assert await manager.notification() == "STOPPING=1"
         assert await process.wait() == 0
     finally:
         manager.close()
@@ -90,7 +90,7 @@ async def test_the_watchdog_is_fed_for_as_long_as_the_event_loop_turns(tmp_path:
     notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "20000"})
     feeding = asyncio.create_task(notifier.keep_alive())
     try:
-        assert [await manager.told() for _ in range(3)] == ["WATCHDOG=1"] * 3
+        assert [await manager.notification() for _ in range(3)] == ["WATCHDOG=1"] * 3
     finally:
         feeding.cancel()
         manager.close()
@@ -111,7 +111,7 @@ async def test_no_watchdog_is_fed_that_is_not_ours(environ: dict[str, str]) -> N
     feeding.cancel()
 
 
-def test_a_manager_that_cannot_be_told_stops_nothing() -> None:
+def test_a_manager_that_cannot_be_notified_stops_nothing() -> None:
     Notifier({"NOTIFY_SOCKET": "/nowhere/at/all"}).ready()
 
 

@@ -30,12 +30,13 @@ from exporter.cleanup.records import (
     PolicyTotals,
 )
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, CleanupState, update_policy
-from exporter.metrics.exposition import Exposition, names_filter, render_once
+from exporter.metrics.exposition import Exposition, render_once
 from exporter.metrics.family import Kind, Row
 from exporter.metrics.text import Format
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import Daemon, program
+from support.exposed import text_of
 from support.prometheus import needs_prometheus
 from support.waiting import eventually
 
@@ -116,7 +117,7 @@ def exposed(statuses: Iterable[PolicyStatus], form: Format) -> str:
     exposition = Exposition(CLEANUP_FAMILIES)
     for status in statuses:
         update_policy(exposition, status)
-    return exposition.all().join(now=0.0, form=form, wanted=names_filter(())).decode()
+    return text_of(exposition.all(), form=form)
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -133,8 +134,7 @@ def of_all_clusters(form: Format = Format.TEXT) -> str:
         halted=True,
         journal_open=False,
     )
-    table = render_once(CLEANUP_STATE_FAMILIES, state)
-    return table.join(now=0.0, form=form, wanted=names_filter(())).decode()
+    return text_of(render_once(CLEANUP_STATE_FAMILIES, state), form=form)
 
 
 @given(STATUSES)
@@ -233,8 +233,8 @@ def test_outcomes_and_error_codes_are_counted_as_deletions_end() -> None:
         one = deletion(outcome, code)
         board.change(STATUS.key, lambda status, one=one: status.with_outcome(one))  # type: ignore[misc]
     with board.in_progress(STATUS.key):
-        during = samples(exposition.all().join(now=0.0, form=Format.TEXT, wanted=names_filter(())).decode())
-    after = samples(exposition.all().join(now=0.0, form=Format.TEXT, wanted=names_filter(())).decode())
+        during = samples(text_of(exposition.all()))
+    after = samples(text_of(exposition.all()))
     site = C1[2:]
     jobs, errors = "ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total"
     assert after[jobs, (*C1[:1], ("outcome", "busy"), C1[1], *site)] == 2

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES
-from exporter.metrics.exposition import Exposition, in_chunks, names_filter, render_once
+from exporter.metrics.exposition import Exposition, in_chunks, render_once
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format, ages, number
 from exporter.ontap.errors import Reason
@@ -25,6 +25,7 @@ from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from support import sources
+from support.exposed import text_of
 
 NOW = 1_800_000_000.25
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -108,7 +109,7 @@ def exposed(fleet: Iterable[ClusterStatus], form: Format, names: Iterable[str] =
     exposition = Exposition(CLUSTER_FAMILIES)
     for status in fleet:
         update_cluster(exposition, status)
-    return exposition.all().join(now=NOW, form=form, wanted=names_filter(tuple(names))).decode()
+    return text_of(exposition.all(), form=form, now=NOW, names=tuple(names))
 
 
 @given(FLEETS)
@@ -186,8 +187,7 @@ def test_what_became_of_a_cluster_is_exposed_as_if_nothing_had_been_before(
     exposition = Exposition(CLUSTER_FAMILIES)
     for status in history:
         update_cluster(exposition, status)
-    joined = exposition.all().join(now=NOW, form=Format.TEXT, wanted=names_filter(()))
-    assert joined.decode() == exposed(history[-1:], Format.TEXT)
+    assert text_of(exposition.all(), now=NOW) == exposed(history[-1:], Format.TEXT)
 
 
 @given(histories(), st.dictionaries(LABEL_NAMES, TEXTS, max_size=2))
@@ -196,8 +196,7 @@ def test_other_labels_are_on_every_line_at_once(history: list[ClusterStatus], la
     update_cluster(exposition, history[-1])
     renamed = replace(history[-1], labels=tuple(sorted(labels.items())))
     update_cluster(exposition, renamed)
-    joined = exposition.all().join(now=NOW, form=Format.TEXT, wanted=names_filter(()))
-    assert joined.decode() == exposed([renamed], Format.TEXT)
+    assert text_of(exposition.all(), now=NOW) == exposed([renamed], Format.TEXT)
 
 
 def test_the_lines_of_packages_stay_the_same_objects_while_the_packages_do() -> None:
@@ -332,13 +331,12 @@ STATE = replace(sources.STATE, requests={("GET", "200"): 5, ("GET", "error"): 1}
 
 
 def test_the_exporters_own_metrics_are_exposed_in_both_formats() -> None:
-    every = names_filter(())
     table = render_once(EXPORTER_FAMILIES, STATE)
-    text = table.join(now=0.0, form=Format.TEXT, wanted=every).decode()
+    text = text_of(table)
     found = samples(text)
     assert found["ontap_exporter_api_requests_total", (("code", "200"), ("method", "GET"))] == 5
     assert found["ontap_exporter_clusters", ()] == 3
-    openmetrics = table.join(now=0.0, form=Format.OPENMETRICS, wanted=every).decode()
+    openmetrics = text_of(table, form=Format.OPENMETRICS)
     families = list(parse_openmetrics(openmetrics + "# EOF\n"))  # type: ignore[no-untyped-call]
     assert len(families) == len(EXPORTER_FAMILIES)
 

@@ -14,9 +14,10 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.utils import floatToGoString
 
-from exporter.metrics.exposition import Exposition, names_filter, render_once
+from exporter.metrics.exposition import Exposition, render_once
 from exporter.metrics.family import Family, HistogramFamily, HistogramSample, Row, one
 from exporter.metrics.text import Format
+from support.exposed import text_of
 
 NAME = "ontap_wait_seconds"
 HELP = "How long something took."
@@ -65,7 +66,7 @@ class Reference:
 def exposed(waits: Waits, form: Format) -> str:
     exposition = Exposition(TABLE)
     exposition.update("c1", waits, fixed=FIXED)
-    return exposition.all().join(now=0.0, form=form, wanted=names_filter(())).decode()
+    return text_of(exposition.all(), form=form)
 
 
 @given(WAITS)
@@ -91,7 +92,7 @@ def test_a_histogram_is_selected_whole_by_its_name_or_a_samples_name(name: str, 
         ),
         Family(name="other", help=HELP, source="test", samples=one),
     )
-    joined = render_once(table, 3).join(now=0.0, form=Format.TEXT, wanted=names_filter([name])).decode()
+    joined = text_of(render_once(table, 3), names=[name])
     lines = [line for line in joined.splitlines() if not line.startswith("#")]
     whole = [
         f'{NAME}_bucket{{le="1.0"}} 0.0',

@@ -14,11 +14,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exposition import Exposition, names_filter
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
 from exporter.polling.board import Board, ClusterStatus
 from exporter.web.answers import SLICE_BYTES, SharedAnswers, Slices, TooManyAnswersError
 from exporter.web.routes import build_application
+from support.exposed import text_of
 from support.large import CLUSTERS, Client, CountingExecutor, status
 from support.sources import NOW, sources
 from support.waiting import eventually
@@ -33,7 +34,7 @@ for one in range(CLUSTERS):
 
 
 def expected(form: Format) -> bytes:
-    return EXPOSITION.all().join(now=NOW, form=form, wanted=names_filter(()))
+    return text_of(EXPOSITION.all(), form=form, now=NOW).encode()
 
 
 @pytest.fixture
