@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -53,3 +54,79 @@ def _look(future: asyncio.Future[T]) -> None:
     """Look at the error of a future that nobody awaits any more: asyncio would complain of it."""
     if not future.cancelled():
         future.exception()
+
+
+class Refreshed(Generic[T]):
+    """A value that a thread reads, and reads again once it has expired.
+
+    One thread at most reads it. Where that takes too long, the value from before serves on, so that a disk
+    that does not answer delays nobody who has read from it before.
+
+    Args:
+        read: reads the value; its argument is the value from before, None at first.
+        name: the thread's.
+        patience_seconds: how long a value is waited for that replaces one from before.
+
+    Attributes:
+        value: the newest value; None before the first.
+        begun: when the reading that gave it began, in the event loop's time.
+    """
+
+    def __init__(self, read: Callable[[T | None], T], *, name: str, patience_seconds: float) -> None:
+        self.value: T | None = None
+        self.begun = float("-inf")
+        self._read = read
+        self._name = name
+        self._patience_seconds = patience_seconds
+        self._is_current = False
+        self._reading: asyncio.Future[T] | None = None
+        self._reading_begun = 0.0
+        self._reading_is_outdated = False
+
+    def expire(self) -> None:
+        """Have the value read again before it is used the next time."""
+        self._is_current = False
+
+    def forget(self) -> None:
+        """Likewise, and use nothing of what a thread may be reading now."""
+        self._is_current = False
+        self._reading_is_outdated = self._reading is not None
+
+    async def get(self) -> T:
+        """Return the value, read again if it has expired.
+
+        Raises:
+            Exception: what reading it has raised.
+        """
+        while self.value is None or not self._is_current:
+            reading = self._begin()
+            if await self._ends_in_time(reading):
+                reading.result()
+            else:
+                self._is_current = True
+        return self.value
+
+    async def renew(self) -> None:
+        """Read the value again now; it stays as it was where that fails or takes too long."""
+        reading = self._begin()
+        await asyncio.wait({reading}, timeout=self._patience_seconds)
+        self._is_current = self.value is not None
+
+    async def _ends_in_time(self, reading: asyncio.Future[T]) -> bool:
+        left_seconds = self._reading_begun + self._patience_seconds - asyncio.get_running_loop().time()
+        timeout_seconds = None if self.value is None else max(left_seconds, 0.0)
+        done, _ = await asyncio.wait({reading}, timeout=timeout_seconds)
+        return bool(done)
+
+    def _begin(self) -> asyncio.Future[T]:
+        """Return the reading that goes on, or begin one."""
+        if self._reading is None:
+            self._reading = begin(partial(self._read, self.value), name=self._name)
+            self._reading_begun = asyncio.get_running_loop().time()
+            self._reading.add_done_callback(self._end)
+        return self._reading
+
+    def _end(self, reading: asyncio.Future[T]) -> None:
+        is_outdated, self._reading, self._reading_is_outdated = self._reading_is_outdated, None, False
+        if not is_outdated and not reading.cancelled() and reading.exception() is None:
+            self.value, self.begun, self._is_current = reading.result(), self._reading_begun, True

@@ -118,7 +118,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             config, shard=settings.shard, session=session, group=group, kill_switch=kill_switch
         )
         stack.callback(applied.stop)
-        reloader.warn(config)
+        reloader.note(config)
         await applied.apply(config)
 
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)

@@ -55,6 +55,7 @@ class Reloader:
         self._wall_clock = wall_clock
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[str]] = []
+        self._has_cluster_files = True
         self._warned: frozenset[Problem] = frozenset()
         self._logged: frozenset[Problem] = frozenset()
         self.successful = True
@@ -76,7 +77,7 @@ class Reloader:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(LOOK_SECONDS if self._has_cluster_files else None):
                         await self._asked.wait()
                 except TimeoutError:
                     await self._look()
@@ -107,7 +108,7 @@ class Reloader:
             return self._refuse(wrong)
         # Only now, when nothing can refuse it any more: what is refused must not be applied later.
         self._files.accept(candidate)
-        self.warn(candidate.config)
+        self.note(candidate.config)
         changes = await self._apply(candidate.config)
         self.successful = True
         self.success_timestamp_seconds = self._wall_clock()
@@ -133,12 +134,13 @@ class Reloader:
             log.info("every cluster file is in order again")
         self._logged = frozenset(problems)
         if config is not None:
-            self.warn(config)
+            self.note(config)
             changes = await self._apply(config)
             log.info("cluster files have changed", **asdict(changes))
 
-    def warn(self, config: Config) -> None:
-        """Log the warnings that the configuration before did not give."""
+    def note(self, config: Config) -> None:
+        """Watch the cluster files that a configuration names, and log the warnings that are new."""
+        self._has_cluster_files = bool(config.cluster_files)
         warnings = list(config.warnings)
         if self._shard.total > 1 and (shared := shared_state(config)) is not None:
             warnings.append(shared)

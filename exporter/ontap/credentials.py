@@ -5,19 +5,16 @@ Threads read the files: one on a disk that does not answer must hold up nothing 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from exporter.background import begin
+from exporter.background import Refreshed
 from exporter.files import read_file
 from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Tls, TokenLogin
 from exporter.ontap.errors import Unauthorized
@@ -47,7 +44,9 @@ class LoginContent:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same for the same credentials in this process, and of no use to anybody who sees it."""
+        """The same for the same credentials in this process; empty where a certificate cannot be read."""
+        if None in self.certificate:
+            return b""
         parts = (one or b"" for one in (self.header and self.header.encode(), *self.certificate))
         return hashlib.blake2b(b"\0".join(parts), digest_size=_DIGEST_BYTES, key=_KEY).digest()
 
@@ -87,12 +86,12 @@ class Credentials:
         self._login = login
         self._certificate_files = () if tls is None else tls.certificate_files
         self._read = read
-        self._patience_seconds = patience_seconds
-        self._current: LoginContent | None = None  # None: to be read before it is sent
-        self._previous: LoginContent | None = None
+        self._content: Refreshed[LoginContent] = Refreshed(
+            lambda _: self._read(self._login, self._certificate_files),
+            name="credentials",
+            patience_seconds=patience_seconds,
+        )
         self._sent: LoginContent | None = None
-        self._reading: asyncio.Future[LoginContent] | None = None
-        self._reading_is_outdated = False
         self._secrets: tuple[str, ...] = ()
         self._spellings: tuple[str, ...] | None = None
 
@@ -103,21 +102,14 @@ class Credentials:
             Unauthorized: the secret cannot be read or cannot be sent.
         """
         try:
-            if self._current is None and not self._has_files:
-                self._use(self._read(self._login, ()))
-            while self._current is None:
-                reading = self._begin_reading()
-                patience_seconds = None if self._previous is None else self._patience_seconds
-                done, _ = await asyncio.wait({reading}, timeout=patience_seconds)
-                if done:
-                    reading.result()
-                else:
-                    self._current = self._previous
+            content = await self._content.get() if self._has_files else self._read(self._login, ())
         except (OSError, ValueError) as exc:
             self._sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-        self._sent = self._current
-        return self._current.header
+        if content != self._sent:
+            self._remember(content)
+        self._sent = content
+        return content.header
 
     @property
     def sent_fingerprint(self) -> bytes:
@@ -126,28 +118,21 @@ class Credentials:
 
     @property
     def fingerprint(self) -> bytes:
-        """The fingerprint of the credentials to send next; empty where they have to be read first."""
-        return b"" if self._current is None else self._current.fingerprint
+        """The fingerprint of the credentials to send next; empty where they cannot be read."""
+        try:
+            content = self._content.value if self._has_files else self._read(self._login, ())
+        except ValueError:
+            return b""
+        return b"" if content is None else content.fingerprint
 
     def forget(self) -> None:
         """Have the files read again before the credentials are sent the next time."""
-        if not self._has_files:
-            return
-        self._previous = self._current or self._previous
-        self._current = None
-        self._reading_is_outdated = self._reading is not None
+        self._content.forget()
 
     async def renew(self) -> None:
-        """Read everything again; what cannot be read, or not in a moment, stays as it was."""
-        if not self._has_files:
-            with suppress(ValueError):
-                self._use(self._read(self._login, ()))
-            return
-        known = self._current or self._previous
-        self.forget()
-        await asyncio.wait({self._begin_reading()}, timeout=self._patience_seconds)
-        if self._current is None or None in self._current.certificate:
-            self._current = known
+        """Read the files again now; what cannot be read, or not in a moment, stays as it was."""
+        if self._has_files:
+            await self._content.renew()
 
     def use_certificate_of(self, tls: Tls) -> None:
         """Take the client certificate from the files of other settings from now on."""
@@ -169,21 +154,8 @@ class Credentials:
             case _:
                 return bool(self._certificate_files)
 
-    def _begin_reading(self) -> asyncio.Future[LoginContent]:
-        """Return the one reading that goes on: a disk that does not answer keeps one thread at most."""
-        if self._reading is None:
-            work = partial(self._read, self._login, self._certificate_files)
-            self._reading = begin(work, name="credentials")
-            self._reading.add_done_callback(self._end_reading)
-        return self._reading
-
-    def _end_reading(self, reading: asyncio.Future[LoginContent]) -> None:
-        is_outdated, self._reading, self._reading_is_outdated = self._reading_is_outdated, None, False
-        if not is_outdated and not reading.cancelled() and reading.exception() is None:
-            self._use(reading.result())
-
-    def _use(self, content: LoginContent) -> None:
-        self._current = content
+    def _remember(self, content: LoginContent) -> None:
+        """Redact a secret from now on."""
         if content.header is not None:
             sent = content.header.partition(" ")[2]
             latest = (content.header, sent, sent.rstrip("="), content.secret)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from exporter.background import begin
+from exporter.background import Refreshed
 from exporter.ontap.endpoint import Tls, TlsVersion
 from exporter.ontap.errors import TlsFailed
 
@@ -55,23 +55,6 @@ class _Built:
     files: tuple[_FileVersion, ...]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Entry:
-    """What is known of the context of some settings.
-
-    Attributes:
-        built: the context; None before the first one.
-        checked: when its files were looked at, in the event loop's time.
-        check: the look at them that goes on, if any.
-        check_begun: when it began.
-    """
-
-    built: _Built | None = None
-    checked: float = float("-inf")
-    check: asyncio.Future[_Built] | None = None
-    check_begun: float = 0.0
-
-
 class TlsContexts:
     """Builds each context once, and anew when a file that it was built from has changed.
 
@@ -94,7 +77,7 @@ class TlsContexts:
         self._build = build
         self._check_seconds = check_seconds
         self._patience_seconds = patience_seconds
-        self._entries: dict[Tls, _Entry] = {}
+        self._built: dict[Tls, Refreshed[_Built]] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
         """Return the context of these settings; whoever asks while it is being built waits for that one.
@@ -102,50 +85,37 @@ class TlsContexts:
         Raises:
             TlsFailed: a file cannot be read, or holds no certificate or key.
         """
-        entry = self._entries.setdefault(_shared(tls), _Entry())
-        clock = asyncio.get_running_loop().time
-        if entry.built is not None and (not tls.files or clock() < entry.checked + self._check_seconds):
-            return entry.built.context
-        check = entry.check or self._begin_check(_shared(tls), entry, clock())
-        until = None if entry.built is None else max(entry.check_begun + self._patience_seconds - clock(), 0)
-        done, _ = await asyncio.wait({check}, timeout=until)
-        if not done and entry.built is not None:
-            return entry.built.context
+        shared = _shared(tls)
+        if (built := self._built.get(shared)) is None:
+            built = self._built[shared] = Refreshed(
+                partial(self._checked, shared), name="TLS files", patience_seconds=self._patience_seconds
+            )
+        elif shared.files and asyncio.get_running_loop().time() >= built.begun + self._check_seconds:
+            built.expire()
         try:
-            return check.result().context
+            return (await built.get()).context
         except (OSError, ValueError) as exc:
             raise TlsFailed(f"the TLS settings cannot be used: {exc}") from exc
 
     def recheck(self, tls: Tls) -> None:
         """Have the files looked at before their context is used the next time."""
-        if (entry := self._entries.get(_shared(tls))) is not None:
-            entry.checked = float("-inf")
+        if (built := self._built.get(_shared(tls))) is not None:
+            built.expire()
 
     def keep(self, in_use: Iterable[Tls]) -> None:
         """Drop the contexts of all other settings; whoever still asks for one has it built anew."""
         wanted = set(map(_shared, in_use))
-        self._entries = {tls: entry for tls, entry in self._entries.items() if tls in wanted}
+        self._built = {tls: built for tls, built in self._built.items() if tls in wanted}
 
-    def _begin_check(self, tls: Tls, entry: _Entry, now: float) -> asyncio.Future[_Built]:
-        def end(check: asyncio.Future[_Built]) -> None:
-            entry.check = None
-            if not check.cancelled() and check.exception() is None:
-                entry.built, entry.checked = check.result(), now
-
-        entry.check = begin(partial(self._checked, tls, entry.built), name="TLS files")
-        entry.check_begun = now
-        entry.check.add_done_callback(end)
-        return entry.check
-
-    def _checked(self, tls: Tls, built: _Built | None) -> _Built:
-        """Look at the files; return the same context where none has changed, else another one.
+    def _checked(self, tls: Tls, before: _Built | None) -> _Built:
+        """Look at the files; return the context from before where none has changed, else another one.
 
         Raises:
             OSError: a file cannot be read, or holds no certificate or key.
         """
         files = tuple(map(_version, tls.files))
-        if built is not None and built.files == files:
-            return built
+        if before is not None and before.files == files:
+            return before
         return _Built(context=self._build(tls), files=files)
 
 

@@ -21,7 +21,7 @@ RECOVERED_SECONDS = 60.0
 """Polls start on time again when none has been late for so long."""
 REMEMBERED_SECONDS = 60.0
 """The longest lag is that of the last one to two times this."""
-MONITOR_SECONDS = 1.0
+MONITOR_SECONDS = 2.0
 """How often the event loop's lag is measured where no poll is due."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -115,7 +115,7 @@ class Lateness:
 async def monitor(lateness: Lateness, *, interval_seconds: float = MONITOR_SECONDS) -> NoReturn:
     """Measure the event loop's lag, and log when polls begin or cease to be late, until cancelled.
 
-    Once a second is enough: every poll's own timer measures the lag too, and polls are many where it matters.
+    Rarely is enough: the timer of every poll measures the lag too, and polls are many where it matters.
     """
     clock = asyncio.get_running_loop().time
     while True:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import NoReturn
 
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import LoginPaused, OntapError, Reason
+from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
@@ -128,7 +128,7 @@ class Poller:
             if self._status.last_poll is None:
                 self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
         except OntapError as exc:
-            if exc.retry_after_seconds is not None:
+            if exc.retry_after_seconds is not None and not isinstance(exc, Unauthorized):
                 pause_seconds = min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
                 self._access.asked_to_wait_until = asyncio.get_running_loop().time() + pause_seconds
             self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
