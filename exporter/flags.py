@@ -11,7 +11,7 @@ from exporter.sharding import AUTO
 from exporter.web.addresses import ListenAddress, parse_listen_address
 
 RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
-"""Paths that the server needs for itself."""
+"""Paths of other pages."""
 
 
 def for_run(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ DEFAULT_URLS = ("http://localhost:10910", "https://localhost:10910")
 _WORKS = frozenset(
     {
         http.HTTPStatus.OK,
-        # A daemon that refuses works: health checks need no password and no name in the certificate.
+        # A daemon that refuses a request works: a health check has no password and may have no certificate.
         http.HTTPStatus.UNAUTHORIZED,
         http.HTTPStatus.FORBIDDEN,
         http.HTTPStatus.TOO_MANY_REQUESTS,
@@ -26,7 +26,7 @@ _WORKS = frozenset(
 def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | None = None) -> str | None:
     """Ask the daemon at ``urls``, one after the other; return None where one answers, else what is wrong.
 
-    Its certificate is not verified: it bears other names than ``localhost``, and nothing secret is sent.
+    The daemon's certificate is not verified: it may not name ``localhost``, and nothing secret is sent.
 
     Raises:
         ValueError: a URL is not ``http://host[:port]`` or ``https://host[:port]``, or the client's

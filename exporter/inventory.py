@@ -1,4 +1,4 @@
-"""What one good poll saw of one cluster."""
+"""The result of one good poll of one cluster."""
 
 from __future__ import annotations
 

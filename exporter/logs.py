@@ -70,7 +70,7 @@ def _logged(_: object, __: str, event: structlog.typing.EventDict) -> structlog.
 
 
 def _on_one_line(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape what could rewrite a terminal's line: clusters, files and clients have a say in a log line."""
+    """Escape what could move a terminal's cursor: parts of a line come from clusters, files and clients."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(

@@ -37,10 +37,10 @@ async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple
     """
     policies = config.cleanup.policies if config.cleanup else ()
     wanted = [one for one in clusters if any(policy.applies_to(one) for policy in policies)]
-    places = asyncio.Semaphore(config.max_concurrent_polls)
+    slots = asyncio.Semaphore(config.max_concurrent_polls)
 
     async def read(access: ClusterAccess) -> Preflight:
-        async with places:
+        async with slots:
             return await read_preflight(access)
 
     async with open_session() as session:
@@ -59,12 +59,12 @@ def as_table(plans: Iterable[ClusterPlan]) -> str:
     """Return plans as a table: a line for every package, those to delete first."""
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for one in plans:
-        place = (one.cluster, one.policy.name + (" (dry run)" if one.policy.dry_run else ""))
+        subject = (one.cluster, one.policy.name + (" (dry run)" if one.policy.dry_run else ""))
         if one.plan.problem:
-            rows.append((*place, "-", "-", "KEEP ALL", one.plan.problem))
-        rows += [(*place, *_columns(decision)) for decision in one.plan.decisions]
+            rows.append((*subject, "-", "-", "KEEP ALL", one.plan.problem))
+        rows += [(*subject, *_columns(decision)) for decision in one.plan.decisions]
         if not one.plan.decisions and not one.plan.problem:
-            rows.append((*place, "-", "-", "-", "the repository is empty"))
+            rows.append((*subject, "-", "-", "-", "the repository is empty"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
     lines = (
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
@@ -112,5 +112,5 @@ def _columns(decision: Decision) -> tuple[str, ...]:
 
 
 def _printable(text: str) -> str:
-    """Return a text of a cluster's as one line that cannot move the cursor."""
+    """Return a text that a cluster sent as one line that cannot move the cursor."""
     return text if text.isprintable() else ascii(text)[1:-1]

@@ -1,4 +1,4 @@
-"""Which of several processes looks after a cluster. Pure, but for what a pod is called.
+"""Which of several processes polls and cleans a cluster.
 
 Every cluster belongs to exactly one shard, whatever order the clusters come in; growing from n to n + 1
 shards moves about one cluster in n + 1, all of them to the new shard.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 AUTO = "auto"
-"""Stands for the ordinal at the end of the pod's name, as a StatefulSet gives it."""
+"""Instead of a number: the ordinal at the end of the pod's name, as a StatefulSet gives it."""
 _ORDINAL_AT_END = re.compile(r"-(\d+)$")
 
 
@@ -33,7 +33,7 @@ class Shard:
     total: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a share that there is not.
+        """Check that there is such a share.
 
         Raises:
             ValueError: there is no such shard.

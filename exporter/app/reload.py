@@ -88,7 +88,7 @@ class Reloader:
                 answer.cancel()
 
     async def _answer(self) -> None:
-        """Reload once for everybody who has asked by now."""
+        """Reload once, for all who have asked so far."""
         self._asked.clear()
         waiting = tuple(self._waiting)
         wrong = await self._reload()

@@ -292,6 +292,10 @@ cleanup:
 """
 
 
+DELETIONS_OF_A_RUN = 2
+"""Of retire-old on a dirty cluster: one succeeds, one fails."""
+
+
 def dirty_cluster(name: str) -> SimulatedCluster:
     versions = ("9.10.1", "9.11.1", "9.12.1", "9.14.1P2")
     cluster = SimulatedCluster(name, packages=versions, labels={"site": "ams"}, job_seconds=0.05)
@@ -311,7 +315,8 @@ async def cleaned(simulator: Simulator, directory: Path) -> AsyncIterator[Daemon
         async def ran() -> bool:
             found = samples((await daemon.get("/metrics"))[1])
             ends = [name for name, _ in found if name == "ontap_cleanup_last_run_timestamp_seconds"]
-            return len(ends) == len(simulator)
+            timed = found.get(("ontap_cleanup_job_duration_seconds_count", (("policy", "retire-old"),)), 0)
+            return len(ends) == len(simulator) and timed == DELETIONS_OF_A_RUN * len(simulator)
 
         await eventually(ran, seconds=60, what="a run on every cluster")
         yield daemon
