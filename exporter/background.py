@@ -1,4 +1,4 @@
-"""Work that may wait for something without end, in a thread that nobody has to wait for."""
+"""Work that may block without end, in threads that neither the event loop nor the exit waits for."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Refreshed(Generic[T]):
     """A value that a thread reads, and reads again once it has expired.
 
     One thread at most reads it. Where that takes too long, the value from before serves on, so that a disk
-    that does not answer delays nobody who has read from it before.
+    that stops answering causes no more than a short delay.
 
     Args:
         read: reads the value; its argument is the value from before, None at first.

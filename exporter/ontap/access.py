@@ -1,4 +1,4 @@
-"""How one cluster is reached, by polls and by cleanup alike: they share what refused logins have taught."""
+"""How polls and cleanup reach one cluster. They share its account, and so the refusals of that account."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AccountKey = tuple[Endpoint, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What an account on a cluster has refused: ONTAP locks the account, whoever uses it.
+    """The refusals of one account on a cluster. ONTAP locks the account, so all its users share them.
 
     Attributes:
         refusals: of everything, as after a wrong password.
@@ -41,7 +41,7 @@ class Account:
 
 
 class ClusterAccess:
-    """One cluster's client, and what is known of its willingness to be asked.
+    """One cluster's client, and when it may be asked.
 
     Attributes:
         config: the cluster's settings.
@@ -87,13 +87,13 @@ class ClusterAccess:
     ) -> T:
         """Ask the cluster, unless the account has refused the credentials a short while ago.
 
-        Whatever was refused, the credentials are read again first: others than those may be sent at once.
+        After a refusal, the credentials are read again first: others than those refused may be sent at once.
 
         Args:
             conversation: what to ask; see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; by default that of a poll.
             is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
-            in_flight: notes when a request goes out.
+            in_flight: is marked when a request goes out.
 
         Raises:
             LoginPaused: nothing was sent.
@@ -127,7 +127,7 @@ class ClusterAccess:
         return bool(refusals.in_a_row) and refusals.are_others(self.client.credentials.fingerprint, now)
 
     async def _check_login(self, *, is_fact: bool) -> None:
-        """Look whether credentials may be sent.
+        """Check that the credentials may be sent.
 
         Raises:
             LoginPaused: they may not.
@@ -181,8 +181,8 @@ class AccessOpener:
 
         Every secret is read again before it is sent, and at once, which takes a moment at most, where the
         account has refused one. Other credentials than those refused make an access of their own, so that
-        they are tried at once. Refusals are remembered whatever the cluster is called now, and for a while
-        after nobody has used the account.
+        they are tried at once. Refusals are remembered when a cluster is renamed, and for a while after
+        an account is no longer used.
 
         Args:
             clusters: their settings.
@@ -245,7 +245,7 @@ class AccessOpener:
 
 
 def _account_of(cluster: ClusterSettings) -> AccountKey:
-    """Name the account that a cluster's login is for, whatever its secret."""
+    """Return what identifies the account that a cluster's login is for."""
     match cluster.login:
         case BasicLogin(username=username):
             return cluster.endpoint, f"user {username}"

@@ -9,6 +9,7 @@ import asyncio
 import os
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
@@ -42,13 +43,13 @@ KEEPALIVE_SECONDS = 0.5
 """How long a connection may be idle: long enough for one poll's requests, which follow each other at once.
 
 ONTAP closes an idle connection after 5 s, so one that it is about to close is never reused. A TLS connection
-also holds a buffer of 256 KiB, which nobody needs between polls.
+also holds a buffer of 256 KiB, which is not needed between polls.
 """
 
 
 @dataclass(slots=True)
 class RequestInFlight:
-    """Whether a request has gone out, so that the cluster may have it whatever becomes of the answer."""
+    """Whether a request has gone out, so that the cluster may have it even if no answer comes."""
 
     sent: bool = False
 
@@ -57,12 +58,11 @@ class RequestCounts:
     """How many requests were sent, by method and HTTP status or ``error``."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, method: str, code: str) -> None:
         """Count one request."""
-        key = (method, code)
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._counts[method, code] += 1
 
     def totals(self) -> Mapping[tuple[str, str], int]:
         """Return the counts so far, by (method, code)."""
@@ -125,7 +125,7 @@ class OntapClient:
         Args:
             conversation: see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; covers every request, retry and pause.
-            in_flight: told when a request goes out.
+            in_flight: is marked when a request goes out.
 
         Raises:
             OntapError: a request failed, or an answer was not what the conversation expects.

@@ -1,6 +1,6 @@
 """The credentials of one cluster: read when they are needed, remembered, and never shown.
 
-Threads read the files: one on a disk that does not answer must hold up nothing but its own cluster.
+Threads read the files: a disk that does not answer must delay no other cluster.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class BadResponse(OntapError):  # noqa: N818 - names the response, not us
     """The body is not what the API describes: not JSON, of a wrong shape, or too large.
 
     Attributes:
-        status: the HTTP status; 0 where that is not what tells.
+        status: the HTTP status; 0 where the status is not what is wrong.
     """
 
     reason = Reason.BAD_RESPONSE

@@ -114,7 +114,7 @@ def _every_version(nodes: object) -> tuple[str, ...] | None:
 
 
 def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """Return the whole release, of a plain version or an object's ``full``; None where it is not told."""
+    """Return the whole release, from a plain version or an object's ``full``; None where it is missing."""
     if not isinstance(version, dict):
         return text_or_none(version)
     match = _RELEASE.search(text_or_none(version.get("full")) or "")
@@ -122,7 +122,7 @@ def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """Return what else a version object tells, for people: its ``full`` text, or its numbers."""
+    """Return the rest of a version object, for people: its numbers, or its ``full`` text."""
     if not isinstance(version, dict):
         return None
     numbers = [version.get(part) for part in ("generation", "major", "minor")]

@@ -1,6 +1,6 @@
 """The packages collection of one cluster, read page by page to its end. No I/O.
 
-A listing is either whole or an error: whatever makes it doubtful raises
+A listing is either whole or an error: anything that makes it doubtful raises
 :class:`~exporter.ontap.errors.IncompleteListing`, and none of it is used.
 
 Source: GET /cluster/software/packages (ONTAP 9.6).

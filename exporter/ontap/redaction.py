@@ -10,9 +10,9 @@ from urllib.parse import quote, quote_plus
 
 REDACTED = "<secret>"
 LONGEST_TEXT_CHARACTERS = 64 * 1024
-"""Nobody is shown more; the rest of a longer text is dropped."""
+"""The rest of a longer text is dropped."""
 SHORTEST_SECRET_CHARACTERS = 4
-"""A shorter secret is not looked for: it would match anything."""
+"""A shorter secret is not redacted: it would match anything."""
 
 
 def spellings(secrets: Iterable[str]) -> tuple[str, ...]:

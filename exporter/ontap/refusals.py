@@ -75,5 +75,5 @@ class Refusals:
         )
 
     def outlasts(self, now: float) -> bool:
-        """Say whether the refusals are still worth remembering while nobody uses the account."""
+        """Say whether the refusals are still worth remembering while the account is not used."""
         return bool(self.in_a_row) and now < self.paused_until + REMEMBERED_SECONDS

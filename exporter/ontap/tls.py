@@ -1,6 +1,6 @@
 """TLS contexts, shared between clusters with equal settings.
 
-Threads look at the files and build the contexts: a disk that does not answer must hold up nobody else.
+Threads look at the files and build the contexts: a disk that does not answer must delay no other cluster.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class TlsContexts:
         self._built: dict[Tls, Refreshed[_Built]] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
-        """Return the context of these settings; whoever asks while it is being built waits for that one.
+        """Return the context of these settings; callers that ask while it is being built share it.
 
         Raises:
             TlsFailed: a file cannot be read, or holds no certificate or key.
@@ -103,7 +103,7 @@ class TlsContexts:
             built.expire()
 
     def keep(self, in_use: Iterable[Tls]) -> None:
-        """Drop the contexts of all other settings; whoever still asks for one has it built anew."""
+        """Drop the contexts of all other settings; one that is asked for again is built again."""
         wanted = set(map(_shared, in_use))
         self._built = {tls: built for tls, built in self._built.items() if tls in wanted}
 

@@ -155,7 +155,7 @@ def holds_secret(word: str, redact: Callable[[str], str]) -> bool:
 def failure_of(response: Response) -> OntapError | None:
     """Return the error that a response stands for, or None for HTTP 200 to 202.
 
-    401, 403 and 429 count by status, whatever the body says; any other error by what ONTAP states, and as a
+    401, 403 and 429 count by status, without regard to the body; other errors by what ONTAP states, and as a
     bad response where ONTAP states nothing.
     """
     if HTTPStatus.OK <= response.status <= HTTPStatus.ACCEPTED:
@@ -189,7 +189,7 @@ def pause_before_retry(
 
     Only a GET that failed for a passing reason (a reset, HTTP 429 or 503) is sent again, at most
     ``MAX_ATTEMPTS`` times in all. The pause is the one that the cluster asks for, else it doubles from half a
-    second; a pause that would outlast the deadline is not begun.
+    second; a pause beyond the deadline is not begun.
 
     Args:
         request: what was sent.
@@ -252,7 +252,7 @@ def _date_or_none(value: str) -> float | None:
         moment = parsedate_to_datetime(value)
         aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         return aware.timestamp()
-    except (ValueError, OverflowError, TypeError, IndexError):  # whatever email.utils makes of nonsense
+    except (ValueError, OverflowError, TypeError, IndexError):  # all that email.utils raises
         return None
 
 

@@ -1,4 +1,4 @@
-"""The newest result of every cluster: immutable values that one poller replaces and everybody reads."""
+"""The newest status of every cluster: immutable values, each replaced by its cluster's poller."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """All that is known of one cluster.
+    """Everything that is known about one cluster.
 
     Attributes:
         name: the configured name.
@@ -43,7 +43,7 @@ class ClusterStatus:
         failures: failed polls by reason; every reason is there.
         last_poll: the newest poll, good or bad; None before the first has ended.
         inventory: of the newest good poll; None before the first.
-        inventory_timestamp_seconds: when that poll ended; 0 before the first.
+        inventory_timestamp_seconds: when the poll that took it ended; 0 before the first.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ClusterStatus:
     def configured_as(
         self, *, labels: tuple[tuple[str, str], ...], stale_after_seconds: float
     ) -> ClusterStatus:
-        """Return the status of the same cluster once its configuration says something else of it."""
+        """Return the status with other labels and another time until it is stale."""
         return replace(self, labels=labels, stale_after_seconds=stale_after_seconds)
 
     def after_success(self, poll: Poll, inventory: Inventory) -> ClusterStatus:
@@ -98,7 +98,7 @@ class Board:
     """Holds the status of every cluster.
 
     Args:
-        on_change: called with each new status, on the event loop, before anybody else can read it.
+        on_change: called with each new status, on the event loop, before it can be read here.
         on_removal: called with the name of each cluster that is taken out.
 
     Attributes:

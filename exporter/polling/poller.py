@@ -12,7 +12,7 @@ from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
-from exporter.polling.reading import Kept, Reading, read_cluster
+from exporter.polling.reading import Reading, read_cluster
 from exporter.polling.slots import next_slot, phase_seconds
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
@@ -48,7 +48,7 @@ class Poller:
         self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
         self._is_rescheduled = asyncio.Event()
         self._is_stopped = False
-        self._kept: Kept | None = None
+        self._last_good: Reading | None = None
         self._status = _first_status(access, known)
         last_poll = self._status.last_poll
         self._poll_log = PollLog(cluster.name, last_poll.failure if last_poll else None)
@@ -119,8 +119,8 @@ class Poller:
             reading = await read_cluster(
                 self._access,
                 deadline=self._access.deadline(begun),
-                kept=self._kept,
-                facts_may_serve=self._status.up,
+                last_good=self._last_good,
+                was_good=self._status.up,
             )
             self._put_success(reading, begun)
         except LoginPaused as exc:
@@ -140,7 +140,7 @@ class Poller:
         poll = self._ended(begun, failure=None)
         status = self._status.after_success(poll, reading.inventory)
         self._board.put(status)
-        self._status, self._kept = status, reading.kept
+        self._status, self._last_good = status, reading
         self._poll_log.log_poll(None, asyncio.get_running_loop().time())
         self._poll_log.log_unread_facts(reading.unread)
 

@@ -18,29 +18,31 @@ T = TypeVar("T")
 FACT_SECONDS = 10.0
 """How long one fact may hold back a listing that has been read."""
 FACTS_SERVE_POLLS = 3
-"""How many polls facts serve at most that were read once."""
+"""How many polls one reading of the facts serves at most."""
 FACTS_SERVE_SECONDS = 900.0
 """How old facts are at most that serve another poll."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What a good poll leaves to the one that follows it.
+class Reading:
+    """What a good poll has read.
 
     Attributes:
-        inventory: what it saw.
-        facts_read: when its facts were read, in the event loop's time.
+        inventory: the listing and the facts that could be read.
+        unread: why each fact that could not be read was not.
+        facts_read: when the facts were read, in the event loop's time.
         facts_served: how many polls they have served.
-        settled: whether all could be read, and no update is pending, is going on or was broken off.
+        settled: whether all facts could be read, and no update is pending, is going on or was broken off.
     """
 
     inventory: Inventory
+    unread: tuple[OntapError, ...] = ()
     facts_read: float
     facts_served: int
     settled: bool
 
     def facts_may_serve(self, listing: Listing, *, now: float) -> bool:
-        """Say whether the facts serve another poll: its packages are the same, and nothing goes on."""
+        """Say whether the facts may serve another poll: its packages are the same, and nothing goes on."""
         return (
             self.settled
             and self.inventory.listing.packages == listing.packages
@@ -49,45 +51,29 @@ class Kept:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a poll gave.
-
-    Attributes:
-        inventory: the listing and the facts that could be read.
-        unread: why each fact that could not be read was not.
-        kept: for the next poll.
-    """
-
-    inventory: Inventory
-    unread: tuple[OntapError, ...]
-    kept: Kept
-
-
 async def read_cluster(
-    access: ClusterAccess, *, deadline: float, kept: Kept | None = None, facts_may_serve: bool = False
+    access: ClusterAccess, *, deadline: float, last_good: Reading | None, was_good: bool
 ) -> Reading:
     """Read a cluster.
 
     Args:
         access: the cluster.
         deadline: in the event loop's time, for all of it.
-        kept: of the last good poll. What is the same again is the very same object.
-        facts_may_serve: whether the facts of that poll may serve again, where nothing else speaks against it.
+        last_good: of the last good poll. What is the same again is the very same object.
+        was_good: whether that was the last poll. After a failed one, facts are read again.
 
     Raises:
         LoginPaused: nothing was sent.
         OntapError: the listing could not be read whole.
     """
     clock = asyncio.get_running_loop().time
-    before = kept.inventory if kept else None
+    before = last_good.inventory if last_good else None
     known = before.listing if before else None
     listing = await access.ask(read_listing(access.query, known=known), deadline=deadline)
     now = clock()
-    if kept is not None and facts_may_serve and kept.facts_may_serve(listing, now=now):
-        again = replace(kept.inventory, listing=listing)
-        kept = replace(kept, inventory=again, facts_served=kept.facts_served + 1)
-        return Reading(inventory=again, unread=(), kept=kept)
+    if last_good is not None and was_good and last_good.facts_may_serve(listing, now=now):
+        inventory = replace(last_good.inventory, listing=listing)
+        return replace(last_good, inventory=inventory, facts_served=last_good.facts_served + 1)
     unread: list[OntapError] = []
 
     async def ask(conversation: Conversation[T]) -> T | None:
@@ -109,12 +95,12 @@ async def read_cluster(
     if before is not None:
         identity = before.identity if before.identity == identity else identity
         in_use = before.versions_in_use if before.versions_in_use == in_use else in_use
-    inventory = Inventory(listing=listing, identity=identity, versions_in_use=in_use)
-    settled = identity is not None and in_use is not None and software is not None and software.settled
     return Reading(
-        inventory=inventory,
+        inventory=Inventory(listing=listing, identity=identity, versions_in_use=in_use),
         unread=tuple(unread),
-        kept=Kept(inventory=inventory, facts_read=now, facts_served=1, settled=settled),
+        facts_read=now,
+        facts_served=1,
+        settled=identity is not None and in_use is not None and software is not None and software.settled,
     )
 
 

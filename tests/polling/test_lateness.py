@@ -1,4 +1,4 @@
-"""That polls come late is told: as it is, once, and until it is over."""
+"""Late polls are measured, and logged once until they are over."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_late_is_more_than_a_second_and_a_tenth_of_the_interval(
     assert lateness.keeping_up(NOW + delay_seconds + RECOVERED_SECONDS)
 
 
-def test_the_log_tells_once_that_polls_come_late_and_once_that_they_no_longer_do() -> None:
+def test_polls_that_come_late_are_logged_once_and_so_is_their_end() -> None:
     lateness = Lateness()
     with structlog.testing.capture_logs() as lines:
         lateness.log_changes(NOW)

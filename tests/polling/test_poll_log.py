@@ -12,8 +12,10 @@ GONE = PollFailure(reason=Reason.CONNECTION, message="refused")
 SLOW = PollFailure(reason=Reason.TIMEOUT, message="not complete within the deadline")
 
 
-def told(*polls: tuple[float, PollFailure | None], last: PollFailure | None = None) -> list[tuple[str, str]]:
-    """Return level and phrase of what is told of polls that end at these times, debug lines left out."""
+def logged(
+    *polls: tuple[float, PollFailure | None], last: PollFailure | None = None
+) -> list[tuple[str, str]]:
+    """Return level and phrase of what is logged of polls that end at these times, debug lines left out."""
     poll_log = PollLog("c1", last)
     with capture_logs() as logs:
         for now, failure in polls:
@@ -22,26 +24,26 @@ def told(*polls: tuple[float, PollFailure | None], last: PollFailure | None = No
     return [(line["log_level"], line["event"]) for line in logs if line["log_level"] != "debug"]
 
 
-def test_a_failure_and_the_recovery_from_it_are_told_once_each() -> None:
-    assert told((0, None), (1, GONE), (2, GONE), (3, GONE), (4, None), (5, None)) == [
+def test_a_failure_and_the_recovery_from_it_are_logged_once_each() -> None:
+    assert logged((0, None), (1, GONE), (2, GONE), (3, GONE), (4, None), (5, None)) == [
         ("warning", "poll failed"),
         ("info", "cluster answers again"),
     ]
 
 
 def test_another_reason_is_news() -> None:
-    assert told((0, GONE), (1, SLOW)) == [("warning", "poll failed")] * 2
+    assert logged((0, GONE), (1, SLOW)) == [("warning", "poll failed")] * 2
 
 
-def test_what_an_earlier_poller_has_told_is_no_news() -> None:
-    assert told((0, GONE), (1, GONE), last=GONE) == []
-    assert told((0, None), last=GONE) == [("info", "cluster answers again")]
+def test_what_an_earlier_poller_has_logged_is_no_news() -> None:
+    assert logged((0, GONE), (1, GONE), last=GONE) == []
+    assert logged((0, None), last=GONE) == [("info", "cluster answers again")]
 
 
-def test_a_cluster_that_flaps_is_told_once_until_it_is_steady() -> None:
+def test_a_cluster_that_flaps_is_logged_once_until_it_is_steady() -> None:
     flaps = [(float(second), GONE if second % 2 else None) for second in range(1, 400)]
     steady = 399 + STEADY_SECONDS
-    lines = told(*flaps, (steady, GONE), (steady + 1, None))
+    lines = logged(*flaps, (steady, GONE), (steady + 1, None))
     assert lines[:LOGGED_CHANGES] == [("warning", "poll failed"), ("info", "cluster answers again")] * 3
     assert lines[LOGGED_CHANGES:] == [
         ("warning", "cluster fails and recovers often; further changes are not logged until it is steady"),
@@ -50,7 +52,7 @@ def test_a_cluster_that_flaps_is_told_once_until_it_is_steady() -> None:
     ]
 
 
-def test_a_steady_cluster_tells_how_it_is_and_what_was_not_told() -> None:
+def test_the_log_says_how_a_steady_cluster_is_and_what_was_not_logged() -> None:
     poll_log = PollLog("c1", None)
     with capture_logs() as logs:
         for second in range(1, 12):
@@ -60,12 +62,12 @@ def test_a_steady_cluster_tells_how_it_is_and_what_was_not_told() -> None:
     assert (line["up"], line["reason"], line["changes_not_logged"]) == (False, "connection", 5)
 
 
-def test_rare_changes_are_told_for_ever() -> None:
+def test_rare_changes_are_logged_for_ever() -> None:
     rare = [(number * STEADY_SECONDS / 2, GONE if number % 2 else None) for number in range(1, 40)]
-    assert len(told(*rare)) == 39
+    assert len(logged(*rare)) == 39
 
 
-def test_facts_that_cannot_be_read_are_told_when_their_reasons_change() -> None:
+def test_facts_that_cannot_be_read_are_logged_when_their_reasons_change() -> None:
     poll_log = PollLog("c1", None)
     forbidden, broken = Forbidden("not authorized"), BadResponse("not JSON")
     with capture_logs() as logs:

@@ -295,8 +295,8 @@ async def test_states_are_logged_when_they_change_and_not_at_every_poll(tmp_path
             await it.watch.until("c1", lambda status: status.failures[Reason.API_ERROR] >= 3)
             it.simulator["c1"].faults.clear()
             await it.watch.until("c1", lambda status: status.up)
-    told = [(line["event"], line.get("reason")) for line in lines if line["log_level"] != "debug"]
-    assert told == [("poll failed", "api_error"), ("cluster answers again", None)]
+    logged = [(line["event"], line.get("reason")) for line in lines if line["log_level"] != "debug"]
+    assert logged == [("poll failed", "api_error"), ("cluster answers again", None)]
 
 
 async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_once(tmp_path: Path) -> None:

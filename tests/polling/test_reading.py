@@ -11,12 +11,12 @@ from exporter.inventory import Inventory
 from exporter.ontap.facts import CLUSTER_PATH, SOFTWARE_PATH, ClusterIdentity
 from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
-from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Kept
+from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.fleet import polled
 
 LISTING = Listing(packages=(Package(version="9.7", create_timestamp_seconds=1.0),), unnamed=0, pages=1)
-KEPT = Kept(
+READING = Reading(
     inventory=Inventory(
         listing=LISTING,
         identity=ClusterIdentity(name="c1", uuid="u", ontap_version="9.7"),
@@ -42,26 +42,26 @@ def in_use(status: ClusterStatus) -> frozenset[str] | None:
 
 
 def test_facts_may_serve_while_the_packages_are_the_same_and_nothing_goes_on() -> None:
-    assert KEPT.facts_may_serve(LISTING, now=101.0)
+    assert READING.facts_may_serve(LISTING, now=101.0)
 
 
 @pytest.mark.parametrize(
-    ("kept", "now"),
+    ("reading", "now"),
     [
-        (replace(KEPT, settled=False), 101.0),
-        (replace(KEPT, facts_served=FACTS_SERVE_POLLS), 101.0),
-        (KEPT, 100.0 + FACTS_SERVE_SECONDS),
-        (KEPT, 99.0),
+        (replace(READING, settled=False), 101.0),
+        (replace(READING, facts_served=FACTS_SERVE_POLLS), 101.0),
+        (READING, 100.0 + FACTS_SERVE_SECONDS),
+        (READING, 99.0),
     ],
     ids=["something goes on", "served often enough", "too old", "from the future"],
 )
-def test_facts_do_not_serve_where_something_speaks_against_it(kept: Kept, now: float) -> None:
-    assert not kept.facts_may_serve(LISTING, now=now)
+def test_facts_do_not_serve_where_something_speaks_against_it(reading: Reading, now: float) -> None:
+    assert not reading.facts_may_serve(LISTING, now=now)
 
 
 def test_facts_do_not_serve_beside_other_packages() -> None:
     other = replace(LISTING, packages=(Package(version="9.8", create_timestamp_seconds=1.0),))
-    assert not KEPT.facts_may_serve(other, now=101.0)
+    assert not READING.facts_may_serve(other, now=101.0)
 
 
 async def test_every_third_poll_asks_for_facts(tmp_path: Path) -> None:
