@@ -1,0 +1,83 @@
+"""A value that a thread reads serves on while the thread waits, and only one thread waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from exporter.background import Refreshed
+
+DEADLINE_SECONDS = 10.0
+
+
+class Source:
+    """Gives 1, 2, 3 and so on, while it answers."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+        self.reads = 0
+
+    def read(self, _: int | None) -> int:
+        self.reads += 1
+        number = self.reads
+        assert self.answers.wait(DEADLINE_SECONDS)
+        return number
+
+
+def refreshed(source: Source) -> Refreshed[int]:
+    return Refreshed(source.read, name="numbers", patience_seconds=0.01)
+
+
+async def test_a_value_is_read_once_until_it_expires() -> None:
+    source = Source()
+    value = refreshed(source)
+    assert await asyncio.gather(*(value.get() for _ in range(20))) == [1] * 20
+    assert await value.get() == 1
+    value.expire()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await value.get() == 1:
+            pass
+    assert source.reads == 2
+
+
+async def test_while_a_thread_waits_the_value_from_before_serves_and_no_other_thread_begins() -> None:
+    source = Source()
+    value = refreshed(source)
+    await value.get()
+    source.answers.clear()
+    for _ in range(3):
+        value.expire()
+        assert await value.get() == 1
+        await value.renew()
+        assert value.value == 1
+    assert source.reads == 2
+    source.answers.set()
+
+
+async def test_what_was_being_read_when_it_was_forgotten_is_not_used() -> None:
+    source = Source()
+    source.answers.clear()
+    value = refreshed(source)
+    waiting = asyncio.create_task(value.get())
+    await asyncio.sleep(0)
+    value.forget()
+    source.answers.set()
+    assert await waiting == 2
+
+
+async def test_an_error_is_raised_where_the_value_is_needed_and_renewing_keeps_the_value() -> None:
+    def read(before: int | None) -> int:
+        if before is None:
+            return 1
+        raise OSError("unreadable")
+
+    value = Refreshed(read, name="numbers", patience_seconds=DEADLINE_SECONDS)
+    assert await value.get() == 1
+    await value.renew()
+    assert await value.get() == 1
+    value.expire()
+    with pytest.raises(OSError, match="unreadable"):
+        await value.get()
