@@ -37,7 +37,7 @@ def read_file(
             repeat the path.
     """
     if "\0" in str(path):
-        raise ValueError("no file can have this name")
+        raise ValueError("cannot be read: no file can have this name")
     if not may_be_stream:
         _check_regular(path.stat())  # before it is opened: opening a device may have an effect
     # Opening a pipe that nobody writes to would block.
@@ -62,6 +62,11 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
+
+
+def why_unreadable(error: OSError | ValueError) -> str:
+    """Return what an error of these functions says, without the path."""
+    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def _check_regular(status: os.stat_result) -> None:

@@ -124,7 +124,7 @@ def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -
         "bad.yaml:7: clusters[1]: address is missing",
         "bad.yaml:9: colour: unknown key",
         "more.json:2: [0].targets[1]: the name 'b' is taken: more.json:2: [0].targets[0]",
-        "more.json:3: [1].address: text is expected; put quotation marks around it",
+        "more.json:3: [1].address: text is expected, not a number; put quotation marks around it",
         "more.json:4: [2].profile: no profile is named 'p'",
         "more.json:5: [3]: a mapping is expected, not text",
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from exporter.app.applied import Changes
+from exporter.background import begin
 from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
 from exporter.sharding import Shard
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 2.0
-"""How often cluster files are looked at; a change counts once it has lasted from one look to the next."""
+SCAN_SECONDS = 2.0
+"""How often cluster files are read; a change counts once two scans in a row have read the same."""
 LOGGED_PROBLEMS = 20
-"""So many problems of a configuration are logged; who asked for the reload is told all of them."""
+"""So many problems of a configuration are logged; the answer to a request for a reload holds all of them."""
 
 
 class Reloader:
@@ -73,14 +74,14 @@ class Reloader:
         return answer
 
     async def run(self) -> NoReturn:
-        """Reload whenever that is asked for, and look at the cluster files in between."""
+        """Reload whenever that is asked for, and scan the cluster files in between."""
         try:
             while True:
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS if self._has_cluster_files else None):
+                    async with asyncio.timeout(SCAN_SECONDS if self._has_cluster_files else None):
                         await self._asked.wait()
                 except TimeoutError:
-                    await self._look()
+                    await self._scan()
                 else:
                     await self._answer()
         finally:
@@ -99,7 +100,7 @@ class Reloader:
 
     async def _reload(self) -> str:
         try:
-            candidate = await asyncio.to_thread(self._files.read)
+            candidate = await begin(self._files.read, name="read-configuration")
         except ConfigError as exc:
             for problem in exc.problems[:LOGGED_PROBLEMS]:
                 log.error("configuration", **_logged(problem))  # noqa: TRY400 - an operator's mistake, not ours
@@ -123,9 +124,10 @@ class Reloader:
         )
         return str(wrong)
 
-    async def _look(self) -> None:
-        """Put in force what has changed in cluster files, and tell once what is wrong with one."""
-        config = await asyncio.to_thread(self._files.look)
+    async def _scan(self) -> None:
+        """Apply what has changed in cluster files, and log once what is wrong with one."""
+        # A mount that hangs keeps this waiting, but neither the event loop nor the end of the program.
+        config = await begin(self._files.scan, name="scan-cluster-files")
         problems = self._files.problems
         for problem in problems:
             if problem not in self._logged:

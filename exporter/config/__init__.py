@@ -2,34 +2,27 @@
 
 The steps, in the order in which a file goes through them:
 
-* :mod:`~exporter.config.reader`: text to a :mod:`~exporter.config.document`, a tree that knows its lines;
-  :mod:`~exporter.config.scalars` is one value, with environment variables put in.
-* :mod:`~exporter.config.sections`: every section, its :mod:`~exporter.config.mappings` against the
-  :mod:`~exporter.config.schema` (pydantic), to :mod:`~exporter.config.layers` of settings;
-  :mod:`~exporter.config.durations`, :mod:`~exporter.config.address`, :mod:`~exporter.config.schedules` and
-  :mod:`~exporter.config.state` read single values.
-* :mod:`~exporter.config.resolve`: the layers merged into clusters, with :mod:`~exporter.config.checks` of one
-  layer, the :mod:`~exporter.config.login` and the :mod:`~exporter.config.files` that are named.
-* :mod:`~exporter.config.policies`: likewise the policies of cleanup.
-* :mod:`~exporter.config.cluster_files`: likewise one file with more clusters, of those that
-  :mod:`~exporter.config.patterns` match; :mod:`~exporter.config.assembly` puts all files together, and
-  :mod:`~exporter.config.exposure` warns of those that others can read or write.
+* :mod:`~exporter.config.yaml_source`: text to a :mod:`~exporter.config.document`, plain values that know
+  their lines, with environment variables replaced.
+* :mod:`~exporter.config.validation`: the values against the models of the :mod:`~exporter.config.schema`;
+  :mod:`~exporter.config.values` and :mod:`~exporter.config.database_url` read single values.
+* :mod:`~exporter.config.merge`: the models of defaults, profile and entry merged, by what was set.
+* :mod:`~exporter.config.checks`: what takes more than one value to check; the
+  :mod:`~exporter.config.named_files` that the configuration names.
+* :mod:`~exporter.config.loader`: these steps for one file, and all files put together.
+* :mod:`~exporter.config.cluster_files`: all files loaded, and cluster files scanned for changes.
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
 
-:mod:`~exporter.config.loader` takes these steps once. :mod:`~exporter.config.discovery` takes them again
-while the program runs: :mod:`~exporter.config.sightings` says which cluster files there are,
-:mod:`~exporter.config.content` whether one has changed, and :mod:`~exporter.config.watched` whether it has
-come to rest since. :mod:`~exporter.config.model` is what comes out, and
-:mod:`~exporter.config.problems` what is wrong.
+:mod:`~exporter.config.problems` is what is wrong, and where.
 """
 
-from exporter.config.discovery import Candidate, ConfigFiles
-from exporter.config.durations import format_duration, parse_duration
-from exporter.config.loader import load_config
+from exporter.config.checks import shared_state
+from exporter.config.cluster_files import Candidate, ConfigFiles, load_config
+from exporter.config.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
 from exporter.config.masked import masked_yaml
-from exporter.config.model import CleanupConfig, ClusterConfig, Config, PolicyConfig
-from exporter.config.policies import shared_state
-from exporter.config.problems import ConfigError, Position, Problem
+from exporter.config.merge import CleanupConfig, ClusterConfig, Config, PolicyConfig
+from exporter.config.problems import ConfigError, Problem, SourceLocation
+from exporter.config.values import format_duration, parse_duration
 
 __all__ = [
     "Candidate",
@@ -38,12 +31,16 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConfigFiles",
+    "DatabaseUrl",
     "PolicyConfig",
-    "Position",
+    "PostgresqlUrl",
     "Problem",
+    "SourceLocation",
+    "SqliteUrl",
     "format_duration",
     "load_config",
     "masked_yaml",
+    "parse_database_url",
     "parse_duration",
     "shared_state",
 ]

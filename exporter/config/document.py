@@ -1,129 +1,131 @@
-"""A file as a tree of values that know their line."""
+"""The values of one file, which know their lines, and the mistakes found in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
-from exporter.config.problems import KeyPath, Place, Position
-from exporter.config.scalars import ScalarValue
-
-PlainValue = ScalarValue | list["PlainValue"] | dict[str, "PlainValue"]
+from exporter.config.problems import KeyPath, Problem, SourceLocation
 
 
-@dataclass(slots=True, kw_only=True)
-class ScalarNode:
-    """Text, a number, a truth value or nothing."""
+class SourceMapping(dict[str, "Value"]):
+    """A mapping that knows the line of each key."""
 
-    line: int
-    value: ScalarValue = field(repr=False)
-    is_broken: bool = False
-    """A problem has been reported, and ``value`` means nothing."""
-    written: str | None = field(default=None, repr=False)
-    """What stands in the file, where environment variables have been put in: their values are not told."""
-    is_plain: bool = False
-    """Neither quoted nor tagged."""
-    size: int = 1
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
 
 
-@dataclass(slots=True, kw_only=True)
-class ListNode:
-    """A list."""
+class SourceList(list["Value"]):
+    """A list that knows the line of each item."""
 
-    line: int
-    items: list[Node] = field(default_factory=list)
-    size: int = 1
-    """How many nodes it holds, itself included, with every alias written out."""
+    __slots__ = ("lines",)
 
-
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """What a key of a mapping stands for, and the line of the key."""
-
-    line: int
-    node: Node
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[int] = []
 
 
-@dataclass(slots=True, kw_only=True)
-class MapNode:
-    """A mapping whose keys are text."""
+class ExpandedText(str):
+    """Text with environment variables replaced; ``written`` is the text in the file, for messages."""
 
-    line: int
-    entries: dict[str, Entry] = field(default_factory=dict)
-    size: int = 1
+    __slots__ = ("written",)
+    written: str
 
 
-Node = ScalarNode | ListNode | MapNode
+class Broken:
+    """Stands for a value whose mistake has been reported."""
+
+
+BROKEN: Final = Broken()
+Value = SourceMapping | SourceList | str | int | float | bool | Broken | None
+"""Everything that a file can hold."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Document:
-    """One file, read."""
+    """One file: its values, and the mistakes found in it so far."""
 
     file: str
     """As the operator named it, for messages."""
     folder: Path
-    """Absolute; relative paths in the file start here."""
-    root: Node
+    """Absolute; relative paths in the file begin here."""
+    root: Value = field(default=BROKEN, repr=False)
+    line: int = 0
+    """Of the root; 0 where there is none."""
+    problems: list[Problem] = field(default_factory=list)
+    _broken: set[KeyPath] = field(default_factory=set, repr=False)
+    _broken_below: set[KeyPath] = field(default_factory=set, repr=False)
 
-    def place(self, path: KeyPath) -> Place:
-        """Return the line of the key at ``path``, or of the nearest mapping around it where it is missing."""
-        line = self.root.line
-        node: Node = self.root
+    def value(self, path: KeyPath) -> Value:
+        """Return the value at ``path``; ``None`` where there is none."""
+        value = self.root
         for step in path:
-            below = _below(node, step)
-            if below is None:
-                break
-            line, node = below
-        return self.place_in_line(line, path)
+            value = _below(value, step)
+        return value
 
-    def place_in_line(self, line: int, path: KeyPath) -> Place:
-        """Return the place of ``path``, whose line is known."""
-        return Place(position=Position(file=self.file, line=line), path=path)
-
-    def node(self, path: KeyPath) -> Node | None:
-        """Return the value at ``path``, or ``None`` where there is none."""
-        node: Node = self.root
+    def location(self, path: KeyPath) -> SourceLocation:
+        """Return where the key at ``path`` stands, or else the nearest mapping around it."""
+        line = self.line
+        value: Any = self.root
         for step in path:
-            below = _below(node, step)
-            if below is None:
-                return None
-            _, node = below
-        return node
+            try:
+                line = value.lines[step]
+                value = value[step]
+            except (AttributeError, LookupError, TypeError):
+                break  # nothing stands there, or nothing is left of it
+        return SourceLocation(file=self.file, line=line, path=path)
+
+    def report(self, path: KeyPath, message: str) -> None:
+        """Add a mistake in the key at ``path``."""
+        self.problems.append(self.location(path).problem(message))
+
+    def displayed(self, path: KeyPath, value: object) -> str:
+        """Return ``value``, made of the text at ``path``, for messages; variables stay as ``${NAME}``."""
+        raw = self.value(path)
+        return raw.written if isinstance(raw, ExpandedText) else str(value)
+
+    def reject(self, path: KeyPath, *, empty: SourceMapping | None = None) -> None:
+        """Take away the value at ``path``, whose mistake has been reported; put ``empty`` in its place.
+
+        Without ``empty``, the list around the value goes as well: what it means is not known.
+        """
+        while empty is None and path and isinstance(path[-1], int):
+            path = path[:-1]
+        self._broken.add(path)
+        self._broken_below.update(path[:length] for length in range(len(path)))
+        holder = self.value(path[:-1])
+        if not path:
+            self.root = SourceMapping()
+        elif isinstance(holder, SourceMapping):
+            holder.pop(str(path[-1]), None)
+        elif isinstance(holder, SourceList):
+            holder[int(path[-1])] = empty
+
+    def is_rejected(self, path: KeyPath) -> bool:
+        """Whether the value at ``path`` itself has been taken away."""
+        return path in self._broken
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether a mistake has been found in any value."""
+        return bool(self._broken)
+
+    def is_broken(self, path: KeyPath) -> bool:
+        """Whether a mistake has been found in the value at ``path``, below or around it."""
+        return path in self._broken_below or any(
+            path[:length] in self._broken for length in range(len(path) + 1)
+        )
 
 
-def plain(node: Node) -> PlainValue:
-    """Return the value itself, as new lists and dictionaries."""
-    match node:
-        case ScalarNode():
-            return node.value
-        case ListNode():
-            return [plain(item) for item in node.items]
-        case MapNode():
-            return {key: plain(entry.node) for key, entry in node.entries.items()}
-
-
-def broken_paths(node: Node, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the path of every value that has been reported already."""
-    match node:
-        case ScalarNode():
-            if node.is_broken:
-                yield path
-        case ListNode():
-            for index, item in enumerate(node.items):
-                yield from broken_paths(item, (*path, index))
-        case MapNode():
-            for key, entry in node.entries.items():
-                yield from broken_paths(entry.node, (*path, key))
-
-
-def _below(node: Node, step: str | int) -> tuple[int, Node] | None:
-    match node, step:
-        case MapNode(), str() if step in node.entries:
-            entry = node.entries[step]
-            return entry.line, entry.node
-        case ListNode(), int() if step < len(node.items):
-            return node.items[step].line, node.items[step]
+def _below(value: Value, step: str | int) -> Value:
+    match value, step:
+        case SourceMapping(), str():
+            return value.get(step)
+        case SourceList(), int() if step < len(value):
+            return value[step]
         case _:
             return None

@@ -1,20 +1,291 @@
-"""Reading a configuration: the files, their shape, their meaning; every mistake of all three at once."""
+"""Loads a configuration: the configuration file, one cluster file, and all files put together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, Final
 
-from exporter.config.discovery import ConfigFiles
-from exporter.config.model import Config
+from pydantic import TypeAdapter
+
+from exporter.config.checks import (
+    Diagnostics,
+    check_addresses,
+    check_choices,
+    check_cluster,
+    check_permissions,
+    check_settings,
+    unknown_profile,
+)
+from exporter.config.document import BROKEN, Document, ExpandedText, SourceList, SourceMapping
+from exporter.config.merge import ClusterConfig, Config, Layers, Section, Target, cleanup_config, merge
+from exporter.config.named_files import NamedFiles
+from exporter.config.problems import ConfigError, Problem, SourceLocation
+from exporter.config.schema import (
+    Cleanup,
+    ClusterEntry,
+    FilePattern,
+    Root,
+    Settings,
+    TargetGroup,
+)
+from exporter.config.validation import kind_of, validate, validate_value
+from exporter.config.yaml_source import parse_document, read_document
+
+# Few lines with aliases in them can name a million.
+_MOST_CLUSTERS: Final = 100_000
+_ADVICE: Final = "write [] for no clusters"
+# JSON writes a character beyond U+FFFF as two escapes, which YAML would take for two broken characters.
+_JSON_PAIR: Final = re.compile(
+    r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_NOTHING_SET: Final = ClusterEntry()
+_PATTERN: Final[TypeAdapter[str]] = TypeAdapter(FilePattern)
 
 
-def load_config(path: Path, *, environ: Mapping[str, str]) -> Config:
-    """Read, check and resolve a configuration file and every file that it names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """One entry of ``cluster_files``."""
 
-    ``environ`` holds what ``${NAME}`` stands for.
+    pattern: str
+    location: SourceLocation
+    written: str | None
+    """The text in the file, where the pattern holds environment variables: messages quote this instead."""
+
+    def displayed(self, path: Path) -> str:
+        """Return a path that this pattern has led to, for messages."""
+        return str(path) if self.written is None else self.written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MainFile:
+    """What the configuration file says."""
+
+    document: Document
+    root: Root
+    defaults: Section[Settings]
+    profiles: Mapping[str, Section[Settings]]
+    bases: Mapping[str | None, Settings]
+    """The defaults by themselves, and each profile over the defaults."""
+    entries: tuple[Section[ClusterEntry], ...]
+    patterns: tuple[Pattern, ...]
+    cleanup: Section[Cleanup] | None
+
+    @property
+    def path(self) -> Path:
+        """The file, as the operator named it."""
+        return Path(self.document.file)
+
+    def layers(self, entry: Section[ClusterEntry]) -> Layers:
+        """Return the layers of a cluster; its profile must exist, where it names one."""
+        name = entry.model.profile
+        below = (self.defaults,) if name is None else (self.profiles[name], self.defaults)
+        return Layers((entry, *below), merge(self.bases[name], entry.model))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFile:
+    """What one of the cluster files says."""
+
+    path: Path
+    """As messages name it."""
+    digest: bytes
+    """The same for the same content."""
+    entries: tuple[Section[ClusterEntry], ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clusters:
+    """What the entries of one file come to."""
+
+    entries: tuple[Section[ClusterEntry], ...]
+    configs: tuple[ClusterConfig, ...]
+    errors: Mapping[Problem, SourceLocation]
+    """Each with the first entry that has it: what an entry lacks may be missing in a profile."""
+    warnings: frozenset[Problem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What each file of a configuration says."""
+
+    main: MainFile
+    own: Clusters
+    """Of the configuration file itself."""
+    files: Mapping[Path, Clusters]
+    """Of each cluster file, sorted by name."""
+
+
+def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
+    """Read the configuration file; its document has the mistakes that one mapping by itself can hold.
 
     Raises:
-        ConfigError: with every problem that could be found, whatever the files hold.
+        ConfigError: the file cannot be read at all, or is no YAML.
     """
-    return ConfigFiles(path, environ=environ).load()
+    document = read_document(path, environ=environ)
+    if document.root is BROKEN:
+        raise ConfigError(document.problems)
+    root = validate(Root, document)
+    defaults = Section(model=root.defaults, document=document, path=("defaults",))
+    written = document.value(("profiles",))
+    profiles = {
+        name: Section(model=root.profiles.get(name, Settings()), document=document, path=("profiles", name))
+        for name in (written.lines if isinstance(written, SourceMapping) else ())
+    }
+    entries = tuple(
+        Section(model=entry, document=document, path=("clusters", index))
+        for index, entry in enumerate(root.clusters)
+        if not document.is_rejected(("clusters", index))
+    )
+    has_files = "cluster_files" in root.model_fields_set or document.is_broken(("cluster_files",))
+    if not root.clusters and not has_files and not document.is_broken(("clusters",)):
+        document.report(("clusters",), "at least one cluster is expected")
+    cleanup = (
+        None if root.cleanup is None else Section(model=root.cleanup, document=document, path=("cleanup",))
+    )
+    return MainFile(
+        document=document,
+        root=root,
+        defaults=defaults,
+        profiles=profiles,
+        bases={None: defaults.model}
+        | {name: merge(defaults.model, profile.model) for name, profile in profiles.items()},
+        entries=entries,
+        patterns=tuple(_patterns(root, document)),
+        cleanup=cleanup,
+    )
+
+
+def _patterns(root: Root, document: Document) -> Iterator[Pattern]:
+    above = ("cluster_files",)
+    if "cluster_files" in root.model_fields_set and not root.cluster_files:
+        message = "at least one pattern is expected; leave it out where there are no more files"
+        document.report(above, message)
+    for index, written in enumerate(root.cluster_files):
+        path = (*above, index)
+        pattern = validate_value(_PATTERN, document, path)
+        if pattern is not None:
+            yield Pattern(
+                pattern=pattern,
+                location=document.location(path),
+                written=written.written if isinstance(written, ExpandedText) else None,
+            )
+
+
+def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]) -> ClusterFile:
+    """Return what a cluster file says: entries as under ``clusters``, groups as in file_sd, or both."""
+    document = parse_document(
+        _as_yaml(content, path), path, environ=environ, if_empty=f"the file is empty; {_ADVICE}"
+    )
+    entries: list[Section[ClusterEntry]] = []
+    root = document.root
+    if isinstance(root, SourceList):
+        for index in range(len(root)):
+            entries += _entries(document, index)
+            if len(entries) > _MOST_CLUSTERS:
+                document.report((index,), f"more than {_MOST_CLUSTERS} clusters in one file")
+                entries.clear()
+                break
+    elif root is not BROKEN:
+        is_main = isinstance(root, SourceMapping) and "clusters" in root
+        advice = "the list begins without clusters: above it" if is_main else _ADVICE
+        document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
+    return ClusterFile(
+        path=path,
+        digest=digest(content),
+        entries=tuple(entries),
+        problems=tuple(document.problems),
+    )
+
+
+def digest(content: bytes) -> bytes:
+    """Return a hash of a file's content."""
+    return sha256(content).digest()
+
+
+def _as_yaml(content: bytes, path: Path) -> bytes:
+    """Return the content of a file as YAML, which JSON is, save for one kind of escape."""
+    if path.suffix != ".json" or b"\\u" not in content:
+        return content
+
+    def character(match: re.Match[str]) -> str:
+        pair = bytes.fromhex(match[2] + match[3])
+        return match[1] + pair.decode("utf-16-be")
+
+    text = content.decode("utf-8", errors="surrogateescape")
+    return _JSON_PAIR.sub(character, text).encode("utf-8", errors="surrogateescape")
+
+
+def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
+    item = document.value((index,))
+    if not (isinstance(item, SourceMapping) and "targets" in item):
+        yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))
+        return
+    group = validate(TargetGroup, document, (index,))
+    labels = {name: value for name, value in group.labels.items() if not name.startswith("__")}
+    shared = {"labels": labels} if labels else {}
+    for number, address in enumerate(group.targets):
+        entry = _NOTHING_SET.model_copy(update={"address": address, **shared})
+        yield Target(model=entry, document=document, path=(index, "targets", number))
+
+
+def make_clusters(main: MainFile, entries: Sequence[Section[ClusterEntry]], files: NamedFiles) -> Clusters:
+    """Merge and check the entries of one file."""
+    clusters: list[ClusterConfig] = []
+    errors: dict[Problem, SourceLocation] = {}
+    warnings: set[Problem] = set()
+    for entry in entries:
+        found = Diagnostics(warnings=warnings)
+        check_settings(entry, files, found)
+        profile = entry.model.profile
+        if profile is not None and profile not in main.profiles:
+            found.errors.add(unknown_profile(entry, main.profiles, len(errors)))
+        elif not entry.is_broken("profile"):
+            cluster = check_cluster(main.layers(entry), files, found)
+            clusters += [] if cluster is None else [cluster]
+        for error in found.errors:
+            errors.setdefault(error, entry.location())
+    return Clusters(
+        entries=tuple(entries), configs=tuple(clusters), errors=errors, warnings=frozenset(warnings)
+    )
+
+
+def assemble(
+    main: MainFile, own: Clusters, files: Mapping[Path, Clusters], warnings: Iterable[Problem]
+) -> Config:
+    """Put all files together, in none of which there is a mistake.
+
+    Args:
+        main: the configuration file.
+        own: its clusters.
+        files: the clusters of each cluster file.
+        warnings: of the configuration file and of the patterns.
+    """
+    parts = (own, *files.values())
+    entries = [entry for part in parts for entry in part.entries]
+    clusters = tuple(cluster for part in parts for cluster in part.configs)
+    found = Diagnostics(warnings={*warnings, *(warning for part in parts for warning in part.warnings)})
+    check_addresses(entries, found)
+    used = {entry.model.profile for entry in entries}
+    for name, profile in main.profiles.items():
+        if name not in used:
+            found.warn(profile.location(), "no cluster uses this profile")
+    sections: list[Section[Any]] = [main.defaults, *main.profiles.values(), *entries]
+    cleanup = None
+    if main.cleanup is not None:
+        sections.append(main.cleanup)
+        cleanup = cleanup_config(main.cleanup)
+        found.warnings.update(check_choices(cleanup, main.cleanup, clusters))
+    found.warnings.update(check_permissions((main.path, *files), sections))
+    return Config(
+        clusters=clusters,
+        cluster_files=tuple(pattern.pattern for pattern in main.patterns),
+        max_concurrent_polls=main.root.max_concurrent_polls,
+        cleanup=cleanup,
+        warnings=tuple(sorted(found.warnings)),
+        sources=Sources(main=main, own=own, files=files),
+    )

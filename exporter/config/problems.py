@@ -1,4 +1,4 @@
-"""Where something stands in a file, what is wrong with it, and the error that carries every such problem.
+"""What is wrong with a configuration, where in which file, and the error that carries every such problem.
 
 * :class:`ConfigError`: fix the configuration; trying again with the same files changes nothing.
 """
@@ -9,55 +9,53 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 KeyPath = tuple[str | int, ...]
 """The way from the top of a file to a value: keys of mappings and indexes of lists."""
 
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+HIDDEN: Final = "[…]"
+"""Stands in a path for a key that may be a piece of a secret."""
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 # A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret. So is a hash.
-_TAIL = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W|\$2\w?\$).*", re.DOTALL)
+_VALUE_IN_KEY: Final = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W|\$2\w?\$).*", re.DOTALL)
 # The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
-_LOGINS = frozenset({"basic_auth", "authorization"})
-_LOGIN_KEYS = frozenset({"username", "password", "password_file", "type", "credentials", "credentials_file"})
-HIDDEN = "[…]"
-"""What stands in a path for a key that may be a piece of a secret."""
-_LONGEST_SHOWN = 60
-_DEEPEST_SHOWN = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Position:
-    """A line of a file, counted from 1; 0 stands for the file as a whole."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        """``config.yaml:12``."""
-        return f"{self.file}:{self.line}" if self.line else self.file
+_LOGINS: Final = frozenset({"basic_auth", "authorization"})
+_LOGIN_KEYS: Final = frozenset(
+    {"username", "password", "password_file", "type", "credentials", "credentials_file"}
+)
+_LONGEST_DISPLAYED: Final = 60
+_DEEPEST_DISPLAYED: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
-    """One mistake, or one thing to be warned of."""
+    """One mistake, or one warning."""
 
     file: str
     line: int
+    """Counted from 1; 0 for the file as a whole."""
     key: str
     message: str
 
     def __str__(self) -> str:
         """``config.yaml:12: clusters[3].address: a port is 1 to 65535``."""
-        where = str(Position(file=self.file, line=self.line))
+        where = str(SourceLocation(file=self.file, line=self.line))
         return ": ".join(part for part in (where, self.key, self.message) if part)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """The position of a key, and the path to it."""
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SourceLocation:
+    """Where a key stands."""
 
-    position: Position
-    path: KeyPath
+    file: str
+    line: int
+    """Counted from 1; 0 for the file as a whole."""
+    path: KeyPath = ()
+
+    def __str__(self) -> str:
+        """``config.yaml:12``."""
+        return f"{self.file}:{self.line}" if self.line else self.file
 
     @property
     def key(self) -> str:
@@ -65,8 +63,8 @@ class Place:
         return show_path(self.path)
 
     def problem(self, message: str) -> Problem:
-        """Return the problem of this place that ``message`` tells."""
-        return Problem(file=self.position.file, line=self.position.line, key=self.key, message=message)
+        """Return a problem at this location."""
+        return Problem(file=self.file, line=self.line, key=self.key, message=message)
 
 
 class ConfigError(Exception):
@@ -82,7 +80,7 @@ class ConfigError(Exception):
 
 
 class BadValueError(ValueError):
-    """A value means nothing; the text quotes it between ``before`` and ``after``."""
+    """A value is wrong; the text quotes it between ``before`` and ``after``."""
 
     def __init__(self, before: str, value: object, after: str = "") -> None:
         super().__init__(f"{before}{show_value(value)}{after}")
@@ -90,7 +88,7 @@ class BadValueError(ValueError):
         self._after = after
 
     def quoting(self, written: str) -> str:
-        """Return the text with what was ``written`` in place of the value, where that may be a secret."""
+        """Return the text with ``written`` quoted instead of the value, which may hold a secret."""
         return f"{self._before}{show_value(written)}{self._after}"
 
 
@@ -98,23 +96,22 @@ def show_path(path: KeyPath) -> str:
     """Write a path as ``clusters[3].labels["dr site"]``; what may be a piece of a secret as ``[…]``."""
     shown = ""
     is_login = False
-    for step in path[:_DEEPEST_SHOWN]:
+    for step in path[:_DEEPEST_DISPLAYED]:
         if isinstance(step, int):
             shown += f"[{step}]"
         elif step == HIDDEN or (is_login and step not in _LOGIN_KEYS):
             shown += HIDDEN
-        elif _PLAIN_KEY.fullmatch(step) and len(step) <= _LONGEST_SHOWN:
+        elif _PLAIN_KEY.fullmatch(step) and len(step) <= _LONGEST_DISPLAYED:
             shown += f".{step}" if shown else step
         else:
             shown += f"[{show_key(step)}]"
         is_login = is_login or step in _LOGINS
-    return shown + ("…" if len(path) > _DEEPEST_SHOWN else "")
+    return shown + ("…" if len(path) > _DEEPEST_DISPLAYED else "")
 
 
 def show_key(key: str) -> str:
-    """Write a key between quotation marks, without what may be a value glued to it."""
-    cut = _TAIL.sub("…", key)
-    return json.dumps(_shortened(cut), ensure_ascii=False)
+    """Write a key in quotation marks, without a value that may be glued to it."""
+    return json.dumps(_shortened(_VALUE_IN_KEY.sub("…", key)), ensure_ascii=False)
 
 
 def show_value(value: object) -> str:
@@ -123,4 +120,4 @@ def show_value(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+    return text if len(text) <= _LONGEST_DISPLAYED else text[:_LONGEST_DISPLAYED] + "…"

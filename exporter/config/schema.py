@@ -1,31 +1,88 @@
-"""The shape of a configuration file: which keys there are, and what one value by itself may be.
+"""The models of a configuration file: which keys there are, and what one value by itself may be.
 
-What takes two values to tell is checked in :mod:`exporter.config.layers` and later.
+A default of a field is the default of the key. What takes two values to check is in
+:mod:`exporter.config.checks`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import timedelta
-from types import MappingProxyType
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
 
-from exporter.config.address import parse_address, parse_host
-from exporter.config.durations import parse_duration
-from exporter.config.login import CONTROL_CHARACTERS, check_credentials, check_password
-from exporter.config.patterns import check_pattern
-from exporter.config.problems import BadValueError
-from exporter.config.schedules import parse_schedule
-from exporter.config.state import check_state
-from exporter.ontap.endpoint import Endpoint, TlsVersion
+from exporter.config.database_url import DEFAULT_DATABASE_URL, DatabaseUrl, parse_database_url
+from exporter.config.problems import BadValueError, show_key
+from exporter.config.values import (
+    check_credentials,
+    check_file_pattern,
+    check_glob,
+    check_name,
+    check_password,
+    check_username,
+    parse_address,
+    parse_duration,
+    parse_host,
+    parse_schedule,
+)
+from exporter.ontap.endpoint import Endpoint, Secret, TlsVersion
+
+_ValueT = TypeVar("_ValueT")
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
-# As fnmatch reads it: a ] that comes first is one of the characters.
-_CHARACTER_CLASS: Final = re.compile(r"\[!?+\]?+[^\]]*+\]")
+_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_OWN_LABELS: Final = frozenset(
+    {
+        "cluster",
+        "name",
+        "uuid",
+        "ontap_version",
+        "version",
+        "reason",
+        "policy",
+        "outcome",
+        "code",
+        "method",
+        "le",
+    }
+)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "text is expected")
+    return str(value)
+
+
+def _filled(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    return _folder(info) / _filled(_text(value))
+
+
+def _database_url(value: object, info: ValidationInfo) -> DatabaseUrl:
+    return parse_database_url(_text(value), _folder(info))
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """Return where relative paths begin, which whoever validates passes as the context."""
+    return Path(info.context or "")
 
 
 def _duration(value: object) -> timedelta:
@@ -62,26 +119,6 @@ def _truth(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
-def _filled(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
-    return value
-
-
-def _name(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    if value != value.strip() or CONTROL_CHARACTERS.search(value):
-        raise ValueError("must not begin or end with white space, nor hold a control character")
-    return value
-
-
-def _glob(value: str) -> str:
-    if "[" in _CHARACTER_CLASS.sub("", value):
-        raise BadValueError("a [ without a closing ]: ", value, "; write [[] for a literal [")
-    return value
-
-
 def _some_names(value: list[str]) -> list[str]:
     if not value:
         raise ValueError("an empty list matches no name; leave it out where every cluster is meant")
@@ -97,14 +134,6 @@ def _some_versions(value: list[str]) -> list[str]:
 def _kept(value: int) -> int:
     if value < 1:
         raise ValueError("must be at least 1; leave it out where no version is kept for being new")
-    return value
-
-
-def _username(value: str) -> str:
-    if ":" in value:
-        raise ValueError("a user name cannot hold a colon (RFC 7617)")
-    if CONTROL_CHARACTERS.search(value):
-        raise ValueError("a user name cannot hold a control character (RFC 7617)")
     return value
 
 
@@ -126,148 +155,180 @@ def _tls_version(value: object) -> TlsVersion:
             raise ValueError("TLS12 or TLS13 is expected")
 
 
-def _address(value: object) -> Endpoint:
-    if not isinstance(value, str):
-        raise ValueError("text is expected; put quotation marks around it")  # noqa: TRY004  pydantic's way
-    return parse_address(value)
+def _label_name(value: str) -> str:
+    if not _LABEL_NAME.fullmatch(value):
+        message = "a label's name is made of letters, digits and _, and begins with no digit"
+        raise ValueError(f"{message}: {show_key(value)}")
+    if value.startswith("__"):
+        raise ValueError("a label's name that begins with __ is Prometheus's own")
+    if value in _OWN_LABELS:
+        raise ValueError("the exporter itself sets this label")
+    return value
 
 
-def check_file_pattern(value: str) -> str:
-    """Return a good entry of ``cluster_files``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return check_pattern(_glob(_name(value)))
+def _group_label_name(value: str) -> str:
+    """Accept the labels that Prometheus drops, too."""
+    return value if value.startswith("__") else _label_name(value)
 
 
+def _something(value: object) -> object:
+    if value is None:
+        raise ValueError("nothing stands behind the colon")
+    return value
+
+
+Maybe = Annotated[_ValueT | None, BeforeValidator(_something)]
+"""``None`` where the key is left out; the key with nothing behind the colon is a mistake."""
+EmptyMapping = BeforeValidator(lambda value: {} if value is None else value)
+"""All keys of a mapping may be commented out."""
+EmptyList = BeforeValidator(lambda value: [] if value is None else value)
+
+Text = Annotated[str, AfterValidator(_filled)]
+Name = Annotated[str, AfterValidator(check_name)]
+Glob = Annotated[str, AfterValidator(check_glob)]
+FilePattern = Annotated[str, AfterValidator(check_file_pattern)]
+FileName = Annotated[Path, PlainValidator(_path)]
+"""Absolute; a relative one begins in the folder of the file that names it."""
+Number = Annotated[int, BeforeValidator(_number)]
+Count = Annotated[Number, Field(ge=1, le=100_000)]
+ReturnTimeout = Annotated[Number, Field(ge=0, le=120)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
 DurationOrZero = Annotated[timedelta, PlainValidator(_duration)]
 Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
-Number = Annotated[int, BeforeValidator(_number)]
-Truth = Annotated[bool, BeforeValidator(_truth)]
-Text = Annotated[str, AfterValidator(_filled)]
-FileName = Text
-Name = Annotated[str, AfterValidator(_name)]
-Glob = Annotated[Name, AfterValidator(_glob)]
-Count = Annotated[Number, Field(ge=1, le=100_000)]
+Address = Annotated[Endpoint, PlainValidator(lambda value: parse_address(_text(value)))]
+LabelChoice = dict[Annotated[str, AfterValidator(_label_name)], str]
+Labels = Annotated[LabelChoice, EmptyMapping]
+GroupLabels = Annotated[dict[Annotated[str, AfterValidator(_group_label_name)], str], EmptyMapping]
+Password = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_password(_text(value))))]
+Credentials = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_credentials(_text(value))))]
 
 
 class Shape(BaseModel):
     """A mapping with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    home: ClassVar[str] = ""
+    """Where such a mapping stands, for hints about keys that belong there."""
+    exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Keys that exclude each other: in one mapping a mistake; a nearer layer's replaces the other one."""
 
 
 class BasicAuth(Shape):
     """User name and password."""
 
-    username: Annotated[Text, AfterValidator(_username)] | None = None
-    password: Annotated[str, AfterValidator(check_password)] | None = Field(default=None, repr=False)
-    password_file: FileName | None = None
+    home = "under basic_auth"
+    exclusive = (("password", "password_file"),)
+    username: Maybe[Annotated[str, AfterValidator(check_username)]] = None
+    password: Maybe[Password] = None
+    password_file: Maybe[FileName] = None
 
 
 class Authorization(Shape):
     """An ``Authorization`` header."""
 
-    type: Annotated[str, AfterValidator(_authorization_type)] | None = None
-    credentials: Annotated[str, AfterValidator(check_credentials)] | None = Field(default=None, repr=False)
-    credentials_file: FileName | None = None
+    home = "under authorization"
+    exclusive = (("credentials", "credentials_file"),)
+    type: Annotated[str, AfterValidator(_authorization_type)] = "Bearer"
+    credentials: Maybe[Credentials] = None
+    credentials_file: Maybe[FileName] = None
 
 
 class TlsConfig(Shape):
     """Whom to trust, and which certificate to show."""
 
-    ca_file: FileName | None = None
-    cert_file: FileName | None = None
-    key_file: FileName | None = None
-    server_name: Annotated[str, AfterValidator(parse_host)] | None = None
-    insecure_skip_verify: Truth | None = None
-    min_version: Annotated[TlsVersion, PlainValidator(_tls_version)] | None = None
+    home = "under tls_config"
+    ca_file: Maybe[FileName] = None
+    cert_file: Maybe[FileName] = None
+    key_file: Maybe[FileName] = None
+    server_name: Maybe[Annotated[str, AfterValidator(parse_host)]] = None
+    insecure_skip_verify: Truth = False
+    min_version: Annotated[TlsVersion, PlainValidator(_tls_version)] = TlsVersion.TLS12
 
 
 class Settings(Shape):
     """What ``defaults``, a profile and a cluster's own entry can all say; each may leave out anything."""
 
-    poll_interval: Duration | None = None
-    poll_timeout: Duration | None = None
-    return_timeout: Annotated[Number, Field(ge=0, le=120)] | None = None
-    max_records: Annotated[Number, Field(ge=1, le=10_000)] | None = None
-    stale_after: Duration | None = None
-    basic_auth: BasicAuth | None = None
-    authorization: Authorization | None = None
-    tls_config: TlsConfig | None = None
-    allow_http: Truth | None = None
-    labels: dict[str, str] | None = None
+    home = "in defaults, in a profile or in an entry of clusters"
+    exclusive = (("authorization", "basic_auth"),)
+    poll_interval: Duration = timedelta(minutes=5)
+    poll_timeout: Duration = timedelta(minutes=1)
+    return_timeout: ReturnTimeout = 15
+    max_records: Annotated[Number, Field(ge=1, le=10_000)] = 500
+    stale_after: Maybe[Duration] = None
+    basic_auth: Maybe[BasicAuth] = None
+    authorization: Maybe[Authorization] = None
+    tls_config: TlsConfig = TlsConfig()
+    allow_http: Truth = False
+    labels: Labels = Field(default_factory=dict)
 
 
 class ClusterEntry(Settings):
-    """One entry of ``clusters``; ``address`` must be there, which its reader checks."""
+    """One entry of ``clusters``; ``address`` must be there, which :mod:`exporter.config.checks` checks."""
 
-    name: Name | None = None
-    address: Annotated[Endpoint, PlainValidator(_address)] | None = None
-    profile: Name | None = None
+    home = "in an entry of clusters"
+    name: Maybe[Name] = None
+    address: Maybe[Address] = None
+    profile: Maybe[Name] = None
 
 
 class TargetGroup(Shape):
-    """One group of Prometheus's file_sd; its reader checks the targets one by one.
+    """One group of Prometheus's file_sd.
 
     Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``file_sd_config``).
     """
 
-    targets: list[Any] | None = None
-    labels: dict[str, str] | None = None
+    home = "in a file of cluster_files"
+    targets: list[Address] = []
+    labels: GroupLabels = {}
 
 
 class ClusterChoice(Shape):
     """For which clusters a policy is."""
 
-    names: Annotated[list[Glob], AfterValidator(_some_names)] | None = None
-    labels: dict[str, str] | None = None
+    home = "under clusters of a policy"
+    names: Maybe[Annotated[list[Glob], AfterValidator(_some_names)]] = None
+    labels: LabelChoice = {}
 
 
 class PolicyEntry(Shape):
-    """One entry of ``policies``; ``name`` must be there, which its reader checks."""
+    """One entry of ``policies``; ``name`` must be there, which :mod:`exporter.config.checks` checks."""
 
-    name: Name | None = None
-    clusters: ClusterChoice | None = None
-    schedule: Annotated[str, AfterValidator(parse_schedule)] | None = None
-    every: Annotated[DurationOrZero, AfterValidator(_at_least_a_second)] | None = None
-    timezone: Name | None = None
-    keep_newest: Annotated[Number, AfterValidator(_kept), Field(le=100_000)] | None = None
-    older_than: Duration | None = None
-    include: Annotated[list[Glob], AfterValidator(_some_versions)] | None = None
-    exclude: list[Glob] | None = None
-    max_deletes_per_run: Count | None = None
-    dry_run: Truth | None = None
-    return_timeout: Annotated[Number, Field(ge=0, le=120)] | None = None
-    job_timeout: Duration | None = None
-    retry_busy_for: DurationOrZero | None = None
-
-
-class Outline(Shape):
-    """A mapping of sections, which are read one by one, so that each has its own mistakes."""
+    home = "in an entry of cleanup.policies"
+    exclusive = (("schedule", "every"),)
+    name: Maybe[Name] = None
+    clusters: ClusterChoice = ClusterChoice()
+    schedule: Maybe[Annotated[str, AfterValidator(parse_schedule)]] = None
+    every: Maybe[Annotated[DurationOrZero, AfterValidator(_at_least_a_second)]] = None
+    timezone: Name = "UTC"
+    keep_newest: Maybe[Annotated[Number, AfterValidator(_kept), Field(le=100_000)]] = None
+    older_than: Maybe[Duration] = None
+    include: Annotated[list[Glob], AfterValidator(_some_versions)] = ["*"]
+    exclude: list[Glob] = []
+    max_deletes_per_run: Count = 5
+    dry_run: Truth = True
+    return_timeout: ReturnTimeout = 0
+    job_timeout: Duration = timedelta(minutes=30)
+    retry_busy_for: DurationOrZero = timedelta(minutes=30)
 
 
-class Cleanup(Outline):
-    """What deletes packages; ``policies`` must be there, which its reader checks."""
+class Cleanup(Shape):
+    """What deletes packages, and where the journal is kept."""
 
-    state: Annotated[str, AfterValidator(check_state)] | None = None
-    max_concurrent_clusters: Count | None = None
-    policies: list[Any] | None = None
-
-
-class Root(Outline):
-    """A whole file."""
-
-    defaults: Any = None
-    profiles: dict[str, Any] | None = None
-    clusters: list[Any] | None = None
-    cluster_files: list[Any] | None = None
-    max_concurrent_polls: Count | None = None
-    cleanup: Any = None
+    home = "under cleanup"
+    state: Annotated[DatabaseUrl, PlainValidator(_database_url)] = Field(
+        default=DEFAULT_DATABASE_URL, validate_default=True
+    )
+    max_concurrent_clusters: Count = 4
+    policies: list[PolicyEntry] = []
 
 
-NESTED: Final[Mapping[str, type[Shape]]] = MappingProxyType(
-    {"basic_auth": BasicAuth, "authorization": Authorization, "tls_config": TlsConfig}
-)
-"""The mappings within :class:`Settings`, by their key."""
+class Root(Shape):
+    """A whole file; each pattern is validated by itself, as a :data:`FilePattern`."""
+
+    home = "at the top of the configuration file"
+    defaults: Annotated[Settings, EmptyMapping] = Settings()
+    profiles: Annotated[dict[str, Annotated[Settings, EmptyMapping]], EmptyMapping] = {}
+    clusters: Annotated[list[ClusterEntry], EmptyList] = []
+    cluster_files: Annotated[list[Any], EmptyList] = []
+    max_concurrent_polls: Count = 64
+    cleanup: Annotated[Cleanup | None, EmptyMapping] = None

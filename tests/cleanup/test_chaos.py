@@ -28,7 +28,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.limits import Pace, Pauses
 from exporter.cleanup.records import Deletion, Outcome, Phase, Run
 from exporter.cleanup.service import CleanupService
-from exporter.config import CleanupConfig, PolicyConfig, Position
+from exporter.config import CleanupConfig, PolicyConfig, SourceLocation
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.endpoint import Secret, TokenLogin
@@ -78,7 +78,7 @@ POLICY = PolicyConfig(
     return_timeout_seconds=0,
     job_timeout=timedelta(seconds=5),
     retry_busy_for=timedelta(seconds=1),
-    position=Position(file="config.yaml", line=1),
+    location=SourceLocation(file="config.yaml", line=1),
 )
 POLICIES = (
     POLICY,

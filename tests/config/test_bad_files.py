@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError, Problem, load_config
-from exporter.config.content import UnreadableError, read_content
 
 _FOLDER = Path(__file__).parent / "bad"
 _FILES = sorted(_FOLDER.glob("*.yaml"))
@@ -76,20 +75,6 @@ def test_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(ConfigError, match="the file holds no values"):
         load_config(path, environ={})
-
-
-def test_pipe_that_stays_silent_is_given_up(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    os.mkfifo(path)
-    held = os.open(path, os.O_RDWR)
-    try:
-        with pytest.raises(UnreadableError, match="nothing came for"):
-            read_content(path, may_be_stream=True, patience_seconds=0.01)
-        os.write(held, b"clusters: [{address: a}]")
-        with pytest.raises(UnreadableError, match="nothing came for"):
-            read_content(path, may_be_stream=True, patience_seconds=0.01)
-    finally:
-        os.close(held)
 
 
 def test_configuration_may_come_through_a_pipe() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config import ClusterConfig, Config, ConfigError, PolicyConfig, Position, shared_state
+from exporter.config import ClusterConfig, Config, ConfigError, PolicyConfig, SourceLocation, shared_state
 from exporter.ontap.endpoint import Endpoint, Tls
 
 Load = Callable[..., Config]
@@ -36,7 +36,7 @@ _CLUSTER = ClusterConfig(
     return_timeout_seconds=15,
     max_records=500,
     profile=None,
-    position=Position(file="config.yaml", line=3),
+    location=SourceLocation(file="config.yaml", line=3),
 )
 
 _POLICY = PolicyConfig(
@@ -55,7 +55,7 @@ _POLICY = PolicyConfig(
     return_timeout_seconds=0,
     job_timeout=timedelta(minutes=30),
     retry_busy_for=timedelta(minutes=30),
-    position=Position(file="config.yaml", line=7),
+    location=SourceLocation(file="config.yaml", line=7),
 )
 
 
@@ -132,9 +132,9 @@ cleanup:
         return_timeout_seconds=120,
         job_timeout=timedelta(hours=1),
         retry_busy_for=timedelta(0),
-        position=Position(file="elsewhere.yaml", line=0),
+        location=SourceLocation(file="elsewhere.yaml", line=0),
     )
-    assert policy.position.line == 9
+    assert policy.location.line == 9
 
 
 def test_what_is_left_out_has_its_default(load: Load, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_entries_and_groups_of_all_files_are_clusters_in_the_order_of_the_files(
     assert last.endpoint == Endpoint(host="b3", port=8443)
     assert last.labels == (("site", "lon"),)
     assert last.login == BasicLogin(username="monitor", password=Secret(value="made-up"))
-    assert str(last.position) == f"{folder}/b.yaml:2"
+    assert str(last.location) == f"{folder}/b.yaml:2"
 
 
 def test_configuration_needs_no_clusters_of_its_own(load: Load, folder: Path) -> None:
@@ -425,8 +425,8 @@ def test_shown_configuration_has_the_clusters_of_other_files_as_comments_and_no_
     assert "s3cr3t" not in shown
     _, _, comments = shown.partition(f"# Clusters of {folder}/a.yaml:\n")
     assert comments == (
-        "# - name: a\n#   address: https://a:443\n#   basic_auth:\n#     password: <secret>\n#   labels:\n"
-        "#     x: y - z\n#   stale_after: 15m\n"
+        "# - name: a\n#   address: https://a:443\n#   stale_after: 15m\n#   basic_auth:\n"
+        "#     password: <secret>\n#   labels:\n#     x: y - z\n"
         "# - name: b\n#   address: https://b:443\n#   stale_after: 15m\n"
     )
     other = tmp_path / "elsewhere"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import ClusterConfig, Config, ConfigError, Position, masked_yaml
+from exporter.config import ClusterConfig, Config, ConfigError, SourceLocation, masked_yaml
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 
 Load = Callable[..., Config]
@@ -44,10 +44,12 @@ def test_smallest_file_has_every_default(load: Load, tmp_path: Path) -> None:
             return_timeout_seconds=15,
             max_records=500,
             profile=None,
-            position=Position(file="", line=0),
+            location=SourceLocation(file="", line=0),
         ),
     )
-    assert config.clusters[0].position == Position(file=str(tmp_path / "config.yaml"), line=3)
+    assert config.clusters[0].location == SourceLocation(
+        file=str(tmp_path / "config.yaml"), line=3, path=("clusters", 0)
+    )
 
 
 def test_clusters_keep_the_order_of_the_file(load: Load) -> None:

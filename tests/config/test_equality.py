@@ -115,7 +115,7 @@ def test_same_content_on_other_lines_is_equal(tmp_path: Path) -> None:
     assert one == two
     assert one.clusters == two.clusters
     assert one.cleanup == two.cleanup
-    assert one.clusters[0].position != two.clusters[0].position
+    assert one.clusters[0].location != two.clusters[0].location
 
 
 def test_every_change_of_a_cluster_tells_it_from_all_others(tmp_path: Path) -> None:

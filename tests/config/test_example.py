@@ -13,7 +13,8 @@ import yaml
 
 from exporter.config import Config, load_config, masked_yaml
 from exporter.config.schema import (
-    NESTED,
+    Authorization,
+    BasicAuth,
     Cleanup,
     ClusterChoice,
     ClusterEntry,
@@ -21,10 +22,16 @@ from exporter.config.schema import (
     Root,
     Settings,
     Shape,
+    TlsConfig,
 )
 
 _EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 _ENVIRON = {"ONTAP_PASSWORD": "made-up"}
+NESTED: dict[str, type[Shape]] = {
+    "basic_auth": BasicAuth,
+    "authorization": Authorization,
+    "tls_config": TlsConfig,
+}
 _SHAPES: list[type[Shape]] = [Root, ClusterEntry, *NESTED.values()]
 _CLEANUP_SHAPES: list[type[Shape]] = [Cleanup, PolicyEntry, ClusterChoice]
 _KEY = re.compile(r"(?:# *)?(?:- )?([a-z_]+):(?: (.*))?")

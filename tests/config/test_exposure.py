@@ -116,7 +116,7 @@ def test_file_of_clusters_that_comes_later_is_told(tmp_path: Path) -> None:
     files = ConfigFiles(main, environ={})
     files.load()
     _write(tmp_path / "a.json", '[{"targets": ["a"]}]', 0o622)
-    config = [files.look(), files.look()][1]
+    config = [files.scan(), files.scan()][1]
     assert config is not None
     messages = [warning.message for warning in config.warnings]
     assert "every user of this machine can write the file (mode 0622)" in messages

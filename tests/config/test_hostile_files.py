@@ -201,7 +201,7 @@ def _outcome_beside(path: Path, content: bytes) -> Config | ConfigError:
     files.load()
     beside.unlink()
     beside.write_bytes(content)
-    looks = [files.look(), files.look()]
+    looks = [files.scan(), files.scan()]
     outcome: Config | ConfigError
     try:
         outcome = load_config(path, environ=_ENVIRON)

@@ -24,26 +24,25 @@ defaults:
   poll_timeout: 1m
   return_timeout: 20
   max_records: 500
+  basic_auth:
+    username: monitor
+    password: <secret>
   tls_config:
     insecure_skip_verify: false
     min_version: TLS12
   allow_http: false
-  basic_auth:
-    username: monitor
-    password: <secret>
 profiles:
   dr-site:
     authorization:
       credentials: <secret>
-      type: Bearer
     labels:
       price: $$5
 clusters:
 - name: 10.20.0.5
   address: https://10.20.0.5:443
-  profile: dr-site
   poll_interval: 10m
   stale_after: 30m
+  profile: dr-site
 - name: lab
   address: https://[fd00::1]:8443
   stale_after: 1h

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config import ClusterConfig, Config, format_duration, load_config, masked_yaml
-from exporter.config.scalars import escape
+from exporter.config.yaml_source import escape
 from exporter.ontap.endpoint import BasicLogin, TokenLogin
 
 _on_disk = settings(deadline=None)
@@ -264,7 +264,7 @@ def test_shown_configuration_with_its_secrets_put_back_is_the_same(
 def test_secrets_are_shown_nowhere(path: Path, configuration: dict[str, Any]) -> None:
     configuration["defaults"].setdefault("poll_timeout", "125s")
     config = _load(path, configuration)
-    for shown in (repr(config), str(config), repr(config.written), masked_yaml(config)):
+    for shown in (repr(config), str(config), repr(config.sources), masked_yaml(config)):
         assert _SECRET not in shown
 
 
@@ -277,5 +277,5 @@ def test_secrets_out_of_the_environment_are_shown_nowhere(path: Path, configurat
     path.write_text(text, encoding="utf-8")
     config = load_config(path, environ={"PW": _SECRET})
     assert config == load_config(path, environ={"PW": _SECRET})
-    for shown in (repr(config), str(config), repr(config.written), masked_yaml(config)):
+    for shown in (repr(config), str(config), repr(config.sources), masked_yaml(config)):
         assert _SECRET not in shown

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.scalars import ScalarValue, escape, expand, plain_value
+from exporter.config.yaml_source import ScalarValue, escape, expand, plain_value
 
 
 @pytest.mark.parametrize(

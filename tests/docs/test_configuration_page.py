@@ -12,10 +12,23 @@ import yaml
 from docs.markdown import ROOT, code, rows
 
 from exporter.config import load_config, masked_yaml
-from exporter.config.schema import NESTED, ClusterEntry, Root, Settings
+from exporter.config.schema import (
+    Authorization,
+    BasicAuth,
+    ClusterEntry,
+    Root,
+    Settings,
+    Shape,
+    TlsConfig,
+)
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ROWS = rows(PAGE, "key")
+NESTED: dict[str, type[Shape]] = {
+    "basic_auth": BasicAuth,
+    "authorization": Authorization,
+    "tls_config": TlsConfig,
+}
 
 
 def keys_of_the_schema() -> set[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.config import ClusterConfig, Position
+from exporter.config import ClusterConfig, SourceLocation
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.credentials import LoginReader, read_login
@@ -37,7 +37,7 @@ def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) 
         return_timeout_seconds=5,
         max_records=500,
         profile=None,
-        position=Position(file="config.yaml", line=1),
+        location=SourceLocation(file="config.yaml", line=1),
     )
     return replace(config, **changes)  # type: ignore[arg-type]
 

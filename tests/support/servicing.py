@@ -15,7 +15,7 @@ from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Run
 from exporter.cleanup.service import CleanupService
-from exporter.config import CleanupConfig, PolicyConfig, Position
+from exporter.config import CleanupConfig, PolicyConfig, SourceLocation
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
@@ -42,7 +42,7 @@ POLICY = PolicyConfig(
     return_timeout_seconds=0,
     job_timeout=timedelta(seconds=20),
     retry_busy_for=timedelta(seconds=20),
-    position=Position(file="config.yaml", line=1),
+    location=SourceLocation(file="config.yaml", line=1),
 )
 C1 = ("c1", "retire-old")
 BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_run=True)

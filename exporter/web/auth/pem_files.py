@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.config.document import Document, ScalarNode
-from exporter.config.files import FileChecks, Verdict
-from exporter.config.mappings import MappingReader
-from exporter.config.problems import KeyPath, Problem
+from exporter.config.document import Document
+from exporter.config.named_files import MAX_PEM_BYTES, check_private_key
+from exporter.config.problems import Problem
+from exporter.files import read_file, why_unreadable
 from exporter.web.auth.toolkit_schema import TlsServerConfig
 
 SECTION = "tls_server_config"
@@ -19,9 +19,7 @@ class PemReader:
     """Reads what ``tls_server_config`` names; holds what is worth a warning, and the files."""
 
     document: Document
-    reader: MappingReader
     settings: TlsServerConfig
-    broken: set[str]
     warnings: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
@@ -38,34 +36,30 @@ class PemReader:
         settings = self.settings
         return self._pem("client_ca", settings.client_ca, settings.client_ca_file, is_required=False)
 
-    def _pem(self, key: str, text: str | None, name: str | None, *, is_required: bool) -> bytes | None:
+    def _pem(self, key: str, text: str | None, path: Path | None, *, is_required: bool) -> bytes | None:
         key_of_file = f"{key}_file"
-        if {key, key_of_file} & self.broken:
+        if self.document.is_broken((SECTION, key)) or self.document.is_broken((SECTION, key_of_file)):
             return None
-        if text is not None and name is not None:
-            self.reader.report((SECTION, key), f"{key} and {key_of_file} exclude each other")
+        if text is not None and path is not None:
+            self.document.report((SECTION, key), f"{key} and {key_of_file} exclude each other")
             return None
         if text is not None:
             return text.encode()
-        if name is None:
+        if path is None:
             if is_required:
-                self.reader.report((SECTION,), f"{key_of_file} is missing")
+                self.document.report((SECTION,), f"{key_of_file} is missing")
             return None
-        return self._read(self.document.folder / name, (SECTION, key_of_file))
+        return self._read(path, key_of_file)
 
-    def _read(self, path: Path, place: KeyPath) -> bytes | None:
+    def _read(self, path: Path, key: str) -> bytes | None:
         self.files.append(path)
-        checks = FileChecks()
-        verdict = checks.private_key(path) if place[-1] == "key_file" else checks.readable(path)
-        # Where it came from an environment variable, the path is told as it stands in the file.
-        node = self.document.node(place)
-        told = (node.written if isinstance(node, ScalarNode) else None) or str(path)
-        if verdict.warning is not None:
-            self.warnings.append(self.document.place(place).problem(f"{verdict.warning}: {told}"))
-        if verdict.error is None:
-            try:
-                return path.read_bytes()
-            except OSError as error:
-                verdict = Verdict(error=f"cannot be read: {error.strerror}")
-        self.reader.report(place, f"{verdict.error}: {told}")
-        return None
+        displayed = self.document.displayed((SECTION, key), path)
+        try:
+            warning = check_private_key(path) if key == "key_file" else None
+            content = read_file(path, max_bytes=MAX_PEM_BYTES)
+        except (OSError, ValueError) as error:
+            self.document.report((SECTION, key), f"{why_unreadable(error)}: {displayed}")
+            return None
+        if warning is not None:
+            self.warnings.append(self.document.location((SECTION, key)).problem(f"{warning}: {displayed}"))
+        return content

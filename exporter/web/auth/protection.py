@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from exporter.background import begin
-from exporter.config import ConfigError, Position, Problem
+from exporter.config import ConfigError, Problem, SourceLocation
 from exporter.files import read_file
 from exporter.web.addresses import client_of
 from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
@@ -233,5 +233,5 @@ def _log_problems(path: Path, problems: Iterable[Problem]) -> None:
 
 
 def _log_problem(write: Callable[..., None], problem: Problem) -> None:
-    source = Position(file=problem.file, line=problem.line)
+    source = SourceLocation(file=problem.file, line=problem.line)
     write("web configuration", source=str(source), key=problem.key, why=problem.message)

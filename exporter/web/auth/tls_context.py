@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from exporter.config.files import load_chain
+from exporter.config.named_files import load_chain
 from exporter.ontap.endpoint import TlsVersion
 from exporter.web.auth.web_config import ClientAuth, ServerTls
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from exporter.config import ConfigError, Problem
 from exporter.config.document import Document
-from exporter.config.files import FileChecks
-from exporter.config.mappings import MappingReader
-from exporter.config.reader import read_document
+from exporter.config.named_files import permissions, secret_for_everyone
 from exporter.config.schema import Shape
+from exporter.config.validation import validate
+from exporter.config.yaml_source import read_document
 from exporter.ontap.endpoint import TlsVersion
 from exporter.web.auth.pem_files import SECTION as _TLS
 from exporter.web.auth.pem_files import PemReader
@@ -30,6 +30,8 @@ from exporter.web.auth.toolkit_schema import (
 )
 from exporter.web.auth.web_config import ClientAuth, ServerTls, WebConfig
 
+_ShapeT = TypeVar("_ShapeT", bound=Shape)
+
 _HTTP: Final = "http_server_config"
 _USERS: Final = "basic_auth_users"
 _RATE: Final = "rate_limit"
@@ -43,17 +45,15 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     Raises:
         ConfigError: with every problem that could be found, whatever the files hold.
     """
-    document, problems = read_document(path, environ=environ)
-    reader = MappingReader(document, homes=HOMES)
-    reading = _Reading(document, reader)
-    root, _ = reader.shape(WebRoot, ())
-    written = set() if root is None else root.model_fields_set
+    document = read_document(path, environ=environ)
+    reading = _Reading(document)
+    written = validate(WebRoot, document, belongs=HOMES).model_fields_set
     tls = reading.tls() if _TLS in written else None
     headers = reading.headers() if _HTTP in written else ()
     users = reading.users() if _USERS in written else {}
     rate_limit = reading.rate_limit() if _RATE in written else None
-    if problems or reader.problems:
-        raise ConfigError([*problems, *reader.problems])
+    if document.problems:
+        raise ConfigError(document.problems)
     if users or reading.has_inline_key:
         reading.warn_of_mode(path)
     return WebConfig(
@@ -71,36 +71,33 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
 class _Reading:
     """Goes through the sections of one document."""
 
-    def __init__(self, document: Document, reader: MappingReader) -> None:
+    def __init__(self, document: Document) -> None:
         self.warnings: list[Problem] = []
         self.files: list[Path] = []
         self.has_inline_key = False
         self.context: ssl.SSLContext | None = None
         self._document = document
-        self._reader = reader
 
     def warn_of_mode(self, path: Path) -> None:
         """Warn where everyone can read the file itself."""
-        if (warning := FileChecks().private(path).warning) is not None:
+        if (warning := secret_for_everyone(permissions(path))) is not None:
             message = f"{warning}: {path}"
             self.warnings.append(Problem(file=self._document.file, line=0, key="", message=message))
 
     def tls(self) -> ServerTls | None:
         """Read ``tls_server_config``."""
-        settings, broken = self._reader.shape(TlsServerConfig, (_TLS,))
-        if settings is None:
-            return None
-        broken |= self._nothings(settings, _TLS)
+        settings = self._section(TlsServerConfig, _TLS)
         self.has_inline_key = settings.key is not None
-        pems = PemReader(document=self._document, reader=self._reader, settings=settings, broken=broken)
-        before = len(self._reader.problems)
+        pems = PemReader(document=self._document, settings=settings)
+        before = len(self._document.problems)
         certificate, key = pems.certificate(), pems.key()
-        client_ca = self._client_ca(settings, broken, pems)
-        self._check_versions(settings, broken)
-        ciphers = self._ciphers(settings, broken)
+        client_ca = self._client_ca(settings, pems)
+        self._check_versions(settings)
+        ciphers = self._ciphers(settings)
         self.files += pems.files
         self.warnings += pems.warnings
-        if broken or len(self._reader.problems) > before or certificate is None or key is None:
+        is_broken = self._is_broken() or len(self._document.problems) > before
+        if is_broken or certificate is None or key is None:
             return None
         return self._checked(
             settings,
@@ -120,66 +117,60 @@ class _Reading:
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Read ``http_server_config``."""
-        settings, _ = self._reader.shape(HttpServerConfig, (_HTTP,))
-        if settings is None:
-            return ()
+        settings = self._section(HttpServerConfig, _HTTP)
         if settings.http2:
             self._warn("HTTP/1.1 is served, which every client of HTTP/2 speaks as well", _HTTP, "http2")
         if "headers" not in settings.model_fields_set:
             return ()
-        headers, _ = self._reader.shape(HttpHeaders, (_HTTP, "headers"))
-        found = {} if headers is None else headers.__pydantic_extra__
+        found = self._section(HttpHeaders, _HTTP, "headers").__pydantic_extra__
         for name, value in found.items():
             try:
                 check_header(name, value)
             except ValueError as error:
-                self._reader.report((_HTTP, "headers", name), str(error))
+                self._document.report((_HTTP, "headers", name), str(error))
         return tuple((name, value) for name, value in found.items() if value)
 
     def users(self) -> dict[str, bytes]:
         """Read ``basic_auth_users``."""
-        settings, broken = self._reader.shape(BasicAuthUsers, (_USERS,))
-        found = {} if settings is None else settings.__pydantic_extra__
+        found = self._section(BasicAuthUsers, _USERS).__pydantic_extra__
         for name in found:
             if ":" in name:
-                self._reader.report((_USERS, name), "a user name cannot hold a colon (RFC 7617)")
-        if settings is not None and not found and not broken:
-            self._reader.report(
-                (_USERS,), "nobody would be asked for a password; leave it out if that is meant"
-            )
+                self._document.report((_USERS, name), "a user name cannot hold a colon (RFC 7617)")
+        if not found and not self._document.is_broken((_USERS,)):
+            message = "nobody would be asked for a password; leave it out if that is meant"
+            self._document.report((_USERS,), message)
         return {name: value.encode() for name, value in found.items()}
 
     def rate_limit(self) -> RateLimit | None:
         """Read ``rate_limit``."""
-        settings, broken = self._reader.shape(RateLimitConfig, (_RATE,))
-        if settings is None:
-            return None
-        broken |= self._nothings(settings, _RATE)
-        if settings.interval is None and "interval" not in broken:
-            self._reader.report((_RATE,), "interval is missing")
-        if settings.interval and settings.burst is None and "burst" not in broken:
-            self._reader.report((_RATE,), "burst is missing")
+        settings = self._section(RateLimitConfig, _RATE)
+        if settings.interval is None and not self._document.is_broken((_RATE, "interval")):
+            self._document.report((_RATE,), "interval is missing")
+        if settings.interval and settings.burst is None and not self._document.is_broken((_RATE, "burst")):
+            self._document.report((_RATE,), "burst is missing")
         if not settings.interval or settings.burst is None:
             return None
         return RateLimit(interval=settings.interval, burst=settings.burst)
 
-    def _client_ca(self, settings: TlsServerConfig, broken: set[str], pems: PemReader) -> str:
+    def _client_ca(self, settings: TlsServerConfig, pems: PemReader) -> str:
         """Check what belongs together about clients' certificates; return their authorities."""
         pem = pems.client_ca()
-        if broken & {"client_auth_type", "client_ca", "client_ca_file"}:
+        if self._is_broken("client_auth_type", "client_ca", "client_ca_file"):
             return ""
         kind = ClientAuth(settings.client_auth_type or ClientAuth.NONE)
         named = "client_ca" if settings.client_ca is not None else "client_ca_file"
         if kind is ClientAuth.NONE and (settings.client_ca or settings.client_ca_file):
             message = f"no client is asked for a certificate; set client_auth_type to {ClientAuth.REQUIRED}"
-            self._reader.report((_TLS, named), message)
+            self._document.report((_TLS, named), message)
         if kind is not ClientAuth.NONE and not (settings.client_ca or settings.client_ca_file):
-            self._reader.report((_TLS,), "client_ca_file is missing: nobody's certificates would be trusted")
+            self._document.report(
+                (_TLS,), "client_ca_file is missing: nobody's certificates would be trusted"
+            )
         if settings.client_allowed_sans is not None and kind is not ClientAuth.REQUIRED:
             message = f"needs client_auth_type: {ClientAuth.REQUIRED}"
-            self._reader.report((_TLS, "client_allowed_sans"), message)
+            self._document.report((_TLS, "client_allowed_sans"), message)
         if settings.client_allowed_sans == []:
-            self._reader.report((_TLS, "client_allowed_sans"), "an empty list would let nobody in")
+            self._document.report((_TLS, "client_allowed_sans"), "an empty list would let nobody in")
         if pem is None:
             return ""
         text = pem.decode("ascii", "ignore")  # comments between the certificates may be in any language
@@ -190,26 +181,31 @@ class _Reading:
             return ""
         return text
 
-    def _check_versions(self, settings: TlsServerConfig, broken: set[str]) -> None:
+    def _check_versions(self, settings: TlsServerConfig) -> None:
         is_upside_down = settings.min_version == TlsVersion.TLS13 and settings.max_version == TlsVersion.TLS12
-        if is_upside_down and not broken & {"min_version", "max_version"}:
-            self._reader.report((_TLS, "max_version"), "lower than min_version")
+        if is_upside_down and not self._is_broken("min_version", "max_version"):
+            self._document.report((_TLS, "max_version"), "lower than min_version")
 
-    def _ciphers(self, settings: TlsServerConfig, broken: set[str]) -> tuple[str, ...]:
+    def _ciphers(self, settings: TlsServerConfig) -> tuple[str, ...]:
         """Return OpenSSL's names of the suites that are named for TLS 1.2."""
         named = settings.cipher_suites or ()
         chosen = tuple(CIPHERS[name] for name in named if name in CIPHERS)
         if len(chosen) < len(named):
             message = "suites of TLS 1.3 cannot be chosen: it always offers its own"
             self._warn(message, _TLS, "cipher_suites")
-        if named and not chosen and settings.min_version != TlsVersion.TLS13 and "min_version" not in broken:
+        if (
+            named
+            and not chosen
+            and settings.min_version != TlsVersion.TLS13
+            and not self._is_broken("min_version")
+        ):
             message = "no suite of TLS 1.2 is named; set min_version to TLS13 if only TLS 1.3 is meant"
-            self._reader.report((_TLS, "cipher_suites"), message)
+            self._document.report((_TLS, "cipher_suites"), message)
         if chosen:
             try:
                 set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), chosen)
             except ValueError as error:
-                self._reader.report((_TLS, "cipher_suites"), str(error))
+                self._document.report((_TLS, "cipher_suites"), str(error))
         return chosen
 
     def _checked(self, settings: TlsServerConfig, tls: ServerTls) -> ServerTls | None:
@@ -220,25 +216,25 @@ class _Reading:
             self._report_pem("cert", settings.cert_file, error)
             return None
         except OSError as error:
-            self._reader.report((_TLS,), f"cannot be used: {error.strerror or error}")
+            self._document.report((_TLS,), f"cannot be used: {error.strerror or error}")
             return None
         return tls
 
-    def _report_pem(self, key: str, file: str | None, error: ValueError) -> None:
+    def _report_pem(self, key: str, file: Path | None, error: ValueError) -> None:
         if file is None:
-            self._reader.report((_TLS, key), str(error))
+            self._document.report((_TLS, key), str(error))
         else:
-            self._reader.report((_TLS, f"{key}_file"), f"{error}: {self._document.folder / file}")
+            self._document.report((_TLS, f"{key}_file"), f"{error}: {file}")
 
-    def _nothings(self, settings: Shape, section: str) -> set[str]:
-        """Report keys with nothing behind the colon, and return them."""
-        empty = {key for key in settings.model_fields_set if getattr(settings, key) is None}
-        for key in empty:
-            self._reader.report((section, key), "nothing stands behind the colon")
-        return empty
+    def _section(self, shape: type[_ShapeT], *path: str) -> _ShapeT:
+        return validate(shape, self._document, path, belongs=HOMES)
+
+    def _is_broken(self, *keys: str) -> bool:
+        """Whether one of these keys of ``tls_server_config`` has a mistake; without keys, any key."""
+        return any(self._document.is_broken((_TLS, key)) for key in keys or TlsServerConfig.model_fields)
 
     def _warn(self, message: str, *path: str) -> None:
-        self.warnings.append(self._document.place(path).problem(message))
+        self.warnings.append(self._document.location(path).problem(message))
 
 
 def _curve(settings: TlsServerConfig) -> str | None:

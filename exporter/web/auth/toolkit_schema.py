@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from exporter.config.schema import DurationOrZero, FileName, Number, Outline, Shape, Text, Truth
+from exporter.config.schema import DurationOrZero, FileName, Maybe, Number, Shape, Text, Truth
+from exporter.config.validation import homes
 from exporter.ontap.endpoint import TlsVersion
 from exporter.web.auth.tls_context import CIPHERS, CURVES, TLS13_CIPHERS, takes_curve
 from exporter.web.auth.web_config import ClientAuth
@@ -117,26 +118,28 @@ def _hash(value: str) -> str:
 class TlsServerConfig(Shape):
     """How connections are encrypted; certificate and key must be there, which the loader checks."""
 
-    cert: Text | None = None
-    key: Text | None = Field(default=None, repr=False)
-    client_ca: Text | None = None
-    cert_file: FileName | None = None
-    key_file: FileName | None = None
-    client_ca_file: FileName | None = None
-    client_auth_type: Annotated[str, AfterValidator(_client_auth)] | None = None
-    client_allowed_sans: list[Text] | None = None
-    min_version: Annotated[str, AfterValidator(_tls_version)] | None = None
-    max_version: Annotated[str, AfterValidator(_tls_version)] | None = None
-    cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] | None = None
-    curve_preferences: (
-        Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)] | None
-    ) = None
-    prefer_server_cipher_suites: Truth | None = None
+    home = "under tls_server_config"
+    cert: Maybe[Text] = None
+    key: Maybe[Text] = Field(default=None, repr=False)
+    client_ca: Maybe[Text] = None
+    cert_file: Maybe[FileName] = None
+    key_file: Maybe[FileName] = None
+    client_ca_file: Maybe[FileName] = None
+    client_auth_type: Maybe[Annotated[str, AfterValidator(_client_auth)]] = None
+    client_allowed_sans: Maybe[list[Text]] = None
+    min_version: Maybe[Annotated[str, AfterValidator(_tls_version)]] = None
+    max_version: Maybe[Annotated[str, AfterValidator(_tls_version)]] = None
+    cipher_suites: Maybe[list[Annotated[str, AfterValidator(_cipher)]]] = None
+    curve_preferences: Maybe[
+        Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)]
+    ] = None
+    prefer_server_cipher_suites: Maybe[Truth] = None
 
 
-class HttpServerConfig(Outline):
-    """What concerns HTTP itself."""
+class HttpServerConfig(Shape):
+    """What concerns HTTP itself; the loader reads the headers."""
 
+    home = "under http_server_config"
     http2: Truth | None = None
     headers: Any = None
 
@@ -151,8 +154,9 @@ class HttpHeaders(Shape):
 class RateLimitConfig(Shape):
     """A token bucket; one of the two keys needs the other, which the loader checks."""
 
-    interval: DurationOrZero | None = None
-    burst: Annotated[Number, Field(ge=1, le=1_000_000)] | None = None
+    home = "under rate_limit"
+    interval: Maybe[DurationOrZero] = None
+    burst: Maybe[Annotated[Number, Field(ge=1, le=1_000_000)]] = None
 
 
 class BasicAuthUsers(Shape):
@@ -162,25 +166,15 @@ class BasicAuthUsers(Shape):
     __pydantic_extra__: dict[str, Annotated[str, AfterValidator(_hash)]]
 
 
-class WebRoot(Outline):
-    """A whole file."""
+class WebRoot(Shape):
+    """A whole file; the loader reads its sections."""
 
+    home = "at the top of the file"
     tls_server_config: Any = None
     http_server_config: Any = None
     basic_auth_users: Any = None
     rate_limit: Any = None
 
 
-HOMES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        key: home
-        for shape, home in (
-            (TlsServerConfig, "under tls_server_config"),
-            (HttpServerConfig, "under http_server_config"),
-            (RateLimitConfig, "under rate_limit"),
-            (WebRoot, "at the top of the file"),
-        )
-        for key in shape.model_fields
-    }
-)
+HOMES: Final = homes(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
 """For a key that stands in the wrong mapping: where it belongs."""

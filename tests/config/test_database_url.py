@@ -1,4 +1,4 @@
-"""The URL of the state: what is good, where it leads, and that its password is shown nowhere."""
+"""The URL of the journal: what is good, where it leads, and that its password is shown nowhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config.files import FileChecks
-from exporter.config.state import absolute_state, check_state, masked_state, state_file
+from exporter.config import PostgresqlUrl, SqliteUrl, parse_database_url
+from exporter.config.named_files import NamedFiles, check_database
+
+_FOLDER = Path("/etc/exporter")
 
 _SECRET = "s3cr3t"
 
@@ -18,9 +20,8 @@ _SECRET = "s3cr3t"
 @pytest.mark.parametrize(
     "url",
     [
-        "sqlite:///state.db",
         "sqlite:////var/lib/state.db",
-        "sqlite:///../a b@c:é.db",
+        "sqlite:////var/a b@c:é.db",
         "postgresql://exporter@db/ontap",
         "postgresql://exporter:a:b<c>,;*@db.example:5432/ontap",
         "postgresql://exporter@db-1:5432,db-2,[fd00::1]:5433/ontap?target_session_attrs=primary",
@@ -34,7 +35,7 @@ _SECRET = "s3cr3t"
     ],
 )
 def test_good_url_is_taken_as_it_is(url: str) -> None:
-    assert check_state(url) == url
+    assert parse_database_url(url, _FOLDER).dsn == url
 
 
 @pytest.mark.parametrize(
@@ -102,20 +103,22 @@ def test_good_url_is_taken_as_it_is(url: str) -> None:
 )
 def test_wrong_url_is_told_without_what_it_holds(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
-        check_state(url)
+        parse_database_url(url, _FOLDER)
     assert _SECRET not in str(caught.value)
 
 
-def test_relative_file_becomes_absolute_and_another_stays() -> None:
-    folder = Path("/etc/exporter")
-    assert absolute_state("sqlite:///a/state.db", folder) == "sqlite:////etc/exporter/a/state.db"
-    assert absolute_state("sqlite:////var/state.db", folder) == "sqlite:////var/state.db"
-    assert absolute_state("postgresql://db/ontap", folder) == "postgresql://db/ontap"
+def test_relative_file_begins_in_the_folder_and_an_absolute_one_does_not() -> None:
+    assert parse_database_url("sqlite:///../a/state.db", _FOLDER) == SqliteUrl(
+        path=Path("/etc/exporter/../a/state.db")
+    )
+    assert parse_database_url("sqlite:////var/state.db", _FOLDER) == SqliteUrl(path=Path("/var/state.db"))
 
 
-def test_only_sqlite_has_a_file() -> None:
-    assert state_file("sqlite:////var/state.db") == Path("/var/state.db")
-    assert state_file("postgresql://db/ontap") is None
+def test_url_of_a_server_is_displayed_without_password_and_parameters() -> None:
+    url = parse_database_url(f"postgresql://u:{_SECRET}@a:1,[fd00::1]/ontap?x={_SECRET}", _FOLDER)
+    assert isinstance(url, PostgresqlUrl)
+    assert str(url) == "postgresql://u@a:1,[fd00::1]/ontap"
+    assert _SECRET not in repr(url)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +143,7 @@ def test_only_sqlite_has_a_file() -> None:
     ],
 )
 def test_shown_url_holds_no_secret(url: str, masked: str) -> None:
-    assert check_state(url)
-    assert masked_state(url, "<secret>") == masked
+    assert parse_database_url(url, _FOLDER).masked("<secret>") == masked
 
 
 _any = st.text(max_size=8)
@@ -154,10 +156,11 @@ def test_any_password_is_good_once_it_is_quoted_and_is_shown_nowhere(
     password = quote(f"{before}{_SECRET}{after}", safe="", errors="replace").replace("%00", "")
     quoted = [quote(text, safe="", errors="replace").replace("%00", "") for text in (user, query)]
     url = f"postgresql://u{quoted[0]}:{password}@{host}/ontap?x={_SECRET}{quoted[1]}"
-    assert check_state(url) == url
-    shown = masked_state(url, "<secret>")
-    assert _SECRET not in shown
-    assert check_state(shown) == shown
+    parsed = parse_database_url(url, _FOLDER)
+    assert parsed.dsn == url
+    shown = parsed.masked("<secret>")
+    assert _SECRET not in shown + str(parsed) + repr(parsed)
+    assert parse_database_url(shown, _FOLDER).dsn == shown
 
 
 @given(
@@ -166,20 +169,20 @@ def test_any_password_is_good_once_it_is_quoted_and_is_shown_nowhere(
 @example(text="//.", start="sqlite://")
 def test_any_url_is_good_or_a_value_error(text: str, start: str) -> None:
     try:
-        url = check_state(start + text)
+        url = parse_database_url(start + text, _FOLDER)
     except ValueError:
         return
-    assert check_state(masked_state(url, "<secret>"))
-    assert check_state(absolute_state(url, Path("/folder")))
+    parse_database_url(url.masked("<secret>"), _FOLDER)
+    assert parse_database_url(url.dsn, _FOLDER) == url
 
 
 def test_folder_with_a_character_that_urls_need_is_an_error(tmp_path: Path) -> None:
     for name in ("a?b", "a%20b"):
         (tmp_path / name).mkdir()
         path = tmp_path / name / "state.db"
-        assert FileChecks().database(path).error == "the path of a state holds neither ? nor %"
+        assert NamedFiles().check(check_database, path).error == "the path of a state holds neither ? nor %"
 
 
 def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
-    assert FileChecks().database(path).error == "cannot be read: File name too long"
+    assert NamedFiles().check(check_database, path).error == "cannot be read: File name too long"

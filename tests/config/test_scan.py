@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,11 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from exporter.config import Config, ConfigError, ConfigFiles, Position, load_config
+from exporter.config import Config, ConfigError, ConfigFiles, SourceLocation, load_config
 
 _PATTERNS = "cluster_files: ['clusters.d/*.yaml']\n"
-_LOOKS_OF_HALF_A_MINUTE = 6
-_LOOKS_UNTIL_READ_ALL_THE_SAME = 8
 
 
 class _Fleet:
@@ -43,19 +39,10 @@ class _Fleet:
         new.replace(self.path(name))
 
     def settle(self) -> list[str] | None:
-        """Look twice, as long as a change may take; return the names of the clusters where there was one."""
-        configs = [self.files.look(), self.files.look()]
+        """Scan twice, as long as a change takes; return the names of the clusters where there was one."""
+        configs = [self.files.scan(), self.files.scan()]
         assert configs[0] is None
         return None if configs[1] is None else [cluster.name for cluster in configs[1].clusters]
-
-    def rewrite(self, name: str, *contents: str, looks: int) -> list[list[str] | None]:
-        """Write a file anew before each look, each content in turn; return the names after each change."""
-        changes = []
-        for number in range(looks):
-            self.write(name, contents[number % len(contents)])
-            config = self.files.look()
-            changes.append(None if config is None else _names(config))
-        return changes
 
     @property
     def problems(self) -> list[str]:
@@ -70,8 +57,8 @@ def _names(config: Config) -> list[str]:
     return [cluster.name for cluster in config.clusters]
 
 
-def test_nothing_is_looked_for_before_the_first_load(tmp_path: Path) -> None:
-    assert _Fleet(tmp_path, a="- address: a\n").files.look() is None
+def test_nothing_is_scanned_before_the_first_load(tmp_path: Path) -> None:
+    assert _Fleet(tmp_path, a="- address: a\n").files.scan() is None
 
 
 def test_configuration_without_cluster_files_never_changes(tmp_path: Path) -> None:
@@ -84,11 +71,11 @@ def test_configuration_without_cluster_files_never_changes(tmp_path: Path) -> No
 def test_nothing_changes_where_no_file_does(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     assert _names(fleet.files.load()) == ["a"]
-    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert [fleet.files.scan() for _ in range(5)] == [None] * 5
     assert (fleet.counts, fleet.problems) == ((1, 0), [])
 
 
-def test_file_that_changes_comes_or_goes_takes_effect_at_the_second_look(tmp_path: Path) -> None:
+def test_file_that_changes_comes_or_goes_takes_effect_at_the_second_scan(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     fleet.write("a", "- address: a\n- address: b\n")
@@ -105,12 +92,12 @@ def test_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     with fleet.path("a").open("w") as stream:
-        for number in range(_LOOKS_OF_HALF_A_MINUTE):
+        for number in range(6):
             stream.write(f"- address: a{number}\n")
             stream.flush()
-            assert fleet.files.look() is None
+            assert fleet.files.scan() is None
             assert fleet.problems == []
-    assert fleet.files.look() is not None
+    assert fleet.files.scan() is not None
 
 
 def test_same_content_in_a_new_file_is_no_change(tmp_path: Path) -> None:
@@ -157,8 +144,8 @@ def test_file_that_breaks_stays_in_force_as_it_was(tmp_path: Path, content: str,
     assert fleet.problems == [problem] if problem is not None else fleet.problems
     fleet.write("b", "- address: bb\n")
     expected = ["m", "b", "bb"] if content == "- address: b\n" else ["m", "a", "bb"]
-    looks = [fleet.files.look() for _ in range(3)]
-    assert _names(next(config for config in reversed(looks) if config is not None)) == expected
+    configs = [fleet.files.scan() for _ in range(3)]
+    assert _names(next(config for config in reversed(configs) if config is not None)) == expected
     fleet.write("a", "- address: good\n")
     assert fleet.settle() == ["m", "good", "bb"]
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
@@ -188,99 +175,70 @@ def test_cluster_may_move_from_one_file_to_another_in_either_order(tmp_path: Pat
     assert fleet.problems == []
 
 
-def test_files_that_change_soon_after_each_other_take_effect_together(tmp_path: Path) -> None:
-    fleet = _Fleet(tmp_path, a="- address: x\n- address: a\n", b="- address: b\n")
-    fleet.files.load()
-    fleet.write("a", "- address: a\n")
-    assert fleet.files.look() is None
-    fleet.write("b", "- address: b\n- address: x\n")
-    assert fleet.settle() == ["a", "b", "x"]
-
-
 def test_file_that_never_comes_to_rest_does_not_keep_the_others_waiting_for_long(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n", busy="[]\n")
     fleet.files.load()
     fleet.write("a", "- address: b\n")
     seen = []
-    for number in range(_LOOKS_OF_HALF_A_MINUTE):
+    for number in range(6):
         fleet.write("busy", f"# {number}\n[]\n")
-        seen.append(fleet.files.look())
+        seen.append(fleet.files.scan())
     assert [_names(config) for config in seen if config is not None] == [["b"]]
 
 
-@pytest.mark.parametrize("is_new", [False, True])
-def test_file_that_is_written_anew_all_the_time_takes_effect_once_its_content_stays(
-    tmp_path: Path, *, is_new: bool
-) -> None:
-    fleet = _Fleet(tmp_path, **({} if is_new else {"a": "- address: a\n"}))
-    fleet.files.load()
-    changes = fleet.rewrite("a", "- address: b\n", looks=15)
-    assert changes == [None] * (_LOOKS_UNTIL_READ_ALL_THE_SAME - 1) + [["b"]] + [None] * 7
-    assert (fleet.counts, fleet.problems) == ((1, 0), [])
-    assert fleet.rewrite("a", "- address: c\n", looks=3) == [None, ["c"], None]
-    fleet.write("a", "- address: d\n")
-    assert fleet.settle() == ["d"]
-
-
-def test_file_whose_content_keeps_changing_is_told_and_stays_in_force_as_it_was(tmp_path: Path) -> None:
-    fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
-    fleet.files.load()
-    contents = ("- address: x\n", "- address: y\n")
-    assert fleet.rewrite("a", *contents, looks=_LOOKS_UNTIL_READ_ALL_THE_SAME - 1) == [None] * 7
-    assert (fleet.counts, fleet.problems) == ((2, 0), [])
-    assert fleet.rewrite("a", *reversed(contents), looks=15) == [None] * 15
-    assert (fleet.counts, fleet.problems) == ((2, 1), ["clusters.d/a.yaml: keeps changing"])
-    fleet.write("b", "- address: bb\n")
-    assert fleet.rewrite("a", *reversed(contents), looks=2) == [None, ["a", "bb"]], "others do not wait"
-    assert fleet.rewrite("a", "- address: z\n", looks=2) == [None, ["z", "bb"]]
-    assert (fleet.counts, fleet.problems) == ((2, 0), [])
-    fleet.rewrite("a", *contents, looks=2)
-    assert fleet.counts == (2, 1)
-    fleet.write("a", "- address: w\n")
-    assert fleet.settle() == ["w", "bb"]
-    assert (fleet.counts, fleet.problems) == ((2, 0), [])
-
-
-def test_broken_file_that_is_written_anew_all_the_time_is_told(tmp_path: Path) -> None:
+def test_file_that_is_written_anew_all_the_time_takes_effect_once_its_content_stays(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
-    for content, problem in (
-        ("", "the file is empty; write [] for no clusters"),
-        ("{}", "a list is expected, not a mapping; write [] for no clusters"),
-    ):
-        fleet.rewrite("a", content, looks=_LOOKS_UNTIL_READ_ALL_THE_SAME)
-        assert [one.partition(": ")[2] for one in fleet.problems] == [problem]
-        fleet.rewrite("a", content, looks=5)
-        assert fleet.counts == (1, 1)
-    assert fleet.rewrite("a", "- address: b\n", looks=2) == [None, ["b"]]
-    assert (fleet.counts, fleet.problems) == ((1, 0), [])
+    configs = []
+    for content in ("- address: x\n", "- address: y\n", "- address: z\n", "- address: z\n", "- address: z\n"):
+        fleet.write("a", content)
+        configs.append(fleet.files.scan())
+    assert [config and _names(config) for config in configs] == [None, None, None, ["z"], None]
 
 
-def test_file_that_comes_and_goes_all_the_time_keeps_changing(tmp_path: Path) -> None:
+def test_file_that_is_no_file_for_one_scan_is_no_problem(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
-    for _ in range(_LOOKS_UNTIL_READ_ALL_THE_SAME):
-        fleet.path("a").unlink()
-        assert fleet.files.look() is None
-        fleet.write("a", "- address: b\n")
-        assert fleet.files.look() is None
-    assert (fleet.counts, fleet.problems) == ((1, 1), ["clusters.d/a.yaml: keeps changing"])
-    fleet.path("a").unlink()
-    assert fleet.settle() == []
-    assert (fleet.counts, fleet.problems) == ((0, 0), [])
-
-
-def test_file_that_is_sometimes_no_file_is_read_when_it_is_one_again(tmp_path: Path) -> None:
-    fleet = _Fleet(tmp_path, a="- address: a\n")
-    fleet.files.load()
-    fleet.rewrite("a", "- address: b\n", looks=_LOOKS_UNTIL_READ_ALL_THE_SAME)
     new = fleet.folder / ".fifo"
     os.mkfifo(new)
     new.replace(fleet.path("a"))
-    assert fleet.files.look() is None
-    assert (fleet.counts, fleet.problems) == ((1, 1), ["clusters.d/a.yaml: not a regular file"])
-    assert fleet.rewrite("a", "- address: c\n", looks=2) == [None, ["c"]]
+    assert fleet.files.scan() is None
     assert fleet.problems == []
+    fleet.write("a", "- address: b\n")
+    assert fleet.settle() == ["b"]
+    assert fleet.problems == []
+
+
+def test_broken_file_that_changes_stays_a_problem_until_its_new_content_is_read_twice(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n")
+    fleet.files.load()
+    fleet.write("a", "")
+    assert fleet.settle() is None
+    before = fleet.problems
+    assert before
+    fleet.write("a", "- address: b\n")
+    assert fleet.files.scan() is None
+    assert fleet.problems == before
+    config = fleet.files.scan()
+    assert config is not None
+    assert (fleet.problems, _names(config)) == ([], ["b"])
+
+
+def test_names_may_be_swapped_between_two_files_at_once(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: x\n", b="- address: y\n")
+    fleet.files.load()
+    fleet.write("a", "- address: y\n")
+    fleet.write("b", "- address: x\n")
+    assert fleet.settle() == ["y", "x"]
+
+
+def test_name_that_a_refused_file_keeps_is_not_free_for_another(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: m}]\n", b="- address: x\n")
+    fleet.files.load()
+    fleet.write("a", "- address: x\n")
+    fleet.write("b", "- address: m\n")
+    assert fleet.settle() is None
+    assert fleet.counts == (2, 2)
 
 
 def test_two_new_files_with_the_same_name_have_the_first_one_in_force(tmp_path: Path) -> None:
@@ -326,15 +284,16 @@ def test_many_files_that_are_in_each_others_way_do_not_keep_a_good_one_out(tmp_p
     assert fleet.counts == (41, 40)
 
 
-def test_secret_that_comes_later_is_noticed_within_half_a_minute(tmp_path: Path) -> None:
+def test_secret_that_comes_later_takes_its_cluster_along(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path)
     fleet.files.load()
     fleet.write("a", "- {address: a, basic_auth: {username: u, password_file: secret}}\n")
     assert fleet.settle() is None
+    assert fleet.counts == (1, 1)
     (fleet.folder / "secret").write_text("made-up")
-    looks = [fleet.files.look() for _ in range(_LOOKS_OF_HALF_A_MINUTE)]
-    assert [_names(config) for config in looks if config is not None] == [["a"]]
-    assert fleet.problems == []
+    config = fleet.files.scan()
+    assert config is not None
+    assert (fleet.problems, _names(config)) == ([], ["a"])
 
 
 def test_secret_that_is_away_for_now_does_not_keep_other_clusters_from_changing(tmp_path: Path) -> None:
@@ -363,8 +322,8 @@ def test_policy_that_no_cluster_is_left_for_is_a_warning(tmp_path: Path) -> None
     fleet = _Fleet(tmp_path, text, a="- address: a\n")
     assert [one.message for one in fleet.files.load().warnings if "policies" in one.key] == []
     fleet.path("a").unlink()
-    fleet.files.look()
-    config = fleet.files.look()
+    fleet.files.scan()
+    config = fleet.files.scan()
     assert config is not None
     assert config.cleanup is not None
     assert [one.message for one in config.warnings] == ["matches no file", "matches no cluster"]
@@ -438,7 +397,7 @@ def test_candidate_is_as_it_was_read_and_what_changes_after_that_is_noticed(tmp_
     assert fleet.settle() == ["c"]
 
 
-def test_accepted_candidate_wins_over_looks_since_it_was_read(tmp_path: Path) -> None:
+def test_accepted_candidate_wins_over_scans_since_it_was_read(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     fleet.main.write_text("clusters: [{address: m}]\n" + _PATTERNS)
@@ -465,7 +424,7 @@ def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Pat
         fleet.folder.write_text("")
     elif how == "replaced by a loop":
         fleet.folder.symlink_to(fleet.folder)
-    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert [fleet.files.scan() for _ in range(5)] == [None] * 5
     assert fleet.counts == (3, 2)
     why = {
         "removed": "No such file or directory",
@@ -483,29 +442,11 @@ def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Pat
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a second file system that is always there")
-def test_folder_on_another_file_system_leaves_its_clusters_in_force(tmp_path: Path) -> None:
-    fleet = _Fleet(tmp_path, a="- address: a\n")
-    fleet.files.load()
-    away = fleet.folder.rename(tmp_path / "away")
-    # The mount point that is left behind when a volume goes away is a folder of another file system.
-    fleet.folder.symlink_to("/proc/self/net" if Path("/proc/self/net").exists() else "/proc")
-    assert [fleet.files.look() for _ in range(20)] == [None] * 20
-    assert fleet.problems == [
-        "clusters.d/a.yaml: is missing, and its folder is on another file system than before"
-    ]
-    assert fleet.counts == (1, 1)
-    fleet.folder.unlink()
-    away.rename(fleet.folder)
-    assert fleet.settle() is None
-    assert fleet.problems == []
-
-
 def test_named_file_that_is_missing_leaves_its_clusters_in_force(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, "cluster_files: [clusters.d/a.yaml]\n", a="- address: a\n")
     fleet.files.load()
     fleet.path("a").unlink()
-    assert [fleet.files.look() for _ in range(20)] == [None] * 20
+    assert [fleet.files.scan() for _ in range(5)] == [None] * 5
     assert fleet.problems == ["clusters.d/a.yaml: cannot be read: No such file or directory"]
     assert fleet.counts == (1, 1)
     fleet.write("a", "- address: b\n")
@@ -586,32 +527,6 @@ def test_environment_variables_work_in_files_that_come_later(tmp_path: Path) -> 
     assert fleet.settle() == ["n-made-up$"]
 
 
-def test_look_and_load_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
-    fleet = _Fleet(tmp_path, a="- address: a0\n")
-    fleet.files.load()
-    failures: list[BaseException] = []
-
-    def work(number: int) -> None:
-        try:
-            for step in range(20):
-                if number == 0:
-                    fleet.files.load()
-                elif number == 1:
-                    fleet.write("a", f"- address: a{step}\n")
-                else:
-                    fleet.files.look()
-        except BaseException as error:  # noqa: BLE001 - told by the assertion
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert _names(fleet.files.load()) == ["a19"]
-
-
 class _Model(RuleBasedStateMachine):
     """Whatever happens to the files: what is in force is what strict loading would give, once all is good."""
 
@@ -646,15 +561,15 @@ class _Model(RuleBasedStateMachine):
         self.fleet.path(name).unlink(missing_ok=True)
 
     @rule()
-    def look(self) -> None:
-        config = self.fleet.files.look()
+    def scan(self) -> None:
+        config = self.fleet.files.scan()
         if config is not None:
             self.names = _names(config)
 
     @rule()
     def settle(self) -> None:
-        for _ in range(20):
-            self.look()
+        for _ in range(3):
+            self.scan()
         try:
             strict = load_config(self.fleet.main, environ={})
         except ConfigError:
@@ -662,21 +577,6 @@ class _Model(RuleBasedStateMachine):
         else:
             assert self.fleet.problems == []
             assert self.names == _names(strict)
-
-    @rule(name=st.sampled_from("abc"))
-    def rewrite_all_the_time(self, name: str) -> None:
-        if not self.fleet.path(name).exists():
-            return
-        content = self.fleet.path(name).read_text()
-        for _ in range(20):
-            self.fleet.write(name, content)
-            self.look()
-        try:
-            strict = load_config(self.fleet.main, environ={})
-        except ConfigError:
-            assert self.fleet.problems
-        else:
-            assert (self.fleet.problems, self.names) == ([], _names(strict))
 
     @invariant()
     def names_are_unique(self) -> None:
@@ -690,7 +590,7 @@ def test_what_is_in_force_is_what_strict_loading_gives_once_all_is_good(tmp_path
     )
 
 
-def test_position_names_the_file(tmp_path: Path) -> None:
+def test_location_names_the_file(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="\n- address: a\n")
     (cluster,) = fleet.files.load().clusters
-    assert cluster.position == Position(file=str(fleet.path("a")), line=2)
+    assert cluster.location == SourceLocation(file=str(fleet.path("a")), line=2, path=(0,))

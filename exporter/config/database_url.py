@@ -1,0 +1,184 @@
+"""The URL of the cleanup's journal: a file of SQLite, or a database of PostgreSQL.
+
+In the configuration, it stands under the key ``state``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_plus
+
+from exporter.config.values import HIGHEST_PORT, parse_host
+
+DEFAULT_DATABASE_URL: Final = "sqlite:///state.db"
+
+_SQLITE: Final = "sqlite:///"
+_IN_MEMORY: Final = frozenset({"sqlite://", _SQLITE, f"{_SQLITE}:memory:"})
+_UNSAFE: Final = re.compile(r"[\s\0-\x1f\x7f-\x9f]|%(?![0-9A-Fa-f]{2})|%00")
+_NOT_IN_PATHS: Final = re.compile(r"[?%\0-\x1f\x7f-\x9f]")
+_POSTGRESQL: Final = re.compile(
+    r"""postgresql://
+    (?P<login>(?P<user>[^:/?\#@\[\]]+)(?P<password>:[^/?\#@\[\]]+)?@)?
+    (?P<hosts>[^/?\#@]*)
+    /(?P<database>[^/?\#@]+)
+    (?:\?(?P<parameters>[^\#@=&]+=[^\#@&]*(?:&[^\#@=&]+=[^\#@&]*)*))?""",
+    re.VERBOSE,
+)
+_HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+# Displayed as they are; what another parameter of a connection holds may be a secret.
+_OPEN_PARAMETERS: Final = frozenset(
+    {
+        "application_name",
+        "connect_timeout",
+        "database",
+        "dbname",
+        "host",
+        "passfile",
+        "port",
+        "search_path",
+        "service",
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+        "user",
+    }
+)
+_PASSWORDS: Final = frozenset({"password", "sslpassword"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteUrl:
+    """A file of SQLite."""
+
+    path: Path
+    """Absolute, if the folder was that the URL was read for."""
+
+    @property
+    def dsn(self) -> str:
+        """The whole URL."""
+        return f"{_SQLITE}{self.path}"
+
+    def __str__(self) -> str:
+        """Return the file's path."""
+        return str(self.path)
+
+    def masked(self, _mask: str) -> str:
+        """Return the URL, which holds no secret."""
+        return self.dsn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresqlUrl:
+    """A database of PostgreSQL."""
+
+    dsn: str = field(repr=False)
+    """The whole URL, which libpq reads; it may hold a password."""
+
+    def __str__(self) -> str:
+        """Return the URL without password and parameters."""
+        match = _parts(self.dsn)
+        user = f"{match['user']}@" if match["login"] else ""
+        return f"postgresql://{user}{match['hosts']}/{match['database']}"
+
+    def masked(self, mask: str) -> str:
+        """Return the URL with ``mask`` in place of what may be secret."""
+        match = _parts(self.dsn)
+        password = f":{mask}" if match["password"] else ""
+        user = f"{match['user']}{password}@" if match["login"] else ""
+        url = f"postgresql://{user}{match['hosts']}/{match['database']}"
+        if not match["parameters"]:
+            return url
+        return f"{url}?{'&'.join(_masked(one, mask) for one in match['parameters'].split('&'))}"
+
+
+DatabaseUrl = SqliteUrl | PostgresqlUrl
+
+
+def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
+    """Return the database that ``sqlite:///FILE`` or ``postgresql://user@host/database`` names.
+
+    Args:
+        text: the URL.
+        folder: a relative path begins here.
+
+    Raises:
+        ValueError: it names none that outlasts the program; the message holds nothing of ``text``, where a
+            password may be.
+    """
+    if text in _IN_MEMORY:
+        raise ValueError("a state outlasts the program: a file is expected; write sqlite:///state.db")
+    if text.startswith(_SQLITE):
+        return SqliteUrl(path=folder / _checked_path(text.removeprefix(_SQLITE)))
+    if text.startswith("sqlite://"):
+        raise ValueError("sqlite has no host; write sqlite:///state.db, or sqlite:////folder/state.db")
+    if text.startswith("postgresql://"):
+        return PostgresqlUrl(dsn=_checked_server(text))
+    raise ValueError("write sqlite:///state.db or postgresql://user@host/database")
+
+
+def passwords_of(written: str) -> list[str]:
+    """Return the passwords in a URL as it stands in a file."""
+    match = _POSTGRESQL.fullmatch(written)
+    if match is None:
+        return []
+    parameters = (one.partition("=") for one in (match["parameters"] or "").split("&"))
+    named = [("password", "", match["password"] or ""), *parameters]
+    return [value for name, _, value in named if name in _PASSWORDS and value]
+
+
+def without_passwords(written: str) -> str:
+    """Return what tells one database from another in a URL as it stands in a file."""
+    match = _POSTGRESQL.fullmatch(written)
+    if match is None:
+        return written
+    parameters = (match["parameters"] or "").split("&")
+    others = (one for one in parameters if one.partition("=")[0] not in _PASSWORDS)
+    return "&".join([match["user"] or "", match["hosts"], match["database"], *others])
+
+
+def _checked_path(path: str) -> str:
+    if _NOT_IN_PATHS.search(path):
+        raise ValueError("the path of a state holds neither ? nor % nor a control character")
+    if path.rpartition("/")[2] in ("", ".", ".."):
+        raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")
+    return path
+
+
+def _checked_server(url: str) -> str:
+    match = _POSTGRESQL.fullmatch(url)
+    if match is None or _UNSAFE.search(url):
+        raise ValueError(
+            "write postgresql://user:password@host:port/database; in a password,"
+            " %40 for @ and so on for all that is neither a letter nor a digit"
+        )
+    for host in match["hosts"].split(",") if match["hosts"] else ():
+        _check_host(host)
+    return url
+
+
+def _check_host(text: str) -> None:
+    match = _HOST.fullmatch(text)
+    try:
+        parse_host("" if match is None else match["host"].strip("[]"))
+    except ValueError:
+        raise ValueError("behind postgresql://, neither a host name nor an IP address") from None
+    if match is not None and match["port"] is not None and not 1 <= int(match["port"]) <= HIGHEST_PORT:
+        raise ValueError(f"a port is a number from 1 to {HIGHEST_PORT}")
+
+
+def _parts(url: str) -> re.Match[str]:
+    match = _POSTGRESQL.fullmatch(url)
+    if match is None:
+        raise ValueError("not a URL that parse_database_url has returned")
+    return match
+
+
+def _masked(parameter: str, mask: str) -> str:
+    name = parameter.partition("=")[0]
+    return parameter if unquote_plus(name) in _OPEN_PARAMETERS else f"{name}={mask}"

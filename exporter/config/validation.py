@@ -1,0 +1,183 @@
+"""Validates a part of a document against a model; every mistake goes to the document, in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from types import MappingProxyType, UnionType
+from typing import Annotated, Final, TypeVar, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from exporter.config.document import BROKEN, Document, ExpandedText, SourceMapping, Value
+from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
+from exporter.config.schema import (
+    Authorization,
+    BasicAuth,
+    Cleanup,
+    ClusterChoice,
+    ClusterEntry,
+    PolicyEntry,
+    Root,
+    Settings,
+    Shape,
+    TargetGroup,
+    TlsConfig,
+)
+
+_ShapeT = TypeVar("_ShapeT", bound=Shape)
+_ValueT = TypeVar("_ValueT")
+
+_EXPECTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "model_type": "a mapping",
+        "dict_type": "a mapping",
+        "list_type": "a list",
+        "string_type": "text",
+        "int_type": "a whole number",
+        "bool_type": "true or false",
+    }
+)
+_KINDS: Final = (
+    (str, "text"),
+    (bool, "true or false"),
+    (int, "a number"),
+    (float, "a number with a fraction"),
+    (list, "a list"),
+    (dict, "a mapping"),
+)
+_LONGEST_GUESSED: Final = 64
+_CLEANUP: Final = frozenset({Cleanup, PolicyEntry, ClusterChoice})
+_OUTSIDE_CLEANUP: Final = (TargetGroup, Root, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings)
+_INSIDE_CLEANUP: Final = (ClusterChoice, PolicyEntry, Cleanup)
+
+
+def homes(*shapes: type[Shape]) -> Mapping[str, str]:
+    """Return where each key belongs; a key of several shapes belongs to the last one."""
+    return MappingProxyType({key: shape.home for shape in shapes for key in shape.model_fields})
+
+
+# For a key that stands in the wrong mapping: `name` and the like belong to the nearest one.
+_HOMES: Final = homes(*_INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
+_HOMES_IN_CLEANUP: Final = homes(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)
+
+
+def validate(
+    shape: type[_ShapeT], document: Document, path: KeyPath = (), *, belongs: Mapping[str, str] | None = None
+) -> _ShapeT:
+    """Return the model of the mapping at ``path``, without the keys that have a mistake in them.
+
+    Args:
+        shape: the model.
+        document: takes the mistakes; what has one is broken there.
+        path: of the mapping.
+        belongs: where each key belongs, for hints; those of the configuration by default.
+    """
+    try:
+        return shape.model_validate(document.value(path), context=document.folder)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    problems = [_problem(detail, shape, document, path, belongs) for detail in details]
+    document.problems += [problem for problem in problems if problem is not None]
+    for detail in details:
+        is_item = detail["type"] == "model_type"
+        document.reject((*path, *_steps(detail)), empty=SourceMapping() if is_item else None)
+    left = document.value(path)
+    return shape.model_validate(left if isinstance(left, SourceMapping) else {}, context=document.folder)
+
+
+def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyPath) -> _ValueT | None:
+    """Return the value at ``path`` as ``adapter`` makes it; ``None`` where it has a mistake."""
+    try:
+        return adapter.validate_python(document.value(path), context=document.folder)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    problems = [_problem(detail, None, document, path, None) for detail in details]
+    document.problems += [problem for problem in problems if problem is not None]
+    return None
+
+
+def kind_of(value: object) -> str:
+    """Say what a value is, without showing it."""
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), "nothing")
+
+
+def _steps(detail: ErrorDetails) -> KeyPath:
+    """Return the path to a mistake; pydantic marks the key of a dictionary itself by one step more."""
+    steps = detail["loc"]
+    return steps[:-1] if steps and steps[-1] == "[key]" else steps
+
+
+def _problem(
+    detail: ErrorDetails,
+    shape: type[Shape] | None,
+    document: Document,
+    above: KeyPath,
+    belongs: Mapping[str, str] | None,
+) -> Problem | None:
+    steps = _steps(detail)
+    path = (*above, *steps)
+    value = document.value(path)
+    if value is BROKEN:
+        return None
+    location = document.location(path)
+    owner = _owner(shape, steps)
+    model = owner if isinstance(owner, type) and issubclass(owner, Shape) else None
+    if detail["type"] == "extra_forbidden" and model is not None:
+        key = str(steps[-1])
+        if model is Cleanup and value is None and key not in _HOMES:
+            # The end of a password with a comma in it reads as a key beside the URL that it belongs to.
+            message = "unknown key; is a space missing behind a colon, or quotation marks around a comma?"
+            return replace(location, path=(*path[:-1], HIDDEN)).problem(message)
+        return location.problem(_unknown_key(key, model, belongs))
+    if value is None and model is not None and steps and steps[-1] in model.model_fields:
+        return location.problem("nothing stands behind the colon")
+    return location.problem(_message(detail, value))
+
+
+def _message(detail: ErrorDetails, value: Value) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            error = context["error"]
+            if isinstance(error, BadValueError) and isinstance(value, ExpandedText):
+                return error.quoting(value.written)
+            return str(error)
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case kind:
+            message = f"{_EXPECTED.get(kind, 'something else')} is expected, not {kind_of(value)}"
+            is_quotable = kind == "string_type" and isinstance(value, (bool, int, float))
+            return f"{message}; put quotation marks around it" if is_quotable else message
+
+
+def _unknown_key(key: str, shape: type[Shape], belongs: Mapping[str, str] | None) -> str:
+    if belongs is None:
+        belongs = _HOMES_IN_CLEANUP if shape in _CLEANUP else _HOMES
+    if key in belongs:
+        return f"not allowed here; it belongs {belongs[key]}"
+    if ":" in key:
+        return "unknown key; is a space missing behind the colon?"
+    close = get_close_matches(key, shape.model_fields, n=1) if len(key) <= _LONGEST_GUESSED else []
+    if close:
+        return f"unknown key; did you mean {close[0]}?"
+    if shape is BasicAuth or shape is Authorization:
+        return "unknown key; a secret with a comma in it needs quotation marks"
+    return "unknown key"
+
+
+def _owner(annotation: object, steps: KeyPath) -> object:
+    """Return the type of the mapping or list in which the last of the steps is taken."""
+    for step in steps[:-1]:
+        if isinstance(annotation, type) and issubclass(annotation, Shape):
+            field = annotation.model_fields.get(str(step))
+            annotation = dict[str, str] if field is None else field.annotation
+        else:
+            annotation = get_args(annotation)[-1]
+        while get_origin(annotation) in (Annotated, Union, UnionType):
+            annotation = get_args(annotation)[0]
+    return annotation

@@ -1,0 +1,380 @@
+"""Reads YAML to a :class:`~exporter.config.document.Document`, with environment variables replaced.
+
+PyYAML composes the nodes, by libyaml. Neither depth nor aliases of a file can exhaust stack or memory.
+
+A single value means what Prometheus's readers make of it, YAML 1.1 without its surprises: dates, base-60
+numbers (``1:30``) and numbers with a leading zero or another base stay text.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from exporter.config.document import BROKEN, Document, ExpandedText, SourceList, SourceMapping, Value
+from exporter.config.problems import HIDDEN, KeyPath, SourceLocation
+from exporter.files import read_file, why_unreadable
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+_DEEPEST: Final = 64
+_MOST_REPEATED: Final = 1_000_000
+_PLAIN: Final = "plain"
+_TEXT: Final = "tag:yaml.org,2002:str"
+_COLLECTIONS: Final = frozenset({"", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+ScalarValue = str | int | float | bool | None
+
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS: Final = {
+    spelling: value
+    for word, value in {
+        "true": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "no": False,
+        "off": False,
+    }.items()
+    for spelling in (word, word.capitalize(), word.upper())
+}
+_INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_FLOAT: Final = re.compile(
+    r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+_MOST_DIGITS: Final = 400
+
+_VARIABLE: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{.*", re.DOTALL)
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def read_document(path: Path, *, environ: Mapping[str, str]) -> Document:
+    """Read a file, which may be a pipe; where it cannot be read or is no YAML, the root is ``BROKEN``."""
+    try:
+        content = read_file(path, max_bytes=MAX_BYTES, may_be_stream=True)
+    except (OSError, ValueError) as error:
+        document = Document(file=str(path), folder=path.absolute().parent)
+        document.report((), why_unreadable(error))
+        return document
+    return parse_document(content, path, environ=environ)
+
+
+def parse_document(
+    content: bytes, path: Path, *, environ: Mapping[str, str], if_empty: str = "the file holds no values"
+) -> Document:
+    """Return the values in the content of a file; the root is ``BROKEN`` where the file is no YAML."""
+    document = Document(file=str(path), folder=path.absolute().parent)
+    try:
+        text = _decoded(content)
+        node = _composed(text)
+        if node is not None:
+            document.line = node.start_mark.line + 1
+            document.root = _Builder(document, environ).build(node, ())
+        else:
+            document.report((), if_empty)
+    except _UnreadableError as error:
+        location = SourceLocation(file=document.file, line=error.line, path=error.path)
+        document.problems.append(location.problem(str(error)))
+    return document
+
+
+class _UnreadableError(Exception):
+    """Nothing can be read from ``line`` on."""
+
+    def __init__(self, message: str, *, line: int = 0, path: KeyPath = ()) -> None:
+        super().__init__(message)
+        self.line = line
+        self.path = path
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]  # made of C where libyaml is there
+    """Composes nodes of a limited depth, whose tag only says how a value is written."""
+
+    depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, _index: object) -> None:
+        self.depth += 1
+        if self.depth > _DEEPEST and parent is not None:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {_DEEPEST} deep", problem_mark=parent.start_mark
+            )
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+
+    def resolve(self, kind: type[yaml.Node], _value: object, implicit: tuple[bool, bool]) -> str:
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else _TEXT
+        return ""
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _UnreadableError("not UTF-8", line=content.count(b"\n", 0, error.start) + 1) from None
+    found = _UNPRINTABLE.search(text)
+    if found is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise _UnreadableError(f"a character that YAML does not allow: U+{ord(found[0]):04X}", line=line)
+    return text
+
+
+def _composed(text: str) -> yaml.Node | None:
+    # Looking for garbage among the nodes, of which there is none, takes longer than making them.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise _translated(error, text) from None
+    finally:
+        if was_enabled:
+            gc.enable()
+    return node
+
+
+def _translated(error: Exception, text: str) -> _UnreadableError:
+    """Say in one line what the parser says in many, without what it quotes from the file."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
+        return _UnreadableError("not YAML")
+    lines = text.splitlines()
+    line = min(mark.line + 1, max(len(lines), 1))
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    match (error.problem or "").split()[:3]:
+        case ["nested", *_]:
+            message = said
+        case ["but", "found", "another"]:
+            return _UnreadableError("a second document in one file", line=line)
+        case ["found", "undefined", "alias"]:
+            message = "an alias (*) of nothing; a value that begins with * needs quotation marks"
+        case _:
+            message = "not YAML: " + re.sub(r" '!.*?'", "", said)
+            if error.context == "while scanning an alias":
+                message += "; a value that begins with * needs quotation marks"
+            near = lines[max(mark.line - 1, 0) : mark.line + 1]
+            if any("${" in one and "{" in one.replace("${", "") for one in near):
+                message += "; between { and }, ${NAME} stands in quotation marks"
+    return _UnreadableError(message, line=line, path=_path_before(text, mark.index))
+
+
+def _path_before(text: str, index: int) -> KeyPath:
+    """Return the path of the value that the parser reads at a character of ``text``, where it gives up."""
+    steps: list[int | str | None] = []  # of each open collection: an index, a key, or None before a key
+    are_keys: list[bool] = []
+    try:
+        for event in yaml.parse(text, Loader=_SafeLoader):
+            if isinstance(event, yaml.CollectionEndEvent):
+                steps.pop()
+                is_key = are_keys.pop()
+            elif isinstance(event, yaml.NodeEvent):
+                if event.start_mark is None or event.start_mark.index >= index:
+                    break
+                is_key = bool(steps) and steps[-1] is None
+                if is_key:
+                    steps[-1] = event.value if isinstance(event, yaml.ScalarEvent) else HIDDEN
+                if isinstance(event, yaml.CollectionStartEvent):
+                    steps.append(0 if isinstance(event, yaml.SequenceStartEvent) else None)
+                    are_keys.append(is_key)
+                    continue
+            else:
+                continue
+            if steps and not is_key:
+                steps[-1] = steps[-1] + 1 if isinstance(steps[-1], int) else None
+    except (yaml.YAMLError, ValueError, OverflowError):
+        pass
+    return tuple(step for step in steps if step is not None)
+
+
+class _Builder:
+    """Builds the values of a document from its nodes."""
+
+    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
+        self._document = document
+        self._environ = environ
+        self._built: dict[int, Value] = {}  # by the id of the node; an alias is the same node again
+        self._sizes: dict[int, int] = {}  # of what is built, with every alias written out
+        self._size = 0
+        self._repeated = 0
+        self._key_line = 1  # of the last key: nodes do not know where their aliases stand
+
+    def build(self, node: yaml.Node, path: KeyPath) -> Value:
+        """Return the value of ``node``, which stands at ``path``."""
+        if isinstance(node, yaml.ScalarNode):
+            self._size += 1
+            return self._scalar(node, path)
+        if id(node) in self._built:
+            return self._repeat(node, path)
+        self._built[id(node)] = BROKEN
+        before = self._size
+        self._size += 1
+        build: Callable[..., Value] = self._mapping if isinstance(node, yaml.MappingNode) else self._list
+        value = build(node, path)
+        if node.tag not in _COLLECTIONS:
+            value = self._broken(node, path, "a tag (!) is not supported")
+        self._built[id(node)] = value
+        self._sizes[id(node)] = self._size - before
+        return value
+
+    def _report(self, line: int, path: KeyPath, message: str) -> None:
+        location = SourceLocation(file=self._document.file, line=line, path=path)
+        self._document.problems.append(location.problem(message))
+
+    def _broken(self, node: yaml.Node, path: KeyPath, message: str) -> Value:
+        self._report(_line(node), path, message)
+        return BROKEN
+
+    def _repeat(self, node: yaml.Node, path: KeyPath) -> Value:
+        if id(node) not in self._sizes:
+            self._report(self._key_line, path, "an alias (*) inside of what it repeats")
+            return BROKEN
+        self._size += self._sizes[id(node)]
+        self._repeated += self._sizes[id(node)]
+        if self._repeated > _MOST_REPEATED:
+            message = f"aliases repeat more than {_MOST_REPEATED} values"
+            raise _UnreadableError(message, line=self._key_line, path=path)
+        return self._built[id(node)]
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Value:
+        if node.tag not in (_PLAIN, _TEXT):
+            message = "a tag (!) is not supported; a value that begins with ! needs quotation marks"
+            return self._broken(node, path, message)
+        try:
+            value = plain_value(node.value) if node.tag == _PLAIN else node.value
+            if not isinstance(value, str):
+                return value
+            expanded = expand(value, self._environ)
+        except ValueError as error:
+            return self._broken(node, path, str(error))
+        if not has_variable(value):
+            return expanded
+        text = ExpandedText(expanded)
+        text.written = value
+        return text
+
+    def _list(self, node: yaml.Node, path: KeyPath) -> SourceList:
+        values = SourceList()
+        for index, item in enumerate(node.value):
+            values.lines.append(_line(item))
+            values.append(self.build(item, (*path, index)))
+        return values
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> SourceMapping:
+        mapping = SourceMapping()
+        merges: list[tuple[yaml.Node, Value]] = []
+        for key_node, value_node in node.value:
+            key = self._key(key_node, path)
+            below = path if key is None else (*path, key)
+            self._key_line = _line(key_node)
+            value = self.build(value_node, below)
+            if key is None:
+                continue
+            if key == "<<" and key_node.tag == _PLAIN:
+                merges.append((value_node, value))
+            elif key in mapping.lines:
+                self._report(_line(key_node), below, f"stands here twice; first in line {mapping.lines[key]}")
+            else:
+                mapping.lines[key] = _line(key_node)
+                mapping[key] = value
+        for value_node, value in merges:
+            self._merge(mapping, value_node, value, path)
+        return mapping
+
+    def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
+        try:
+            if isinstance(node, yaml.ScalarNode) and node.tag == _PLAIN:
+                key = plain_value(node.value)
+            else:
+                key = node.value if node.tag == _TEXT else None
+        except ValueError as error:
+            self._report(_line(node), path, str(error))
+            return None
+        if not isinstance(key, str):
+            self._report(_line(node), path, "a key is text; put quotation marks around it")
+            return None
+        return key
+
+    def _merge(self, mapping: SourceMapping, node: yaml.Node, value: Value, path: KeyPath) -> None:
+        """Add the keys of merged mappings that the mapping itself does not have; the first one given wins."""
+        for source in value if isinstance(value, SourceList) else [value]:
+            if isinstance(source, SourceMapping):
+                for key, below in source.items():
+                    if key not in mapping.lines:
+                        mapping.lines[key] = source.lines[key]
+                        mapping[key] = below
+            elif source is not BROKEN:
+                self._report(_line(node), path, "a merge key (<<) takes a mapping or a list of mappings")
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def plain_value(text: str) -> ScalarValue:
+    """Return what an unquoted value means.
+
+    Raises:
+        ValueError: a number of absurd length.
+    """
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if text[0] not in "0123456789+-.":
+        return text
+    if _INTEGER.fullmatch(text):
+        if len(text) > _MOST_DIGITS:
+            raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+def expand(text: str, environ: Mapping[str, str]) -> str:
+    """Put environment variables in place of ``${NAME}``, and ``$`` in place of ``$$``.
+
+    Raises:
+        ValueError: with everything that is wrong, and no part of a value.
+    """
+    wrong: list[str] = []
+
+    def replacement(match: re.Match[str]) -> str:
+        name = match[1]
+        if match[0] == "$$":
+            return "$"
+        if name is None:
+            wrong.append("${ without a closing }; write $${ for a literal ${")
+        elif not _NAME.fullmatch(name):
+            wrong.append("${...} holds no variable's name; write $${ for a literal ${")
+        elif name not in environ:
+            wrong.append(f"the environment variable {name} is not set")
+        else:
+            return environ[name]
+        return ""
+
+    expanded = _VARIABLE.sub(replacement, text) if "$" in text else text
+    if "\0" in expanded:
+        wrong.append("a NUL character in a value")
+    if not expanded.isascii() and _SURROGATE.search(expanded):
+        wrong.append("a value that is not Unicode text")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return expanded
+
+
+def has_variable(text: str) -> bool:
+    """Tell whether :func:`expand` puts the value of an environment variable into ``text``."""
+    return "$" in text and any(match[1] is not None for match in _VARIABLE.finditer(text))
+
+
+def escape(text: str) -> str:
+    """Return what :func:`expand` turns back into ``text``."""
+    return text.replace("$", "$$")
