@@ -10,6 +10,7 @@ from statistics import median
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from benchmarks import http_scrapes
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition, in_chunks
@@ -23,6 +24,7 @@ from exporter.web.scrape import GZIP_LEVEL
 
 NOW = 1_800_000_000.123
 PLAIN = "scrape"
+HTTP = "scrape over HTTP"
 COMPRESSED = "scrape with gzip"
 REFERENCE = "prometheus_client"
 LEVELS = (1, 2, 4, 6, 9)
@@ -53,7 +55,8 @@ def measure(*, clusters: int, packages: int, rounds: int) -> tuple[int, dict[str
             begun = time.process_time()
             way()
             seconds[name].append(time.process_time() - begun)
-    return reference.samples, {name: median(taken) for name, taken in seconds.items()}
+    found = {name: median(taken) for name, taken in seconds.items()}
+    return reference.samples, found | {HTTP: http_scrapes.measure(exposition, now=NOW, rounds=rounds)}
 
 
 def levels(*, clusters: int, packages: int) -> Iterator[tuple[int, float, float]]:

@@ -83,6 +83,11 @@ def _scrapes(findings: Findings, *, rounds: int, limit: float) -> None:
     findings.limit(
         "scrape with gzip / prometheus_client", seconds[exposition.COMPRESSED] / reference, 2 * limit
     )
+    findings.limit(
+        "scrape over HTTP / prometheus_client",
+        seconds[exposition.HTTP] / reference,
+        0.08 if rounds > 3 else 0.1,
+    )
     if rounds > 3:
         for level, taken, left in exposition.levels(clusters=1020, packages=PACKAGES):
             print(f"gzip level {level}: {1000 * taken:.0f} ms, {100 * left:.1f} % of the size left")

@@ -43,6 +43,7 @@ class AppliedConfiguration:
 
     Attributes:
         config: the configuration that was applied last.
+        version: how many have been applied.
         board: the newest result of every cluster.
         exposition: the same, rendered.
         cleaning: cleanup, where it is configured.
@@ -59,6 +60,7 @@ class AppliedConfiguration:
         kill_switch: KillSwitch,
     ) -> None:
         self.config = config
+        self.version = 0
         self.exposition = Exposition(CLUSTER_FAMILIES)
         self.board = Board(on_change=self._show, on_removal=self.exposition.remove)
         self.cleaning = Cleaning(group=group, kill_switch=kill_switch)
@@ -82,6 +84,7 @@ class AppliedConfiguration:
         await self.cleaning.apply(config.cleanup, accesses)
         for name in self.board.clusters_up():
             self.cleaning.note_good_poll(name)
+        self.version += 1
         kept = sum(
             before.get(name) is access and configured[name] == access.config
             for name, access in accesses.items()

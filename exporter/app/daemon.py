@@ -189,7 +189,7 @@ def _sources(
         process=ProcessMetrics(),
         exporter_state=exporter_state,
         masked_config=lambda: masked_yaml(applied.config),
-        configuration_id=lambda: id(applied.config),
+        configuration_version=lambda: (applied.version, reloader.successful),
         reload=reloader.ask if settings.reload_by_http else None,
         wall_clock=time.time,
         renderers=renderers,

@@ -11,13 +11,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from exporter.metrics.exposition import in_chunks
+from exporter.web.sources import SOURCES
 
 SLICE_BYTES: Final = 128 * 1024
 """Of an answer before it is compressed: about a millisecond's work."""
@@ -148,12 +149,13 @@ async def answer(
         request: what is answered.
         make: used where the answer has to be made.
         headers: of the answer.
-        variant: what the answer follows from beside the path.
+        variant: what the answer depends on beside the path and the configuration.
         is_selected: whether the client has chosen among any number of variants.
     """
+    version = request.app[SOURCES].configuration_version()
     shared = request.app[SELECTED_ANSWERS if is_selected else ANSWERS]
     try:
-        async with shared.take((request.path, variant), make) as slices:
+        async with shared.take((request.path, variant, version), make) as slices:
             return await _send(request, slices, headers)
     except TooManyAnswersError:
         text = "Too many different selections are being sent.\n"
@@ -164,8 +166,11 @@ async def _send(request: web.Request, slices: Slices, headers: Mapping[str, str]
     """Send slices with their length, each once the client has taken the one before."""
     response = web.StreamResponse(headers=headers)
     response.content_length = sum(map(len, slices))
-    await response.prepare(request)
-    if request.method != hdrs.METH_HEAD:
-        for one in slices:
-            await response.write(one)
+    # A client that has gone away is no error here: aiohttp would keep it, with its traceback and the slices, in
+    # a cycle until the next full garbage collection. It looks at the connection itself at the end.
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            for one in slices:
+                await response.write(one)
     return response

@@ -23,7 +23,6 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from exporter.web.addresses import client_of
 
-_MOST_CONNECTIONS: Final = 512
 _SHARE_OF_FILES: Final = 4
 """One in so many of the files that the process may open is for a client; polls need the rest."""
 _SHARE_OF_ONE_CLIENT: Final = 4
@@ -43,30 +42,28 @@ class Limits:
     """What clients may take.
 
     Attributes:
-        connections: of all clients together.
-        connections_of_one_client: of one address, or one /64 network of IPv6.
+        connections: of all clients together, where the process may open enough files.
         first_request_seconds: from the start of a connection to the head of its first request.
         idle_seconds: from one request to the next; longer than the usual minute between scrapes.
         answer_seconds: to take one answer; the longest ``scrape_timeout`` that is in use.
         request_bytes: what is read from one request to the next.
     """
 
-    connections: int
-    connections_of_one_client: int
+    connections: int = 512
     first_request_seconds: float = 15.0
     idle_seconds: float = 75.0
     answer_seconds: float = 60.0
     request_bytes: int = 32 * 1024
 
+    def most_connections(self) -> int:
+        """Return how many connections there may be, by the files that this process may open now."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            return self.connections
+        return max(1, min(self.connections, files // _SHARE_OF_FILES))
 
-def limits_of_process() -> Limits:
-    """Return the limits that leave most of the files that this process may open to polls."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_CONNECTIONS
-    if files != resource.RLIM_INFINITY:
-        most = max(1, min(most, files // _SHARE_OF_FILES))
-    one = max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT)
-    return Limits(connections=most, connections_of_one_client=one)
+
+LIMITS: Final = Limits()
 
 
 class BoundedServer(web.Server):
@@ -95,11 +92,12 @@ class BoundedServer(web.Server):
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; return False where it has to end at once."""
+        most = self.limits.most_connections()
         of_client = [one for one in self._open if one.client == connection.client]
-        if len(of_client) >= self.limits.connections_of_one_client:
-            has_room = self._make_room("of one client", of_client)
-        elif len(self._open) >= self.limits.connections:
-            has_room = self._make_room("of all clients", self._open)
+        if len(of_client) >= max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT):
+            has_room = self._make_room("of one client", of_client, most=most)
+        elif len(self._open) >= most:
+            has_room = self._make_room("of all clients", self._open, most=most)
         else:
             has_room = True
         if has_room:
@@ -122,11 +120,11 @@ class BoundedServer(web.Server):
                 connection.abort()
         super().pre_shutdown()
 
-    def _make_room(self, whose: str, connections: Iterable[Connection]) -> bool:
+    def _make_room(self, whose: str, connections: Iterable[Connection], *, most: int) -> bool:
         """End the connection that asks for least, the oldest of several; return False where all are busy."""
         if (now := self._now()) >= self._silent_until:
             self._silent_until = now + _LOG_SECONDS
-            log.warning("too many connections of clients", whose=whose, most=self.limits.connections)
+            log.warning("too many connections of clients", whose=whose, most=most)
         idle = [one for one in connections if not one.is_busy]
         if idle:
             min(idle, key=lambda one: (one.has_begun_request, one.has_asked)).abort()
@@ -160,6 +158,7 @@ class Connection(web.RequestHandler):
         "_bounds",
         "_first_request_timer",
         "_handshake",
+        "_has_sent_too_much",
         "_is_answering",
         "_stream",
         "_taking_timer",
@@ -187,6 +186,7 @@ class Connection(web.RequestHandler):
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._taking_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
+        self._has_sent_too_much = False
         self._unused_bytes = 0
 
     @property
@@ -223,12 +223,15 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the client sends more than a request may have."""
+        """Read on, unless the client sends more than a request may have: the rest is thrown away."""
+        if self._has_sent_too_much:
+            return
+        room = self._bounds.limits.request_bytes - self._unused_bytes
         self._unused_bytes += len(data)
-        if self._unused_bytes > self._bounds.limits.request_bytes:
-            self.abort()
-        else:
-            super().data_received(data)
+        if len(data) > room:
+            self._has_sent_too_much = True
+            self._later(_GRACE_SECONDS, self._end_now)
+        super().data_received(data[:room])
 
     def pause_writing(self) -> None:
         """Wait for the client to take what has been sent, but not for ever."""

@@ -25,7 +25,7 @@ async def clusters(request: web.Request) -> web.StreamResponse:
         documents = (_as_json(status, now) for status in sources.board.statuses())
         return itertools.chain([b'{"clusters": '], json_list(documents), [b"}"])
 
-    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE}, variant=sources.configuration_id())
+    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 async def cleanup(request: web.Request) -> web.StreamResponse:
@@ -38,7 +38,7 @@ async def cleanup(request: web.Request) -> web.StreamResponse:
             document = {"configured": True, **await configured.report()}
         return (json.dumps(document).encode() for _ in range(1))
 
-    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE}, variant=sources.configuration_id())
+    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 async def config(request: web.Request) -> web.StreamResponse:
@@ -49,7 +49,7 @@ async def config(request: web.Request) -> web.StreamResponse:
         return (sources.masked_config().encode() for _ in range(1))
 
     headers: dict[str, str] = {hdrs.CONTENT_TYPE: "application/yaml; charset=utf-8"}
-    return await answer(request, make, headers, variant=sources.configuration_id())
+    return await answer(request, make, headers)
 
 
 def json_list(documents: Iterable[dict[str, Any]]) -> Iterator[bytes]:

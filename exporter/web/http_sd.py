@@ -23,7 +23,7 @@ async def targets(request: web.Request) -> web.StreamResponse:
     async def make() -> Iterator[bytes]:
         return json_list(map(_group, sources.board.statuses()))
 
-    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE}, variant=sources.configuration_id())
+    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 def _group(status: ClusterStatus) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from aiohttp import web
 from exporter.web import documents, http_sd, scrape, status_page
 from exporter.web.addresses import BACKLOG
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
-from exporter.web.connections import BoundedServer, Limits, limits_of_process
+from exporter.web.connections import LIMITS, BoundedServer, Limits
 from exporter.web.sources import SOURCES, Sources
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def serving(
     sockets: Iterable[socket],
     protection: Protection | None = None,
     *,
-    limits: Limits | None = None,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[None]:
     """Serve on bound sockets for as long as the context lasts.
 
@@ -73,12 +73,12 @@ async def serving(
         application: gives the answers.
         sockets: bound; they are closed at the end.
         protection: has the TLS of the connections; None: plain HTTP.
-        limits: of the connections; None: those of this process.
+        limits: of the connections.
     """
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - what setup is for
-    server = BoundedServer(runner.server, limits or limits_of_process())
+    server = BoundedServer(runner.server, limits)
     bounded = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
     await bounded.setup()
     try:

@@ -39,7 +39,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
         request,
         make,
         _headers(form, is_compressed=is_compressed),
-        variant=(form, is_compressed, names, sources.configuration_id()),
+        variant=(form, is_compressed, names),
         is_selected=bool(names),
     )
 

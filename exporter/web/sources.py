@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +45,7 @@ class Sources:
         process: metrics of this process.
         exporter_state: gives what the exporter knows of itself now.
         masked_config: gives the applied configuration as YAML, without secrets.
-        configuration_id: gives a number that changes with the applied configuration.
+        configuration_version: gives what changes whenever a configuration is applied or refused.
         reload: reads the configuration again and gives what is wrong with it; None: no request may do so.
         wall_clock: gives Unix seconds.
         renderers: threads in which long answers are made.
@@ -58,7 +58,7 @@ class Sources:
     process: ProcessMetrics
     exporter_state: Callable[[], ExporterState]
     masked_config: Callable[[], str]
-    configuration_id: Callable[[], int]
+    configuration_version: Callable[[], Hashable]
     reload: Callable[[], Awaitable[str]] | None
     wall_clock: Callable[[], float]
     renderers: Executor

@@ -30,7 +30,7 @@ async def status_page(request: web.Request) -> web.StreamResponse:
         )
 
     headers: dict[str, str] = {hdrs.CONTENT_TYPE: "text/html; charset=utf-8"}
-    return await answer(request, make, headers, variant=sources.configuration_id())
+    return await answer(request, make, headers)
 
 
 def _pieces(

@@ -38,7 +38,7 @@ def sources(**changes: object) -> Sources:
         process=ProcessMetrics(),
         exporter_state=lambda: STATE,
         masked_config=lambda: "clusters: []\n",
-        configuration_id=lambda: 0,
+        configuration_version=lambda: 0,
         reload=None,
         wall_clock=lambda: NOW,
         renderers=ThreadPoolExecutor(2),

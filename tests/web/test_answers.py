@@ -139,7 +139,7 @@ async def test_each_format_and_selection_has_an_answer_of_its_own(client: Client
 
 async def test_an_answer_is_made_anew_after_a_while_and_for_another_configuration() -> None:
     versions, texts = [1], ["first"]
-    made_up = sources(masked_config=lambda: texts[0], configuration_id=lambda: versions[0])
+    made_up = sources(masked_config=lambda: texts[0], configuration_version=lambda: versions[0])
     async with TestClient(TestServer(build_application(made_up, shared_seconds=60))) as client:
         assert await scrape(client, "/config") == b"first"
         texts[0] = "second"

@@ -18,7 +18,7 @@ import uvloop
 from aiohttp import web
 
 from exporter.web.answers import SLICE_BYTES
-from exporter.web.connections import Limits, limits_of_process
+from exporter.web.connections import LIMITS, Limits
 from exporter.web.routes import build_application, serving
 from support.sources import sources
 from support.waiting import eventually
@@ -28,7 +28,6 @@ HEALTHY = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE = HEALTHY.replace(b"/-/healthy", b"/large")
 WAIT_SECONDS = 10.0
 LARGE_BYTES = 32 * 1024 * 1024
-LIMITS = Limits(connections=100, connections_of_one_client=50)
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -139,26 +138,26 @@ def test_a_connection_between_requests_ends(run: Run) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(
-    ("limits", "whose"),
+    ("most", "whose"),
     [
-        (Limits(connections=4, connections_of_one_client=8), "of all clients"),
-        (Limits(connections=100, connections_of_one_client=4), "of one client"),
+        (4, "of all clients"),
+        (32, "of one client"),
     ],
 )
 def test_the_oldest_connection_that_asks_for_nothing_makes_room(
-    limits: Limits, whose: str, run: Run, *, tls: bool
+    most: int, whose: str, run: Run, *, tls: bool
 ) -> None:
     context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
         with structlog.testing.capture_logs() as lines:
-            async with server(limits, tls=tls) as connect:
+            async with server(Limits(connections=most), tls=tls) as connect:
                 kept = await connect(tls=context)
                 assert b"200 OK" in await ask(*kept)
                 silent = [await connect() for _ in range(20)]
                 new = await connect(tls=context)
                 assert b"200 OK" in await ask(*new)
-                ended = await asyncio.gather(*(at_end(reader) for reader, _ in silent[:17]))
+                ended = await asyncio.gather(*(at_end(reader) for reader, _ in silent[:13]))
                 assert set(ended) == {b""}
                 # Those that have asked for something before are the last to go.
                 assert b"200 OK" in await ask(*kept)
@@ -169,7 +168,7 @@ def test_the_oldest_connection_that_asks_for_nothing_makes_room(
 
 def test_a_new_connection_ends_at_once_where_every_other_waits_for_its_answer(run: Run) -> None:
     async def scene() -> None:
-        async with server(Limits(connections=2, connections_of_one_client=8)) as connect:
+        async with server(Limits(connections=2)) as connect:
             busy = [await connect() for _ in range(2)]
             for reader, writer in busy:
                 writer.write(LARGE)
@@ -188,8 +187,7 @@ def test_one_client_that_never_reads_shuts_no_other_out(run: Run, *, tls: bool) 
     context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
-        limits = Limits(connections=16, connections_of_one_client=8)
-        async with server(limits, tls=tls) as connect:
+        async with server(Limits(connections=16), tls=tls) as connect:
             for _ in range(8):
                 reader, writer = await connect(tls=context)
                 writer.write(LARGE * 20)
@@ -220,9 +218,7 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(run: Run, *, tls: bo
     run(scene())
 
 
-@pytest.mark.parametrize(
-    "sent", [b"\x00\xff" * 500, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 10_000]
-)
+@pytest.mark.parametrize("sent", [b"\x00\xff" * 500, b"GET / HTTP/9.9\r\n\r\n", b"A" * 100_000])
 def test_what_is_no_http_is_answered_with_400_and_without_a_word_of_it(
     sent: bytes, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -258,6 +254,12 @@ def test_a_client_that_hangs_up_leaves_no_trace_in_the_log(
     assert [line for line in caplog.records if line.exc_info or line.levelno > logging.DEBUG] == []
 
 
-def test_a_client_gets_a_part_of_the_connections() -> None:
-    limits = limits_of_process()
-    assert 8 <= limits.connections_of_one_client <= max(8, limits.connections // 4)
+def test_a_request_that_is_too_large_and_never_ends_is_given_up(run: Run) -> None:
+    async def scene() -> None:
+        async with server() as connect:
+            reader, writer = await connect()
+            writer.write(b"GET /-/healthy HTTP/1.1\r\n" + b"A: " + b"x" * 1000 + b"\r\n")
+            writer.write((b"A: " + b"x" * 1000 + b"\r\n") * 60)
+            assert b"200" not in await at_end(reader)
+
+    run(scene())
