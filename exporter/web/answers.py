@@ -166,8 +166,8 @@ async def _send(request: web.Request, slices: Slices, headers: Mapping[str, str]
     """Send slices with their length, each once the client has taken the one before."""
     response = web.StreamResponse(headers=headers)
     response.content_length = sum(map(len, slices))
-    # A client that has gone away is no error here: aiohttp would keep it, with its traceback and the slices, in
-    # a cycle until the next full garbage collection. It looks at the connection itself at the end.
+    # A client that has gone away is no error here: aiohttp would keep the error, with its traceback and the
+    # slices, in a cycle until the next full garbage collection. It sees by itself that nobody is there.
     with suppress(ConnectionError):
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
