@@ -11,7 +11,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -408,7 +408,7 @@ async def test_a_secret_that_has_changed_since_it_was_sent_is_redacted(tmp_path:
 async def slow_to_connect(cluster: SimulatedCluster, seconds: float) -> AsyncIterator[Endpoint]:
     """Lead to a cluster, but keep each new connection waiting for its handshake."""
     async with forwarding(cluster, before=lambda: asyncio.sleep(seconds)) as port:
-        yield Endpoint(host="127.0.0.1", port=port)
+        yield replace(endpoint_of(cluster), port=port)
 
 
 async def test_connecting_is_no_part_of_the_time_that_ontap_took(tmp_path: Path) -> None:

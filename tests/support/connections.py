@@ -33,7 +33,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 async def forwarding(
     cluster: SimulatedCluster, *, before: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[int]:
-    """Forward connections to a cluster, each once ``before`` has returned; give the port."""
+    """Forward connections to a cluster, each once ``before`` has returned; give the port at its address."""
     host, _, port = cluster.address.rpartition(":")
     connections: set[asyncio.Task[None]] = set()
 
