@@ -2,9 +2,10 @@
 
 Usage: ``python -m benchmarks.run [--full]``
 
-The short form takes less than a minute. The full one also polls 100, 1,000 and 10,000 clusters, each for
-minutes. Times depend on the machine; the ratios, each of figures from one run, hardly do. What a machine
-is too busy to measure is measured once more, and then reported as not measured.
+The short form takes one to two minutes, and needs little of a machine that is busy otherwise. The full one
+also polls 100, 1,000 and 10,000 clusters, each for minutes. Times depend on the machine; the ratios, each of
+figures from one run, hardly do. What a machine is too busy for is measured once more, and then reported as
+not measured.
 """
 
 from __future__ import annotations
@@ -65,9 +66,12 @@ def main() -> int:
     # The short form leaves room for a machine that others use as well.
     _scrapes(findings, rounds=7 if full else 3, limit=0.05 if full else 0.07)
     with fake_fleet() as fleet:
-        windows, limit = (5, 1.3) if full else (3, 1.5)
-        findings.measure(lambda: _polls(findings, fleet, windows=windows, limit=limit))
-        findings.measure(lambda: (_sizes if full else _short_size)(findings, fleet))
+        if full:
+            findings.measure(lambda: _polls(findings, fleet, clusters=240, seconds=6, windows=5, limit=1.3))
+            findings.measure(lambda: _sizes(findings, fleet))
+        else:
+            findings.measure(lambda: _polls(findings, fleet, clusters=120, seconds=12, windows=3, limit=1.5))
+            findings.measure(lambda: _short_size(findings, fleet))
     for what in findings.too_large:
         print(f"too large: {what}")
     for why in findings.not_measured:
@@ -93,8 +97,12 @@ def _scrapes(findings: Findings, *, rounds: int, limit: float) -> None:
             print(f"gzip level {level}: {1000 * taken:.0f} ms, {100 * left:.1f} % of the size left")
 
 
-def _polls(findings: Findings, fleet: FakeFleet, *, windows: int, limit: float) -> None:
-    costs = polls.measure(fleet, clusters=240, sdk_clusters=12, interval_seconds=6, windows=windows)
+def _polls(
+    findings: Findings, fleet: FakeFleet, *, clusters: int, seconds: int, windows: int, limit: float
+) -> None:
+    costs = polls.measure(
+        fleet, clusters=clusters, sdk_clusters=12, interval_seconds=seconds, windows=windows
+    )
     print("CPU a poll: " + _written(costs, unit="ms", factor=1))
     findings.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], limit)
     findings.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], limit)
@@ -102,7 +110,7 @@ def _polls(findings: Findings, fleet: FakeFleet, *, windows: int, limit: float) 
 
 
 def _short_size(findings: Findings, fleet: FakeFleet) -> None:
-    found = scale.measure(fleet, clusters=500, interval_seconds=15, watch_seconds=5)
+    found = scale.measure(fleet, clusters=500, interval_seconds=30, watch_seconds=5)
     print(found)
     findings.limit("MiB of 500 clusters", found.pss_bytes / _MIB, 100)
     noise = found.machine_delay_seconds
