@@ -133,6 +133,8 @@ class Credentials:
         """Read the files again now; what cannot be read, or not in a moment, stays as it was."""
         if self._has_files:
             await self._content.renew()
+            if self._content.value is not None:
+                self._remember(self._content.value)
 
     def use_certificate_of(self, tls: Tls) -> None:
         """Take the client certificate from the files of other settings from now on."""
