@@ -72,7 +72,7 @@ def test_what_names_no_endpoint_is_refused(text: str) -> None:
 
 
 @given(st.text(), st.text())
-def test_what_stands_before_an_at_sign_is_never_told(before: str, after: str) -> None:
+def test_what_stands_before_an_at_sign_is_never_reported(before: str, after: str) -> None:
     secret = "s3cr3t-" + before
     with pytest.raises(ValueError, match="no user name or password") as caught:
         parse_address(f"https://monitor:{secret}@{after}")

@@ -1,4 +1,4 @@
-"""One small bad file for every mistake, and beside it everything that an operator is told."""
+"""One small bad file for every mistake, and beside it the whole message."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _messages(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_bad_file_is_told_whole(path: Path) -> None:
+def test_bad_file_is_reported_whole(path: Path) -> None:
     assert _messages(path) + "\n" == path.with_suffix(".txt").read_text()
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_made_up_secrets_of_bad_files_are_never_told(path: Path) -> None:
+def test_made_up_secrets_of_bad_files_are_never_reported(path: Path) -> None:
     assert "made-up" not in _messages(path)
 
 
@@ -55,7 +55,7 @@ def test_impossible_file_name_is_a_config_error() -> None:
         load_config(Path("config\0.yaml"), environ={})
 
 
-def test_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+def test_file_that_is_not_utf8_is_reported_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"clusters:\n  - address: \xff\n")
     with pytest.raises(ConfigError) as caught:

@@ -233,29 +233,29 @@ def test_pattern_that_matches_nothing_is_a_warning(
         ("\ufeff- address: ${NONE}\n", ["a.yaml:1: [0].address: the environment variable NONE is not set"]),
     ],
 )
-def test_mistake_in_a_cluster_file_is_told_with_its_line(
+def test_mistake_in_a_cluster_file_is_reported_with_its_line(
     load: Load, folder: Path, content: str, errors: list[str]
 ) -> None:
     (folder / "a.yaml").write_text(content)
-    told = [line.replace(f"{folder}/", "") for line in _errors(load)]
-    assert [line.replace("clusters.d/", "") for line in told] == errors
+    messages = [line.replace(f"{folder}/", "") for line in _errors(load)]
+    assert [line.replace("clusters.d/", "") for line in messages] == errors
 
 
-def test_target_in_the_configuration_file_is_told_where_it_belongs(load: Load) -> None:
+def test_target_in_the_configuration_file_is_reported_where_it_belongs(load: Load) -> None:
     assert _errors(load, "clusters: [{targets: [a]}]\n") == [
         "config.yaml:1: clusters[0]: address is missing",
         "config.yaml:1: clusters[0].targets: not allowed here; it belongs in a file of cluster_files",
     ]
 
 
-def test_json_that_is_cut_short_is_told_with_its_line(load: Load, folder: Path) -> None:
+def test_json_that_is_cut_short_is_reported_with_its_line(load: Load, folder: Path) -> None:
     (folder / "a.json").write_text('[{"targets": ["a"],\n')
     (error,) = _errors(load)
     assert error.startswith("clusters.d/a.json:1: [0]")
     assert "not YAML" in error
 
 
-def test_name_that_is_taken_tells_both_files(load: Load, folder: Path) -> None:
+def test_name_that_is_taken_names_both_files(load: Load, folder: Path) -> None:
     (folder / "a.yaml").write_text("- address: x\n")
     (folder / "b.yaml").write_text("\n- targets: [x]\n")
     assert _errors(load, _MAIN + "clusters: [{address: y, name: x}]\n") == [
@@ -264,7 +264,7 @@ def test_name_that_is_taken_tells_both_files(load: Load, folder: Path) -> None:
     ]
 
 
-def test_mistakes_of_all_files_are_told_at_once(load: Load, folder: Path) -> None:
+def test_mistakes_of_all_files_are_reported_at_once(load: Load, folder: Path) -> None:
     (folder / "a.yaml").write_text("- addres: a\n")
     (folder / "b.yaml").write_text("--- []\n--- []\n")
     (folder / "c.json").write_text("")
@@ -306,8 +306,8 @@ def test_file_that_is_none_is_an_error_and_is_not_waited_for(
     load: Load, folder: Path, make: Callable[[Path], None], error: str
 ) -> None:
     make(folder / "a")
-    (told,) = _errors(load)
-    assert told.removeprefix("clusters.d/a:1: ").removeprefix("clusters.d/a: ") == error
+    (message,) = _errors(load)
+    assert message.removeprefix("clusters.d/a:1: ").removeprefix("clusters.d/a: ") == error
 
 
 def _make_sparse(path: Path, size: int) -> None:
@@ -357,12 +357,12 @@ def _make_sparse(path: Path, size: int) -> None:
         ("['loop/*']", ["cluster_files[0]: cannot be read: Too many levels of symbolic links: loop"]),
     ],
 )
-def test_mistake_in_the_patterns_is_told(
+def test_mistake_in_the_patterns_is_reported(
     load: Load, tmp_path: Path, patterns: str, errors: list[str]
 ) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    told = _errors(load, f"clusters: [{{address: a}}]\ncluster_files: {patterns}\n")
-    assert told == [f"config.yaml:2: {error}" for error in errors]
+    messages = _errors(load, f"clusters: [{{address: a}}]\ncluster_files: {patterns}\n")
+    assert messages == [f"config.yaml:2: {error}" for error in errors]
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,9 @@ def test_pattern_without_a_wildcard_names_a_file_that_must_be_there(
 
 
 @pytest.mark.parametrize("name", ["a\n- b", "a\x85b", "a\u2028b", os.fsdecode(b"a\xff")], ids=ascii)
-def test_file_name_that_cannot_be_told_in_one_line_is_an_error(load: Load, folder: Path, name: str) -> None:
+def test_file_name_that_cannot_be_reported_in_one_line_is_an_error(
+    load: Load, folder: Path, name: str
+) -> None:
     (folder / name).write_text("[]")
     (error,) = _errors(load)
     shown = f"{ascii(str(folder / name))[1:-1]}".replace(f"{folder.parent}/", "")

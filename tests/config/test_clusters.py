@@ -148,7 +148,7 @@ def test_dropped_login_takes_nothing_along(load: Load) -> None:
     assert [problem.message for problem in caught.value.problems] == ["password or password_file is missing"]
 
 
-def test_mistake_that_many_clusters_inherit_is_told_once(load: Load) -> None:
+def test_mistake_that_many_clusters_inherit_is_reported_once(load: Load) -> None:
     clusters = "".join(f"  - address: 10.0.0.{number}\n" for number in range(100))
     with pytest.raises(ConfigError) as caught:
         load("defaults:\n  basic_auth: {username: monitor}\nclusters:\n" + clusters)

@@ -43,7 +43,7 @@ def _text() -> str:
 
 
 def _parts() -> tuple[str, str]:
-    """Return what stands above ``cleanup``, and ``cleanup`` itself as it reads once it is in force."""
+    """Return what stands above ``cleanup``, and ``cleanup`` itself as it reads once it is applied."""
     above, key, below = _text().partition("# cleanup:\n")
     return above, key[2:] + "".join(line[2:] for line in below.splitlines(keepends=True))
 

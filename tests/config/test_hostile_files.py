@@ -395,7 +395,7 @@ def test_mistake_in_a_state_does_not_tell_its_password(path: Path, style: str, w
     kind=st.sampled_from(["basic_auth", "authorization"]),
     place=st.sampled_from(["defaults", "clusters"]),
 )
-def test_secret_of_any_wrong_shape_is_not_told(
+def test_secret_of_any_wrong_shape_is_not_reported(
     path: Path, structure: dict[str, Any], kind: str, place: str
 ) -> None:
     layers: dict[str, dict[str, Any]] = {"defaults": {}, "clusters": {"address": "a"}}

@@ -138,7 +138,7 @@ def _configurations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Merge as the documentation tells it, one key after the other."""
+    """Merge as the documentation says, one key after the other."""
     result: dict[str, Any] = {}
     for layer in layers:
         for one, other in (("basic_auth", "authorization"), ("authorization", "basic_auth")):

@@ -67,13 +67,13 @@ def test_variables_are_put_in_once(text: str, expanded: str) -> None:
         ("${BYTES}", "a value that is not Unicode text"),
     ],
 )
-def test_what_cannot_be_put_in_is_told(text: str, message: str) -> None:
+def test_what_cannot_be_put_in_is_reported(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         expand(text, {"BYTES": "\udcff"})
     assert str(caught.value) == message
 
 
-def test_many_unterminated_variables_are_told_at_once() -> None:
+def test_many_unterminated_variables_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match="without a closing"):
         expand("${" * 1_000_000, {})
 

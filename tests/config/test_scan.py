@@ -528,7 +528,7 @@ def test_environment_variables_work_in_files_that_come_later(tmp_path: Path) -> 
 
 
 class _Model(RuleBasedStateMachine):
-    """Whatever happens to the files: what is in force is what strict loading would give, once all is good."""
+    """Whatever happens to the files: what is applied is what strict loading would give, once all is good."""
 
     folder: Path
 

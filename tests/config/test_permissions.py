@@ -16,7 +16,7 @@ _ENVIRON = {"PW": "made-up", "HOST": "db"}
 
 
 def _warnings(path: Path) -> list[str]:
-    """Return the warnings that tell who can do what."""
+    """Return the warnings about permissions."""
     warnings = load_config(path, environ=_ENVIRON).warnings
     found = [str(warning) for warning in warnings if "every user" in warning.message]
     return [text.replace(f"{path.parent}/", "") for text in found]
@@ -71,7 +71,9 @@ def test_password_in_a_file_for_everyone_is_warned_of(tmp_path: Path, mode: int,
         ),
     ],
 )
-def test_first_secret_in_the_file_is_told_wherever_it_stands(tmp_path: Path, text: str, place: str) -> None:
+def test_first_secret_in_the_file_is_reported_wherever_it_stands(
+    tmp_path: Path, text: str, place: str
+) -> None:
     (warning,) = _warnings(_write(tmp_path / "config.yaml", text, 0o644))
     assert warning.startswith(f"config.yaml:{place}")
     assert warning.endswith("every user of this machine can read the secret (mode 0644)")
@@ -98,7 +100,7 @@ def test_file_without_a_secret_may_be_read_by_everyone_and_yet_not_written(tmp_p
     assert _warnings(path) == ["config.yaml: every user of this machine can write the file (mode 0666)"]
 
 
-def test_each_file_of_clusters_is_told_by_itself(tmp_path: Path) -> None:
+def test_each_file_of_clusters_is_reported_by_itself(tmp_path: Path) -> None:
     main = _write(tmp_path / "config.yaml", f"cluster_files: ['*.json']\ndefaults: {{{_LOGIN}}}\n", 0o600)
     entry = '[{"address": "%s", "basic_auth": {"username": "u", "password": "made-up"}}]'
     _write(tmp_path / "a.json", entry % "a", 0o644)
@@ -111,7 +113,7 @@ def test_each_file_of_clusters_is_told_by_itself(tmp_path: Path) -> None:
     ]
 
 
-def test_file_of_clusters_that_comes_later_is_told(tmp_path: Path) -> None:
+def test_file_of_clusters_that_comes_later_is_reported(tmp_path: Path) -> None:
     main = _write(tmp_path / "config.yaml", "cluster_files: ['*.json']\n", 0o600)
     files = ConfigFiles(main, environ={})
     files.load()
