@@ -11,6 +11,7 @@ from statistics import median, quantiles
 
 from benchmarks.fake_fleet import PACKAGES, FakeFleet
 from benchmarks.program import Program, program
+from exporter.web.answers import SHARED_SECONDS
 
 _MIB = 2**20
 _SLEEP_SECONDS = 0.01
@@ -33,6 +34,7 @@ class Fleet:
         longest_lag_seconds: the longest lag of the event loop in the last minute or two, as it tells itself.
         longest_stall_seconds: the longest that another request had to wait during a scrape; the median.
         machine_delay_seconds: the longest that a thread which was due waited for the machine: its noise.
+        scrape_core_share: of a core, that the machine gave the program during scrapes; 1 where it had all.
     """
 
     clusters: int
@@ -47,6 +49,7 @@ class Fleet:
     longest_lag_seconds: float
     longest_stall_seconds: float
     machine_delay_seconds: float
+    scrape_core_share: float
 
     def __str__(self) -> str:
         """Write it for people."""
@@ -58,7 +61,8 @@ class Fleet:
             f"{1000 * self.scrape_seconds:.0f} ms, meanwhile another request waited "
             f"{1000 * self.longest_stall_seconds:.1f} ms at most; longest lag of the event loop "
             f"{1000 * self.longest_lag_seconds:.1f} ms, of the machine "
-            f"{1000 * self.machine_delay_seconds:.1f} ms"
+            f"{1000 * self.machine_delay_seconds:.1f} ms; "
+            f"{100 * self.scrape_core_share:.0f} % of a core for scrapes"
         )
 
 
@@ -88,7 +92,7 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
             after, elapsed = exporter.polls_and_cpu(), time.monotonic() - started
             cpu = after[1] - before[1]
             pss = exporter.process.pss_bytes()
-            scrapes, stall, samples = _scrape(exporter)
+            scrapes, stall, samples, share = _scrape(exporter)
         exporter.refuse_failed_polls()
         totals = exporter.totals("ontap_software_packages", "ontap_exporter_event_loop_lag_seconds")
         if totals["ontap_software_packages"] != clusters * PACKAGES:
@@ -106,6 +110,7 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
             longest_lag_seconds=totals["ontap_exporter_event_loop_lag_seconds"],
             longest_stall_seconds=stall,
             machine_delay_seconds=max(machine_delays),
+            scrape_core_share=share,
         )
 
 
@@ -130,27 +135,28 @@ def _machine_delays() -> Iterator[list[float]]:
         sleeper.join()
 
 
-def _scrape(exporter: Program, times: int = 5) -> tuple[list[float], float, int]:
-    """Scrape some times; return how long each took, the longest stall during one, and its samples.
+def _scrape(exporter: Program, times: int = 5) -> tuple[list[float], float, int, float]:
+    """Scrape some times; return how long each took, the longest stall, a scrape's samples, the core's share.
 
     The stall is the median: what the program does happens in each scrape, what the machine does in some.
     """
     _, body = exporter.get("/metrics")
     samples = sum(not line.startswith(b"#") for line in body.splitlines())
-    durations = []
-    stalls = []
+    durations, stalls, cpu_seconds = [], [], 0.0
     for _ in range(times):
+        time.sleep(1.1 * SHARED_SECONDS)  # else it would be given what the last scrape was
         done = threading.Event()
         waits: list[float] = []
         prober = threading.Thread(target=_probe, args=(exporter, done, waits))
         prober.start()
-        asked = time.monotonic()
+        cpu_before, asked = exporter.process.cpu_seconds(), time.monotonic()
         exporter.get("/metrics", **{"Accept-Encoding": "gzip"})
         durations.append(time.monotonic() - asked)
+        cpu_seconds += exporter.process.cpu_seconds() - cpu_before
         done.set()
         prober.join()
         stalls.append(max(waits))
-    return durations, median(stalls), samples
+    return durations, median(stalls), samples, min(cpu_seconds / sum(durations), 1.0)
 
 
 def _probe(exporter: Program, done: threading.Event, waits: list[float]) -> None:
