@@ -1,6 +1,6 @@
 """Prometheus exporter for the software package repositories of NetApp ONTAP clusters.
 
-The map. Each room is one step of the flow; CONTRIBUTING.md draws the flows and says what may import what.
+Each room is one step of the flow. CONTRIBUTING.md draws the flows and says which room may import which.
 
 Observe:
 
@@ -9,7 +9,7 @@ Observe:
 * :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to send it.
 * :mod:`exporter.inventory` is the result of one good poll.
 * :mod:`exporter.metrics` turns statuses into the lines of a scrape.
-* :mod:`exporter.web` serves them, to those whom :mod:`exporter.web.auth` lets in.
+* :mod:`exporter.web` serves the metrics and pages; :mod:`exporter.web.auth` decides who may see them.
 
 Act:
 
@@ -17,11 +17,11 @@ Act:
 
 Around them:
 
-* :mod:`exporter.cli` reads the command line with its :mod:`exporter.flags`, and :mod:`exporter.commands` does
-  what it asks for; :mod:`exporter.planning`, :mod:`exporter.demo` and :mod:`exporter.health` are the commands
-  of these names.
+* :mod:`exporter.cli` reads the command line with its :mod:`exporter.flags`, and :mod:`exporter.commands` runs
+  the command; :mod:`exporter.planning`, :mod:`exporter.demo` and :mod:`exporter.health` are the commands
+  ``plan``, ``demo`` and ``health``.
 * :mod:`exporter.app` is the daemon: it builds everything and owns the tasks.
-* :mod:`exporter.sharding` says which of several processes has a cluster.
+* :mod:`exporter.sharding` decides which of several processes has a cluster.
 * :mod:`exporter.logs` writes log lines, :mod:`exporter.files` reads small files, and
   :mod:`exporter.background` runs blocking work in threads.
 * :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.

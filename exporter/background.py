@@ -1,4 +1,4 @@
-"""Work that may block without end, in threads that neither the event loop nor the exit waits for."""
+"""Runs work that may block forever in threads; neither the event loop nor the exit waits for them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
-    """Begin work in a thread of its own; the future gets what it returns or raises.
+    """Start work in a new thread; the future gets its result or its exception.
 
-    Neither the event loop nor the end of the program waits for the thread, as they do for an executor's,
-    whose few threads would also soon be taken up by work that hangs.
+    An executor is not used: the end of the program would wait for its threads, and work that hangs would soon
+    occupy all of them.
 
     Args:
-        work: done once.
-        name: the thread's.
+        work: is called once.
+        name: the name of the thread.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    future.add_done_callback(_look)
+    future.add_done_callback(_retrieve_exception)
 
-    def deliver(settle: Callable[[], None]) -> None:
+    def deliver(set_outcome: Callable[[], None]) -> None:
         if not future.done():
-            settle()
+            set_outcome()
 
     def run() -> None:
         try:
@@ -36,40 +36,40 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
         except Exception as exc:  # noqa: BLE001 - it is raised again where the future is awaited
             error = exc
 
-            def settle() -> None:
+            def set_outcome() -> None:
                 future.set_exception(error)
         else:
 
-            def settle() -> None:
+            def set_outcome() -> None:
                 future.set_result(result)
 
         with suppress(RuntimeError):  # the event loop has been closed meanwhile
-            loop.call_soon_threadsafe(deliver, settle)
+            loop.call_soon_threadsafe(deliver, set_outcome)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
 
 
-def _look(future: asyncio.Future[T]) -> None:
-    """Look at the error of a future that nobody awaits any more: asyncio would complain of it."""
+def _retrieve_exception(future: asyncio.Future[T]) -> None:
+    """Retrieve the exception of a future that nobody awaits; otherwise asyncio would log a warning."""
     if not future.cancelled():
         future.exception()
 
 
 class Refreshed(Generic[T]):
-    """A value that a thread reads, and reads again once it has expired.
+    """A value that a thread reads, and reads again after it has expired.
 
-    One thread at most reads it. Where that takes too long, the value from before serves on, so that a disk
-    that stops answering causes no more than a short delay.
+    At most one thread reads it at a time. If that takes too long, the value from before is used: a disk that
+    does not answer causes only a short delay.
 
     Args:
         read: reads the value; its argument is the value from before, None at first.
-        name: the thread's.
-        patience_seconds: how long a value is waited for that replaces one from before.
+        name: the name of the thread.
+        patience_seconds: how long reading the value again may take.
 
     Attributes:
         value: the newest value; None before the first.
-        begun: when the reading that gave it began, in the event loop's time.
+        begun: when reading this value began, in the event loop's time.
     """
 
     def __init__(self, read: Callable[[T | None], T], *, name: str, patience_seconds: float) -> None:
@@ -84,11 +84,11 @@ class Refreshed(Generic[T]):
         self._reading_is_outdated = False
 
     def expire(self) -> None:
-        """Have the value read again before it is used the next time."""
+        """Read the value again before it is used the next time."""
         self._is_current = False
 
     def forget(self) -> None:
-        """Likewise, and use nothing of what a thread may be reading now."""
+        """Read the value again before it is used, and ignore a reading that runs now."""
         self._is_current = False
         self._reading_is_outdated = self._reading is not None
 
@@ -96,7 +96,7 @@ class Refreshed(Generic[T]):
         """Return the value, read again if it has expired.
 
         Raises:
-            Exception: what reading it has raised.
+            Exception: reading it failed with this exception.
         """
         while self.value is None or not self._is_current:
             reading = self._begin()
@@ -107,7 +107,7 @@ class Refreshed(Generic[T]):
         return self.value
 
     async def renew(self) -> None:
-        """Read the value again now; it stays as it was where that fails or takes too long."""
+        """Read the value again now; if that fails or takes too long, the value from before stays."""
         reading = self._begin()
         await asyncio.wait({reading}, timeout=self._patience_seconds)
         self._is_current = self.value is not None
@@ -119,7 +119,7 @@ class Refreshed(Generic[T]):
         return bool(done)
 
     def _begin(self) -> asyncio.Future[T]:
-        """Return the reading that goes on, or begin one."""
+        """Return the reading that runs, or begin one."""
         if self._reading is None:
             self._reading = begin(partial(self._read, self.value), name=self._name)
             self._reading_begun = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and which flags each has."""
+"""The command line: the commands, and the flags of each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A command: what it is for, its flags and what it does."""
+    """A command: its summary, its flags and the function that runs it."""
 
     summary: str
     add_flags: Callable[[argparse.ArgumentParser], None]
@@ -42,7 +42,7 @@ class _Command:
 
 
 def _with_command(given: list[str]) -> list[str]:
-    """Return the arguments with a command, or the flag that stands for one, in front."""
+    """Return the arguments with a command in front; --help and --version count as commands."""
     if given[:1] == ["help"] and given[1:2] and given[1] in _COMMANDS:
         return [given[1], "--help"]
     if given and given[0] in _SPELLED_AS_COMMANDS:
@@ -57,7 +57,7 @@ def _with_command(given: list[str]) -> list[str]:
 
 
 def _parse(given: list[str]) -> argparse.Namespace:
-    """Parse the arguments; for a flag that there is not, suggest the nearest."""
+    """Parse the arguments; for an unknown flag, suggest the nearest one."""
     parser = _parser(given[0])
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
@@ -68,7 +68,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    """Return a question for the one of the known words that may have been meant, "" where none is near."""
+    """Return a suggestion, the known word that is most similar; "" if none is similar."""
     near = get_close_matches(word, tuple(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

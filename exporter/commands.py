@@ -1,4 +1,4 @@
-"""What each command does, from its parsed flags to its exit code. Each loads what it needs, and no more."""
+"""Runs each command, from its parsed flags to its exit code. A command loads only the libraries it needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ To name a configuration: --config.file=FILE. Every flag: ontap-packages-exporter
 
 
 class Exit(IntEnum):
-    """What the program ends with."""
+    """The exit codes of the program."""
 
     OK = 0  # it did what it was asked to
     FAILED = 1  # a check failed, an address is taken, or a bug ended the daemon
@@ -44,7 +44,7 @@ class Exit(IntEnum):
 def run(parsed: argparse.Namespace) -> Exit:
     """Load the configuration, then poll and serve until a signal."""
     hold_daemon_signals()
-    # Until the daemon handles it, SIGTERM ends the program just as orderly.
+    # Until the daemon handles SIGTERM, it ends the program in order too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))
     from exporter.config import ConfigFiles  # noqa: PLC0415 - loads the YAML library
 
@@ -87,7 +87,7 @@ def check_web_config(parsed: argparse.Namespace) -> Exit:
 
 
 def plan(parsed: argparse.Namespace) -> Exit:
-    """Print what each policy would delete; fail where a cluster could not be read."""
+    """Print what each policy would delete; fail if a cluster could not be read."""
     from exporter import planning  # noqa: PLC0415 - loads the HTTP libraries
 
     config = _load(parsed.config_file)
@@ -146,7 +146,7 @@ def demo(parsed: argparse.Namespace) -> Exit:
 
 
 def _shard(parsed: argparse.Namespace) -> Shard | None:
-    """Return the share of the clusters that the flags name; print why where there is no such share."""
+    """Return the shard that the flags name; if there is no such shard, print why and return None."""
     try:
         ordinal = parsed.shard
         if ordinal == AUTO:
@@ -158,7 +158,7 @@ def _shard(parsed: argparse.Namespace) -> Shard | None:
 
 
 def _settings(parsed: argparse.Namespace) -> Settings | None:
-    """Gather the flags of a daemon; where the web configuration is bad, print why and return None."""
+    """Return the settings of a daemon; if the web configuration is bad, print why and return None."""
     from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
 
     web_config = None
@@ -186,7 +186,7 @@ def _load_web(path: Path) -> WebConfig | None:
 
 
 def _read(load: Callable[[], T]) -> T | None:
-    """Load a file; where it does not load, print every mistake and return None."""
+    """Load a file; if it has mistakes, print all of them and return None."""
     from exporter.config import ConfigError  # noqa: PLC0415 - loads the YAML library
 
     try:
@@ -212,9 +212,9 @@ def _configure_logging(parsed: argparse.Namespace) -> None:
 
 
 def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes uvloop's loop; None, for Python's own, where there is no uvloop for this platform."""
+    """Return the factory of uvloop's event loop; None (Python's own loop) if uvloop is not installed."""
     try:
-        import uvloop  # noqa: PLC0415 - not there on every platform
+        import uvloop  # noqa: PLC0415 - not available on every platform
     except ModuleNotFoundError:
         return None
     return uvloop.new_event_loop
@@ -225,7 +225,7 @@ def _serve(
     *,
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Exit:
-    """Run until a signal; an address in use, a missing library or a bug ends the program loudly."""
+    """Run until a signal; log why if an address in use, a missing library or a bug ends the program."""
 
     async def serve() -> None:
         stop = asyncio.Event()

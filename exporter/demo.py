@@ -1,4 +1,4 @@
-"""The ``demo`` command: a small simulated fleet and the daemon polling and cleaning it, in one process."""
+"""The ``demo`` command: a small simulated fleet, and a daemon that polls and cleans it, in one process."""
 
 from __future__ import annotations
 

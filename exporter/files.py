@@ -1,6 +1,6 @@
-"""Reads small files: never more than a given size, never waiting for a pipe or a device.
+"""Reads small files: at most a given size, and without waiting for a pipe or a device.
 
-Blocking, so that it is for a thread: a file on a mount that hangs is waited for without end.
+Call these functions in a thread: a file on a mount that hangs blocks forever.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read_file(
 
     Args:
         path: the file; symbolic links are followed.
-        max_bytes: the size that is accepted.
+        max_bytes: the largest size that is accepted.
         may_be_stream: also read a pipe or a device, such as ``/dev/stdin`` or a shell's ``<(command)``.
         stream_timeout_seconds: how long a pipe may stay silent.
 
@@ -39,7 +39,7 @@ def read_file(
     if "\0" in str(path):
         raise ValueError("cannot be read: no file can have this name")
     if not may_be_stream:
-        _check_regular(path.stat())  # before it is opened: opening a device may have an effect
+        _check_regular(path.stat())  # checked before it is opened: opening a device may have an effect
     # Opening a pipe that nobody writes to would block.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -65,12 +65,12 @@ def read_text(path: Path, *, max_bytes: int) -> str:
 
 
 def why_unreadable(error: OSError | ValueError) -> str:
-    """Return what an error of these functions says, without the path."""
+    """Return the message of an error from these functions, without the path."""
     return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def _check_regular(status: os.stat_result) -> None:
-    # Reading a folder fails by itself, with a message that says more.
+    # A folder is allowed here: reading it fails with a better message.
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise ValueError("not a regular file")
 

@@ -11,7 +11,7 @@ from exporter.sharding import AUTO
 from exporter.web.addresses import ListenAddress, parse_listen_address
 
 RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
-"""Paths of other pages."""
+"""Paths of other pages; metrics cannot be served there."""
 
 
 def for_run(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def for_run(parser: argparse.ArgumentParser) -> None:
         type=_ordinal,
         default=0,
         metavar="ORDINAL",
-        help=f"poll this share of the clusters, counted from 0; {AUTO}: the number at the end of the pod's "
-        "name (POD_NAME, else the host's name), as a StatefulSet gives it (default: %(default)s)",
+        help=f"poll this share of the clusters, counted from 0; {AUTO}: the number at the end of the name of "
+        "the pod of a StatefulSet (POD_NAME, else the host's name) (default: %(default)s)",
     )
     parser.add_argument(
         "--total-shards",
@@ -43,7 +43,7 @@ def for_run(parser: argparse.ArgumentParser) -> None:
         "--cleanup.halted",
         dest="cleanup_halted",
         action="store_true",
-        help="delete nothing until SIGUSR2, whatever the policies say; SIGUSR1 does the same at any time",
+        help="start with the kill switch on: delete nothing until SIGUSR2; SIGUSR1 turns it on at any time",
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT_SECONDS = 4.0
 DEFAULT_URLS = ("http://localhost:10910", "https://localhost:10910")
-"""Where a daemon listens by default: without a web configuration, and with one."""
+"""The default addresses of a daemon: without a web configuration, and with one."""
 _WORKS = frozenset(
     {
         http.HTTPStatus.OK,
@@ -24,7 +24,7 @@ _WORKS = frozenset(
 
 
 def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | None = None) -> str | None:
-    """Ask the daemon at ``urls``, one after the other; return None where one answers, else what is wrong.
+    """Ask a daemon at each of ``urls`` until one answers; return None, or why none has answered.
 
     The daemon's certificate is not verified: it may not name ``localhost``, and nothing secret is sent.
 

@@ -10,13 +10,13 @@ from exporter.ontap.listing import Listing, Package
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """A whole listing, and the facts that could be read beside it.
+    """A whole listing and the facts that could be read.
 
     Attributes:
         listing: the packages of the repository.
-        identity: None where it could not be read.
-        versions_in_use: every version that the cluster, a node or a pending update names; None where that
-            could not be read in full.
+        identity: None if it could not be read.
+        versions_in_use: every version that the cluster, a node or a pending update names; None if one of them
+            could not be read.
     """
 
     listing: Listing
@@ -24,5 +24,5 @@ class Inventory:
     versions_in_use: frozenset[str] | None
 
     def in_use(self, package: Package) -> bool | None:
-        """Say whether something names the package's version; None where that is not known."""
+        """Say whether the package's version is in use; None if that is not known."""
         return None if self.versions_in_use is None else package.version in self.versions_in_use

@@ -24,12 +24,12 @@ class LogLevel(StrEnum):
 
     DEBUG = "debug"  # every poll
     INFO = "info"  # starts, stops and recoveries
-    WARNING = "warning"  # what an operator should look at
-    ERROR = "error"  # what keeps the exporter from its work
+    WARNING = "warning"  # an operator should check it
+    ERROR = "error"  # the exporter cannot do its work
 
 
 def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
-    """Send the lines of this program, and of the libraries it uses, to a stream (standard error)."""
+    """Write the log lines of this program and of its libraries to a stream (default: standard error)."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,7 +49,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
     root = logging.getLogger()
     root.handlers = [handler]
     least = logging.getLevelNamesMapping()[level.upper()]
-    root.setLevel(max(least, logging.WARNING))  # of libraries, only what an operator should look at
+    root.setLevel(max(least, logging.WARNING))  # libraries: only warnings and errors
     logging.getLogger(exporter.__name__).setLevel(least)
     structlog.configure(
         processors=[
@@ -70,7 +70,7 @@ def _logged(_: object, __: str, event: structlog.typing.EventDict) -> structlog.
 
 
 def _on_one_line(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape what could move a terminal's cursor: parts of a line come from clusters, files and clients."""
+    """Escape control characters: parts of a line come from clusters, files and clients."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(

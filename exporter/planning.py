@@ -1,4 +1,4 @@
-"""The ``plan`` command: what each policy would delete on each cluster, and why the rest is kept."""
+"""The ``plan`` command: the plan of each policy on each cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADINGS = ("CLUSTER", "POLICY", "VERSION", "AGE", "VERDICT", "REASON")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
-    """What one policy would do on one cluster."""
+    """The plan of one policy on one cluster."""
 
     cluster: str
     policy: PolicyConfig
@@ -30,17 +30,17 @@ class ClusterPlan:
 
 
 async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple[ClusterPlan, ...]:
-    """Read the clusters that some policy applies to, and plan; nothing is deleted.
+    """Read the clusters to which a policy applies, and make the plans; nothing is deleted.
 
     Returns:
         a plan for every policy on every cluster that it applies to, in the order of the configuration.
     """
     policies = config.cleanup.policies if config.cleanup else ()
     wanted = [one for one in clusters if any(policy.applies_to(one) for policy in policies)]
-    slots = asyncio.Semaphore(config.max_concurrent_polls)
+    semaphore = asyncio.Semaphore(config.max_concurrent_polls)
 
     async def read(access: ClusterAccess) -> Preflight:
-        async with slots:
+        async with semaphore:
             return await read_preflight(access)
 
     async with open_session() as session:
@@ -56,7 +56,7 @@ async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple
 
 
 def as_table(plans: Iterable[ClusterPlan]) -> str:
-    """Return plans as a table: a line for every package, those to delete first."""
+    """Return plans as a table: a line for every package, first the packages to delete."""
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for one in plans:
         subject = (one.cluster, one.policy.name + (" (dry run)" if one.policy.dry_run else ""))
@@ -112,5 +112,5 @@ def _columns(decision: Decision) -> tuple[str, ...]:
 
 
 def _printable(text: str) -> str:
-    """Return a text that a cluster sent as one line that cannot move the cursor."""
+    """Return a text from a cluster on one line, with control characters escaped."""
     return text if text.isprintable() else ascii(text)[1:-1]

@@ -1,7 +1,7 @@
-"""Which of several processes polls and cleans a cluster.
+"""Decides which of several processes polls and cleans a cluster.
 
-Every cluster belongs to exactly one shard, whatever order the clusters come in; growing from n to n + 1
-shards moves about one cluster in n + 1, all of them to the new shard.
+Every cluster belongs to exactly one shard; the order of the clusters does not matter. If the number of shards
+grows from n to n + 1, about one cluster in n + 1 moves, always to the new shard.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 AUTO = "auto"
-"""Instead of a number: the ordinal at the end of the pod's name, as a StatefulSet gives it."""
+"""Instead of a number: the ordinal at the end of the name of a StatefulSet's pod."""
 _ORDINAL_AT_END = re.compile(r"-(\d+)$")
 
 
@@ -33,7 +33,7 @@ class Shard:
     total: int = 1
 
     def __post_init__(self) -> None:
-        """Check that there is such a share.
+        """Check the ordinal and the total.
 
         Raises:
             ValueError: there is no such shard.
@@ -73,7 +73,7 @@ def jump_hash(key: int, total: int) -> int:
 
 
 def ordinal_from_pod(environ: Mapping[str, str], *, hostname: str) -> int:
-    """Return the ordinal at the end of the pod's name: ``POD_NAME`` where that is set, else the host's name.
+    """Return the ordinal at the end of the pod's name: ``POD_NAME`` if it is set, else the host's name.
 
     Raises:
         ValueError: the name does not end in ``-`` and a number.

@@ -73,7 +73,7 @@ PURE = (
     "ontap/refusals",
     "ontap/versions",
     "ontap/wire",
-    "polling/slots",
+    "polling/due_times",
 )
 """Modules that decide: the standard library and each other, no I/O, no clock, no await."""
 

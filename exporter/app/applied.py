@@ -32,22 +32,22 @@ class Changes:
 
 
 class AppliedConfiguration:
-    """Polls and cleans the clusters of one configuration after the other.
+    """Polls and cleans the clusters of the applied configuration, which another one may replace.
 
     Args:
         config: the first configuration; nothing is polled before :meth:`apply`.
-        shard: the share of the clusters that this process looks after.
+        shard: the share of the clusters that this process polls and cleans.
         session: carries all requests to ONTAP.
         group: owns the tasks.
         kill_switch: stops all deleting.
 
     Attributes:
         config: the configuration that was applied last.
-        version: how many have been applied.
+        version: how many configurations have been applied.
         board: the newest result of every cluster.
-        exposition: the same, rendered.
-        cleaning: cleanup, where it is configured.
-        counts: the requests that were sent to ONTAP.
+        exposition: the rendered lines of every cluster.
+        cleaning: runs cleanup if it is configured.
+        counts: counts the requests that were sent to ONTAP.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class AppliedConfiguration:
     async def apply(self, config: Config) -> Changes:
         """Poll and clean by this configuration from now on; every secret is read again.
 
-        A cluster that it says nothing new of is left alone. Polls follow the new configuration at once,
-        cleanup once the deletions that it ends have been recorded.
+        A cluster whose settings are unchanged goes on as before. Polls use the new configuration at once.
+        Cleanup uses it when the deletions that it ends have been recorded.
         """
         before = self._accesses
         configured = {name: access.config for name, access in before.items()}
@@ -97,7 +97,7 @@ class AppliedConfiguration:
         )
 
     def stop(self) -> None:
-        """Cancel polls and cleanup; the task group waits until cleanup has recorded what it has sent."""
+        """Cancel polls and cleanup; the task group waits until cleanup has recorded its last DELETE."""
         self._fleet.stop()
         self.cleaning.stop()
 

@@ -1,4 +1,4 @@
-"""Cleanup, which a configuration may switch on, change and switch off."""
+"""Starts, changes and stops cleanup as the configuration says."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Cleaning:
     async def apply(self, config: CleanupConfig | None, accesses: Mapping[str, ClusterAccess]) -> None:
         """Clean by this configuration from now on; None: delete nothing any more.
 
-        Another journal needs another service. The service before is ended first: it sends no further DELETE,
-        and records what it has sent.
+        If the configuration names another journal, the service is ended and a new one is started. The old one
+        sends no further DELETE and records what it has sent.
         """
         running = self._running
         if running is not None and config is not None and running.state == config.state:
@@ -52,7 +52,7 @@ class Cleaning:
             self._running = self._start(config, accesses)
 
     def note_good_poll(self, cluster: str) -> None:
-        """Let policies that wait for a cluster's first good poll go on."""
+        """Start policies that wait for a cluster's first good poll."""
         if self._running is not None:
             self._running.service.note_good_poll(cluster)
 
@@ -63,7 +63,7 @@ class Cleaning:
 
     @property
     def sources(self) -> CleanupSources | None:
-        """What there is to show; None where cleanup is not configured."""
+        """What pages and metrics show about cleanup; None if cleanup is not configured."""
         return None if self._running is None else self._running.sources
 
     def _start(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> _Running:
@@ -100,7 +100,7 @@ class Cleaning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """A service, the journal that it was started with, its task, and what it shows."""
+    """A running service, its task, and the ``state`` (database URL) that it was started with."""
 
     state: str
     service: CleanupService

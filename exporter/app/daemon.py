@@ -52,15 +52,15 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the command line says.
+    """The settings from the command line.
 
     Attributes:
-        listen_addresses: where to listen; none: at what systemd passes, else at the default address.
+        listen_addresses: where to listen; if empty, on the sockets from systemd, else at the default address.
         telemetry_path: where the metrics are served.
         reload_by_http: whether a request may reload the configuration.
         cleanup_halted: whether the kill switch is on from the start.
-        shard: the share of the clusters that this process looks after.
-        web_config: how the pages are protected; None: not at all.
+        shard: the share of the clusters that this process polls and cleans.
+        web_config: how the pages are protected; None: they are not protected.
     """
 
     listen_addresses: tuple[ListenAddress, ...]
@@ -74,13 +74,13 @@ class Settings:
 async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
     """Poll and serve until ``stop`` is set.
 
-    At the end, the exit stack undoes everything in reverse order: the server stops listening and ends the
-    answers that it is sending; polls and cleanup are cancelled, and the task group waits until cleanup has
-    recorded the DELETE that it has sent; then connections and sockets are closed.
+    At the end, the exit stack undoes everything in reverse order. The server stops listening and finishes the
+    answers that it is sending. Polls and cleanup are cancelled, and the task group waits until cleanup has
+    recorded the DELETE that it has sent. Then connections and sockets are closed.
 
     Args:
-        files: the files of the configuration, which have been loaded.
-        config: the configuration that they hold.
+        files: the files of the configuration, already loaded.
+        config: the configuration from these files.
         settings: from the command line.
         stop: ends it.
 
@@ -158,7 +158,7 @@ def _sources(
     applied: AppliedConfiguration,
     renderers: Executor,
 ) -> Sources:
-    """Gather what the server shows."""
+    """Collect what the server shows."""
 
     def exporter_state() -> ExporterState:
         lateness = applied.board.lateness
@@ -198,7 +198,7 @@ def _sources(
 
 
 def _protection(stack: AsyncExitStack, settings: Settings) -> Protection | None:
-    """Apply the web configuration where there is one; only then are its libraries loaded."""
+    """Apply the web configuration if there is one; only then load its libraries."""
     if settings.web_config is None:
         return None
     from exporter.web.auth import protecting  # noqa: PLC0415 - see above
@@ -210,7 +210,7 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
     """Bind every address before anything is polled; the stack closes the sockets.
 
     Raises:
-        OSError: an address cannot be listened on; its text names the address.
+        OSError: an address cannot be listened on; the message names the address.
     """
     sockets = [stack.enter_context(passed) for passed in passed_sockets(os.environ)]
     for address in settings.listen_addresses or (() if sockets else (DEFAULT_LISTEN_ADDRESS,)):
@@ -222,11 +222,11 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
         sockets += [stack.enter_context(one) for one in opened]
     has_tls = settings.web_config is not None and settings.web_config.tls is not None
     for listening in sockets:
-        log.info("listening", address=_written(listening), tls=has_tls)
+        log.info("listening", address=_address_of(listening), tls=has_tls)
     return tuple(sockets)
 
 
-def _written(bound: socket) -> str:
+def _address_of(bound: socket) -> str:
     host, port, *_ = bound.getsockname()
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -234,9 +234,9 @@ def _written(bound: socket) -> str:
 def _freeze_survivors() -> None:
     """Take what is alive now out of all later garbage collections.
 
-    A full collection looks at every object: with 10,000 clusters, nothing else happens for over a tenth of a
-    second. What is alive once every cluster has been polled is nearly always the program itself, or the state
-    of a cluster, which goes away without the collector when a poll replaces it.
+    A full collection visits every object: with 10,000 clusters, it stops the program for over 0.1 s. When
+    every cluster has been polled, nearly every object belongs to the program itself or to the status of a
+    cluster. A status is freed without the collector when a poll replaces it.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Reads the configuration again: on demand, all of it; by itself, the cluster files that have changed."""
+"""Reads the configuration again if it is asked to, and cluster files by itself when they change."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
-"""How often cluster files are read; a change counts once two scans in a row have read the same."""
+"""How often cluster files are read; a change is applied when two scans in a row have read the same."""
 LOGGED_PROBLEMS = 20
-"""So many problems of a configuration are logged; the answer to a request for a reload holds all of them."""
+"""How many problems of a configuration are logged at most; the answer to a reload request has all of them."""
 
 
 class Reloader:
     """Reads the configuration again and has it applied; one reload ends before the next begins.
 
     Args:
-        files: the configuration, which has been loaded once.
+        files: the files of the configuration, already loaded.
         apply: applies a configuration.
-        protection: the web configuration, which is read again as well; None: there is none.
-        shard: the share of the clusters that this process looks after.
+        protection: the web configuration, which is read again too; None: there is none.
+        shard: the share of the clusters that this process polls and cleans.
         wall_clock: gives Unix seconds.
 
     Attributes:
-        successful: whether the configuration was accepted when it was last read on demand.
-        success_timestamp_seconds: when it was last accepted.
+        successful: whether the last reload was accepted; scans of cluster files do not count.
+        success_timestamp_seconds: when a configuration was last accepted.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Reloader:
         self.success_timestamp_seconds = wall_clock()
 
     def ask(self) -> asyncio.Future[str]:
-        """Ask for a reload of what the files hold from now on.
+        """Ask for a reload; the files are read after this call.
 
         Returns:
-            what is wrong with them, every problem on a line of its own; empty once they are applied.
+            the problems of the files, one on each line; empty when the files have been applied.
         """
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
@@ -74,7 +74,7 @@ class Reloader:
         return answer
 
     async def run(self) -> NoReturn:
-        """Reload whenever that is asked for, and scan the cluster files in between."""
+        """Reload when asked to, and scan the cluster files in between."""
         try:
             while True:
                 try:
@@ -89,7 +89,7 @@ class Reloader:
                 answer.cancel()
 
     async def _answer(self) -> None:
-        """Reload once, for all who have asked so far."""
+        """Reload once for all requests so far."""
         self._asked.clear()
         waiting = tuple(self._waiting)
         wrong = await self._reload()
@@ -107,7 +107,7 @@ class Reloader:
             return self._refuse(exc)
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
-        # Only now, when nothing can refuse it any more: what is refused must not be applied later.
+        # Accept only now: if anything refuses the configuration, it must not be applied later either.
         self._files.accept(candidate)
         self.note(candidate.config)
         changes = await self._apply(candidate.config)
@@ -125,8 +125,8 @@ class Reloader:
         return str(wrong)
 
     async def _scan(self) -> None:
-        """Apply what has changed in cluster files, and log once what is wrong with one."""
-        # A mount that hangs keeps this waiting, but neither the event loop nor the end of the program.
+        """Apply changes of cluster files, and log each of their problems once."""
+        # If a mount hangs, only this task waits; the event loop and the end of the program do not.
         config = await begin(self._files.scan, name="scan-cluster-files")
         problems = self._files.problems
         for problem in problems:

@@ -1,4 +1,4 @@
-"""What the operating system's signals do: stop, halt deleting, let runs delete again, reload."""
+"""Handles signals: stop the program, turn the kill switch on and off, reload."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DAEMON_SIGNALS = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 
 
 def hold_daemon_signals() -> None:
-    """Let SIGHUP, SIGUSR1 and SIGUSR2 wait in the kernel until :func:`handle_daemon_signals`.
+    """Hold SIGHUP, SIGUSR1 and SIGUSR2 in the kernel until :func:`handle_daemon_signals`.
 
-    Called first of all: before there is a handler, each of them would end the program.
+    Call this first: without a handler, each of these signals would end the program.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _DAEMON_SIGNALS)
 
@@ -33,14 +33,14 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 @contextmanager
 def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
-    """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts, those that were held first.
+    """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts; first the ones that were held.
 
     Args:
-        kill_switch: is switched on by SIGUSR1 and off by SIGUSR2.
+        kill_switch: SIGUSR1 turns it on, SIGUSR2 turns it off.
         reload: called at SIGHUP.
     """
 
-    def halt() -> None:
+    def engage() -> None:
         kill_switch.engage()
         log.warning("cleanup is halted: nothing more is deleted until SIGUSR2")
 
@@ -51,10 +51,10 @@ def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], objec
     def on_hangup() -> None:
         reload()
 
-    handlers = {signal.SIGHUP: on_hangup, signal.SIGUSR1: halt, signal.SIGUSR2: release}
+    handlers = {signal.SIGHUP: on_hangup, signal.SIGUSR1: engage, signal.SIGUSR2: release}
     with _handled(handlers):
-        # The kernel does not remember in which order held signals came. SIGUSR1 is delivered last: with both
-        # held, deleting is halted.
+        # The kernel does not remember the order of held signals. SIGUSR1 is delivered last: if both are held,
+        # the kill switch is on.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGUSR2})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         yield
@@ -70,5 +70,5 @@ def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
-            # The program is ending in order, and has a moment's work left; another signal would kill it.
+            # The program is ending in order; another signal must not kill it before it has finished.
             signal.signal(number, signal.SIG_IGN)

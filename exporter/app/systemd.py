@@ -1,4 +1,4 @@
-"""Sockets that systemd passes, and notifications to it; neither, where it did not start the program.
+"""Sockets from systemd and notifications to it; there are none if systemd did not start the program.
 
 Source: sd_listen_fds(3) and sd_notify(3). The protocols are a few environment variables and one datagram.
 """
@@ -20,10 +20,10 @@ _FIRST_PASSED_DESCRIPTOR = 3
 
 
 def passed_sockets(environ: Mapping[str, str]) -> tuple[socket.socket, ...]:
-    """Return the listening sockets that systemd has passed to this very process; the caller closes them.
+    """Return the listening sockets that systemd has passed to this process; the caller closes them.
 
     Raises:
-        OSError: what was passed is not a TCP socket that listens.
+        OSError: a passed descriptor is not a TCP socket that listens.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()) or not environ.get("LISTEN_FDS", "").isdecimal():
         return ()
@@ -43,7 +43,7 @@ class Notifier:
     """Notifies the service manager that the program is ready, reloads or stops.
 
     Args:
-        environ: names the manager's socket, where there is one.
+        environ: the environment variables; they may name the manager's socket.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -55,21 +55,21 @@ class Notifier:
         self._watchdog_seconds = int(given) / 1_000_000 if given.isdecimal() and is_for_us else 0.0
 
     def ready(self) -> None:
-        """The program serves and polls, after its start or after a reload."""
+        """Notify that the program serves and polls, after its start or after a reload."""
         if not self._is_stopping:
             self._send("READY=1")
 
     def reloading(self) -> None:
-        """The configuration is applied anew; :meth:`ready` says when that is over."""
+        """Notify that a configuration is being applied; call :meth:`ready` when that is done."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """The program comes to its end."""
+        """Notify that the program is ending."""
         self._is_stopping = True
         self._send("STOPPING=1")
 
     async def keep_alive(self) -> NoReturn:
-        """Notify twice in each watchdog interval; wait for ever where there is no watchdog."""
+        """Notify twice in each watchdog interval; wait forever if there is no watchdog."""
         if not self._address or not self._watchdog_seconds:
             await asyncio.Future()
         while True:

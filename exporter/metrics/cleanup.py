@@ -1,4 +1,4 @@
-"""The tables of cleanup's metrics, which are there where cleanup is configured."""
+"""The tables of cleanup's metrics, which are served if cleanup is configured."""
 
 from __future__ import annotations
 
@@ -83,19 +83,19 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
 
 
 def update_policy(exposition: Exposition[PolicyStatus], status: PolicyStatus) -> None:
-    """Render everything that is known of one policy on one cluster."""
+    """Render the metrics of one policy on one cluster."""
     fixed = (("cluster", status.cluster), ("policy", status.policy), *status.labels)
     exposition.update(status.key, status, fixed=fixed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupState:
-    """What is known of cleanup as a whole.
+    """The status of cleanup as a whole.
 
     Attributes:
         durations: how long deletions took, by policy.
         halted: whether the kill switch is on.
-        journal_open: whether there is a journal; without one, nothing is deleted.
+        journal_open: whether the journal is open; if not, nothing is deleted.
     """
 
     durations: Mapping[str, Durations]

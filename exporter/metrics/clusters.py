@@ -184,7 +184,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
 
 
 def update_cluster(exposition: Exposition[ClusterStatus], status: ClusterStatus) -> None:
-    """Render everything that is known of one cluster, under its name."""
+    """Render the metrics of one cluster, under its name."""
     exposition.update(
         status.name,
         status,

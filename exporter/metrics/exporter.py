@@ -13,25 +13,26 @@ from exporter.metrics.family import Family, Kind, one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterState:
-    """What the exporter knows of itself.
+    """What the exporter knows about itself.
 
     Attributes:
-        version: of this program.
-        python_version: of the interpreter.
-        revision: of the source that this program was built from.
+        version: the version of this program.
+        python_version: the version of the interpreter.
+        revision: the source revision that this program was built from.
         last_reload_successful: whether the configuration was accepted when it was last read.
         last_reload_success_timestamp_seconds: when it was last accepted.
-        cluster_files: how many files of clusters the configuration names.
-        cluster_files_failed: how many of them are broken, so that their last good content stays applied.
+        cluster_files: how many cluster files the configuration names.
+        cluster_files_failed: how many cluster files are broken; their last good content stays applied.
         clusters: how many clusters this process polls.
         requests: requests sent to ONTAP by (method, code).
-        poll_delay_seconds: how late the latest poll started, or how late one already is that still waits.
+        poll_delay_seconds: how late the latest poll started; if a waiting poll is later, how late that one
+            is.
         shard_ordinal: the number of this process's shard, from 0.
         total_shards: how many shards there are.
         polls_waiting: polls that are due and have not started.
-        polls_missed: slots left out because the poll before still waited or went on.
-        keeping_up: whether polls start as early as their intervals demand.
-        event_loop_lag_seconds: the longest time that a timer was late within the last minute or two.
+        polls_missed: due times skipped because the poll before was still waiting or running.
+        keeping_up: whether polls start on time.
+        event_loop_lag_seconds: how late a timer fired at most, within the last minute or two.
     """
 
     version: str

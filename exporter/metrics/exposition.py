@@ -1,12 +1,10 @@
 """Lines that are rendered when a value changes and joined at the scrape.
 
-Rendering a value happens on the event loop. Joining takes only immutable values, so it may happen in a thread
-meanwhile.
+Values are rendered on the event loop. Joining reads only immutable values, so it may run in a thread.
 
-A value is rendered row by row, and a row only when something that it follows from is another object than
-before: see :attr:`exporter.metrics.family.Metric.follows_from`. Whoever makes values therefore keeps the
-objects that have not changed: a poll that finds the same packages as the one before puts the same objects in
-its inventory.
+A row is rendered again only if one of the objects that its samples are made from is a new object: see
+:attr:`exporter.metrics.family.Metric.follows_from`. Values therefore share unchanged objects: a poll that
+finds the same packages as the last poll uses the same objects.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class Ages:
     """The lines of a row whose values are ages.
 
     Attributes:
-        template: the lines, ``%s`` in the place of each age.
+        template: the lines, with ``%s`` for each age.
         since_milliseconds: the Unix time that each age counts from.
     """
 
@@ -47,9 +45,9 @@ class Rendered(Generic[S]):
     """The lines of one value.
 
     Attributes:
-        value: what was rendered.
-        fixed: the labels that every line carries.
-        fresh_until_timestamp_seconds: until when the rows that are there ``while_fresh`` count.
+        value: the value.
+        fixed: the labels that every line has.
+        fresh_until_timestamp_seconds: until when the rows with ``while_fresh`` are served.
         blocks: a block of lines for each row of the table, in the table's order.
     """
 
@@ -71,13 +69,13 @@ class Exposition(Generic[S]):
         self._rendered: dict[Hashable, Rendered[S]] = {}
 
     def update(self, key: Hashable, value: S, *, fixed: Labels = (), fresh_until: float = inf) -> None:
-        """Render a value in the place of the one before, as far as it differs from that.
+        """Replace the value under a key; render only the rows whose samples have changed.
 
         Args:
-            key: names the value.
-            value: what the rows' samples follow from; immutable.
-            fixed: labels that every one of its lines carries.
-            fresh_until: when its inventory grows stale, Unix seconds.
+            key: identifies the value.
+            value: the immutable value that the samples are made from.
+            fixed: the labels that each of its lines has.
+            fresh_until: when its inventory becomes stale, Unix seconds.
         """
         before = self._rendered.get(key)
         if before is None or before.fixed != fixed:
@@ -93,15 +91,15 @@ class Exposition(Generic[S]):
         )
 
     def remove(self, key: Hashable) -> None:
-        """Drop what is rendered under a key, where there is something."""
+        """Remove the lines under a key, if there are any."""
         self._rendered.pop(key, None)
 
     def all(self) -> RenderedTable[S]:
-        """Return what is rendered now."""
+        """Return the lines of all values."""
         return RenderedTable(table=self._table, values=tuple(self._rendered.values()))
 
     def only(self, keys: Iterable[Hashable]) -> RenderedTable[S]:
-        """Return what is rendered now under some keys; a key that is not known has no lines."""
+        """Return the lines under some keys; an unknown key has no lines."""
         values = tuple(self._rendered[key] for key in keys if key in self._rendered)
         return RenderedTable(table=self._table, values=values)
 
@@ -118,8 +116,8 @@ class RenderedTable(Generic[S]):
 
         Args:
             now: the moment of the scrape, Unix seconds.
-            form: decides on the headers.
-            names: the metrics to give, each by its name in either format or by a sample's name; none: all.
+            form: the format of the headers.
+            names: the metrics to give, each by its name in either format or by a sample's name; empty: all.
         """
         for index, row in enumerate(self.table):
             if names and not {row.name, base_name(row), *sample_names(row)}.intersection(names):
@@ -140,7 +138,7 @@ def render_once(table: tuple[Row[S], ...], value: S) -> RenderedTable[S]:
 
 
 def in_chunks(blocks: Iterable[bytes], *, at_least_bytes: int) -> Iterator[bytes]:
-    """Join blocks to chunks that reach a size with their last block; the last chunk may be smaller."""
+    """Join blocks to chunks of at least a size; only the last chunk may be smaller."""
     gathered: list[bytes] = []
     size = 0
     for block in blocks:
@@ -172,14 +170,14 @@ def _block(row: Row[S], value: S, fixed: Labels) -> bytes | Ages:
 
 
 def _histogram_lines(row: HistogramFamily[S], value: S, fixed: Labels) -> Iterator[str]:
-    place = bisect(row.labels, "le")  # of this label among the row's own, which are in alphabetical order
-    bucket = Lines(f"{row.name}_bucket", fixed, (*row.labels[:place], "le", *row.labels[place:]))
+    position = bisect(row.labels, "le")  # the labels of a line are in alphabetical order
+    bucket = Lines(f"{row.name}_bucket", fixed, (*row.labels[:position], "le", *row.labels[position:]))
     count = Lines(f"{row.name}_count", fixed, row.labels)
     total = Lines(f"{row.name}_sum", fixed, row.labels)
     bounds = tuple(map(number, (*row.bounds, inf)))
     for own, counts, observed in row.samples(value):
         for bound, reached in zip(bounds, counts, strict=True):
-            yield f"{bucket.start((*own[:place], bound, *own[place:]))}{number(reached)}\n"
+            yield f"{bucket.start((*own[:position], bound, *own[position:]))}{number(reached)}\n"
         yield f"{count.start(own)}{number(counts[-1])}\n"
         yield f"{total.start(own)}{number(observed)}\n"
 

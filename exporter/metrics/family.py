@@ -1,4 +1,4 @@
-"""A row of a table of metrics: what a metric is, and how its samples follow from a value.
+"""A row of a table of metrics: what a metric is, and how its samples are made from a value.
 
 A table is a tuple of rows for values of one type, such as the status of a cluster.
 """
@@ -15,7 +15,7 @@ S = TypeVar("S")
 Sample = tuple[tuple[str, ...], float]
 """The values of the row's own labels, in the row's order, and the sample's value."""
 HistogramSample = tuple[tuple[str, ...], Sequence[int], float]
-"""The values of the row's own labels; how many observations lie at or below each bound and, last, how many
+"""The values of the row's own labels; how many observations are at or below each bound and, last, how many
 there are in all; the sum of the observations."""
 
 
@@ -24,30 +24,29 @@ class Kind(StrEnum):
 
     GAUGE = "gauge"  # a value that goes up and down
     COUNTER = "counter"  # a value that only grows, from 0 at the start of the process
-    HISTOGRAM = "histogram"  # how many observations lie at or below each of some bounds, and their sum
+    HISTOGRAM = "histogram"  # how many observations are at or below each of some bounds, and their sum
 
 
 class Value(StrEnum):
     """How a sample's value is exposed."""
 
     AS_IT_IS = "as it is"  # the value itself
-    AGE = "age"  # the seconds from the value, a Unix time, to the scrape; 0 where that lies in the future
+    AGE = "age"  # the seconds from the value, a Unix time, to the scrape; 0 if the value is in the future
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Generic[S]):
-    """What every row says of its metric.
+    """The common part of all rows.
 
     Attributes:
         name: the full name, with ``_total`` for a counter.
         kind: its type.
         help: one sentence.
         source: where the value comes from: ONTAP's field, or the exporter itself.
-        labels: its own labels beside those that every line of the value carries, in alphabetical order.
-        while_fresh: whether it goes away when the cluster's inventory grows stale.
-        follows_from: gives the objects that its samples follow from; by default, the value itself. They are
-            immutable: while each of them stays the same object, nothing has changed, and the lines that were
-            rendered before are kept.
+        labels: its own labels, in alphabetical order; every line also has the fixed labels of its value.
+        while_fresh: whether it is served only while the cluster's inventory is fresh.
+        follows_from: gives the objects that its samples are made from; by default, the value itself. They are
+            immutable: while each of them is the same object, the lines are not rendered again.
     """
 
     name: str
@@ -90,12 +89,12 @@ Row = Family[S] | HistogramFamily[S]
 
 
 def one(value: float | None) -> Iterable[Sample]:
-    """Give the one sample of a metric without labels of its own; none for None."""
+    """Give the only sample of a metric without labels of its own; no sample for None."""
     return () if value is None else (((), value),)
 
 
 def sample_names(row: Row[S]) -> tuple[str, ...]:
-    """Return the names that the row's samples bear."""
+    """Return the names of the row's samples."""
     if row.kind is Kind.HISTOGRAM:
         return (f"{row.name}_bucket", f"{row.name}_count", f"{row.name}_sum")
     return (row.name,)

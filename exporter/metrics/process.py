@@ -27,7 +27,7 @@ class ProcessMetrics:
         GCCollector(registry=self._registry)
 
     def render(self, *, form: Format, names: Collection[str]) -> bytes:
-        """Render them, or those of the names only; without the end mark of OpenMetrics."""
+        """Render all of them, or only those with these names; without the end mark of OpenMetrics."""
         source = self._registry.restricted_registry(list(names)) if names else self._registry
         if form is Format.OPENMETRICS:
             openmetrics: bytes = generate_openmetrics(source)  # type: ignore[no-untyped-call]

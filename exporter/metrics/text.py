@@ -27,12 +27,12 @@ class Format(StrEnum):
 
 
 def base_name(row: Row[S]) -> str:
-    """Return the name of the metric in OpenMetrics, where only a counter's samples end in ``_total``."""
+    """Return the name of the metric in OpenMetrics: a counter has no ``_total``, only its samples have."""
     return row.name.removesuffix("_total") if row.kind is Kind.COUNTER else row.name
 
 
 def header(row: Row[S], form: Format) -> bytes:
-    """Return the comment lines that open a metric."""
+    """Return the comment lines of a metric."""
     if form is Format.TEXT:
         lines = [f"# HELP {row.name} {row.help}", f"# TYPE {row.name} {row.kind}"]
     else:
@@ -50,10 +50,10 @@ def number(value: float) -> str:
 
 
 def ages(since_milliseconds: Iterable[int], now_milliseconds: int) -> Iterator[str]:
-    """Write how many seconds some times are ago, never below 0, as :func:`number` does.
+    """Write how many seconds ago each time was, at least 0, in the form of :func:`number`.
 
-    A scrape has very many of them, so this is written for speed: whole numbers are divided and written faster
-    than floats with their 17 digits.
+    A scrape has very many ages, so this function is fast: it divides and writes whole numbers, which is
+    faster than with floats.
     """
     for moment in since_milliseconds:
         age = now_milliseconds - moment
@@ -72,8 +72,8 @@ class Lines:
     """Writes the beginning of sample lines: name and labels, the latter in alphabetical order.
 
     Args:
-        name: of the metric.
-        fixed: labels that every line carries.
+        name: the name of the metric.
+        fixed: the labels that every line has.
         own: names of the labels whose values differ from line to line, in alphabetical order.
     """
 
@@ -91,7 +91,7 @@ class Lines:
         self._pieces = tuple(pieces)
 
     def start(self, values: tuple[str, ...]) -> str:
-        """Return the line up to the value, the blank before it included."""
+        """Return the line up to its value, with the space before the value."""
         text = self._pieces[0]
         for value, piece in zip(values, self._pieces[1:], strict=True):
             text += _escaped(value) + piece

@@ -1,4 +1,4 @@
-"""How polls and cleanup reach one cluster. They share its account, and so the refusals of that account."""
+"""How polls and cleanup reach one cluster. They use the same account, so they share its refusals."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Account:
     """The refusals of one account on a cluster. ONTAP locks the account, so all its users share them.
 
     Attributes:
-        refusals: of everything, as after a wrong password.
-        fact_refusals: of facts beside the listing, which go on being refused while the listing is readable.
+        refusals: the refusals that stop all requests, for example after a wrong password.
+        fact_refusals: the refusals that stop requests for facts; the listing may still be readable.
     """
 
     refusals: Refusals = field(default_factory=Refusals)
@@ -41,15 +41,15 @@ class Account:
 
 
 class ClusterAccess:
-    """One cluster's client, and when it may be asked.
+    """One cluster's client, and when requests may be sent.
 
     Attributes:
         config: the cluster's settings.
-        client: sends what may be sent.
-        query: how its listing is asked for.
-        refusals: of the account, shared by everybody who uses it.
-        fact_refusals: likewise.
-        asked_to_wait_until: before then, in the event loop's time, the cluster asked not to be polled.
+        client: sends the requests.
+        query: how its listing is read.
+        refusals: see :class:`Account`.
+        fact_refusals: see :class:`Account`.
+        asked_to_wait_until: the cluster asked for a pause until then (Retry-After), in the event loop's time.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ClusterAccess:
         return self.config.name
 
     def deadline(self, now: float) -> float:
-        """Return when a poll that begins now has to be over, in the event loop's time."""
+        """Return when a poll that begins now must end, in the event loop's time."""
         return now + self.config.poll_timeout.total_seconds()
 
     async def ask(
@@ -85,14 +85,14 @@ class ClusterAccess:
         is_fact: bool = False,
         in_flight: RequestInFlight | None = None,
     ) -> T:
-        """Ask the cluster, unless the account has refused the credentials a short while ago.
+        """Send a conversation, unless the account refused these credentials a short while ago.
 
-        After a refusal, the credentials are read again first: others than those refused may be sent at once.
+        After a refusal, the credentials are read again first. New credentials may be sent at once.
 
         Args:
             conversation: what to ask; see :mod:`exporter.ontap.wire`.
-            deadline: in the event loop's time; by default that of a poll.
-            is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
+            deadline: in the event loop's time; by default the deadline of a poll.
+            is_fact: whether a 401 stops only requests for facts, and not the listing.
             in_flight: is marked when a request goes out.
 
         Raises:
@@ -122,9 +122,9 @@ class ClusterAccess:
         return bool(self.refusals.in_a_row or self.fact_refusals.in_a_row)
 
     def has_other_login(self, now: float) -> bool:
-        """Say whether the account has refused credentials, and others are there to be tried at once."""
+        """Say whether the account has refused credentials and there are new ones to try at once."""
         refusals = self.refusals if self.refusals.in_a_row else self.fact_refusals
-        return bool(refusals.in_a_row) and refusals.are_others(self.client.credentials.fingerprint, now)
+        return bool(refusals.in_a_row) and refusals.are_new(self.client.credentials.fingerprint, now)
 
     async def _check_login(self, *, is_fact: bool) -> None:
         """Check that the credentials may be sent.
@@ -142,13 +142,13 @@ class ClusterAccess:
 
 
 class AccessOpener:
-    """Makes ready to reach clusters; nothing is sent yet.
+    """Opens the access to each cluster; nothing is sent yet.
 
     Args:
         session: carries all requests.
-        counts: where they are counted.
-        read_login: reads what logs in, in a thread.
-        first_pause_seconds: how long nothing is sent after an account has refused credentials once.
+        counts: counts the requests.
+        read_login: reads the credentials, in a thread.
+        first_pause_seconds: the pause after the first refusal.
     """
 
     def __init__(
@@ -177,12 +177,11 @@ class AccessOpener:
     async def reopen(
         self, clusters: Iterable[ClusterSettings], *, before: Mapping[str, ClusterAccess]
     ) -> Mapping[str, ClusterAccess]:
-        """Open an access for each cluster, or keep the one before where the cluster is asked the same.
+        """Open an access for each cluster; keep the earlier access if the settings for requests are the same.
 
-        Every secret is read again before it is sent, and at once, which takes a moment at most, where the
-        account has refused one. Other credentials than those refused make an access of their own, so that
-        they are tried at once. Refusals are remembered when a cluster is renamed, and for a while after
-        an account is no longer used.
+        Every secret is read again before it is sent. If the account has refused a secret, it is read again
+        now; if it has changed, the cluster gets a new access, which tries it at once. Refusals are kept
+        when a cluster is renamed, and for an hour after an account is no longer used.
 
         Args:
             clusters: their settings.
@@ -211,14 +210,16 @@ class AccessOpener:
         self._accounts = {
             key: account
             for key, account in self._accounts.items()
-            if key in used or account.refusals.outlasts(now)
+            if key in used or account.refusals.must_be_remembered(now)
         }
 
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
         if earlier is None:
             return self._access(cluster)
         now = asyncio.get_running_loop().time()
-        if _asked_by(earlier.config) == _asked_by(cluster) and not earlier.has_other_login(now):
+        if _request_settings(earlier.config) == _request_settings(cluster) and not earlier.has_other_login(
+            now
+        ):
             earlier.config = cluster
             return earlier
         access = self._access(cluster, earlier.client.credentials)
@@ -245,7 +246,7 @@ class AccessOpener:
 
 
 def _account_of(cluster: ClusterSettings) -> AccountKey:
-    """Return what identifies the account that a cluster's login is for."""
+    """Return what identifies the account of a cluster's login."""
     match cluster.login:
         case BasicLogin(username=username):
             return cluster.endpoint, f"user {username}"
@@ -256,15 +257,15 @@ def _account_of(cluster: ClusterSettings) -> AccountKey:
 
 
 def _logs_in_as_before(cluster: ClusterSettings, before: Mapping[str, ClusterAccess]) -> bool:
-    """Say whether a cluster's address and login are what they were."""
+    """Say whether a cluster's address and login are the same as before."""
     earlier = before.get(cluster.name)
     if earlier is None:
         return False
     return (earlier.config.endpoint, earlier.config.login) == (cluster.endpoint, cluster.login)
 
 
-def _asked_by(cluster: ClusterSettings) -> tuple[object, ...]:
-    """Return the settings that decide what a cluster is asked, and how."""
+def _request_settings(cluster: ClusterSettings) -> tuple[object, ...]:
+    """Return the settings that decide which requests are sent, and how."""
     return (
         *(cluster.endpoint, cluster.login, cluster.tls),
         *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),

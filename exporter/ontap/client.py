@@ -1,6 +1,6 @@
-"""The only HTTP client: carries conversations to one cluster under a deadline.
+"""The only HTTP client: sends the requests of conversations to one cluster, under a deadline.
 
-What aiohttp raises comes out as one of the classes of :mod:`exporter.ontap.errors`.
+Exceptions of aiohttp are translated to the classes of :mod:`exporter.ontap.errors`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """More than any page of 10,000 records has."""
 CONNECT_TIMEOUT_SECONDS = 10.0
-"""How long a connection may take to come about, however long the poll may take."""
+"""The longest time to establish a connection, even if the poll may take longer."""
 KEEPALIVE_SECONDS = 0.5
 """How long a connection may be idle: long enough for one poll's requests, which follow each other at once.
 
@@ -49,7 +49,7 @@ also holds a buffer of 256 KiB, which is not needed between polls.
 
 @dataclass(slots=True)
 class RequestInFlight:
-    """Whether a request has gone out, so that the cluster may have it even if no answer comes."""
+    """Whether a request was sent. The cluster may have received it even if no answer comes."""
 
     sent: bool = False
 
@@ -79,7 +79,7 @@ def open_session() -> aiohttp.ClientSession:
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": JSON_MEDIA_TYPE, "User-Agent": f"ontap-packages-exporter/{__version__}"},
-        middlewares=(_translated,),
+        middlewares=(_translate_errors,),
         trace_configs=[_trace_of_sending()],
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_SECONDS),
     )
@@ -92,8 +92,8 @@ class OntapClient:
         session: from :func:`open_session`.
         contexts: shared TLS contexts.
         endpoint: where the cluster is.
-        credentials: what logs in.
-        tls: how to trust it.
+        credentials: the credentials to send.
+        tls: how to verify the cluster's certificate, and which client certificate to show.
         counts: where requests are counted.
         jitter: gives random numbers from 0 to 1.
     """
@@ -120,7 +120,7 @@ class OntapClient:
     async def converse(
         self, conversation: Conversation[T], *, deadline: float, in_flight: RequestInFlight | None = None
     ) -> T:
-        """Carry a conversation to its end and return its result.
+        """Send the requests of a conversation until it ends, and return its result.
 
         Args:
             conversation: see :mod:`exporter.ontap.wire`.
@@ -145,12 +145,12 @@ class OntapClient:
             conversation.close()
 
     async def renew_login(self) -> None:
-        """Read what logs in again: the secret, and the client certificate."""
+        """Read the credentials again: the secret and the client certificate."""
         self._contexts.recheck(self._tls)
         await self.credentials.renew()
 
     async def _send(self, request: Request, deadline: float, in_flight: RequestInFlight | None) -> Response:
-        """Send a request, again where that is safe and useful, until the deadline."""
+        """Send a request, and retry it until the deadline if that is safe and useful."""
         clock = asyncio.get_running_loop().time
         attempt = 0
         while True:
@@ -246,13 +246,13 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-async def _translated(
+async def _translate_errors(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Translate the errors of one sending before aiohttp sees them.
+    """Translate the errors of one attempt before aiohttp sees them.
 
-    aiohttp answers a connection that broke by sending the request again, a DELETE too. Whether a request may
-    be sent again is for :func:`~exporter.ontap.wire.pause_before_retry` to say.
+    aiohttp sends a request again if the connection broke, even a DELETE. Only
+    :func:`~exporter.ontap.wire.pause_before_retry` may decide that.
     """
     try:
         return await handler(request)
@@ -261,47 +261,47 @@ async def _translated(
 
 
 def _translate(exc: aiohttp.ClientError | ssl.SSLError) -> OntapError:
-    """Return the error that stands for what aiohttp or ssl has raised."""
-    said = _said(exc)
+    """Return our error for an exception of aiohttp or ssl."""
+    message = _message_of(exc)
     match exc:
         case aiohttp.ServerTimeoutError():
-            return DeadlineExceeded(said)
-        case _ if _tells_of_tls(exc) or _hung_up_on_hello(exc):
-            return TlsFailed(f"no TLS: {said}")
+            return DeadlineExceeded(message)
+        case _ if _is_tls_error(exc) or _closed_in_handshake(exc):
+            return TlsFailed(f"no TLS: {message}")
         case aiohttp.ClientConnectorError():
-            return ConnectionFailed(f"no connection: {said}")
+            return ConnectionFailed(f"no connection: {message}")
         case aiohttp.ClientPayloadError() if not isinstance(exc.__cause__, ContentEncodingError):
-            return ConnectionFailed(f"the answer was cut off: {said}", transient=True)
+            return ConnectionFailed(f"the answer was cut off: {message}", transient=True)
         case aiohttp.ClientConnectionError():
-            return ConnectionFailed(f"the connection broke: {said}", transient=True)
+            return ConnectionFailed(f"the connection broke: {message}", transient=True)
         case _:
-            return BadResponse(f"the answer is not HTTP as it should be: {said}")
+            return BadResponse(f"the answer is not HTTP as it should be: {message}")
 
 
-def _hung_up_on_hello(exc: BaseException) -> bool:
-    """Say whether the other side closed the connection in the handshake, orderly and without an alert.
+def _closed_in_handshake(exc: BaseException) -> bool:
+    """Say whether the server closed the connection during the handshake, without a TLS alert.
 
-    That is how some servers refuse a TLS version or a cipher. A reset connection has an error number.
+    Some servers refuse a TLS version or a cipher like this. If the connection was reset, there is an errno.
     """
     if not isinstance(exc, aiohttp.ClientConnectorError):
         return False
     return isinstance(exc.os_error, ConnectionResetError) and exc.os_error.errno is None
 
 
-def _said(exc: aiohttp.ClientError | ssl.SSLError) -> str:
-    """Return the error's own words, without the addresses in memory that aiohttp adds."""
+def _message_of(exc: aiohttp.ClientError | ssl.SSLError) -> str:
+    """Return the error's message, without the memory addresses that aiohttp adds."""
     if not isinstance(exc, aiohttp.ClientConnectorError):
         return str(exc) or type(exc).__name__
     cause = exc.os_error
-    if _tells_of_tls(cause) or not cause.errno or cause.errno < 0:
+    if _is_tls_error(cause) or not cause.errno or cause.errno < 0:
         words = cause.strerror or str(cause)
     else:
         words = os.strerror(cause.errno)
     return f"{exc.host}:{exc.port}: {words or type(cause).__name__}"
 
 
-def _tells_of_tls(exc: BaseException | None) -> bool:
-    """Say whether an error, or one that led to it, is of TLS; an alert may come after the handshake."""
+def _is_tls_error(exc: BaseException | None) -> bool:
+    """Say whether an error or one of its causes is a TLS error; an alert may come after the handshake."""
     while exc is not None:
         if isinstance(exc, ssl.SSLError | ssl.CertificateError | aiohttp.ClientSSLError):
             return True

@@ -21,21 +21,21 @@ from exporter.ontap.errors import Unauthorized
 from exporter.ontap.redaction import redact, spellings
 
 PATIENCE_SECONDS = 1.0
-"""How long files that have been read before are waited for; then what was read before serves on."""
+"""How long reading the files again may take; after that, the content from before is used."""
 REMEMBERED_SECRETS = 12
-"""How many are redacted, the latest ones: an answer may echo a secret that has changed since."""
+"""How many of the last secrets are redacted: an answer may echo a secret that has changed since."""
 _DIGEST_BYTES: Final = 16
 _KEY: Final = os.urandom(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginContent:
-    """What logs in, as it was read.
+    """The credentials that were read.
 
     Attributes:
         header: the value of the ``Authorization`` header, if any.
         secret: the secret in it.
-        certificate: digests of the files of the client certificate; None for one that cannot be read.
+        certificate: digests of the client certificate's files; None for a file that cannot be read.
     """
 
     header: str | None = field(repr=False)
@@ -44,7 +44,7 @@ class LoginContent:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same for the same credentials in this process; empty where a certificate cannot be read."""
+        """Identifies the credentials within this process; empty if a certificate cannot be read."""
         if None in self.certificate:
             return b""
         parts = (one or b"" for one in (self.header and self.header.encode(), *self.certificate))
@@ -55,24 +55,25 @@ LoginReader = Callable[[Login, tuple[Path, ...]], LoginContent]
 
 
 def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
-    """Read everything that logs in. Blocks for as long as the files' disks do.
+    """Read the credentials. Blocks for as long as the files' disks do.
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not as it should be, or the header could not carry the secret.
+        ValueError: the file is not a regular file, too large or not UTF-8, or a header cannot carry the
+            secret.
     """
     header, secret = (None, "") if login is None else _header(login)
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
 
 
 class Credentials:
-    """What a login sends.
+    """The credentials of one cluster.
 
     Args:
-        login: how to log in; None where a client certificate does, or nothing.
+        login: user name and password, or a token; None if there is neither.
         tls: names the client certificate, if there is one.
         read: reads the files, in a thread.
-        patience_seconds: how long files that have been read before are waited for.
+        patience_seconds: how long reading the files again may take.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Credentials:
         self._spellings: tuple[str, ...] | None = None
 
     async def header(self) -> str | None:
-        """Return the value of the ``Authorization`` header to send, once everything has been read.
+        """Read the credentials if necessary, and return the value of the ``Authorization`` header to send.
 
         Raises:
             Unauthorized: the secret cannot be read or cannot be sent.
@@ -113,12 +114,12 @@ class Credentials:
 
     @property
     def sent_fingerprint(self) -> bytes:
-        """The fingerprint of the credentials that were sent last; empty where none were."""
+        """The fingerprint of the credentials that were sent last; empty if none were."""
         return b"" if self._sent is None else self._sent.fingerprint
 
     @property
     def fingerprint(self) -> bytes:
-        """The fingerprint of the credentials to send next; empty where they cannot be read."""
+        """The fingerprint of the credentials to send next; empty if they cannot be read."""
         try:
             content = self._content.value if self._has_files else self._read(self._login, ())
         except ValueError:
@@ -130,7 +131,7 @@ class Credentials:
         self._content.forget()
 
     async def renew(self) -> None:
-        """Read the files again now; what cannot be read, or not in a moment, stays as it was."""
+        """Read the files again now; if that fails or takes too long, the content from before stays."""
         if self._has_files:
             await self._content.renew()
             if self._content.value is not None:
@@ -143,7 +144,7 @@ class Credentials:
             self.forget()
 
     def redact(self, text: str) -> str:
-        """Return a text of the cluster's without the secrets that it may have echoed."""
+        """Return a text from the cluster with the secrets in it redacted."""
         if self._spellings is None:
             self._spellings = spellings(self._secrets)
         return redact(text, self._spellings)
@@ -167,7 +168,7 @@ class Credentials:
 
 
 def _digest(file: Path) -> bytes | None:
-    """Return a digest of a file's content; None where it cannot be read, which the TLS context reports."""
+    """Return a digest of a file's content; None if it cannot be read (the TLS context reports why)."""
     try:
         content = read_file(file, max_bytes=MAX_SECRET_BYTES)
     except (OSError, ValueError):
@@ -180,7 +181,8 @@ def _header(login: BasicLogin | TokenLogin) -> tuple[str, str]:
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not as it should be, or the header could not carry the secret.
+        ValueError: the file is not a regular file, too large or not UTF-8, or a header cannot carry the
+            secret.
     """
     if isinstance(login, BasicLogin):
         password = login.password.read()

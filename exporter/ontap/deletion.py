@@ -16,7 +16,7 @@ _SAFE_VERSION = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
 
 
 def is_safe_version(version: str) -> bool:
-    """Say whether a version can stand in a URL and means nothing but itself there.
+    """Say whether a version is safe in the path of a URL.
 
     DELETE on the collection, or on a path that ``.`` or ``..`` shortens to it, would delete every package.
     """
@@ -24,13 +24,13 @@ def is_safe_version(version: str) -> bool:
 
 
 def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation[str | None]:
-    """Ask for the deletion of one package; return the uuid of its job, None where ONTAP names none.
+    """Ask for the deletion of one package; return the uuid of its job, None if ONTAP names none.
 
-    An answer with a status of success whose body cannot be read is an acceptance without a job.
+    If the status is a success but the body cannot be read, ONTAP has accepted the deletion and named no job.
 
     Raises:
         ValueError: the version is not safe in a URL; nothing is sent.
-        ApiError: the answer states an error in spite of its status.
+        ApiError: the status is a success, but the answer states an error.
     """
     if not is_safe_version(version):
         raise ValueError(f"not safe in a URL: {version!r}")

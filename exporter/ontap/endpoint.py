@@ -1,6 +1,6 @@
-"""Where a cluster is, how to log in and how to trust it: plain values that the configuration builds.
+"""The address, login and TLS settings of a cluster: plain values that the configuration builds.
 
-Standard library only, so that reading a configuration does not load an HTTP client.
+Standard library only: reading a configuration must not load an HTTP client.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class TokenLogin:
 
 
 Login = BasicLogin | TokenLogin | None
-"""``None``: a client certificate is the only identification, or there is none."""
+"""``None``: neither a password nor a token, but maybe a client certificate."""
 
 
 class TlsVersion(StrEnum):
@@ -88,31 +88,31 @@ class TlsVersion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """How a cluster's certificate is checked and which one is shown to it."""
+    """How a cluster's certificate is verified, and which client certificate is shown to the cluster."""
 
     ca_file: Path | None = None
-    """PEM file of the authorities to trust; without one, those of the system."""
+    """PEM file of the authorities to trust; None: the authorities of the system."""
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str | None = None
-    """The name that the certificate must bear, and that is sent as SNI, in place of the address's host."""
+    """The name that the certificate must have and that is sent as SNI; None: the host of the address."""
     insecure_skip_verify: bool = False
     min_version: TlsVersion = TlsVersion.TLS12
 
     @property
     def certificate_files(self) -> tuple[Path, ...]:
-        """The files that identify us to the cluster."""
+        """The files of the client certificate."""
         return tuple(file for file in (self.cert_file, self.key_file) if file is not None)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is named."""
+        """All files."""
         return tuple(file for file in (self.ca_file, self.cert_file, self.key_file) if file is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
-    """How one cluster is reached and polled, and what its series are labelled with."""
+    """How one cluster is reached and polled, and the labels of its metrics."""
 
     name: str
     """Unique; the ``cluster`` label."""

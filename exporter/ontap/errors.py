@@ -1,4 +1,4 @@
-"""What can go wrong between a cluster and us.
+"""The errors of requests to a cluster.
 
 ::
 
@@ -14,7 +14,8 @@
     ├── BadResponse         bad_response   give up, but for HTTP 503
     └── IncompleteListing   incomplete     give up
 
-An exception of any other class is a mistake of ours; a poll that it ends has the reason ``internal_error``.
+An exception of any other class is a bug in the exporter; the poll that it ends has the reason
+``internal_error``.
 
 Exceptions of other libraries are translated in :mod:`exporter.ontap.client` and nowhere else.
 """
@@ -37,22 +38,22 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"  # HTTP 429
     API_ERROR = "api_error"  # any other error that ONTAP states
     BAD_RESPONSE = "bad_response"  # not JSON, of a wrong shape, or too large
-    INCOMPLETE = "incomplete"  # paging went astray, or the listing may have been cut short
+    INCOMPLETE = "incomplete"  # paging failed, or the listing may have been cut short
     INTERNAL_ERROR = "internal_error"  # a mistake of the exporter, not of the cluster
 
 
 MAX_MESSAGE_CHARACTERS = 1_000
-"""A cluster may say more; it is cut."""
+"""A longer message of a cluster is cut."""
 
 
 class OntapError(Exception):
-    """A request to a cluster did not give a usable answer.
+    """A request to a cluster got no usable answer.
 
     Attributes:
         reason: the class of the failure.
         transient: whether sending the same safe request again may help at once.
         retry_after_seconds: the pause that the cluster asked for, or None.
-        code: ONTAP's error code, "" where it states none; see :func:`exporter.ontap.wire.read_code`.
+        code: ONTAP's error code, "" if it states none; see :func:`exporter.ontap.wire.read_code`.
     """
 
     reason: ClassVar[Reason]
@@ -74,7 +75,7 @@ class OntapError(Exception):
         return str(self.args[0])[:MAX_MESSAGE_CHARACTERS]
 
     def redact(self, redact: Callable[[str], str]) -> None:
-        """Conceal what is secret in the message, before it is cut: half a secret would not be found."""
+        """Redact secrets in the message before it is cut: half a secret would not be found."""
         self.args = (redact(str(self.args[0])),)
 
 
@@ -85,7 +86,7 @@ class DeadlineExceeded(OntapError):  # noqa: N818 - reads as what happened
 
 
 class ConnectionFailed(OntapError):  # noqa: N818 - reads as what happened
-    """No connection came about (not transient), or it broke before the answer was complete (transient)."""
+    """There was no connection (not transient), or it broke before the answer was complete (transient)."""
 
     reason = Reason.CONNECTION
 
@@ -97,7 +98,7 @@ class TlsFailed(OntapError):  # noqa: N818 - reads as what happened
 
 
 class Unauthorized(OntapError):  # noqa: N818 - HTTP's own word
-    """HTTP 401: never sent again as it is, since ONTAP locks accounts."""
+    """HTTP 401: the same request is not sent again, because ONTAP locks accounts."""
 
     reason = Reason.UNAUTHORIZED
 
@@ -146,7 +147,7 @@ class BadResponse(OntapError):  # noqa: N818 - names the response, not us
     """The body is not what the API describes: not JSON, of a wrong shape, or too large.
 
     Attributes:
-        status: the HTTP status; 0 where the status is not what is wrong.
+        status: the HTTP status; 0 if the status is not what is wrong.
     """
 
     reason = Reason.BAD_RESPONSE
@@ -164,6 +165,6 @@ class BadResponse(OntapError):  # noqa: N818 - names the response, not us
 
 
 class IncompleteListing(OntapError):  # noqa: N818 - names the listing
-    """The listing cannot be trusted to be whole, so none of it is used."""
+    """The listing may not be whole, so none of it is used."""
 
     reason = Reason.INCOMPLETE

@@ -18,10 +18,10 @@ NODES_PATH = "/api/cluster/nodes"
 DOWNLOAD_PATH = "/api/cluster/software/download"
 
 _RELEASE = re.compile(r"\bRelease\s+([^\s:]+)")
-_SETTLED_UPDATE_STATES = frozenset({None, "completed"})
-"""After any other word, versions may change or differ between nodes; None: no update ever ran."""
+_FINISHED_UPDATE_STATES = frozenset({None, "completed"})
+"""In any other state, versions may change or differ between nodes; None: no update ever ran."""
 UNREADABLE = "unreadable"
-"""Stands for a word that is there but is no text."""
+"""The state if ONTAP sends one that is not a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class ClusterIdentity:
     name: str | None
     uuid: str | None
     ontap_version: str | None
-    """The release, for example ``9.14.1P2``: the lowest among the nodes."""
+    """The release, for example ``9.14.1P2``; the lowest one if the nodes differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,14 @@ class SoftwareFacts:
     version: str | None
     pending_version: str | None
     node_versions: tuple[str, ...] | None
-    """One for every node; None where a node does not name its version, or no node is listed."""
+    """One for every node; None if a node does not name its version, or no node is listed."""
     update_state: str | None
-    """ONTAP's word for the state of the software update; None where no update ever ran."""
+    """ONTAP's word for the state of the software update; None if no update ever ran."""
 
     @property
-    def settled(self) -> bool:
-        """Whether no update is pending, is going on or was broken off."""
-        return self.pending_version is None and self.update_state in _SETTLED_UPDATE_STATES
+    def no_update_open(self) -> bool:
+        """Whether no update is pending, running or interrupted."""
+        return self.pending_version is None and self.update_state in _FINISHED_UPDATE_STATES
 
 
 def read_identity() -> Conversation[ClusterIdentity]:
@@ -68,7 +68,7 @@ def read_identity() -> Conversation[ClusterIdentity]:
 def read_software() -> Conversation[SoftwareFacts]:
     """Read the versions of the cluster, of its pending update and of its nodes.
 
-    The nodes are asked for where the software's own document does not name the version of each.
+    The nodes are read too if the software document does not name the version of each.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -87,7 +87,7 @@ def read_software() -> Conversation[SoftwareFacts]:
 
 
 def read_download_state() -> Conversation[str | None]:
-    """Read ONTAP's word for the state of the package download; None where it says none.
+    """Read ONTAP's word for the state of the package download; None if it says none.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -97,7 +97,7 @@ def read_download_state() -> Conversation[str | None]:
 
 
 def _read_node_versions() -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node; None where one is missing."""
+    """Read the version of every node; None if one is missing."""
     document = read_object((yield get(NODES_PATH, {"fields": "name,state,version"})))
     links = document.get("_links")
     if isinstance(links, dict) and links.get("next") is not None:
@@ -114,7 +114,7 @@ def _every_version(nodes: object) -> tuple[str, ...] | None:
 
 
 def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """Return the whole release, from a plain version or an object's ``full``; None where it is missing."""
+    """Return the whole release, from a plain version or an object's ``full``; None if it is missing."""
     if not isinstance(version, dict):
         return text_or_none(version)
     match = _RELEASE.search(text_or_none(version.get("full")) or "")
@@ -122,7 +122,7 @@ def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
-    """Return the rest of a version object, for people: its numbers, or its ``full`` text."""
+    """Return a version object without a release as a text for people: its numbers, or its ``full`` text."""
     if not isinstance(version, dict):
         return None
     numbers = [version.get(part) for part in ("generation", "major", "minor")]
@@ -132,10 +132,10 @@ def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def _pending(value: object) -> str | None:
-    """Return the version of a pending update, None where there is none.
+    """Return the version of a pending update, None if there is none.
 
     Raises:
-        BadResponse: there is something, but no version can be read from it.
+        BadResponse: the value names no version.
     """
     if value is None or value == "":
         return None
@@ -146,5 +146,5 @@ def _pending(value: object) -> str | None:
 
 
 def _word(value: object) -> str | None:
-    """Return a state's word, None where it is left out; what is there and no word counts as unreadable."""
+    """Return ONTAP's word for a state; None if it is missing, ``UNREADABLE`` if it is not a text."""
     return None if value is None else text_or_none(value) or UNREADABLE

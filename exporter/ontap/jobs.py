@@ -1,4 +1,4 @@
-"""The jobs of a cluster: what one says, and which one deletes a package. No I/O.
+"""The jobs of a cluster: reads one job, and finds the job that deletes a package. No I/O.
 
 Source: GET /cluster/jobs, GET /cluster/jobs/{uuid} (ONTAP 9.6).
 """
@@ -37,19 +37,19 @@ class JobState(StrEnum):
 
     QUEUED = "queued"  # it waits
     RUNNING = "running"  # it works
-    PAUSED = "paused"  # somebody has stopped it for a while
+    PAUSED = "paused"  # somebody has paused it
     SUCCESS = "success"  # it is over and did its work
     FAILURE = "failure"  # it is over and did not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as it was read.
+    """What ONTAP answered about a job.
 
     Attributes:
         uuid: its identifier.
-        state: ONTAP's word.
-        code: the error's code, "" where there is none.
+        state: ONTAP's word for its state.
+        code: the error's code, "" if there is none.
         message: ONTAP's message, without secrets.
     """
 
@@ -76,12 +76,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSearch:
-    """What the list of jobs shows about the deletion of one version.
+    """The result of searching the list of jobs for the deletion of one version.
 
     Attributes:
         job: the job whose description names the version: one that is not over, else the last one listed;
-            None where no description names the version.
-        open: whether some other job that is not over may be the deletion, though its description does not
+            None if no description names the version.
+        open: whether another job that is not over may be the deletion, although its description does not
             name the version.
     """
 
@@ -109,8 +109,8 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
 
     Args:
         version: the package's version.
-        endpoint: where the cluster is.
-        earlier: uuids of the jobs of earlier deletions, which are left out.
+        endpoint: the cluster's address.
+        earlier: uuids of the jobs of earlier deletions, which are ignored.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -143,7 +143,7 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
 
 
 def job_uuid(job: object, redact: Callable[[str], str]) -> str | None:
-    """Return the uuid of a job; None where there is none that is safe in a URL and in the log."""
+    """Return the uuid of a job; None if it is missing, or not safe in a URL and in the log."""
     uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
     if uuid is None or _SAFE_UUID.fullmatch(uuid) is None or holds_secret(uuid, redact):
         return None

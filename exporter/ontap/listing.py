@@ -1,7 +1,7 @@
 """The packages collection of one cluster, read page by page to its end. No I/O.
 
-A listing is either whole or an error: anything that makes it doubtful raises
-:class:`~exporter.ontap.errors.IncompleteListing`, and none of it is used.
+A listing is whole, or it is an error: if it may be incomplete,
+:class:`~exporter.ontap.errors.IncompleteListing` is raised and none of it is used.
 
 Source: GET /cluster/software/packages (ONTAP 9.6).
 """
@@ -22,10 +22,10 @@ from exporter.ontap.wire import Conversation, Request, get, read_object, text_or
 
 PACKAGES_PATH = "/api/cluster/software/packages"
 MAX_PAGES = 1_000
-"""More pages than any repository has: past it, paging is taken for endless."""
+"""More pages than any repository has. A listing with more pages is taken for endless."""
 MAX_PACKAGES = 10_000
 MAX_LISTING_BYTES = 32 * 1024 * 1024
-"""Of all pages together."""
+"""The largest size of all pages together."""
 MAX_VERSION_CHARACTERS = 256
 _DIGEST_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ class Package:
 
     version: str
     create_timestamp_seconds: float | None
-    """``create_time`` as Unix seconds; None where it is missing or unreadable."""
+    """``create_time`` as Unix seconds; None if it is missing or unreadable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +53,9 @@ class Listing:
 
     Attributes:
         packages: one for every version, ordered by version.
-        unnamed: records without a usable ``version``, one too long included; they are in no other figure.
-        pages: the pages that were read.
-        digest: of the pages as they came, by which the same listing is known when it comes again.
+        unnamed: how many records have no usable ``version``; a version that is too long is not usable.
+        pages: how many pages were read.
+        digest: the digest of the pages; the same digest means the same listing.
     """
 
     packages: tuple[Package, ...]
@@ -66,7 +66,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingQuery:
-    """How the collection is asked for."""
+    """The parameters of the requests for a listing."""
 
     endpoint: Endpoint
     return_timeout_seconds: int
@@ -77,16 +77,17 @@ class ListingQuery:
 
 
 def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conversation[Listing]:
-    """Read the collection by its next links, each requested exactly as ONTAP gave it.
+    """Read all pages of the collection. Every next link is requested exactly as ONTAP sent it.
 
-    An empty last answer is believed only when it came before ``return_timeout`` was up: ONTAP has been
-    seen to leave out the next link when nothing was found in time. For ``return_timeout=0`` the time is
-    always up, so a listing that ends in an empty page is read again, from its start, with a longer one.
+    An empty last page is trusted only if it came before ``return_timeout`` was over: ONTAP may leave out the
+    next link if it finds nothing in time. With ``return_timeout=0`` this time is always over, so a listing
+    that ends with an empty page is read again from its start, with a longer ``return_timeout``.
 
     Args:
         query: how to ask.
-        known: what the same cluster's listing was before. An only page that is the same to the byte says the
-            same, so it is not decoded; packages that are the same are the very same objects.
+        known: the listing of the same cluster from the last poll. If it had one page, and the page is now the
+            same byte for byte, it is not decoded again. If the packages are the same, their objects are
+            shared.
 
     Raises:
         BadResponse: a page is not of the collection's shape.
@@ -134,13 +135,13 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
 
 
 def _packages(found: dict[str, Package], known: Listing | None) -> tuple[Package, ...]:
-    """Return what was found, ordered; where that is known, it is the known object."""
+    """Return the packages in order; the known object if they are the same."""
     packages = tuple(found[version] for version in sorted(found))
     return known.packages if known is not None and known.packages == packages else packages
 
 
 def _is_one_full_page(listing: Listing) -> bool:
-    """Say whether a listing was one page with a record on it, so that its end was never in doubt."""
+    """Say whether a listing has one page with a record on it; such a listing is certainly whole."""
     return listing.pages == 1 and bool(listing.packages or listing.unnamed)
 
 
@@ -163,9 +164,10 @@ def _records(page: dict[str, Any]) -> list[Any]:
 
 
 def _add(record: object, found: dict[str, Package]) -> bool:
-    """Add a record; False where it names no version.
+    """Add a record; False if it names no version.
 
-    A version that comes twice (the repository changed while it was read) is one package, of the later time.
+    If a version comes twice (the repository changed while it was read), it is one package with the later
+    time.
     """
     version = text_or_none(record.get("version")) if isinstance(record, dict) else None
     if version is None or len(version) > MAX_VERSION_CHARACTERS:
@@ -174,17 +176,17 @@ def _add(record: object, found: dict[str, Package]) -> bool:
     known = found.get(version)
     if known is not None and known.create_timestamp_seconds is not None:
         created = max(known.create_timestamp_seconds, created if created is not None else float("-inf"))
-    version = sys.intern(version)  # the same releases lie on most clusters
+    version = sys.intern(version)  # most clusters have the same releases
     found[version] = Package(version=version, create_timestamp_seconds=created)
     return True
 
 
 def parse_create_time(value: object) -> float | None:
-    """Return the time as Unix seconds; None where it is missing or unreadable.
+    """Return the time as Unix seconds; None if it is missing or unreadable.
 
-    Read are an ISO 8601 date and time parted by ``T`` or a space, with an optional fraction and an
-    optional offset (``Z``, ``UTC``, ``GMT``, ``+0530``, ``+05:30``, ``+05``), before which a space may stand.
-    Without an offset, the time is UTC. A date alone is unreadable: it could be a day off.
+    The value must be an ISO 8601 date and time with ``T`` or a space between them. A fraction of a second and
+    an offset (``Z``, ``UTC``, ``GMT``, ``+0530``, ``+05:30``, ``+05``) are optional; a space may come before
+    the offset. Without an offset, the time is UTC. A date alone is unreadable, because it could be a day off.
 
     Source: ``create_time`` of GET /cluster/software/packages.
     """

@@ -1,4 +1,4 @@
-"""The pages of a collection: the way from one to the next, and whether the last was the end. No I/O."""
+"""The pages of a collection: the link to the next page, and whether the last page is the end. No I/O."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
 
 
 def may_be_cut_short(*, elapsed_seconds: float, return_timeout_seconds: int) -> bool:
-    """Say whether an empty last page says nothing, since it took about as long as ONTAP was given.
+    """Say whether packages may be missing after an empty last page: it took all of ``return_timeout``.
 
-    ONTAP has been seen to leave out the next link where it had found nothing by then.
+    ONTAP may leave out the next link if it finds nothing in time.
     """
     return elapsed_seconds >= return_timeout_seconds - min(1.0, 0.1 * return_timeout_seconds)
 
 
 def _own_target(href: str, endpoint: Endpoint) -> str | None:
-    """Return path and query of a link to the cluster itself, to the letter; None for any other link.
+    """Return path and query of a link to the same cluster, unchanged; None for any other link.
 
-    Only visible ASCII is taken, and nothing in it that one parser or another takes for a separator.
+    Only visible ASCII is accepted, without characters that some parsers take for separators.
     """
     if not href.isascii() or not href.isprintable() or any(mark in href for mark in " \\#"):
         return None

@@ -1,4 +1,4 @@
-"""Takes secrets out of what a cluster says, in each spelling in which it may echo them. No I/O."""
+"""Removes secrets from messages of a cluster, in every spelling in which it may echo them. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def redact(text: str, spelled: Sequence[str]) -> str:
     """Return a text with every secret in it replaced.
 
     Args:
-        text: what somebody else wrote; cut where it is longer than anybody needs.
+        text: a text from a cluster; cut if it is too long.
         spelled: from :func:`spellings`.
     """
     is_cut = len(text) > LONGEST_TEXT_CHARACTERS

@@ -1,4 +1,4 @@
-"""How long an account that refuses its credentials is left alone. No I/O; times are seconds of any one clock.
+"""The pause after an account has refused credentials. No I/O; times are seconds of any one clock.
 
 ONTAP locks an account for an hour or more after about five wrong passwords.
 """
@@ -9,15 +9,15 @@ NOTHING_SENT = "the credentials were refused a short while ago, so nothing was s
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 3600.0
 REMEMBERED_SECONDS = 3600.0
-"""How long a refused secret is not tried again at once; ONTAP counts for as long by default."""
+"""How long a refused secret is not tried again without a pause; ONTAP counts wrong passwords this long."""
 SECRETS_TRIED_AT_ONCE = 3
-"""How many different secrets may be sent without a pause; fewer than lock an account."""
+"""How many different secrets may be sent without a pause: fewer than would lock an account."""
 _DOUBLINGS = 6
-"""Sixty seconds doubled so often are more than an hour."""
+"""60 s doubled this often are more than an hour."""
 
 
 class Refusals:
-    """How often in a row an account has refused its credentials, and until when nothing is sent to it.
+    """How often in a row an account has refused credentials, and until when they are not sent again.
 
     The first pause is a minute; each further refusal doubles it, up to an hour.
 
@@ -25,8 +25,8 @@ class Refusals:
         first_pause_seconds: the pause after one refusal.
 
     Attributes:
-        in_a_row: refusals since the last acceptance.
-        paused_until: before then, only credentials that were not refused are sent.
+        in_a_row: refusals since credentials were last accepted.
+        paused_until: until then, only credentials that were not refused are sent.
     """
 
     def __init__(self, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
@@ -39,8 +39,8 @@ class Refusals:
         """Count a refusal.
 
         Args:
-            now: when it came.
-            fingerprint: of the credentials that were refused; empty where nothing could be sent.
+            now: when the refusal came.
+            fingerprint: identifies the refused credentials; empty if nothing could be sent.
         """
         self.in_a_row += 1
         doublings = min(self.in_a_row - 1, _DOUBLINGS)
@@ -49,22 +49,23 @@ class Refusals:
             self._refused[fingerprint] = now
 
     def accepted(self) -> None:
-        """Forget the refusals: the account has let somebody in, so that ONTAP counts from 0 again."""
+        """Forget the refusals: the account has accepted credentials, so ONTAP counts from 0 again."""
         self.in_a_row = 0
         self.paused_until = float("-inf")
         self._refused.clear()
 
     def allows(self, fingerprint: bytes, now: float) -> bool:
-        """Say whether credentials may be sent: the pause is over, or they are others than those refused."""
-        return now >= self.paused_until or self.are_others(fingerprint, now)
+        """Say whether credentials may be sent: the pause is over, or they are new."""
+        return now >= self.paused_until or self.are_new(fingerprint, now)
 
-    def are_others(self, fingerprint: bytes, now: float) -> bool:
-        """Say whether credentials were not refused within the hour, and may be sent without a pause.
+    def are_new(self, fingerprint: bytes, now: float) -> bool:
+        """Say whether credentials were not refused in the last hour and may be sent without a pause.
 
-        Only a few different ones may, so that the account does not come near its limit.
+        Only a few different ones may, because ONTAP locks the account after some refusals.
 
         Args:
-            fingerprint: of the credentials; empty where they could not be read, so that they are no others.
+            fingerprint: identifies the credentials; empty if they cannot be read, and then the result is
+                False.
             now: when they would be sent.
         """
         self._refused = {one: then for one, then in self._refused.items() if now - then < REMEMBERED_SECONDS}
@@ -74,6 +75,6 @@ class Refusals:
             and len(self._refused) < SECRETS_TRIED_AT_ONCE
         )
 
-    def outlasts(self, now: float) -> bool:
-        """Say whether the refusals are still worth remembering while the account is not used."""
+    def must_be_remembered(self, now: float) -> bool:
+        """Say whether the refusals must be remembered although the account is not used."""
         return bool(self.in_a_row) and now < self.paused_until + REMEMBERED_SECONDS

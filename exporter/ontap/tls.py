@@ -1,6 +1,6 @@
 """TLS contexts, shared between clusters with equal settings.
 
-Threads look at the files and build the contexts: a disk that does not answer must delay no other cluster.
+Threads check the files and build the contexts: a disk that does not answer must delay no other cluster.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from exporter.ontap.endpoint import Tls, TlsVersion
 from exporter.ontap.errors import TlsFailed
 
 CHECK_SECONDS = 1.0
-"""How long a context serves before its files are looked at again."""
+"""How long a context is used before its files are checked again."""
 PATIENCE_SECONDS = 1.0
-"""How long files are waited for that a context was built from before; then that context serves on."""
+"""How long checking the files again may take; after that, the context from before is used."""
 
 _FileVersion = tuple[int, int, int, int]
 _VERSIONS = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
@@ -29,8 +29,8 @@ _VERSIONS = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLS
 def build_context(tls: Tls) -> ssl.SSLContext:
     """Build a client context. Blocks for as long as the files' disks do.
 
-    A certificate in ``ca_file`` is trusted whether it is an authority's or a cluster's own, and the
-    checks that Python 3.13 adds for an authority's extensions are off: ONTAP signs its own certificates.
+    A certificate in ``ca_file`` is trusted whether it belongs to an authority or to a cluster. The stricter
+    checks of Python 3.13 are off. Both are necessary because ONTAP's own certificates are self-signed.
 
     Raises:
         OSError: a file cannot be read (:class:`ssl.SSLError`: or holds no certificate or key).
@@ -49,22 +49,22 @@ def build_context(tls: Tls) -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Built:
-    """A context, and the versions of the files that it was built from."""
+    """A context, and the versions of the files from which it was built."""
 
     context: ssl.SSLContext
     files: tuple[_FileVersion, ...]
 
 
 class TlsContexts:
-    """Builds each context once, and anew when a file that it was built from has changed.
+    """Builds each context once, and again when one of its files has changed.
 
-    The name that a certificate must bear is no part of a context, so clusters that differ in nothing else
-    share one.
+    The name that a certificate must have is not part of a context. Clusters that differ only in this name
+    share a context.
 
     Args:
         build: builds a context, in a thread.
-        check_seconds: how long a context serves before its files are looked at again.
-        patience_seconds: how long files are waited for while there is a context that was built from them.
+        check_seconds: how long a context is used before its files are checked again.
+        patience_seconds: how long checking the files again may take.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TlsContexts:
         self._built: dict[Tls, Refreshed[_Built]] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
-        """Return the context of these settings; callers that ask while it is being built share it.
+        """Return the context for these settings; callers that wait for it at the same time share it.
 
         Raises:
             TlsFailed: a file cannot be read, or holds no certificate or key.
@@ -98,17 +98,17 @@ class TlsContexts:
             raise TlsFailed(f"the TLS settings cannot be used: {exc}") from exc
 
     def recheck(self, tls: Tls) -> None:
-        """Have the files looked at before their context is used the next time."""
+        """Check the files before their context is used the next time."""
         if (built := self._built.get(_shared(tls))) is not None:
             built.expire()
 
     def keep(self, in_use: Iterable[Tls]) -> None:
-        """Drop the contexts of all other settings; one that is asked for again is built again."""
+        """Drop the contexts of all other settings."""
         wanted = set(map(_shared, in_use))
         self._built = {tls: built for tls, built in self._built.items() if tls in wanted}
 
     def _checked(self, tls: Tls, before: _Built | None) -> _Built:
-        """Look at the files; return the context from before where none has changed, else another one.
+        """Check the files; return the context from before if none has changed, else a new one.
 
         Raises:
             OSError: a file cannot be read, or holds no certificate or key.
@@ -120,15 +120,15 @@ class TlsContexts:
 
 
 def _shared(tls: Tls) -> Tls:
-    """Return what all settings have in common that lead to the same context."""
+    """Return the settings that decide about the context: all but the server's name."""
     return tls if tls.server_name is None else replace(tls, server_name=None)
 
 
 def _version(file: Path) -> _FileVersion:
-    """Return what differs once the file has been replaced or written to.
+    """Return values that change when the file is replaced or written to.
 
     Raises:
-        OSError: the file is not there, or is something that could be waited for without end.
+        OSError: the file does not exist, or is not a regular file.
     """
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):

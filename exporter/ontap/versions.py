@@ -22,7 +22,7 @@ _NUMBERS = 4
 
 
 class Stage(IntEnum):
-    """How far a release has come, in the order of time."""
+    """The stages of a release, in the order of time."""
 
     ENGINEERING = 0  # X: built before the release candidates
     CANDIDATE = 1  # RC
@@ -35,7 +35,7 @@ _STAGES = {"X": Stage.ENGINEERING, "RC": Stage.CANDIDATE, None: Stage.GENERAL, "
 
 @dataclass(frozen=True, slots=True, order=True)
 class Release:
-    """A version that is understood; compares in the order of releases."""
+    """A version that could be parsed; compares in the order of releases."""
 
     numbers: tuple[int, ...]
     stage: Stage
@@ -44,7 +44,7 @@ class Release:
 
 
 def parse_release(version: str) -> Release | None:
-    """Return the release that a version names; None for any other form, which has no place in the order.
+    """Return the release that a version names; None if the version cannot be parsed.
 
     ``9.7`` and ``9.7.0`` are the same release.
     """

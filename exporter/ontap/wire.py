@@ -1,8 +1,8 @@
-"""Requests and responses as values, and what every answer of ONTAP has in common. No I/O.
+"""Requests and responses as values, and how every answer of ONTAP is read. No I/O.
 
 A question that may take several requests is a *conversation*: a generator that yields each
-:class:`Request`, is sent its :class:`Response`, and returns what was asked for. It decides; somebody else
-sends. See :meth:`exporter.ontap.client.OntapClient.converse`.
+:class:`Request`, receives its :class:`Response`, and returns the result. It decides what to ask; the client
+sends the requests. See :meth:`exporter.ontap.client.OntapClient.converse`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from exporter.ontap.redaction import REDACTED
 T = TypeVar("T")
 
 JSON_MEDIA_TYPE = "application/json"
-"""Asked for in ``Accept``: answers then carry ``_links.next`` but no other links."""
+"""Sent as ``Accept``: ONTAP's answers then have ``_links.next`` but no other links."""
 
 _BY_STATUS: Mapping[int, type[OntapError]] = {
     HTTPStatus.UNAUTHORIZED: Unauthorized,
@@ -49,7 +49,7 @@ _CODE = re.compile(r"[0-9A-Za-z_.-]{1,32}")
 _CODES_END = 10**32
 _NUMBER = re.compile(r"[0-9A-Fa-f-]+")
 UNREADABLE_CODE = "unreadable"
-"""Stands for what is there and no code."""
+"""The error code if ONTAP sends one that is not usable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,8 @@ class Response:
         body: the whole body, decompressed.
         elapsed_seconds: from sending the request to the end of the body.
         received_timestamp_seconds: when it was received, Unix seconds.
-        redact: takes the secrets out of a text. What the cluster says in words goes through it, before it is
-            cut or quoted; what counts as data does not, or a short password could change a version.
+        redact: removes secrets from a text. Messages of the cluster are redacted before they are cut or
+            quoted. Data is not redacted, because a short password could change a version.
     """
 
     status: int
@@ -96,11 +96,11 @@ def get(path: str, query: Mapping[str, str | int] | None = None) -> Request:
 
 
 def read_object(response: Response) -> dict[str, Any]:
-    """Return the JSON object of a response that was no failure.
+    """Return the JSON object of a response with a good status.
 
     Raises:
         BadResponse: the body is not a JSON object.
-        ApiError: it states an error all the same, so that what else it holds is not to be trusted.
+        ApiError: the object states an error, so the rest of it is not trusted.
     """
     document = read_record(response)
     if (stated := _stated_error(document, response.redact)) is not None and document["error"]:
@@ -109,7 +109,7 @@ def read_object(response: Response) -> dict[str, Any]:
 
 
 def read_record(response: Response) -> dict[str, Any]:
-    """Return the JSON object of a response; its ``error``, if any, belongs to the record, as that of a job.
+    """Return the JSON object of a response; an ``error`` in it belongs to the record, for example to a job.
 
     Raises:
         BadResponse: the body is not a JSON object.
@@ -126,7 +126,7 @@ def read_record(response: Response) -> dict[str, Any]:
 def text_or_none(value: object) -> str | None:
     """Return a text that is not empty, or None for anything else.
 
-    JSON may smuggle lone surrogates, which no encoder takes: they become the replacement character.
+    JSON may contain lone surrogates, which cannot be encoded. They become the replacement character.
     """
     if not isinstance(value, str) or not value:
         return None
@@ -136,9 +136,9 @@ def text_or_none(value: object) -> str | None:
 
 
 def read_code(value: object, redact: Callable[[str], str]) -> str:
-    """Return an error code, which is a text or a number; "" for anything else, and where there is none.
+    """Return an error code, which is a text or a number; "" for anything else, or if there is none.
 
-    It becomes a label, so that what is no code, or holds a secret, counts as unreadable.
+    A code becomes a label. If it has an unusual form or holds a secret, it becomes ``UNREADABLE_CODE``.
     """
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         return ""
@@ -147,16 +147,16 @@ def read_code(value: object, redact: Callable[[str], str]) -> str:
 
 
 def holds_secret(word: str, redact: Callable[[str], str]) -> bool:
-    """Say whether a word is a secret or has one in it; in a number, a short one may stand by chance."""
+    """Say whether a word contains a secret; a number must equal it, since it may contain one by chance."""
     redacted = redact(word)
     return redacted == REDACTED if _NUMBER.fullmatch(word) else redacted != word
 
 
 def failure_of(response: Response) -> OntapError | None:
-    """Return the error that a response stands for, or None for HTTP 200 to 202.
+    """Return the error that a response means, or None for HTTP 200 to 202.
 
-    401, 403 and 429 count by status, without regard to the body; other errors by what ONTAP states, and as a
-    bad response where ONTAP states nothing.
+    For 401, 403 and 429 the status decides. Any other error is an :class:`ApiError` if ONTAP states an error
+    in the body, else a :class:`BadResponse`.
     """
     if HTTPStatus.OK <= response.status <= HTTPStatus.ACCEPTED:
         return None
@@ -187,16 +187,16 @@ def pause_before_retry(
 ) -> float | None:
     """Return the seconds to wait before the next attempt, or None to give up.
 
-    Only a GET that failed for a passing reason (a reset, HTTP 429 or 503) is sent again, at most
-    ``MAX_ATTEMPTS`` times in all. The pause is the one that the cluster asks for, else it doubles from half a
-    second; a pause beyond the deadline is not begun.
+    Only a GET that failed for a transient reason (a reset, HTTP 429 or 503) is sent again, at most
+    ``MAX_ATTEMPTS`` times in all. The cluster may ask for a pause; otherwise the pause begins with half a
+    second and doubles. There is no retry if the pause would last beyond the deadline.
 
     Args:
-        request: what was sent.
-        error: how it failed.
+        request: the request that was sent.
+        error: the error that it got.
         attempt: how often it has been sent, from 1.
-        remaining_seconds: what is left of the deadline.
-        jitter: a random number from 0 to 1; stretches a pause of our own by up to half.
+        remaining_seconds: the time until the deadline.
+        jitter: a random number from 0 to 1; makes a pause that the cluster did not ask for up to half longer.
     """
     if request.method != "GET" or not error.transient or attempt >= MAX_ATTEMPTS:
         return None
@@ -234,7 +234,7 @@ def _stated_error(document: object, redact: Callable[[str], str]) -> _StatedErro
 
 
 def _retry_after_seconds(response: Response) -> float | None:
-    """Read ``Retry-After``, in seconds or as an HTTP date; None where it is missing or unreadable."""
+    """Read ``Retry-After``, in seconds or as an HTTP date; None if it is missing or unreadable."""
     value = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(value)
@@ -257,6 +257,6 @@ def _date_or_none(value: str) -> float | None:
 
 
 def _excerpt(response: Response) -> str:
-    """Return how a body begins, without secrets."""
+    """Return the beginning of a body, with secrets redacted."""
     text = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace")
     return repr(response.redact(text)[:_EXCERPT_CHARACTERS])

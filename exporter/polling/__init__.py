@@ -1,6 +1,6 @@
 """Polls every cluster at its time and keeps the newest result of each.
 
-* :mod:`~exporter.polling.slots`: when a cluster is polled (pure).
+* :mod:`~exporter.polling.due_times`: when polls of a cluster are due (pure).
 * :mod:`~exporter.polling.board`: the newest result of every cluster, as immutable values.
 * :mod:`~exporter.polling.reading`: one poll: the listing, then the facts.
 * :mod:`~exporter.polling.limiter`: how many polls run at once.

@@ -38,12 +38,12 @@ class ClusterStatus:
         name: the configured name.
         address: the configured origin, ``scheme://host:port``.
         labels: the configured labels, ordered by name.
-        stale_after_seconds: how long an inventory counts after the poll that took it.
+        stale_after_seconds: how long an inventory is fresh after its poll ended.
         polls: polls ended.
         failures: failed polls by reason; every reason is there.
         last_poll: the newest poll, good or bad; None before the first has ended.
-        inventory: of the newest good poll; None before the first.
-        inventory_timestamp_seconds: when the poll that took it ended; 0 before the first.
+        inventory: the result of the last good poll; None before the first.
+        inventory_timestamp_seconds: when the last good poll ended; 0 before the first.
     """
 
     name: str
@@ -63,19 +63,19 @@ class ClusterStatus:
 
     @property
     def fresh_until_timestamp_seconds(self) -> float:
-        """When the inventory grows stale; 0 where there is none."""
+        """When the inventory grows stale; 0 if there is none."""
         if self.inventory is None:
             return 0.0
         return self.inventory_timestamp_seconds + self.stale_after_seconds
 
     def fresh_inventory(self, now: float) -> Inventory | None:
-        """Return the inventory, or None where there is none that is fresh at ``now`` (Unix seconds)."""
+        """Return the inventory, or None if there is none that is fresh at ``now`` (Unix seconds)."""
         return self.inventory if now <= self.fresh_until_timestamp_seconds else None
 
     def configured_as(
         self, *, labels: tuple[tuple[str, str], ...], stale_after_seconds: float
     ) -> ClusterStatus:
-        """Return the status with other labels and another time until it is stale."""
+        """Return the same status with these labels and this time until the inventory is stale."""
         return replace(self, labels=labels, stale_after_seconds=stale_after_seconds)
 
     def after_success(self, poll: Poll, inventory: Inventory) -> ClusterStatus:
@@ -99,7 +99,7 @@ class Board:
 
     Args:
         on_change: called with each new status, on the event loop, before it can be read here.
-        on_removal: called with the name of each cluster that is taken out.
+        on_removal: called with the name of each cluster that is removed.
 
     Attributes:
         lateness: how late polls start.
@@ -122,7 +122,7 @@ class Board:
         self._statuses[status.name] = status
 
     def keep(self, names: Iterable[str]) -> None:
-        """Take out every cluster but these, at once, and hold these in their order."""
+        """Remove every other cluster at once, and keep these in the given order."""
         kept = {name: self._statuses[name] for name in names if name in self._statuses}
         gone = self._statuses.keys() - kept.keys()
         self._statuses = kept
@@ -130,7 +130,7 @@ class Board:
             self._on_removal(name)
 
     def get(self, name: str) -> ClusterStatus | None:
-        """Return a cluster's status, or None where it is not configured."""
+        """Return a cluster's status, or None if it is not configured."""
         return self._statuses.get(name)
 
     def statuses(self) -> tuple[ClusterStatus, ...]:

@@ -43,12 +43,13 @@ class Fleet:
     def poll(self, accesses: Mapping[str, ClusterAccess], *, max_concurrent_polls: int) -> None:
         """Poll these clusters from now on, and no other.
 
-        A cluster whose access is the same object as before goes on, with the labels and times that its
-        configuration has now. One with another access gets another poller, which begins with what is known of
-        it, unless the address has changed. That one, and a new one, is polled as soon as the limiter allows.
+        A cluster whose access is the same object as before keeps its poller, which then uses the labels and
+        times of the new configuration. A cluster with a new access gets a new poller. The new poller starts
+        with the status that is known, unless the address has changed, and polls as soon as the limiter
+        allows.
 
         Args:
-            accesses: the clusters by name, in the order in which the board is to hold them.
+            accesses: the clusters by name, in the order of the board.
             max_concurrent_polls: how many polls may run at once.
         """
         self._limiter.limit(max_concurrent_polls)

@@ -16,13 +16,13 @@ import structlog
 TOLERATED_SECONDS = 1.0
 """A poll that starts no later than this is on time, however short its interval."""
 TOLERATED_PART = 0.1
-"""A poll that starts within this part of its interval is on time, too."""
+"""A poll that starts within this part of its interval is on time too."""
 RECOVERED_SECONDS = 60.0
-"""Polls start on time again when none has been late for so long."""
+"""Polls are on time again if none has been late for this long."""
 REMEMBERED_SECONDS = 60.0
-"""The longest lag is that of the last one to two times this."""
+"""The longest lag is measured over this time at least, and twice this time at most."""
 MONITOR_SECONDS = 2.0
-"""How often the event loop's lag is measured where no poll is due."""
+"""How often the event loop's lag is measured if no poll is due."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -38,10 +38,10 @@ class _Due:
 class Lateness:
     """Records how late polls start, and the event loop's lag.
 
-    The lag is how late a timer goes off: what every poll and every answer waits at least.
+    The lag is how late a timer fires. Every poll and every answer waits at least that long.
 
     Attributes:
-        missed: slots that were left out because the poll before still waited or went on.
+        missed: due times that were skipped because the poll before was still waiting or running.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Lateness:
         return max(self._longest_lag_seconds, self._longest_lag_seconds_before)
 
     def delay_seconds(self, now: float) -> float:
-        """Return how late the latest poll started, or how late one is that still waits, if that is longer."""
+        """Return how late the latest poll started; if a waiting poll is later than that, how late it is."""
         waits = (now - due.since for due in self._waiting.values())
         return max(self._latest_delay_seconds, *waits, 0.0)
 
@@ -92,7 +92,7 @@ class Lateness:
             self._late_until = now + RECOVERED_SECONDS
 
     def woke(self, *, due: float, now: float) -> None:
-        """Record that a timer that was due has gone off."""
+        """Record that a timer has fired."""
         if now - self._lag_renewed >= REMEMBERED_SECONDS:
             self._longest_lag_seconds_before, self._longest_lag_seconds = self._longest_lag_seconds, 0.0
             self._lag_renewed = now
@@ -113,9 +113,9 @@ class Lateness:
 
 
 async def monitor(lateness: Lateness, *, interval_seconds: float = MONITOR_SECONDS) -> NoReturn:
-    """Measure the event loop's lag, and log when polls begin or cease to be late, until cancelled.
+    """Measure the event loop's lag, and log when polls become late or are on time again, until cancelled.
 
-    Rarely is enough: the timer of every poll measures the lag too, and polls are many where it matters.
+    A long interval is enough: the timer of every poll measures the lag too.
     """
     clock = asyncio.get_running_loop().time
     while True:

@@ -1,4 +1,4 @@
-"""So many polls at once, and among them fewer of clusters that did not answer the last time."""
+"""Limits how many polls run at once, and more strictly those of clusters that did not answer last time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 FIRST_POLL_SECONDS = 0.005
-"""Between the first polls of two clusters: a fleet falls neither on network nor machine all at once."""
+"""The pause between the first polls of two clusters, so that they do not all start at once."""
 
 
 class PollLimiter:
     """Limits how many polls run at once.
 
-    A cluster that does not answer holds its slot until poll_timeout. Clusters that did so last time share
-    half of the slots, so that the others never wait for them, however many they are.
+    A cluster that does not answer holds its slot until poll_timeout. All clusters that did not answer last
+    time share half of the slots, so that the other clusters never wait for them.
 
     Args:
         count: how many polls may run at once.
@@ -26,7 +26,7 @@ class PollLimiter:
         self.limit(count)
 
     def limit(self, count: int) -> None:
-        """Change how many polls may run at once; those that run, or wait already, count for themselves."""
+        """Change how many polls may run at once; polls that run or wait already do not count."""
         if count == self._count:
             return
         self._count = count
@@ -34,7 +34,7 @@ class PollLimiter:
         self._for_silent = asyncio.Semaphore(max(count // 2, 1))
 
     def first_poll_due(self, now: float) -> float:
-        """Return when the next cluster that is new may be polled for the first time."""
+        """Return when the next new cluster may be polled for the first time."""
         due = max(self._next_first_poll, now)
         self._next_first_poll = due + FIRST_POLL_SECONDS
         return due

@@ -1,4 +1,4 @@
-"""Logs how one cluster's polls end: a line for each change, and few lines where changes are many."""
+"""Logs how one cluster's polls end: a line for each change, and fewer lines if there are many changes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from exporter.polling.board import PollFailure
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 LOGGED_CHANGES = 6
-"""How many changes within :data:`STEADY_SECONDS` are logged before the log waits for a steady cluster."""
+"""How many changes within :data:`STEADY_SECONDS` are logged before the cluster must be steady again."""
 STEADY_SECONDS = 600.0
-"""A cluster that has not changed for so long is steady."""
+"""A cluster is steady if its polls have ended alike for this long."""
 
 
 class PollLog:
@@ -22,7 +22,8 @@ class PollLog:
 
     Args:
         cluster: its configured name.
-        last: the failure of the last poll, which is in the log already; None: it was good, or there was none.
+        last: the failure of the last poll, which is logged already; None if it was good, or if there was
+            none.
     """
 
     def __init__(self, cluster: str, last: PollFailure | None) -> None:
@@ -33,10 +34,10 @@ class PollLog:
         self._unread: frozenset[str] = frozenset()
 
     def log_poll(self, failure: PollFailure | None, now: float, *, mistake: Exception | None = None) -> None:
-        """Log the end of a poll where it differs from that of the poll before.
+        """Log the end of a poll if the poll before ended differently.
 
         Args:
-            failure: why it failed; None where it was good.
+            failure: why it failed; None if it was good.
             now: seconds of any one clock.
             mistake: our own mistake that made it fail, logged with its traceback.
         """
@@ -64,7 +65,7 @@ class PollLog:
             log.warning("poll failed", **self._why(failure))
 
     def log_unread_facts(self, errors: tuple[OntapError, ...]) -> None:
-        """Log once that facts beside the listing cannot be read any more."""
+        """Log that facts cannot be read, unless the last poll failed to read them for the same reasons."""
         reasons = frozenset(str(error.reason) for error in errors)
         if reasons and reasons != self._unread:
             log.warning(

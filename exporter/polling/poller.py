@@ -1,4 +1,4 @@
-"""One cluster's endless loop: wait for its slot, poll, put the result on the board."""
+"""One cluster's endless loop: wait until a poll is due, poll, put the result on the board."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import NoReturn
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
+from exporter.polling.due_times import next_due_time, phase_seconds
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
 from exporter.polling.reading import Reading, read_cluster
-from exporter.polling.slots import next_slot, phase_seconds
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
-"""The longest pause that a cluster gets when it asks for one (Retry-After)."""
+"""The longest pause that a cluster can ask for (Retry-After)."""
 
 
 class Poller:
     """Polls one cluster for as long as it runs.
 
     Args:
-        access: what to poll, and how it is reached.
+        access: the cluster to poll.
         board: takes the results.
         limiter: limits how many polls run at once.
         wall_clock: gives Unix seconds.
-        known: the status that an earlier poller of the same cluster has left.
+        known: the last status from an earlier poller of the same cluster.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Poller:
         board.put(self._status)
 
     def apply_configuration(self) -> None:
-        """Use the labels and times that the access's configuration has now."""
+        """Use the labels and times of the access's current configuration."""
         cluster = self._access.config
         stale_after_seconds = cluster.stale_after.total_seconds()
         if (self._status.labels, self._status.stale_after_seconds) != (cluster.labels, stale_after_seconds):
@@ -70,17 +70,17 @@ class Poller:
             self._is_rescheduled.set()
 
     def stop(self) -> None:
-        """Put nothing more on the board, even if a poll that is going on succeeds."""
+        """Put nothing more on the board, even if a running poll succeeds."""
         self._is_stopped = True
 
     async def run(self) -> NoReturn:
-        """Poll at once, then at every slot, until cancelled."""
+        """Poll at once, then whenever a poll is due, until cancelled."""
         clock = asyncio.get_running_loop().time
         lateness = self._board.lateness
         due = self._limiter.first_poll_due(clock())
         while True:
             if await self._is_rescheduled_before(due):
-                due = self._slot_after(clock())
+                due = self._due_after(clock())
                 continue
             lateness.woke(due=due, now=clock())
             if clock() >= self._access.asked_to_wait_until:
@@ -89,12 +89,12 @@ class Poller:
                         await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))
                     lateness.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
                     await self._poll()
-            following = self._slot_after(due)
-            due = self._slot_after(max(clock(), due))
+            following = self._due_after(due)
+            due = self._due_after(max(clock(), due))
             lateness.missed += round((due - following) / self._interval_seconds)
 
     async def _is_rescheduled_before(self, due: float) -> bool:
-        """Wait until a poll is due; say whether the configuration has moved that time meanwhile."""
+        """Wait until a poll is due; return True early if the configuration has changed the interval."""
         try:
             async with asyncio.timeout_at(due):
                 await self._is_rescheduled.wait()
@@ -103,8 +103,8 @@ class Poller:
         self._is_rescheduled.clear()
         return self._status.last_poll is not None
 
-    def _slot_after(self, now: float) -> float:
-        return next_slot(
+    def _due_after(self, now: float) -> float:
+        return next_due_time(
             after=now, phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
         )
 
@@ -124,7 +124,7 @@ class Poller:
             )
             self._put_success(reading, begun)
         except LoginPaused as exc:
-            # Nothing was sent, so that this counts as a poll only where there is nothing else to show.
+            # Nothing was sent. This counts as a poll only if there is no other poll to show.
             if self._status.last_poll is None:
                 self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
         except OntapError as exc:
@@ -151,7 +151,7 @@ class Poller:
         self._board.put(self._status)
 
     def _ended(self, begun: float, *, failure: PollFailure | None) -> Poll:
-        """Return a poll that has ended; once the poller was stopped, end with it."""
+        """Return a poll that has ended, or raise CancelledError if the poller was stopped."""
         if self._is_stopped:
             raise asyncio.CancelledError
         return Poll(
@@ -162,7 +162,7 @@ class Poller:
 
 
 def _first_status(access: ClusterAccess, known: ClusterStatus | None) -> ClusterStatus:
-    """Return the status to begin with: the one known, unless it is that of another address."""
+    """Return the status to begin with: the known one, or an empty one if the address has changed."""
     cluster = access.config
     stale_after_seconds = cluster.stale_after.total_seconds()
     if known is not None and known.address == cluster.endpoint.origin:

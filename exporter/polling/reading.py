@@ -1,4 +1,4 @@
-"""One poll of one cluster: the listing, which decides, then the facts, which may be missing."""
+"""One poll of one cluster: first the listing, then the facts; the poll is good if the listing is whole."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from exporter.ontap.wire import Conversation
 T = TypeVar("T")
 
 FACT_SECONDS = 10.0
-"""How long one fact may hold back a listing that has been read."""
+"""How long reading one fact may take, while the listing waits."""
 FACTS_SERVE_POLLS = 3
-"""How many polls one reading of the facts serves at most."""
+"""Facts are read once for at most this many polls."""
 FACTS_SERVE_SECONDS = 900.0
-"""How old facts are at most that serve another poll."""
+"""Facts are read again if they are older than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a good poll has read.
+    """The result of a good poll.
 
     Attributes:
         inventory: the listing and the facts that could be read.
-        unread: why each fact that could not be read was not.
+        unread: one error for each fact that could not be read.
         facts_read: when the facts were read, in the event loop's time.
-        facts_served: how many polls they have served.
-        settled: whether all facts could be read, and no update is pending, is going on or was broken off.
+        facts_served: how many polls have used them.
+        no_update_open: whether all facts could be read, and no update is pending, running or interrupted.
     """
 
     inventory: Inventory
     unread: tuple[OntapError, ...] = ()
     facts_read: float
     facts_served: int
-    settled: bool
+    no_update_open: bool
 
     def facts_may_serve(self, listing: Listing, *, now: float) -> bool:
-        """Say whether the facts may serve another poll: its packages are the same, and nothing goes on."""
+        """Say whether another poll may use the facts: same packages, recent facts, no update open."""
         return (
-            self.settled
+            self.no_update_open
             and self.inventory.listing.packages == listing.packages
             and self.facts_served < FACTS_SERVE_POLLS
             and 0.0 <= now - self.facts_read < FACTS_SERVE_SECONDS
@@ -59,12 +59,12 @@ async def read_cluster(
     Args:
         access: the cluster.
         deadline: in the event loop's time, for all of it.
-        last_good: of the last good poll. What is the same again is the very same object.
-        was_good: whether that was the last poll. After a failed one, facts are read again.
+        last_good: the result of the last good poll. The new result shares its unchanged objects.
+        was_good: whether the last poll was good. After a failed poll, facts are read again.
 
     Raises:
         LoginPaused: nothing was sent.
-        OntapError: the listing could not be read whole.
+        OntapError: the whole listing could not be read.
     """
     clock = asyncio.get_running_loop().time
     before = last_good.inventory if last_good else None
@@ -100,14 +100,16 @@ async def read_cluster(
         unread=tuple(unread),
         facts_read=now,
         facts_served=1,
-        settled=identity is not None and in_use is not None and software is not None and software.settled,
+        no_update_open=(
+            identity is not None and in_use is not None and software is not None and software.no_update_open
+        ),
     )
 
 
 def _versions_in_use(
     identity: ClusterIdentity | None, software: SoftwareFacts | None
 ) -> frozenset[str] | None:
-    """Return every version that something names; None where a node's version, or the rest, is not known."""
+    """Return every version in use; None if one could not be read."""
     if software is None or software.version is None or software.node_versions is None:
         return None
     named = (software.version, software.pending_version, *software.node_versions)

@@ -11,7 +11,7 @@ _TEXT_TYPES = frozenset({"text/plain", "text/*", "*/*"})
 
 
 def preferred_format(accept: Iterable[str]) -> Format:
-    """Return OpenMetrics 1.0 where it is asked for at least as much as text; text in every other case."""
+    """Return OpenMetrics 1.0 if it is asked for at least as much as text; text in every other case."""
     text = openmetrics = 0.0
     for media_type, parameters, weight in _weighed(accept):
         if media_type == "application/openmetrics-text":

@@ -91,7 +91,7 @@ class BoundedServer(web.Server):
         return Connection(self)
 
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection; return False where it has to end at once."""
+        """Count a new connection; return False if it has to end at once."""
         most = self.limits.most_connections()
         of_client = [one for one in self._open if one.client == connection.client]
         if len(of_client) >= max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT):
@@ -121,7 +121,7 @@ class BoundedServer(web.Server):
         super().pre_shutdown()
 
     def _make_room(self, whose: str, connections: Iterable[Connection], *, most: int) -> bool:
-        """End the connection that asks for least, the oldest of several; return False where all are busy."""
+        """End the connection that asks for least, the oldest of several; return False if all are busy."""
         if (now := self._now()) >= self._silent_until:
             self._silent_until = now + _LOG_SECONDS
             log.warning("too many connections of clients", whose=whose, most=most)

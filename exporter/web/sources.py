@@ -41,7 +41,7 @@ class Sources:
     Attributes:
         board: the newest result of every cluster.
         exposition: the same, rendered.
-        cleanup: gives what cleanup does now; None where it is not configured.
+        cleanup: gives what cleanup does now; None if it is not configured.
         process: metrics of this process.
         exporter_state: gives what the exporter knows of itself now.
         masked_config: gives the applied configuration as YAML, without secrets.

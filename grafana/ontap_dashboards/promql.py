@@ -38,7 +38,7 @@ def milliseconds(expression: str) -> str:
 
 
 def how_many(condition: str) -> str:
-    """Count the series for which a ``bool`` comparison holds: 0 where it holds for none of them."""
+    """Count the series for which a ``bool`` comparison holds: 0 if it holds for none of them."""
     return f"sum({condition})"
 
 
@@ -52,7 +52,7 @@ AGES = of_cluster("ontap_software_package_age_seconds", "version")
 NOT_IN_USE = f"({AGES} unless {IN_USE} == 1)"
 """The ages of packages that are not known to be in use."""
 NO_PACKAGE = f"0 * sum({PACKAGES})"
-"""0 where a listing is there, nothing where none is."""
+"""0 if a listing is there, nothing where none is."""
 
 
 def refused(reason: str) -> str:

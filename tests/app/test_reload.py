@@ -51,7 +51,7 @@ class Scene:
     def write(self, entries: Iterable[dict[str, Any]], **sections: object) -> None:
         """Write the configuration; JSON is YAML."""
         defaults = {
-            "poll_interval": "30d",  # so that no slot comes by itself
+            "poll_interval": "30d",  # so that no poll becomes due by itself
             "basic_auth": {"username": "monitor", "password_file": str(self.password_file)},
             "tls_config": {"ca_file": str(self.simulator.ca_file)},
             **self.defaults,

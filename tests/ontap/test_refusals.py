@@ -28,34 +28,34 @@ def test_refusals_in_a_row_stretch_the_pause_until_one_is_accepted() -> None:
 def test_a_secret_that_was_refused_is_not_tried_at_once_within_the_hour() -> None:
     refusals = Refusals()
     refusals.add(1000, b"old")
-    assert not refusals.are_others(b"old", 1010)
-    assert refusals.are_others(b"new", 1010)
+    assert not refusals.are_new(b"old", 1010)
+    assert refusals.are_new(b"new", 1010)
     refusals.add(1010, b"new")
-    assert not refusals.are_others(b"old", 1020)
-    assert refusals.are_others(b"old", 1000 + REMEMBERED_SECONDS)
+    assert not refusals.are_new(b"old", 1020)
+    assert refusals.are_new(b"old", 1000 + REMEMBERED_SECONDS)
 
 
 def test_many_different_secrets_do_not_follow_each_other_at_once() -> None:
     refusals = Refusals()
     for number in range(SECRETS_TRIED_AT_ONCE):
-        assert refusals.are_others(str(number).encode(), 1000)
+        assert refusals.are_new(str(number).encode(), 1000)
         refusals.add(1000, str(number).encode())
-    assert not refusals.are_others(b"yet another", 1001)
+    assert not refusals.are_new(b"yet another", 1001)
 
 
 def test_an_acceptance_forgets_every_secret() -> None:
     refusals = Refusals()
     refusals.add(1000, b"wrong")
     refusals.accepted()
-    assert refusals.are_others(b"wrong", 1001)
-    assert not refusals.outlasts(1001)
+    assert refusals.are_new(b"wrong", 1001)
+    assert not refusals.must_be_remembered(1001)
 
 
 def test_refusals_are_remembered_for_an_hour_after_the_pause() -> None:
     refusals = Refusals()
     refusals.add(1000, b"wrong")
-    assert refusals.outlasts(refusals.paused_until + REMEMBERED_SECONDS - 1)
-    assert not refusals.outlasts(refusals.paused_until + REMEMBERED_SECONDS)
+    assert refusals.must_be_remembered(refusals.paused_until + REMEMBERED_SECONDS - 1)
+    assert not refusals.must_be_remembered(refusals.paused_until + REMEMBERED_SECONDS)
 
 
 def test_while_the_account_is_paused_only_others_than_the_refused_credentials_are_allowed() -> None:

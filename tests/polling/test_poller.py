@@ -258,7 +258,7 @@ async def test_a_poll_that_takes_too_long_is_a_timeout(tmp_path: Path) -> None:
         assert 0.2 <= status.last_poll.duration_seconds < 30
 
 
-async def test_slots_that_a_poll_covers_are_counted_as_missed(tmp_path: Path) -> None:
+async def test_due_times_that_pass_during_a_poll_are_counted_as_missed(tmp_path: Path) -> None:
     def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
         return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.5))
 

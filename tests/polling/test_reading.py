@@ -1,4 +1,4 @@
-"""Facts serve several polls while nothing speaks against it, and no longer."""
+"""Several polls use the same facts while nothing changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READING = Reading(
     ),
     facts_read=100.0,
     facts_served=1,
-    settled=True,
+    no_update_open=True,
 )
 
 
@@ -41,21 +41,21 @@ def in_use(status: ClusterStatus) -> frozenset[str] | None:
     return status.inventory.versions_in_use
 
 
-def test_facts_may_serve_while_the_packages_are_the_same_and_nothing_goes_on() -> None:
+def test_another_poll_may_use_the_facts_while_the_packages_are_the_same_and_no_update_is_open() -> None:
     assert READING.facts_may_serve(LISTING, now=101.0)
 
 
 @pytest.mark.parametrize(
     ("reading", "now"),
     [
-        (replace(READING, settled=False), 101.0),
+        (replace(READING, no_update_open=False), 101.0),
         (replace(READING, facts_served=FACTS_SERVE_POLLS), 101.0),
         (READING, 100.0 + FACTS_SERVE_SECONDS),
         (READING, 99.0),
     ],
-    ids=["something goes on", "served often enough", "too old", "from the future"],
+    ids=["an update is open", "used often enough", "too old", "from the future"],
 )
-def test_facts_do_not_serve_where_something_speaks_against_it(reading: Reading, now: float) -> None:
+def test_another_poll_may_not_use_the_facts_if(reading: Reading, now: float) -> None:
     assert not reading.facts_may_serve(LISTING, now=now)
 
 

@@ -132,7 +132,7 @@ class Guarded:
         context: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
     ) -> int:
-        """Return the status of an answer; 0 where there was none."""
+        """Return the status of an answer; 0 if there was none."""
         try:
             return (await self.get(path, context=context, login=login)).status
         except (aiohttp.ClientError, ConnectionError):

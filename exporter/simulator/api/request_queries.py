@@ -30,7 +30,7 @@ class CollectionQuery:
     """What a GET on a collection asks for.
 
     Attributes:
-        fields: The fields of a record; None where the query does not name any.
+        fields: The fields of a record; None if the query does not name any.
         max_records: The most records of a page.
         return_timeout: Whole seconds after which a page is returned as it is.
         filters: Patterns by the name of the field.
@@ -102,7 +102,7 @@ def known_parameters(request: ReceivedRequest, *known: str) -> dict[str, str]:
 
 
 def selected_fields(given: Mapping[str, str], known: Collection[str]) -> frozenset[str] | None:
-    """Read `fields`; None where it is not given.
+    """Read `fields`; None if it is not given.
 
     Raises:
         RefusedError: A field is not known.

@@ -56,7 +56,7 @@ def _altered_records(  # noqa: PLR0911 - one for each kind
 
 
 def _altered_link(fault: Fault, request: ReceivedRequest, honest: str | None, origin: str) -> str | None:
-    """The next link that a fault writes; None where it leaves the honest one, or none."""
+    """The next link that a fault writes; None if it leaves the honest one, or none."""
     # The page that was asked for once more, by a link that counts on and so was never seen before.
     start = {name: value for name, value in request.query if name in START_PARAMETERS}
     again = next_link(request, {**start, PAGE: str(page_number(request) + 1)})

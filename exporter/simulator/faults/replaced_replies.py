@@ -21,7 +21,7 @@ _BAD_GATEWAY = (
 
 
 def replaced_reply(fault: Fault, target: str) -> Reply | None:
-    """The reply that a fault gives in the API's place; None where the request is to be carried out.
+    """The reply that a fault gives in the API's place; None if the request is to be carried out.
 
     Args:
         fault: The fault.

@@ -31,7 +31,7 @@ class SimulatedCluster:
         nodes: Its nodes; two that run its version by default.
         uuid: Its identity; made from its name by default.
         pending_version: The version of an update that is under way.
-        update_state: Where its software update stands; None where none ever ran. Any word may be given.
+        update_state: Where its software update stands; None if none ever ran. Any word may be given.
         download_state: Where its package download stands. Any word may be given.
         username: The account's name; with a client certificate, its common name.
         password: The account's password.

@@ -67,7 +67,7 @@ class Passwords:
 
 
 def _parse(authorization: str | None) -> tuple[bytes, bytes] | None:
-    """Return user name and password, or ``None`` where there are none that could be read."""
+    """Return user name and password, or ``None`` if there are none that could be read."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -32,7 +32,7 @@ class PemReader:
         return self._pem("key", self.settings.key, self.settings.key_file, is_required=True)
 
     def client_ca(self) -> bytes | None:
-        """Return the authorities of clients, or ``None`` where there are none."""
+        """Return the authorities of clients, or ``None`` if there are none."""
         settings = self.settings
         return self._pem("client_ca", settings.client_ca, settings.client_ca_file, is_required=False)
 

@@ -65,7 +65,7 @@ class Protection:
         self._read_hashes: tuple[str, ...] = ()
         """Of the files as they were when they were last read."""
         self._problems: tuple[Problem, ...] = ()
-        """What was wrong with the newest version; empty where it is applied."""
+        """What was wrong with the newest version; empty if it is applied."""
 
     @property
     def config(self) -> WebConfig:

@@ -32,7 +32,7 @@ class TokenBucket:
         return cls(limit, float(limit.burst), now)
 
     def take(self, now: float) -> bool:
-        """Take a token, or return False where there is none; ``now`` is in seconds."""
+        """Take a token, or return False if there is none; ``now`` is in seconds."""
         earned = (now - self.filled_at) / self.limit.interval.total_seconds()
         self.tokens = min(self.tokens + max(earned, 0.0), float(self.limit.burst))
         self.filled_at = now

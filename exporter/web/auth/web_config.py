@@ -32,7 +32,7 @@ class ServerTls:
     key_pem: bytes = field(repr=False)
     client_auth: ClientAuth
     client_ca_pem: str
-    """Empty where no client is asked for a certificate."""
+    """Empty if no client is asked for a certificate."""
     client_allowed_sans: frozenset[str]
     """Names, addresses and URIs, one of which a client's certificate must bear; empty: any will do."""
     min_version: TlsVersion

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.polling.slots import next_slot, phase_seconds
+from exporter.polling.due_times import next_due_time, phase_seconds
 
 INTERVALS = st.floats(0.1, 86_400)
 TIMES = st.floats(0, 1e8)
 
 
 @given(name=st.text(), interval=INTERVALS, after=TIMES)
-def test_the_next_slot_is_later_and_within_one_interval(name: str, interval: float, after: float) -> None:
-    slot = next_slot(after=after, phase_seconds=phase_seconds(name, interval), interval_seconds=interval)
+def test_the_next_due_time_is_later_and_within_one_interval(name: str, interval: float, after: float) -> None:
+    slot = next_due_time(after=after, phase_seconds=phase_seconds(name, interval), interval_seconds=interval)
     assert after < slot <= after + interval + 1e-6
 
 
@@ -26,18 +26,19 @@ def test_each_slot_comes_once_also_where_the_clock_passes_a_power_of_two(
     name: str, interval: float, around: float
 ) -> None:
     phase = phase_seconds(name, interval)
-    slot = next_slot(after=max(around - 20 * interval, 0), phase_seconds=phase, interval_seconds=interval)
+    slot = next_due_time(after=max(around - 20 * interval, 0), phase_seconds=phase, interval_seconds=interval)
     for _ in range(40):
         assert (
-            next_slot(after=math.nextafter(slot, 0), phase_seconds=phase, interval_seconds=interval) == slot
+            next_due_time(after=math.nextafter(slot, 0), phase_seconds=phase, interval_seconds=interval)
+            == slot
         )
-        following = next_slot(after=slot, phase_seconds=phase, interval_seconds=interval)
+        following = next_due_time(after=slot, phase_seconds=phase, interval_seconds=interval)
         assert following - slot == pytest.approx(interval, abs=1e-6)
         slot = following
 
 
 def test_missed_slots_are_left_out() -> None:
-    assert next_slot(after=1000, phase_seconds=10, interval_seconds=60) == 1030
+    assert next_due_time(after=1000, phase_seconds=10, interval_seconds=60) == 1030
 
 
 def test_a_thousand_clusters_are_spread_evenly() -> None:
