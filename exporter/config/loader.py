@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from exporter.config.checks import (
 )
 from exporter.config.document import BROKEN, Document, ExpandedText, SourceList, SourceMapping
 from exporter.config.merge import ClusterConfig, Config, Layers, Section, Target, cleanup_config, merge
-from exporter.config.named_files import NamedFiles
+from exporter.config.named_files import NamedFiles, Pattern
 from exporter.config.problems import ConfigError, Problem, SourceLocation
 from exporter.config.schema import (
     Cleanup,
@@ -44,20 +43,6 @@ _JSON_PAIR: Final = re.compile(
 )
 _NOTHING_SET: Final = ClusterEntry()
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(FilePattern)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
-    """One entry of ``cluster_files``."""
-
-    pattern: str
-    location: SourceLocation
-    written: str | None
-    """The text in the file, where the pattern holds environment variables: messages quote this instead."""
-
-    def displayed(self, path: Path) -> str:
-        """Return a path that this pattern has led to, for messages."""
-        return str(path) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +75,6 @@ class MainFile:
 class ClusterFile:
     """What one of the cluster files says."""
 
-    path: Path
-    """As messages name it."""
-    digest: bytes
-    """The same for the same content."""
     entries: tuple[Section[ClusterEntry], ...]
     problems: tuple[Problem, ...]
 
@@ -194,17 +175,7 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
         is_main = isinstance(root, SourceMapping) and "clusters" in root
         advice = "the list begins without clusters: above it" if is_main else _ADVICE
         document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
-    return ClusterFile(
-        path=path,
-        digest=digest(content),
-        entries=tuple(entries),
-        problems=tuple(document.problems),
-    )
-
-
-def digest(content: bytes) -> bytes:
-    """Return a hash of a file's content."""
-    return sha256(content).digest()
+    return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
 
 
 def _as_yaml(content: bytes, path: Path) -> bytes:

@@ -6,19 +6,21 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
 from typing import Any, Final
 
+from exporter.config.problems import Problem, SourceLocation
 from exporter.config.values import check_credentials, check_password
 from exporter.files import read_file, read_text, why_unreadable
 from exporter.ontap.endpoint import MAX_SECRET_BYTES
 
 MAX_PEM_BYTES: Final = 16 * 1024 * 1024
 _WILDCARDS: Final = re.compile(r"[*?\[]")
-_MOST_NAMES: Final = 50_000
+# In a message or a comment, these would end the line or could not be written at all.
+_UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,11 @@ class NamedFiles:
         """Return the verdict of one of the functions ``check_*`` on its files."""
         question = (look, *paths)
         if question not in self._verdicts:
-            self._verdicts[question] = _verdict(look, *paths)
+            try:
+                verdict = Verdict(warning=look(*paths))
+            except (OSError, ValueError) as error:
+                verdict = Verdict(error=why_unreadable(error))
+            self._verdicts[question] = verdict
         return self._verdicts[question]
 
 
@@ -144,13 +150,6 @@ def load_chain(context: ssl.SSLContext, certificate: Path, key: Path | None) -> 
         raise ValueError(f"no {what} in PEM form") from None
 
 
-def _verdict(look: Callable[..., str | None], *paths: Path | None) -> Verdict:
-    try:
-        return Verdict(warning=look(*paths))
-    except (OSError, ValueError) as error:
-        return Verdict(error=why_unreadable(error))
-
-
 def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
     text = read_text(path, max_bytes=MAX_SECRET_BYTES).strip()
     if not text:
@@ -159,69 +158,107 @@ def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
     return secret_for_everyone(permissions(path))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """One entry of ``cluster_files``."""
+
+    pattern: str
+    location: SourceLocation
+    written: str | None
+    """The text in the file, where the pattern holds environment variables: messages quote this instead."""
+
+    def displayed(self, path: Path) -> str:
+        """Return a path that this pattern has led to, for messages."""
+        return str(path) if self.written is None else self.written
+
+    @property
+    def has_wildcard(self) -> bool:
+        """Whether the pattern can match several files, or none."""
+        return _WILDCARDS.search(self.pattern) is not None
+
+
 @dataclass(slots=True, kw_only=True)
-class Matches:
-    """What one pattern matches now."""
+class Matched:
+    """The cluster files that the patterns match at one moment."""
 
-    base: Path
-    """The folder in front of the first wildcard."""
-    files: list[Path] = field(default_factory=list)
-    failures: dict[Path, OSError] = field(default_factory=dict)
-    """Folders that could not be listed, so that what they hold is not known."""
-    names: int = 0
-    """How many names were looked at."""
+    files: dict[Path, Pattern] = field(default_factory=dict)
+    """Sorted by name, each file once, however many patterns and links lead to it, with the first pattern."""
+    unlisted: dict[Path, Problem] = field(default_factory=dict)
+    """Folders that could not be listed: whether their files are still there is not known."""
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
-
-def has_wildcard(pattern: str) -> bool:
-    """Whether a pattern can match several files, or none."""
-    return _WILDCARDS.search(pattern) is not None
+    def why_unknown(self, path: Path) -> Problem | None:
+        """Return why a file is neither matched nor known to be gone; ``None``: it is gone."""
+        return next((why for folder, why in self.unlisted.items() if folder in path.parents), None)
 
 
-def match_files(pattern: str, folder: Path) -> Matches:
-    """Return the files that ``pattern`` matches, from ``folder`` where it is relative.
+def match_patterns(patterns: Iterable[Pattern], main: Path) -> Matched:
+    """Return the files that the patterns of the configuration file ``main`` match.
 
-    A pattern without a wildcard matches its file whether or not it is there. A wildcard matches neither
-    folders nor hidden files, and nothing across ``/``.
+    A relative pattern begins in the folder of ``main``. One without a wildcard matches its file whether or
+    not it is there. A wildcard matches neither folders nor hidden files, and nothing across ``/``.
     """
-    base, parts = folder, Path(pattern).parts
-    while parts and not has_wildcard(parts[0]):
+    matched = Matched()
+    found: dict[Path, Pattern] = {}
+    for pattern in patterns:
+        for path in _match(pattern, main.parent, matched):
+            found.setdefault(path, pattern)
+    own = _identity(main)
+    known = set()
+    for path, pattern in sorted(found.items(), key=lambda item: item[0]):
+        identity = _identity(path)
+        if _UNPRINTABLE.search(str(path)):
+            message = f"a file's name is not printable: {pattern.displayed(path)!a}"
+            matched.errors.append(pattern.location.problem(message))
+        elif identity is not None and identity == own:
+            message = f"matches the configuration file itself: {pattern.displayed(path)}"
+            matched.errors.append(pattern.location.problem(message))
+        elif identity is None or identity not in known:
+            matched.files[path] = pattern
+            known.add(identity)
+    return matched
+
+
+def _match(pattern: Pattern, folder: Path, matched: Matched) -> list[Path]:
+    base, parts = folder, Path(pattern.pattern).parts
+    while parts and not _WILDCARDS.search(parts[0]):
         base, parts = base / parts[0], parts[1:]
-    matches = Matches(base=base)
-    if parts:
-        matches.files.extend(_expand(base, parts, matches))
-        if matches.names > _MOST_NAMES:
-            matches.files.clear()
-    else:
-        matches.files.append(base)
-    return matches
+    if not parts:
+        return [base]
+    failures: dict[Path, OSError] = {}
+    files = list(_expand(base, parts, failures))
+    for unlisted, error in failures.items():
+        shown = pattern.displayed(unlisted)
+        problem = pattern.location.problem(f"cannot be read: {error.strerror}: {shown}")
+        if not isinstance(error, FileNotFoundError):
+            matched.unlisted[unlisted] = problem
+            matched.errors.append(problem)
+        elif unlisted == base:
+            matched.unlisted[unlisted] = problem
+            message = f"matches no file; there is no folder {shown}"
+            matched.warnings.append(pattern.location.problem(message))
+        # Any other folder has just been listed: it has gone since, and its files with it.
+    if not files and not failures:
+        matched.warnings.append(pattern.location.problem("matches no file"))
+    return files
 
 
-def _expand(folder: Path, parts: tuple[str, ...], matches: Matches) -> Iterator[Path]:
+def _expand(folder: Path, parts: tuple[str, ...], failures: dict[Path, OSError]) -> Iterator[Path]:
     part, rest = parts[0], parts[1:]
     is_match = re.compile(translate(part)).match
-    is_hidden_meant = part.startswith(".")
-    for entry in _list(folder, matches):
-        if is_match(entry.name) is None or (entry.name.startswith(".") and not is_hidden_meant):
-            continue
-        if _is_folder(entry) is bool(rest):
-            path = folder / entry.name
-            yield from _expand(path, rest, matches) if rest else [path]
-
-
-def _list(folder: Path, matches: Matches) -> list[os.DirEntry[str]]:
-    if matches.names > _MOST_NAMES:
-        return []
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        matches.failures[folder] = error
-        return []
-    matches.names += len(entries)
-    if matches.names > _MOST_NAMES:
-        matches.failures[matches.base] = OSError(0, f"more than {_MOST_NAMES} names to look at")
-        return []
-    return entries
+        failures[folder] = error
+        return
+    for entry in entries:
+        is_hidden = entry.name.startswith(".") and not part.startswith(".")
+        if is_match(entry.name) is None or is_hidden or _is_folder(entry) is not bool(rest):
+            continue
+        path = folder / entry.name
+        yield from _expand(path, rest, failures) if rest else [path]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -229,3 +266,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the same for two paths to one file; ``None`` where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

@@ -274,6 +274,24 @@ def test_chain_of_files_that_are_in_each_others_way_has_every_second_one_in_forc
     assert fleet.counts == (6, 3)
 
 
+def test_file_that_is_rewritten_as_its_name_becomes_free_takes_effect_as_it_is_now(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: x\n")
+    fleet.files.load()
+    fleet.write("b", "- address: x\n")
+    assert fleet.settle() is None
+    fleet.write("a", "- address: a\n")
+    assert fleet.files.scan() is None
+    fleet.write("b", "- {address: x, labels: {rack: r1}}\n")
+    first, second = fleet.files.scan(), fleet.files.scan()
+    assert first is not None
+    assert second is not None
+    assert [(cluster.name, cluster.labels) for cluster in second.clusters] == [
+        ("a", ()),
+        ("x", (("rack", "r1"),)),
+    ]
+    assert (fleet.problems, fleet.counts) == ([], (2, 0))
+
+
 def test_many_files_that_are_in_each_others_way_do_not_keep_a_good_one_out(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: m}]\n")
     fleet.files.load()
