@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from exporter.config import named_files
 from exporter.config.database_url import SqliteUrl, passwords_of, without_passwords
-from exporter.config.document import ExpandedText
+from exporter.config.document import ExpandedText, has_variable
 from exporter.config.merge import (
     CleanupConfig,
     ClusterConfig,
@@ -27,7 +27,6 @@ from exporter.config.named_files import NamedFiles, Verdict
 from exporter.config.problems import BadValueError, Problem, SourceLocation, show_value
 from exporter.config.schema import Cleanup, ClusterEntry, PolicyEntry, Shape
 from exporter.config.values import fires, format_duration, guess_timezone, parse_timezone
-from exporter.config.yaml_source import has_variable
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
 _CHECKS_OF_FILES: Final = (
@@ -39,11 +38,8 @@ _CHECKS_OF_FILES: Final = (
 )
 _SECRETS: Final = (("basic_auth", "password"), ("authorization", "credentials"))
 _HARDLY_MEANT: Final = timedelta(minutes=1)
-# A guess compares with every profile, or with every time zone there is, and what never fires is searched for
-# in 50 years: worth it for a slip of the pen, not for thousands of them.
-_LONGEST_GUESSED: Final = 64
-_MOST_GUESSED_FROM: Final = 1000
-_MOST_SEARCHES: Final = 100
+# A guess compares with every profile: worth it for a slip of the pen, not for thousands of them.
+_MOST_GUESSES: Final = 100
 
 
 @dataclass(slots=True, kw_only=True)
@@ -182,20 +178,17 @@ def _check_timing(layers: Layers, found: Diagnostics) -> None:
 def unknown_profile(entry: Section[ClusterEntry], profiles: Collection[str], errors: int) -> Problem:
     """Return the mistake of an entry whose profile does not exist; without a guess after many ``errors``."""
     name = entry.model.profile or ""
-    is_cheap = len(profiles) <= _MOST_GUESSED_FROM and errors < _MOST_SEARCHES
-    close = get_close_matches(name, profiles, n=1) if is_cheap and len(name) <= _LONGEST_GUESSED else []
+    close = get_close_matches(name, profiles, n=1) if errors < _MOST_GUESSES else []
     guess = f"; did you mean {show_value(close[0])}?" if close else ""
     shown = show_value(entry.displayed(name, "profile"))
     return entry.location("profile").problem(f"no profile is named {shown}{guess}")
 
 
-def name_conflicts(
-    entries: Iterable[Section[Any]],
-) -> Iterator[tuple[Section[Any], Problem]]:
+def name_conflicts(entries: Iterable[Section[Any]]) -> Iterator[tuple[Section[Any], Problem]]:
     """Yield every entry of a cluster or a policy whose name an earlier one has, with the mistake."""
     first: dict[str, Section[Any]] = {}
     for entry in entries:
-        name = name_of(entry)
+        name = _name_of(entry)
         if name is not None and (other := first.setdefault(name, entry)) is not entry:
             shown = show_value(entry.displayed(name, _name_key(entry)))
             taken_at = other.location(_name_key(other))
@@ -207,7 +200,7 @@ def _name_key(entry: Section[Any]) -> str:
     return "address" if entry.model.name is None else "name"
 
 
-def name_of(entry: Section[Any]) -> str | None:
+def _name_of(entry: Section[Any]) -> str | None:
     """Return the name of a cluster or a policy; ``None`` where it has none."""
     name: str | None = entry.model.name
     if name is None and isinstance(entry.model, ClusterEntry) and not entry.is_broken("name"):
@@ -283,17 +276,16 @@ def _check_when(policy: Section[PolicyEntry], found: Diagnostics) -> None:
 
 
 def _check_schedule(policy: Section[PolicyEntry], schedule: str, found: Diagnostics) -> None:
-    is_cheap = len(found.errors) < _MOST_SEARCHES
     name = policy.model.timezone
     shown = policy.displayed(name, "timezone")
     try:
         timezone = parse_timezone(name)
     except BadValueError as error:
-        guess = guess_timezone(name) if is_cheap else None
+        guess = guess_timezone(name)
         advice = f"did you mean {guess}?" if guess else "write an IANA name, e.g. Europe/Amsterdam"
         found.error(policy.location("timezone"), f"{error.quoting(shown)}; {advice}")
         return
-    if is_cheap and not fires(schedule, timezone):
+    if not fires(schedule, timezone):
         fields = show_value(policy.displayed(schedule, "schedule"))
         message = f"never fires: no such day and time ever comes in {shown}: {fields}"
         found.error(policy.location("schedule"), message)

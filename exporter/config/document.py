@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from exporter.config.problems import KeyPath, Problem, SourceLocation
+
+_VARIABLE: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{.*", re.DOTALL)
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class SourceMapping(dict[str, "Value"]):
@@ -34,6 +40,12 @@ class ExpandedText(str):
 
     __slots__ = ("written",)
     written: str
+
+    def __new__(cls, expanded: str, *, written: str) -> Self:
+        """Make text of ``expanded``."""
+        text = super().__new__(cls, expanded)
+        text.written = written
+        return text
 
 
 class Broken:
@@ -109,13 +121,10 @@ class Document:
         """Whether the value at ``path`` itself has been taken away."""
         return path in self._broken
 
-    @property
-    def has_broken(self) -> bool:
-        """Whether a mistake has been found in any value."""
-        return bool(self._broken)
-
     def is_broken(self, path: KeyPath) -> bool:
         """Whether a mistake has been found in the value at ``path``, below or around it."""
+        if not self._broken:
+            return False
         return path in self._broken_below or any(
             path[:length] in self._broken for length in range(len(path) + 1)
         )
@@ -129,3 +138,48 @@ def _below(value: Value, step: str | int) -> Value:
             return value[step]
         case _:
             return None
+
+
+def expand(text: str, environ: Mapping[str, str]) -> str:
+    """Put environment variables in place of ``${NAME}``, and ``$`` in place of ``$$``.
+
+    Returns:
+        An :class:`ExpandedText` where there is a variable in ``text``.
+
+    Raises:
+        ValueError: with everything that is wrong, and no part of a value.
+    """
+    wrong: list[str] = []
+
+    def replacement(match: re.Match[str]) -> str:
+        name = match[1]
+        if match[0] == "$$":
+            return "$"
+        if name is None:
+            wrong.append("${ without a closing }; write $${ for a literal ${")
+        elif not _NAME.fullmatch(name):
+            wrong.append("${...} holds no variable's name; write $${ for a literal ${")
+        elif name not in environ:
+            wrong.append(f"the environment variable {name} is not set")
+        else:
+            return environ[name]
+        return ""
+
+    expanded = _VARIABLE.sub(replacement, text) if "$" in text else text
+    if "\0" in expanded:
+        wrong.append("a NUL character in a value")
+    if not expanded.isascii() and _SURROGATE.search(expanded):
+        wrong.append("a value that is not Unicode text")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return ExpandedText(expanded, written=text) if has_variable(text) else expanded
+
+
+def has_variable(text: str) -> bool:
+    """Whether :func:`expand` puts the value of an environment variable into ``text``."""
+    return "$" in text and any(match[1] is not None for match in _VARIABLE.finditer(text))
+
+
+def escape(text: str) -> str:
+    """Return what :func:`expand` turns back into ``text``."""
+    return text.replace("$", "$$")

@@ -11,11 +11,11 @@ import yaml
 from pydantic import BaseModel
 
 from exporter.config.database_url import PostgresqlUrl, SqliteUrl
+from exporter.config.document import escape
 from exporter.config.loader import Clusters, MainFile
 from exporter.config.merge import Config
 from exporter.config.schema import PolicyEntry
 from exporter.config.values import format_duration
-from exporter.config.yaml_source import escape
 from exporter.ontap.endpoint import Endpoint, Secret
 
 MASK: Final = "<secret>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import translate
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from exporter.config.loader import Sources
 
 ShapeT = TypeVar("ShapeT", bound=Shape)
-_SettingsT = TypeVar("_SettingsT", bound=Settings)
 
 _STALE_AFTER_POLLS: Final = 3
 
@@ -137,7 +135,7 @@ class Section(Generic[ShapeT]):
 
     def is_broken(self, *keys: str) -> bool:
         """Whether a mistake has been found in one of these keys."""
-        return self.document.has_broken and any(self.document.is_broken(self.at(key)) for key in keys)
+        return any(self.document.is_broken(self.at(key)) for key in keys)
 
     def displayed(self, value: object, *keys: str) -> str:
         """Return the value of a key below for messages; environment variables stay as ``${NAME}``."""
@@ -197,31 +195,22 @@ class Layers:
         return section.location(*next((key for key in keys if section.has(*key)), ()))
 
 
-def merge(base: Settings, over: _SettingsT) -> _SettingsT:
-    """Return the settings of ``over`` and, where it does not set them, those of ``base``."""
-    return _merged(base, over)
-
-
-def _merged(base: Shape, over: ShapeT) -> ShapeT:
-    replaced = {theirs for ours, theirs in _both_ways(over) if ours in over.model_fields_set}
+def merge(base: Shape, over: ShapeT) -> ShapeT:
+    """Return what ``over`` sets and, where it does not, what ``base`` sets, mapping by mapping."""
+    pairs = (both for pair in over.exclusive for both in (pair, pair[::-1]))
+    replaced = {theirs for ours, theirs in pairs if ours in over.model_fields_set}
     update: dict[str, Any] = {}
     for name in base.model_fields_set - replaced:
         below = getattr(base, name)
         if name in over.model_fields_set:
             above = getattr(over, name)
             if isinstance(above, Shape):
-                update[name] = _merged(below, above)
+                update[name] = merge(below, above)
             elif isinstance(above, dict):
                 update[name] = below | above
         else:
             update[name] = below
     return over.model_copy(update=update)
-
-
-def _both_ways(shape: Shape) -> Iterator[tuple[str, str]]:
-    for one, other in shape.exclusive:
-        yield one, other
-        yield other, one
 
 
 def cluster_config(layers: Layers) -> ClusterConfig | None:

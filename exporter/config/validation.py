@@ -48,7 +48,6 @@ _KINDS: Final = (
     (list, "a list"),
     (dict, "a mapping"),
 )
-_LONGEST_GUESSED: Final = 64
 _CLEANUP: Final = frozenset({Cleanup, PolicyEntry, ClusterChoice})
 _OUTSIDE_CLEANUP: Final = (TargetGroup, Root, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings)
 _INSIDE_CLEANUP: Final = (ClusterChoice, PolicyEntry, Cleanup)
@@ -162,7 +161,7 @@ def _unknown_key(key: str, shape: type[Shape], belongs: Mapping[str, str] | None
         return f"not allowed here; it belongs {belongs[key]}"
     if ":" in key:
         return "unknown key; is a space missing behind the colon?"
-    close = get_close_matches(key, shape.model_fields, n=1) if len(key) <= _LONGEST_GUESSED else []
+    close = get_close_matches(key, shape.model_fields, n=1)
     if close:
         return f"unknown key; did you mean {close[0]}?"
     if shape is BasicAuth or shape is Authorization:

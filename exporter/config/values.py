@@ -54,7 +54,6 @@ _CRON_FIELDS: Final = (
 )
 _CRON_EXAMPLE: Final = "minute, hour, day of the month, month and day of the week, e.g. 0 3 * * sat"
 _LONGEST_SCHEDULE: Final = 1000
-_LONGEST_TIMEZONE: Final = 64
 # No clock is needed: what does not fire within the 50 years that are searched never does.
 _SEARCHED_FROM: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -218,9 +217,7 @@ def parse_timezone(name: str) -> ZoneInfo:
 
 
 def guess_timezone(name: str) -> str | None:
-    """Return the name of a time zone that may be meant; reads a list of all of them."""
-    if len(name) > _LONGEST_TIMEZONE:
-        return None
+    """Return the name of a time zone that may be meant."""
     zones = sorted(available_timezones())
     cities = {zone.rpartition("/")[2].lower(): zone for zone in zones}
     known = cities | {zone.lower(): zone for zone in zones}

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.config.document import BROKEN, Document, ExpandedText, SourceList, SourceMapping, Value
+from exporter.config.document import BROKEN, Document, SourceList, SourceMapping, Value, expand
 from exporter.config.problems import HIDDEN, KeyPath, SourceLocation
 from exporter.files import read_file, why_unreadable
 
@@ -48,10 +48,6 @@ _FLOAT: Final = re.compile(
     r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
 _MOST_DIGITS: Final = 400
-
-_VARIABLE: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{.*", re.DOTALL)
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def read_document(path: Path, *, environ: Mapping[str, str]) -> Document:
@@ -250,14 +246,9 @@ class _Builder:
             value = plain_value(node.value) if node.tag == _PLAIN else node.value
             if not isinstance(value, str):
                 return value
-            expanded = expand(value, self._environ)
+            return expand(value, self._environ)
         except ValueError as error:
             return self._broken(node, path, str(error))
-        if not has_variable(value):
-            return expanded
-        text = ExpandedText(expanded)
-        text.written = value
-        return text
 
     def _list(self, node: yaml.Node, path: KeyPath) -> SourceList:
         values = SourceList()
@@ -336,45 +327,3 @@ def plain_value(text: str) -> ScalarValue:
     if _FLOAT.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
-
-
-def expand(text: str, environ: Mapping[str, str]) -> str:
-    """Put environment variables in place of ``${NAME}``, and ``$`` in place of ``$$``.
-
-    Raises:
-        ValueError: with everything that is wrong, and no part of a value.
-    """
-    wrong: list[str] = []
-
-    def replacement(match: re.Match[str]) -> str:
-        name = match[1]
-        if match[0] == "$$":
-            return "$"
-        if name is None:
-            wrong.append("${ without a closing }; write $${ for a literal ${")
-        elif not _NAME.fullmatch(name):
-            wrong.append("${...} holds no variable's name; write $${ for a literal ${")
-        elif name not in environ:
-            wrong.append(f"the environment variable {name} is not set")
-        else:
-            return environ[name]
-        return ""
-
-    expanded = _VARIABLE.sub(replacement, text) if "$" in text else text
-    if "\0" in expanded:
-        wrong.append("a NUL character in a value")
-    if not expanded.isascii() and _SURROGATE.search(expanded):
-        wrong.append("a value that is not Unicode text")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return expanded
-
-
-def has_variable(text: str) -> bool:
-    """Tell whether :func:`expand` puts the value of an environment variable into ``text``."""
-    return "$" in text and any(match[1] is not None for match in _VARIABLE.finditer(text))
-
-
-def escape(text: str) -> str:
-    """Return what :func:`expand` turns back into ``text``."""
-    return text.replace("$", "$$")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.yaml_source import ScalarValue, escape, expand, plain_value
+from exporter.config.document import escape, expand
+from exporter.config.yaml_source import ScalarValue, plain_value
 
 
 @pytest.mark.parametrize(
