@@ -1,7 +1,8 @@
 """Serves what is known. No handler ever waits for a cluster.
 
 * :mod:`~exporter.web.routes`: the routes, the health checks, and serving them.
-* :mod:`~exporter.web.connections`: how many connections there may be, and how long each may take for what.
+* :mod:`~exporter.web.connections`: how long a client may take for what.
+* :mod:`~exporter.web.admission`: how many connections there may be.
 * :mod:`~exporter.web.auth`: who may see the pages.
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.

@@ -1,18 +1,15 @@
-"""Connections of clients: how many there may be, and how long a client may take for what.
+"""Connections of clients: how long a client may take for what.
 
-aiohttp's own sites accept them. Bounded here are connections in all and of each client, the time to the
-first request (the TLS handshake included), the time to take an answer, and what is read between two requests.
+aiohttp's own sites accept them. Bounded here are the time to the first request (the TLS handshake included),
+the time to take an answer, and what is read between two requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 import ssl
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
@@ -22,48 +19,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from exporter.web.addresses import client_of
+from exporter.web.admission import Admission, Limits
 
-_SHARE_OF_FILES: Final = 4
-"""One in so many of the files that the process may open is for a client; polls need the rest."""
-_SHARE_OF_ONE_CLIENT: Final = 4
-_LEAST_OF_ONE_CLIENT: Final = 8
 _GRACE_SECONDS: Final = 1.0
 """How long a handshake or a request that has begun may go on where its connection is to end."""
 _GOODBYE_SECONDS: Final = 1.0
 """How long a client may take to agree that TLS ends."""
-_LOG_SECONDS: Final = 60.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _aiohttp_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What clients may take.
-
-    Attributes:
-        connections: of all clients together, where the process may open enough files.
-        first_request_seconds: from the start of a connection to the head of its first request.
-        idle_seconds: from one request to the next; longer than the usual minute between scrapes.
-        answer_seconds: to take one answer; the longest ``scrape_timeout`` that is in use.
-        request_bytes: what is read from one request to the next.
-    """
-
-    connections: int = 512
-    first_request_seconds: float = 15.0
-    idle_seconds: float = 75.0
-    answer_seconds: float = 60.0
-    request_bytes: int = 32 * 1024
-
-    def most_connections(self) -> int:
-        """Return how many connections there may be, by the files that this process may open now."""
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if files == resource.RLIM_INFINITY:
-            return self.connections
-        return max(1, min(self.connections, files // _SHARE_OF_FILES))
-
-
-LIMITS: Final = Limits()
 
 
 class BoundedServer(web.Server):
@@ -75,64 +39,30 @@ class BoundedServer(web.Server):
 
     Attributes:
         context: the TLS of new connections; None: plain HTTP.
+        admission: counts the connections.
     """
 
     def __init__(self, unbounded: web.Server, limits: Limits) -> None:
         super().__init__(unbounded.request_handler, request_factory=self._begin_request)
-        self.limits = limits
         self.context: ssl.SSLContext | None = None
+        self.admission: Admission[Connection] = Admission(limits)
         self._make_request_of_application = unbounded.request_factory
-        self._open: dict[Connection, None] = {}
-        """The oldest first."""
-        self._silent_until = 0.0
 
     def __call__(self) -> Connection:
         """Return the protocol of one connection."""
         return Connection(self)
 
-    def admit(self, connection: Connection) -> bool:
-        """Count a new connection; return False if it has to end at once."""
-        most = self.limits.most_connections()
-        of_client = [one for one in self._open if one.client == connection.client]
-        if len(of_client) >= max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT):
-            has_room = self._make_room("of one client", of_client, most=most)
-        elif len(self._open) >= most:
-            has_room = self._make_room("of all clients", self._open, most=most)
-        else:
-            has_room = True
-        if has_room:
-            self._open[connection] = None
-        return has_room
-
-    def forget(self, connection: Connection) -> None:
-        """Count a connection no longer."""
-        self._open.pop(connection, None)
-
-    def end_connections(self) -> None:
-        """End every connection as soon as it owes no answer."""
-        for connection in tuple(self._open):
-            connection.end()
-
     def pre_shutdown(self) -> None:
         """End handshakes too where the server stops."""
-        for connection in tuple(self._open):
+        for connection in self.admission.connections():
             if not connection.connected:
                 connection.abort()
         super().pre_shutdown()
 
-    def _make_room(self, whose: str, connections: Iterable[Connection], *, most: int) -> bool:
-        """End the connection that asks for least, the oldest of several; return False if all are busy."""
-        if (now := self._now()) >= self._silent_until:
-            self._silent_until = now + _LOG_SECONDS
-            log.warning("too many connections of clients", whose=whose, most=most)
-        idle = [one for one in connections if not one.is_busy]
-        if idle:
-            min(idle, key=lambda one: (one.has_begun_request, one.has_asked)).abort()
-        return bool(idle)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def end_connections(self) -> None:
+        """End every connection as soon as it owes no answer."""
+        for connection in self.admission.connections():
+            connection.end()
 
     def _begin_request(
         self,
@@ -155,11 +85,13 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        "_bounds",
+        "_admission",
         "_first_request_timer",
         "_handshake",
         "_has_sent_too_much",
         "_is_answering",
+        "_limits",
+        "_server",
         "_stream",
         "_taking_timer",
         "_unused_bytes",
@@ -171,7 +103,7 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=server.limits.idle_seconds,
+            keepalive_timeout=server.admission.limits.idle_seconds,
             logger=_aiohttp_log,
             access_log=None,  # type: ignore[arg-type] # aiohttp's word for none at all
             # Nobody reads what a request carries: it is not worth an error, or the memory, to decompress it.
@@ -179,7 +111,9 @@ class Connection(web.RequestHandler):
         )
         self.client = ""
         self.has_asked = False
-        self._bounds = server
+        self._server = server
+        self._admission = server.admission
+        self._limits = server.admission.limits
         self._stream: asyncio.Transport | None = None
         """aiohttp forgets its own while the last bytes of an answer wait to be taken."""
         self._handshake: asyncio.Task[None] | None = None
@@ -204,13 +138,13 @@ class Connection(web.RequestHandler):
         stream = cast("asyncio.Transport", transport)  # of streams there is no other kind
         if self._first_request_timer is None:  # else the handshake is over
             self.client = client_of(stream.get_extra_info("peername"))
-            if not self._bounds.admit(self):
+            if not self._admission.admit(self):
                 stream.abort()
                 return
-            seconds = self._bounds.limits.first_request_seconds
+            seconds = self._limits.first_request_seconds
             self._first_request_timer = self._later(seconds, self._abort_without_request)
-            if self._bounds.context is not None:
-                self._begin_handshake(stream, self._bounds.context)
+            if self._server.context is not None:
+                self._begin_handshake(stream, self._server.context)
                 return
         self._stream = stream
         # What the client has not taken is known at once, so that the end of an answer has its deadline too.
@@ -226,7 +160,7 @@ class Connection(web.RequestHandler):
         """Read on, unless the client sends more than a request may have: the rest is thrown away."""
         if self._has_sent_too_much:
             return
-        room = self._bounds.limits.request_bytes - self._unused_bytes
+        room = self._limits.request_bytes - self._unused_bytes
         self._unused_bytes += len(data)
         if len(data) > room:
             self._has_sent_too_much = True
@@ -237,7 +171,7 @@ class Connection(web.RequestHandler):
         """Wait for the client to take what has been sent, but not for ever."""
         super().pause_writing()
         if self._taking_timer is None:
-            self._taking_timer = self._later(self._bounds.limits.answer_seconds, self._abort_untaken)
+            self._taking_timer = self._later(self._limits.answer_seconds, self._abort_untaken)
 
     def resume_writing(self) -> None:
         """Go on: the client has taken everything so far."""
@@ -322,7 +256,7 @@ class Connection(web.RequestHandler):
                 lambda: self,
                 accepted,
                 ssl=context,
-                ssl_handshake_timeout=self._bounds.limits.first_request_seconds,
+                ssl_handshake_timeout=self._limits.first_request_seconds,
                 ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
         except OSError:  # no TLS, or none that is allowed: the client's affair
@@ -334,7 +268,7 @@ class Connection(web.RequestHandler):
             accepted.close()  # else it is the stream's
 
     def _forget(self) -> None:
-        self._bounds.forget(self)
+        self._admission.forget(self)
         for timer in (self._first_request_timer, self._taking_timer):
             if timer is not None:
                 timer.cancel()

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from exporter.web import documents, http_sd, scrape, status_page
 from exporter.web.addresses import BACKLOG
+from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
-from exporter.web.connections import LIMITS, BoundedServer, Limits
+from exporter.web.connections import BoundedServer
 from exporter.web.sources import SOURCES, Sources
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ STATE = ExporterState(
 
 
 def sources(**changes: object) -> Sources:
-    """Return sources without a cluster, unless told otherwise."""
+    """Return sources without a cluster, except for these changes."""
     nothing = Sources(
         board=Board(on_change=lambda _: None),
         exposition=Exposition(CLUSTER_FAMILIES),

@@ -163,8 +163,8 @@ async def test_the_account_tells_policies_next_runs_and_every_verdict_and_outcom
         "9.15.1": ("keep", "too_young"),
     }
     assert all(one["detail"] and one["age_seconds"] > 86_400 for one in run["plan"])
-    told = [(one["version"], one["outcome"], one["code"], one["phase"]) for one in run["deletions"]]
-    assert told == [
+    outcomes = [(one["version"], one["outcome"], one["code"], one["phase"]) for one in run["deletions"]]
+    assert outcomes == [
         ("9.9.1", "success", "", "ended"),
         ("9.10.1", "busy", "10551367", "ended"),
         ("9.10.1P4", "failure", "10551892", "ended"),
@@ -184,11 +184,11 @@ async def test_the_next_run_of_an_interval_is_told_once_a_run_is_over(tmp_path: 
         async with program("run", f"--config.file={config}", LISTEN) as daemon:
             started = (await account_after_a_run(daemon))["runs"][0]["started_timestamp_seconds"]
 
-            async def told() -> bool:
+            async def shown() -> bool:
                 due = (await account(daemon))["clusters"][0]["next_run_timestamp_seconds"]
                 return bool(due == pytest.approx(started + 86_400, rel=0, abs=1))
 
-            await eventually(told, seconds=20, what="the next run")
+            await eventually(shown, seconds=20, what="the next run")
 
 
 async def test_a_run_that_goes_on_is_shown_with_its_deletion(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ async def test_a_run_that_goes_on_is_shown_with_its_deletion(tmp_path: Path) -> 
             assert document["clusters"][0]["jobs_in_progress"] == 1
 
 
-async def test_a_state_that_another_holds_is_told_while_polls_go_on(tmp_path: Path) -> None:
+async def test_a_state_that_another_holds_is_shown_while_polls_go_on(tmp_path: Path) -> None:
     async with (
         Simulator([dirty_cluster()], directory=tmp_path) as simulator,
         open_journal(f"sqlite:///{tmp_path}/state.db"),
@@ -225,10 +225,10 @@ async def test_a_state_that_another_holds_is_told_while_polls_go_on(tmp_path: Pa
         async with program("run", f"--config.file={config}", LISTEN) as daemon:
             await daemon.until_ready()
 
-            async def told() -> bool:
+            async def shown() -> bool:
                 return "holds it" in (await account(daemon))["problem"]
 
-            await eventually(told, seconds=20, what="the problem to be told")
+            await eventually(shown, seconds=20, what="the problem to be told")
             document = await account(daemon)
             assert (document["runs"], len(document["clusters"])) == ([], 2)
             metrics = (await daemon.get("/metrics"))[1].splitlines()

@@ -17,8 +17,8 @@ import trustme
 import uvloop
 from aiohttp import web
 
+from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import SLICE_BYTES
-from exporter.web.connections import LIMITS, Limits
 from exporter.web.routes import build_application, serving
 from support.sources import sources
 from support.waiting import eventually

@@ -101,7 +101,7 @@ async def test_metrics_in_openmetrics_are_valid_and_end_once(client: Client) -> 
     ("accept", "content_type"),
     [("*/*", Format.TEXT), ("application/openmetrics-text", Format.OPENMETRICS)],
 )
-async def test_the_content_type_tells_the_format(client: Client, accept: str, content_type: str) -> None:
+async def test_the_content_type_names_the_format(client: Client, accept: str, content_type: str) -> None:
     async with client.get("/metrics", headers={"Accept": accept}) as response:
         assert response.headers["Content-Type"] == content_type
         assert response.headers["Vary"] == "Accept, Accept-Encoding"
@@ -181,7 +181,7 @@ async def test_readiness_waits_for_every_first_poll(
         assert response.status == 200
 
 
-async def test_clusters_as_json_tell_the_same_facts(client: Client) -> None:
+async def test_clusters_as_json_show_the_same_facts(client: Client) -> None:
     document = json.loads(await text_of(client, "/api/v1/clusters"))
     good, bad = document["clusters"]
     assert good["up"] is True
@@ -209,14 +209,14 @@ async def test_the_status_page_escapes_what_clusters_say(client: Client) -> None
     assert page.index("bad") < page.index("good")
 
 
-async def test_the_status_page_tells_of_files_that_are_not_in_force(client: Client) -> None:
+async def test_the_status_page_shows_files_that_are_not_applied(client: Client) -> None:
     page = await text_of(client, "/")
     assert "1 of 2 cluster files cannot be used" in page
     assert "The configuration was refused" not in page
     assert "Shard" not in page
 
 
-async def test_the_status_page_tells_of_a_refused_configuration_and_of_shards() -> None:
+async def test_the_status_page_shows_a_refused_configuration_and_of_shards() -> None:
     state = replace(
         STATE, last_reload_successful=False, cluster_files_failed=0, shard_ordinal=1, total_shards=3
     )

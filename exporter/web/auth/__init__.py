@@ -2,7 +2,7 @@
 
 * :mod:`~exporter.web.auth.toolkit_schema`: which keys a file may have, and what one value by itself may be.
 * :mod:`~exporter.web.auth.toolkit_file`: from a file to a :mod:`~exporter.web.auth.web_config`, or to every
-  mistake; :mod:`~exporter.web.auth.pem_files` are the files that it names.
+  mistake; :mod:`~exporter.web.auth.toolkit_tls` is the part about TLS.
 * :mod:`~exporter.web.auth.tls_context`: from the configuration to what Python's ``ssl`` takes.
 * :mod:`~exporter.web.auth.passwords`: whether a password is right; :mod:`~exporter.web.auth.fair_queue`
   decides which one is checked next.

@@ -28,7 +28,7 @@ from exporter.web.auth.web_config import ClientAuth, WebConfig
 from exporter.web.connections import BoundedServer
 
 LOOK_SECONDS: Final = 2.0
-"""How often the files are looked at. A change is applied once two looks have seen it."""
+"""How often the files are read. A change is applied once it has been read twice."""
 _MAX_FILE_BYTES: Final = 1024 * 1024
 _THREAD: Final = "web configuration"
 _CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
@@ -82,7 +82,7 @@ class Protection:
         """Refuse a request, to whatever path, or have it answered; a middleware."""
         rules = self._rules
         if not _has_required_tls(rules.config, request):
-            refusal = web.Response(status=421, text="More is asked for by now: connect anew.\n")
+            refusal = web.Response(status=421, text="More is asked for by now: connect again.\n")
             refusal.force_close()
             return refusal
         if not _has_allowed_name(rules.config, request):
@@ -206,7 +206,7 @@ def _has_allowed_name(config: WebConfig, request: web.Request) -> bool:
 
 
 def _hash_of(path: Path) -> str:
-    """Return what tells one content of a file from another; an error is a content too."""
+    """Return a hash of the content, or why the file cannot be read."""
     try:
         return hashlib.sha256(read_file(path, max_bytes=_MAX_FILE_BYTES)).hexdigest()
     except (OSError, ValueError) as error:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from exporter.config.schema import DurationOrZero, FileName, Maybe, Number, Shape, Text, Truth
 from exporter.config.validation import homes
@@ -41,20 +42,28 @@ _INSTEAD: Final[Mapping[str, ClientAuth]] = MappingProxyType(
 _ANY_KEY: Final = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def _client_auth(value: str) -> str:
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "text is expected")
+    return str(value)
+
+
+def _client_auth(given: object) -> ClientAuth:
+    value = _word(given)
     if value in _INSTEAD:
         raise ValueError(f"Python's TLS verifies each certificate that it asks for; write {_INSTEAD[value]}")
     if value not in set(ClientAuth):
         raise ValueError(f"{', '.join(list(ClientAuth)[:-1])} or {list(ClientAuth)[-1]} is expected")
-    return value
+    return ClientAuth(value)
 
 
-def _tls_version(value: str) -> str:
+def _tls_version(given: object) -> TlsVersion:
+    value = _word(given)
     if value in {"TLS10", "TLS11"}:
         raise ValueError("versions before TLS 1.2 are not supported; TLS12 or TLS13")
     if value not in set(TlsVersion):
         raise ValueError("TLS12 or TLS13 is expected")
-    return value
+    return TlsVersion(value)
 
 
 def _cipher(value: str) -> str:
@@ -96,7 +105,7 @@ def check_header(name: str, value: str) -> None:
 
 
 def _hash(value: str) -> str:
-    """Accept a hash of bcrypt. What is wrong is told without any part of it."""
+    """Accept a hash of bcrypt. Messages show no part of it."""
     match = _HASH.fullmatch(value)
     if match is None:
         raise ValueError(
@@ -115,6 +124,10 @@ def _hash(value: str) -> str:
     return value
 
 
+_ClientAuth = Annotated[ClientAuth, PlainValidator(_client_auth)]
+_TlsVersion = Annotated[TlsVersion, PlainValidator(_tls_version)]
+
+
 class TlsServerConfig(Shape):
     """How connections are encrypted; certificate and key must be there, which the loader checks."""
 
@@ -125,10 +138,10 @@ class TlsServerConfig(Shape):
     cert_file: Maybe[FileName] = None
     key_file: Maybe[FileName] = None
     client_ca_file: Maybe[FileName] = None
-    client_auth_type: Maybe[Annotated[str, AfterValidator(_client_auth)]] = None
+    client_auth_type: Maybe[_ClientAuth] = None
     client_allowed_sans: Maybe[list[Text]] = None
-    min_version: Maybe[Annotated[str, AfterValidator(_tls_version)]] = None
-    max_version: Maybe[Annotated[str, AfterValidator(_tls_version)]] = None
+    min_version: Maybe[_TlsVersion] = None
+    max_version: Maybe[_TlsVersion] = None
     cipher_suites: Maybe[list[Annotated[str, AfterValidator(_cipher)]]] = None
     curve_preferences: Maybe[
         Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)]

@@ -1,4 +1,4 @@
-"""One small bad file for every mistake, and beside it everything that an operator is told."""
+"""One small bad file for every mistake, and beside it every message about it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _messages(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_bad_file_is_told_whole(path: Path) -> None:
+def test_every_mistake_of_a_bad_file_is_reported(path: Path) -> None:
     assert _messages(path) + "\n" == path.with_suffix(".txt").read_text()
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_hashes_and_made_up_secrets_are_never_told(path: Path) -> None:
+def test_hashes_and_made_up_secrets_are_never_shown(path: Path) -> None:
     messages = _messages(path)
     assert "made-up" not in messages
     assert "QOauhQNbBCuQDKes6eFzPe" not in messages
@@ -35,7 +35,7 @@ def test_every_bad_file_has_its_messages_and_every_message_its_file() -> None:
     assert {path.stem for path in _FILES} == {path.stem for path in _FOLDER.glob("*.txt")}
 
 
-def test_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "web.yaml"
     with pytest.raises(ConfigError) as caught:
         load_web_config(path, environ={})

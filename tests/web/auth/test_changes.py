@@ -1,4 +1,4 @@
-"""A change of any file is in force at once, loses no request, and takes nothing back where it is bad."""
+"""A change of any file is applied without a restart, loses no request, and a bad one changes nothing."""
 
 from __future__ import annotations
 
@@ -273,16 +273,16 @@ async def test_changes_lose_no_request(file: Path, certificates: Certificates) -
 @pytest.mark.parametrize(
     "broken", ["", "basic_auth_users:\n  alice: made-up\n", "basic_auth_users: {}\n", "{"]
 )
-async def test_a_bad_new_version_changes_nothing_and_is_told_once(broken: str, file: Path) -> None:
+async def test_a_bad_new_version_changes_nothing_and_is_logged_once(broken: str, file: Path) -> None:
     async with guarded(write(file, users("right"))) as server:
         with structlog.testing.capture_logs() as lines:
             write(file, broken)
             await until_line(lines, "new web configuration cannot be used, the last good one stays applied")
-            told = len(lines)
+            logged = len(lines)
             for _ in range(10):
                 await asyncio.sleep(LOOK_SECONDS)
                 assert [await server.status(), await server.status(login=ALICE)] == [401, 200]
-            assert len(lines) == told
+            assert len(lines) == logged
             assert "made-up" not in str(lines)
             write(file, users("right"))
             await until_line(lines, "web configuration applied")
