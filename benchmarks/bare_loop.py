@@ -1,9 +1,9 @@
-"""The exporter's requests, sent by aiohttp with nothing around it: what polling costs at least.
+"""Sends the exporter's requests with plain aiohttp: the least that polling can cost.
 
 Usage: ``python -m benchmarks.bare_loop --port PORT --ca-file FILE --clusters 100 --interval 10``
 
-Every cluster is asked at its own place within the interval, over a new TLS connection a poll. The bodies are
-read and thrown away. A line a second tells the polls and the CPU seconds so far.
+Polls are spread over the interval, each over a new TLS connection. The bodies are read and thrown away. Every
+second, a line with the polls and the CPU seconds so far is printed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def main() -> None:
     parser.add_argument("--ca-file", type=Path, required=True)
     parser.add_argument("--clusters", type=int, required=True)
     parser.add_argument("--interval", type=float, required=True, help="seconds between a cluster's polls")
-    parser.add_argument("--facts-every", type=int, default=1, help="in which of so many polls facts are read")
-    parser.add_argument("--uvloop", action="store_true", help="with uvloop in place of asyncio's own loop")
+    parser.add_argument("--facts-every", type=int, default=1, help="read facts in one of this many polls")
+    parser.add_argument("--uvloop", action="store_true", help="use uvloop instead of asyncio's own loop")
     arguments = parser.parse_args()
     (uvloop.run if arguments.uvloop else asyncio.run)(_run(arguments))
 
 
 @dataclass(slots=True)
 class _Shared:
-    """What the tasks of all clusters have in common."""
+    """What the tasks of all clusters share."""
 
     arguments: argparse.Namespace
     session: aiohttp.ClientSession
@@ -75,7 +75,7 @@ async def _poll(number: int, shared: _Shared) -> None:
     arguments = shared.arguments
     headers = {"Authorization": aiohttp.encode_basic_auth(USERNAME, PASSWORD)}
     due = clock() + arguments.interval * number / arguments.clusters
-    polls = number  # so that the clusters take turns in being asked for facts
+    polls = number  # so that not all clusters are asked for facts at once
     while True:
         await asyncio.sleep(max(due - clock(), 0.0))
         due += arguments.interval

@@ -1,4 +1,4 @@
-"""What a scrape costs: this exporter's beside prometheus_client's, for the same samples, in one process."""
+"""Measures a scrape: this exporter's and prometheus_client's, for the same samples, in one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEVELS = (1, 2, 4, 6, 9)
 
 
 def measure(*, clusters: int, packages: int, rounds: int) -> tuple[int, dict[str, float]]:
-    """Return how many samples there are, and the seconds that each way took, the median of some rounds.
+    """Return the number of samples, and the seconds that each way takes, the median of some rounds.
 
     prometheus_client is given its samples ready made; only their rendering counts.
     """
@@ -60,7 +60,7 @@ def measure(*, clusters: int, packages: int, rounds: int) -> tuple[int, dict[str
 
 
 def levels(*, clusters: int, packages: int) -> Iterator[tuple[int, float, float]]:
-    """Give for each level of gzip the seconds that it takes and the part of the size that it leaves."""
+    """Give each level of gzip, the seconds that it takes, and the compressed size as a part of the size."""
     exposition = Exposition(CLUSTER_FAMILIES)
     for number in range(clusters):
         update_cluster(exposition, _status(number, packages))
@@ -114,10 +114,10 @@ def _status(number: int, packages: int) -> ClusterStatus:
     listing = Listing(
         packages=tuple(
             Package(
-                version=f"9.{8 + place // 5}.1P{place % 5}",
-                create_timestamp_seconds=1_700_000_000.0 + 604_800 * place + number,
+                version=f"9.{8 + index // 5}.1P{index % 5}",
+                create_timestamp_seconds=1_700_000_000.0 + 604_800 * index + number,
             )
-            for place in range(packages)
+            for index in range(packages)
         ),
         unnamed=0,
         pages=1,

@@ -1,4 +1,4 @@
-"""A server that answers as many clusters would, as cheaply as Python can: what is measured is its client.
+"""A fake server for many clusters, as cheap as possible in Python, because its client is measured.
 
 Usage: ``python -m benchmarks.fake_ontap --directory DIRECTORY [--packages 20]``
 
@@ -50,7 +50,7 @@ async def _serve(directory: Path, packages: int) -> None:
 
 
 class _Answers:
-    """Everything that is answered, made once for each cluster and page."""
+    """All answers, made once for each cluster and page."""
 
     def __init__(self, packages: int) -> None:
         self._packages = packages
@@ -76,11 +76,11 @@ class _Answers:
         number = int(ipaddress.IPv4Address(address))
         records = [
             {
-                "version": _RELEASES[place] if place < len(_RELEASES) else f"9.18.1P{place}",
-                "create_time": _written(_FIRST_CREATION_SECONDS + number % 86_400 + 604_800 * place),
-                "_links": {"self": {"href": f"/api/cluster/software/packages/{place}"}},
+                "version": _RELEASES[index] if index < len(_RELEASES) else f"9.18.1P{index}",
+                "create_time": _written(_FIRST_CREATION_SECONDS + number % 86_400 + 604_800 * index),
+                "_links": {"self": {"href": f"/api/cluster/software/packages/{index}"}},
             }
-            for place in range(self._packages)
+            for index in range(self._packages)
         ]
         return _answer({"records": records, "num_records": len(records)})
 

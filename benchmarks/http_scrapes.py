@@ -1,4 +1,4 @@
-"""What a scrape costs the exporter over HTTP: made anew, sent over a new connection to another process."""
+"""Measures a scrape over HTTP: rendered again and sent over a new connection to another process."""
 
 from __future__ import annotations
 

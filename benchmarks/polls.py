@@ -1,4 +1,4 @@
-"""What a poll costs: the exporter's CPU time beside that of a bare loop and of NetApp's library."""
+"""Measures the CPU time of a poll: of the exporter, of a bare loop and of NetApp's library."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ BARE_UVLOOP = "bare aiohttp on uvloop"
 SDK = "NetApp's library"
 FACTS_EVERY = 3
 ENOUGH_POLLS = 4
-"""Of which the cost can be told: as many as NetApp's library finishes within a window on a quiet machine."""
+"""The least number of polls to measure; NetApp's library finishes as many in a window on a quiet machine."""
 
 
 def measure(
     fleet: FakeFleet, *, clusters: int, sdk_clusters: int, interval_seconds: int, windows: int
 ) -> dict[str, float]:
-    """Let all four poll side by side; return the CPU milliseconds of a poll, the median of some windows.
+    """Run all four at the same time; return the CPU milliseconds of a poll, the median of the windows.
 
     Args:
         fleet: serves the clusters.
         clusters: how many the exporter and the loops poll.
-        sdk_clusters: how many NetApp's library polls: fewer, as it leaves little to the others.
-        interval_seconds: between polls of a cluster.
-        windows: how many times to measure, for an interval each.
+        sdk_clusters: how many NetApp's library polls; fewer, because it needs most of the CPU.
+        interval_seconds: the interval between polls of a cluster.
+        windows: how many times to measure, each time for one interval.
 
     Raises:
         NotMeasuredError: polls failed, or there were none.
@@ -48,12 +48,14 @@ def measure(
         exporter.until_ready()
         readers = {
             EXPORTER: exporter.polls_and_cpu,
-            BARE: stack.enter_context(_telling("benchmarks.bare_loop", *loops)),
-            BARE_UVLOOP: stack.enter_context(_telling("benchmarks.bare_loop", *loops, "--uvloop")),
-            SDK: stack.enter_context(_telling("benchmarks.sdk_pool", *common, f"--clusters={sdk_clusters}")),
+            BARE: stack.enter_context(_progress_of("benchmarks.bare_loop", *loops)),
+            BARE_UVLOOP: stack.enter_context(_progress_of("benchmarks.bare_loop", *loops, "--uvloop")),
+            SDK: stack.enter_context(
+                _progress_of("benchmarks.sdk_pool", *common, f"--clusters={sdk_clusters}")
+            ),
         }
         costs: dict[str, list[float]] = {name: [] for name in readers}
-        _wait(readers[BARE], interval_seconds)  # until each has found its pace
+        _wait(readers[BARE], interval_seconds)  # until all of them poll steadily
         before = {name: read() for name, read in readers.items()}
         for _ in range(windows):
             _wait(readers[BARE], interval_seconds - 3)  # and three to read
@@ -72,10 +74,10 @@ def _wait(reader: Callable[[], Reading], seconds: int) -> None:
 
 
 def _enough(read: Callable[[], Reading], polls_before: float) -> Reading:
-    """Read once it has finished some polls since; on a busy machine, that takes a while.
+    """Wait until enough polls have finished, which takes longer on a busy machine, and return the reading.
 
     Raises:
-        NotMeasuredError: it did not in time.
+        NotMeasuredError: too few polls finished in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while (reading := read())[0] < polls_before + ENOUGH_POLLS:
@@ -87,14 +89,14 @@ def _enough(read: Callable[[], Reading], polls_before: float) -> Reading:
 
 
 @contextlib.contextmanager
-def _telling(module: str, *arguments: str) -> Iterator[Callable[[], Reading]]:
-    """Run one of the modules that tell each second how far they are."""
+def _progress_of(module: str, *arguments: str) -> Iterator[Callable[[], Reading]]:
+    """Run a module that prints its progress every second."""
     with python(module, *arguments) as process:
         process.line_with(r"^(\d+) ")
-        yield lambda: _told(process)
+        yield lambda: _next_reading(process)
 
 
-def _told(process: Process) -> Reading:
+def _next_reading(process: Process) -> Reading:
     while not (match := re.fullmatch(r"(\d+) ([\d.]+)", process.next_line())):
         pass  # the traceback of a process that is about to end
     return float(match[1]), float(match[2])

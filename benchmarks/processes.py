@@ -20,12 +20,12 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class NotMeasuredError(Exception):
-    """A figure could not be measured; says why. It is neither good nor bad."""
+    """A figure could not be measured, so it is neither good nor bad; the message says why."""
 
 
 @dataclass(slots=True)
 class Process:
-    """A process that runs, and the lines that it has written so far."""
+    """A running process, and the lines that it has written so far."""
 
     popen: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
@@ -42,12 +42,12 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
     def pss_bytes(self) -> int:
-        """Return its memory, of which what it shares with others counts in proportion."""
+        """Return its proportional set size: shared memory is divided among the processes that share it."""
         match = re.search(
             r"^Pss:\s+(\d+) kB", Path(f"/proc/{self.pid}/smaps_rollup").read_text(), re.MULTILINE
         )
         if match is None:
-            raise SystemExit("the kernel does not tell the proportional set size")
+            raise SystemExit("the kernel does not report the proportional set size")
         return int(match[1]) * 1024
 
     def line_with(self, pattern: str) -> str:

@@ -1,4 +1,4 @@
-"""The real program under measurement, and what it tells of itself."""
+"""The real program under measurement, and its own metrics."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Program:
         return totals
 
     def refuse_failed_polls(self) -> None:
-        """Check that no poll has failed so far, for a failed one costs other than a good one.
+        """Check that no poll has failed so far: the cost of a failed poll is different.
 
         Raises:
             NotMeasuredError: some have; says how many for each reason.

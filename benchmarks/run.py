@@ -1,4 +1,4 @@
-"""Measures what polling, scraping and size cost, prints it as ratios, and fails where one is too large.
+"""Measures the cost of polls, scrapes and fleet sizes, prints ratios, and fails if one is too large.
 
 Usage: ``python -m benchmarks.run [--full]``
 
@@ -23,17 +23,17 @@ _MIB = 2**20
 
 
 @dataclass(slots=True)
-class Findings:
-    """What was found: how much of it is too much, and what could not be measured, with the reason."""
+class Results:
+    """The figures that are too large, and why other figures could not be measured."""
 
     too_large: list[str] = field(default_factory=list)
     not_measured: list[str] = field(default_factory=list)
 
     def limit(self, what: str, found: float, limit: float, *, noise: float = 0.0) -> None:
-        """Print a figure beside the largest that it may be; without the machine's own noise, half of that.
+        """Print a figure and its limit. With the machine's noise subtracted, the limit is half.
 
         Raises:
-            NotMeasuredError: it is larger, but the machine's own noise is what makes it so.
+            NotMeasuredError: the figure is too large, but only because of the machine's noise.
         """
         good = found <= limit or found - noise <= limit / 2
         if not good and found - noise <= limit:
@@ -43,7 +43,7 @@ class Findings:
             self.too_large.append(what)
 
     def measure(self, section: Callable[[], None]) -> None:
-        """Run a section; once more where it could not measure."""
+        """Run a section; run it once more if it could not measure."""
         try:
             section()
         except NotMeasuredError as error:
@@ -56,36 +56,36 @@ class Findings:
 
 
 def main() -> int:
-    """Run the benchmarks; return 1 where a figure is too large, 2 where one could not be measured."""
+    """Run the benchmarks; return 1 if a figure is too large, 2 if one could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--full", action="store_true", help="fleets of 100, 1,000 and 10,000 clusters too")
     full = parser.parse_args().full
-    findings = Findings()
+    results = Results()
     # The short form leaves room for a machine that others use as well.
-    _scrapes(findings, rounds=7 if full else 3, limit=0.05 if full else 0.07)
+    _scrapes(results, rounds=7 if full else 3, limit=0.05 if full else 0.07)
     with fake_fleet() as fleet:
         if full:
-            findings.measure(lambda: _polls(findings, fleet, clusters=240, seconds=6, windows=5, limit=1.3))
-            findings.measure(lambda: _sizes(findings, fleet))
+            results.measure(lambda: _polls(results, fleet, clusters=240, seconds=6, windows=5, limit=1.3))
+            results.measure(lambda: _sizes(results, fleet))
         else:
-            findings.measure(lambda: _polls(findings, fleet, clusters=120, seconds=12, windows=3, limit=1.5))
-            findings.measure(lambda: _short_size(findings, fleet))
-    for what in findings.too_large:
+            results.measure(lambda: _polls(results, fleet, clusters=120, seconds=12, windows=3, limit=1.5))
+            results.measure(lambda: _short_size(results, fleet))
+    for what in results.too_large:
         print(f"too large: {what}")
-    for why in findings.not_measured:
+    for why in results.not_measured:
         print(f"not measured, so neither good nor bad: {why}")
-    return 1 if findings.too_large else 2 if findings.not_measured else 0
+    return 1 if results.too_large else 2 if results.not_measured else 0
 
 
-def _scrapes(findings: Findings, *, rounds: int, limit: float) -> None:
+def _scrapes(results: Results, *, rounds: int, limit: float) -> None:
     samples, seconds = exposition.measure(clusters=1020, packages=PACKAGES, rounds=rounds)
     print(f"{samples} samples: " + _written(seconds, unit="ms", factor=1000))
     reference = seconds[exposition.REFERENCE]
-    findings.limit("scrape / prometheus_client", seconds[exposition.PLAIN] / reference, limit)
-    findings.limit(
+    results.limit("scrape / prometheus_client", seconds[exposition.PLAIN] / reference, limit)
+    results.limit(
         "scrape with gzip / prometheus_client", seconds[exposition.COMPRESSED] / reference, 2 * limit
     )
-    findings.limit(
+    results.limit(
         "scrape over HTTP / prometheus_client",
         seconds[exposition.HTTP] / reference,
         0.08 if rounds > 3 else 0.1,
@@ -96,25 +96,25 @@ def _scrapes(findings: Findings, *, rounds: int, limit: float) -> None:
 
 
 def _polls(
-    findings: Findings, fleet: FakeFleet, *, clusters: int, seconds: int, windows: int, limit: float
+    results: Results, fleet: FakeFleet, *, clusters: int, seconds: int, windows: int, limit: float
 ) -> None:
     costs = polls.measure(
         fleet, clusters=clusters, sdk_clusters=12, interval_seconds=seconds, windows=windows
     )
     print("CPU a poll: " + _written(costs, unit="ms", factor=1))
-    findings.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], limit)
-    findings.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], limit)
-    findings.limit("poll / NetApp's library", costs[polls.EXPORTER] / costs[polls.SDK], 0.2)
+    results.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], limit)
+    results.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], limit)
+    results.limit("poll / NetApp's library", costs[polls.EXPORTER] / costs[polls.SDK], 0.2)
 
 
-def _short_size(findings: Findings, fleet: FakeFleet) -> None:
+def _short_size(results: Results, fleet: FakeFleet) -> None:
     found = scale.measure(fleet, clusters=500, interval_seconds=30, watch_seconds=5)
     print(found)
-    findings.limit("MiB of 500 clusters", found.pss_bytes / _MIB, 100)
-    findings.limit(
+    results.limit("MiB of 500 clusters", found.pss_bytes / _MIB, 100)
+    results.limit(
         "seconds that a poll came late (p99)", found.delay_p99_seconds, 2, noise=found.machine_delay_seconds
     )
-    findings.limit(
+    results.limit(
         "seconds that another request waited during a scrape",
         found.longest_stall_seconds,
         0.1,
@@ -122,7 +122,7 @@ def _short_size(findings: Findings, fleet: FakeFleet) -> None:
     )
 
 
-def _sizes(findings: Findings, fleet: FakeFleet) -> None:
+def _sizes(results: Results, fleet: FakeFleet) -> None:
     # The same number of polls a second, whatever the size; of 10,000 clusters, each one every 5 minutes.
     empty = scale.measure(fleet, clusters=1, interval_seconds=1, watch_seconds=5)
     small, middle, large = (
@@ -133,20 +133,20 @@ def _sizes(findings: Findings, fleet: FakeFleet) -> None:
         print(found)
     each = {found.clusters: (found.pss_bytes - empty.pss_bytes) / found.clusters for found in (middle, large)}
     print(f"memory a cluster: {each[1_000] / 1024:.1f} KiB of 1,000, {each[10_000] / 1024:.1f} KiB of 10,000")
-    findings.limit("MiB of 1,000 clusters", middle.pss_bytes / _MIB, 120)
-    findings.limit(
+    results.limit("MiB of 1,000 clusters", middle.pss_bytes / _MIB, 120)
+    results.limit(
         "seconds that another request waited during a scrape",
         middle.longest_stall_seconds,
         0.02,
         noise=middle.longest_stall_seconds * (1 - middle.scrape_core_share),
     )
-    findings.limit("MiB of 10,000 clusters", large.pss_bytes / _MIB, 500)
-    findings.limit("part of a core that 10,000 clusters take", large.cpu_share, 0.25)
-    findings.limit(
+    results.limit("MiB of 10,000 clusters", large.pss_bytes / _MIB, 500)
+    results.limit("part of a core that 10,000 clusters take", large.cpu_share, 0.25)
+    results.limit(
         "seconds that a poll came late (p99)", large.delay_p99_seconds, 2, noise=large.machine_delay_seconds
     )
-    findings.limit("memory a cluster, 10,000 / 1,000", each[10_000] / each[1_000], 1.2)
-    findings.limit("CPU a poll, 10,000 / 1,000", large.poll_cpu_ms / middle.poll_cpu_ms, 1.2)
+    results.limit("memory a cluster, 10,000 / 1,000", each[10_000] / each[1_000], 1.2)
+    results.limit("CPU a poll, 10,000 / 1,000", large.poll_cpu_ms / middle.poll_cpu_ms, 1.2)
 
 
 def _written(figures: dict[str, float], *, unit: str, factor: float) -> str:

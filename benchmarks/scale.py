@@ -1,4 +1,4 @@
-"""What fleets of several sizes cost: memory, CPU time, delays, start, scrapes, stalls of the event loop."""
+"""Measures fleets of several sizes: memory, CPU time, delays, start, scrapes, stalls of the event loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Fleet:
         delay_p99_seconds: how late polls started.
         samples: of a scrape.
         scrape_seconds: how long a scrape took its client, compressed; the median.
-        longest_lag_seconds: the longest lag of the event loop in the last minute or two, as it tells itself.
+        longest_lag_seconds: the longest lag of the event loop in the last minute or two, by its own metric.
         longest_stall_seconds: the longest that another request had to wait during a scrape; the median.
         machine_delay_seconds: the longest that a thread which was due waited for the machine: its noise.
         scrape_core_share: of a core, that the machine gave the program during scrapes; 1 where it had all.
@@ -96,7 +96,7 @@ def measure(fleet: FakeFleet, *, clusters: int, interval_seconds: int, watch_sec
         exporter.refuse_failed_polls()
         totals = exporter.totals("ontap_software_packages", "ontap_exporter_event_loop_lag_seconds")
         if totals["ontap_software_packages"] != clusters * PACKAGES:
-            raise SystemExit(f"{totals['ontap_software_packages']:.0f} packages are told of")
+            raise SystemExit(f"{totals['ontap_software_packages']:.0f} packages are exposed")
         return Fleet(
             clusters=clusters,
             listening_seconds=exporter.listening_seconds,
@@ -144,7 +144,7 @@ def _scrape(exporter: Program, times: int = 5) -> tuple[list[float], float, int,
     samples = sum(not line.startswith(b"#") for line in body.splitlines())
     durations, stalls, cpu_seconds = [], [], 0.0
     for _ in range(times):
-        time.sleep(1.1 * SHARED_SECONDS)  # else it would be given what the last scrape was
+        time.sleep(1.1 * SHARED_SECONDS)  # else it would get the shared answer of the last scrape
         done = threading.Event()
         waits: list[float] = []
         prober = threading.Thread(target=_probe, args=(exporter, done, waits))

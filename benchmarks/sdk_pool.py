@@ -2,7 +2,8 @@
 
 Usage: ``python -m benchmarks.sdk_pool --port PORT --clusters 50 --interval 10 [--facts-every 3]``
 
-A line a second tells the polls and the CPU seconds so far. Certificates are not checked, which costs less.
+Every second, a line with the polls and the CPU seconds so far is printed. Certificates are not verified,
+which costs less.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--clusters", type=int, required=True)
     parser.add_argument("--interval", type=float, required=True, help="seconds between a cluster's polls")
-    parser.add_argument("--facts-every", type=int, default=1, help="in which of so many polls facts are read")
+    parser.add_argument("--facts-every", type=int, default=1, help="read facts in one of this many polls")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     polled: list[None] = []
-    threading.Thread(target=_tell, args=(polled,), daemon=True).start()
+    threading.Thread(target=_print_progress, args=(polled,), daemon=True).start()
     begun = time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
-        turn = 0
+        poll = 0
         while True:
-            number = turn % arguments.clusters
-            time.sleep(max(begun + turn * arguments.interval / arguments.clusters - time.monotonic(), 0.0))
-            with_facts = (turn // arguments.clusters + number) % arguments.facts_every == 0
+            number = poll % arguments.clusters
+            time.sleep(max(begun + poll * arguments.interval / arguments.clusters - time.monotonic(), 0.0))
+            with_facts = (poll // arguments.clusters + number) % arguments.facts_every == 0
             pool.submit(_poll, number, arguments.port, polled, with_facts=with_facts)
-            turn += 1
+            poll += 1
 
 
 def _poll(number: int, port: int, polled: list[None], *, with_facts: bool) -> None:
@@ -58,7 +59,7 @@ def _poll(number: int, port: int, polled: list[None], *, with_facts: bool) -> No
         polled.append(None)
 
 
-def _tell(polled: list[None]) -> None:
+def _print_progress(polled: list[None]) -> None:
     while True:
         time.sleep(1)
         used = resource.getrusage(resource.RUSAGE_SELF)

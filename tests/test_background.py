@@ -57,7 +57,7 @@ async def test_while_a_thread_waits_the_value_from_before_serves_and_no_other_th
     source.answers.set()
 
 
-async def test_what_was_being_read_when_it_was_forgotten_is_not_used() -> None:
+async def test_a_value_that_is_forgotten_while_it_is_read_is_not_used() -> None:
     source = Source()
     source.answers.clear()
     value = refreshed(source)
@@ -68,7 +68,7 @@ async def test_what_was_being_read_when_it_was_forgotten_is_not_used() -> None:
     assert await waiting == 2
 
 
-async def test_an_error_is_raised_where_the_value_is_needed_and_renewing_keeps_the_value() -> None:
+async def test_an_error_is_raised_when_the_value_is_needed_and_renewing_keeps_the_value() -> None:
     def read(before: int | None) -> int:
         if before is None:
             return 1

@@ -102,8 +102,8 @@ def test_check_config_prints_every_error_and_ends_with_1(tmp_path: Path) -> None
     (tmp_path / "bad.yaml").write_text("max_concurrent_polls: many\ncolour: red\n" + GOOD)
     done = run("check-config", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 1
-    places = [line.partition(": ")[0] for line in done.stderr.splitlines()]
-    assert places == ["bad.yaml:1", "bad.yaml:2"]
+    locations = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+    assert locations == ["bad.yaml:1", "bad.yaml:2"]
 
 
 def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_larger_file_is_an_error_that_says_the_limit(path: Path, max_bytes: int,
     [os.mkfifo, _make_socket, lambda path: path.symlink_to("/dev/zero")],
     ids=["pipe", "socket", "device"],
 )
-def test_what_is_no_regular_file_is_an_error_and_not_waited_for(
+def test_a_file_that_is_not_regular_is_an_error_and_does_not_block(
     path: Path, make: Callable[[Path], None]
 ) -> None:
     make(path)

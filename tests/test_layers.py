@@ -106,7 +106,7 @@ def test_a_room_imports_only_the_rooms_before_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PURE)
-def test_what_decides_does_nothing_else(name: str) -> None:
+def test_pure_modules_import_only_pure_modules(name: str) -> None:
     source = (ROOT / f"{name}.py").read_text()
     tree = ast.parse(source)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
@@ -125,7 +125,9 @@ def test_what_decides_does_nothing_else(name: str) -> None:
         ("exporter.app.daemon", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
     ],
 )
-def test_loading_a_part_keeps_out_what_it_does_not_need(module: str, kept_out: set[str]) -> None:
+def test_loading_a_part_does_not_load_the_libraries_that_it_does_not_need(
+    module: str, kept_out: set[str]
+) -> None:
     code = f"import sys, {module}; print('\\n'.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not kept_out & set(loaded.stdout.splitlines())

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--demo-fleet",
         action="store_true",
-        help="a dozen clusters worth looking at, instead of --clusters with --packages",
+        help="a dozen clusters of different kinds, instead of --clusters with --packages",
     )
     parser.add_argument(
         "--first-address",

@@ -113,7 +113,7 @@ class ControlServer:
 
 
 class _MissingError(Exception):
-    """What the path names does not exist."""
+    """The cluster, package or path does not exist."""
 
 
 class _Control:

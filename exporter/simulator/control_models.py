@@ -1,4 +1,4 @@
-"""What the control interface takes: models of the JSON that is sent to it."""
+"""Models of the JSON that is sent to the control interface."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,7 +70,7 @@ def parsed_fault(body: bytes) -> Fault:
 
 
 def fault_document(fault: Fault) -> dict[str, object]:
-    """A fault as it is sent, without what it leaves at the default."""
+    """A fault as JSON, without the keys that have their defaults."""
     document: dict[str, object] = _FAULT.dump_python(fault, mode="json", exclude_defaults=True)
     return document
 

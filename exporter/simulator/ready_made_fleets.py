@@ -1,4 +1,4 @@
-"""Ready-made fleets of simulated clusters: one of any size, and one that is worth looking at."""
+"""Ready-made fleets of simulated clusters: one of any size, and one with a cluster of every kind."""
 
 import random
 from collections.abc import Iterable
@@ -96,11 +96,11 @@ def released_versions(now: datetime) -> tuple[tuple[str, datetime], ...]:
 
 
 def generated_fleet(clusters: int, packages: int, seed: int, now: datetime) -> tuple[SimulatedCluster, ...]:
-    """So many clusters with so many packages each, always the same for a seed and a moment.
+    """Make clusters with the same number of packages each; always the same for a seed and a moment.
 
     Args:
         clusters: How many clusters.
-        packages: How many packages each holds; where there are not so many releases, patches are made up.
+        packages: How many packages each holds; if there are fewer releases, patches are made up.
         seed: Determines the choice of packages.
         now: No package is newer.
     """
@@ -132,9 +132,9 @@ def generated_fleet(clusters: int, packages: int, seed: int, now: datetime) -> t
 
 
 def demo_fleet(now: datetime) -> tuple[SimulatedCluster, ...]:
-    """A dozen clusters of five sites, among them one of each kind that is worth seeing.
+    """A dozen clusters of five sites, among them one of each special kind.
 
-    They carry the labels `site` and `tier`. Those that stand out are named by the constants of this module.
+    They have the labels `site` and `tier`. The constants of this module name the special ones.
     """
     fleet = {name: _demo_cluster(name, tier, version, held, now) for name, tier, version, held in _DEMO}
     updating = fleet[UPDATING]

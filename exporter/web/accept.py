@@ -1,4 +1,4 @@
-"""What a client accepts, weighed as HTTP says. Pure."""
+"""What a client accepts, by the weights of HTTP. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXT_TYPES = frozenset({"text/plain", "text/*", "*/*"})
 def preferred_format(accept: Iterable[str]) -> Format:
     """Return OpenMetrics 1.0 if it is asked for at least as much as text; text in every other case."""
     text = openmetrics = 0.0
-    for media_type, parameters, weight in _weighed(accept):
+    for media_type, parameters, weight in _with_weights(accept):
         if media_type == "application/openmetrics-text":
             if parameters.get("version", "") in _OPENMETRICS_VERSIONS:
                 openmetrics = max(openmetrics, weight)
@@ -23,13 +23,13 @@ def preferred_format(accept: Iterable[str]) -> Format:
 
 
 def accepts_gzip(accept_encoding: Iterable[str]) -> bool:
-    """Say whether gzip is among the encodings that a client takes."""
-    weights = {coding: weight for coding, _, weight in _weighed(accept_encoding)}
+    """Say whether a client accepts gzip."""
+    weights = {coding: weight for coding, _, weight in _with_weights(accept_encoding)}
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
-def _weighed(headers: Iterable[str]) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Give each item of the headers with its parameters and its weight, which is 1 where it is not given."""
+def _with_weights(headers: Iterable[str]) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Give each item of the headers with its parameters and its weight, by default 1."""
     for item in ",".join(headers).split(","):
         name, *rest = (part.strip() for part in item.split(";"))
         pairs = (part.partition("=") for part in rest)

@@ -21,7 +21,7 @@ class ListenAddress:
     port: int
 
     def __str__(self) -> str:
-        """Write the address as it was given."""
+        """Return the address in the form of the flag."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -71,8 +71,8 @@ def client_of(peer: object) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
 
     Args:
-        peer: the address that a connection comes from, or a tuple that begins with it; without an address, as
-            at a Unix socket, all are one client.
+        peer: the address of the client, or a tuple that begins with it. Without an address, for example at a
+            Unix socket, all clients count as one.
     """
     address = peer[0] if isinstance(peer, tuple) else peer
     try:

@@ -1,8 +1,7 @@
-"""Long answers: made at most once a second, shared by all who ask meanwhile, and sent in slices.
+"""Long answers: made at most once a second, shared by all clients that ask for them, and sent in slices.
 
-So neither memory nor computing time follows from the number of clients. An answer is made in slices, each in
-a thread, so that nothing else waits long for the interpreter; a slice is sent once the client has taken the
-one before.
+Memory and CPU time therefore do not grow with the number of clients. A thread makes each slice, which is
+short enough not to delay other work. A slice is sent when the client has received the one before.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from exporter.metrics.exposition import in_chunks
 from exporter.web.sources import SOURCES
 
 SLICE_BYTES: Final = 128 * 1024
-"""Of an answer before it is compressed: about a millisecond's work."""
+"""The size of a slice before it is compressed: about a millisecond of work."""
 SHARED_SECONDS: Final = 1.0
 MOST_SELECTIONS: Final = 4
 _MOST_IN_USE: Final = 3
-"""So many versions of an answer are in memory while clients take them."""
+"""How many versions of an answer are in memory at most while clients receive them."""
 
 Slices = tuple[bytes, ...]
 Make = Callable[[], Awaitable[Iterator[bytes]]]
-"""Gives what an answer is made of, as it is now; the iterator runs in threads."""
+"""Gives the content of an answer; the iterator runs in threads."""
 
 
 class TooManyAnswersError(Exception):
-    """So many different answers are being sent that no other one is made."""
+    """Too many different answers are being sent, so no other one is made."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +49,8 @@ class SharedAnswers:
 
     Args:
         threads: make the slices.
-        shared_seconds: how long an answer is given to all who ask for it.
-        most_keys: how many different answers there may be at once; None: their number is fixed anyway.
+        shared_seconds: how long an answer is shared before a new one is made.
+        most_keys: how many different answers there may be at once; None: no limit.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class SharedAnswers:
     async def take(self, key: Hashable, make: Make) -> AsyncIterator[Slices]:
         """Give the slices of an answer, for as long as the context lasts.
 
-        While many clients take old versions of it, the newest one is given even where it is older.
+        If clients are still receiving several old versions, the newest version is given even if it is old.
 
         Args:
             key: two requests with the same key get the same answer.

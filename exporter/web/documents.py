@@ -1,4 +1,4 @@
-"""The same facts for programs: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/config``."""
+"""Documents for programs: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/config``."""
 
 from __future__ import annotations
 

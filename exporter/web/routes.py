@@ -31,8 +31,8 @@ def build_application(
 
     Args:
         sources: what is served.
-        protection: asked before every route.
-        shared_seconds: how long a long answer is given to all who ask for it.
+        protection: checks every request first.
+        shared_seconds: how long a long answer is shared before a new one is made.
     """
     application = web.Application(middlewares=[] if protection is None else [protection.authenticate])
     if protection is not None:
@@ -86,7 +86,7 @@ async def serving(
         if protection is not None:
             protection.protect(server)
         for bound in sockets:
-            # What nobody reads should not be taken by the system. Accepted sockets inherit this.
+            # The system should not buffer much that the client does not read. Accepted sockets inherit this.
             bound.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER_BYTES)
             await web.SockSite(bounded, bound, backlog=BACKLOG).start()
         yield
@@ -108,7 +108,7 @@ async def _ready(request: web.Request) -> web.Response:
 
 
 async def _reload(request: web.Request) -> web.Response:
-    """Reload the configuration; answer once it is applied, or with everything that is wrong with it."""
+    """Reload the configuration; answer when it is applied, or with all its mistakes."""
     reload = request.app[SOURCES].reload
     if reload is None:
         raise web.HTTPForbidden(text="Reloading by HTTP is off: start with --web.enable-lifecycle.\n")

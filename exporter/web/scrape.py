@@ -1,4 +1,4 @@
-"""``/metrics`` and ``/probe``: expositions in either format, compressed where the client asks for it."""
+"""``/metrics`` and ``/probe``: expositions in either format, compressed if the client accepts it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exporter.web.answers import SLICE_BYTES, answer
 from exporter.web.sources import SOURCES, Sources
 
 GZIP_LEVEL: Final = 2
-"""Lines of an exposition are so alike that higher levels take longer and save next to nothing."""
+"""Higher levels take longer and save almost nothing, because the lines of an exposition are alike."""
 _GZIP_FORMAT: Final = 31
 """zlib's word for its largest window within a gzip header and trailer."""
 _Tables = tuple[RenderedTable[Any], ...]
@@ -45,7 +45,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
 
 
 async def probe(request: web.Request) -> web.StreamResponse:
-    """Answer with one cluster's metrics, from memory: 404 where it is unknown, 503 without fresh data."""
+    """Answer with one cluster's metrics, from memory: 404 if it is unknown, 503 if its inventory is stale."""
     sources = request.app[SOURCES]
     targets = request.query.getall("target", [])
     if len(targets) != 1 or not targets[0]:
@@ -78,7 +78,7 @@ def compress(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _everything(sources: Sources, form: Format, names: frozenset[str]) -> Iterator[bytes]:
-    """Take what there is now; the blocks may then be made in a thread."""
+    """Collect the current values; the blocks may then be made in a thread."""
     tables: _Tables = (sources.exposition.all(),)
     if (cleanup := sources.cleanup()) is not None:
         tables += (cleanup.exposition.all(), render_once(CLEANUP_STATE_FAMILIES, cleanup.state()))

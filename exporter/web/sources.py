@@ -19,13 +19,13 @@ from exporter.polling.board import Board, ClusterStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupSources:
-    """What cleanup shows.
+    """What pages and metrics show about cleanup.
 
     Attributes:
-        board: the newest state of every policy on every cluster.
-        exposition: the same, rendered.
-        state: gives what is known of cleanup as a whole.
-        report: gives everything that there is to show as a JSON document.
+        board: the newest status of every policy on every cluster.
+        exposition: the rendered lines of the board.
+        state: gives the status of cleanup as a whole.
+        report: gives the JSON document of ``/api/v1/cleanup``.
     """
 
     board: CleanupBoard
@@ -40,13 +40,13 @@ class Sources:
 
     Attributes:
         board: the newest result of every cluster.
-        exposition: the same, rendered.
-        cleanup: gives what cleanup does now; None if it is not configured.
+        exposition: the rendered lines of the board.
+        cleanup: gives what is shown about cleanup; None if it is not configured.
         process: metrics of this process.
-        exporter_state: gives what the exporter knows of itself now.
+        exporter_state: gives what the exporter knows about itself.
         masked_config: gives the applied configuration as YAML, without secrets.
-        configuration_version: gives what changes whenever a configuration is applied or refused.
-        reload: reads the configuration again and gives what is wrong with it; None: no request may do so.
+        configuration_version: gives a value that changes when a configuration is applied or refused.
+        reload: reads the configuration again and gives its mistakes; None: requests may not reload.
         wall_clock: gives Unix seconds.
         renderers: threads in which long answers are made.
         telemetry_path: where the metrics are served.

@@ -50,7 +50,7 @@ def _pieces(
 
 @functools.cache
 def _template() -> jinja2.Template:
-    """Load the template at its first use: a daemon that nobody looks at does without the engine."""
+    """Load the template at its first use: if nobody opens the page, jinja2 is not loaded."""
     import jinja2  # noqa: PLC0415 - see above
 
     environment = jinja2.Environment(
@@ -69,7 +69,7 @@ def _worst_first(statuses: Iterable[ClusterStatus]) -> list[ClusterStatus]:
 
 
 def _row(status: ClusterStatus, now: float) -> dict[str, Any]:
-    """Gather what a line of the status page shows; ages in seconds."""
+    """Return the values of a row of the status page; ages in seconds."""
     inventory = status.fresh_inventory(now)
     packages = inventory.listing.packages if inventory else ()
     created = [

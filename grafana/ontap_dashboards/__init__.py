@@ -1,8 +1,8 @@
 """The dashboards of the exporter, as code that writes Grafana's JSON.
 
-* :mod:`~ontap_dashboards.promql`: expressions that every dashboard asks in the same way.
+* :mod:`~ontap_dashboards.promql`: the expressions that several dashboards use.
 * :mod:`~ontap_dashboards.frame`: what the dashboards share: identity, variables, links.
-* :mod:`~ontap_dashboards.looks`: thresholds, value mappings and links to one cluster.
+* :mod:`~ontap_dashboards.styles`: thresholds, value mappings and links to one cluster.
 * :mod:`~ontap_dashboards.panels`: stats, graphs, bars and text.
 * :mod:`~ontap_dashboards.tables`: tables made of several queries.
 * :mod:`~ontap_dashboards.fleet_holdings`, :mod:`~ontap_dashboards.fleet_clusters`: rows of the fleet's board.

@@ -1,4 +1,4 @@
-"""``python -m ontap_dashboards`` writes the dashboards anew."""
+"""``python -m ontap_dashboards`` writes all dashboards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ontap_dashboards.catalogue import DIRECTORY, files
 
 
 def main() -> int:
-    """Write every file, and remove those that no dashboard has any longer."""
+    """Write every file, and remove the files of dashboards that no longer exist."""
     written = files()
     DIRECTORY.mkdir(exist_ok=True)
     for stale in DIRECTORY.glob("*.json"):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import bargauge, stat, table, text, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 
-from ontap_dashboards import frame, looks
+from ontap_dashboards import frame, styles
 from ontap_dashboards.panels import bars, graph, note, number
 from ontap_dashboards.promql import JOB, POLICY, how_many, milliseconds, of_policy, series
 from ontap_dashboards.tables import Column, Label, listing
 
 THIS_CLUSTER = Label(
-    name="cluster", title="Cluster", link=looks.dashboard_link("Open this cluster", frame.CLUSTER, "cluster")
+    name="cluster", title="Cluster", link=styles.dashboard_link("Open this cluster", frame.CLUSTER, "cluster")
 )
 THIS_POLICY = Label(
     name="policy",
     title="Policy",
-    link=looks.dashboard_link("Show this policy only", frame.CLEANUP, "policy"),
+    link=styles.dashboard_link("Show this policy only", frame.CLEANUP, "policy"),
 )
 DRY = of_policy("ontap_cleanup_dry_run")
 SUCCESS = of_policy("ontap_cleanup_last_run_success")
@@ -64,7 +64,7 @@ def dashboard() -> builders.Dashboard:
 
 def _alarms() -> tuple[stat.Panel, ...]:
     def alarm(title: str, description: str, expression: str, *, harmless: bool = False) -> stat.Panel:
-        colors = looks.NONE_IS_BETTER if harmless else looks.NONE_IS_GOOD
+        colors = styles.NONE_IS_BETTER if harmless else styles.NONE_IS_GOOD
         return number(title, description, expression, colors=colors)
 
     return (
@@ -138,13 +138,13 @@ def _policies() -> table.Panel:
         labels=(THIS_POLICY,),
         columns=(
             Column(query=f"count by (policy) ({DRY})", title="Clusters", decimals=0),
-            Column(query=f"max by (policy) ({DRY})", title="Mode", words=looks.DRY_RUN),
+            Column(query=f"max by (policy) ({DRY})", title="Mode", words=styles.DRY_RUN),
             Column(query=f"sum by (policy) ({CANDIDATES})", title="Candidates", decimals=0),
             Column(query=f"sum by (policy) ({IN_PROGRESS})", title="In progress", decimals=0),
             Column(
                 query=f"sum by (policy) ({SUCCESS} == bool 0)",
                 title="Runs failed",
-                colors=looks.NONE_IS_GOOD,
+                colors=styles.NONE_IS_GOOD,
                 decimals=0,
             ),
             _moment(f"max by (policy) ({LAST_RUN})", "Last run", "never"),
@@ -156,14 +156,14 @@ def _policies() -> table.Panel:
 
 
 def _policies_on_clusters() -> table.Panel:
-    result: looks.Words = {0: ("good or none", looks.GREEN), 1: ("failed", looks.RED)}
+    result: styles.Words = {0: ("good or none", styles.GREEN), 1: ("failed", styles.RED)}
     return listing(
         "Policies on clusters",
         "One line for every policy on every cluster, failed ones first. “Rows” sets how many.",
         labels=(THIS_CLUSTER, THIS_POLICY),
         columns=(
             Column(query=WORST, title="Result", words=result),
-            Column(query=f"{DRY} and {WORST}", title="Mode", words=looks.DRY_RUN),
+            Column(query=f"{DRY} and {WORST}", title="Mode", words=styles.DRY_RUN),
             Column(query=f"{CANDIDATES} and {WORST}", title="Candidates", decimals=0),
             Column(query=f"{IN_PROGRESS} and {WORST}", title="In progress", decimals=0),
             _moment(f"({LAST_RUN} and {WORST})", "Last run", "never"),
@@ -238,12 +238,12 @@ def _deletions_over_time() -> tuple[timeseries.Panel, ...]:
             ((f"sum by (outcome) (increase({JOBS}[$__rate_interval]))", "{{outcome}}"),),
             bars=True,
             colors={
-                "success": looks.GREEN,
-                "already_gone": looks.BLUE,
+                "success": styles.GREEN,
+                "already_gone": styles.BLUE,
                 "protected": "purple",
                 "busy": "yellow",
-                "timeout": looks.ORANGE,
-                "failure": looks.RED,
+                "timeout": styles.ORANGE,
+                "failure": styles.RED,
                 "denied": "dark-red",
             },
         ),

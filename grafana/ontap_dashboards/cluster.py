@@ -5,13 +5,13 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 
-from ontap_dashboards import frame, looks, promql
+from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.panels import bars, graph, number
 from ontap_dashboards.promql import CLUSTER, milliseconds, of_cluster, series
 from ontap_dashboards.tables import Column, Label, listing
 
 THIS_POLICY = Label(
-    name="policy", title="Policy", link=looks.dashboard_link("Open this policy", frame.CLEANUP, "policy")
+    name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
 )
 NOT_CONFIGURED = "No policy of cleanup applies to this cluster."
 NOT_FRESH = "not fresh"
@@ -46,22 +46,22 @@ def _state() -> tuple[stat.Panel, ...]:
             "State",
             "Whether the last poll succeeded.",
             promql.UP,
-            words=looks.UP_OR_DOWN,
-            colors=looks.thresholds((None, looks.RED), (1, looks.GREEN)),
+            words=styles.UP_OR_DOWN,
+            colors=styles.thresholds((None, styles.RED), (1, styles.GREEN)),
         ),
         number(
             "Available",
             "Share of the time shown in which the last poll had succeeded.",
             f"max by (cluster) (avg_over_time({series('ontap_up', CLUSTER)}[$__range]))",
             unit="percentunit",
-            colors=looks.thresholds((None, looks.RED), (0.9, looks.ORANGE), (0.99, looks.GREEN)),
+            colors=styles.thresholds((None, styles.RED), (0.9, styles.ORANGE), (0.99, styles.GREEN)),
         ),
         number(
             "Last good poll",
             "When the packages were last read in full.",
             milliseconds(promql.LAST_GOOD_POLL),
             unit="dateTimeFromNow",
-            words=looks.NEVER,
+            words=styles.NEVER,
         ),
         number(
             "Release",
@@ -85,7 +85,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Old packages",
             "Packages older than “Old after” that are not known to be in use.",
             f"{promql.old_packages()} or {promql.NO_PACKAGE}",
-            colors=looks.NONE_IS_BETTER,
+            colors=styles.NONE_IS_BETTER,
             no_value=NOT_FRESH,
         ),
         number(
@@ -93,14 +93,14 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Age of the oldest package that is not known to be in use.",
             f"max({promql.NOT_IN_USE})",
             unit="s",
-            colors=looks.AGE,
+            colors=styles.AGE,
             no_value="none",
         ),
         number(
             "Unnamed records",
             "Records of the listing that have no usable version. They are counted nowhere else.",
             of_cluster("ontap_software_packages_unnamed"),
-            colors=looks.NONE_IS_BETTER,
+            colors=styles.NONE_IS_BETTER,
             no_value=NOT_FRESH,
         ),
     )
@@ -115,9 +115,11 @@ def _packages() -> table.Panel:
         labels=(Label(name="version", title="Version"),),
         columns=(
             Column(query=of_cluster("ontap_software_package_info", "version"), title=None),
-            Column(query=promql.IN_USE, title="Use", words=looks.USE, missing="unknown"),
+            Column(query=promql.IN_USE, title="Use", words=styles.USE, missing="unknown"),
             Column(query=milliseconds(created), title="Added", unit="dateTimeAsIso", missing="unknown"),
-            Column(query=promql.AGES, title="Age", unit="s", colors=looks.AGE, missing="unknown", decimals=1),
+            Column(
+                query=promql.AGES, title="Age", unit="s", colors=styles.AGE, missing="unknown", decimals=1
+            ),
         ),
         hidden=("cluster",),
         sort=("Age", True),
@@ -136,7 +138,7 @@ def _packages_over_time() -> timeseries.Panel:
             (f"{promql.old_packages()} or {promql.NO_PACKAGE}", "old and not in use"),
         ),
         decimals=0,
-        colors={"packages": looks.BLUE, "old and not in use": looks.ORANGE},
+        colors={"packages": styles.BLUE, "old and not in use": styles.ORANGE},
         width=10,
         height=11,
     )
@@ -169,7 +171,7 @@ def _polls() -> tuple[timeseries.Panel, ...]:
             "State over time",
             "Whether the last poll had succeeded.",
             ((promql.UP, "state"),),
-            words=looks.UP_OR_DOWN,
+            words=styles.UP_OR_DOWN,
             decimals=0,
             most=1,
             width=8,
@@ -208,7 +210,7 @@ def _failures() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
             "Failed polls in the time shown",
             "Failed polls by reason, in the time shown.",
             ((f"sum by (reason) (increase({FAILURES}[$__range]))", "{{reason}}"),),
-            colors=looks.thresholds((None, looks.RED)),
+            colors=styles.thresholds((None, styles.RED)),
             width=8,
             height=10,
         ),
@@ -238,7 +240,7 @@ def _policies() -> table.Panel:
         "The policies of cleanup that apply to this cluster, and their last runs.",
         labels=(THIS_POLICY,),
         columns=(
-            Column(query=_of_policy("ontap_cleanup_dry_run"), title="Mode", words=looks.DRY_RUN),
+            Column(query=_of_policy("ontap_cleanup_dry_run"), title="Mode", words=styles.DRY_RUN),
             Column(query=_of_policy("ontap_cleanup_candidates"), title="Candidates", decimals=0),
             Column(query=_of_policy("ontap_cleanup_jobs_in_progress"), title="In progress", decimals=0),
             Column(
@@ -250,7 +252,7 @@ def _policies() -> table.Panel:
             Column(
                 query=_of_policy("ontap_cleanup_last_run_success"),
                 title="Succeeded",
-                words=looks.YES_IS_GOOD,
+                words=styles.YES_IS_GOOD,
             ),
             Column(
                 query=_moment("ontap_cleanup_last_success_timestamp_seconds"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import stat, table, timeseries
 
-from ontap_dashboards import frame, looks
+from ontap_dashboards import frame, styles
 from ontap_dashboards.panels import graph, number, spread
 from ontap_dashboards.promql import INSTANCE, JOB, how_many, milliseconds, series
 from ontap_dashboards.tables import Column, Label, listing
@@ -13,7 +13,7 @@ from ontap_dashboards.tables import Column, Label, listing
 THIS_INSTANCE = Label(
     name="instance",
     title="Instance",
-    link=looks.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
+    link=styles.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
 )
 LATE = (
     "How late the latest poll started, or how late a waiting poll already is. "
@@ -62,39 +62,39 @@ def _alarms() -> tuple[stat.Panel, ...]:
             "Exporters down",
             "Exporters that Prometheus cannot scrape.",
             how_many(f"{series('up', INSTANCE)} == bool 0"),
-            colors=looks.NONE_IS_GOOD,
+            colors=styles.NONE_IS_GOOD,
         ),
         number(
             "Shards missing",
             "Shards without an exporter, so that their clusters are not polled.",
             f'max({total}) - count(count_values("ordinal", {ordinal}))',
-            colors=looks.NONE_IS_GOOD,
+            colors=styles.NONE_IS_GOOD,
         ),
         number(
             "Config refused",
             "Exporters whose latest configuration was refused, so that an older one stays applied.",
             how_many(f"{reloaded} == bool 0"),
-            colors=looks.NONE_IS_GOOD,
+            colors=styles.NONE_IS_GOOD,
         ),
         number(
             "Cluster files failed",
             "Files of clusters that are broken now, so that their last good content stays applied.",
             f"sum({series('ontap_exporter_cluster_files_failed', INSTANCE)})",
-            colors=looks.NONE_IS_GOOD,
+            colors=styles.NONE_IS_GOOD,
         ),
         number(
             "Polls are late by",
             LATE,
             f"max({series('ontap_exporter_poll_delay_seconds', INSTANCE)})",
             unit="s",
-            colors=looks.thresholds((None, looks.GREEN), (5, looks.ORANGE), (60, looks.RED)),
+            colors=styles.thresholds((None, styles.GREEN), (5, styles.ORANGE), (60, styles.RED)),
         ),
         number(
             "Slowest scrape",
             "How long the last scrape of the slowest exporter took.",
             f"max({series('scrape_duration_seconds', INSTANCE)})",
             unit="s",
-            colors=looks.thresholds((None, looks.GREEN), (5, looks.ORANGE), (10, looks.RED)),
+            colors=styles.thresholds((None, styles.GREEN), (5, styles.ORANGE), (10, styles.RED)),
         ),
     )
 
@@ -105,7 +105,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Exporters up",
             "Exporters that Prometheus can scrape.",
             f"sum({series('up', INSTANCE)})",
-            colors=looks.thresholds((None, looks.RED), (1, looks.GREEN)),
+            colors=styles.thresholds((None, styles.RED), (1, styles.GREEN)),
         ),
         number(
             "Clusters",
@@ -138,7 +138,7 @@ def _exporters() -> table.Panel:
             Column(
                 query=_of_instance(f"{own}_config_last_reload_successful"),
                 title="Config accepted",
-                words=looks.YES_IS_GOOD,
+                words=styles.YES_IS_GOOD,
             ),
             Column(query=milliseconds(accepted), title="Last accepted", unit="dateTimeFromNow"),
             Column(query=milliseconds(started), title="Started", unit="dateTimeFromNow"),

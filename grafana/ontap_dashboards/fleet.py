@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import stat, table, timeseries
 
-from ontap_dashboards import fleet_clusters, fleet_holdings, frame, looks, promql
+from ontap_dashboards import fleet_clusters, fleet_holdings, frame, promql, styles
 from ontap_dashboards.panels import graph, number
 from ontap_dashboards.promql import CLUSTER, JOB, how_many, milliseconds, of_cluster, refused, series
 from ontap_dashboards.tables import Column, Label, listing
@@ -13,7 +13,7 @@ from ontap_dashboards.tables import Column, Label, listing
 RUN_SUCCESS = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_success', CLUSTER)})"
 RUN_END = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_timestamp_seconds', CLUSTER)})"
 THIS_POLICY = Label(
-    name="policy", title="Policy", link=looks.dashboard_link("Open this policy", frame.CLEANUP, "policy")
+    name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
 )
 FAILURES = series("ontap_poll_failures_total", CLUSTER)
 DOWN_FOR_LONGEST = f"bottomk($rows, {promql.LAST_GOOD_POLL} and {promql.DOWN})"
@@ -53,8 +53,8 @@ def dashboard() -> builders.Dashboard:
 
 def _alarm(title: str, description: str, expression: str, *, leads_to: str = "") -> stat.Panel:
     """Show a number that should be 0."""
-    link = looks.link("Open the dashboard", f"/d/{leads_to}?{looks.KEPT}") if leads_to else None
-    return number(title, description, expression, colors=looks.NONE_IS_GOOD, link=link)
+    link = styles.link("Open the dashboard", f"/d/{leads_to}?{styles.KEPT}") if leads_to else None
+    return number(title, description, expression, colors=styles.NONE_IS_GOOD, link=link)
 
 
 def _alarms() -> tuple[stat.Panel, ...]:
@@ -128,7 +128,7 @@ def _clusters_down() -> table.Panel:
                 query=milliseconds(DOWN_FOR_LONGEST),
                 title="Last good poll",
                 unit="dateTimeFromNow",
-                words=looks.NEVER,
+                words=styles.NEVER,
             ),
             Column(
                 query=f"{reasons} and on (cluster) {DOWN_FOR_LONGEST}",
@@ -172,7 +172,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Share of the clusters whose last poll succeeded.",
             f"avg({promql.UP})",
             unit="percentunit",
-            colors=looks.thresholds((None, looks.RED), (0.9, looks.ORANGE), (1, looks.GREEN)),
+            colors=styles.thresholds((None, styles.RED), (0.9, styles.ORANGE), (1, styles.GREEN)),
         ),
         number("Packages", "Packages in all fresh listings together.", f"sum({promql.PACKAGES})"),
         number(
@@ -190,26 +190,26 @@ def _old() -> tuple[stat.Panel, ...]:
             "Old packages",
             "Packages older than “Old after” that are not known to be in use.",
             f"{promql.old_packages()} or {promql.NO_PACKAGE}",
-            colors=looks.NONE_IS_BETTER,
+            colors=styles.NONE_IS_BETTER,
         ),
         number(
             "Have old packages",
             "Clusters that hold at least one package older than “Old after” that is not known to be in use.",
             f"{holding} or {promql.NO_PACKAGE}",
-            colors=looks.NONE_IS_BETTER,
+            colors=styles.NONE_IS_BETTER,
         ),
         number(
             "Oldest package",
             "Age of the oldest package that is not known to be in use.",
             f"max({promql.NOT_IN_USE})",
             unit="s",
-            colors=looks.AGE,
+            colors=styles.AGE,
         ),
         number(
             "Unnamed records",
             "Records of listings that have no usable version. They are counted nowhere else.",
             f"sum({of_cluster('ontap_software_packages_unnamed')})",
-            colors=looks.NONE_IS_BETTER,
+            colors=styles.NONE_IS_BETTER,
         ),
     )
 
@@ -222,7 +222,7 @@ def _over_time() -> tuple[timeseries.Panel, ...]:
             ((f"sum({promql.UP})", "up"), (how_many(f"{promql.UP} == bool 0"), "down")),
             stacked=True,
             decimals=0,
-            colors={"up": looks.GREEN, "down": looks.RED},
+            colors={"up": styles.GREEN, "down": styles.RED},
         ),
         graph(
             "Packages",

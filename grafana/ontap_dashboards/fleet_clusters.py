@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, table, timeseries
 
-from ontap_dashboards import frame, looks, promql
+from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.fleet_holdings import THIS_CLUSTER
 from ontap_dashboards.panels import bars, graph, spread
 from ontap_dashboards.promql import CLUSTER, milliseconds, of_cluster, series
@@ -20,7 +20,7 @@ def clusters() -> table.Panel:
         "known: package counts go away when the listing is no longer fresh.",
         labels=(THIS_CLUSTER, Label(name="ontap_version", title="Release")),
         columns=(
-            Column(query=promql.UP, title="State", words=looks.UP_OR_DOWN, width=90),
+            Column(query=promql.UP, title="State", words=styles.UP_OR_DOWN, width=90),
             Column(query=of_cluster("ontap_cluster_info", "ontap_version"), title=None),
             Column(query=promql.PACKAGES, title="Packages", decimals=0),
             Column(query=old, title="Old packages", decimals=0),
@@ -28,14 +28,14 @@ def clusters() -> table.Panel:
                 query=f"max by (cluster) ({promql.NOT_IN_USE})",
                 title="Oldest not in use",
                 unit="s",
-                colors=looks.AGE,
+                colors=styles.AGE,
                 decimals=1,
             ),
             Column(
                 query=milliseconds(promql.LAST_GOOD_POLL),
                 title="Last good poll",
                 unit="dateTimeFromNow",
-                words=looks.NEVER,
+                words=styles.NEVER,
             ),
             Column(query=of_cluster("ontap_poll_duration_seconds"), title="Poll took", unit="s", decimals=2),
         ),
@@ -71,7 +71,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
             "Clusters that were always up are not shown.",
             ((f"bottomk(10, {available} < 1)", "{{cluster}}"),),
             unit="percentunit",
-            colors=looks.thresholds((None, looks.RED), (0.9, looks.ORANGE)),
+            colors=styles.thresholds((None, styles.RED), (0.9, styles.ORANGE)),
             no_value="none",
             most=1,
             width=8,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from grafana_foundation_sdk.builders import bargauge, table
 
-from ontap_dashboards import frame, looks, promql
+from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.panels import bars
 from ontap_dashboards.promql import CLUSTER, series
 from ontap_dashboards.tables import Column, Label, listing, matrix
@@ -14,7 +14,7 @@ from ontap_dashboards.tables import Column, Label, listing, matrix
 THIS_CLUSTER = Label(
     name="cluster",
     title="Cluster",
-    link=looks.dashboard_link("Open this cluster", frame.CLUSTER, "cluster", "old_after"),
+    link=styles.dashboard_link("Open this cluster", frame.CLUSTER, "cluster", "old_after"),
 )
 THIS_VERSION = Label(name="version", title="Version")
 VERSION = 'version=~"$version"'
@@ -44,7 +44,7 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
                     query=f"topk($rows, {promql.NOT_IN_USE})",
                     title="Age",
                     unit="s",
-                    colors=looks.AGE,
+                    colors=styles.AGE,
                     decimals=1,
                 ),
             ),
@@ -57,7 +57,7 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
             "Clusters with the most old packages",
             "The ten clusters with the most packages older than “Old after” that are not known to be in use.",
             ((f"topk(10, {promql.old_packages(by='cluster')} > 0)", "{{cluster}}"),),
-            colors=looks.thresholds((None, looks.ORANGE)),
+            colors=styles.thresholds((None, styles.ORANGE)),
             width=7,
             height=11,
         ),
@@ -73,14 +73,14 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
 
 def _between(since_days: int, until_days: int | None) -> str:
     """Count the packages of an age."""
-    aged = f"{promql.AGES} >= {since_days * looks.DAY}"
+    aged = f"{promql.AGES} >= {since_days * styles.DAY}"
     if until_days:
-        aged += f" < {until_days * looks.DAY}"
+        aged += f" < {until_days * styles.DAY}"
     return f"count({aged}) or {promql.NO_PACKAGE}"
 
 
 def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
-    """Show which versions are spread how far, and which of them nobody needs."""
+    """Show how many clusters hold each version, and which versions are not in use."""
     releases = f"max by (cluster, ontap_version) ({series('ontap_cluster_info', CLUSTER)})"
     unused = f"count by (version) ({INFO}) and on (version) sum by (version) ({USE}) == 0"
     return (
@@ -96,7 +96,7 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
                     query=f"max by (version) ({AGE})",
                     title="Oldest",
                     unit="s",
-                    colors=looks.AGE,
+                    colors=styles.AGE,
                     missing="unknown",
                     decimals=1,
                 ),

@@ -12,12 +12,12 @@ FLEET, CLUSTER, CLEANUP, EXPORTER = (
 )
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 POLL_INTERVAL = "5m"
-"""The default of poll_interval: what is shown at smaller steps would be gaps between polls."""
+"""The default of poll_interval: smaller steps would only show gaps between polls."""
 ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
 def frame(uid: str, title: str, description: str, *, refresh: str, since: str) -> builders.Dashboard:
-    """Begin a dashboard that nobody edits in place, linked with the others."""
+    """Begin a read-only dashboard with links to the others."""
     links = (
         builders.DashboardLink("ONTAP packages")
         .type(models.DashboardLinkType.DASHBOARDS)
@@ -87,7 +87,7 @@ def filters(name: str, label: str) -> builders.AdHocVariable:
 def jobs() -> builders.QueryVariable:
     """Choose the scrape jobs.
 
-    All of them are named one by one: any job would mean every program, as each has ``up`` and ``process_*``.
+    "All" means the jobs of this exporter, each by name: every program has ``up`` and ``process_*``.
     """
     return (
         _values("job", "Job", "label_values(ontap_exporter_build_info, job)")
@@ -98,7 +98,7 @@ def jobs() -> builders.QueryVariable:
 
 
 def old_after() -> builders.CustomVariable:
-    """Choose from which age on a package counts as old."""
+    """Choose the age from which a package counts as old."""
     days = {"30 days": 30, "90 days": 90, "180 days": 180, "1 year": 365, "2 years": 730, "3 years": 1095}
     return choice(
         "old_after", "Old after", {text: str(number * 86_400) for text, number in days.items()}, "180 days"
@@ -106,7 +106,7 @@ def old_after() -> builders.CustomVariable:
 
 
 def rows() -> builders.CustomVariable:
-    """Choose how long the long tables are."""
+    """Choose how many rows the long tables have."""
     return choice("rows", "Rows", {number: number for number in ("10", "20", "50", "100", "500")}, "20")
 
 
@@ -119,7 +119,7 @@ def group(board: builders.Dashboard, title: str, *panels: Builder[models.Panel])
 
 
 def numbered(dashboard: models.Dashboard) -> models.Dashboard:
-    """Number the panels in their order, so that links to them last as long as the order does."""
+    """Number the panels in their order; links to panels use these numbers."""
     for number, panel in enumerate(dashboard.panels or (), start=1):
         panel.id_val = number
     return dashboard

@@ -1,4 +1,4 @@
-"""The panels that are no tables: stats, graphs, bars and text."""
+"""All panels but tables: stats, graphs, bars and text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.text import TextMode
 
-from ontap_dashboards import looks
+from ontap_dashboards import styles
 from ontap_dashboards.frame import DATASOURCE
-from ontap_dashboards.looks import ABSENT, COUNT, Words
+from ontap_dashboards.styles import ABSENT, COUNT, Words
 
 REFERENCES = "ABCDEFGHIJ"
 POINTS = 240
-"""Points of a line: with a thousand clusters, each costs Prometheus a thousand series or more."""
+"""Points of a line: with 1,000 clusters, Prometheus reads 1,000 series or more for each point."""
 Query = tuple[str, str]
 """An expression and the legend of its series."""
 
@@ -26,7 +26,7 @@ def number(
     expression: str,
     *,
     unit: str = COUNT,
-    colors: dashboard.ThresholdsConfig = looks.PLAIN,
+    colors: dashboard.ThresholdsConfig = styles.PLAIN,
     words: Words | None = None,
     no_value: str = ABSENT,
     legend: str = "",
@@ -34,7 +34,7 @@ def number(
     link: dashboard.DashboardLink | None = None,
     sparkline: bool = False,
 ) -> stat.Panel:
-    """One large number, as of now; with ``legend``, that text in place of the number."""
+    """One large number, as of now; with ``legend``, this text instead of the number."""
     query = prometheus.Dataquery().expr(expression).ref_id("A").datasource(DATASOURCE)
     query = query.range() if sparkline else query.instant()
     panel = (
@@ -47,7 +47,7 @@ def number(
         .unit(unit)
         .decimals(1 if unit in {"s", "percentunit"} else 0)
         .no_value(no_value)
-        .color_scheme(looks.BY_VALUE)
+        .color_scheme(styles.BY_VALUE)
         .thresholds(colors)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .graph_mode(options.BigValueGraphMode.AREA if sparkline else options.BigValueGraphMode.NONE)
@@ -56,12 +56,12 @@ def number(
         .with_target(query.legend_format(legend or "__auto"))
     )
     if words:
-        panel = panel.mappings(looks.words(words))
+        panel = panel.mappings(styles.words(words))
     return panel.links([link]) if link else panel
 
 
 def spread(seconds: str) -> tuple[Query, ...]:
-    """How durations of many clusters are spread, in three lines however many there are."""
+    """Show the durations of any number of clusters in three lines: slowest, 90 % and median."""
     return (
         (f"max({seconds})", "slowest"),
         (f"quantile(0.9, {seconds})", "90 %"),
@@ -85,7 +85,7 @@ def graph(
     width: int = 12,
     height: int = 8,
 ) -> timeseries.Panel:
-    """Lines over time, or bars for what happens now and then."""
+    """Lines over time, or bars for rare events."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -124,7 +124,7 @@ def graph(
     if most is not None:
         panel = panel.max(most)
     if words:
-        panel = panel.mappings(looks.words(words)).line_interpolation(options.LineInterpolation.STEP_AFTER)
+        panel = panel.mappings(styles.words(words)).line_interpolation(options.LineInterpolation.STEP_AFTER)
     for name, color in (colors or {}).items():
         fixed = {"mode": "fixed", "fixedColor": color}
         panel = panel.override_by_name(name, [models.DynamicConfigValue(id_val="color", value=fixed)])
@@ -140,7 +140,7 @@ def bars(
     queries: Sequence[Query],
     *,
     unit: str = COUNT,
-    colors: dashboard.ThresholdsConfig = looks.PLAIN,
+    colors: dashboard.ThresholdsConfig = styles.PLAIN,
     no_value: str = "none",
     most: float | None = None,
     width: int = 12,
@@ -158,7 +158,7 @@ def bars(
         .min(0)
         .decimals(0 if unit == COUNT else 1)
         .no_value(no_value)
-        .color_scheme(looks.BY_VALUE)
+        .color_scheme(styles.BY_VALUE)
         .thresholds(colors)
         .orientation(options.VizOrientation.HORIZONTAL)
         .display_mode(options.BarGaugeDisplayMode.BASIC)

@@ -33,7 +33,7 @@ def of_policy(metric: str, *labels: str) -> str:
 
 
 def milliseconds(expression: str) -> str:
-    """Give a Unix time as Grafana's units of time want it."""
+    """Give a Unix time in milliseconds, which Grafana's units of time need."""
     return f"1000 * {expression}"
 
 
@@ -52,7 +52,7 @@ AGES = of_cluster("ontap_software_package_age_seconds", "version")
 NOT_IN_USE = f"({AGES} unless {IN_USE} == 1)"
 """The ages of packages that are not known to be in use."""
 NO_PACKAGE = f"0 * sum({PACKAGES})"
-"""0 if a listing is there, nothing where none is."""
+"""0 if there is a listing, no value if there is none."""
 
 
 def refused(reason: str) -> str:

@@ -10,10 +10,10 @@ from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from ontap_dashboards import looks
+from ontap_dashboards import styles
 from ontap_dashboards.frame import DATASOURCE
-from ontap_dashboards.looks import ABSENT, COUNT, Words
 from ontap_dashboards.panels import REFERENCES
+from ontap_dashboards.styles import ABSENT, COUNT, Words
 
 TEXT_COLOR = {"type": "color-text"}
 
@@ -23,10 +23,10 @@ class Label:
     """A column with the values of a label.
 
     Attributes:
-        name: of the label.
-        title: of the column.
-        link: where a value leads.
-        width: in pixels; None shares what is left.
+        name: the label's name.
+        title: the column's title.
+        link: the page that a value links to.
+        width: in pixels; None: a share of the remaining width.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Column:
     """A column with the values of a query.
 
     Attributes:
-        query: what is asked.
-        title: of the column; None hides it, for a query that only brings labels.
-        unit: of the values.
-        words: shown in place of values.
-        colors: of the text, by value.
-        missing: shown where the query has nothing for a row.
-        decimals: of the values.
-        width: in pixels; None shares what is left.
+        query: the expression.
+        title: the column's title; None hides the column, for a query that only adds labels.
+        unit: the unit of the values.
+        words: shown instead of values.
+        colors: the text's colour, by value.
+        missing: shown if the query has no value for a row.
+        decimals: the decimals of the values.
+        width: in pixels; None: a share of the remaining width.
     """
 
     query: str
@@ -75,15 +75,15 @@ def listing(
     """A table whose columns come from one query each, joined by their labels.
 
     Args:
-        title: of the panel.
-        description: of the panel.
-        labels: those that make a row.
+        title: the panel's title.
+        description: the panel's description.
+        labels: the labels that identify a row.
         columns: the values of a row.
-        hidden: labels that come with the values and are the same in every row.
-        sort: title of the column that it is sorted by, and whether the largest comes first.
-        no_value: shown in place of an empty table.
-        width: of the panel.
-        height: of the panel.
+        hidden: labels that have the same value in every row.
+        sort: the title of the column to sort by, and whether the largest value comes first.
+        no_value: shown if the table is empty.
+        width: the panel's width.
+        height: the panel's height.
     """
     panel = _empty(title, description, width=width, height=height).no_value(no_value)
     references = dict(zip(REFERENCES, columns, strict=False))
@@ -106,10 +106,10 @@ def listing(
         panel = panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     panel = panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=organize))
     for label in labels:
-        panel = _with_looks(panel, label.title, _label_looks(label))
+        panel = _with_style(panel, label.title, _label_style(label))
     for column in columns:
         if column.title:
-            panel = _with_looks(panel, column.title, _column_looks(column))
+            panel = _with_style(panel, column.title, _column_style(column))
     if sort:
         name, largest_first = sort
         panel = panel.sort_by([common.TableSortByFieldState().display_name(name).desc(largest_first)])
@@ -129,18 +129,18 @@ def matrix(
         .with_transformation(models.DataTransformerConfig(id_val="sortBy", options=sort))
         .with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=pivot))
         .sort_by([common.TableSortByFieldState().display_name(rows.title)])
-        .mappings(looks.words(words))
+        .mappings(styles.words(words))
         .cell_options(
             options.TableColoredBackgroundCellOptions(mode=options.TableCellBackgroundDisplayMode.BASIC)
         )
-        .thresholds(looks.thresholds((None, "transparent")))
+        .thresholds(styles.thresholds((None, "transparent")))
         .align(options.FieldTextAlignment.CENTER)
         .min_width(90)
     )
-    own = [models.DynamicConfigValue(id_val="custom.align", value="left"), *_label_looks(rows)]
+    own = [models.DynamicConfigValue(id_val="custom.align", value="left"), *_label_style(rows)]
     plain = models.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "auto"})
     renamed = models.DynamicConfigValue(id_val="displayName", value=rows.title)
-    return _with_looks(panel, corner, [*own, plain, renamed])
+    return _with_style(panel, corner, [*own, plain, renamed])
 
 
 def _empty(title: str, description: str, *, width: int, height: int) -> table.Panel:
@@ -152,11 +152,11 @@ def _empty(title: str, description: str, *, width: int, height: int) -> table.Pa
         .span(width)
         .height(height)
         .unit(COUNT)
-        .color_scheme(looks.BY_VALUE)
+        .color_scheme(styles.BY_VALUE)
         .filterable(True)  # noqa: FBT003 - the library's own interface
         .cell_height(options.TableCellHeight.SM)
         .footer(common.TableFooterOptions().show(False).enable_pagination(True))  # noqa: FBT003
-        .thresholds(looks.thresholds((None, looks.GREY)))
+        .thresholds(styles.thresholds((None, styles.GREY)))
     )
 
 
@@ -165,11 +165,11 @@ def _query(expression: str, reference: str) -> prometheus.Dataquery:
     return query.ref_id(reference).datasource(DATASOURCE)
 
 
-def _with_looks(panel: table.Panel, title: str, properties: list[models.DynamicConfigValue]) -> table.Panel:
+def _with_style(panel: table.Panel, title: str, properties: list[models.DynamicConfigValue]) -> table.Panel:
     return panel.override_by_name(title, properties) if properties else panel
 
 
-def _label_looks(label: Label) -> list[models.DynamicConfigValue]:
+def _label_style(label: Label) -> list[models.DynamicConfigValue]:
     properties = [
         models.DynamicConfigValue(id_val="unit", value="string"),  # a code or version may look like a number
         models.DynamicConfigValue(id_val="noValue", value=ABSENT),
@@ -181,16 +181,16 @@ def _label_looks(label: Label) -> list[models.DynamicConfigValue]:
     return properties
 
 
-def _column_looks(column: Column) -> list[models.DynamicConfigValue]:
-    looked: dict[str, object] = {"unit": column.unit, "noValue": column.missing, "custom.align": "left"}
+def _column_style(column: Column) -> list[models.DynamicConfigValue]:
+    style: dict[str, object] = {"unit": column.unit, "noValue": column.missing, "custom.align": "left"}
     if column.decimals is not None:
-        looked["decimals"] = column.decimals
+        style["decimals"] = column.decimals
     if column.words:
-        looked["mappings"] = looks.words(column.words)
+        style["mappings"] = styles.words(column.words)
     if column.colors:
-        looked["thresholds"] = column.colors.build()
+        style["thresholds"] = column.colors.build()
     if column.words or column.colors:
-        looked["custom.cellOptions"] = TEXT_COLOR
+        style["custom.cellOptions"] = TEXT_COLOR
     if column.width:
-        looked["custom.width"] = column.width
-    return [models.DynamicConfigValue(id_val=name, value=value) for name, value in looked.items()]
+        style["custom.width"] = column.width
+    return [models.DynamicConfigValue(id_val=name, value=value) for name, value in style.items()]

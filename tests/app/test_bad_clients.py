@@ -52,7 +52,9 @@ async def answer_to(url: str, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
-async def test_what_is_no_http_is_answered_with_400_and_not_logged(level: str, tmp_path: Path) -> None:
+async def test_a_request_that_is_not_http_is_answered_with_400_and_not_logged(
+    level: str, tmp_path: Path
+) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     flags = (f"--config.file={config}", "--web.listen-address=127.0.0.1:0", f"--log.level={level}")

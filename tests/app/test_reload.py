@@ -182,7 +182,9 @@ async def test_another_interval_holds_from_the_reload_on(tmp_path: Path) -> None
         await eventually(polled, seconds=WAIT_SECONDS, what="polls at the new interval")
 
 
-async def test_a_cluster_that_asked_to_wait_is_left_alone_whatever_changes(tmp_path: Path) -> None:
+async def test_a_cluster_that_asked_for_a_pause_is_not_polled_even_if_its_configuration_changes(
+    tmp_path: Path,
+) -> None:
     busy = cluster(1, faults=[Fault(FaultKind.TOO_MANY_REQUESTS, retry_after=600)])
     async with scene(tmp_path, [busy]) as it:
         asked = len(busy.requests)

@@ -26,7 +26,7 @@ async def test_signals_that_come_during_the_start_are_applied_once_the_daemon_ru
         assert await daemon.stop() == 0
 
 
-async def test_deleting_is_halted_when_both_signals_of_the_kill_switch_came_during_the_start(
+async def test_the_kill_switch_is_on_when_both_of_its_signals_came_during_the_start(
     tmp_path: Path,
 ) -> None:
     """Nobody can say which of them came last."""

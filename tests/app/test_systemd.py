@@ -85,7 +85,7 @@ async def test_the_manager_learns_of_the_start_a_reload_and_the_end(tmp_path: Pa
         await process.communicate()
 
 
-async def test_the_watchdog_is_fed_for_as_long_as_the_event_loop_turns(tmp_path: Path) -> None:
+async def test_the_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
     manager = Manager(tmp_path, abstract=True)
     notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "20000"})
     feeding = asyncio.create_task(notifier.keep_alive())
@@ -115,7 +115,7 @@ def test_a_manager_that_cannot_be_notified_stops_nothing() -> None:
     Notifier({"NOTIFY_SOCKET": "/nowhere/at/all"}).ready()
 
 
-async def test_passed_sockets_are_served_in_place_of_the_default_address(tmp_path: Path) -> None:
+async def test_passed_sockets_are_served_instead_of_the_default_address(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     families = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
     passed = tuple(socket.create_server((host, 0), family=family) for family, host in families)
@@ -141,7 +141,7 @@ async def test_passed_sockets_are_served_in_place_of_the_default_address(tmp_pat
             await process.communicate()
 
 
-async def test_what_is_no_listening_socket_ends_the_program_with_its_descriptor(tmp_path: Path) -> None:
+async def test_a_passed_descriptor_that_is_no_listening_socket_ends_the_program(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wrong:
         process = await start("run", f"--config.file={tmp_path / 'config.yaml'}", environ={}, passed=(wrong,))

@@ -66,13 +66,13 @@ def test_address_names_its_endpoint(text: str, endpoint: Endpoint) -> None:
         "ftp://ams",
     ],
 )
-def test_what_names_no_endpoint_is_refused(text: str) -> None:
+def test_a_text_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_address(text)
 
 
 @given(st.text(), st.text())
-def test_what_stands_before_an_at_sign_is_never_reported(before: str, after: str) -> None:
+def test_text_before_an_at_sign_is_never_reported(before: str, after: str) -> None:
     secret = "s3cr3t-" + before
     with pytest.raises(ValueError, match="no user name or password") as caught:
         parse_address(f"https://monitor:{secret}@{after}")

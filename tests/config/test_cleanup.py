@@ -137,7 +137,7 @@ cleanup:
     assert policy.location.line == 9
 
 
-def test_what_is_left_out_has_its_default(load: Load, tmp_path: Path) -> None:
+def test_keys_that_are_left_out_have_their_defaults(load: Load, tmp_path: Path) -> None:
     cleanup = load(_with("name: retire-old, every: 1d, keep_newest: 2")).cleanup
     assert cleanup is not None
     assert cleanup.state == f"sqlite:///{tmp_path}/state.db"
@@ -155,7 +155,7 @@ def test_policies_keep_the_order_of_the_file(load: Load) -> None:
     assert [policy.name for policy in policies] == ["c", "a", "b"]
 
 
-def test_policies_may_share_what_is_anchored(load: Load) -> None:
+def test_policies_may_share_a_yaml_anchor(load: Load) -> None:
     text = """\
 cleanup:
   policies:
@@ -169,7 +169,7 @@ cleanup:
 
 
 @pytest.mark.parametrize("written", ["false", "no", "off", "False", '"false"', '"${OFF}"'])
-def test_only_what_plainly_says_so_deletes(load: Load, written: str) -> None:
+def test_only_dry_run_false_deletes(load: Load, written: str) -> None:
     assert _policy(load, f"dry_run: {written}", OFF="false").dry_run is False
 
 
@@ -192,7 +192,7 @@ def test_nothing_needs_to_be_excluded(load: Load) -> None:
     assert _policy(load, "exclude: []").exclude == ()
 
 
-def test_file_of_the_state_is_looked_for_beside_the_configuration(load: Load, tmp_path: Path) -> None:
+def test_state_file_is_relative_to_the_configuration(load: Load, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     assert _state(load, "sqlite:///state/state.db") == f"sqlite:///{tmp_path}/state/state.db"
 
@@ -201,7 +201,7 @@ def test_state_may_be_anywhere(load: Load, tmp_path: Path) -> None:
     assert _state(load, f"sqlite:///{tmp_path}/a b$$.db") == f"sqlite:///{tmp_path}/a b$.db"
 
 
-def test_state_that_exists_is_taken_up(load: Load, tmp_path: Path) -> None:
+def test_state_that_exists_is_used(load: Load, tmp_path: Path) -> None:
     (tmp_path / "state.db").touch()
     assert _state(load, None) == f"sqlite:///{tmp_path}/state.db"
 
@@ -326,7 +326,7 @@ _SHARED = (
         ("'postgresql://exporter:a${PW}b@db/ontap?connect_timeout=9&password=${PW}'", 6),
     ],
 )
-def test_state_that_every_shard_would_have_is_warned_of(load: Load, state: str | None, line: int) -> None:
+def test_state_that_all_shards_would_share_is_a_warning(load: Load, state: str | None, line: int) -> None:
     config = load(_with("name: a, every: 24h, keep_newest: 2", state=state), PW="made-up")
     warning = shared_state(config)
     assert warning is not None
@@ -345,7 +345,7 @@ def test_state_that_every_shard_would_have_is_warned_of(load: Load, state: str |
         "'postgresql://exporter@db/ontap?options=-csearch_path%3D${POD_NAME}&password=x'",
     ],
 )
-def test_state_that_is_named_after_the_shard_is_not_warned_of(load: Load, state: str) -> None:
+def test_state_that_is_named_after_the_shard_is_no_warning(load: Load, state: str) -> None:
     pod = "sqlite:///s.db" if state == "'${POD_NAME}'" else "pod-0"
     assert shared_state(load(_with("name: a, every: 24h, keep_newest: 2", state=state), POD_NAME=pod)) is None
 

@@ -77,7 +77,7 @@ def test_nearer_layers_override_key_by_key(load: Load) -> None:
     assert cluster.profile == "p"
 
 
-def test_return_timeout_stays_below_poll_timeout_where_nothing_was_said(load: Load) -> None:
+def test_default_return_timeout_is_below_poll_timeout(load: Load) -> None:
     text = _LOGIN + (
         "clusters: [{address: a, poll_timeout: 5s}, {address: b, poll_timeout: 500ms}, {address: c},"
         " {address: d, poll_timeout: 15s}, {address: e, poll_timeout: 5s, return_timeout: 2}]\n"
@@ -248,5 +248,7 @@ def test_byte_order_mark_and_dos_line_ends_are_no_mistake(load: Load) -> None:
         ),
     ],
 )
-def test_what_is_hardly_meant_is_a_warning(load: Load, tmp_path: Path, text: str, warning: str) -> None:
+def test_a_value_that_is_probably_a_mistake_is_a_warning(
+    load: Load, tmp_path: Path, text: str, warning: str
+) -> None:
     assert _warnings(load(text)) == [warning.replace("{file}", str(tmp_path / "config.yaml"))]

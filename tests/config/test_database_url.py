@@ -101,7 +101,7 @@ def test_good_url_is_taken_as_it_is(url: str) -> None:
         f"postgresql://exporter:{_SECRET}@10.0.0.256/ontap",
     ],
 )
-def test_wrong_url_is_reported_without_what_it_holds(url: str) -> None:
+def test_wrong_url_is_reported_without_its_content(url: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         parse_database_url(url, _FOLDER)
     assert _SECRET not in str(caught.value)

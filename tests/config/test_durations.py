@@ -53,7 +53,7 @@ def test_prometheus_durations_are_read(text: str, duration: timedelta) -> None:
         "1e3s",
     ],
 )
-def test_what_prometheus_does_not_take_is_no_duration(text: str) -> None:
+def test_durations_that_prometheus_refuses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration: "):
         parse_duration(text)
 
@@ -80,7 +80,7 @@ def test_durations_are_written_as_prometheus_writes_them(duration: timedelta, te
 
 
 @pytest.mark.parametrize("duration", [timedelta(seconds=-1), timedelta(microseconds=1)])
-def test_what_has_no_spelling_is_not_written(duration: timedelta) -> None:
+def test_a_duration_without_a_spelling_is_not_written(duration: timedelta) -> None:
     with pytest.raises(ValueError, match="no duration of whole milliseconds"):
         format_duration(duration)
 

@@ -118,7 +118,7 @@ def test_same_content_on_other_lines_is_equal(tmp_path: Path) -> None:
     assert one.clusters[0].location != two.clusters[0].location
 
 
-def test_every_change_of_a_cluster_tells_it_from_all_others(tmp_path: Path) -> None:
+def test_every_change_of_a_cluster_makes_it_unequal(tmp_path: Path) -> None:
     assert {key for key, _ in _CLUSTER_CHANGES} | {"allow_http"} == {*_CLUSTER, "authorization"}
     clusters = [_loaded(tmp_path, _CLUSTER, _POLICY).clusters[0]]
     for key, value in _CLUSTER_CHANGES:
@@ -128,7 +128,7 @@ def test_every_change_of_a_cluster_tells_it_from_all_others(tmp_path: Path) -> N
     _assert_all_differ(clusters)
 
 
-def test_every_change_of_a_policy_tells_it_from_all_others(tmp_path: Path) -> None:
+def test_every_change_of_a_policy_makes_it_unequal(tmp_path: Path) -> None:
     assert {key for key, _ in _POLICY_CHANGES} == set(_POLICY)
     policies = [*_policies(_loaded(tmp_path, _CLUSTER, _POLICY))]
     for key, value in _POLICY_CHANGES:

@@ -137,7 +137,7 @@ def test_example_with_cleanup_in_force_only_plans(tmp_path: Path) -> None:
     assert all(policy.dry_run for policy in cleanup.policies)
 
 
-def test_example_warns_above_cleanup_of_what_deletes() -> None:
+def test_example_warns_above_the_cleanup_section() -> None:
     warning = _text().partition("# cleanup:\n")[0].splitlines()[-5:]
     assert any("WARNING: a policy with dry_run: false deletes packages" in line for line in warning)
 
@@ -150,7 +150,7 @@ def test_example_with_every_line_in_force_has_the_right_shape() -> None:
         assert defaults[key].keys() == shape.model_fields.keys()
 
 
-def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:
+def test_example_with_cleanup_has_every_key() -> None:
     cleanup = yaml.safe_load(_parts()[1].replace("# every:", "every:"))["cleanup"]
     (policy,) = cleanup["policies"]
     assert cleanup.keys() == Cleanup.model_fields.keys()

@@ -53,7 +53,7 @@ def _secret(load: Load, folder: Path, content: bytes, mode: int = 0o600) -> Conf
     return load("clusters:\n  - address: a\n    basic_auth: {username: monitor, password_file: secret}\n")
 
 
-def test_secret_file_is_looked_for_beside_the_configuration(load: Load, tmp_path: Path) -> None:
+def test_secret_file_is_relative_to_the_configuration(load: Load, tmp_path: Path) -> None:
     config = _secret(load, tmp_path, b"made-up\n")
     assert config.clusters[0].login == BasicLogin(
         username="monitor", password=Secret(file=tmp_path / "secret")

@@ -345,7 +345,7 @@ def test_large_and_twisted_cluster_files_end_in_an_error(path: Path, text: str) 
         f"password: {{a: [{_SECRET}]}}",
     ],
 )
-def test_mistake_beside_a_secret_does_not_tell_it(path: Path, login: str, written: str) -> None:
+def test_mistake_beside_a_secret_does_not_show_it(path: Path, login: str, written: str) -> None:
     text = "clusters:\n  - address: a\n    " + login.format(written)
     assert _SECRET not in str(_outcome(path, text.encode()))
     assert _SECRET not in repr(_outcome(path, text.encode()))
@@ -375,7 +375,7 @@ def test_mistake_beside_a_secret_does_not_tell_it(path: Path, login: str, writte
         "state: ${PW}",
     ],
 )
-def test_mistake_in_a_state_does_not_tell_its_password(path: Path, style: str, written: str) -> None:
+def test_mistake_in_a_state_does_not_show_its_password(path: Path, style: str, written: str) -> None:
     text = "clusters: [{address: a}]\n" + style.format(written)
     outcome = _outcome(path, text.encode())
     assert isinstance(outcome, ConfigError)

@@ -68,7 +68,7 @@ def test_variables_are_put_in_once(text: str, expanded: str) -> None:
         ("${BYTES}", "a value that is not Unicode text"),
     ],
 )
-def test_what_cannot_be_put_in_is_reported(text: str, message: str) -> None:
+def test_a_variable_that_cannot_be_replaced_is_reported(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         expand(text, {"BYTES": "\udcff"})
     assert str(caught.value) == message

@@ -38,8 +38,8 @@ class _Fleet:
         new.write_text(content)
         new.replace(self.path(name))
 
-    def settle(self) -> list[str] | None:
-        """Scan twice, as long as a change takes; return the names of the clusters where there was one."""
+    def scan_twice(self) -> list[str] | None:
+        """Scan twice, which applies a change; return the names of the clusters, or None without a change."""
         configs = [self.files.scan(), self.files.scan()]
         assert configs[0] is None
         return None if configs[1] is None else [cluster.name for cluster in configs[1].clusters]
@@ -64,11 +64,11 @@ def test_nothing_is_scanned_before_the_first_load(tmp_path: Path) -> None:
 def test_configuration_without_cluster_files_never_changes(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, "clusters: [{address: a}]\n", x="- address: x\n")
     fleet.files.load()
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.counts == (0, 0)
 
 
-def test_nothing_changes_where_no_file_does(tmp_path: Path) -> None:
+def test_nothing_changes_while_no_file_changes(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     assert _names(fleet.files.load()) == ["a"]
     assert [fleet.files.scan() for _ in range(5)] == [None] * 5
@@ -79,12 +79,12 @@ def test_file_that_changes_comes_or_goes_takes_effect_at_the_second_scan(tmp_pat
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     fleet.write("a", "- address: a\n- address: b\n")
-    assert fleet.settle() == ["a", "b"]
+    assert fleet.scan_twice() == ["a", "b"]
     fleet.write("z", "- address: z\n")
-    assert fleet.settle() == ["a", "b", "z"]
+    assert fleet.scan_twice() == ["a", "b", "z"]
     fleet.path("a").unlink()
-    assert fleet.settle() == ["z"]
-    assert fleet.settle() is None
+    assert fleet.scan_twice() == ["z"]
+    assert fleet.scan_twice() is None
     assert (fleet.counts, fleet.problems) == ((1, 0), [])
 
 
@@ -104,7 +104,7 @@ def test_same_content_in_a_new_file_is_no_change(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     fleet.write("a", "- address: a\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
 
 
 def test_change_that_keeps_size_and_time_of_modification_is_seen(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_change_that_keeps_size_and_time_of_modification_is_seen(tmp_path: Path)
     before = fleet.path("a").stat()
     fleet.path("a").write_text("- address: b\n")
     os.utime(fleet.path("a"), ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert fleet.settle() == ["b"]
+    assert fleet.scan_twice() == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_file_that_breaks_stays_in_force_as_it_was(tmp_path: Path, content: str,
     fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: m}]\n", a="- address: a\n", b="- address: b\n")
     fleet.files.load()
     fleet.write("a", content)
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.counts == (2, 1)
     assert all(one.startswith("clusters.d/a.yaml") for one in fleet.problems)
     assert fleet.problems == [problem] if problem is not None else fleet.problems
@@ -147,7 +147,7 @@ def test_file_that_breaks_stays_in_force_as_it_was(tmp_path: Path, content: str,
     configs = [fleet.files.scan() for _ in range(3)]
     assert _names(next(config for config in reversed(configs) if config is not None)) == expected
     fleet.write("a", "- address: good\n")
-    assert fleet.settle() == ["m", "good", "bb"]
+    assert fleet.scan_twice() == ["m", "good", "bb"]
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
 
 
@@ -155,10 +155,10 @@ def test_new_file_that_is_broken_adds_nothing(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     fleet.write("b", "- address: a\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.counts == (2, 1)
     fleet.path("b").unlink()
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert (fleet.counts, fleet.problems) == ((1, 0), [])
 
 
@@ -166,12 +166,12 @@ def test_cluster_may_move_from_one_file_to_another_in_either_order(tmp_path: Pat
     fleet = _Fleet(tmp_path, a="- address: x\n- address: a\n", b="- address: b\n")
     fleet.files.load()
     fleet.write("b", "- address: b\n- address: x\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     fleet.write("a", "- address: a\n")
-    assert fleet.settle() == ["a", "b", "x"]
+    assert fleet.scan_twice() == ["a", "b", "x"]
     fleet.write("b", "- address: b\n")
     fleet.write("a", "- address: a\n- address: x\n")
-    assert fleet.settle() == ["a", "x", "b"]
+    assert fleet.scan_twice() == ["a", "x", "b"]
     assert fleet.problems == []
 
 
@@ -205,7 +205,7 @@ def test_file_that_is_no_file_for_one_scan_is_no_problem(tmp_path: Path) -> None
     assert fleet.files.scan() is None
     assert fleet.problems == []
     fleet.write("a", "- address: b\n")
-    assert fleet.settle() == ["b"]
+    assert fleet.scan_twice() == ["b"]
     assert fleet.problems == []
 
 
@@ -213,7 +213,7 @@ def test_broken_file_that_changes_stays_a_problem_until_its_new_content_is_read_
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
     fleet.write("a", "")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     before = fleet.problems
     assert before
     fleet.write("a", "- address: b\n")
@@ -229,7 +229,7 @@ def test_names_may_be_swapped_between_two_files_at_once(tmp_path: Path) -> None:
     fleet.files.load()
     fleet.write("a", "- address: y\n")
     fleet.write("b", "- address: x\n")
-    assert fleet.settle() == ["y", "x"]
+    assert fleet.scan_twice() == ["y", "x"]
 
 
 def test_name_that_a_refused_file_keeps_is_not_free_for_another(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_name_that_a_refused_file_keeps_is_not_free_for_another(tmp_path: Path) 
     fleet.files.load()
     fleet.write("a", "- address: x\n")
     fleet.write("b", "- address: m\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.counts == (2, 2)
 
 
@@ -246,12 +246,12 @@ def test_two_new_files_with_the_same_name_have_the_first_one_in_force(tmp_path: 
     fleet.files.load()
     fleet.write("a", "- address: x\n")
     fleet.write("b", "- address: x\n")
-    assert fleet.settle() == ["x"]
+    assert fleet.scan_twice() == ["x"]
     assert fleet.problems == [
         "clusters.d/b.yaml:1: [0].address: the name 'x' is taken: clusters.d/a.yaml:1: [0].address"
     ]
     fleet.path("a").unlink()
-    assert fleet.settle() == ["x"]
+    assert fleet.scan_twice() == ["x"]
     assert fleet.problems == []
 
 
@@ -261,7 +261,7 @@ def test_file_that_does_not_go_with_a_broken_one_takes_effect_all_the_same(tmp_p
     fleet.write("a", "- address: x\n- {address: y, profile: none}\n")
     fleet.write("b", "- address: x\n")
     fleet.write("c", "- address: c\n")
-    assert fleet.settle() == ["x", "c"]
+    assert fleet.scan_twice() == ["x", "c"]
     assert fleet.counts == (3, 1)
 
 
@@ -270,7 +270,7 @@ def test_chain_of_files_that_are_in_each_others_way_has_every_second_one_in_forc
     fleet.files.load()
     for number in range(6):
         fleet.write(f"f{number}", f"- address: n{number}\n- address: n{number + 1}\n")
-    assert fleet.settle() == ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]
+    assert fleet.scan_twice() == ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]
     assert fleet.counts == (6, 3)
 
 
@@ -298,7 +298,7 @@ def test_many_files_that_are_in_each_others_way_do_not_keep_a_good_one_out(tmp_p
     for number in range(40):
         fleet.write(f"f{number}", "- address: m\n")
     fleet.write("good", "- address: good\n")
-    assert fleet.settle() == ["m", "good"]
+    assert fleet.scan_twice() == ["m", "good"]
     assert fleet.counts == (41, 40)
 
 
@@ -306,7 +306,7 @@ def test_secret_that_comes_later_takes_its_cluster_along(tmp_path: Path) -> None
     fleet = _Fleet(tmp_path)
     fleet.files.load()
     fleet.write("a", "- {address: a, basic_auth: {username: u, password_file: secret}}\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.counts == (1, 1)
     (fleet.folder / "secret").write_text("made-up")
     config = fleet.files.scan()
@@ -322,7 +322,7 @@ def test_secret_that_is_away_for_now_does_not_keep_other_clusters_from_changing(
     fleet.files.load()
     secret.unlink()
     fleet.write("a", "- address: a\n- address: b\n")
-    assert fleet.settle() == ["a", "b"]
+    assert fleet.scan_twice() == ["a", "b"]
 
 
 def test_new_cluster_that_lacks_what_a_profile_leaves_open_is_its_own_mistake(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_new_cluster_that_lacks_what_a_profile_leaves_open_is_its_own_mistake(tm
     fleet = _Fleet(tmp_path, text, a="- {address: a, basic_auth: {password: '${PW}'}}\n")
     fleet.files.load()
     fleet.write("b", "\n- address: b\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     why = "config.yaml:1: defaults.basic_auth: password or password_file is missing"
     assert fleet.problems == [f"clusters.d/b.yaml:2: [0]: {why}"]
 
@@ -352,13 +352,13 @@ def test_configuration_file_itself_stays_as_it_was_loaded(tmp_path: Path) -> Non
     fleet.files.load()
     fleet.main.write_text("broken: [")
     fleet.write("a", "- address: b\n")
-    assert fleet.settle() == ["b"]
+    assert fleet.scan_twice() == ["b"]
     fleet.main.unlink()
     fleet.write("a", "- address: c\n")
-    assert fleet.settle() == ["c"]
+    assert fleet.scan_twice() == ["c"]
 
 
-def test_load_that_fails_changes_nothing_of_what_is_in_force(tmp_path: Path) -> None:
+def test_load_that_fails_leaves_the_applied_configuration(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
     fleet.files.load()
     fleet.write("a", "")
@@ -366,33 +366,33 @@ def test_load_that_fails_changes_nothing_of_what_is_in_force(tmp_path: Path) -> 
     with pytest.raises(ConfigError):
         fleet.files.load()
     fleet.write("b", "- address: bb\n")
-    assert fleet.settle() == ["a", "bb"]
+    assert fleet.scan_twice() == ["a", "bb"]
     fleet.write("a", "- address: aa\n")
     assert _names(fleet.files.load()) == ["m", "aa", "bb"]
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
 
 
 def test_candidate_that_is_not_accepted_changes_nothing(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
     fleet.files.load()
     fleet.write("b", "broken: [")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     problems, counts = fleet.problems, fleet.counts
     fleet.write("b", "- address: bb\n")
     fleet.main.write_text("clusters: [{address: m}]\ncluster_files: [clusters.d/b.yaml]\n")
     assert _names(fleet.files.read().config) == ["m", "bb"]
     assert (fleet.problems, fleet.counts) == (problems, counts)
-    assert fleet.settle() == ["a", "bb"]
+    assert fleet.scan_twice() == ["a", "bb"]
     assert (fleet.problems, fleet.counts) == ([], (2, 0))
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
 
 
-def test_candidate_read_before_the_first_is_accepted_is_not_looked_after(tmp_path: Path) -> None:
+def test_candidate_read_before_the_first_is_accepted_is_not_watched(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.read()
     fleet.write("a", "- address: b\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.counts == (0, 0)
 
 
@@ -401,7 +401,7 @@ def test_file_emptied_while_a_candidate_is_refused_is_still_a_change(tmp_path: P
     fleet.files.load()
     fleet.write("a", "[]\n")
     assert _names(fleet.files.read().config) == ["b"]
-    assert fleet.settle() == ["b"]
+    assert fleet.scan_twice() == ["b"]
 
 
 def test_candidate_is_as_it_was_read_and_what_changes_after_that_is_noticed(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_candidate_is_as_it_was_read_and_what_changes_after_that_is_noticed(tmp_
     fleet.write("a", "- address: c\n")
     fleet.files.accept(candidate)
     assert _names(candidate.config) == ["b"]
-    assert fleet.settle() == ["c"]
+    assert fleet.scan_twice() == ["c"]
 
 
 def test_accepted_candidate_wins_over_scans_since_it_was_read(tmp_path: Path) -> None:
@@ -422,12 +422,12 @@ def test_accepted_candidate_wins_over_scans_since_it_was_read(tmp_path: Path) ->
     candidate = fleet.files.read()
     fleet.write("a", "broken: [")
     fleet.write("b", "- address: b\n")
-    assert fleet.settle() == ["a", "b"]
+    assert fleet.scan_twice() == ["a", "b"]
     fleet.files.accept(candidate)
     assert (fleet.counts, fleet.problems) == ((1, 0), [])
     fleet.path("b").unlink()
     fleet.write("a", "- address: aa\n")
-    assert fleet.settle() == ["m", "aa"]
+    assert fleet.scan_twice() == ["m", "aa"]
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced by a file", "replaced by a loop"])
@@ -451,12 +451,12 @@ def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Pat
     }[how]
     assert fleet.problems == [f"config.yaml:1: cluster_files[0]: cannot be read: {why}: clusters.d"]
     other.write_text('[{"address": "o"}]')
-    assert fleet.settle() == ["a", "b", "o"]
+    assert fleet.scan_twice() == ["a", "b", "o"]
     if how != "removed":
         fleet.folder.unlink()
     away.rename(fleet.folder)
     fleet.path("a").unlink()
-    assert fleet.settle() == ["b", "o"]
+    assert fleet.scan_twice() == ["b", "o"]
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
 
 
@@ -468,7 +468,7 @@ def test_named_file_that_is_missing_leaves_its_clusters_in_force(tmp_path: Path)
     assert fleet.problems == ["clusters.d/a.yaml: cannot be read: No such file or directory"]
     assert fleet.counts == (1, 1)
     fleet.write("a", "- address: b\n")
-    assert fleet.settle() == ["b"]
+    assert fleet.scan_twice() == ["b"]
 
 
 def test_folder_below_a_wildcard_takes_its_clusters_with_it(tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ def test_folder_below_a_wildcard_takes_its_clusters_with_it(tmp_path: Path) -> N
         (fleet.folder / name / "x.yaml").write_text(f"- address: {name}\n")
     assert _names(fleet.files.load()) == ["ams", "lon"]
     shutil.rmtree(fleet.folder / "ams")
-    assert fleet.settle() == ["lon"]
+    assert fleet.scan_twice() == ["lon"]
     assert fleet.problems == []
 
 
@@ -507,9 +507,9 @@ def test_mounted_config_map_changes_at_once(tmp_path: Path) -> None:
     publish("1", a="- address: a\n", b="- address: b\n", c="- address: c\n")
     assert _names(fleet.files.load()) == ["a", "b", "c"]
     publish("2", a="- address: a\n", b="- address: bb\n")
-    assert fleet.settle() == ["a", "bb"]
+    assert fleet.scan_twice() == ["a", "bb"]
     publish("3", a="- address: a\n", b="- address: bb\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
 
 
@@ -519,10 +519,10 @@ def test_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
     fleet.path("a").unlink()
     target = tmp_path / "target"
     fleet.path("a").symlink_to(target)
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.problems == ["clusters.d/a.yaml: cannot be read: No such file or directory"]
     target.write_text("- address: b\n")
-    assert fleet.settle() == ["b"]
+    assert fleet.scan_twice() == ["b"]
 
 
 @pytest.mark.timeout(30)
@@ -531,7 +531,7 @@ def test_pipe_among_the_files_is_not_waited_for(tmp_path: Path) -> None:
     fleet.files.load()
     fleet.path("a").unlink()
     os.mkfifo(fleet.path("a"))
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert fleet.problems == ["clusters.d/a.yaml: not a regular file"]
 
 
@@ -539,10 +539,10 @@ def test_environment_variables_work_in_files_that_come_later(tmp_path: Path) -> 
     fleet = _Fleet(tmp_path)
     fleet.files.load()
     fleet.write("a", "- {address: a, name: 'n-${PW}$$', poll_interval: '${PW}'}\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     assert "made-up" not in "".join(fleet.problems)
     fleet.write("a", "- {address: a, name: 'n-${PW}$$'}\n")
-    assert fleet.settle() == ["n-made-up$"]
+    assert fleet.scan_twice() == ["n-made-up$"]
 
 
 class _Model(RuleBasedStateMachine):
@@ -585,7 +585,7 @@ class _Model(RuleBasedStateMachine):
             self.names = _names(config)
 
     @rule()
-    def settle(self) -> None:
+    def compare_with_strict_loading(self) -> None:
         for _ in range(3):
             self.scan()
         try:
@@ -601,7 +601,7 @@ class _Model(RuleBasedStateMachine):
         assert len(set(self.names)) == len(self.names)
 
 
-def test_what_is_in_force_is_what_strict_loading_gives_once_all_is_good(tmp_path: Path) -> None:
+def test_when_all_files_are_good_the_applied_configuration_equals_a_strict_load(tmp_path: Path) -> None:
     _Model.folder = tmp_path
     run_state_machine_as_test(
         _Model, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)

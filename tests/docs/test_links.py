@@ -38,7 +38,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken(page, (ROOT / page).read_text(encoding="utf-8")) == []
 
 
-def test_the_pages_that_operators_begin_with_are_looked_at() -> None:
+def test_the_pages_that_operators_begin_with_are_checked() -> None:
     assert {Path("README.md"), Path("docs/metrics.md"), Path("docs/configuration.md")} <= set(PAGES)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from grafana.boards import panels, targets, variables, variables_in
 from grafana.queries import RATE_INTERVAL, readable, selected, selectors
 
-Finding = tuple[str, str]
+Violation = tuple[str, str]
 """The title of the panel, or nothing, and what is wrong."""
-Rule = Callable[[Any], Iterator[Finding]]
+Rule = Callable[[Any], Iterator[Violation]]
 RULES: dict[str, Rule] = {}
 
 TEMPLATED = {"$datasource", "${datasource}"}
@@ -62,7 +62,7 @@ def problems(dashboard: Any) -> list[Problem]:
 
 
 @rule("template-datasource-rule")
-def datasource_is_chosen(dashboard: Any) -> Iterator[Finding]:
+def datasource_is_chosen(dashboard: Any) -> Iterator[Violation]:
     found = variables(dashboard, "datasource")
     if not found:
         yield "", "there is no variable for the data source"
@@ -73,7 +73,7 @@ def datasource_is_chosen(dashboard: Any) -> Iterator[Finding]:
             yield "", f"the variable of the data source is labelled {variable.get('label')}"
 
 
-def _template(dashboard: Any, name: str) -> Iterator[Finding]:
+def _template(dashboard: Any, name: str) -> Iterator[Violation]:
     variable = variables(dashboard).get(name)
     if variable is None:
         yield "", f"there is no variable {name}"
@@ -87,17 +87,17 @@ def _template(dashboard: Any, name: str) -> Iterator[Finding]:
 
 
 @rule("template-job-rule")
-def job_is_chosen(dashboard: Any) -> Iterator[Finding]:
+def job_is_chosen(dashboard: Any) -> Iterator[Violation]:
     yield from _template(dashboard, "job")
 
 
 @rule("template-instance-rule")
-def instance_is_chosen(dashboard: Any) -> Iterator[Finding]:
+def instance_is_chosen(dashboard: Any) -> Iterator[Violation]:
     yield from _template(dashboard, "instance")
 
 
 @rule("template-label-promql-rule")
-def variables_ask_promql(dashboard: Any) -> Iterator[Finding]:
+def variables_ask_promql(dashboard: Any) -> Iterator[Violation]:
     for name, variable in variables(dashboard, "query").items():
         match = _CALL.fullmatch(variable["query"])
         if match is None or match[1] not in _FUNCTIONS:
@@ -110,7 +110,7 @@ def variables_ask_promql(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("template-on-time-change-reload-rule")
-def variables_follow_the_time(dashboard: Any) -> Iterator[Finding]:
+def variables_follow_the_time(dashboard: Any) -> Iterator[Violation]:
     on_time_change = 2
     for name, variable in variables(dashboard, "query").items():
         if variable.get("refresh") != on_time_change:
@@ -118,7 +118,7 @@ def variables_follow_the_time(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("panel-datasource-rule")
-def panels_ask_the_chosen_datasource(dashboard: Any) -> Iterator[Finding]:
+def panels_ask_the_chosen_datasource(dashboard: Any) -> Iterator[Violation]:
     for panel in panels(dashboard):
         asked = [panel, *(panel.get("targets") or ())] if panel["type"] != "text" else []
         for source in asked:
@@ -128,14 +128,14 @@ def panels_ask_the_chosen_datasource(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("panel-title-description-rule")
-def panels_say_what_they_show(dashboard: Any) -> Iterator[Finding]:
+def panels_say_what_they_show(dashboard: Any) -> Iterator[Violation]:
     for panel in panels(dashboard):
         if not panel.get("title") or not panel.get("description"):
             yield panel.get("title", ""), "has no title or no description"
 
 
 @rule("panel-units-rule")
-def values_have_units(dashboard: Any) -> Iterator[Finding]:
+def values_have_units(dashboard: Any) -> Iterator[Violation]:
     for panel in panels(dashboard):
         if panel["type"] == "text":
             continue
@@ -152,7 +152,7 @@ def values_have_units(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("panel-no-targets-rule")
-def panels_ask_something(dashboard: Any) -> Iterator[Finding]:
+def panels_ask_something(dashboard: Any) -> Iterator[Violation]:
     for panel in panels(dashboard):
         if panel["type"] != "text" and not panel.get("targets"):
             yield panel["title"], "asks nothing"
@@ -165,14 +165,14 @@ def _loki(dashboard: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @rule("target-logql-rule")
-def logql_is_valid(dashboard: Any) -> Iterator[Finding]:
+def logql_is_valid(dashboard: Any) -> Iterator[Violation]:
     """Refuse LogQL: there is no log to ask here, and no parser of it among the tests."""
     for panel, target in _loki(dashboard):
         yield panel["title"], f"asks for logs, which nothing here can check: {target['expr']}"
 
 
 @rule("target-logql-auto-rule")
-def logql_ranges_follow_the_time(dashboard: Any) -> Iterator[Finding]:
+def logql_ranges_follow_the_time(dashboard: Any) -> Iterator[Violation]:
     for panel, target in _loki(dashboard):
         for within in _LOGQL_RANGE.findall(target["expr"]):
             if within != "$__auto":
@@ -180,7 +180,7 @@ def logql_ranges_follow_the_time(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("target-promql-rule")
-def promql_is_valid(dashboard: Any) -> Iterator[Finding]:
+def promql_is_valid(dashboard: Any) -> Iterator[Violation]:
     for panel, target in targets(dashboard):
         try:
             selectors(readable(dashboard, target["expr"]))
@@ -189,14 +189,14 @@ def promql_is_valid(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("target-rate-interval-rule")
-def rates_follow_the_time(dashboard: Any) -> Iterator[Finding]:
+def rates_follow_the_time(dashboard: Any) -> Iterator[Violation]:
     for panel, target in targets(dashboard):
         for selector in selected(dashboard, target):
             if selector.function in {"rate", "irate"} and selector.range != RATE_INTERVAL:
                 yield panel["title"], f"takes the rate of {selector.metric} over {selector.range}"
 
 
-def _matched(dashboard: Any, label: str) -> Iterator[Finding]:
+def _matched(dashboard: Any, label: str) -> Iterator[Violation]:
     wanted = f'{label}=~"${label}"'
     for panel, target in targets(dashboard):
         for selector in selected(dashboard, target):
@@ -205,17 +205,17 @@ def _matched(dashboard: Any, label: str) -> Iterator[Finding]:
 
 
 @rule("target-job-rule")
-def queries_keep_to_the_job(dashboard: Any) -> Iterator[Finding]:
+def queries_keep_to_the_job(dashboard: Any) -> Iterator[Violation]:
     yield from _matched(dashboard, "job")
 
 
 @rule("target-instance-rule")
-def queries_keep_to_the_instance(dashboard: Any) -> Iterator[Finding]:
+def queries_keep_to_the_instance(dashboard: Any) -> Iterator[Violation]:
     yield from _matched(dashboard, "instance")
 
 
 @rule("target-counter-agg-rule")
-def counters_are_taken_as_rates(dashboard: Any) -> Iterator[Finding]:
+def counters_are_taken_as_rates(dashboard: Any) -> Iterator[Violation]:
     for panel, target in targets(dashboard):
         for selector in selected(dashboard, target):
             if selector.metric.endswith("_total") and selector.function not in {"rate", "irate", "increase"}:
@@ -223,27 +223,27 @@ def counters_are_taken_as_rates(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("uneditable-dashboard")
-def dashboards_are_not_edited_in_place(dashboard: Any) -> Iterator[Finding]:
+def dashboards_are_not_edited_in_place(dashboard: Any) -> Iterator[Violation]:
     if dashboard["editable"] is not False:
         yield "", "can be edited"
 
 
 @rule("core-panels")
-def no_plugin_is_needed(dashboard: Any) -> Iterator[Finding]:
+def no_plugin_is_needed(dashboard: Any) -> Iterator[Violation]:
     for panel in dashboard["panels"]:
         if panel["type"] not in CORE_PANELS:
             yield panel["title"], f"needs the panel {panel['type']}"
 
 
 @rule("descriptions-are-sentences")
-def descriptions_are_sentences(dashboard: Any) -> Iterator[Finding]:
+def descriptions_are_sentences(dashboard: Any) -> Iterator[Violation]:
     for panel in panels(dashboard):
         if not panel.get("description", "").endswith("."):
             yield panel["title"], "has a description that does not end in a period"
 
 
 @rule("known-variables")
-def variables_are_there_and_needed(dashboard: Any) -> Iterator[Finding]:
+def variables_are_there_and_needed(dashboard: Any) -> Iterator[Violation]:
     known = variables(dashboard)
     asked = [target["expr"] for _, target in targets(dashboard)]
     asked += [variable["query"] for variable in variables(dashboard, "query").values()]
@@ -256,15 +256,15 @@ def variables_are_there_and_needed(dashboard: Any) -> Iterator[Finding]:
 
 
 @rule("layout")
-def panels_do_not_overlap(dashboard: Any) -> Iterator[Finding]:
+def panels_do_not_overlap(dashboard: Any) -> Iterator[Violation]:
     taken: dict[tuple[int, int], str] = {}
     identities: set[int] = set()
     for panel in dashboard["panels"]:
-        place = panel["gridPos"]
-        if place["x"] + place["w"] > GRID_WIDTH:
+        area = panel["gridPos"]
+        if area["x"] + area["w"] > GRID_WIDTH:
             yield panel["title"], "reaches beyond the right edge"
-        for x in range(place["x"], place["x"] + place["w"]):
-            for y in range(place["y"], place["y"] + place["h"]):
+        for x in range(area["x"], area["x"] + area["w"]):
+            for y in range(area["y"], area["y"] + area["h"]):
                 if (x, y) in taken:
                     yield panel["title"], f"lies on {taken[x, y]}"
                     break

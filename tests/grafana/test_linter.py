@@ -14,7 +14,7 @@ from grafana.linter import RULES, Problem, problems
 BY_CLUSTER = "a cluster moves between instances when the shards change; job and cluster find it"
 ALL_JOBS = "every program has `up` and `process_*`, so that All must name the jobs of the exporter"
 COUNTS_FROM_ONE = (
-    "the series of a code begins with its first error, which no rate can see, and its total outlasts restarts"
+    "the series of a code begins with its first error, which no rate can see, and its total survives restarts"
 )
 
 

@@ -75,7 +75,7 @@ async def asked(server: Prometheus, dashboard: Any) -> list[Answer]:
 async def scraped(directory: Path, cleanup: str, *, until: tuple[str, ...]) -> AsyncIterator[Prometheus]:
     """Poll and scrape the demo fleet, deletions failing on one cluster, until all is there to be shown.
 
-    Prometheus scrapes another program too, which is down: the dashboards are not to tell of that one.
+    Prometheus scrapes another program too, which is down: the dashboards must not show it.
     """
     clusters = demo_fleet(datetime.now(UTC))
     for cluster in clusters:
@@ -131,7 +131,7 @@ def numbers(all_: list[Answer]) -> ItemsView[str, float]:
     }.items()
 
 
-async def test_a_query_that_is_wrong_is_told(tmp_path: Path) -> None:
+async def test_a_query_that_is_wrong_is_reported(tmp_path: Path) -> None:
     target = {"expr": "sum(", "refId": "A", "instant": True}
     dashboard = {
         "panels": [{"type": "stat", "title": "One", "targets": [target]}],

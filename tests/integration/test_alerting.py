@@ -60,7 +60,7 @@ def named(name: str, status: str, **labels: str) -> Callable[[dict[str, Any]], b
     return lambda alert: alert["status"] == status and wanted.items() <= alert["labels"].items()
 
 
-async def test_an_old_package_is_told_and_its_deletion_too(tmp_path: Path) -> None:
+async def test_an_old_package_and_its_deletion_are_reported(tmp_path: Path) -> None:
     async with (
         Simulator(fleet(), directory=tmp_path) as simulator,
         webhook() as hook,
@@ -95,7 +95,7 @@ async def test_an_old_package_is_told_and_its_deletion_too(tmp_path: Path) -> No
             halted = await hook.until(named("OntapCleanupHalted", "firing"))
             assert halted["labels"]["instance"] == daemon.url.removeprefix("http://")
 
-            # The cluster that does not answer is told once: its stale listing is inhibited.
+            # The cluster that does not answer is reported once: the alert of its stale listing is inhibited.
             await hook.until(named("OntapClusterDown", "firing", cluster="gone-01", site="fra"))
             await manager.until_inhibited('alertname="OntapListingStale"', 'cluster="gone-01"')
 

@@ -74,7 +74,7 @@ async def test_every_cluster_is_a_target_with_an_up_of_its_own(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("total", [3])
-async def test_shards_divide_the_clusters_and_each_tells_its_share(total: int, tmp_path: Path) -> None:
+async def test_shards_divide_the_clusters_and_each_exposes_its_share(total: int, tmp_path: Path) -> None:
     clusters = [SimulatedCluster(f"c{number:02d}", packages=["9.13.1"]) for number in range(24)]
     async with Simulator(clusters, directory=tmp_path) as simulator:
         config = tmp_path / "config.yaml"

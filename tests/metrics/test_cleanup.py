@@ -259,7 +259,7 @@ def test_the_histogram_has_every_bucket_its_sum_and_its_count() -> None:
     assert found[f"{name}_count", policy] == DURATIONS.buckets[-1]
 
 
-def test_whether_cleanup_is_halted_and_has_its_journal_is_exposed() -> None:
+def test_the_kill_switch_and_the_journal_are_exposed() -> None:
     found = samples(of_all_clusters())
     assert (found["ontap_cleanup_halted", ()], found["ontap_cleanup_journal_open", ()]) == (1, 0)
 
@@ -367,7 +367,7 @@ async def test_a_probe_shows_the_clusters_own_cleanup_and_no_other(tmp_path: Pat
             assert found.items() <= everything.items()
 
 
-async def test_what_has_been_counted_survives_a_restart_on_the_same_journal(tmp_path: Path) -> None:
+async def test_counters_survive_a_restart_on_the_same_journal(tmp_path: Path) -> None:
     passing = {
         "ontap_cleanup_jobs_in_progress",
         "ontap_cleanup_skipped_runs_total",

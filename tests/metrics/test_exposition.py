@@ -181,7 +181,7 @@ def histories(draw: st.DrawFn) -> list[ClusterStatus]:
 
 
 @given(histories())
-def test_what_became_of_a_cluster_is_exposed_as_if_nothing_had_been_before(
+def test_the_exposition_depends_only_on_the_newest_status(
     history: list[ClusterStatus],
 ) -> None:
     exposition = Exposition(CLUSTER_FAMILIES)

@@ -73,7 +73,7 @@ class Bench:
 async def bench(
     cluster: SimulatedCluster, directory: Path, *, login: Login | str = "right", tls: Tls | None = None
 ) -> AsyncIterator[Bench]:
-    """Serve a cluster and open a client of it, with the right password unless told otherwise."""
+    """Serve a cluster and open a client of it, with the right password by default."""
     counts = RequestCounts()
     async with Simulator([cluster], directory=directory) as simulator, open_session() as session:
         client = OntapClient(
@@ -307,14 +307,14 @@ async def test_the_deadline_covers_all_pages_together(tmp_path: Path) -> None:
     ],
     ids=lambda fault: f"{fault.kind}-{fault.retry_after}",
 )
-async def test_what_passes_by_itself_is_asked_again(fault: Fault, tmp_path: Path) -> None:
+async def test_a_transient_failure_is_retried(fault: Fault, tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         it.cluster.faults.add(fault)
         assert len((await it.list()).packages) == 3
         assert len(it.cluster.requests) == 2
 
 
-async def test_retry_after_is_heeded(tmp_path: Path) -> None:
+async def test_retry_after_is_respected(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.TOO_MANY_REQUESTS, times=1, retry_after="1"))
         await it.list()
@@ -331,7 +331,7 @@ async def test_a_retry_after_beyond_the_deadline_gives_up_at_once(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.SERVER_ERROR])
-async def test_what_does_not_pass_by_itself_is_asked_once(kind: FaultKind, tmp_path: Path) -> None:
+async def test_a_permanent_failure_is_not_retried(kind: FaultKind, tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         it.cluster.faults.add(Fault(kind))
         await it.failure()
@@ -479,7 +479,7 @@ async def test_a_lower_tls_version_than_allowed_is_a_tls_failure(tmp_path: Path)
         assert (await it.failure()).reason is Reason.TLS
 
 
-async def test_a_client_certificate_is_shown_where_there_is_one(tmp_path: Path) -> None:
+async def test_a_configured_client_certificate_is_shown(tmp_path: Path) -> None:
     cluster = small_cluster(require_client_certificate=True)
     async with bench(cluster, tmp_path, login=None) as it:
         await it.failure()
@@ -573,7 +573,7 @@ async def test_tls_files_that_cannot_be_used_count_no_request(tmp_path: Path) ->
         assert it.counts.totals() == {}
 
 
-async def test_plain_http_where_https_is_spoken_is_no_answer(tmp_path: Path) -> None:
+async def test_plain_http_to_an_https_port_is_a_failure(tmp_path: Path) -> None:
     async with bench(small_cluster(plain_http=True), tmp_path) as it:
         assert len((await it.list()).packages) == 3
         host, _, port = it.cluster.address.rpartition(":")

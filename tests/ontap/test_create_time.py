@@ -67,7 +67,7 @@ def test_fractions_of_a_second_are_kept() -> None:
         {},
     ],
 )
-def test_what_is_no_time_is_unreadable(value: object) -> None:
+def test_a_value_that_is_not_a_time_is_unreadable(value: object) -> None:
     assert parse_create_time(value) is None
 
 

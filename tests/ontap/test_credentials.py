@@ -58,7 +58,7 @@ async def test_a_byte_order_mark_is_no_part_of_a_secret(file: Path) -> None:
 
 
 class Disk:
-    """A disk that answers once it is told to."""
+    """A disk that answers when the test lets it."""
 
     def __init__(self, *, answers: bool = False) -> None:
         self.asked = threading.Event()
@@ -94,7 +94,7 @@ async def test_a_disk_that_does_not_answer_holds_up_nobody_else(file: Path) -> N
     assert disk.reads == 1
 
 
-async def test_what_was_read_before_is_sent_while_the_disk_does_not_answer(file: Path) -> None:
+async def test_the_credentials_from_before_are_sent_while_the_disk_does_not_answer(file: Path) -> None:
     file.write_text("first")
     disk = Disk(answers=True)
     credentials = disk.credentials(file)
@@ -112,7 +112,7 @@ async def test_what_was_read_before_is_sent_while_the_disk_does_not_answer(file:
             credentials.forget()
 
 
-async def test_what_is_forgotten_while_it_is_read_is_read_again(file: Path) -> None:
+async def test_credentials_that_are_forgotten_while_they_are_read_are_read_again(file: Path) -> None:
     file.write_text("a")
     disk = Disk()
     credentials = disk.credentials(file)

@@ -70,7 +70,7 @@ def test_a_version_that_is_accepted_resolves_to_itself(version: str) -> None:
 
 
 @given(VERSIONS)
-def test_a_version_is_accepted_only_where_it_is_plain(version: str) -> None:
+def test_a_version_is_accepted_only_if_it_is_safe_in_a_url(version: str) -> None:
     plain = re.fullmatch(r"[A-Za-z0-9._-]{1,128}", version) is not None
     assert is_safe_version(version) == (plain and version.strip(".") != "")
 
@@ -183,7 +183,7 @@ def echo(document: object) -> Response:
     return Response(status=202, body=body, redact=lambda text: redact(text, spellings([SECRET, UUID[:4]])))
 
 
-def test_what_a_job_says_holds_no_secret() -> None:
+def test_the_message_of_a_job_holds_no_secret() -> None:
     error = {"message": f"no login with {SECRET}", "code": SECRET}
     job, _ = converse(read_job(UUID), echo({"state": "failure", "message": SECRET, "error": error}))
     assert job == Job(uuid=UUID, state="failure", code="unreadable", message="no login with <secret>")

@@ -71,7 +71,7 @@ def test_software_names_the_cluster_the_pending_update_and_every_node() -> None:
     "nodes",
     [None, [], {}, [{"name": "node1"}], [{"version": "9.5.0"}, {"version": None}], ["node1"], "9.5.0"],
 )
-def test_where_a_node_has_no_version_the_nodes_are_asked_for(nodes: object) -> None:
+def test_the_nodes_are_read_if_a_node_has_no_version(nodes: object) -> None:
     software = {"version": "9.5.0", "nodes": nodes}
     records = {"records": [{"version": {"full": FULL}}, {"version": {"full": FULL}}]}
     assert answered(read_software(), software, records).node_versions == ("9.14.1P2", "9.14.1P2")

@@ -255,7 +255,7 @@ def test_an_empty_later_page_after_about_return_timeout_is_incomplete() -> None:
     assert isinstance(failure, IncompleteListing)
 
 
-def test_an_empty_end_well_before_return_timeout_is_believed() -> None:
+def test_an_empty_end_well_before_return_timeout_is_trusted() -> None:
     listing, _ = read([page([], elapsed_seconds=13.0)])
     assert isinstance(listing, Listing)
 
@@ -324,8 +324,6 @@ def pages_of(split: list[list[str]]) -> list[Response]:
 
 
 @given(before=SPLITS, now=SPLITS)
-def test_whatever_is_known_what_is_read_is_what_is_there(
-    before: list[list[str]], now: list[list[str]]
-) -> None:
+def test_the_listing_does_not_depend_on_the_known_one(before: list[list[str]], now: list[list[str]]) -> None:
     known = listed(pages_of(before))
     assert listed(pages_of(now), known) == listed(pages_of(now))

@@ -48,7 +48,7 @@ def test_any_secret_is_found(secret: str, writer: str) -> None:
 
 
 @pytest.mark.parametrize("written", [r"\u00FC\u00e4\u00DFen", "%c3%bc%C3%A4%c3%9fen"])
-def test_the_case_of_escapes_counts_only_where_it_is_mixed(written: str) -> None:
+def test_the_case_of_escapes_counts_only_if_it_is_mixed(written: str) -> None:
     spelled = spellings(["üäßen"])
     assert redact(written.lower(), spelled) == REDACTED
     assert redact(written, spelled) == written
@@ -64,13 +64,13 @@ def test_the_longest_of_secrets_that_begin_alike_is_redacted_whole() -> None:
     assert redact("Basic abcd== and abcd", spelled) == "<secret> and <secret>"
 
 
-def test_a_secret_that_would_match_anything_is_not_looked_for() -> None:
+def test_a_very_short_secret_is_not_redacted() -> None:
     assert redact("abc", spellings(["abc", ""])) == "abc"
 
 
-@pytest.mark.parametrize("place", range(LONGEST_TEXT_CHARACTERS - 30, LONGEST_TEXT_CHARACTERS + 1))
-def test_a_text_that_is_too_long_is_not_cut_within_a_secret(place: int) -> None:
-    text = "." * place + SECRETS[0] + "." * 1000
+@pytest.mark.parametrize("position", range(LONGEST_TEXT_CHARACTERS - 30, LONGEST_TEXT_CHARACTERS + 1))
+def test_a_text_that_is_too_long_is_not_cut_within_a_secret(position: int) -> None:
+    text = "." * position + SECRETS[0] + "." * 1000
     redacted = redact(text, spellings([SECRETS[0]]))
     assert "S3" not in redacted
     assert len(redacted) > 60_000

@@ -33,7 +33,7 @@ def test_a_deletion_is_never_sent_again() -> None:
 
 
 @pytest.mark.parametrize("error", [Unauthorized("HTTP 401"), ConnectionFailed("refused")])
-def test_what_does_not_pass_by_itself_is_not_sent_again(error: Unauthorized | ConnectionFailed) -> None:
+def test_a_permanent_failure_is_not_sent_again(error: Unauthorized | ConnectionFailed) -> None:
     assert pause_before_retry(request=GET, error=error, attempt=1, remaining_seconds=60, jitter=0) is None
 
 

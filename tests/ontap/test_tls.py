@@ -74,7 +74,7 @@ async def test_a_changed_file_makes_a_new_context(tmp_path: Path) -> None:
     assert await contexts.context(tls) is not first
 
 
-async def test_files_are_looked_at_now_and_then_or_when_asked(tmp_path: Path) -> None:
+async def test_files_are_checked_now_and_then_or_when_asked(tmp_path: Path) -> None:
     contexts = TlsContexts(check_seconds=3600.0)
     tls = Tls(ca_file=authority(tmp_path))
     first = await contexts.context(tls)

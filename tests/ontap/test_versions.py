@@ -72,7 +72,7 @@ def test_trailing_zeros_do_not_matter(same: str) -> None:
         "latest",
     ],
 )
-def test_other_forms_have_no_place(text: str) -> None:
+def test_other_forms_have_no_order(text: str) -> None:
     assert parse_release(text) is None
 
 

@@ -1,4 +1,4 @@
-"""What an answer means, before anybody looks at its content."""
+"""What an answer means, before its content is read."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_retry_after_is_read_in_seconds_or_as_a_date(value: str, seconds: float 
         assert failure.retry_after_seconds == seconds
 
 
-def test_retry_after_as_a_date_counts_from_our_clock_where_the_cluster_tells_none() -> None:
+def test_retry_after_as_a_date_counts_from_our_clock_if_the_answer_has_no_date() -> None:
     for headers in (
         {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"},
         {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "today"},
@@ -158,9 +158,9 @@ def test_a_code_is_a_short_word_that_is_no_secret(stated: object, code: str) -> 
     assert SECRET not in str(failure)
 
 
-@pytest.mark.parametrize("place", range(170, 201))
-def test_no_text_is_cut_within_a_secret(place: int) -> None:
-    text = "." * place + SECRET + "." * 1000
+@pytest.mark.parametrize("position", range(170, 201))
+def test_no_text_is_cut_within_a_secret(position: int) -> None:
+    text = "." * position + SECRET + "." * 1000
     for status, body in (
         (500, text.encode()),
         (500, error_body(message=text)),

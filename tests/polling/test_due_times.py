@@ -1,4 +1,4 @@
-"""Clusters are spread over the interval."""
+"""Due times of clusters are spread over the interval."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ TIMES = st.floats(0, 1e8)
 
 @given(name=st.text(), interval=INTERVALS, after=TIMES)
 def test_the_next_due_time_is_later_and_within_one_interval(name: str, interval: float, after: float) -> None:
-    slot = next_due_time(after=after, phase_seconds=phase_seconds(name, interval), interval_seconds=interval)
-    assert after < slot <= after + interval + 1e-6
+    due = next_due_time(after=after, phase_seconds=phase_seconds(name, interval), interval_seconds=interval)
+    assert after < due <= after + interval + 1e-6
 
 
 @given(name=st.text(), interval=INTERVALS, around=st.integers(-2, 26).map(lambda power: 2.0**power))
-def test_each_slot_comes_once_also_where_the_clock_passes_a_power_of_two(
+def test_each_due_time_comes_once_even_if_the_clock_passes_a_power_of_two(
     name: str, interval: float, around: float
 ) -> None:
     phase = phase_seconds(name, interval)
-    slot = next_due_time(after=max(around - 20 * interval, 0), phase_seconds=phase, interval_seconds=interval)
+    due = next_due_time(after=max(around - 20 * interval, 0), phase_seconds=phase, interval_seconds=interval)
     for _ in range(40):
         assert (
-            next_due_time(after=math.nextafter(slot, 0), phase_seconds=phase, interval_seconds=interval)
-            == slot
+            next_due_time(after=math.nextafter(due, 0), phase_seconds=phase, interval_seconds=interval) == due
         )
-        following = next_due_time(after=slot, phase_seconds=phase, interval_seconds=interval)
-        assert following - slot == pytest.approx(interval, abs=1e-6)
-        slot = following
+        following = next_due_time(after=due, phase_seconds=phase, interval_seconds=interval)
+        assert following - due == pytest.approx(interval, abs=1e-6)
+        due = following
 
 
-def test_missed_slots_are_left_out() -> None:
+def test_missed_due_times_are_skipped() -> None:
     assert next_due_time(after=1000, phase_seconds=10, interval_seconds=60) == 1030
 
 

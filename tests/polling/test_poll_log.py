@@ -35,7 +35,7 @@ def test_another_reason_is_news() -> None:
     assert logged((0, GONE), (1, SLOW)) == [("warning", "poll failed")] * 2
 
 
-def test_what_an_earlier_poller_has_logged_is_no_news() -> None:
+def test_a_failure_that_an_earlier_poller_has_logged_is_not_logged_again() -> None:
     assert logged((0, GONE), (1, GONE), last=GONE) == []
     assert logged((0, None), last=GONE) == [("info", "cluster answers again")]
 
@@ -52,7 +52,7 @@ def test_a_cluster_that_flaps_is_logged_once_until_it_is_steady() -> None:
     ]
 
 
-def test_the_log_says_how_a_steady_cluster_is_and_what_was_not_logged() -> None:
+def test_the_log_reports_a_steady_cluster_and_the_changes_that_were_not_logged() -> None:
     poll_log = PollLog("c1", None)
     with capture_logs() as logs:
         for second in range(1, 12):

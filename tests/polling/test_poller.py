@@ -182,7 +182,7 @@ async def test_refused_facts_are_not_asked_for_again_soon_while_the_listing_goes
         assert asked == [CLUSTER_PATH]
 
 
-async def test_node_versions_are_asked_for_where_software_does_not_tell(tmp_path: Path) -> None:
+async def test_node_versions_are_read_if_software_does_not_name_them(tmp_path: Path) -> None:
     simulated = cluster(nodes=[Node("n1", "9.13.1"), Node("n2", "9.14.1P2")], version="9.13.1")
     simulated.software_document = {"version": "9.13.1"}
     async with polled([simulated], tmp_path) as it:

@@ -75,7 +75,7 @@ async def test_every_third_poll_asks_for_facts(tmp_path: Path) -> None:
         assert it.counts.totals().keys() == {("GET", "200")}
 
 
-async def test_what_is_the_same_again_is_the_same_object(tmp_path: Path) -> None:
+async def test_unchanged_values_are_the_same_object(tmp_path: Path) -> None:
     async with polled([cluster()], tmp_path) as it:
         first = (await it.watch.polls("c1", 1)).inventory
         later = (await it.watch.polls("c1", 5)).inventory

@@ -82,7 +82,7 @@ def test_amtool_accepts_the_routes() -> None:
 
 @needs_alertmanager
 @pytest.mark.parametrize("name", tuple(alerts()))
-def test_what_is_critical_reaches_who_is_on_call(name: str) -> None:
+def test_critical_alerts_reach_the_person_on_call(name: str) -> None:
     severity = alerts()[name].text["labels"]["severity"]
     receiver = "storage-on-call" if severity == "critical" else "storage-team"
     labels = (f"alertname={name}", f"severity={severity}")

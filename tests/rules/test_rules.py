@@ -1,4 +1,4 @@
-"""The rules read what the exporter serves, tell what an operator needs, and do what their tests say."""
+"""The rules use the exporter's metrics, their alerts say what an operator needs, and their tests pass."""
 
 from __future__ import annotations
 
@@ -163,12 +163,12 @@ def test_an_alert_has_what_an_operator_needs(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", tuple(alerts().values()), ids=lambda rule: rule.alert)
-def test_an_alert_outlasts_a_restart_of_the_exporter(rule: Rule) -> None:
+def test_an_alert_goes_on_through_a_restart_of_the_exporter(rule: Rule) -> None:
     assert seconds(rule.text["for"]) >= RESTART_SECONDS
     assert seconds(rule.text["keep_firing_for"]) >= RESTART_SECONDS
 
 
-def test_no_alert_names_the_process_where_it_is_about_a_cluster() -> None:
+def test_no_alert_about_a_cluster_names_the_process() -> None:
     about_clusters = [
         case["exp_alerts"][0]["exp_labels"]
         for case in cases()
@@ -178,7 +178,7 @@ def test_no_alert_names_the_process_where_it_is_about_a_cluster() -> None:
     assert not [labels for labels in about_clusters if "instance" in labels]
 
 
-def test_a_group_that_remembers_is_evaluated_within_what_prometheus_looks_back() -> None:
+def test_a_group_that_remembers_is_evaluated_within_the_lookback_of_prometheus() -> None:
     remembering = {rule.file for rule in rules() if rule.record in rule.metrics}
     assert remembering == {"packages.yaml"}
     (path,) = (path for path in RULE_FILES if path.name in remembering)

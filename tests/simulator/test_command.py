@@ -126,7 +126,7 @@ def test_bad_flags_are_refused(capsys: pytest.CaptureFixture[str], argument: str
     assert error in capsys.readouterr().err
 
 
-async def test_the_configuration_states_what_differs(tmp_path: Path) -> None:
+async def test_the_configuration_has_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
     clusters = [
         SimulatedCluster("a", labels={"site": 'a"b'}),
         SimulatedCluster("b", password="other"),
@@ -155,7 +155,7 @@ async def test_the_configuration_states_what_differs(tmp_path: Path) -> None:
         }
 
 
-def test_a_secret_file_is_the_owners_alone_whatever_was_there(tmp_path: Path) -> None:
+def test_a_secret_file_is_readable_by_its_owner_alone_even_if_it_existed(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("old")
     path.chmod(0o644)

@@ -183,7 +183,7 @@ async def test_requests_and_deletions_are_listed_without_secrets(
     assert newest == requests[-1:]
 
 
-async def test_what_is_not_there_is_not_found(control: Control) -> None:
+async def test_an_unknown_path_is_not_found(control: Control) -> None:
     assert await control.ask("GET", "/clusters/x") == (404, {"error": "there is no cluster 'x'"})
     assert await control.ask("GET", "/x") == (404, {"error": "Not Found"})
     assert await control.ask("PUT", "/clusters") == (405, {"error": "Method Not Allowed"})

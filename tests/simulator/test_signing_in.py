@@ -65,9 +65,7 @@ async def test_an_account_is_locked_after_wrong_passwords(client: Client, cluste
     assert (await client.ask(cluster, "/api/cluster")).status == 200
 
 
-async def test_a_bearer_token_is_accepted_where_there_is_one(
-    client: Client, cluster: SimulatedCluster
-) -> None:
+async def test_a_configured_bearer_token_is_accepted(client: Client, cluster: SimulatedCluster) -> None:
     cluster.bearer_token = "abc.def"
     good, bad = {"Authorization": "Bearer abc.def"}, {"Authorization": "Bearer abc"}
     assert (await client.ask(cluster, "/api/cluster", headers=good)).status == 200

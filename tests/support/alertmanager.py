@@ -1,4 +1,4 @@
-"""Debian's Alertmanager as a process of its own, and the webhook that it tells."""
+"""Debian's Alertmanager as a process of its own, and the webhook that it calls."""
 
 from __future__ import annotations
 

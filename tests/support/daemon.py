@@ -55,7 +55,7 @@ class Daemon:
             return response.status, await response.text()
 
     async def samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """Return the samples of one metric: from the labels that tell them apart, by name, to the value."""
+        """Return the samples of one metric: from their labels, by name, to the value."""
         _, text = await self.get("/metrics")
         return {
             tuple(sorted(sample.labels.items())): sample.value

@@ -23,7 +23,7 @@ WAIT_SECONDS = 60.0
 
 
 def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) -> ClusterConfig:
-    """Configure a simulated cluster, polled ten times a second unless told otherwise."""
+    """Configure a simulated cluster, by default polled ten times a second."""
     host, _, port = cluster.address.rpartition(":")
     config = ClusterConfig(
         name=cluster.name,

@@ -36,7 +36,7 @@ PAGES = (
 )
 WAYS = ("/probe", "/-/reload", "/no-such-page")
 """Paths whose answers are not 200, as they lack a parameter, a method or a page."""
-LOOK_SECONDS = 0.02
+CHECK_SECONDS = 0.02
 WAIT_SECONDS = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(WAIT_SECONDS)
 
@@ -53,7 +53,7 @@ def hashed(password: str) -> str:
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Put a file in place at once, readable by its owner alone."""
+    """Write a file atomically, readable by its owner alone."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
@@ -146,7 +146,7 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded(path: Path, *, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Guarded]:
-    """Serve under the web configuration at ``path``, and look at it all the time."""
+    """Serve under the web configuration at ``path``, and scan it often."""
     config = load_web_config(path, environ=os.environ)
     bound = socket.create_server(("127.0.0.1", 0))
     with (
@@ -156,7 +156,7 @@ async def guarded(path: Path, *, clock: Callable[[], float] = time.monotonic) ->
     ):
         application = build_application(sources(renderers=renderers, wall_clock=time.time), protection)
         async with serving(application, [bound], protection):
-            watching = asyncio.create_task(protection.watch(look_seconds=LOOK_SECONDS))
+            watching = asyncio.create_task(protection.watch(check_seconds=CHECK_SECONDS))
             try:
                 yield Guarded(port=bound.getsockname()[1], protection=protection)
             finally:

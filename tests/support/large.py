@@ -36,8 +36,8 @@ class CountingExecutor(Executor):
 def status(number: int) -> ClusterStatus:
     """Return one cluster of the fleet, with twenty packages."""
     packages = tuple(
-        Package(version=f"9.{place}.1", create_timestamp_seconds=NOW - 86_400 * place - number)
-        for place in range(20)
+        Package(version=f"9.{index}.1", create_timestamp_seconds=NOW - 86_400 * index - number)
+        for index in range(20)
     )
     inventory = Inventory(
         listing=Listing(packages=packages, unnamed=0, pages=1), identity=None, versions_in_use=frozenset()

@@ -147,7 +147,7 @@ class Life:
         without: str = "",
         max_concurrent_clusters: int = 4,
     ) -> AsyncIterator[Servicing]:
-        """Run a service for as long as the context lasts; every cluster has had a good poll unless told."""
+        """Run a service for as long as the context lasts; by default every cluster has had a good poll."""
         watch = Watch()
         board = CleanupBoard(on_change=watch.on_change)
         kill_switch = KillSwitch(active=halted)

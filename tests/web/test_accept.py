@@ -69,7 +69,7 @@ def test_several_headers_are_one_list() -> None:
         ("*;q=0", False),
     ],
 )
-def test_gzip_is_used_where_it_is_accepted(*, coding: str, expected: bool) -> None:
+def test_gzip_is_used_if_it_is_accepted(*, coding: str, expected: bool) -> None:
     assert accepts_gzip([coding]) is expected
 
 

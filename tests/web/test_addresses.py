@@ -30,7 +30,7 @@ def test_an_address_is_read_and_written(text: str, host: str, port: int) -> None
     "text",
     ["", "10910", "::1:10910", "localhost", "localhost:", ":65536", ":-1", "[::1]", "a b:1", "http://a:1"],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_a_text_that_is_no_listen_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a listen address"):
         parse_listen_address(text)
 

@@ -86,7 +86,7 @@ async def test_without_cleanup_the_account_is_empty_and_says_so(tmp_path: Path) 
             assert await account(daemon) == NOTHING
 
 
-async def test_the_account_tells_policies_next_runs_and_every_verdict_and_outcome(tmp_path: Path) -> None:
+async def test_the_report_has_policies_next_runs_and_every_verdict_and_outcome(tmp_path: Path) -> None:
     begun = time.time()
     async with Simulator([dirty_cluster()], directory=tmp_path) as simulator:
         config = tmp_path / "config.yaml"
@@ -177,7 +177,7 @@ async def test_the_account_tells_policies_next_runs_and_every_verdict_and_outcom
         assert one["message"]
 
 
-async def test_the_next_run_of_an_interval_is_told_once_a_run_is_over(tmp_path: Path) -> None:
+async def test_the_next_run_of_an_interval_is_shown_after_a_run_is_over(tmp_path: Path) -> None:
     async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
         config = tmp_path / "config.yaml"
         write_secret(config, exporter_config(simulator, extra=CLEANUP))
@@ -215,7 +215,7 @@ async def test_a_run_that_goes_on_is_shown_with_its_deletion(tmp_path: Path) -> 
             assert document["clusters"][0]["jobs_in_progress"] == 1
 
 
-async def test_a_state_that_another_holds_is_shown_while_polls_go_on(tmp_path: Path) -> None:
+async def test_a_journal_that_another_process_holds_is_reported_while_polls_go_on(tmp_path: Path) -> None:
     async with (
         Simulator([dirty_cluster()], directory=tmp_path) as simulator,
         open_journal(f"sqlite:///{tmp_path}/state.db"),
@@ -228,7 +228,7 @@ async def test_a_state_that_another_holds_is_shown_while_polls_go_on(tmp_path: P
             async def shown() -> bool:
                 return "holds it" in (await account(daemon))["problem"]
 
-            await eventually(shown, seconds=20, what="the problem to be told")
+            await eventually(shown, seconds=20, what="the problem on the page")
             document = await account(daemon)
             assert (document["runs"], len(document["clusters"])) == ([], 2)
             metrics = (await daemon.get("/metrics"))[1].splitlines()

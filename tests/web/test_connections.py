@@ -166,7 +166,7 @@ def test_the_oldest_connection_that_asks_for_nothing_makes_room(
     run(scene())
 
 
-def test_a_new_connection_ends_at_once_where_every_other_waits_for_its_answer(run: Run) -> None:
+def test_a_new_connection_ends_at_once_if_every_other_one_waits_for_its_answer(run: Run) -> None:
     async def scene() -> None:
         async with server(Limits(connections=2)) as connect:
             busy = [await connect() for _ in range(2)]
@@ -219,7 +219,7 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(run: Run, *, tls: bo
 
 
 @pytest.mark.parametrize("sent", [b"\x00\xff" * 500, b"GET / HTTP/9.9\r\n\r\n", b"A" * 100_000])
-def test_what_is_no_http_is_answered_with_400_and_without_a_word_of_it(
+def test_a_request_that_is_not_http_is_answered_with_400_and_not_repeated(
     sent: bytes, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

@@ -54,6 +54,6 @@ async def test_every_cluster_is_a_group_with_its_labels(client: Client) -> None:
     ]
 
 
-async def test_a_target_is_what_probe_takes(client: Client) -> None:
+async def test_a_target_of_sd_is_accepted_by_probe(client: Client) -> None:
     async with client.get("/probe", params={"target": "ams 01/ü"}) as response:
         assert response.status == 503  # known, and not polled yet

@@ -216,7 +216,7 @@ async def test_the_status_page_shows_files_that_are_not_applied(client: Client) 
     assert "Shard" not in page
 
 
-async def test_the_status_page_shows_a_refused_configuration_and_of_shards() -> None:
+async def test_the_status_page_reports_a_refused_configuration_and_shards() -> None:
     state = replace(
         STATE, last_reload_successful=False, cluster_files_failed=0, shard_ordinal=1, total_shards=3
     )

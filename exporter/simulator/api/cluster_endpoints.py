@@ -1,4 +1,4 @@
-"""The rest of the API: the cluster, its nodes, its software, downloads and jobs.
+"""The API of the cluster, its nodes, its software, downloads and jobs.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster.html
 """

@@ -1,6 +1,6 @@
-"""Pages of a collection: which records a page holds, how long ONTAP collects them, where the next one begins.
+"""Pages of a collection: the records of a page, how long collecting them takes, where the next page begins.
 
-A next link says everything about its page, so the cluster remembers nothing of the links that it gave out.
+A next link has all parameters of its page, so the cluster need not remember its links.
 
 Source: https://docs.netapp.com/us-en/ontap-automation/rest/basic_operational_characteristics.html
 """
@@ -26,7 +26,7 @@ Record = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """What the API says of a collection.
+    """How the API describes a collection.
 
     Attributes:
         path: Its path.
@@ -156,5 +156,5 @@ def wants_links(request: ReceivedRequest) -> bool:
 
 
 def with_self(record: Record, href: str, request: ReceivedRequest) -> Record:
-    """A record with the link to itself, where the client asked for links."""
+    """A record with the link to itself, if the client asked for links."""
     return {**record, "_links": {"self": {"href": href}}} if wants_links(request) else record

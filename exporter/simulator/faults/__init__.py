@@ -1,1 +1,1 @@
-"""What goes wrong, and with which requests."""
+"""Faults: what goes wrong, and with which requests."""

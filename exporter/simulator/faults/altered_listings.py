@@ -1,4 +1,4 @@
-"""Faults of the packages listing: what a fault makes of an honest page."""
+"""Faults of the packages listing: they change a correct page."""
 
 from typing import cast
 
@@ -13,7 +13,7 @@ ODD_RECORDS: tuple[object, ...] = ("9.14.1", 7, None, ["9.14.1"], True)
 def altered_listing(
     document: dict[str, object], fault: Fault, request: ReceivedRequest, *, origin: str
 ) -> dict[str, object]:
-    """The page as a fault of the listing leaves it.
+    """Return the page after a fault of the listing has changed it.
 
     Args:
         document: The honest page.

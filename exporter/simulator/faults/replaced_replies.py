@@ -1,4 +1,4 @@
-"""Faults that answer in the API's place: the request is not carried out."""
+"""Faults that answer instead of the API: the request is not carried out."""
 
 from http import HTTPStatus
 
@@ -21,7 +21,7 @@ _BAD_GATEWAY = (
 
 
 def replaced_reply(fault: Fault, target: str) -> Reply | None:
-    """The reply that a fault gives in the API's place; None if the request is to be carried out.
+    """The reply that a fault gives instead of the API; None if the request is to be carried out.
 
     Args:
         fault: The fault.

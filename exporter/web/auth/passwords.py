@@ -14,7 +14,7 @@ from typing import Final
 from exporter.web.auth.fair_queue import FairQueue
 
 _BCRYPT_BYTES: Final = 72
-"""bcrypt looks at no more of a password."""
+"""bcrypt uses no more bytes of a password."""
 
 
 class Passwords:
@@ -53,7 +53,7 @@ class Passwords:
         return await asyncio.shield(task)
 
     async def _check(self, user: bytes, password: bytes, digest: bytes, client: str) -> bool:
-        # An unknown user costs what some known one costs, always the same one.
+        # An unknown user takes as long as a known one: each unknown name is checked against the same hash.
         known = self._hashes.get(user)
         hashed = known or self._choices[int.from_bytes(self._digest(user, b"")) % len(self._choices)]
         matches = await self._queue.run(client, partial(_matches, password, hashed))
@@ -67,7 +67,7 @@ class Passwords:
 
 
 def _parse(authorization: str | None) -> tuple[bytes, bytes] | None:
-    """Return user name and password, or ``None`` if there are none that could be read."""
+    """Return user name and password, or ``None`` if they are missing or unreadable."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,4 +1,4 @@
-"""The applied web configuration: asked before every request, and read again when its files change."""
+"""The applied web configuration: checks every request, and is read again when its files change."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from exporter.web.auth.toolkit_file import load_web_config
 from exporter.web.auth.web_config import ClientAuth, WebConfig
 from exporter.web.connections import BoundedServer
 
-LOOK_SECONDS: Final = 2.0
-"""How often the files are read. A change is applied once it has been read twice."""
+CHECK_SECONDS: Final = 2.0
+"""How often the files are scanned. A change is applied when two scans in a row have found it."""
 _MAX_FILE_BYTES: Final = 1024 * 1024
 _THREAD: Final = "web configuration"
 _CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
@@ -38,7 +38,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rules:
-    """One version of the configuration, made ready for requests."""
+    """One version of the configuration, and what it needs to check requests."""
 
     config: WebConfig
     passwords: Passwords | None
@@ -59,13 +59,13 @@ class Protection:
         self._environ = environ
         self._queue = queue
         self._clock = clock
-        self._rules = self._made_ready(config, before=None)
+        self._rules = self._prepare_rules(config, before=None)
         self._server: BoundedServer | None = None
         self._reading = asyncio.Lock()
         self._read_hashes: tuple[str, ...] = ()
-        """Of the files as they were when they were last read."""
+        """The hashes of the files when they were last read."""
         self._problems: tuple[Problem, ...] = ()
-        """What was wrong with the newest version; empty if it is applied."""
+        """The mistakes of the newest version; empty if it is applied."""
 
     @property
     def config(self) -> WebConfig:
@@ -79,7 +79,7 @@ class Protection:
 
     @web.middleware
     async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse a request, to whatever path, or have it answered; a middleware."""
+        """Refuse a request, or pass it on to its handler; a middleware for all paths."""
         rules = self._rules
         if not _has_required_tls(rules.config, request):
             refusal = web.Response(status=421, text="More is asked for by now: connect again.\n")
@@ -112,18 +112,18 @@ class Protection:
             response.force_close()
             response.headers[hdrs.CONNECTION] = "close"  # too late for aiohttp to set it by itself
 
-    async def watch(self, *, look_seconds: float = LOOK_SECONDS) -> NoReturn:
-        """Look at the files again and again, and apply what has changed; until cancelled."""
+    async def watch(self, *, check_seconds: float = CHECK_SECONDS) -> NoReturn:
+        """Scan the files and apply their changes, until cancelled."""
         before: tuple[str, ...] = ()
         while True:
             hashes = await self._hash()
             if hashes == before and (hashes != self._read_hashes or self._problems):
                 await self._read(hashes)
             before = hashes
-            await asyncio.sleep(look_seconds)
+            await asyncio.sleep(check_seconds)
 
     async def reload(self) -> ConfigError | None:
-        """Read the files now; return what is wrong with them where the last good version stays."""
+        """Read the files now; if they have mistakes, return these and keep the last good version."""
         return await self._read(await self._hash())
 
     def _hash(self) -> asyncio.Future[tuple[str, ...]]:
@@ -149,15 +149,15 @@ class Protection:
         before = self.config
         if lost := config.lacks_of(before):
             log.warning("protection is weaker than before", file=str(config.path), without=", ".join(lost))
-        self._rules = self._made_ready(config, before=self._rules)
+        self._rules = self._prepare_rules(config, before=self._rules)
         if self._server is not None and config.tls != before.tls:
             self._server.context = config.context
             if config.client_requirements != before.client_requirements:
                 self._server.end_connections()
         _log_applied(config)
 
-    def _made_ready(self, config: WebConfig, *, before: _Rules | None) -> _Rules:
-        """Make the rules of a configuration; what has not changed goes on with what it remembers."""
+    def _prepare_rules(self, config: WebConfig, *, before: _Rules | None) -> _Rules:
+        """Make the rules of a configuration; unchanged parts keep their checked passwords and tokens."""
         passwords, bucket = None, None
         if before is not None and before.config.tls == config.tls:
             config = replace(config, context=before.config.context)
@@ -187,7 +187,7 @@ def protecting(
 
 
 def _has_required_tls(config: WebConfig, request: web.Request) -> bool:
-    """Say whether a connection, maybe begun under other rules, is encrypted and has shown what it must."""
+    """Say whether a connection, maybe begun under an earlier configuration, has the TLS that is required."""
     if config.tls is None:
         return True
     transport = request.transport
@@ -206,7 +206,7 @@ def _has_allowed_name(config: WebConfig, request: web.Request) -> bool:
 
 
 def _hash_of(path: Path) -> str:
-    """Return a hash of the content, or why the file cannot be read."""
+    """Return a hash of a file's content, or the error if it cannot be read."""
     try:
         return hashlib.sha256(read_file(path, max_bytes=_MAX_FILE_BYTES)).hexdigest()
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A token bucket: whether a request is one too many. Pure.
+"""A token bucket, which limits the rate of requests. Pure.
 
 Source: https://pkg.go.dev/golang.org/x/time/rate, which exporter-toolkit uses.
 """
@@ -24,7 +24,7 @@ class TokenBucket:
     limit: RateLimit
     tokens: float
     filled_at: float
-    """By the clock that ``take`` is given."""
+    """By the clock of ``take``."""
 
     @classmethod
     def full(cls, limit: RateLimit, *, now: float) -> TokenBucket:

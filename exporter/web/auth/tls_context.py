@@ -1,4 +1,4 @@
-"""Makes what Python's ``ssl`` takes of the configured TLS, and reads the names in a client's certificate."""
+"""Builds Python's ``ssl`` context from the configured TLS, and reads the names in a client's certificate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CIPHERS: Final[Mapping[str, str]] = MappingProxyType(
 TLS13_CIPHERS: Final = frozenset(
     {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 )
-"""What TLS 1.3 always offers, in Go as in Python."""
+"""The suites that TLS 1.3 always offers, in Go and in Python."""
 CURVES: Final[Mapping[str, str]] = MappingProxyType(
     {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 )
@@ -50,7 +50,7 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
     """Build a server's context.
 
     Raises:
-        ValueError: certificate, key or authorities cannot be used; says why.
+        ValueError: certificate, key or authorities cannot be used; the message says why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.min_version]
@@ -84,7 +84,7 @@ def set_ciphers(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
 
 
 def takes_curve(openssl_name: str) -> bool:
-    """Say whether this Python can require a curve: some versions take no curve that is not a NIST one."""
+    """Say whether this Python can require a curve: some versions accept only NIST curves."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(openssl_name)
     except (ssl.SSLError, ValueError):
@@ -93,7 +93,7 @@ def takes_curve(openssl_name: str) -> bool:
 
 
 def trust(context: ssl.SSLContext, authorities_pem: str) -> None:
-    """Let clients show certificates of these authorities.
+    """Trust clients' certificates of these authorities.
 
     Raises:
         ValueError: there is none.
@@ -121,7 +121,7 @@ def subject_alternative_names(certificate: Mapping[str, Any] | None) -> Iterator
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[Path]:
-    """Give a file in memory: OpenSSL reads certificates from files only, and a key belongs on no disk."""
+    """Give a file in memory: OpenSSL reads certificates only from files, and a key must not be on a disk."""
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as stream:

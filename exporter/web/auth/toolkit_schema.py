@@ -1,4 +1,4 @@
-"""The shape of a web configuration file: which keys there are, and what one value by itself may be."""
+"""The shape of a web configuration file: its keys, and the values that each may have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exporter.web.auth.tls_context import CIPHERS, CURVES, TLS13_CIPHERS, takes_
 from exporter.web.auth.web_config import ClientAuth
 
 HIGHEST_COST: Final = 15
-"""Checking one password takes seconds at this cost, and the program does not end before it is checked."""
+"""At this cost, checking a password takes seconds, and the end of the program waits for it."""
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _LOWEST_COST: Final = 4
 _HEADERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -94,7 +94,7 @@ def check_header(name: str, value: str) -> None:
     """Check that a header can be set, and to this value.
 
     Raises:
-        ValueError: it cannot; says why.
+        ValueError: it cannot; the message says why.
     """
     if name not in _HEADERS:
         raise ValueError(f"only these headers can be set: {', '.join(_HEADERS)}")
@@ -105,7 +105,7 @@ def check_header(name: str, value: str) -> None:
 
 
 def _hash(value: str) -> str:
-    """Accept a hash of bcrypt. Messages show no part of it."""
+    """Accept a hash of bcrypt. An error message holds no part of the value."""
     match = _HASH.fullmatch(value)
     if match is None:
         raise ValueError(
@@ -117,7 +117,7 @@ def _hash(value: str) -> str:
     import bcrypt  # noqa: PLC0415 - loaded only where there are passwords to check
 
     try:
-        # The cheapest hash with the same salt tells whether the library can read it.
+        # The cheapest hash with the same salt shows whether the library can read the salt.
         bcrypt.hashpw(b"", b"$2b$04$" + value[7:29].encode())
     except ValueError:
         raise ValueError("not a hash of bcrypt: its salt cannot be read") from None
@@ -150,7 +150,7 @@ class TlsServerConfig(Shape):
 
 
 class HttpServerConfig(Shape):
-    """What concerns HTTP itself; the loader reads the headers."""
+    """The settings of HTTP; the loader reads the headers."""
 
     home = "under http_server_config"
     http2: Truth | None = None
@@ -190,4 +190,4 @@ class WebRoot(Shape):
 
 
 HOMES: Final = homes(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
-"""For a key that stands in the wrong mapping: where it belongs."""
+"""Where each key belongs, for keys in the wrong mapping."""

@@ -14,18 +14,18 @@ from exporter.web.auth.rate_limit import RateLimit
 
 
 class ClientAuth(StrEnum):
-    """Whether a client shows a certificate; the words are those of Go's ``crypto/tls``."""
+    """Whether a client must show a certificate, in the words of Go's ``crypto/tls``."""
 
-    NONE = "NoClientCert"  # it is not asked for one
-    IF_GIVEN = "VerifyClientCertIfGiven"  # it is asked; without one it is let in, with a wrong one it is not
-    REQUIRED = "RequireAndVerifyClientCert"  # without a right one it is not let in
+    NONE = "NoClientCert"  # no certificate is requested
+    IF_GIVEN = "VerifyClientCertIfGiven"  # a certificate is optional, but a wrong one is refused
+    REQUIRED = "RequireAndVerifyClientCert"  # a valid certificate is required
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTls:
     """How connections are encrypted, and which clients are let in.
 
-    It holds what the files hold, so that two of them are equal only where nothing has changed.
+    It holds the contents of the files: two of them are equal only if nothing has changed.
     """
 
     certificate_pem: bytes
@@ -34,11 +34,11 @@ class ServerTls:
     client_ca_pem: str
     """Empty if no client is asked for a certificate."""
     client_allowed_sans: frozenset[str]
-    """Names, addresses and URIs, one of which a client's certificate must bear; empty: any will do."""
+    """A client's certificate must have one of these names, addresses or URIs; empty: any is accepted."""
     min_version: TlsVersion
     max_version: TlsVersion
     ciphers: tuple[str, ...]
-    """OpenSSL's names of what is offered below TLS 1.3; empty: OpenSSL's own choice."""
+    """OpenSSL's names of the suites for TLS 1.2; empty: OpenSSL's own choice."""
     curve: str | None
     """OpenSSL's name; ``None``: OpenSSL's own choice."""
     prefer_server_ciphers: bool
@@ -52,24 +52,24 @@ class WebConfig:
     tls: ServerTls | None
     """``None``: plain HTTP."""
     context: ssl.SSLContext | None = field(compare=False)
-    """Made of ``tls``."""
+    """Built from ``tls``."""
     users: Mapping[str, bytes] = field(repr=False)
     """bcrypt hashes; empty: nobody is asked for a password."""
     headers: tuple[tuple[str, str], ...]
     """Sent with every answer."""
     rate_limit: RateLimit | None
     files: tuple[Path, ...]
-    """What it was read from, itself among them."""
+    """The file itself, and all files that it names."""
     warnings: tuple[Problem, ...] = field(compare=False)
-    """What is allowed and yet hardly meant, by file and line."""
+    """Settings that are allowed but probably mistakes, by file and line."""
 
     @property
     def client_requirements(self) -> ServerTls | None:
-        """What is asked of clients: all but the certificate that is shown to them."""
+        """The requirements for clients: all settings but the server's own certificate."""
         return self.tls and replace(self.tls, certificate_pem=b"", key_pem=b"")
 
     def lacks_of(self, before: WebConfig) -> tuple[str, ...]:
-        """Return what kept clients out before and no longer does, in the words of the file."""
+        """Return the keys that protected the pages before and no longer do."""
         old, new = before.tls, self.tls
         lost = {
             "tls_server_config": old is not None and new is None,

@@ -1,4 +1,4 @@
-"""One small bad file for every mistake, and beside it every message about it."""
+"""One small bad file for every mistake, and beside it the whole message."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ async def test_only_the_right_password_of_the_right_user_is_taken(file: Path) ->
         "Basic ü",
     ],
 )
-async def test_what_is_no_login_is_refused(text: str, file: Path) -> None:
+async def test_a_header_that_is_no_login_is_refused(text: str, file: Path) -> None:
     async with guarded(file) as server, aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{server.port}/metrics"
         async with session.get(url, headers={"Authorization": text}) as response:

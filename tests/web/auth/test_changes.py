@@ -18,7 +18,7 @@ import trustme
 from exporter.config import ConfigError
 from support.connections import close
 from support.guarded import (
-    LOOK_SECONDS,
+    CHECK_SECONDS,
     TLS,
     WAIT_SECONDS,
     Certificates,
@@ -280,7 +280,7 @@ async def test_a_bad_new_version_changes_nothing_and_is_logged_once(broken: str,
             await until_line(lines, "new web configuration cannot be used, the last good one stays applied")
             logged = len(lines)
             for _ in range(10):
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_SECONDS)
                 assert [await server.status(), await server.status(login=ALICE)] == [401, 200]
             assert len(lines) == logged
             assert "made-up" not in str(lines)
@@ -319,7 +319,7 @@ async def test_a_file_that_was_missing_is_taken_as_soon_as_it_is_there(
             await until_status(server, 200, context=certificates.client())
 
 
-async def test_reloading_takes_a_change_over_and_returns_what_is_wrong(file: Path) -> None:
+async def test_reloading_applies_a_change_and_returns_the_mistakes(file: Path) -> None:
     async with guarded(write(file, users("right"))) as server:
         write(file, users("new"))
         assert await server.protection.reload() is None

@@ -58,13 +58,13 @@ def test_a_bad_web_configuration_ends_with_2_and_names_the_line(command: str, fo
     assert "made-up" not in done.stderr
 
 
-def test_a_good_file_is_told_to_be_valid(folder: Path, certificates: Certificates) -> None:
+def test_a_good_file_is_reported_as_valid(folder: Path, certificates: Certificates) -> None:
     write(folder / "web.yaml", f"{TLS}basic_auth_users: {{alice: {hashed('right')}}}\n")
     done = run("check-web-config", "web.yaml", cwd=certificates.folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "web.yaml: valid, HTTPS, 1 user\n", "")
 
 
-def test_warnings_are_told(folder: Path, certificates: Certificates) -> None:
+def test_warnings_are_printed(folder: Path, certificates: Certificates) -> None:
     text = f"""{TLS}  cipher_suites: [TLS_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]
 http_server_config: {{http2: true}}
 basic_auth_users: {{alice: {hashed("right")}}}
@@ -91,12 +91,12 @@ basic_auth_users: {{alice: {hashed("right")}}}
     ]
 
 
-def test_every_mistake_is_told_and_ends_with_1(folder: Path) -> None:
+def test_every_mistake_is_printed_and_the_exit_code_is_1(folder: Path) -> None:
     write(folder / "web.yaml", "tls_server_config: {cert_file: a, key_file: b}\nrate_limit: {burst: 0}\n")
     done = run("check-web-config", "web.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (1, "")
-    places = [line.split(": ")[:2] for line in done.stderr.splitlines()]
-    assert places == [
+    locations = [line.split(": ")[:2] for line in done.stderr.splitlines()]
+    assert locations == [
         ["web.yaml:1", "tls_server_config.cert_file"],
         ["web.yaml:1", "tls_server_config.key_file"],
         ["web.yaml:2", "rate_limit"],
@@ -132,7 +132,7 @@ async def test_the_daemon_is_protected_healthy_and_silent_about_passwords(
         assert secret not in daemon.output
 
 
-async def test_health_asks_with_and_without_tls_where_it_is_not_told(
+async def test_health_asks_with_and_without_tls_if_no_url_is_given(
     folder: Path,
 ) -> None:
     Certificates(folder)
@@ -146,7 +146,7 @@ async def test_health_asks_with_and_without_tls_where_it_is_not_told(
         assert [said.split(" ")[0] for said in wrong.split("; ")] == list(urls)
 
 
-async def test_health_shows_a_certificate_where_one_is_asked_for(
+async def test_health_shows_a_certificate_if_one_is_required(
     folder: Path, certificates: Certificates
 ) -> None:
     write(folder / "web.yaml", REQUIRED)

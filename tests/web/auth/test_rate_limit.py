@@ -29,7 +29,7 @@ def test_no_more_pass_than_burst_and_rate_allow(pauses: list[float], burst: int)
     assert passed <= burst + now + 1e-6
 
 
-async def test_one_request_too_many_is_refused_before_its_password_is_looked_at(tmp_path: Path) -> None:
+async def test_one_request_too_many_is_refused_before_its_password_is_checked(tmp_path: Path) -> None:
     text = f"rate_limit: {{interval: 1s, burst: 2}}\nbasic_auth_users: {{alice: {hashed('right')}}}\n"
     clock = [0.0]
     async with guarded(write(tmp_path / "web.yaml", text), clock=lambda: clock[0]) as server:

@@ -58,7 +58,7 @@ def test_the_page_explains_every_key(key: str) -> None:
     assert f"`{key}`" in PAGE or f".{key}`" in PAGE
 
 
-def test_what_is_left_out_is_as_in_exporter_toolkit(tmp_path: Path) -> None:
+def test_keys_that_are_left_out_have_the_defaults_of_exporter_toolkit(tmp_path: Path) -> None:
     Certificates(tmp_path)
     config = load_web_config(write(tmp_path / "web.yaml", TLS), environ={})
     assert config.tls is not None
@@ -87,7 +87,7 @@ def test_environment_variables_are_put_in_and_hashes_are_left_as_they_are(tmp_pa
     assert config.users == {"alice": known.encode(), "bob": known.encode()}
 
 
-def test_a_key_that_belongs_to_another_certificate_is_told(tmp_path: Path) -> None:
+def test_a_key_that_belongs_to_another_certificate_is_reported(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     write(tmp_path / "server.key", certificates.authority.issue_cert("x.example").private_key_pem.bytes())
     with pytest.raises(ConfigError) as caught:
@@ -98,7 +98,7 @@ def test_a_key_that_belongs_to_another_certificate_is_told(tmp_path: Path) -> No
     )
 
 
-def test_neither_hashes_nor_keys_are_shown_by_what_is_loaded(tmp_path: Path) -> None:
+def test_repr_of_a_loaded_configuration_shows_neither_hashes_nor_keys(tmp_path: Path) -> None:
     Certificates(tmp_path)
     text = f"{TLS}basic_auth_users: {{alice: {hashed('right')}}}\n"
     shown = repr(load_web_config(write(tmp_path / "web.yaml", text), environ={}))

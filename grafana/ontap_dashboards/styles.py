@@ -1,4 +1,4 @@
-"""How values look: thresholds, the words for 0 and 1, and links to one cluster."""
+"""How values are displayed: thresholds, words instead of 0 and 1, and links to one cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
 COUNT = "locale"
-"""The unit of a count that is read as a number: 1,000 clusters, not 1 K."""
+"""The unit of a count: it is shown as 1,000, not as 1 K."""
 ABSENT = "–"  # noqa: RUF001 - a dash where nothing is known
 DAY = 86_400
 YEAR = 365 * DAY
@@ -30,7 +30,7 @@ PLAIN = thresholds((None, BLUE))
 NONE_IS_GOOD = thresholds((None, GREEN), (1, RED))
 """Red from one on."""
 NONE_IS_BETTER = thresholds((None, GREEN), (1, ORANGE))
-"""Orange from one on: worth a look, not a call."""
+"""Orange from one on: somebody should check it, but not at night."""
 AGE = thresholds((None, GREEN), (180 * DAY, ORANGE), (YEAR, RED))
 """How long a package may stay in a repository."""
 
@@ -42,7 +42,7 @@ DRY_RUN: Words = {0: ("deletes", ORANGE), 1: ("dry run", BLUE)}
 
 
 def words(mapping: Words) -> list[models.ValueMapping]:
-    """Show words in place of values."""
+    """Show words instead of values."""
     results = {
         f"{value:g}": models.ValueMappingResult(text=text, color=color, index=index)
         for index, (value, (text, color)) in enumerate(mapping.items())
@@ -56,16 +56,16 @@ def link(title: str, url: str) -> builders.DashboardLink:
 
 
 KEPT = "${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
-"""What a link to another dashboard takes along."""
+"""The variables that a link to another dashboard keeps."""
 
 
 def dashboard_link(title: str, uid: str, variable: str, *also: str) -> builders.DashboardLink:
     """Link a value of a table to a dashboard that shows only what the value names.
 
     Args:
-        title: of the link.
-        uid: of the dashboard.
-        variable: takes the value there.
+        title: the title of the link.
+        uid: the dashboard's uid.
+        variable: the variable of that dashboard that gets the value.
         also: variables that both dashboards have and that keep their values.
     """
     kept = "&".join((KEPT, *(f"${{{name}:queryparam}}" for name in also)))
