@@ -34,7 +34,7 @@ class Fleet:
         longest_lag_seconds: the longest lag of the event loop in the last minute or two, by its own metric.
         longest_stall_seconds: the longest that another request had to wait during a scrape; the median.
         machine_delay_seconds: the longest that a thread which was due waited for the machine: its noise.
-        scrape_core_share: of a core, that the machine gave the program during scrapes; 1 where it had all.
+        scrape_core_share: of a core, that the machine gave the program during scrapes; 1 if it had all of it.
     """
 
     clusters: int

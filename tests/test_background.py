@@ -1,4 +1,4 @@
-"""A value that a thread reads serves on while the thread waits, and only one thread waits."""
+"""A value from before is used while the thread that reads it waits, and only one thread waits."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ PURE = (
     "ontap/wire",
     "polling/due_times",
 )
-"""Modules that decide: the standard library and each other, no I/O, no clock, no await."""
+"""Modules that decide: they import only the standard library and each other; no I/O, clock or await."""
 
 
 def imported(path: Path) -> Iterator[str]:

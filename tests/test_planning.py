@@ -1,4 +1,4 @@
-"""``plan`` prints what every policy would do, by the same decisions as a run, and touches nothing."""
+"""``plan`` prints what every policy would do, with the same function as a run, and changes nothing."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_shards_are_of_about_the_same_size(total: int) -> None:
     [("ams-prod-01", 1, 0), ("ams-prod-01", 4, 1), ("fra-prod-02", 4, 2), ("nyc-dr-1", 1000, 18)],
 )
 def test_the_share_never_changes_between_releases(name: str, total: int, shard: int) -> None:
-    """Otherwise clusters would change places, and their clean-up its state, at an upgrade."""
+    """Otherwise clusters would move to other shards, and so to other journals, at an upgrade."""
     assert shard_of(name, total) == shard
 
 

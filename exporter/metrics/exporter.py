@@ -94,7 +94,7 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
     Family(
         name="ontap_exporter_api_requests_total",
         kind=Kind.COUNTER,
-        help="Requests sent to ONTAP by method and HTTP status, which is error where no answer came.",
+        help="Requests sent to ONTAP by method and HTTP status, which is error if no answer came.",
         source="exporter",
         labels=("code", "method"),
         samples=lambda state: (

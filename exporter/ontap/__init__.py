@@ -1,6 +1,6 @@
 """ONTAP's REST API: what to ask, what an answer means, and the client that sends the requests.
 
-* :mod:`~exporter.ontap.endpoint`: where a cluster is, how to log in, how to trust it (values).
+* :mod:`~exporter.ontap.endpoint`: the address, login and TLS settings of a cluster (values).
 * :mod:`~exporter.ontap.errors`: what can go wrong, one class for each ``reason``.
 * :mod:`~exporter.ontap.redaction`: removes secrets from messages of a cluster (no I/O).
 * :mod:`~exporter.ontap.wire`: requests, responses, ONTAP's error bodies, and what may be sent again (no I/O).

@@ -91,10 +91,10 @@ class OntapClient:
     Args:
         session: from :func:`open_session`.
         contexts: shared TLS contexts.
-        endpoint: where the cluster is.
+        endpoint: the address of the cluster.
         credentials: the credentials to send.
         tls: how to verify the cluster's certificate, and which client certificate to show.
-        counts: where requests are counted.
+        counts: counts the requests.
         jitter: gives random numbers from 0 to 1.
     """
 

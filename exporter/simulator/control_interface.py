@@ -107,7 +107,7 @@ class ControlServer:
 
     @property
     def url(self) -> str:
-        """Where it is served, without a path."""
+        """The URL at which it is served, without a path."""
         host, port = self._runner.addresses[0]
         return f"http://{host}:{port}"
 

@@ -1,6 +1,6 @@
 """The exporter's configuration for simulated clusters, as YAML text.
 
-What is below the top is written as JSON, which YAML reads as well.
+The values below the top level are written as JSON, which is YAML too.
 """
 
 import json
@@ -26,7 +26,7 @@ def exporter_config(
     Args:
         simulator: It must be serving.
         poll_interval: As the configuration writes durations.
-        poll_timeout: Likewise; None leaves the default.
+        poll_timeout: As the configuration writes durations; None leaves the default.
         extra: Further YAML at the end, such as a `cleanup` section.
     """
     clusters = simulator.clusters
@@ -45,7 +45,7 @@ def exporter_config(
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read, in place of one that is there."""
+    """Write a file that only its owner may read; replace it if it exists."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET_MODE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

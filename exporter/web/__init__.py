@@ -6,7 +6,7 @@
 * :mod:`~exporter.web.auth`: who may see the pages.
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
-* :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed where asked for.
+* :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
 * :mod:`~exporter.web.http_sd`: ``/sd``.
 * :mod:`~exporter.web.documents`: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/config``.
 * :mod:`~exporter.web.status_page`: the page for people.

@@ -70,7 +70,7 @@ class SharedAnswers:
 
         Args:
             key: two requests with the same key get the same answer.
-            make: used where the answer has to be made.
+            make: makes the answer if there is none to share.
 
         Raises:
             TooManyAnswersError: nothing else can be made now.
@@ -146,7 +146,7 @@ async def answer(
 
     Args:
         request: what is answered.
-        make: used where the answer has to be made.
+        make: makes the answer if there is none to share.
         headers: of the answer.
         variant: what the answer depends on beside the path and the configuration.
         is_selected: whether the client has chosen among any number of variants.
@@ -166,7 +166,7 @@ async def _send(request: web.Request, slices: Slices, headers: Mapping[str, str]
     response = web.StreamResponse(headers=headers)
     response.content_length = sum(map(len, slices))
     # A client that has gone away is no error here: aiohttp would keep the error, with its traceback and the
-    # slices, in a cycle until the next full garbage collection. It sees by itself that nobody is there.
+    # slices, in a cycle until the next full garbage collection. aiohttp notices by itself that it is gone.
     with suppress(ConnectionError):
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import dashboard as models
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
 COUNT = "locale"
 """The unit of a count: it is shown as 1,000, not as 1 K."""
-ABSENT = "–"  # noqa: RUF001 - a dash where nothing is known
+ABSENT = "–"  # noqa: RUF001 - a dash for an unknown value
 DAY = 86_400
 YEAR = 365 * DAY
 

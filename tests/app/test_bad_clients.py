@@ -1,4 +1,4 @@
-"""What clients do wrong is answered, and fills no log."""
+"""Bad requests of clients are answered, and do not fill the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cluster files on a mount that hangs keep nothing waiting but themselves."""
+"""If the mount of the cluster files hangs, only the scan of these files waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reload changes what the files say otherwise, at once, and leaves everything else alone."""
+"""A reload applies the changes of the files at once, and nothing else changes."""
 
 from __future__ import annotations
 

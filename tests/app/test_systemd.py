@@ -1,4 +1,4 @@
-"""Where systemd starts the program, its sockets are served and it is notified."""
+"""If systemd starts the program, its sockets are served and it is notified."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exporter.app.systemd import Notifier, passed_sockets
 WAIT_SECONDS = 60.0
 CONFIG = 'clusters: [{address: "127.0.0.1:1", basic_auth: {username: u, password: p}, name: c1}]\n'
 ACTIVATED = 'exec env LISTEN_PID=$$ "$@"'
-"""What systemd does for a service with a socket: the variable names the very process."""
+"""What systemd does for a service with a socket: the variable names this process."""
 
 
 async def start(

@@ -278,7 +278,7 @@ def test_file_that_is_rewritten_as_its_name_becomes_free_takes_effect_as_it_is_n
     fleet = _Fleet(tmp_path, a="- address: x\n")
     fleet.files.load()
     fleet.write("b", "- address: x\n")
-    assert fleet.settle() is None
+    assert fleet.scan_twice() is None
     fleet.write("a", "- address: a\n")
     assert fleet.files.scan() is None
     fleet.write("b", "- {address: x, labels: {rack: r1}}\n")

@@ -17,7 +17,7 @@ _CELLS = re.compile(r"(?<!\\)\|")
 
 
 def prose(text: str) -> Iterator[str]:
-    """Give the lines that stand outside of fenced code."""
+    """Give the lines outside of fenced code."""
     fence = ""
     for line in text.splitlines():
         if match := _FENCE.match(line):
@@ -63,7 +63,7 @@ def rows(text: str, first: str) -> list[dict[str, str]]:
 
 
 def code(cell: str) -> str:
-    """Return what stands in backticks in a cell that holds nothing else.
+    """Return the text in backticks of a cell that holds nothing else.
 
     Raises:
         ValueError: the cell holds something else.

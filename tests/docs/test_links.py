@@ -1,4 +1,4 @@
-"""Every relative link of the documentation leads to a file, and to a heading where it names one."""
+"""Every relative link of the documentation leads to a file, and to a heading if it names one."""
 
 from __future__ import annotations
 

@@ -62,12 +62,12 @@ async def choices(server: Prometheus, dashboard: Any, single: Mapping[str, str])
 
 
 def values(dashboard: Any, options: Mapping[str, list[str]], single: Mapping[str, str]) -> dict[str, str]:
-    """Give what Grafana puts in place of the variables when the dashboard has been opened.
+    """Return the values of the variables when Grafana has opened the dashboard.
 
     Args:
         dashboard: the dashboard.
-        options: what can be chosen. All of it is, where All has no value of its own.
-        single: what is chosen where only one thing can be.
+        options: what can be chosen. All of it is, if All has no value of its own.
+        single: the choice if only one value can be chosen.
     """
     every = {name: f"({'|'.join(map(re.escape, found))})" for name, found in options.items()}
     return {**every, **single, **chosen(dashboard), **_GLOBALS}

@@ -1,4 +1,4 @@
-"""The committed dashboards as Grafana reads them: panels, queries, and variables put in place."""
+"""The committed dashboards as Grafana reads them: panels, queries, and variables with their values."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def variables_in(text: str) -> set[str]:
 
 
 def substituted(text: str, values: Mapping[str, str]) -> str:
-    """Put values in place of variables, as Grafana does; a variable without a value stays."""
+    """Replace variables by their values, as Grafana does; a variable without a value stays."""
     return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), text)
 
 

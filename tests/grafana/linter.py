@@ -1,6 +1,6 @@
 """Rules for dashboards: those of Grafana's dashboard-linter under its names, and our own after them.
 
-A rule takes a dashboard and gives what is wrong, each time with the title of the panel where it has one.
+A rule takes a dashboard and gives what is wrong, each time with the title of the panel if it has one.
 """
 
 from __future__ import annotations

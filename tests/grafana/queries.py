@@ -28,7 +28,7 @@ class Selector:
     Attributes:
         metric: the name.
         matchers: the matchers, as they are written.
-        range: how far back, where it is a range.
+        range: how far back, if it is a range.
         function: what the range is given to.
     """
 
@@ -68,7 +68,7 @@ def selectors(expression: str) -> list[Selector]:
 
 
 def readable(dashboard: Any, expression: str) -> str:
-    """Put values in place of the variables that stand where PromQL wants a number or a duration."""
+    """Replace the variables by values if PromQL needs a number or a duration there."""
     numbers = {
         name: value for name, value in chosen(dashboard).items() if name in variables(dashboard, "custom")
     }
@@ -76,7 +76,7 @@ def readable(dashboard: Any, expression: str) -> str:
 
 
 def selected(dashboard: Any, target: Mapping[str, Any]) -> list[Selector]:
-    """Give what a query of a dashboard selects; nothing where it is no PromQL."""
+    """Give what a query of a dashboard selects; nothing if it is not PromQL."""
     try:
         return selectors(readable(dashboard, target["expr"]))
     except ValueError:

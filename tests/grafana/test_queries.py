@@ -62,7 +62,7 @@ OF_CLEANUP: Mapping[str, set[str]] = {
     "fleet": {"Cleanup failed", "Kill switch on", "Cleanup runs that failed"},
     "cluster": {"Policies", "Deletions in the time shown", "ONTAP's error codes"},
 }
-"""Panels without data where cleanup is not configured; the dashboard of cleanup has none at all."""
+"""Panels without data if cleanup is not configured; the dashboard of cleanup has none at all."""
 
 
 async def asked(server: Prometheus, dashboard: Any) -> list[Answer]:

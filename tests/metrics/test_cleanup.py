@@ -153,7 +153,7 @@ def test_openmetrics_equals_the_reference(statuses: list[PolicyStatus]) -> None:
 
 
 def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
-    """The configured labels of the cluster come on top."""
+    """The cluster's configured labels are added."""
     totals = PolicyTotals(
         outcomes=dict.fromkeys(Outcome, 1),
         codes={"10551367": 2},

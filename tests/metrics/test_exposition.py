@@ -162,7 +162,7 @@ C1 = (("cluster", "c1"), ("site", "ams"))
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[ClusterStatus]:
-    """What becomes of one cluster: good and failed polls, which find the same packages or others."""
+    """The history of one cluster: good and failed polls, with the same packages or others."""
     seen = draw(statuses())
     history = [seen]
     for _ in range(draw(st.integers(0, 4))):

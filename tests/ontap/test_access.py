@@ -1,4 +1,4 @@
-"""A cluster that has refused credentials is asked again once there are others, and only then."""
+"""After a cluster has refused credentials, only new credentials are sent at once."""
 
 from __future__ import annotations
 

@@ -406,7 +406,7 @@ async def test_a_secret_that_has_changed_since_it_was_sent_is_redacted(tmp_path:
 
 @asynccontextmanager
 async def slow_to_connect(cluster: SimulatedCluster, seconds: float) -> AsyncIterator[Endpoint]:
-    """Lead to a cluster, but keep each new connection waiting for its handshake."""
+    """Forward to a cluster, but delay the handshake of each new connection."""
     async with forwarding(cluster, before=lambda: asyncio.sleep(seconds)) as port:
         yield replace(endpoint_of(cluster), port=port)
 

@@ -1,4 +1,4 @@
-"""Every spelling of create_time that ONTAP has been seen to write is read; the rest costs only the age."""
+"""Every spelling of create_time that ONTAP is known to write is read; without it, only the age is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials are read without waiting for what never comes, and what was sent is known from what was not."""
+"""Reading credentials never waits for a disk that hangs, and the fingerprint of the sent ones is known."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Disk:
         return read_login(login, certificate_files)
 
     def credentials(self, file: Path) -> Credentials:
-        """Read a file that lies on the disk; one that was read before is not waited for."""
+        """Read a file on the disk; a file that was read before is not waited for."""
         login = TokenLogin(credentials=Secret(file=file))
         return Credentials(login, read=self.read, patience_seconds=0.01)
 

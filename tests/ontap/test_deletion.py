@@ -1,4 +1,4 @@
-"""A deletion names one package and nothing else, and a job is taken only for what it says that it is."""
+"""A deletion names exactly one package, and only a job that says so is taken for its job."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def converse(conversation: Conversation[T], *answers: Response) -> tuple[T, list
 
 @given(VERSIONS)
 def test_a_version_that_is_accepted_resolves_to_itself(version: str) -> None:
-    """Whoever normalises the path, be it a client, a proxy or ONTAP, arrives at this very package."""
+    """If a client, a proxy or ONTAP normalises the path, it still names this package."""
     if not is_safe_version(version):
         return
     path = f"{PACKAGES_PATH}/{version}"

@@ -1,4 +1,4 @@
-"""A secret is found in each spelling in which a cluster may echo it, and nothing else is taken for one."""
+"""A secret is redacted in every spelling in which a cluster may echo it, and nothing else is redacted."""
 
 from __future__ import annotations
 

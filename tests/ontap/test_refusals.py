@@ -1,4 +1,4 @@
-"""A cluster that refuses the credentials is left alone for longer and longer."""
+"""The pauses after refused credentials grow."""
 
 from __future__ import annotations
 

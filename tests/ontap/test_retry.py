@@ -1,4 +1,4 @@
-"""A request is sent again only where that is safe, useful and in time."""
+"""A request is sent again only if that is safe, useful and in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONTAP versions are ordered as NetApp releases them; what is not understood has no place in the order."""
+"""ONTAP versions are ordered as NetApp releases them; a version that cannot be parsed has no order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log has a line for each change of a cluster's state, and few where it changes all the time."""
+"""The log has a line for each change of a cluster's state, and few if it changes all the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SLOW = PollFailure(reason=Reason.TIMEOUT, message="not complete within the deadl
 def logged(
     *polls: tuple[float, PollFailure | None], last: PollFailure | None = None
 ) -> list[tuple[str, str]]:
-    """Return level and phrase of what is logged of polls that end at these times, debug lines left out."""
+    """Return level and phrase of the lines for polls that end at these times, without debug lines."""
     poll_log = PollLog("c1", last)
     with capture_logs() as logs:
         for now, failure in polls:

@@ -1,4 +1,4 @@
-"""Connections of the tests' own, each of which is closed, and seen to be closed, before its test ends."""
+"""Connections of tests; each is closed before its test ends, and this is checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.simulator import SimulatedCluster
 async def connected(
     host: str, port: int, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Open a connection for as long as the context lasts; TLS where there is a context of it."""
+    """Open a connection for as long as the context lasts; with TLS if there is a context."""
     reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         yield reader, writer
@@ -23,7 +23,7 @@ async def connected(
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
-    """Close a connection; return once it is closed, whatever the other side made of it."""
+    """Close a connection; return when it is closed, even if the other side broke it."""
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()

@@ -102,7 +102,7 @@ async def program(
     environ: Mapping[str, str] | None = None,
     signals_while_starting: Sequence[signal.Signals] = (),
 ) -> AsyncIterator[Daemon]:
-    """Run the program with these arguments; kill it at the end where it still runs.
+    """Run the program with these arguments; kill it at the end if it still runs.
 
     Args:
         arguments: the command and its flags.
@@ -150,7 +150,7 @@ async def _holds(process: asyncio.subprocess.Process, number: signal.Signals) ->
 
 
 async def _read(daemon: Daemon, listening: asyncio.Event) -> None:
-    """Collect the program's lines; the first that names an address, or the end, is what is waited for."""
+    """Collect the program's lines; signal the first one with an address, or the end."""
     assert daemon.process.stdout is not None
     async for raw in daemon.process.stdout:
         line = raw.decode().rstrip("\n")

@@ -1,4 +1,4 @@
-"""The text of what is exposed."""
+"""The exposition as text."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ PAGES = (
     "/-/ready",
 )
 WAYS = ("/probe", "/-/reload", "/no-such-page")
-"""Paths whose answers are not 200, as they lack a parameter, a method or a page."""
+"""Paths whose answers are not 200: a parameter, a method or a page is missing."""
 CHECK_SECONDS = 0.02
 WAIT_SECONDS = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(WAIT_SECONDS)
@@ -72,7 +72,7 @@ class Certificates:
         self.issue_server()
 
     def issue_server(self) -> None:
-        """Put a new certificate of the server, and its key, in place."""
+        """Write a new certificate of the server, and its key."""
         leaf = self.authority.issue_cert("127.0.0.1", "localhost")
         write(self.folder / "server.key", leaf.private_key_pem.bytes())
         write(self.folder / "server.crt", leaf.cert_chain_pems[0].bytes())
@@ -108,7 +108,7 @@ class Guarded:
         method: str = "GET",
         address: str = "127.0.0.1",
     ) -> aiohttp.ClientResponse:
-        """Ask over a connection of its own, from an address of loopback; TLS where a context is given.
+        """Ask over a connection of its own, from an address of loopback; with TLS if a context is given.
 
         Raises:
             aiohttp.ClientError: there was no answer.

@@ -1,4 +1,4 @@
-"""Where the servers of other people are found: on this system, or where `make` has unpacked them."""
+"""Finds the servers of other projects: on this system, or in the folder to which `make` unpacks them."""
 
 from __future__ import annotations
 

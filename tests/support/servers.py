@@ -1,4 +1,4 @@
-"""Other people's servers as processes of their own."""
+"""The servers of other projects, as processes of their own."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ POLICY = PolicyConfig(
 )
 C1 = ("c1", "retire-old")
 BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_run=True)
-"""Runs on a cluster of its own all the time, as a measure of how long nothing happened elsewhere."""
+"""A policy that runs all the time on its own cluster: its runs measure how long nothing happens elsewhere."""
 
 
 def cluster_named(name: str, *versions: str, job_seconds: float = 0.02) -> SimulatedCluster:
@@ -99,7 +99,7 @@ class Watch:
         return await self.until(key, lambda status: (ended_at(status) or 0.0) > after)
 
     async def beats(self, count: int = 3) -> None:
-        """Let some runs of the policy ``beat`` go by."""
+        """Wait for some runs of the policy ``beat``."""
         for _ in range(count):
             status = self.statuses.get(("beat", "beat"))
             await self.ended(("beat", "beat"), after=(ended_at(status) if status else None) or 0.0)
@@ -131,7 +131,7 @@ class Servicing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """Clusters that are served, and the state of one service after another."""
+    """Served clusters, and the journal of one service after another."""
 
     simulator: Simulator
     accesses: Mapping[str, ClusterAccess]

@@ -1,4 +1,4 @@
-"""What handlers read, made up."""
+"""Made-up sources for the handlers of pages."""
 
 from __future__ import annotations
 

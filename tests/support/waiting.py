@@ -1,4 +1,4 @@
-"""Waiting for another process, which can only be asked."""
+"""Waits for another process by asking it repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The format and the coding that a client gets are those it asked for."""
+"""A client gets the format and the encoding that it asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long answers are whole, made once for all who ask within a second, and outside of the event loop."""
+"""Long answers are complete, made once a second for all clients, and outside of the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/api/v1/cleanup`` is the whole account: policies, next and last runs, with every verdict and outcome."""
+"""``/api/v1/cleanup`` has everything: policies, next and last runs, with every verdict and outcome."""
 
 from __future__ import annotations
 

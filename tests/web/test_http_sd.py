@@ -1,4 +1,4 @@
-"""``/sd`` is what Prometheus's HTTP service discovery takes, with a target for every cluster."""
+"""``/sd`` has the form of Prometheus's HTTP service discovery, with a target for every cluster."""
 
 from __future__ import annotations
 

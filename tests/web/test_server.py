@@ -1,4 +1,4 @@
-"""Every path answers from memory, in the way that its client asked for."""
+"""Every path answers from memory, in the format that its client asked for."""
 
 from __future__ import annotations
 

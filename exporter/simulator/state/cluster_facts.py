@@ -1,4 +1,4 @@
-"""What a simulated cluster states of itself, in the API's words.
+"""What a simulated cluster states about itself, in the API's words.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster-software.html
 """
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class UpdateState(StrEnum):
-    """Where a software update stands."""
+    """The states of a software update."""
 
     IN_PROGRESS = "in_progress"
     """It works."""
@@ -36,7 +36,7 @@ FINISHED_UPDATES = frozenset({UpdateState.COMPLETED, UpdateState.CANCELED, Updat
 
 
 class DownloadState(StrEnum):
-    """Where a package download stands."""
+    """The states of a package download."""
 
     NOT_STARTED = "not_started"
     """None was ever started."""
@@ -81,5 +81,5 @@ class Deletion:
 
 
 def stable_uuid(name: str) -> str:
-    """A UUID that is always the same for a name."""
+    """Return the UUID for a name, always the same."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))

@@ -1,7 +1,7 @@
 """A simulated package repository: its packages, in the order of arrival.
 
-A package keeps its number when others come and go. So a listing that is read page by page goes on where it
-stopped, and a package that is deleted and downloaded again comes a second time.
+A package keeps its number when others come and go. A listing that is read page by page therefore continues at
+the right package, and a package that is deleted and downloaded again appears a second time.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 
 class Absent(Enum):
-    """Stands for a field that the record does not have."""
+    """The value of a field that the record does not have."""
 
     ABSENT = "absent"
     """The only member."""

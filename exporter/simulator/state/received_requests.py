@@ -21,7 +21,7 @@ class ReceivedRequest:
         headers: The headers; names are found in any case.
         body: The body, as sent.
         monotonic_seconds: `time.monotonic()` when the whole request had come in.
-        client_name: The common name of the client's certificate, where it presented one.
+        client_name: The common name of the client's certificate, if it sent one.
     """
 
     number: int

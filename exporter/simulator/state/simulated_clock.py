@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class Bell:
-    """Wakes everyone who waits for something to change."""
+    """Wakes all tasks that wait for a change."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -51,7 +51,7 @@ class SimulatedClock:
         self.wake()
 
     def wake(self) -> None:
-        """End every pause now, because something else than the time has changed."""
+        """End every pause now, because something other than the time has changed."""
         self._bell.ring()
 
     async def pause(self, seconds: float) -> None:

@@ -31,8 +31,8 @@ class SimulatedCluster:
         nodes: Its nodes; two that run its version by default.
         uuid: Its identity; made from its name by default.
         pending_version: The version of an update that is under way.
-        update_state: Where its software update stands; None if none ever ran. Any word may be given.
-        download_state: Where its package download stands. Any word may be given.
+        update_state: The state of its software update; None if none ever ran. Any word may be given.
+        download_state: The state of its package download. Any word may be given.
         username: The account's name; with a client certificate, its common name.
         password: The account's password.
         bearer_token: A token that is accepted too.
@@ -136,7 +136,7 @@ class SimulatedCluster:
         return f"SimulatedCluster({self.name!r}, address={self._address!r})"
 
     def served_on(self, address: str, *, clock: SimulatedClock, kept_requests: int) -> None:
-        """Take note of the address and of the clock; the log of requests starts anew."""
+        """Set the address and the clock, and empty the log of requests."""
         self._address = address
         self.clock = clock
         self.jobs.clock = clock
@@ -144,7 +144,7 @@ class SimulatedCluster:
 
     @property
     def address(self) -> str:
-        """Where it is served: host and port.
+        """The address at which it is served: host and port.
 
         Raises:
             RuntimeError: It is not served.
@@ -155,7 +155,7 @@ class SimulatedCluster:
 
     @property
     def url(self) -> str:
-        """Where it is served, with the scheme and without a path."""
+        """The URL at which it is served, with the scheme and without a path."""
         return f"{'http' if self.plain_http else 'https'}://{self.address}"
 
     @property
@@ -231,7 +231,7 @@ class SimulatedCluster:
         return self.log.requests
 
     def requests_to(self, path: str = "", *, method: str | None = None) -> tuple[ReceivedRequest, ...]:
-        """The requests received whose path begins so, oldest first."""
+        """The requests received whose path has this prefix, oldest first."""
         return tuple(filter(_sent_to(path, method), self.requests))
 
     async def wait_for_requests(
@@ -275,5 +275,5 @@ class SimulatedCluster:
 
 
 def _sent_to(path: str, method: str | None) -> Callable[[ReceivedRequest], bool]:
-    """Give the condition that a request's path begins so and, unless None, that its method is this one."""
+    """Return a condition: the request's path has this prefix and, unless None, its method is this one."""
     return lambda request: method in (None, request.method) and request.path.startswith(path)

@@ -1,6 +1,6 @@
-"""The jobs that delete packages: a script says how a job goes, the clock says where it stands.
+"""The jobs that delete packages: a script says how a job goes, the clock says how far it is.
 
-Nothing runs in the background: whoever asks first ends the jobs that are due by then.
+Nothing runs in the background: reading the jobs first ends those that are due.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster-jobs-.html
 """
@@ -104,7 +104,7 @@ class Job:
         return self.started + timedelta(seconds=self.ended_seconds - self.started_seconds)
 
     def state(self, now_seconds: float) -> str:
-        """The API's word for where it stands."""
+        """The API's word for its state."""
         if self.over:
             return self.script.outcome.value
         queued_seconds = min(self.seconds * QUEUED_SHARE, LONGEST_QUEUED_SECONDS)
@@ -167,14 +167,14 @@ class Jobs:
         self._held = True
 
     def release(self) -> None:
-        """Let jobs end again: at once where they are due."""
+        """Let jobs end again: those that are due, at once."""
         self._held = False
         self._released_seconds = self.clock.seconds()
         self.end_due()
         self.clock.wake()
 
     def end_due(self) -> None:
-        """End the jobs that are due, in the order in which they are."""
+        """End the jobs that are due, in the order of their due times."""
         now = self.clock.seconds()
         due = [job for job in self._jobs.values() if not job.over and job.due_seconds <= now]
         if self._held or not due:
@@ -194,7 +194,7 @@ class Jobs:
         return next((job for job in self.readable() if job.uuid == job_uuid), None)
 
     def readable(self) -> tuple[Job, ...]:
-        """The jobs that are live, or whose end is not longer ago than they are retained; oldest first."""
+        """The jobs that are not over, and those that ended within their retention; oldest first."""
         self.end_due()
         now = self.clock.seconds()
         self._jobs = {

@@ -1,6 +1,6 @@
 """One exchange with a simulated cluster: faults, sign-in, the API, and the reply.
 
-Nothing here knows sockets: `reply_to` gives a value, and how it is to be delivered.
+Nothing here uses sockets: `reply_to` returns a value, which says how it is delivered.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LISTING_SEGMENTS = ("api", "cluster", "software", "packages")
 
 
 async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: asyncio.Event) -> Reply:
-    """Give the reply to a request, having carried it out where no fault forbids it.
+    """Give the reply to a request, having carried it out if no fault forbids it.
 
     Args:
         cluster: The cluster that it reached.
@@ -61,7 +61,7 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
 
 
 def authorize(cluster: SimulatedCluster, request: ReceivedRequest) -> None:
-    """Check who asks: a password in UTF-8, a bearer token, or the name in the client's certificate.
+    """Check the login: a password in UTF-8, a bearer token, or the name in the client's certificate.
 
     Raises:
         RefusedError: 401, code 6691623; wrong passwords are counted, and may lock the account.
@@ -103,7 +103,7 @@ async def _hang(cluster: SimulatedCluster, fault: Fault, gone: asyncio.Event) ->
 async def _carried_out(
     cluster: SimulatedCluster, request: ReceivedRequest, fault: Fault | None
 ) -> tuple[int, object]:
-    """The status and the document of the API's reply, as far as the fault lets it be honest."""
+    """The status and the document of the API's reply, maybe changed by a fault."""
     kind = None if fault is None else fault.kind
     if kind is FaultKind.CUT_SHORT_LISTING:
         await cluster.clock.sleep(return_timeout(dict(request.query), DEFAULT_RETURN_TIMEOUT))
@@ -118,7 +118,7 @@ async def _carried_out(
 
 
 def _damaged(reply: Reply, fault: Fault) -> Reply:
-    """The reply as a fault of the delivery leaves it."""
+    """The reply after a fault of the delivery has changed it."""
     match fault.kind:
         case FaultKind.RESET | FaultKind.LOST_ANSWER:
             return dataclasses.replace(reply, delivery=Delivery.RESET)

@@ -12,7 +12,7 @@ PORT_ATTEMPTS = 20
 
 
 def address_after(first: str, number: int) -> str:
-    """The address that comes so many after the first.
+    """Return the address that follows the first one at this distance.
 
     Raises:
         OSError: It is no loopback address that one can listen on.

@@ -38,7 +38,7 @@ class Authority:
     """A certificate authority with its files in a directory.
 
     Args:
-        directory: Where `ca.pem` and the other files are written; it is made where it does not exist.
+        directory: Where `ca.pem` and the other files are written; it is created if it does not exist.
 
     Raises:
         ModuleNotFoundError: trustme is not installed.

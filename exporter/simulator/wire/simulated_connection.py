@@ -53,14 +53,14 @@ class Connection(web.RequestHandler):
         self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection; reset it where the cluster went down during its handshake."""
+        """Count the connection; reset it if the cluster went down during its handshake."""
         self.cluster.open_connections += 1
         super().connection_made(transport)
         if not self.cluster.reachable:
             self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it no longer, and wake a request that waits."""
+        """Remove the connection from the count, and wake a request that waits."""
         if not self.gone.is_set():
             self.cluster.open_connections -= 1
             self.gone.set()

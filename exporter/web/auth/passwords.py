@@ -80,6 +80,6 @@ def _parse(authorization: str | None) -> tuple[bytes, bytes] | None:
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:
-    import bcrypt  # noqa: PLC0415 - loaded only where there are passwords to check
+    import bcrypt  # noqa: PLC0415 - loaded only if there are passwords to check
 
     return bcrypt.checkpw(password, hashed)

@@ -114,7 +114,7 @@ def _hash(value: str) -> str:
         )
     if not _LOWEST_COST <= int(match[1]) <= HIGHEST_COST:
         raise ValueError(f"the cost of the hash is not {_LOWEST_COST} to {HIGHEST_COST}")
-    import bcrypt  # noqa: PLC0415 - loaded only where there are passwords to check
+    import bcrypt  # noqa: PLC0415 - loaded only if there are passwords to check
 
     try:
         # The cheapest hash with the same salt shows whether the library can read the salt.

@@ -77,7 +77,7 @@ class Handshake:
         await asyncio.to_thread(self._connection.sendall, self._outgoing.read(most))
 
     def finish_and_ask(self) -> bytes:
-        """Return the answer; nothing where there was none."""
+        """Return the answer; nothing if there was none."""
         try:
             self._step(self._tls.do_handshake)
             self._tls.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
