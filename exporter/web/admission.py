@@ -1,4 +1,4 @@
-"""How many connections of clients there may be, and which one ends where there are too many."""
+"""Limits the connections of clients, and ends one if there are too many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import structlog
 
 _SHARE_OF_FILES: Final = 4
-"""One in so many of the files that the process may open is for a client; polls need the rest."""
+"""Clients may use one in this many of the files that the process may open; polls need the rest."""
 _SHARE_OF_ONE_CLIENT: Final = 4
 _LEAST_OF_ONE_CLIENT: Final = 8
 _LOG_SECONDS: Final = 60.0
@@ -21,14 +21,14 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What clients may take.
+    """The limits for clients.
 
     Attributes:
-        connections: of all clients together, where the process may open enough files.
-        first_request_seconds: from the start of a connection to the head of its first request.
-        idle_seconds: from one request to the next; longer than the usual minute between scrapes.
-        answer_seconds: to take one answer; the longest ``scrape_timeout`` that is in use.
-        request_bytes: what is read from one request to the next.
+        connections: the connections of all clients together, if the process may open enough files.
+        first_request_seconds: the time from the start of a connection to the head of its first request.
+        idle_seconds: the time between two requests; longer than the usual minute between scrapes.
+        answer_seconds: the time to receive one answer; the longest ``scrape_timeout`` in use.
+        request_bytes: how many bytes are read for one request.
     """
 
     connections: int = 512
@@ -38,7 +38,7 @@ class Limits:
     request_bytes: int = 32 * 1024
 
     def most_connections(self) -> int:
-        """Return how many connections there may be, by the files that this process may open now."""
+        """Return how many connections there may be; fewer if this process may open few files."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files == resource.RLIM_INFINITY:
             return self.connections
@@ -49,20 +49,20 @@ LIMITS: Final = Limits()
 
 
 class Admitted(Protocol):
-    """A connection of a client, as far as it is counted."""
+    """What is needed of a connection to count it."""
 
     client: str
-    """Whose it is: an address, or a network of IPv6."""
+    """The client: an IPv4 address, or an IPv6 network."""
     has_asked: bool
-    """Whether a request has been taken up."""
+    """Whether handling a request has begun."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is owed, or not yet taken."""
+        """Whether an answer is being made or sent."""
 
     @property
     def has_begun_request(self) -> bool:
-        """Whether a part of a request has come, or a whole one that is not taken up yet."""
+        """Whether a part of a request has come, or a whole one that is not handled yet."""
 
     def abort(self) -> None:
         """End at once."""
@@ -84,7 +84,7 @@ class Admission(Generic[AdmittedT]):
         self._silent_until = 0.0
 
     def admit(self, connection: AdmittedT) -> bool:
-        """Count a new connection; return False if it has to end at once."""
+        """Count a new connection; return False if it must end at once."""
         most = self.limits.most_connections()
         of_client = [one for one in self._open if one.client == connection.client]
         if len(of_client) >= max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT):
@@ -98,7 +98,7 @@ class Admission(Generic[AdmittedT]):
         return has_room
 
     def forget(self, connection: AdmittedT) -> None:
-        """Count a connection no longer."""
+        """Remove a connection from the count."""
         self._open.pop(connection, None)
 
     def connections(self) -> tuple[AdmittedT, ...]:
@@ -106,7 +106,7 @@ class Admission(Generic[AdmittedT]):
         return tuple(self._open)
 
     def _make_room(self, whose: str, connections: Iterable[AdmittedT], *, most: int) -> bool:
-        """End the connection that asks for least, the oldest of several; return False if all are busy."""
+        """End an idle connection, first one without a request, the oldest; return False if all are busy."""
         if (now := asyncio.get_running_loop().time()) >= self._silent_until:
             self._silent_until = now + _LOG_SECONDS
             log.warning("too many connections of clients", whose=whose, most=most)

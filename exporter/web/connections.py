@@ -1,4 +1,4 @@
-"""Connections of clients: how long a client may take for what.
+"""Connections of clients: how long each step of a client may take.
 
 aiohttp's own sites accept them. Bounded here are the time to the first request (the TLS handshake included),
 the time to take an answer, and what is read between two requests.
@@ -22,16 +22,16 @@ from exporter.web.addresses import client_of
 from exporter.web.admission import Admission, Limits
 
 _GRACE_SECONDS: Final = 1.0
-"""How long a handshake or a request that has begun may go on where its connection is to end."""
+"""How long a handshake or a request may go on after its connection was asked to end."""
 _GOODBYE_SECONDS: Final = 1.0
-"""How long a client may take to agree that TLS ends."""
+"""How long a client may take to answer the end of TLS."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _aiohttp_log = logging.getLogger(__name__)
 
 
 class BoundedServer(web.Server):
-    """Answers as another server of aiohttp does, over bounded connections.
+    """Gives the answers of another server of aiohttp, over connections with limits.
 
     Args:
         unbounded: the server whose answers are given.
@@ -53,14 +53,14 @@ class BoundedServer(web.Server):
         return Connection(self)
 
     def pre_shutdown(self) -> None:
-        """End handshakes too where the server stops."""
+        """End handshakes too when the server stops."""
         for connection in self.admission.connections():
             if not connection.connected:
                 connection.abort()
         super().pre_shutdown()
 
     def end_connections(self) -> None:
-        """End every connection as soon as it owes no answer."""
+        """End every connection as soon as its answer has been sent."""
         for connection in self.admission.connections():
             connection.end()
 
@@ -77,7 +77,7 @@ class BoundedServer(web.Server):
 
 
 class Connection(web.RequestHandler):
-    """Speaks HTTP with a client, and ends where the client lets it wait for too long.
+    """Speaks HTTP with a client, and ends if the client is too slow.
 
     Attributes:
         client: whose connection it is.
@@ -115,7 +115,7 @@ class Connection(web.RequestHandler):
         self._admission = server.admission
         self._limits = server.admission.limits
         self._stream: asyncio.Transport | None = None
-        """aiohttp forgets its own while the last bytes of an answer wait to be taken."""
+        """aiohttp drops its own reference before the last bytes of an answer have been received."""
         self._handshake: asyncio.Task[None] | None = None
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._taking_timer: asyncio.TimerHandle | None = None
@@ -125,16 +125,16 @@ class Connection(web.RequestHandler):
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is owed, or not yet taken."""
+        """Whether an answer is being made or sent."""
         return self._is_answering or self.writing_paused
 
     @property
     def has_begun_request(self) -> bool:
-        """Whether a part of a request has come, or a whole one that is not taken up yet."""
+        """Whether a part of a request has come, or a whole one that is not handled yet."""
         return self._unused_bytes > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, and wait for the first request."""
+        """Count the connection, and wait for the first request."""
         stream = cast("asyncio.Transport", transport)  # of streams there is no other kind
         if self._first_request_timer is None:  # else the handshake is over
             self.client = client_of(stream.get_extra_info("peername"))
@@ -152,12 +152,12 @@ class Connection(web.RequestHandler):
         super().connection_made(stream)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End."""
+        """Stop the timers and remove the connection from the count."""
         self._forget()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the client sends more than a request may have: the rest is thrown away."""
+        """Read a part of a request; if the request is too large, throw the rest away."""
         if self._has_sent_too_much:
             return
         room = self._limits.request_bytes - self._unused_bytes
@@ -168,25 +168,25 @@ class Connection(web.RequestHandler):
         super().data_received(data[:room])
 
     def pause_writing(self) -> None:
-        """Wait for the client to take what has been sent, but not for ever."""
+        """Wait until the client has received what was sent, under a deadline."""
         super().pause_writing()
         if self._taking_timer is None:
             self._taking_timer = self._later(self._limits.answer_seconds, self._abort_untaken)
 
     def resume_writing(self) -> None:
-        """Go on: the client has taken everything so far."""
+        """Continue: the client has received everything so far."""
         super().resume_writing()
         self._note_taken()
 
     def begin_request(self) -> None:
-        """Note that a request, or a mistake in place of one, is taken up."""
+        """Record that handling a request, maybe a malformed one, begins."""
         self._is_answering = self.has_asked = True
         self._unused_bytes = 0
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the rest of an answer, and note that it is given."""
+        """Send the rest of an answer, and record that the request is done."""
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
@@ -194,14 +194,14 @@ class Connection(web.RequestHandler):
             self._note_taken()
 
     def end(self) -> None:
-        """End as soon as no answer is owed; what has begun, a handshake too, has a moment to go on."""
+        """End after the current answer; a handshake or a request that has begun may go on for a moment."""
         if self._handshake is not None or (self.has_begun_request and not self._is_answering):
             self._later(_GRACE_SECONDS, self._end_now)
         else:
             self._end_now()
 
     def abort(self) -> None:
-        """End at once, whatever is owed."""
+        """End at once, even during an answer."""
         stream, handshake = self._stream, self._handshake
         self._forget()
         if handshake is not None:
@@ -216,7 +216,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP without a word of it: it may hold a password.
+        """Answer a malformed request without repeating it: it may hold a password.
 
         Raises:
             ConnectionError: the client has gone away.
@@ -232,7 +232,7 @@ class Connection(web.RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ANN401 - as aiohttp's
-        """Log what is our own mistake; any client could fill the log with its own."""
+        """Log only our own mistakes; otherwise any client could fill the log."""
         if not isinstance(kw.get("exc_info"), HttpProcessingError | RequestPayloadError | ConnectionError):
             super().log_exception(*args, **kw)
 

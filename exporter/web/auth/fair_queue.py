@@ -1,7 +1,7 @@
-"""Checks passwords one at a time, and lets clients take turns.
+"""Checks passwords one at a time, one client after the other.
 
-bcrypt is slow on purpose. Whoever sends many wrong passwords waits for them alone: another client's password
-is checked after at most one of each client that waits.
+bcrypt is slow on purpose. A client with many wrong passwords delays only itself: before another client's
+password, at most one password of each waiting client is checked.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _NICENESS: Final = 5
 
 
 class TooManyWaitError(Exception):
-    """So many passwords wait to be checked that this one cannot; the client may try again."""
+    """Too many passwords wait to be checked; the client may try again."""
 
 
 @dataclass(slots=True)
 class _Line:
-    """The checks of one client: one of them is in the worker's own queue, the others wait for it."""
+    """The waiting checks of one client; only the first is in the worker's queue."""
 
     waiting: int = 0
     first: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class FairQueue:
-    """Runs checks in one thread, which gives way to the rest of the program."""
+    """Runs checks in one thread of low priority."""
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
@@ -62,11 +62,11 @@ class FairQueue:
                 del self._lines[client]
 
     def close(self) -> None:
-        """Check no more; what is being checked is not waited for."""
+        """Start no more checks; do not wait for the running one."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
 
 def _lower_priority() -> None:
-    """Let everything else of the program run first: on Linux, niceness is a thread's own."""
+    """Lower the priority of this thread: on Linux, each thread has its own niceness."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,4 +1,4 @@
-"""Whether user name and password are right. Nothing here keeps a password, or shows which users there are."""
+"""Checks user names and passwords. No password is kept, and no answer shows which users exist."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _BCRYPT_BYTES: Final = 72
 
 
 class Passwords:
-    """Checks passwords against hashes. What was accepted is remembered as a digest.
+    """Checks passwords against hashes. Accepted passwords are remembered as digests.
 
-    The digests are made with a key that is new in every process, so they mean nothing outside of it.
+    Each process makes the digests with a new key, so they are useless outside of it.
     """
 
     def __init__(self, users: Mapping[str, bytes], queue: FairQueue) -> None:
@@ -29,11 +29,11 @@ class Passwords:
         self._queue = queue
         self._key = secrets.token_bytes(32)
         self._accepted: dict[bytes, bytes] = {}
-        """One digest for a user, so that nobody can push it out."""
+        """One digest for each user, so that no client can displace it."""
         self._being_checked: dict[bytes, asyncio.Task[bool]] = {}
 
     async def accepts(self, authorization: str | None, *, client: str) -> bool:
-        """Say whether an ``Authorization`` header lets its sender in; ``client`` is whose turn it takes.
+        """Say whether an ``Authorization`` header is accepted; ``client`` identifies its sender in the queue.
 
         Raises:
             TooManyWaitError: too many passwords wait to be checked.

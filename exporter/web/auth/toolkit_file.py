@@ -1,4 +1,4 @@
-"""Reading a web configuration: the file, its shape, what it names; every mistake of all three at once."""
+"""Reads a web configuration and the files that it names, and reports all mistakes at once."""
 
 from __future__ import annotations
 

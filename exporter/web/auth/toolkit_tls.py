@@ -1,4 +1,4 @@
-"""Reading ``tls_server_config``: its values, the files that it names, and whether OpenSSL takes them."""
+"""Reads ``tls_server_config``: its values, the files that it names, and whether OpenSSL accepts them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class TlsSection:
     """The section of one document; :meth:`read` reports every mistake to the document.
 
     Attributes:
-        tls: what was read; None if there is a mistake.
-        context: made of it.
-        files: the files that are named.
-        warnings: what is allowed and yet hardly meant.
+        tls: the settings; None if there is a mistake.
+        context: the context built from the settings.
+        files: the files that the section names.
+        warnings: settings that are allowed but probably mistakes.
         has_inline_key: whether the private key is in the document itself.
     """
 
@@ -75,7 +75,7 @@ class TlsSection:
             self.tls = tls
 
     def _pem(self, key: str, text: str | None, path: Path | None, *, is_required: bool) -> bytes | None:
-        """Return what a key or its file holds; None if there is nothing or a mistake."""
+        """Return the content of a key or of its file; None if there is neither, or a mistake."""
         key_of_file = f"{key}_file"
         if self._is_broken(key, key_of_file):
             return None
@@ -103,7 +103,7 @@ class TlsSection:
         return content
 
     def _client_ca(self, settings: TlsServerConfig, pem: bytes | None) -> str:
-        """Check what belongs together about clients' certificates; return their authorities."""
+        """Check the settings for clients' certificates together; return the authorities."""
         if self._is_broken("client_auth_type", "client_ca", "client_ca_file"):
             return ""
         is_asked = settings.client_auth_type not in {None, ClientAuth.NONE}
@@ -135,7 +135,7 @@ class TlsSection:
             self._report(("max_version",), "lower than min_version")
 
     def _ciphers(self, settings: TlsServerConfig) -> tuple[str, ...]:
-        """Return OpenSSL's names of the suites that are named for TLS 1.2."""
+        """Return OpenSSL's names of the chosen suites for TLS 1.2."""
         named = settings.cipher_suites or ()
         chosen = tuple(CIPHERS[name] for name in named if name in CIPHERS)
         if len(chosen) < len(named):
