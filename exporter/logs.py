@@ -31,7 +31,6 @@ class LogLevel(StrEnum):
 def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
     """Write the log lines of this program and of its libraries to a stream (default: standard error)."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,

@@ -103,7 +103,7 @@ class Reloader:
             candidate = await begin(self._files.read, name="read-configuration")
         except ConfigError as exc:
             for problem in exc.problems[:LOGGED_PROBLEMS]:
-                log.error("configuration", **_logged(problem))  # noqa: TRY400 - an operator's mistake, not ours
+                log.error("configuration", **problem.logged())  # noqa: TRY400 - an operator's mistake, not ours
             return self._refuse(exc)
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
@@ -131,7 +131,7 @@ class Reloader:
         problems = self._files.problems
         for problem in problems:
             if problem not in self._logged:
-                log.error("a cluster file is broken, its last good content stays applied", **_logged(problem))
+                log.error("a cluster file is broken, its last good content stays applied", **problem.logged())
         if self._logged and not problems:
             log.info("every cluster file is in order again")
         self._logged = frozenset(problems)
@@ -148,9 +148,5 @@ class Reloader:
             warnings.append(shared)
         for warning in warnings:
             if warning not in self._warned:
-                log.warning("configuration", **_logged(warning))
+                log.warning("configuration", **warning.logged())
         self._warned = frozenset(warnings)
-
-
-def _logged(problem: Problem) -> dict[str, str]:
-    return {"source": f"{problem.file}:{problem.line}", "key": problem.key, "why": problem.message}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
@@ -293,24 +293,17 @@ def _check_schedule(policy: Section[PolicyEntry], schedule: str, found: Diagnost
 
 def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]]) -> Iterator[Problem]:
     """Yield a warning for each file that everyone can write, or read where a secret itself stands in it."""
-    secrets = _first_secrets(sections)
+    secrets = (location for section in sections for location in _secrets(section))
+    first: dict[str, SourceLocation] = {}
+    for location in sorted(secrets, key=lambda one: one.line):
+        first.setdefault(location.file, location)
     for file in files:
         mode = named_files.permissions(file)
-        location = secrets.get(str(file))
-        if location is not None and (warning := named_files.secret_for_everyone(mode)) is not None:
-            yield location.problem(warning)
+        secret = first.get(str(file))
+        if secret is not None and (warning := named_files.secret_for_everyone(mode)) is not None:
+            yield secret.problem(warning)
         elif (warning := named_files.file_for_everyone(mode)) is not None:
             yield Problem(file=str(file), line=0, key="", message=warning)
-
-
-def _first_secrets(sections: Iterable[Section[Any]]) -> Mapping[str, SourceLocation]:
-    """Return where the first secret stands in each file that has one."""
-    first: dict[str, SourceLocation] = {}
-    for section in sections:
-        for location in _secrets(section):
-            other = first.setdefault(location.file, location)
-            first[location.file] = min(other, location, key=lambda one: one.line)
-    return first
 
 
 def _secrets(section: Section[Any]) -> Iterator[SourceLocation]:

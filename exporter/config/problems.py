@@ -40,8 +40,12 @@ class Problem:
 
     def __str__(self) -> str:
         """``config.yaml:12: clusters[3].address: a port is 1 to 65535``."""
-        where = str(SourceLocation(file=self.file, line=self.line))
-        return ": ".join(part for part in (where, self.key, self.message) if part)
+        return ": ".join(part for part in self.logged().values() if part)
+
+    def logged(self) -> dict[str, str]:
+        """Return what a log line says of it, beside its phrase."""
+        source = SourceLocation(file=self.file, line=self.line)
+        return {"source": str(source), "key": self.key, "why": self.message}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -48,7 +48,6 @@ _KINDS: Final = (
     (list, "a list"),
     (dict, "a mapping"),
 )
-_CLEANUP: Final = frozenset({Cleanup, PolicyEntry, ClusterChoice})
 _OUTSIDE_CLEANUP: Final = (TargetGroup, Root, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings)
 _INSIDE_CLEANUP: Final = (ClusterChoice, PolicyEntry, Cleanup)
 
@@ -156,7 +155,7 @@ def _message(detail: ErrorDetails, value: Value) -> str:
 
 def _unknown_key(key: str, shape: type[Shape], belongs: Mapping[str, str] | None) -> str:
     if belongs is None:
-        belongs = _HOMES_IN_CLEANUP if shape in _CLEANUP else _HOMES
+        belongs = _HOMES_IN_CLEANUP if shape in _INSIDE_CLEANUP else _HOMES
     if key in belongs:
         return f"not allowed here; it belongs {belongs[key]}"
     if ":" in key:

@@ -195,8 +195,8 @@ class _Builder:
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self._document = document
         self._environ = environ
-        self._built: dict[int, Value] = {}  # by the id of the node; an alias is the same node again
-        self._sizes: dict[int, int] = {}  # of what is built, with every alias written out
+        # By the id of the node, which an alias repeats: the value, and its size with every alias written out.
+        self._built: dict[int, tuple[Value, int] | None] = {}  # None: being built
         self._size = 0
         self._repeated = 0
         self._key_line = 1  # of the last key: nodes do not know where their aliases stand
@@ -208,15 +208,14 @@ class _Builder:
             return self._scalar(node, path)
         if id(node) in self._built:
             return self._repeat(node, path)
-        self._built[id(node)] = BROKEN
+        self._built[id(node)] = None
         before = self._size
         self._size += 1
         build: Callable[..., Value] = self._mapping if isinstance(node, yaml.MappingNode) else self._list
         value = build(node, path)
         if node.tag not in _COLLECTIONS:
             value = self._broken(node, path, "a tag (!) is not supported")
-        self._built[id(node)] = value
-        self._sizes[id(node)] = self._size - before
+        self._built[id(node)] = value, self._size - before
         return value
 
     def _report(self, line: int, path: KeyPath, message: str) -> None:
@@ -228,15 +227,16 @@ class _Builder:
         return BROKEN
 
     def _repeat(self, node: yaml.Node, path: KeyPath) -> Value:
-        if id(node) not in self._sizes:
+        if (built := self._built[id(node)]) is None:
             self._report(self._key_line, path, "an alias (*) inside of what it repeats")
             return BROKEN
-        self._size += self._sizes[id(node)]
-        self._repeated += self._sizes[id(node)]
+        value, size = built
+        self._size += size
+        self._repeated += size
         if self._repeated > _MOST_REPEATED:
             message = f"aliases repeat more than {_MOST_REPEATED} values"
             raise _UnreadableError(message, line=self._key_line, path=path)
-        return self._built[id(node)]
+        return value
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Value:
         if node.tag not in (_PLAIN, _TEXT):
@@ -244,9 +244,7 @@ class _Builder:
             return self._broken(node, path, message)
         try:
             value = plain_value(node.value) if node.tag == _PLAIN else node.value
-            if not isinstance(value, str):
-                return value
-            return expand(value, self._environ)
+            return expand(value, self._environ) if isinstance(value, str) else value
         except ValueError as error:
             return self._broken(node, path, str(error))
 
@@ -279,11 +277,10 @@ class _Builder:
         return mapping
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
+        key = node.value if node.tag in (_PLAIN, _TEXT) else None
         try:
-            if isinstance(node, yaml.ScalarNode) and node.tag == _PLAIN:
-                key = plain_value(node.value)
-            else:
-                key = node.value if node.tag == _TEXT else None
+            if node.tag == _PLAIN and isinstance(key, str):
+                key = plain_value(key)
         except ValueError as error:
             self._report(_line(node), path, str(error))
             return None

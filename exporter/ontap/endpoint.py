@@ -5,6 +5,7 @@ Standard library only: reading a configuration must not load an HTTP client.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -84,6 +85,11 @@ class TlsVersion(StrEnum):
 
     TLS12 = "TLS12"  # TLS 1.2, every ONTAP 9 that has a REST API
     TLS13 = "TLS13"  # TLS 1.3, ONTAP 9.11.1 and newer
+
+    @property
+    def in_ssl(self) -> ssl.TLSVersion:
+        """The same version in Python's ``ssl``."""
+        return ssl.TLSVersion.TLSv1_2 if self is TlsVersion.TLS12 else ssl.TLSVersion.TLSv1_3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from exporter.background import Refreshed
-from exporter.ontap.endpoint import Tls, TlsVersion
+from exporter.ontap.endpoint import Tls
 from exporter.ontap.errors import TlsFailed
 
 CHECK_SECONDS = 1.0
@@ -23,7 +23,6 @@ PATIENCE_SECONDS = 1.0
 """How long checking the files again may take; after that, the context from before is used."""
 
 _FileVersion = tuple[int, int, int, int]
-_VERSIONS = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
 
 
 def build_context(tls: Tls) -> ssl.SSLContext:
@@ -38,12 +37,13 @@ def build_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca_file)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.minimum_version = _VERSIONS[tls.min_version]
+    context.minimum_version = tls.min_version.in_ssl
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
+        # Without a passphrase, OpenSSL would ask whoever sits at the terminal.
+        context.load_cert_chain(tls.cert_file, tls.key_file, password="")
     return context
 
 

@@ -49,7 +49,7 @@ class Lateness:
         self._latest_delay_seconds = 0.0
         self._late_until = float("-inf")
         self._logged_late = False
-        self._waiting: dict[int, _Due] = {}
+        self._waiting: set[_Due] = set()
         self._longest_lag_seconds = 0.0
         self._longest_lag_seconds_before = 0.0
         self._lag_renewed = float("-inf")
@@ -66,24 +66,24 @@ class Lateness:
 
     def delay_seconds(self, now: float) -> float:
         """Return how late the latest poll started; if a waiting poll is later than that, how late it is."""
-        waits = (now - due.since for due in self._waiting.values())
+        waits = (now - due.since for due in self._waiting)
         return max(self._latest_delay_seconds, *waits, 0.0)
 
     def keeping_up(self, now: float) -> bool:
         """Say whether every poll that waits, or started within the last minute, is on time."""
         return now >= self._late_until and not any(
-            _is_late(now - due.since, due.interval_seconds) for due in self._waiting.values()
+            _is_late(now - due.since, due.interval_seconds) for due in self._waiting
         )
 
     @contextmanager
     def awaited(self, *, due: float, interval_seconds: float) -> Iterator[None]:
         """Count a poll as waiting for as long as the context lasts."""
         entry = _Due(due, interval_seconds)
-        self._waiting[id(entry)] = entry
+        self._waiting.add(entry)
         try:
             yield
         finally:
-            del self._waiting[id(entry)]
+            self._waiting.remove(entry)
 
     def started(self, *, due: float, now: float, interval_seconds: float) -> None:
         """Record that a poll starts."""

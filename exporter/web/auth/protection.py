@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from exporter.background import begin
-from exporter.config import ConfigError, Problem, SourceLocation
+from exporter.config import ConfigError, Problem
 from exporter.files import read_file
 from exporter.web.addresses import client_of
 from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
@@ -215,7 +215,7 @@ def _hash_of(path: Path) -> str:
 
 def _log_applied(config: WebConfig) -> None:
     for warning in config.warnings:
-        _log_problem(log.warning, warning)
+        log.warning("web configuration", **warning.logged())
     log.info(
         "web configuration applied",
         file=str(config.path),
@@ -228,10 +228,5 @@ def _log_applied(config: WebConfig) -> None:
 
 def _log_problems(path: Path, problems: Iterable[Problem]) -> None:
     for problem in problems:
-        _log_problem(log.error, problem)
+        log.error("web configuration", **problem.logged())
     log.error("new web configuration cannot be used, the last good one stays applied", file=str(path))
-
-
-def _log_problem(write: Callable[..., None], problem: Problem) -> None:
-    source = SourceLocation(file=problem.file, line=problem.line)
-    write("web configuration", source=str(source), key=problem.key, why=problem.message)

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from exporter.config.named_files import load_chain
-from exporter.ontap.endpoint import TlsVersion
 from exporter.web.auth.web_config import ClientAuth, ServerTls
 
 _KEY_EXCHANGES: Final = ("ECDSA", "RSA")
@@ -38,7 +37,6 @@ CURVES: Final[Mapping[str, str]] = MappingProxyType(
     {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 )
 """OpenSSL's names of the curves that exporter-toolkit knows."""
-_VERSIONS: Final = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
 _VERIFY: Final = {
     ClientAuth.NONE: ssl.CERT_NONE,
     ClientAuth.IF_GIVEN: ssl.CERT_OPTIONAL,
@@ -53,8 +51,8 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
         ValueError: certificate, key or authorities cannot be used; the message says why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _VERSIONS[tls.min_version]
-    context.maximum_version = _VERSIONS[tls.max_version]
+    context.minimum_version = tls.min_version.in_ssl
+    context.maximum_version = tls.max_version.in_ssl
     if tls.ciphers:
         set_ciphers(context, tls.ciphers)
     if tls.curve is not None:
