@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import aiohttp
 
-from exporter.ontap.client import OntapClient, RequestCounts, RequestInFlight
+from exporter.ontap.client import OntapClient, RequestCounts, SendGate
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
@@ -73,6 +73,11 @@ class ClusterAccess:
         """The cluster's configured name."""
         return self.config.name
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """The cluster's clock minus ours, by its last answer; None where it did not show its clock."""
+        return self.client.clock_skew_seconds
+
     def deadline(self, now: float) -> float:
         """Return when a poll that begins now must end, in the event loop's time."""
         return now + self.config.poll_timeout.total_seconds()
@@ -83,7 +88,7 @@ class ClusterAccess:
         *,
         deadline: float | None = None,
         is_fact: bool = False,
-        in_flight: RequestInFlight | None = None,
+        gate: SendGate | None = None,
     ) -> T:
         """Send a conversation, unless the account refused these credentials a short while ago.
 
@@ -91,9 +96,9 @@ class ClusterAccess:
 
         Args:
             conversation: what to ask; see :mod:`exporter.ontap.wire`.
-            deadline: in the event loop's time; by default the deadline of a poll.
-            is_fact: whether a 401 stops only requests for facts, and not the listing.
-            in_flight: is marked when a request goes out.
+            deadline: in the event loop's time; by default that of a poll.
+            is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
+            gate: asked before a request goes out; see :class:`exporter.ontap.client.SendGate`.
 
         Raises:
             LoginPaused: nothing was sent.
@@ -105,7 +110,7 @@ class ClusterAccess:
                 deadline = self.deadline(clock())
             await self._check_login(is_fact=is_fact)
             refused = self.refusals.in_a_row
-            result = await self.client.converse(conversation, deadline=deadline, in_flight=in_flight)
+            result = await self.client.converse(conversation, deadline=deadline, gate=gate)
         except Unauthorized:
             refusals = self.fact_refusals if is_fact else self.refusals
             refusals.add(clock(), self.client.credentials.sent_fingerprint)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ from exporter.ontap.wire import (
     Response,
     failure_of,
     pause_before_retry,
+    read_date,
 )
 
 T = TypeVar("T")
@@ -38,7 +40,9 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """More than any page of 10,000 records has."""
 CONNECT_TIMEOUT_SECONDS = 10.0
-"""The longest time to establish a connection, even if the poll may take longer."""
+"""How long a connection may take to come about, however long the poll may take."""
+UNACKNOWLEDGED_MILLISECONDS = 20_000
+"""How long the kernel tries to deliver what a cluster does not acknowledge."""
 KEEPALIVE_SECONDS = 0.5
 """How long a connection may be idle: long enough for one poll's requests, which follow each other at once.
 
@@ -47,11 +51,31 @@ also holds a buffer of 256 KiB, which is not needed between polls.
 """
 
 
-@dataclass(slots=True)
-class RequestInFlight:
-    """Whether a request was sent. The cluster may have received it even if no answer comes."""
+class NothingSentError(Exception):
+    """A gate kept a request back: not a byte of it has gone out."""
 
+
+@dataclass(slots=True, kw_only=True)
+class SendGate:
+    """Asked right before the first byte of a request goes out, on the connection that will carry it.
+
+    Attributes:
+        why_not: says why the request must not go out, "" where it may. It must not wait for anything.
+        sent: whether the request has gone out, so that the cluster may have it.
+    """
+
+    why_not: Callable[[], str] = str
     sent: bool = False
+
+    def open(self) -> None:
+        """Let the request out.
+
+        Raises:
+            NothingSentError: it must not go out.
+        """
+        if why := self.why_not():
+            raise NothingSentError(why)
+        self.sent = True
 
 
 class RequestCounts:
@@ -76,6 +100,7 @@ def open_session() -> aiohttp.ClientSession:
             limit=0,  # a poll and a deletion have one connection each
             keepalive_timeout=KEEPALIVE_SECONDS,
             use_dns_cache=False,
+            socket_factory=_make_socket,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": JSON_MEDIA_TYPE, "User-Agent": f"ontap-packages-exporter/{__version__}"},
@@ -83,6 +108,15 @@ def open_session() -> aiohttp.ClientSession:
         trace_configs=[_trace_of_sending()],
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_SECONDS),
     )
+
+
+def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Make a socket that gives up what is not acknowledged: nothing may arrive long after it was sent."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MILLISECONDS)
+    return made
 
 
 class OntapClient:
@@ -96,6 +130,10 @@ class OntapClient:
         tls: how to verify the cluster's certificate, and which client certificate to show.
         counts: counts the requests.
         jitter: gives random numbers from 0 to 1.
+
+    Attributes:
+        clock_skew_seconds: the cluster's clock minus ours, by the ``Date`` header of its last answer; None
+            where it had none.
     """
 
     def __init__(
@@ -110,6 +148,7 @@ class OntapClient:
         jitter: Callable[[], float],
     ) -> None:
         self.credentials = credentials
+        self.clock_skew_seconds: float | None = None
         self._session = session
         self._contexts = contexts
         self._endpoint = endpoint
@@ -118,14 +157,14 @@ class OntapClient:
         self._jitter = jitter
 
     async def converse(
-        self, conversation: Conversation[T], *, deadline: float, in_flight: RequestInFlight | None = None
+        self, conversation: Conversation[T], *, deadline: float, gate: SendGate | None = None
     ) -> T:
         """Send the requests of a conversation until it ends, and return its result.
 
         Args:
             conversation: see :mod:`exporter.ontap.wire`.
             deadline: in the event loop's time; covers every request, retry and pause.
-            in_flight: is marked when a request goes out.
+            gate: asked before a request goes out.
 
         Raises:
             OntapError: a request failed, or an answer was not what the conversation expects.
@@ -133,7 +172,7 @@ class OntapClient:
         try:
             request = next(conversation)
             while True:
-                response = await self._send(request, deadline, in_flight)
+                response = await self._send(request, deadline, gate)
                 request = conversation.send(response)
         except StopIteration as stop:
             result: T = stop.value
@@ -149,15 +188,15 @@ class OntapClient:
         self._contexts.recheck(self._tls)
         await self.credentials.renew()
 
-    async def _send(self, request: Request, deadline: float, in_flight: RequestInFlight | None) -> Response:
-        """Send a request, and retry it until the deadline if that is safe and useful."""
+    async def _send(self, request: Request, deadline: float, gate: SendGate | None) -> Response:
+        """Send a request, again where that is safe and useful, until the deadline."""
         clock = asyncio.get_running_loop().time
         attempt = 0
         while True:
             attempt += 1
             try:
                 async with asyncio.timeout_at(deadline):
-                    response = await self._exchange(request, in_flight)
+                    response = await self._exchange(request, gate)
                 failure = failure_of(response)
                 if failure is None:
                     return response
@@ -176,14 +215,14 @@ class OntapClient:
                 raise failure
             await asyncio.sleep(pause)
 
-    async def _exchange(self, request: Request, in_flight: RequestInFlight | None) -> Response:
+    async def _exchange(self, request: Request, gate: SendGate | None) -> Response:
         """Send a request once and read the whole answer."""
         headers = {}
         if (authorization := await self.credentials.header()) is not None:
             headers["Authorization"] = authorization
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time
-        sending = _Sending(clock=clock, sent=clock(), in_flight=in_flight)
+        sending = _Sending(clock=clock, sent=clock(), gate=gate)
         code = "error"
         try:
             async with self._session.request(
@@ -197,16 +236,23 @@ class OntapClient:
             ) as response:
                 code = str(response.status)
                 body = await _read_body(response)
+        except NothingSentError:
+            code = ""
+            raise
         except aiohttp.ClientError as exc:
             raise _translate(exc) from exc
         finally:
-            self._counts.add(request.method, code)
+            if code:
+                self._counts.add(request.method, code)
+        received = time.time()
+        served = read_date(response.headers.get("Date", ""))
+        self.clock_skew_seconds = None if served is None else served - received
         return Response(
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
             elapsed_seconds=clock() - sending.sent,
-            received_timestamp_seconds=time.time(),
+            received_timestamp_seconds=received,
             redact=self.credentials.redact,
         )
 
@@ -217,15 +263,15 @@ class _Sending:
 
     clock: Callable[[], float]
     sent: float
-    in_flight: RequestInFlight | None
+    gate: SendGate | None
 
 
 def _trace_of_sending() -> aiohttp.TraceConfig:
     async def note(_: object, context: SimpleNamespace, __: object) -> None:
         sending: _Sending = context.trace_request_ctx
         sending.sent = sending.clock()
-        if sending.in_flight is not None:
-            sending.in_flight.sent = True
+        if sending.gate is not None:
+            sending.gate.open()
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(note)

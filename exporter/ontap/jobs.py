@@ -83,10 +83,12 @@ class JobSearch:
             None if no description names the version.
         open: whether another job that is not over may be the deletion, although its description does not
             name the version.
+        listed_uuids: every job of the list, whatever it does.
     """
 
     job: Job | None
     open: bool
+    listed_uuids: frozenset[str] = frozenset()
 
     @property
     def unfinished(self) -> bool:
@@ -104,13 +106,17 @@ def read_job(uuid: str) -> Conversation[Job]:
     return _job(uuid, read_record(response), response.redact)
 
 
-def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ()) -> Conversation[JobSearch]:
+def find_job(
+    version: str, *, endpoint: Endpoint, earlier: Collection[str] | None = None
+) -> Conversation[JobSearch]:
     """Search the list of jobs for the one that deletes a version.
 
     Args:
         version: the package's version.
-        endpoint: the cluster's address.
-        earlier: uuids of the jobs of earlier deletions, which are ignored.
+        endpoint: where the cluster is.
+        earlier: uuids of the jobs that were there before DELETE was sent, which are left out; any other that
+            deletes the version is its job, even where it has succeeded. None: no DELETE was sent, so that one
+            which has succeeded is of no interest.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -119,6 +125,7 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
     names_version = re.compile(rf"(?<![A-Za-z0-9._-]){re.escape(version)}(?![A-Za-z0-9_-]|\.[A-Za-z0-9])")
     found: Job | None = None
     might_be_it = False
+    listed: set[str] = set()
     request = get(JOBS_PATH, {"fields": f"description,{_JOB_FIELDS}"})
     for _ in range(MAX_JOB_PAGES):
         response = yield request
@@ -126,18 +133,19 @@ def find_job(version: str, *, endpoint: Endpoint, earlier: Collection[str] = ())
         records = page.get("records")
         if not isinstance(records, list):
             raise BadResponse("the page of jobs has no list of records")
+        listed.update(filter(None, (job_uuid(record, response.redact) for record in records)))
         for job, description in _described(records, response.redact):
-            if job.uuid in earlier:
+            if job.uuid in (earlier or ()):
                 continue
             if "delete" in description.lower() and names_version.search(description):
-                # The package is still there, so a job that succeeded was an earlier one's.
-                if not job.succeeded and (found is None or found.over):
+                is_of_interest = earlier is not None or not job.succeeded
+                if is_of_interest and (found is None or found.over):
                     found = job
             elif not job.over and (not description or "package" in description.lower()):
                 might_be_it = True
         following = next_target(page, endpoint)
         if following is None:
-            return JobSearch(job=found, open=might_be_it)
+            return JobSearch(job=found, open=might_be_it, listed_uuids=frozenset(listed))
         request = Request(method="GET", target=following)
     raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
 

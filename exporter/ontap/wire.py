@@ -239,14 +239,14 @@ def _retry_after_seconds(response: Response) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        moment, served = _date_or_none(value), _date_or_none(response.headers.get("date", ""))
+        moment, served = read_date(value), read_date(response.headers.get("date", ""))
         if moment is None:
             return None
         seconds = moment - (response.received_timestamp_seconds if served is None else served)
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def _date_or_none(value: str) -> float | None:
+def read_date(value: str) -> float | None:
     """Read an HTTP date as Unix seconds; without a zone it is in UTC."""
     try:
         moment = parsedate_to_datetime(value)
