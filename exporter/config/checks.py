@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.config import named_files
-from exporter.config.database_url import SqliteUrl, passwords_of, without_passwords
+from exporter.config.database_url import SqliteUrl, passwords_of
 from exporter.config.document import ExpandedText, has_variable
 from exporter.config.merge import (
     CleanupConfig,
@@ -320,14 +320,14 @@ def _secrets(section: Section[Any]) -> Iterator[SourceLocation]:
 
 
 def shared_state(config: Config) -> Problem | None:
-    """Return a warning where processes with one configuration, a shard each, would share one journal."""
+    """Return a warning where processes with one configuration, a shard each, would share a file of SQLite."""
     section = config.sources.main.cleanup
-    if section is None:
+    if section is None or not isinstance(section.model.state, SqliteUrl):
         return None
     written = section.document.value(section.at("state"))
-    if isinstance(written, ExpandedText) and has_variable(without_passwords(written.written)):
+    if isinstance(written, ExpandedText) and has_variable(written.written):
         return None
     return section.location("state").problem(
-        "every shard needs a state of its own, since a state belongs to one process at a time;"
-        " name it after the shard, e.g. with ${POD_NAME}"
+        "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
+        " or name the file after the shard, e.g. with ${POD_NAME}"
     )

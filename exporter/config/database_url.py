@@ -132,16 +132,6 @@ def passwords_of(written: str) -> list[str]:
     return [value for name, _, value in named if name in _PASSWORDS and value]
 
 
-def without_passwords(written: str) -> str:
-    """Return what tells one database from another in a URL as it stands in a file."""
-    match = _POSTGRESQL.fullmatch(written)
-    if match is None:
-        return written
-    parameters = (match["parameters"] or "").split("&")
-    others = (one for one in parameters if one.partition("=")[0] not in _PASSWORDS)
-    return "&".join([match["user"] or "", match["hosts"], match["database"], *others])
-
-
 def _checked_path(path: str) -> str:
     if _NOT_IN_PATHS.search(path):
         raise ValueError("the path of a state holds neither ? nor % nor a control character")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import translate
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from exporter.config.document import Document
@@ -63,6 +64,16 @@ class PolicyConfig:
     """Globs of versions; at least one."""
     exclude: tuple[str, ...]
     """Likewise, and none is needed; they win."""
+    seen_for: timedelta
+    """How long a package must have been in the listings; 0: not at all."""
+    start_within: timedelta
+    """How late a run of ``schedule`` may start."""
+    stop_after_failures: int
+    """So many failures in a row pause the policy; 0: never."""
+    approved_plan: Path | None
+    """The saved plan without which nothing is deleted; ``None``: none is needed."""
+    approval_valid_for: timedelta
+    """How long a saved plan counts."""
     max_deletes_per_run: int
     """On one cluster."""
     dry_run: bool
@@ -96,6 +107,10 @@ class CleanupConfig:
     state: str = field(repr=False)
     """The journal's URL: ``sqlite:///`` and an absolute path, or ``postgresql://``, maybe with a password."""
     max_concurrent_clusters: int
+    takeover_after: timedelta
+    """How long a process that has vanished keeps its clusters."""
+    max_deletes_per_day: int | None
+    """Of all policies on all clusters, in any 24 hours; ``None``: no limit."""
     policies: tuple[PolicyConfig, ...]
     """At least one, in the order of the file."""
 
@@ -268,6 +283,8 @@ def cleanup_config(section: Section[Cleanup]) -> CleanupConfig:
     return CleanupConfig(
         state=section.model.state.dsn,
         max_concurrent_clusters=section.model.max_concurrent_clusters,
+        takeover_after=section.model.takeover_after,
+        max_deletes_per_day=section.model.max_deletes_per_day,
         policies=tuple(_policy(policy) for policy in policies_of(section)),
     )
 
@@ -293,6 +310,11 @@ def _policy(section: Section[PolicyEntry]) -> PolicyConfig:
         older_than=policy.older_than,
         include=tuple(policy.include),
         exclude=tuple(policy.exclude),
+        seen_for=policy.seen_for,
+        start_within=policy.start_within,
+        stop_after_failures=policy.stop_after_failures,
+        approved_plan=policy.approved_plan,
+        approval_valid_for=policy.approval_valid_for,
         max_deletes_per_run=policy.max_deletes_per_run,
         dry_run=policy.dry_run,
         return_timeout_seconds=policy.return_timeout,

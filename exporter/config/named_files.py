@@ -92,15 +92,21 @@ def check_chain(certificate: Path, key: Path | None) -> None:
     load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
 
 
-def check_database(path: Path) -> None:
-    """Check that a file of SQLite is there, or that there is a folder for it."""
+def check_database(path: Path) -> str | None:
+    """Check that a file of SQLite is there, or that there is a folder for it.
+
+    Only a warning says that the folder is missing: it may be on a volume that is not mounted yet. Until it
+    is there, nothing is deleted.
+    """
     if any(character in str(path) for character in "?%"):
         raise ValueError("the path of a state holds neither ? nor %")
+    if not path.parent.exists():
+        return "its folder does not exist, so nothing is deleted until it does"
     if not path.parent.is_dir():
-        is_there = path.parent.exists()
-        raise ValueError("its folder is no directory" if is_there else "its folder does not exist")
+        raise ValueError("its folder is no directory")
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")
+    return None
 
 
 def permissions(path: Path) -> int:

@@ -304,6 +304,11 @@ class PolicyEntry(Shape):
     older_than: Maybe[Duration] = None
     include: Annotated[list[Glob], AfterValidator(_some_versions)] = ["*"]
     exclude: list[Glob] = []
+    seen_for: DurationOrZero = timedelta(days=7)
+    start_within: Duration = timedelta(hours=1)
+    stop_after_failures: Annotated[Number, Field(ge=0, le=100_000)] = 3
+    approved_plan: Maybe[FileName] = None
+    approval_valid_for: Duration = timedelta(days=14)
     max_deletes_per_run: Count = 5
     dry_run: Truth = True
     return_timeout: ReturnTimeout = 0
@@ -319,6 +324,8 @@ class Cleanup(Shape):
         default=DEFAULT_DATABASE_URL, validate_default=True
     )
     max_concurrent_clusters: Count = 4
+    takeover_after: Annotated[Duration, AfterValidator(_at_least_a_second)] = timedelta(seconds=30)
+    max_deletes_per_day: Maybe[Count] = None
     policies: list[PolicyEntry] = []
 
 

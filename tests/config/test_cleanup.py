@@ -50,6 +50,11 @@ _POLICY = PolicyConfig(
     older_than=None,
     include=("*",),
     exclude=(),
+    seen_for=timedelta(days=7),
+    start_within=timedelta(hours=1),
+    stop_after_failures=3,
+    approved_plan=None,
+    approval_valid_for=timedelta(days=14),
     max_deletes_per_run=5,
     dry_run=True,
     return_timeout_seconds=0,
@@ -91,11 +96,13 @@ def test_without_the_section_nothing_is_ever_deleted(load: Load) -> None:
     assert load(_CLUSTERS).cleanup is None
 
 
-def test_every_key_arrives(load: Load) -> None:
+def test_every_key_arrives(load: Load, tmp_path: Path) -> None:
     text = """\
 cleanup:
   state: postgresql://exporter@db.example:5433/ontap
   max_concurrent_clusters: 7
+  takeover_after: 1m
+  max_deletes_per_day: 200
   policies:
     - name: retire-old
       clusters: {names: ["ams-*", "lon-*"], labels: {tier: prod, site: ams}}
@@ -105,6 +112,11 @@ cleanup:
       older_than: 180d
       include: ["9.*"]
       exclude: ["9.14.1*", "9.15.1"]
+      seen_for: 0s
+      start_within: 5m
+      stop_after_failures: 0
+      approved_plan: plans/plan.json
+      approval_valid_for: 1d
       max_deletes_per_run: 9
       dry_run: false
       return_timeout: 120
@@ -115,6 +127,8 @@ cleanup:
     assert cleanup is not None
     assert cleanup.state == "postgresql://exporter@db.example:5433/ontap"
     assert cleanup.max_concurrent_clusters == 7
+    assert cleanup.takeover_after == timedelta(minutes=1)
+    assert cleanup.max_deletes_per_day == 200
     (policy,) = cleanup.policies
     assert policy == PolicyConfig(
         name="retire-old",
@@ -127,6 +141,11 @@ cleanup:
         older_than=timedelta(days=180),
         include=("9.*",),
         exclude=("9.14.1*", "9.15.1"),
+        seen_for=timedelta(0),
+        start_within=timedelta(minutes=5),
+        stop_after_failures=0,
+        approved_plan=tmp_path / "plans" / "plan.json",
+        approval_valid_for=timedelta(days=1),
         max_deletes_per_run=9,
         dry_run=False,
         return_timeout_seconds=120,
@@ -134,7 +153,7 @@ cleanup:
         retry_busy_for=timedelta(0),
         location=SourceLocation(file="elsewhere.yaml", line=0),
     )
-    assert policy.location.line == 9
+    assert policy.location.line == 11
 
 
 def test_keys_that_are_left_out_have_their_defaults(load: Load, tmp_path: Path) -> None:
@@ -142,6 +161,8 @@ def test_keys_that_are_left_out_have_their_defaults(load: Load, tmp_path: Path) 
     assert cleanup is not None
     assert cleanup.state == f"sqlite:///{tmp_path}/state.db"
     assert cleanup.max_concurrent_clusters == 4
+    assert cleanup.takeover_after == timedelta(seconds=30)
+    assert cleanup.max_deletes_per_day is None
     assert cleanup.policies == (_POLICY,)
 
 
@@ -201,7 +222,16 @@ def test_state_may_be_anywhere(load: Load, tmp_path: Path) -> None:
     assert _state(load, f"sqlite:///{tmp_path}/a b$$.db") == f"sqlite:///{tmp_path}/a b$.db"
 
 
-def test_state_that_exists_is_used(load: Load, tmp_path: Path) -> None:
+def test_file_whose_folder_is_missing_is_warned_of(load: Load, tmp_path: Path) -> None:
+    config = load(_with("name: a, every: 24h, keep_newest: 2", state="sqlite:///no-such-folder/state.db"))
+    (warning,) = config.warnings
+    assert (warning.line, warning.key) == (6, "cleanup.state")
+    assert warning.message == (
+        f"its folder does not exist, so nothing is deleted until it does: {tmp_path}/no-such-folder/state.db"
+    )
+
+
+def test_state_that_exists_is_taken_up(load: Load, tmp_path: Path) -> None:
     (tmp_path / "state.db").touch()
     assert _state(load, None) == f"sqlite:///{tmp_path}/state.db"
 
@@ -310,8 +340,8 @@ def test_another_label_never_chooses_more_and_another_name_never_less(
 
 
 _SHARED = (
-    "every shard needs a state of its own, since a state belongs to one process at a time;"
-    " name it after the shard, e.g. with ${POD_NAME}"
+    "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
+    " or name the file after the shard, e.g. with ${POD_NAME}"
 )
 
 
@@ -321,13 +351,10 @@ _SHARED = (
         (None, 5),
         ("sqlite:///state.db", 6),
         ("sqlite:///$${POD_NAME}.db", 6),
-        ("postgresql://exporter@db/ontap", 6),
-        ("'postgresql://exporter:${PW}@db/ontap'", 6),
-        ("'postgresql://exporter:a${PW}b@db/ontap?connect_timeout=9&password=${PW}'", 6),
     ],
 )
-def test_state_that_all_shards_would_share_is_a_warning(load: Load, state: str | None, line: int) -> None:
-    config = load(_with("name: a, every: 24h, keep_newest: 2", state=state), PW="made-up")
+def test_file_that_every_shard_would_have_is_warned_of(load: Load, state: str | None, line: int) -> None:
+    config = load(_with("name: a, every: 24h, keep_newest: 2", state=state))
     warning = shared_state(config)
     assert warning is not None
     assert (warning.line, warning.message) == (line, _SHARED)
@@ -340,12 +367,11 @@ def test_state_that_all_shards_would_share_is_a_warning(load: Load, state: str |
     [
         "'sqlite:///${POD_NAME}.db'",
         "'${POD_NAME}'",
-        "'postgresql://exporter@db/ontap-${POD_NAME}'",
-        "'postgresql://${POD_NAME}:made-up@db/ontap'",
-        "'postgresql://exporter@db/ontap?options=-csearch_path%3D${POD_NAME}&password=x'",
+        "postgresql://exporter@db/ontap",
+        "'postgresql://exporter:${POD_NAME}@db/ontap'",
     ],
 )
-def test_state_that_is_named_after_the_shard_is_no_warning(load: Load, state: str) -> None:
+def test_state_that_shards_can_share_or_do_not_share_is_not_warned_of(load: Load, state: str) -> None:
     pod = "sqlite:///s.db" if state == "'${POD_NAME}'" else "pod-0"
     assert shared_state(load(_with("name: a, every: 24h, keep_newest: 2", state=state), POD_NAME=pod)) is None
 

@@ -150,8 +150,8 @@ def test_example_with_every_line_in_force_has_the_right_shape() -> None:
         assert defaults[key].keys() == shape.model_fields.keys()
 
 
-def test_example_with_cleanup_has_every_key() -> None:
-    cleanup = yaml.safe_load(_parts()[1].replace("# every:", "every:"))["cleanup"]
+def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:
+    cleanup = yaml.safe_load(re.sub("# (every|approved_plan):", r"\1:", _parts()[1]))["cleanup"]
     (policy,) = cleanup["policies"]
     assert cleanup.keys() == Cleanup.model_fields.keys()
     assert policy.keys() == PolicyEntry.model_fields.keys()
@@ -177,7 +177,7 @@ def test_defaults_stated_in_the_example_are_the_real_ones(tmp_path: Path) -> Non
 def test_defaults_of_cleanup_stated_in_the_example_are_the_real_ones(tmp_path: Path) -> None:
     actual = _actual_of_cleanup(tmp_path)
     stated = _stated(_parts()[1])
-    assert len(actual) == 10
+    assert len(actual) == 15
     assert {key: stated[key] for key in actual} == actual
 
 
