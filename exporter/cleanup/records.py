@@ -28,28 +28,97 @@ class Phase(StrEnum):
     ENDED = "ended"  # the outcome is recorded
 
 
+class RunFailure(StrEnum):
+    """Why a run failed, in a word."""
+
+    UNREADABLE = "unreadable"  # the listing, the facts or the jobs could not be read
+    DENIED = "denied"  # 401 or 403
+    EARLIER_DELETION = "earlier_deletion"  # an earlier deletion may still be going on
+    DELETION_FAILED = "deletion_failed"  # a deletion ended as failure, timeout or busy
+    REFUSED = "refused"  # the journal refused: the policy is paused, or the day's deletions are used up
+    STOPPED = "stopped"  # the kill switch, a reload or a lost lease stopped it
+    INTERRUPTED = "interrupted"  # the program ended during the run
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetIdentity:
-    """A cluster to which DELETE is sent, whatever the configuration calls it.
+class Lease:
+    """The right to clean one cluster, until it expires or another process takes it over.
 
     Attributes:
-        uuid: as ONTAP states it; None where that is not known.
-        origin: where it is reached: scheme, host and port.
+        cluster_uuid: the cluster, as ONTAP names it.
+        epoch: counts the times that the cluster's lease was acquired, by whatever process.
+        valid_until_seconds: up to when it may be relied on without asking the database, in seconds of this
+            machine's CLOCK_BOOTTIME, which counts suspends; a margin is taken off already.
+        held_before_until: until when, in Unix seconds of the database's clock, somebody (this process or
+            another) held it before; None where nobody did.
+        taken_over: whether it was acquired from another process that had neither released nor renewed it.
     """
 
-    uuid: str | None
-    origin: str
+    cluster_uuid: str
+    epoch: int
+    valid_until_seconds: float
+    held_before_until: float | None = None
+    taken_over: bool = False
 
-    @property
-    def identity(self) -> str:
-        """What tells it from other clusters: its uuid, or else where it is reached."""
-        return self.origin if self.uuid is None else self.uuid
 
-    def is_same(self, other: TargetIdentity) -> bool:
-        """Say whether both are one cluster, by uuid, or by address where one of the uuids is not known."""
-        if self.uuid is None or other.uuid is None:
-            return self.origin == other.origin
-        return self.uuid == other.uuid
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPause:
+    """A policy that deletes nothing until it is changed or resumed, because its deletions kept failing.
+
+    Attributes:
+        policy: the policy's name.
+        digest: identifies the rules that it had then; with other rules it is not paused.
+        since_timestamp_seconds: Unix seconds.
+        reason: how many failed, and what the last one said.
+    """
+
+    policy: str
+    digest: str
+    since_timestamp_seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """What the journal says against deleting, for all processes that share it.
+
+    Attributes:
+        kill_switch: whether the kill switch is engaged.
+        paused: the paused policies, by name and digest.
+        deletes_in_last_day: deletions that were sent, or may have been, in the last 24 hours.
+    """
+
+    kill_switch: bool
+    paused: Mapping[tuple[str, str], PolicyPause]
+    deletes_in_last_day: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat(Guards):
+    """What a heartbeat found.
+
+    Attributes:
+        leases: every lease that this process holds, by the cluster's uuid, renewed.
+        lost: clusters whose lease this process held until now, and that another has taken over.
+        living_owners: processes that share the journal and have been heard of lately, this one included.
+    """
+
+    leases: Mapping[str, Lease]
+    lost: frozenset[str]
+    living_owners: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPackage:
+    """A package in a listing.
+
+    Attributes:
+        version: the package's version.
+        create_timestamp_seconds: Unix seconds; None where it is not known.
+    """
+
+    version: str
+    create_timestamp_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,34 +128,43 @@ class Deletion:
     Attributes:
         id: names it within the journal.
         run_id: the run that decided on it.
-        cluster: the cluster's configured name.
+        cluster_uuid: the cluster that DELETE is sent to.
+        cluster: the cluster's configured name then, a label.
         policy: the policy's name.
+        policy_digest: identifies the policy's rules then; "" where nothing was to be sent.
         version: the package's version.
+        create_timestamp_seconds: the package's create_time, Unix seconds; None where it is not known. Listed
+            with another one, the package was deleted and uploaded again.
         phase: how far it has come.
-        intended_timestamp_seconds: when it was first about to be sent, Unix seconds.
+        intended_timestamp_seconds: when DELETE was about to be sent for the first time, Unix seconds.
+        attempted_timestamp_seconds: when it was about to be sent for the last time.
         attempts: how often DELETE was about to be sent.
         job_uuid: the job that ONTAP named; None as long as none is known.
+        earlier_job_uuids: jobs that were there before the last attempt, which are none of it.
         outcome: None until it has ended.
         ended_timestamp_seconds: when it ended; None until then.
         code: ONTAP's error code that it ended with, "" where there is none.
         message: what ONTAP, or the exporter, said at the end.
-        sent_to: the cluster that DELETE is sent to; None where an older version has not noted it.
     """
 
     id: int
     run_id: int
+    cluster_uuid: str
     cluster: str
     policy: str
+    policy_digest: str
     version: str
+    create_timestamp_seconds: float | None
     phase: Phase
     intended_timestamp_seconds: float
+    attempted_timestamp_seconds: float
     attempts: int
     job_uuid: str | None
+    earlier_job_uuids: frozenset[str]
     outcome: Outcome | None
     ended_timestamp_seconds: float | None
     code: str
     message: str
-    sent_to: TargetIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,24 +173,29 @@ class Run:
 
     Attributes:
         id: names it within the journal.
-        cluster: the cluster's configured name.
+        cluster_uuid: the cluster.
+        cluster: the cluster's configured name then, a label.
         policy: the policy's name.
         dry_run: whether it only planned.
         started_timestamp_seconds: Unix seconds.
         ended_timestamp_seconds: None while it goes on, or where the program ended in its midst.
         success: whether every deletion succeeded or there was none to make; None until it has ended.
-        error: why it could not do its work, "" where it could.
-        plan: the plan as JSON: a list of packages, each with verdict and reason.
+        failure: the word for why it failed, "" where it did not.
+        error: the same for people.
+        plan: the plan as JSON: a list of packages, each with verdict and reason; "" where it is not kept
+            (only the last dry run of a policy on a cluster keeps its plan).
         deletions: those of this run, oldest first.
     """
 
     id: int
+    cluster_uuid: str
     cluster: str
     policy: str
     dry_run: bool
     started_timestamp_seconds: float
     ended_timestamp_seconds: float | None
     success: bool | None
+    failure: str
     error: str
     plan: str
     deletions: tuple[Deletion, ...] = ()
@@ -124,11 +207,12 @@ class PolicyTotals:
 
     Attributes:
         outcomes: deletions ended, by outcome; every outcome is there.
-        codes: deletions ended with an error code, by code.
+        codes: deletions ended with an error code, by code; further codes count as "other".
         candidates: packages that the last plan chose; None before the first run.
         last_started_timestamp_seconds: start of the last run; None before the first.
         last_ended_timestamp_seconds: end of the last run that ended; None before.
         last_success: whether that run succeeded; None before.
+        last_failure: the word for why that run failed; "" where it did not.
         last_success_timestamp_seconds: end of the last successful run; None before.
     """
 
@@ -139,6 +223,20 @@ class PolicyTotals:
     last_ended_timestamp_seconds: float | None
     last_success: bool | None
     last_success_timestamp_seconds: float | None
+    last_failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The totals that have changed.
+
+    Attributes:
+        policies: totals by cluster name and policy.
+        read_until: give this as ``changed_since`` the next time.
+    """
+
+    policies: Mapping[tuple[str, str], PolicyTotals]
+    read_until: float
 
 
 DURATION_BUCKETS_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)

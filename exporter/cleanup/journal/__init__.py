@@ -5,22 +5,38 @@ either an unended deletion to go on with or an ended one, counted once.
 
 ::
 
-    opening      the whole way from an address to a journal
-    journal      the API: every transition is one transaction
+    opening      from a database URL to a journal
+    journal      the API: every call is one transaction, and nearly every write needs a lease
+    leases       which process cleans which cluster
+    guards       what stops deleting in all processes
+    seen         since when packages have been seen
     runs, deletions   what may follow upon what
-    history      runs with their deletions, read and pruned
-    totals      the totals that survive pruning
-    schema       the tables; migrations builds and changes them
-    database     one connection, one transaction at a time, never cut short
-    sqlite, postgresql   how each database is reached and held by one process alone
-    places       where the state is, as the operator wrote it
-    errors       what can go wrong
+    totals       the totals that survive pruning
+    tables       the tables; migrations builds and changes them
+    database     transactions, completed even where their caller is cancelled
+    sqlite, postgresql   how each database is reached
+    journal_errors    what can go wrong
 """
 
 from __future__ import annotations
 
 from exporter.cleanup.journal.journal import Journal
-from exporter.cleanup.journal.journal_errors import JournalError, JournalInUseError
-from exporter.cleanup.journal.opening import open_journal
+from exporter.cleanup.journal.journal_errors import (
+    JournalError,
+    JournalInUseError,
+    LeaseLostError,
+    Refusal,
+    StepRefusedError,
+)
+from exporter.cleanup.journal.opening import open_journal, read_journal
 
-__all__ = ["Journal", "JournalError", "JournalInUseError", "open_journal"]
+__all__ = [
+    "Journal",
+    "JournalError",
+    "JournalInUseError",
+    "LeaseLostError",
+    "Refusal",
+    "StepRefusedError",
+    "open_journal",
+    "read_journal",
+]

@@ -1,12 +1,14 @@
-"""One connection, one transaction at a time: each is finished or rolled back whatever befalls its caller."""
+"""Transactions: each is completed or rolled back even where its caller is cancelled, and ends in time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from exporter.cleanup.journal.journal_errors import JournalError, translated
 
@@ -14,76 +16,89 @@ T = TypeVar("T")
 
 
 class Database:
-    """Carries transactions to the database that holds the journal.
-
-    The lock that keeps other processes out belongs to this very connection, or to this process: a transaction
-    that is committed was committed under the lock. A connection that is lost is never replaced.
+    """Carries transactions to the database that holds the journal; connections that break are replaced.
 
     Args:
-        connection: kept until :meth:`close`, which leaves it open.
-        place: where the journal is, as it may be shown.
-        lost: set when the connection is lost.
-        timeout_seconds: how long a transaction may take until the connection counts as lost; None where
-            it cannot be.
+        engine: connects to it.
+        disconnect: ends all connections of the engine.
+        name: the database, as it may be displayed.
+        timeout_seconds: how long a transaction may take, connecting included; None: as long as it takes.
+        check: raises JournalError where the database is not what was opened any more; called in a thread,
+            before a transaction and after its commit.
     """
 
     def __init__(
         self,
-        connection: AsyncConnection,
+        engine: AsyncEngine,
         *,
-        place: object,
-        lost: asyncio.Event,
+        disconnect: Callable[[], Awaitable[None]] | None = None,
+        name: object,
         timeout_seconds: float | None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._connection = connection
-        self._place = place
-        self._lost = lost
+        self._engine = engine
+        self._disconnect = disconnect or engine.dispose
+        self._name = name
         self._timeout_seconds = timeout_seconds
+        self._check = check
         self._closed = False
-        self._turn = asyncio.Lock()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def transact(self, doing: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def transact(
+        self,
+        doing: str,
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> T:
         """Do the work in a transaction; commit it, or roll it back where the work raises.
 
-        A caller that is cancelled while it waits for its turn has done nothing; later, the transaction is
-        brought to its end first.
+        A caller that is cancelled is cancelled once the transaction has come to its end.
 
         Args:
             doing: what it is for, to follow "cannot".
             work: what to do; touches nothing but the database.
+            timeout_seconds: how long this one may take; None: as long as any.
 
         Raises:
-            JournalError: it failed, or the connection is lost.
+            JournalError: it failed. Where no answer came in time, it may have been committed.
         """
-        async with self._turn:
-            if self._closed:
-                raise JournalError(f"{self._place}: cannot {doing}: the journal is closed")
-            if self._lost.is_set():
-                raise JournalError(f"{self._place}: cannot {doing}: the connection was lost")
-            with translated(self._place, doing):
-                return await finished(self._transaction(work))
+        if self._closed:
+            raise JournalError(f"{self._name}: cannot {doing}: the journal is closed")
+        with translated(self._name, doing):
+            return await completed(
+                self._transaction(work, timeout_seconds or self._timeout_seconds), self._under_way
+            )
 
     async def close(self) -> None:
-        """Refuse further transactions, and wait until the one under way has ended."""
+        """Refuse further transactions, wait for those under way, and disconnect."""
         self._closed = True
-        async with self._turn:
-            pass
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        with translated(self._name, "close it"):
+            await self._disconnect()
 
-    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        try:
-            async with asyncio.timeout(self._timeout_seconds), self._connection.begin():
-                return await work(self._connection)
-        except (TimeoutError, asyncio.CancelledError):
-            self._lost.set()  # what became of the transaction is known to the database alone
-            raise
-        finally:
-            if self._connection.invalidated:
-                self._lost.set()
+    async def _transaction(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_seconds: float | None
+    ) -> T:
+        await asyncio.to_thread(self._check)
+        async with asyncio.timeout(timeout_seconds), self._engine.begin() as connection:
+            result = await work(connection)
+        await asyncio.to_thread(self._check)
+        return result
 
 
-async def finished(work: Coroutine[Any, Any, T]) -> T:
-    """Wait until the work is done, even where this task is cancelled, and only then be cancelled."""
+async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[Any]] | None = None) -> T:
+    """Wait until the work is done, even where this task is cancelled, and only then be cancelled.
+
+    Args:
+        work: what to do.
+        under_way: holds the work's task meanwhile.
+    """
     task = asyncio.create_task(work, name="journal")
+    if under_way is not None:
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -93,3 +108,20 @@ async def finished(work: Coroutine[Any, Any, T]) -> T:
     if cancelled is not None:
         raise cancelled from (None if task.cancelled() else task.exception())
     return task.result()
+
+
+def insert_or_update(
+    connection: AsyncConnection, table: Table, changes: Mapping[str, object] | None
+) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that, where the table has a row of that primary key already, changes this instead.
+
+    Args:
+        connection: what it is for: both databases have it, in classes of their own.
+        table: where.
+        changes: values by column; None: the row stays as it is.
+    """
+    statement = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    key = list(table.primary_key.columns)
+    if changes is None:
+        return statement.on_conflict_do_nothing(index_elements=key)
+    return statement.on_conflict_do_update(index_elements=key, set_=dict(changes))

@@ -2,8 +2,10 @@
 
 ::
 
-    JournalError            give up: nothing may be deleted without a journal
-    └── JournalInUseError   fix the configuration: one process at a time per state
+    JournalError            this call failed; nothing may be deleted meanwhile, and a later call may work
+    ├── JournalInUseError   fix the configuration: a SQLite journal has one process at a time
+    ├── LeaseLostError      give the cluster up: another process cleans it; nothing was written
+    └── StepRefusedError    what is recorded does not allow the step; nothing was written
 
 Exceptions of other libraries are translated here, in :func:`translated`, and nowhere else.
 """
@@ -12,48 +14,66 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
-from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+
+
+class Refusal(StrEnum):
+    """Why a step is refused."""
+
+    KILL_SWITCH = "kill_switch"  # the kill switch is engaged
+    POLICY_PAUSED = "policy_paused"  # its deletions kept failing
+    DAILY_LIMIT = "daily_limit"  # max_deletes_per_day is reached
+    OTHER_UNENDED = "other_unended"  # another deletion on the cluster has no outcome yet
+    RUN_OVER = "run_over"  # the run has ended, is a dry one, or is not there
+    WRONG_PHASE = "wrong_phase"  # the deletion is in another phase, or is not there
 
 
 class JournalError(Exception):
-    """The journal cannot be opened, read or written; names the place and the reason, never a password."""
+    """The journal cannot be opened, read or written; names the database and the reason, never a password."""
 
 
 class JournalInUseError(JournalError):
     """Another process, or this one, holds the journal already."""
 
 
-class Refused(Exception):  # noqa: N818 - reads as what happened
-    """What is recorded does not allow it; never leaves the journal but as a JournalError."""
+class LeaseLostError(JournalError):
+    """The lease has been taken over by another process, or has expired."""
+
+
+class StepRefusedError(JournalError):
+    """What is recorded does not allow the step.
+
+    Attributes:
+        refusal: why.
+    """
+
+    def __init__(self, message: str, *, refusal: Refusal) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 @contextmanager
-def translated(place: object, doing: str, *others: type[Exception]) -> Iterator[None]:
-    """Turn what the libraries raise into a JournalError.
+def translated(database: object, doing: str) -> Iterator[None]:
+    """Turn whatever the libraries raise into a JournalError.
+
+    Malformed bytes of the protocol, or a text in a column of numbers, surface as all kinds of exceptions;
+    none of them may end more than the call.
 
     Args:
-        place: where the journal is, as it may be shown.
+        database: the database, as it may be displayed.
         doing: what fails, to follow "cannot".
-        others: further exceptions to translate.
 
     Raises:
         JournalError: something was raised.
     """
-    # A ValueError is a word in a table that this version does not know.
-    foreign: tuple[type[Exception], ...] = (
-        Refused,
-        SQLAlchemyError,
-        CommandError,
-        OSError,
-        ValueError,
-        *others,
-    )
     try:
         yield
-    except foreign as exc:
-        raise JournalError(f"{place}: cannot {doing}: {_reason(exc)}") from exc
+    except JournalError:
+        raise
+    except Exception as exc:
+        raise JournalError(f"{database}: cannot {doing}: {_reason(exc)}") from exc
 
 
 def _reason(exc: Exception) -> str:

@@ -1,93 +1,80 @@
-"""The journal in PostgreSQL, held by one process through an advisory lock of the session that writes it."""
+"""The journal in PostgreSQL: a few connections, replaced when they break, and no wait without an end."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import NullPool
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from exporter.cleanup.journal.database import finished
-from exporter.cleanup.journal.journal_errors import JournalInUseError, translated
-from exporter.cleanup.journal.places import PostgresqlPlace
-
-CONNECT_TIMEOUT_SECONDS = 5.0
-TRANSACTION_TIMEOUT_SECONDS = 5.0
-"""Far more than any transaction takes, and short enough for the daemon to stop in time."""
-
-LOCK_KEY = int.from_bytes(b"ontappkg")
-"""Of the advisory lock: one journal in each database."""
+TRANSACTION_TIMEOUT_SECONDS = 3.0
+"""Far more than any transaction takes. Together with what ends a connection that hangs, it is below 5 s."""
+CONNECT_TIMEOUT_SECONDS = 2.5
 
 SERVER_SETTINGS = {
     "application_name": "ontap-packages-exporter",
-    # The server lets go of the lock of a host that vanished after about a minute.
+    # The server ends what waits before we do: then the connection stays, and the reason is known.
+    "lock_timeout": "1500",
+    "statement_timeout": "2500",
+    # What a process that has hung, or has vanished, keeps locked is free after so long.
+    "idle_in_transaction_session_timeout": "5000",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
+    "default_transaction_isolation": "read committed",
 }
-SAFE_SETTINGS = (
-    # The session, and with it the lock, may be idle for a week; what is committed must be on disk.
-    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'",
-    """
+DURABLE = """
     SELECT set_config(name, 'on', false) FROM pg_settings
     WHERE name = 'synchronous_commit' AND setting = 'off'
-    """,
-)
+"""
+"""What is committed must be on disk."""
 
 
-@asynccontextmanager
-async def postgresql_connection(
-    place: PostgresqlPlace, *, lost: asyncio.Event
-) -> AsyncIterator[AsyncConnection]:
-    """Connect to the database and hold it.
+def postgresql_engine(
+    dsn: str, *, connections: int, read_only: bool = False
+) -> tuple[AsyncEngine, Callable[[], Awaitable[None]]]:
+    """Return what connects to a database, and what ends all its connections without waiting for the server.
 
     Args:
-        place: the database.
-        lost: set when the connection breaks, and with it the lock is gone.
-
-    Raises:
-        JournalInUseError: it is held already.
-        JournalError: it cannot be reached.
+        dsn: a libpq connection URI.
+        connections: so many at most.
+        read_only: whether every change is refused.
     """
-    with translated(place, "connect to it", asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
-        session = await asyncpg.connect(
-            place.dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=SERVER_SETTINGS
-        )
+    sessions: WeakSet[asyncpg.Connection] = WeakSet()
+    settings = SERVER_SETTINGS | ({"default_transaction_read_only": "on"} if read_only else {})
 
-    def note_loss(_: object) -> None:
-        lost.set()
-
-    async def only_session(*_: object, **__: object) -> asyncpg.Connection:
+    async def connect(*_: object, **__: object) -> asyncpg.Connection:
+        session = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=settings)
+        sessions.add(session)
+        await session.execute(DURABLE)
+        if session.get_settings().server_encoding != "UTF8":
+            for name in ("text", "varchar"):
+                await session.set_type_codec(
+                    name, schema="pg_catalog", encoder=_escape, decoder=_unescape, format="text"
+                )
         return session
 
-    session.add_termination_listener(note_loss)
-    connection = create_async_engine(
-        "postgresql+asyncpg://", async_creator=only_session, poolclass=NullPool, hide_parameters=True
-    ).connect()
-    try:
-        with translated(place, "lock it", asyncpg.PostgresError, asyncpg.InterfaceError):
-            async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
-                await _hold(session, place)
-        with translated(place, "open it"):
-            await finished(connection.start())
-        yield connection
-    finally:
-        session.remove_termination_listener(note_loss)
-        await finished(_close(connection, session))
+    async def disconnect() -> None:
+        await engine.dispose(close=False)
+        for session in list(sessions):
+            session.terminate()
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+    return engine, disconnect
 
 
-async def _hold(session: asyncpg.Connection, place: PostgresqlPlace) -> None:
-    for statement in SAFE_SETTINGS:
-        await session.execute(statement)
-    if not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
-        raise JournalInUseError(f"{place}: another process holds it")
+def _escape(text: str) -> str:
+    r"""Return a text in ASCII, with ``\u03a9`` for what a database of another encoding might not hold."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
-async def _close(connection: AsyncConnection, session: asyncpg.Connection) -> None:
-    if connection.sync_connection is not None and not connection.closed:
-        await connection.invalidate()  # closes the session, for 2 s at most
-    if not session.is_closed():
-        session.terminate()
+def _unescape(text: str) -> str:
+    return text.encode("ascii").decode("unicode_escape")

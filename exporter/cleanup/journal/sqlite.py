@@ -4,91 +4,124 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, NullPool, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from exporter.cleanup.journal.database import finished
 from exporter.cleanup.journal.journal_errors import JournalError, JournalInUseError, translated
-from exporter.cleanup.journal.places import SqlitePlace
 
 BUSY_TIMEOUT_MILLISECONDS = 2000
 """How long to wait for somebody who looks into the file with a tool of his own."""
 FILE_MODE = 0o600
+_MADE = b"The journal beside this file has been made. Where it is missing, outcomes of deletions are lost.\n"
+"""In the lock's file, once the journal has its tables."""
 
 
-@asynccontextmanager
-async def sqlite_connection(place: SqlitePlace) -> AsyncIterator[AsyncConnection]:
-    """Open the file, which is made where it is missing, and hold it.
+class SqliteFile:
+    """A journal's file, which this process has locked.
 
-    Raises:
-        JournalInUseError: it is held already.
-        JournalError: it cannot be opened.
+    Args:
+        path: the file, without symbolic links.
+        lock: the open file of the lock.
     """
-    with _file_locked(place) as path:
-        connection = _engine_for(path).connect()
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._opened: tuple[tuple[int, int], ...] = ()
+
+    def note_made(self) -> None:
+        """Remember which files they are, and that the journal has its tables."""
+        self._opened = self._identities()
+        if not self._opened:
+            raise JournalError(f"{self.path}: the file has gone while it was being opened")
+        if not os.fstat(self._lock).st_size:
+            os.write(self._lock, _MADE)
+            os.fsync(self._lock)
+
+    def check(self) -> None:
+        """See that the files are those that were opened.
+
+        Raises:
+            JournalError: they are not.
+        """
+        if self._opened and self._identities() != self._opened:
+            raise JournalError(
+                f"{self.path}: the file was replaced, moved, removed or emptied while it was in use; "
+                "nothing is deleted until it is back"
+            )
+
+    def _identities(self) -> tuple[tuple[int, int], ...]:
+        """Return what identifies the file and its write-ahead log; nothing where one is missing or empty."""
         try:
-            with translated(place, "open it"):
-                await finished(connection.start())
-            yield connection
-        finally:
-            if connection.sync_connection is not None:
-                with translated(place, "close it"):
-                    await finished(connection.close())
+            found = [self.path.stat(), Path(f"{self.path}-wal").stat()]
+        except FileNotFoundError:
+            return ()
+        return tuple((one.st_dev, one.st_ino) for one in found) if found[0].st_size else ()
 
 
 @contextmanager
-def _file_locked(place: SqlitePlace) -> Iterator[Path]:
-    """Make the file where it is missing, and hold its lock.
+def locked_file(path: Path) -> Iterator[SqliteFile]:
+    """Make the file where there has never been one, and hold its lock.
 
     The kernel releases the lock when the process ends, however it ends.
+
+    Raises:
+        JournalInUseError: another process holds it, or this one.
+        JournalError: it cannot be opened, or it has gone since it was made.
     """
-    with translated(place, "open it"):
-        path = Path(os.path.realpath(place.path))  # one file has one lock, whatever link leads to it
-        if not path.parent.is_dir():
-            raise JournalError(f"{place}: cannot open it: there is no folder {path.parent}")
-    with translated(place, "open its lock"):
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+    with translated(path, "open it"):
+        real = Path(os.path.realpath(path))  # one file has one lock, whatever link leads to it
+        if not real.parent.is_dir():
+            raise JournalError(f"{path}: cannot open it: there is no folder {real.parent}")
+        lock = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
     try:
-        with translated(place, "lock it"):
+        with translated(path, "lock it"):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
-                raise JournalInUseError(f"{place}: another process holds it") from exc
-        with translated(place, "open it"):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
-        yield path
+                raise JournalInUseError(f"{path}: another process holds it") from exc
+        with translated(path, "open it"):
+            if os.fstat(lock).st_size and not (real.exists() and real.stat().st_size):
+                raise JournalError(
+                    f"{path}: the journal has gone since it was last used; put it back, or, to begin "
+                    f"with an empty one, delete {real}.lock"
+                )
+            os.close(os.open(real, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        yield SqliteFile(real, lock)
     finally:
         os.close(lock)
 
 
-def _engine_for(path: Path) -> AsyncEngine:
-    url = URL.create("sqlite+aiosqlite", database=str(path))
-    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", _begin)
-    return engine
+def sqlite_engine(path: Path, *, read_only: bool) -> AsyncEngine:
+    """Return what opens the file, which it never makes, with one connection at a time."""
+    url = URL.create(
+        "sqlite+aiosqlite",
+        database=f"file:{quote(str(path))}",
+        query={"mode": "ro" if read_only else "rw", "uri": "true"},
+    )
+    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=None, hide_parameters=True)
 
-
-def _set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    try:
+    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         # The driver would begin a transaction only before the first change, and never before CREATE TABLE.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
-    except BaseException:
-        connection.close()  # the pool forgets a connection that could not be set up
-        raise
 
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    event.listen(engine.sync_engine, "connect", set_up)
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -14,31 +18,125 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    and_,
+    TypeDecorator,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from exporter.cleanup.records import Phase
+from exporter.cleanup.records import Outcome, Phase
 
 VERSION_TABLE = "cleanup_schema_version"
 """Where Alembic keeps the revision."""
+
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def sanitize(text: str) -> str:
+    """Return the text with U+FFFD for NUL and lone surrogates, which no database can hold."""
+    return _NOT_STORABLE.sub("\ufffd", text)
+
+
+class _Text(TypeDecorator[str]):
+    """A text, sanitized wherever it is stored or searched for."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else sanitize(value)
+
+
+class _Seconds(TypeDecorator[float]):
+    """A number with a fraction; SQLite hands some out as whole ones."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float | None:  # noqa: ARG002
+        return None if value is None else float(value)
+
+
+class _DatabaseClock(FunctionElement[float]):
+    """The database's own clock, in Unix seconds: the only one that processes on several machines share."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(_DatabaseClock, "sqlite")
+def _sqlite_clock(_: _DatabaseClock, __: SQLCompiler, **___: Any) -> str:  # noqa: ANN401 - as SQLAlchemy has it
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(_DatabaseClock, "postgresql")
+def _postgresql_clock(_: _DatabaseClock, __: SQLCompiler, **___: Any) -> str:  # noqa: ANN401
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+DATABASE_CLOCK = _DatabaseClock()
 
 METADATA = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
 
+CONTROL = Table(
+    "cleanup_control",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # there is one row, 1
+    Column("kill_switch", Boolean, nullable=False),
+)
+
+PROCESSES = Table(
+    "cleanup_processes",
+    METADATA,
+    Column("owner", _Text, primary_key=True),
+    Column("expires_seconds", _Seconds, nullable=False),
+)
+
+LEASES = Table(
+    "cleanup_leases",
+    METADATA,
+    Column("cluster_uuid", _Text, primary_key=True),
+    Column("owner", _Text, nullable=False),  # "" where nobody holds it
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_seconds", _Seconds),  # NULL where nobody has ever held it
+    Column("held_before_until_seconds", _Seconds),  # until when it was held before the present epoch
+    Index("cleanup_leases_of_owner", "owner"),
+)
+
+CLUSTERS = Table(
+    "cleanup_clusters",
+    METADATA,
+    Column("cluster_uuid", _Text, primary_key=True),
+    Column("listed_timestamp_seconds", _Seconds, nullable=False),
+)
+
+PACKAGES = Table(
+    "cleanup_packages",  # those of the cluster's last listing
+    METADATA,
+    Column("cluster_uuid", _Text, primary_key=True),
+    Column("version", _Text, primary_key=True),
+    Column("create_timestamp_seconds", _Seconds),
+    Column("first_seen_timestamp_seconds", _Seconds, nullable=False),
+)
+
 RUNS = Table(
     "cleanup_runs",
     METADATA,
     Column("id", _ID, primary_key=True),
-    Column("cluster", Text, nullable=False),
-    Column("policy", Text, nullable=False),
+    Column("cluster_uuid", _Text, nullable=False),
+    Column("cluster", _Text, nullable=False),
+    Column("policy", _Text, nullable=False),
     Column("dry_run", Boolean, nullable=False),
-    Column("started_timestamp_seconds", Double, nullable=False),
-    Column("ended_timestamp_seconds", Double),
+    Column("started_timestamp_seconds", _Seconds, nullable=False),
+    Column("ended_timestamp_seconds", _Seconds),
     Column("success", Boolean),
-    Column("error", Text, nullable=False),
-    Column("plan", Text, nullable=False),
-    Index("cleanup_runs_of_policy", "cluster", "policy", "id"),
+    Column("failure", _Text, nullable=False),
+    Column("error", _Text, nullable=False),
+    Column("plan", _Text, nullable=False),
+    Index("cleanup_runs_of_policy", "cluster_uuid", "policy", "id"),
+    Index("cleanup_runs_of_cluster", "cluster", "id"),
     sqlite_autoincrement=True,  # the id of a pruned run never comes back
 )
 
@@ -47,85 +145,83 @@ DELETIONS = Table(
     METADATA,
     Column("id", _ID, primary_key=True),
     Column("run_id", _ID, ForeignKey("cleanup_runs.id"), nullable=False),
-    Column("cluster", Text, nullable=False),
-    Column("policy", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("phase", Text, nullable=False),
-    Column("intended_timestamp_seconds", Double, nullable=False),
+    Column("cluster_uuid", _Text, nullable=False),
+    Column("cluster", _Text, nullable=False),
+    Column("policy", _Text, nullable=False),
+    Column("policy_digest", _Text, nullable=False),
+    Column("version", _Text, nullable=False),
+    Column("create_timestamp_seconds", _Seconds),
+    Column("phase", _Text, nullable=False),
+    Column("intended_timestamp_seconds", _Seconds, nullable=False),
+    Column("intended_database_seconds", _Seconds, nullable=False),  # the same by the database's clock
+    Column("attempted_timestamp_seconds", _Seconds, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("job_uuid", Text),
-    Column("earlier_job_uuids", Text, nullable=False, server_default=""),
-    Column("outcome", Text),
-    Column("ended_timestamp_seconds", Double),
-    Column("code", Text, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("sent_to", Text),  # the cluster's uuid, else its origin; NULL: noted by an older version
-    Column("sent_to_origin", Text),
+    Column("job_uuid", _Text),
+    Column("earlier_job_uuids", _Text, nullable=False),  # a JSON list
+    Column("outcome", _Text),
+    Column("ended_timestamp_seconds", _Seconds),
+    Column("code", _Text, nullable=False),
+    Column("message", _Text, nullable=False),
     CheckConstraint(
         "(phase = 'ended') = (outcome IS NOT NULL)"
         " AND (phase = 'ended') = (ended_timestamp_seconds IS NOT NULL)",
         name="cleanup_deletions_ended_with_outcome",
     ),
     Index("cleanup_deletions_of_run", "run_id"),
-    Index("cleanup_deletions_of_version", "cluster", "version", "id"),
-    Index("cleanup_deletions_of_recipient", "sent_to", "version", "id"),
+    Index("cleanup_deletions_of_version", "cluster_uuid", "version", "id"),
+    Index("cleanup_deletions_of_day", "intended_database_seconds"),
     sqlite_autoincrement=True,
 )
 Index(
     "cleanup_deletions_one_unended",
-    DELETIONS.c.cluster,
-    DELETIONS.c.version,
-    DELETIONS.c.sent_to,
+    DELETIONS.c.cluster_uuid,
     unique=True,
     sqlite_where=DELETIONS.c.phase != Phase.ENDED.value,
     postgresql_where=DELETIONS.c.phase != Phase.ENDED.value,
 )
-_UNENDED_OF_UNKNOWN = and_(DELETIONS.c.phase != Phase.ENDED.value, DELETIONS.c.sent_to.is_(None))
-Index(
-    "cleanup_deletions_one_unended_of_unknown",
-    DELETIONS.c.cluster,
-    DELETIONS.c.version,
-    unique=True,
-    sqlite_where=_UNENDED_OF_UNKNOWN,
-    postgresql_where=_UNENDED_OF_UNKNOWN,
+
+FAILURES = Table(
+    "cleanup_failures",  # of a policy's deletions, in a row
+    METADATA,
+    Column("policy", _Text, primary_key=True),
+    Column("digest", _Text, primary_key=True),
+    Column("failures", BigInteger, nullable=False),
+    Column("changed_seconds", _Seconds, nullable=False),
+    Column("paused_timestamp_seconds", _Seconds),
+    Column("reason", _Text, nullable=False),
 )
 
 # The totals: never pruned, one row for each combination of labels.
 POLICIES = Table(
     "cleanup_policies",
     METADATA,
-    Column("cluster", Text, primary_key=True),
-    Column("policy", Text, primary_key=True),
+    Column("cluster", _Text, primary_key=True),
+    Column("policy", _Text, primary_key=True),
+    Column("changed_seconds", _Seconds, nullable=False),
     Column("candidates", Integer, nullable=False),
-    Column("last_started_timestamp_seconds", Double, nullable=False),
-    Column("last_ended_timestamp_seconds", Double),
+    Column("last_started_timestamp_seconds", _Seconds, nullable=False),
+    Column("last_ended_timestamp_seconds", _Seconds),
     Column("last_success", Boolean),
-    Column("last_success_timestamp_seconds", Double),
-)
-
-OUTCOMES = Table(
-    "cleanup_outcomes",
-    METADATA,
-    Column("cluster", Text, primary_key=True),
-    Column("policy", Text, primary_key=True),
-    Column("outcome", Text, primary_key=True),
-    Column("deletions", BigInteger, nullable=False),
+    Column("last_failure", _Text, nullable=False),
+    Column("last_success_timestamp_seconds", _Seconds),
+    *(Column(f"ended_{outcome}", BigInteger, nullable=False, server_default="0") for outcome in Outcome),
+    Index("cleanup_policies_changed", "changed_seconds"),
 )
 
 CODES = Table(
     "cleanup_codes",
     METADATA,
-    Column("cluster", Text, primary_key=True),
-    Column("policy", Text, primary_key=True),
-    Column("code", Text, primary_key=True),
+    Column("cluster", _Text, primary_key=True),
+    Column("policy", _Text, primary_key=True),
+    Column("code", _Text, primary_key=True),
     Column("deletions", BigInteger, nullable=False),
 )
 
 DURATIONS = Table(
     "cleanup_durations",
     METADATA,
-    Column("policy", Text, primary_key=True),
-    Column("up_to_seconds", Double, primary_key=True),  # the bucket's bound, or infinity; not cumulative
+    Column("policy", _Text, primary_key=True),
+    Column("up_to_seconds", _Seconds, primary_key=True),  # the bucket's bound, or infinity; not cumulative
     Column("deletions", BigInteger, nullable=False),
-    Column("sum_seconds", Double, nullable=False),
+    Column("sum_seconds", _Seconds, nullable=False),
 )

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleanup.journal.server import PostgresqlServer, postgresql_programs, running_postgresql
 
-from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal import Journal
+from exporter.cleanup.records import Lease
+from support.journal.steps import AMS, lease_of, opened
+from support.postgresql import PostgresqlServer, postgresql_programs, running_postgresql
 
-NewState = Callable[[], Coroutine[Any, Any, str]]
-"""Makes an empty state and returns its address."""
+NewUrl = Callable[[], Coroutine[Any, Any, str]]
+"""Makes room for an empty journal and returns its URL."""
 
 
 @pytest.fixture(scope="session")
@@ -26,34 +28,37 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def new_state(request: pytest.FixtureRequest, tmp_path: Path) -> NewState:
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewUrl]:
     if request.param == "postgresql":
         server: PostgresqlServer = request.getfixturevalue("postgresql")
-        return server.new_database
+        yield server.new_database
+        server.free_databases()
+        return
     numbers = count(1)
 
     async def new_file() -> str:
         return f"sqlite:///{tmp_path}/state{next(numbers)}.db"
 
-    return new_file
+    yield new_file
 
 
 @pytest.fixture
-async def state(new_state: NewState) -> str:
-    return await new_state()
+async def url(new_url: NewUrl) -> str:
+    return await new_url()
 
 
 @pytest.fixture
-async def journal(state: str) -> AsyncIterator[Journal]:
-    async with open_journal(state) as journal:
+async def journal(url: str) -> AsyncIterator[Journal]:
+    async with opened(url) as journal:
         yield journal
 
 
 @pytest.fixture
-def sqlite_state(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/state.db"
+async def ams(journal: Journal) -> Lease:
+    return await lease_of(journal, AMS)
 
 
 @pytest.fixture
-async def postgresql_state(postgresql: PostgresqlServer) -> str:
-    return await postgresql.new_database()
+async def postgresql_url(postgresql: PostgresqlServer) -> AsyncIterator[str]:
+    yield await postgresql.new_database()
+    postgresql.free_databases()

@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from cleanup.journal.conftest import NewState
-from cleanup.journal.model import Model, kept
+from cleanup.journal.conftest import NewUrl
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,17 +22,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from exporter.cleanup.journal import Journal, JournalError, open_journal
-from exporter.cleanup.journal.history import INTERRUPTED
-from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Outcome, Phase, Run
+from exporter.cleanup.journal import Journal, LeaseLostError, StepRefusedError
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Lease, Outcome, Phase, Run
+from support.journal.model import Model, kept
+from support.journal.steps import NAMES, end, intend, opened
 
 T = TypeVar("T")
 
 TIMES = st.floats(0, 5000)
-NAMES = st.sampled_from(["a", "b"])
+UUIDS = st.sampled_from(sorted(NAMES))
+POLICIES = st.sampled_from(["a", "b"])
+DIGESTS = st.sampled_from(["d1", "d2"])
 VERSIONS = st.sampled_from(["9.9.1", "9.10.1", "9.11.1P2"])
 CODES = st.sampled_from(["", "1", "2"])
 MESSAGES = st.text(st.characters(exclude_categories=()), max_size=8)
+JOBS = st.sets(st.sampled_from(["x", "y", "z,"]), max_size=2)
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -42,33 +45,32 @@ class JournalMachine(RuleBasedStateMachine):
     runs = Bundle("runs")
     deletions = Bundle("deletions")
 
-    def __init__(self, new_state: NewState) -> None:
+    def __init__(self, new_url: NewUrl) -> None:
         super().__init__()
         self.model = Model()
         self.runner = asyncio.Runner()
-        self.state = self.runner.run(new_state())
-        self.opened = AsyncExitStack()
+        self.url = self.runner.run(new_url())
+        self.process = AsyncExitStack()
         self.journal = self._open()
 
     def _open(self) -> Journal:
-        return self.runner.run(self.opened.enter_async_context(open_journal(self.state)))
+        journal = self.runner.run(self.process.enter_async_context(opened(self.url)))
+        self.leases: dict[str, Lease] = dict(self.runner.run(journal.acquire(NAMES)))
+        return journal
 
     def teardown(self) -> None:
         try:
             self.the_jobs_given_up_agree()
             self.the_totals_agree()
         finally:
-            self._close()
-
-    def _close(self) -> None:
-        self.runner.run(self.opened.aclose())
-        self.runner.close()
+            self.runner.run(self.process.aclose())
+            self.runner.close()
 
     def attempt(self, step: Coroutine[Any, Any, T], *, allowed: bool) -> T | None:
         """Take a step that the model allows, or see it refused."""
         if allowed:
             return self.runner.run(step)
-        with pytest.raises(JournalError):
+        with pytest.raises(StepRefusedError):
             self.runner.run(step)
         return None
 
@@ -83,57 +85,89 @@ class JournalMachine(RuleBasedStateMachine):
             self.model.deletions[moved.id] = moved
         return moved
 
-    @rule(target=runs, cluster=NAMES, policy=NAMES, dry_run=st.sampled_from([False, False, True]), now=TIMES)
-    def begin_run(self, cluster: str, policy: str, *, dry_run: bool, now: float) -> int:
+    @rule(target=runs, uuid=UUIDS, policy=POLICIES, dry_run=st.sampled_from([False, False, True]), now=TIMES)
+    def begin_run(self, uuid: str, policy: str, *, dry_run: bool, now: float) -> int:
         candidates = len(self.model.runs)
         run_id = self.runner.run(
             self.journal.begin_run(
-                cluster=cluster, policy=policy, dry_run=dry_run, plan="[]", candidates=candidates, now=now
+                self.leases[uuid],
+                cluster=NAMES[uuid],
+                policy=policy,
+                dry_run=dry_run,
+                plan="[]",
+                candidates=candidates,
+                now=now,
             )
         )
         assert run_id > max(self.model.runs, default=0)
+        for earlier in self.model.runs.values():
+            if dry_run and (earlier.cluster_uuid, earlier.policy, earlier.dry_run) == (uuid, policy, True):
+                self.model.runs[earlier.id] = replace(earlier, plan="")
         self.model.runs[run_id] = Run(
             id=run_id,
-            cluster=cluster,
+            cluster_uuid=uuid,
+            cluster=NAMES[uuid],
             policy=policy,
             dry_run=dry_run,
             started_timestamp_seconds=now,
             ended_timestamp_seconds=None,
             success=None,
+            failure="",
             error="",
             plan="[]",
         )
-        last = self.model.last.setdefault((cluster, policy), {})
+        last = self.model.last.setdefault((NAMES[uuid], policy), {"last_failure": ""})
         last |= {"candidates": candidates, "last_started_timestamp_seconds": now}
         return run_id
 
-    @rule(run_id=runs, success=st.booleans(), error=MESSAGES, now=TIMES)
-    def end_run(self, run_id: int, error: str, *, success: bool, now: float) -> None:
-        run = self.model.runs.get(run_id)
-        going_on = run is not None and run.ended_timestamp_seconds is None
-        self.attempt(self.journal.end_run(run_id, success=success, error=error, now=now), allowed=going_on)
-        if run is None or not going_on:
-            return
-        self.model.end_run(run, error, success=success, now=now)
-
-    @rule(target=deletions, run_id=runs, version=VERSIONS, now=TIMES)
-    def intend(self, run_id: int, version: str, now: float) -> Any:
-        run = self.model.runs.get(run_id)
-        free = run is not None and not [
-            one for one in self.model.unended() if (one.cluster, one.version) == (run.cluster, version)
-        ]
-        deletion = self.attempt(
-            self.journal.intend(run_id, version=version, now=now),
-            allowed=self.model.may_write_to(run_id) and free,
+    @rule(uuid=UUIDS, run_id=runs, success=st.booleans(), error=MESSAGES, now=TIMES)
+    def end_run(self, uuid: str, run_id: int, error: str, *, success: bool, now: float) -> None:
+        goes_on = self.model.goes_on(run_id, uuid)
+        failure = "" if success else "error"
+        ending = self.journal.end_run(
+            self.leases[uuid], run_id, success=success, failure=failure, error=error, now=now
         )
-        return self.added(deletion, version, now, phase=Phase.INTENDED, attempts=1)
+        self.attempt(ending, allowed=goes_on)
+        if goes_on:
+            self.model.end_run(self.model.runs[run_id], failure, error, success=success, now=now)
 
-    @rule(target=deletions, run_id=runs, version=VERSIONS, message=MESSAGES, now=TIMES)
-    def protect(self, run_id: int, version: str, message: str, now: float) -> Any:
-        deletion = self.attempt(
-            self.journal.leave(run_id, version=version, outcome=Outcome.PROTECTED, message=message, now=now),
-            allowed=self.model.may_write_to(run_id),
+    @rule(
+        target=deletions,
+        uuid=UUIDS,
+        run_id=runs,
+        version=VERSIONS,
+        digest=DIGESTS,
+        limit=st.none() | st.integers(0, 6),
+        now=TIMES,
+    )
+    def intend(
+        self, *, uuid: str, run_id: int, version: str, digest: str, limit: int | None, now: float
+    ) -> Any:
+        allowed = (
+            self.model.may_write_to(run_id, uuid)
+            and not self.model.stops(self.model.runs[run_id].policy, digest)
+            and not self.model.unended_on(uuid)
+            and (limit is None or len(self.model.sent()) < limit)
         )
+        intending = intend(
+            self.journal,
+            self.leases[uuid],
+            run_id,
+            version=version,
+            max_deletes_per_day=limit,
+            policy_digest=digest,
+            now=now,
+        )
+        values = {"policy_digest": digest, "create_timestamp_seconds": 50.0, "attempts": 1}
+        deletion = self.attempt(intending, allowed=allowed)
+        return self.added(deletion, version, now, phase=Phase.INTENDED, **values)
+
+    @rule(target=deletions, uuid=UUIDS, run_id=runs, version=VERSIONS, message=MESSAGES, now=TIMES)
+    def leave(self, uuid: str, run_id: int, version: str, message: str, now: float) -> Any:
+        leaving = self.journal.leave(
+            self.leases[uuid], run_id, version=version, outcome=Outcome.PROTECTED, message=message, now=now
+        )
+        deletion = self.attempt(leaving, allowed=self.model.may_write_to(run_id, uuid))
         if deletion is not None:
             self.model.count(deletion)
         return self.added(
@@ -151,44 +185,98 @@ class JournalMachine(RuleBasedStateMachine):
         if deletion is None:
             return multiple()
         run = self.model.runs[deletion.run_id]
-        ended: dict[str, Any] = {"outcome": None, "ended_timestamp_seconds": None, "message": "", **values}
+        usual: dict[str, Any] = {
+            "policy_digest": "",
+            "create_timestamp_seconds": None,
+            "outcome": None,
+            "ended_timestamp_seconds": None,
+            "message": "",
+        }
         assert deletion == Deletion(
             id=deletion.id,
             run_id=run.id,
+            cluster_uuid=run.cluster_uuid,
             cluster=run.cluster,
             policy=run.policy,
             version=version,
             intended_timestamp_seconds=now,
+            attempted_timestamp_seconds=now,
             job_uuid=None,
+            earlier_job_uuids=frozenset(),
             code="",
-            **ended,
+            **(usual | values),
         )
         assert deletion.id > max(self.model.deletions, default=0)
         self.model.deletions[deletion.id] = deletion
         return deletion
 
-    @rule(deletion=deletions)
-    def intend_again(self, deletion: Deletion) -> None:
+    @rule(deletion=deletions, jobs=JOBS, now=TIMES)
+    def intend_again(self, deletion: Deletion, jobs: set[str], now: float) -> None:
         found = self.model.deletions.get(deletion.id, deletion)
-        changes = {"phase": Phase.INTENDED, "attempts": found.attempts + 1, "code": "", "message": ""}
-        self.move(deletion, self.journal.intend_again(deletion), Phase.WAITING, **changes)
+        step = self.journal.intend_again(
+            self.leases[deletion.cluster_uuid], deletion, earlier_job_uuids=jobs, now=now
+        )
+        if self.model.stops(found.policy, found.policy_digest):
+            self.attempt(step, allowed=False)
+            return
+        self.move(
+            deletion,
+            step,
+            Phase.WAITING,
+            phase=Phase.INTENDED,
+            attempts=found.attempts + 1,
+            attempted_timestamp_seconds=now,
+            job_uuid=None,
+            earlier_job_uuids=found.earlier_job_uuids
+            | jobs
+            | ({found.job_uuid} if found.job_uuid else set()),
+            code="",
+            message="",
+        )
 
     @rule(deletion=deletions, code=CODES, message=MESSAGES)
     def wait(self, deletion: Deletion, code: str, message: str) -> None:
         changes = {"phase": Phase.WAITING, "code": code, "message": kept(message)}
-        step = self.journal.wait(deletion, code=code, message=message)
+        lease = self.leases[deletion.cluster_uuid]
+        step = self.journal.wait(lease, deletion, code=code, message=message)
         self.move(deletion, step, Phase.INTENDED, Phase.FOLLOWED, **changes)
 
     @rule(deletion=deletions, job_uuid=st.none() | st.just("j"))
     def follow(self, deletion: Deletion, job_uuid: str | None) -> None:
-        step = self.journal.follow(deletion, job_uuid=job_uuid)
+        step = self.journal.follow(self.leases[deletion.cluster_uuid], deletion, job_uuid=job_uuid)
         self.move(deletion, step, Phase.INTENDED, phase=Phase.FOLLOWED, job_uuid=job_uuid)
 
-    @rule(deletion=deletions, outcome=st.sampled_from(Outcome), code=CODES, message=MESSAGES, now=TIMES)
-    def end(self, deletion: Deletion, outcome: Outcome, code: str, message: str, now: float) -> None:
+    @rule(
+        deletion=deletions,
+        outcome=st.sampled_from(Outcome),
+        code=CODES,
+        message=MESSAGES,
+        stop_after_failures=st.integers(0, 3),
+        now=TIMES,
+    )
+    def end(
+        self,
+        *,
+        deletion: Deletion,
+        outcome: Outcome,
+        code: str,
+        message: str,
+        stop_after_failures: int,
+        now: float,
+    ) -> None:
+        ending = end(
+            self.journal,
+            self.leases[deletion.cluster_uuid],
+            deletion,
+            outcome,
+            code=code,
+            message=message,
+            stop_after_failures=stop_after_failures,
+            now=now,
+        )
         ended = self.move(
             deletion,
-            self.journal.end(deletion, outcome=outcome, code=code, message=message, now=now),
+            ending,
             Phase.INTENDED,
             Phase.WAITING,
             Phase.FOLLOWED,
@@ -200,31 +288,66 @@ class JournalMachine(RuleBasedStateMachine):
         )
         if ended is not None:
             self.model.count(ended)
+            self.model.count_failures(ended, stop_after_failures)
             seconds = max(0.0, now - ended.intended_timestamp_seconds)
             self.model.durations.setdefault(ended.policy, []).append(seconds)
 
-    @rule(keep_runs=st.integers(0, 3), cluster=st.none() | NAMES)
-    def prune(self, keep_runs: int, cluster: str | None) -> None:
-        pruned = self.runner.run(self.journal.prune(keep_runs=keep_runs, cluster=cluster))
-        assert pruned == self.model.prune(keep_runs, cluster)
+    @rule(engaged=st.sampled_from([False, False, True]))
+    def set_kill_switch(self, *, engaged: bool) -> None:
+        self.runner.run(self.journal.set_kill_switch(engaged=engaged))
+        self.model.kill_switch = engaged
 
-    @rule(cluster=st.none() | NAMES, now=TIMES)
-    def end_interrupted_runs(self, cluster: str | None, now: float) -> None:
+    @rule(policy=POLICIES)
+    def resume_policy(self, policy: str) -> None:
+        self.runner.run(self.journal.resume_policy(policy))
+        self.model.resume(policy)
+
+    @rule(keep_runs=st.integers(0, 3), uuid=UUIDS)
+    def prune(self, keep_runs: int, uuid: str) -> None:
+        pruned = self.runner.run(self.journal.prune(self.leases[uuid], keep_runs=keep_runs))
+        assert pruned == self.model.prune(keep_runs, uuid)
+
+    @rule(uuid=UUIDS, now=TIMES)
+    def end_interrupted_runs(self, uuid: str, now: float) -> None:
         held = {one.run_id for one in self.model.unended()}
         cut_short = [
             run
             for run in self.model.runs.values()
-            if run.ended_timestamp_seconds is None and run.id not in held and cluster in {None, run.cluster}
+            if run.ended_timestamp_seconds is None and run.id not in held and run.cluster_uuid == uuid
         ]
-        ended = self.runner.run(self.journal.end_interrupted_runs(cluster=cluster, now=now))
+        ended = self.runner.run(self.journal.end_interrupted_runs(self.leases[uuid], now=now))
         assert ended == len(cut_short)
+        error = "the program ended, or gave the cluster up, during this run"
         for run in cut_short:
-            self.model.end_run(run, INTERRUPTED, success=False, now=now)
+            self.model.end_run(run, "interrupted", error, success=False, now=now)
+
+    @rule(uuid=UUIDS)
+    def acquire_again(self, uuid: str) -> None:
+        old = self.leases[uuid]
+        self.leases |= self.runner.run(self.journal.acquire([uuid]))
+        with pytest.raises(LeaseLostError):
+            self.runner.run(self.journal.prune(old))
+
+    @rule()
+    def heartbeat(self) -> None:
+        beat = self.runner.run(self.journal.heartbeat())
+        assert {uuid: lease.epoch for uuid, lease in beat.leases.items()} == {
+            uuid: lease.epoch for uuid, lease in self.leases.items()
+        }
+        assert beat.lost == frozenset()
+        self.leases = dict(beat.leases)
 
     @rule()
     def restart(self) -> None:
-        self.runner.run(self.opened.aclose())
+        self.runner.run(self.process.aclose())
         self.journal = self._open()
+
+    @invariant()
+    def the_guards_agree(self) -> None:
+        guards = self.runner.run(self.journal.guards())
+        assert guards.kill_switch == self.model.kill_switch
+        assert set(guards.paused) == self.model.paused
+        assert guards.deletes_in_last_day == len(self.model.sent())
 
     @invariant()
     def the_runs_agree(self) -> None:
@@ -233,25 +356,27 @@ class JournalMachine(RuleBasedStateMachine):
             for key, run in self.model.runs.items()
         ]
         assert list(self.runner.run(self.journal.recent_runs(1000))) == expected[::-1]
-        assert list(self.runner.run(self.journal.unended())) == self.model.unended()
+        for uuid in NAMES:
+            assert list(self.runner.run(self.journal.unended(uuid))) == self.model.unended_on(uuid)
 
     @rule()
     def the_jobs_given_up_agree(self) -> None:
-        newest: dict[str, Deletion] = {}
-        for one in self.model.deletions.values():
-            if one.cluster == "a" and one.outcome is not Outcome.PROTECTED:
-                newest[one.version] = one
-        given_up = [
-            one
-            for one in newest.values()
-            if one.outcome is Outcome.TIMEOUT or (one.outcome is Outcome.DENIED and one.job_uuid)
-        ]
-        found = self.runner.run(self.journal.given_up("a"))
-        assert list(found) == sorted(given_up, key=lambda one: one.id)
+        for uuid in NAMES:
+            newest: dict[str, Deletion] = {}
+            for one in self.model.deletions.values():
+                if one.cluster_uuid == uuid and one.outcome is not Outcome.PROTECTED:
+                    newest[one.version] = one
+            given_up = [
+                one
+                for one in newest.values()
+                if one.outcome is Outcome.TIMEOUT or (one.outcome is Outcome.DENIED and one.job_uuid)
+            ]
+            found = self.runner.run(self.journal.given_up(uuid))
+            assert list(found) == sorted(given_up, key=lambda one: one.id)
 
     @rule()
     def the_totals_agree(self) -> None:
-        totals = self.runner.run(self.journal.totals())
+        totals = self.runner.run(self.journal.totals()).policies
         assert set(totals) == set(self.model.last)
         for key, found in totals.items():
             assert found.outcomes == {one: self.model.outcomes[(*key, one)] for one in Outcome}
@@ -263,6 +388,7 @@ class JournalMachine(RuleBasedStateMachine):
                 "last_started_timestamp_seconds",
                 "last_ended_timestamp_seconds",
                 "last_success",
+                "last_failure",
                 "last_success_timestamp_seconds",
             ):
                 assert getattr(found, name) == self.model.last[key].get(name)
@@ -279,13 +405,13 @@ class JournalMachine(RuleBasedStateMachine):
             assert math.isclose(durations[policy].sum_seconds, sum(seconds), abs_tol=1e-6)
 
 
-def test_the_journal_does_what_the_model_does(new_state: NewState) -> None:
-    class OnNewState(JournalMachine):
+def test_the_journal_does_what_the_model_does(new_url: NewUrl) -> None:
+    class OnNewUrl(JournalMachine):
         def __init__(self) -> None:
-            super().__init__(new_state)
+            super().__init__(new_url)
 
     run_state_machine_as_test(
-        OnNewState,
+        OnNewUrl,
         settings=settings(
             max_examples=10,
             stateful_step_count=30,

@@ -10,17 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from cleanup.journal.server import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
-from cleanup.journal.steps import deletion_in, new_run
+from cleanup.journal.conftest import NewUrl
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal import JournalError, open_journal
-from exporter.cleanup.records import Phase
+from exporter.cleanup.journal import Journal, JournalError, read_journal
+from exporter.cleanup.records import Deletion, Lease, Phase, SeenPackage
+from support.journal.steps import AMS, deletion_in, end, intend, lease_of, new_run, opened
+from support.postgresql import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
 
 
 async def refusal(state: str) -> str:
     """Return what is said when the state is opened."""
     with pytest.raises(JournalError) as caught:
-        async with open_journal(state):
+        async with opened(state):
             pass
     return str(caught.value)
 
@@ -76,27 +78,23 @@ async def test_a_password_that_is_not_quoted_is_not_repeated(state: str) -> None
 
 
 async def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
-    async with open_journal(f"sqlite:///{tmp_path}/state.db") as journal:
-        await new_run(journal)
+    async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
+        await new_run(journal, await lease_of(journal))
         modes = {path.name: stat.filemode(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == dict.fromkeys(("state.db", "state.db-shm", "state.db-wal", "state.db.lock"), "-rw-------")
 
 
 async def test_a_file_is_set_up_for_power_cuts(tmp_path: Path) -> None:
-    async with open_journal(f"sqlite:///{tmp_path}/state.db") as journal:
-        connection = journal._database._connection
-        found = {
-            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        }
-        await connection.rollback()
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 2000}
+    async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        found = [(await pragma(journal, name)) for name in names]
+    assert found == ["wal", 2, 1, 2000]
 
 
 async def test_a_path_may_hold_characters_that_are_rare(tmp_path: Path) -> None:
     name = "state #1 ä.db"
-    async with open_journal(f"sqlite:///{tmp_path}/{name}") as journal:
-        await new_run(journal)
+    async with opened(f"sqlite:///{tmp_path}/{name}") as journal:
+        await new_run(journal, await lease_of(journal))
     assert name in {path.name for path in tmp_path.iterdir()}
 
 
@@ -125,13 +123,12 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path:
 
 async def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    async with open_journal(f"sqlite:///{path}") as journal:
-        await journal._database._connection.exec_driver_sql("PRAGMA query_only = ON")
-        await journal._database._connection.rollback()
+    async with opened(f"sqlite:///{path}") as journal:
+        lease = await lease_of(journal)
+        await pragma(journal, "query_only = ON")
         with pytest.raises(JournalError, match="cannot begin a run: attempt to write a readonly database"):
-            await new_run(journal)
-        await journal._database._connection.exec_driver_sql("PRAGMA query_only = OFF")
-        await journal._database._connection.rollback()
+            await new_run(journal, lease)
+    async with opened(f"sqlite:///{path}") as journal:
         assert await journal.recent_runs(1) == ()
     path.chmod(0o400)
     if os.geteuid() != 0:  # whom nothing stops
@@ -139,64 +136,103 @@ async def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None
 
 
 async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
-    async with open_journal(f"sqlite:///{tmp_path}/state.db") as journal:
-        deletion = await deletion_in(journal, Phase.FOLLOWED)
-        connection = journal._database._connection
-        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar()
-        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        await connection.rollback()
+    async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
+        lease = await lease_of(journal)
+        deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
+        await pragma(journal, f"max_page_count = {await pragma(journal, 'page_count')}")
         with pytest.raises(JournalError, match="cannot begin a run: database or disk is full"):
             await journal.begin_run(
-                cluster="ams", policy="old", dry_run=True, plan="x" * 10**6, candidates=1, now=1.0
+                lease, cluster="ams", policy="old", dry_run=True, plan="x" * 10**6, candidates=1, now=1.0
             )
-        assert await journal.unended() == (deletion,)
+        assert await journal.unended(AMS) == (deletion,)
         assert len(await journal.recent_runs(9)) == 1
 
 
-async def test_a_closed_journal_does_nothing(state: str) -> None:
-    async with open_journal(state) as journal:
-        pass
+async def pragma(journal: Journal, words: str) -> object:
+    """Ask the database itself, on the journal's connection."""
+
+    async def work(connection: AsyncConnection) -> object:
+        found = await connection.exec_driver_sql(f"PRAGMA {words}")
+        return found.scalar() if found.returns_rows else None
+
+    return await journal._database.transact("ask", work)
+
+
+async def test_a_closed_journal_does_nothing(url: str) -> None:
+    async with opened(url) as journal:
+        lease = await lease_of(journal)
     with pytest.raises(JournalError, match="cannot begin a run: the journal is closed"):
-        await new_run(journal)
+        await new_run(journal, lease)
     with pytest.raises(JournalError, match="cannot read the totals: the journal is closed"):
         await journal.totals()
-    assert not journal.lost.is_set()
 
 
-async def test_what_the_block_raises_passes_unchanged(state: str) -> None:
+async def test_a_journal_is_read_while_another_process_uses_it_and_never_changed(url: str) -> None:
+    async with opened(url) as journal:
+        lease = await lease_of(journal)
+        deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
+        await journal.see({lease: [SeenPackage(version="9.9.1", create_timestamp_seconds=1.0)]}, now=5.0)
+        async with read_journal(url) as reader:
+            assert await reader.first_seen(AMS, now=6.0) == {"9.9.1": 5.0}
+            assert (await reader.guards()).deletes_in_last_day == 1
+            assert await reader.unended(AMS) == (deletion,)
+            for writing in (reader.set_kill_switch(engaged=True), reader.acquire([AMS, "new"])):
+                with pytest.raises(JournalError, match=r"read-?only"):
+                    await writing
+            await journal.follow(lease, await end_and_intend(journal, lease, deletion), job_uuid=None)
+            assert len(await reader.unended(AMS)) == 1
+        assert not (await journal.guards()).kill_switch
+    async with read_journal(url) as reader:
+        assert len(await reader.recent_runs(5)) == 1
+
+
+async def end_and_intend(journal: Journal, lease: Lease, deletion: Deletion) -> Deletion:
+    await end(journal, lease, deletion)
+    return await intend(journal, lease, deletion.run_id)
+
+
+async def test_what_is_not_there_is_not_read_and_not_made(new_url: NewUrl, tmp_path: Path) -> None:
+    url = await new_url()
+    with pytest.raises(JournalError):
+        async with read_journal(url):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_the_block_raises_passes_unchanged(url: str) -> None:
     with pytest.raises(OSError, match="of the block"):
-        async with open_journal(state):
+        async with opened(url):
             raise OSError("of the block")
-    async with open_journal(state) as journal:
-        assert await journal.totals() == {}
+    async with opened(url) as journal:
+        assert (await journal.totals()).policies == {}
 
 
 async def test_a_wrong_password_is_not_repeated(postgresql: PostgresqlServer) -> None:
     said = await refusal(postgresql.url("postgres", password="wr0ng"))
     assert said == (
-        'postgresql://ontap@/postgres: cannot connect to it: password authentication failed for user "ontap"'
+        'postgresql://ontap@/postgres: cannot open it: password authentication failed for user "ontap"'
     )
 
 
 async def test_a_missing_database_is_an_error(postgresql: PostgresqlServer) -> None:
     said = await refusal(postgresql.url("missing"))
-    assert said == 'postgresql://ontap@/missing: cannot connect to it: database "missing" does not exist'
+    assert said == 'postgresql://ontap@/missing: cannot open it: database "missing" does not exist'
     assert PASSWORD not in said
     assert QUOTED_PASSWORD not in said
 
 
 async def test_a_server_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     said = await refusal(f"postgresql://ontap:secret@/db?host={tmp_path}")
-    assert said.startswith("postgresql://ontap@/db: cannot connect to it: ")
+    assert said.startswith("postgresql://ontap@/db: cannot open it: ")
     assert "secret" not in said
 
 
-async def test_parameters_are_those_of_libpq(postgresql_state: str) -> None:
-    said = await refusal(f"{postgresql_state}&sslmode=perhaps")
-    assert "cannot connect to it" in said
+async def test_parameters_are_those_of_libpq(postgresql_url: str) -> None:
+    said = await refusal(f"{postgresql_url}&sslmode=perhaps")
+    assert "cannot open it" in said
     assert "sslmode" in said
-    async with open_journal(f"{postgresql_state}&sslmode=disable") as journal:
-        await new_run(journal)
+    async with opened(f"{postgresql_url}&sslmode=disable") as journal:
+        await new_run(journal, await lease_of(journal))
 
 
 def test_postgresql_without_its_driver_names_the_extra() -> None:
@@ -205,7 +241,7 @@ import asyncio, sys
 sys.modules["asyncpg"] = None
 from exporter.cleanup.journal import open_journal
 async def main():
-    async with open_journal("postgresql://ontap:secret@host/db"):
+    async with open_journal("postgresql://ontap:secret@host/db", owner="a", takeover_after_seconds=1.0):
         pass
 asyncio.run(main())
 """
@@ -215,5 +251,5 @@ asyncio.run(main())
     )
 
 
-def test_sqlite_is_new_enough() -> None:
-    assert sqlite3.sqlite_version_info >= (3, 25)
+def test_sqlite_knows_returning() -> None:
+    assert sqlite3.sqlite_version_info >= (3, 35)

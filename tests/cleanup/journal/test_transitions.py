@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from cleanup.journal.steps import assert_consistent, deletion_in, new_run, succeed
 
-from exporter.cleanup.journal import Journal, JournalError
-from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.journal import Journal, Refusal, StepRefusedError
+from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
+from support.journal.steps import AMS, FRA, assert_consistent, deletion_in, end, intend, lease_of, new_run
 
-Step = Callable[[Journal, Deletion], Awaitable[Deletion]]
+Step = Callable[[Journal, Lease, Deletion], Awaitable[Deletion]]
 
 STEPS: dict[str, Step] = {
-    "intend_again": lambda journal, deletion: journal.intend_again(deletion),
-    "wait": lambda journal, deletion: journal.wait(deletion, code="7", message="busy"),
-    "follow": lambda journal, deletion: journal.follow(deletion, job_uuid="j"),
-    "end": succeed,
+    "intend_again": lambda journal, lease, deletion: journal.intend_again(lease, deletion, now=140.0),
+    "wait": lambda journal, lease, deletion: journal.wait(lease, deletion, code="7", message="busy"),
+    "follow": lambda journal, lease, deletion: journal.follow(lease, deletion, job_uuid="j"),
+    "end": end,
 }
 ALLOWED = {
     "intend_again": {Phase.WAITING},
@@ -28,71 +28,99 @@ ALLOWED = {
 ILLEGAL = [(name, phase) for name in STEPS for phase in Phase if phase not in ALLOWED[name]]
 
 
-async def test_an_intent_is_recorded_as_given(journal: Journal) -> None:
-    run_id = await new_run(journal, cluster="ams", policy="old")
-    deletion = await journal.intend(run_id, version="9.9.1", now=110.5)
+async def test_an_intent_is_recorded_as_given(journal: Journal, ams: Lease) -> None:
+    run_id = await new_run(journal, ams)
+    deletion = await journal.intend(
+        ams,
+        run_id,
+        version="9.9.1",
+        create_timestamp_seconds=55.5,
+        earlier_job_uuids=["b", "a"],
+        max_deletes_per_day=1,
+        policy_digest="d7",
+        now=110.5,
+    )
     assert deletion == Deletion(
         id=deletion.id,
         run_id=run_id,
+        cluster_uuid=AMS,
         cluster="ams",
         policy="old",
+        policy_digest="d7",
         version="9.9.1",
+        create_timestamp_seconds=55.5,
         phase=Phase.INTENDED,
         intended_timestamp_seconds=110.5,
+        attempted_timestamp_seconds=110.5,
         attempts=1,
         job_uuid=None,
+        earlier_job_uuids=frozenset({"a", "b"}),
         outcome=None,
         ended_timestamp_seconds=None,
         code="",
         message="",
     )
-    assert await journal.unended() == (deletion,)
+    assert await journal.unended(AMS) == (deletion,)
 
 
-async def test_a_refusal_is_recorded_with_its_reason(journal: Journal) -> None:
-    intended = await deletion_in(journal, Phase.INTENDED)
-    waiting = await journal.wait(intended, code="7", message="busy")
+async def test_a_refusal_is_recorded_with_its_reason(journal: Journal, ams: Lease) -> None:
+    intended = await deletion_in(journal, ams, Phase.INTENDED)
+    waiting = await journal.wait(ams, intended, code="7", message="busy")
     assert waiting == replace(intended, phase=Phase.WAITING, code="7", message="busy")
-    assert await journal.unended() == (waiting,)
+    assert await journal.unended(AMS) == (waiting,)
 
 
 async def test_a_job_that_failed_for_a_passing_reason_does_not_stand_for_the_next_attempt(
-    journal: Journal,
+    journal: Journal, ams: Lease
 ) -> None:
-    followed = await deletion_in(journal, Phase.FOLLOWED)
-    waiting = await journal.wait(followed, code="7", message="busy")
+    followed = await deletion_in(journal, ams, Phase.FOLLOWED)
+    waiting = await journal.wait(ams, followed, code="7", message="busy")
     assert waiting == replace(followed, phase=Phase.WAITING, code="7", message="busy")
-    again = await journal.intend_again(waiting)
-    assert again.job_uuid is None
-    assert await journal.job_uuids(again.cluster, again.version) == {"j"}
-    assert (await journal.follow(again, job_uuid="k")).job_uuid == "k"
-    assert await journal.job_uuids(again.cluster, again.version) == {"j", "k"}
+    again = await journal.intend_again(ams, waiting, earlier_job_uuids=["listed"], now=140.0)
+    assert (again.job_uuid, again.earlier_job_uuids) == (None, frozenset({"j", "listed"}))
+    followed = await journal.follow(ams, again, job_uuid="k")
+    assert (followed.job_uuid, followed.earlier_job_uuids) == ("k", frozenset({"j", "listed"}))
+    assert await journal.job_uuids(AMS, "9.9.1") == {"j", "k", "listed"}
 
 
-async def test_another_intent_counts_the_attempt_and_keeps_the_first_time(journal: Journal) -> None:
-    waiting = await deletion_in(journal, Phase.WAITING)
-    again = await journal.intend_again(waiting)
-    assert again == replace(waiting, phase=Phase.INTENDED, attempts=2, code="", message="")
-    assert (await journal.intend_again(await journal.wait(again, code="", message=""))).attempts == 3
+async def test_jobs_of_every_deletion_of_a_version_are_remembered(journal: Journal, ams: Lease) -> None:
+    run_id = await new_run(journal, ams)
+    for version, job_uuid in (("9.9.1", "a"), ("9.9.1", "b"), ("9.9.2", "c")):
+        deletion = await intend(journal, ams, run_id, version=version)
+        await end(journal, ams, await journal.follow(ams, deletion, job_uuid=job_uuid))
+    assert await journal.job_uuids(AMS, "9.9.1") == {"a", "b"}
+    assert await journal.job_uuids(FRA, "9.9.1") == frozenset()
+
+
+async def test_another_intent_counts_the_attempt_and_keeps_the_first_time(
+    journal: Journal, ams: Lease
+) -> None:
+    waiting = await deletion_in(journal, ams, Phase.WAITING)
+    again = await journal.intend_again(ams, waiting, now=140.0)
+    assert again == replace(
+        waiting, phase=Phase.INTENDED, attempts=2, attempted_timestamp_seconds=140.0, code="", message=""
+    )
+    waiting = await journal.wait(ams, again, code="", message="")
+    assert (await journal.intend_again(ams, waiting, now=150.0)).attempts == 3
 
 
 @pytest.mark.parametrize("job_uuid", ["4f1a", None])
 async def test_an_accepted_deletion_is_followed_with_or_without_a_job(
-    journal: Journal, job_uuid: str | None
+    journal: Journal, ams: Lease, job_uuid: str | None
 ) -> None:
-    intended = await deletion_in(journal, Phase.INTENDED)
-    followed = await journal.follow(intended, job_uuid=job_uuid)
+    intended = await deletion_in(journal, ams, Phase.INTENDED)
+    followed = await journal.follow(ams, intended, job_uuid=job_uuid)
     assert followed == replace(intended, phase=Phase.FOLLOWED, job_uuid=job_uuid)
-    assert await journal.unended("ams") == (followed,)
+    assert await journal.unended(AMS) == (followed,)
 
 
 @pytest.mark.parametrize("phase", sorted(ALLOWED["end"]))
 async def test_an_unended_deletion_ends_from_any_phase_with_any_outcome(
-    journal: Journal, phase: Phase
+    journal: Journal, ams: Lease, phase: Phase
 ) -> None:
     for outcome in Outcome:
-        deletion = await deletion_in(journal, phase)
-        ended = await journal.end(deletion, outcome=outcome, code="9", message="so", now=130.0)
+        deletion = await deletion_in(journal, ams, phase)
+        ended = await end(journal, ams, deletion, outcome, code="9", message="so", now=130.0)
         assert ended == replace(
             deletion,
             phase=Phase.ENDED,
@@ -101,134 +129,141 @@ async def test_an_unended_deletion_ends_from_any_phase_with_any_outcome(
             message="so",
             ended_timestamp_seconds=130.0,
         )
-        assert await journal.unended() == ()
-        assert (await journal.totals())["ams", "old"].outcomes[outcome] == 1
+        assert await journal.unended(AMS) == ()
+        assert (await journal.totals()).policies["ams", "old"].outcomes[outcome] == 1
 
 
 @pytest.mark.parametrize(("name", "phase"), ILLEGAL)
 async def test_an_illegal_step_is_refused_and_changes_nothing(
-    journal: Journal, name: str, phase: Phase
+    journal: Journal, ams: Lease, name: str, phase: Phase
 ) -> None:
-    deletion = await deletion_in(journal, phase)
-    with pytest.raises(JournalError, match=f"the deletion of 9.9.1 on ams is {phase}"):
-        await STEPS[name](journal, deletion)
-    assert await assert_consistent(journal) == (deletion,)
+    deletion = await deletion_in(journal, ams, phase)
+    with pytest.raises(StepRefusedError, match=f"the deletion of 9.9.1 on ams is {phase}") as caught:
+        await STEPS[name](journal, ams, deletion)
+    assert caught.value.refusal is Refusal.WRONG_PHASE
+    assert await assert_consistent(journal) == [deletion]
 
 
-async def test_the_database_decides_not_the_value_at_hand(journal: Journal) -> None:
-    intended = await deletion_in(journal, Phase.INTENDED)
-    await succeed(journal, intended)
+async def test_the_database_decides_not_the_value_at_hand(journal: Journal, ams: Lease) -> None:
+    intended = await deletion_in(journal, ams, Phase.INTENDED)
+    await end(journal, ams, intended)
     for step in STEPS.values():
         for phase in Phase:
-            with pytest.raises(JournalError, match="is ended"):
-                await step(journal, replace(intended, phase=phase))
+            with pytest.raises(StepRefusedError, match="is ended"):
+                await step(journal, ams, replace(intended, phase=phase))
 
 
-async def test_a_deletion_that_does_not_exist_takes_no_step(journal: Journal) -> None:
-    deletion = await deletion_in(journal, Phase.INTENDED)
+async def test_a_deletion_that_does_not_exist_takes_no_step(journal: Journal, ams: Lease) -> None:
+    deletion = await deletion_in(journal, ams, Phase.INTENDED)
     for step in STEPS.values():
-        with pytest.raises(JournalError, match="there is no deletion 99"):
-            await step(journal, replace(deletion, id=99))
+        with pytest.raises(StepRefusedError, match="there is no deletion 99"):
+            await step(journal, ams, replace(deletion, id=99))
 
 
-async def test_a_package_has_one_unended_deletion_whatever_the_policy(journal: Journal) -> None:
-    first = await deletion_in(journal, Phase.WAITING)
-    other = await new_run(journal, policy="other")
-    with pytest.raises(JournalError, match=r"another deletion of 9\.9\.1 on ams is unended"):
-        await journal.intend(other, version="9.9.1", now=111.0)
-    await journal.intend(other, version="9.9.2", now=111.0)
-    await journal.intend(await new_run(journal, cluster="fra"), version="9.9.1", now=111.0)
-    await succeed(journal, first)
-    await journal.intend(other, version="9.9.1", now=112.0)
+@pytest.mark.parametrize("phase", sorted(ALLOWED["end"]))
+async def test_a_cluster_has_one_unended_deletion_whatever_policy_and_version(
+    journal: Journal, ams: Lease, phase: Phase
+) -> None:
+    first = await deletion_in(journal, ams, phase)
+    other = await new_run(journal, ams, policy="other")
+    for version in ("9.9.1", "9.9.2"):
+        with pytest.raises(StepRefusedError, match="another deletion on ams is unended") as caught:
+            await intend(journal, ams, other, version=version)
+        assert caught.value.refusal is Refusal.OTHER_UNENDED
+    await deletion_in(journal, await lease_of(journal, FRA), Phase.INTENDED)
+    await end(journal, ams, first)
+    await intend(journal, ams, other)
 
 
-async def test_a_run_that_is_over_intends_nothing(journal: Journal) -> None:
-    run_id = await new_run(journal)
-    await journal.end_run(run_id, success=True, now=101.0)
-    with pytest.raises(JournalError, match=f"run {run_id} has ended"):
-        await journal.intend(run_id, version="9.9.1", now=102.0)
-    with pytest.raises(JournalError, match=f"run {run_id} has ended"):
-        await journal.leave(run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="", now=102.0)
-    with pytest.raises(JournalError, match=f"run {run_id} has ended"):
-        await journal.end_run(run_id, success=True, now=102.0)
+async def test_a_run_that_is_over_intends_nothing(journal: Journal, ams: Lease) -> None:
+    run_id = await new_run(journal, ams)
+    await journal.end_run(ams, run_id, success=True, now=101.0)
+    with pytest.raises(StepRefusedError, match=f"run {run_id} has ended") as caught:
+        await intend(journal, ams, run_id)
+    assert caught.value.refusal is Refusal.RUN_OVER
+    with pytest.raises(StepRefusedError, match=f"run {run_id} has ended"):
+        await journal.leave(ams, run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="", now=102.0)
+    with pytest.raises(StepRefusedError, match=f"run {run_id} has ended"):
+        await journal.end_run(ams, run_id, success=True, now=102.0)
 
 
-async def test_a_run_that_does_not_exist_intends_nothing(journal: Journal) -> None:
-    with pytest.raises(JournalError, match="there is no run 5"):
-        await journal.intend(5, version="9.9.1", now=102.0)
-    with pytest.raises(JournalError, match="there is no run 5"):
-        await journal.end_run(5, success=True, now=102.0)
+async def test_a_run_that_does_not_exist_or_is_another_clusters_intends_nothing(
+    journal: Journal, ams: Lease
+) -> None:
+    elsewhere = await new_run(journal, await lease_of(journal, FRA))
+    for run_id in (5, elsewhere):
+        with pytest.raises(StepRefusedError, match=f"there is no run {run_id}"):
+            await intend(journal, ams, run_id)
+        with pytest.raises(StepRefusedError, match=f"there is no run {run_id}"):
+            await journal.end_run(ams, run_id, success=True, now=102.0)
 
 
-async def test_a_dry_run_intends_nothing(journal: Journal) -> None:
-    run_id = await journal.begin_run(
-        cluster="ams", policy="old", dry_run=True, plan="[]", candidates=1, now=100.0
-    )
-    with pytest.raises(JournalError, match=f"run {run_id} is a dry run"):
-        await journal.intend(run_id, version="9.9.1", now=102.0)
-    assert await journal.unended() == ()
+async def test_a_dry_run_intends_nothing(journal: Journal, ams: Lease) -> None:
+    run_id = await new_run(journal, ams, dry_run=True)
+    with pytest.raises(StepRefusedError, match=f"run {run_id} is a dry run"):
+        await intend(journal, ams, run_id)
+    assert await journal.unended(AMS) == ()
 
 
-async def test_a_protected_package_is_counted_at_once_and_never_unended(journal: Journal) -> None:
+async def test_a_package_that_was_left_is_counted_at_once_and_never_unended(
+    journal: Journal, ams: Lease
+) -> None:
+    run_id = await new_run(journal, ams)
     deletion = await journal.leave(
-        await new_run(journal), version="9.9.1", outcome=Outcome.PROTECTED, message="in use", now=110.0
+        ams, run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="in use", now=110.0
     )
     assert (deletion.phase, deletion.outcome, deletion.attempts) == (Phase.ENDED, Outcome.PROTECTED, 0)
     assert (deletion.message, deletion.ended_timestamp_seconds) == ("in use", 110.0)
-    assert await journal.unended() == ()
-    assert (await journal.totals())["ams", "old"].outcomes[Outcome.PROTECTED] == 1
+    assert await journal.unended(AMS) == ()
+    assert (await journal.totals()).policies["ams", "old"].outcomes[Outcome.PROTECTED] == 1
     assert await journal.durations() == {}
 
 
-async def test_unended_deletions_come_oldest_first_and_by_cluster(journal: Journal) -> None:
-    ams = await new_run(journal, cluster="ams")
-    fra = await new_run(journal, cluster="fra")
-    first = await journal.intend(ams, version="9.9.2", now=300.0)
-    second = await journal.intend(fra, version="9.9.1", now=200.0)
-    third = await journal.intend(ams, version="9.9.1", now=100.0)
-    first = await journal.follow(first, job_uuid=None)
-    assert await journal.unended() == (first, second, third)
-    assert await journal.unended("ams") == (first, third)
-    assert await journal.unended("nobody") == ()
-
-
-async def give_up(journal: Journal, run_id: int, *, version: str, job_uuid: str | None) -> Deletion:
-    followed = await journal.follow(await journal.intend(run_id, version=version, now=1.0), job_uuid=job_uuid)
-    return await journal.end(followed, outcome=Outcome.TIMEOUT, code="", message="", now=2.0)
+async def give_up(
+    journal: Journal, lease: Lease, run_id: int, *, version: str, job_uuid: str | None
+) -> Deletion:
+    intended = await intend(journal, lease, run_id, version=version)
+    followed = await journal.follow(lease, intended, job_uuid=job_uuid)
+    return await end(journal, lease, followed, Outcome.TIMEOUT)
 
 
 async def test_jobs_that_were_given_up_are_known_until_their_package_is_deleted_anew(
-    journal: Journal,
+    journal: Journal, ams: Lease
 ) -> None:
-    run_id = await new_run(journal)
-    given_up = await give_up(journal, run_id, version="9.9.1", job_uuid="a")
-    no_job = await give_up(journal, run_id, version="9.9.2", job_uuid=None)
-    await give_up(journal, await new_run(journal, cluster="fra"), version="9.9.3", job_uuid="c")
-    assert await journal.given_up("ams") == (given_up, no_job)
-    newer = await give_up(journal, run_id, version="9.9.1", job_uuid="b")
-    assert await journal.given_up("ams") == (no_job, newer)
-    unended = await journal.intend(run_id, version="9.9.1", now=3.0)
-    assert await journal.given_up("ams") == (no_job,)
-    await succeed(journal, unended)
-    assert await journal.given_up("ams") == (no_job,)
+    run_id = await new_run(journal, ams)
+    fra = await lease_of(journal, FRA)
+    given_up = await give_up(journal, ams, run_id, version="9.9.1", job_uuid="a")
+    no_job = await give_up(journal, ams, run_id, version="9.9.2", job_uuid=None)
+    await give_up(journal, fra, await new_run(journal, fra), version="9.9.3", job_uuid="c")
+    assert await journal.given_up(AMS) == (given_up, no_job)
+    newer = await give_up(journal, ams, run_id, version="9.9.1", job_uuid="b")
+    assert await journal.given_up(AMS) == (no_job, newer)
+    unended = await intend(journal, ams, run_id)
+    assert await journal.given_up(AMS) == (no_job,)
+    await end(journal, ams, unended)
+    assert await journal.given_up(AMS) == (no_job,)
 
 
-async def test_a_job_that_was_denied_to_us_may_go_on_and_a_denied_deletion_does_not(journal: Journal) -> None:
-    run_id = await new_run(journal)
-    followed = await journal.follow(await journal.intend(run_id, version="9.9.1", now=1.0), job_uuid="a")
-    denied_job = await journal.end(followed, outcome=Outcome.DENIED, code="", message="", now=2.0)
-    refused = await journal.intend(run_id, version="9.9.2", now=1.0)
-    await journal.end(refused, outcome=Outcome.DENIED, code="", message="", now=2.0)
-    assert await journal.given_up("ams") == (denied_job,)
+async def test_a_job_that_was_denied_to_us_may_go_on_and_a_denied_deletion_does_not(
+    journal: Journal, ams: Lease
+) -> None:
+    run_id = await new_run(journal, ams)
+    followed = await journal.follow(ams, await intend(journal, ams, run_id), job_uuid="a")
+    denied_job = await end(journal, ams, followed, Outcome.DENIED)
+    refused = await intend(journal, ams, run_id, version="9.9.2")
+    await end(journal, ams, refused, Outcome.DENIED)
+    assert await journal.given_up(AMS) == (denied_job,)
 
 
-async def test_a_protected_package_does_not_hide_the_job_that_was_given_up(journal: Journal) -> None:
-    run_id = await new_run(journal)
-    given_up = await give_up(journal, run_id, version="9.9.1", job_uuid="a")
+async def test_a_protected_package_does_not_hide_the_job_that_was_given_up(
+    journal: Journal, ams: Lease
+) -> None:
+    run_id = await new_run(journal, ams)
+    given_up = await give_up(journal, ams, run_id, version="9.9.1", job_uuid="a")
     await journal.leave(
-        run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="its job may still be running", now=5.0
+        ams, run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="its job may run", now=5.0
     )
-    assert await journal.given_up("ams") == (given_up,)
+    assert await journal.given_up(AMS) == (given_up,)
 
 
 @pytest.mark.parametrize(
@@ -241,19 +276,23 @@ async def test_a_protected_package_does_not_hide_the_job_that_was_given_up(journ
     ],
 )
 async def test_texts_hold_any_character_that_a_database_can_keep(
-    journal: Journal, given: str, kept: str | None
+    journal: Journal, ams: Lease, given: str, kept: str | None
 ) -> None:
-    deletion = await deletion_in(journal, Phase.INTENDED)
-    ended = await journal.end(deletion, outcome=Outcome.FAILURE, code="1", message=given, now=120.0)
+    deletion = await deletion_in(journal, ams, Phase.INTENDED)
+    ended = await end(journal, ams, deletion, Outcome.FAILURE, code="1", message=given)
     assert ended.message == (given if kept is None else kept)
-    await journal.end_run(deletion.run_id, success=False, error=given, now=130.0)
+    await journal.end_run(ams, deletion.run_id, success=False, failure="error", error=given, now=130.0)
     (run,) = await journal.recent_runs(1)
     assert (run.error, run.deletions) == (ended.message, (ended,))
 
 
 async def test_names_with_characters_that_cannot_be_kept_are_found_again(journal: Journal) -> None:
-    run_id = await new_run(journal, cluster="a\0", policy="p\ud800")
-    deletion = await journal.intend(run_id, version="9\0", now=1.0)
+    lease = await lease_of(journal)
+    run_id = await journal.begin_run(
+        lease, cluster="a\0", policy="p\ud800", dry_run=False, plan="[]", candidates=1, now=1.0
+    )
+    deletion = await intend(journal, lease, run_id, version="9\0")
     assert (deletion.cluster, deletion.policy, deletion.version) == ("a\ufffd", "p\ufffd", "9\ufffd")
-    assert await journal.unended("a\0") == (deletion,)
-    assert set(await journal.totals()) == {("a\ufffd", "p\ufffd")}
+    assert await journal.unended(AMS) == (deletion,)
+    assert set((await journal.totals()).policies) == {("a\ufffd", "p\ufffd")}
+    assert await journal.recent_runs(1, cluster="a\0")

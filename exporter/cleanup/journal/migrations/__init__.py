@@ -16,16 +16,23 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from sqlalchemy import Connection
 
-from exporter.cleanup.journal.journal_errors import Refused
+from exporter.cleanup.journal.journal_errors import JournalError
 from exporter.cleanup.journal.tables import VERSION_TABLE
+
+LOCK_KEY = int.from_bytes(b"ontappkg")
+"""Of the lock under which one process at a time migrates a PostgreSQL database, until its commit."""
 
 
 def migrate(connection: Connection) -> None:
     """Bring the tables to the newest revision, within the transaction that is under way.
 
     Raises:
-        Refused: they are of a revision that this version does not know.
+        JournalError: they are of a revision that this version does not know.
     """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 10000")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
     scripts = ScriptDirectory(str(Path(__file__).parent))
 
     def steps(current: Any, _: MigrationContext) -> Iterable[MigrationStep]:  # noqa: ANN401 - as Alembic has it
@@ -39,8 +46,22 @@ def migrate(connection: Connection) -> None:
     )
     for revision in context.get_current_heads():
         if not _is_known(scripts, revision):
-            raise Refused(f"they are of revision {revision}, which a newer version of this program made")
+            raise JournalError(
+                f"the journal's tables are of revision {revision}, which a newer version of this program made"
+            )
     context.run_migrations(op=Operations(context))
+
+
+def expect_newest(connection: Connection) -> None:
+    """See that the tables are of the newest revision, and change nothing.
+
+    Raises:
+        JournalError: they are of another, or there are none.
+    """
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    newest = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
+    if context.get_current_heads() != (newest,):
+        raise JournalError("the journal has no tables yet, or those of another version of this program")
 
 
 def _is_known(scripts: ScriptDirectory, revision: str) -> bool:

@@ -7,8 +7,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,11 @@ from support.programs import UNPACKED
 
 PASSWORD = "p@ss/w#rd:?"
 QUOTED_PASSWORD = "p%40ss%2Fw%23rd%3A%3F"
+
+
+def database_of(url: str) -> str:
+    """Return the name of the database that an address leads to."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def postgresql_programs() -> Path | None:
@@ -54,28 +59,67 @@ def _readable_copy(programs: Path, folder: Path) -> Path:
 
 @dataclass(slots=True, kw_only=True)
 class PostgresqlServer:
-    """A running server."""
+    """A running server.
+
+    Attributes:
+        folder: holds its socket, and everything else of it.
+        restart: kills all its processes and starts it again; blocks until it answers.
+    """
 
     folder: Path
+    restart: Callable[[], None]
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _taken: list[tuple[str, str]] = field(default_factory=list)
+    _free: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, database: str, *, password: str = QUOTED_PASSWORD) -> str:
         """Return a database's address, as an operator writes it."""
         return f"postgresql://ontap:{password}@/{database}?host={self.folder}"
 
-    async def new_database(self) -> str:
-        """Make an empty database, and return its address."""
+    async def new_database(self, *, encoding: str = "UTF8") -> str:
+        """Make an empty database, or empty one that is free, and return its address."""
+        if free := next((one for one in self._free if one[0] == encoding), None):
+            self._free.remove(free)
+            self._taken.append(free)
+            url = self.url(free[1])
+            await self.end_sessions(url)
+            await self.ask(url, "DROP SCHEMA public CASCADE")
+            await self.ask(url, "CREATE SCHEMA public")
+            return url
         name = f"journal{next(self._numbers)}"
-        await self.ask(self.url("postgres"), f"CREATE DATABASE {name}")
+        self._taken.append((encoding, name))
+        options = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        await self.ask(self.url("postgres"), f"CREATE DATABASE {name} {options}")
         return self.url(name)
 
-    async def ask(self, url: str, query: str) -> list[Sequence[Any]]:
+    def free_databases(self) -> None:
+        """Let further tests have the databases: making one takes far longer than emptying it."""
+        self._free += self._taken
+        self._taken = []
+
+    async def ask(self, url: str, query: str, *values: object) -> list[Sequence[Any]]:
         """Send a query in a session of its own, and return the rows."""
+        async with self.session(url) as session:
+            return list(await session.fetch(query, *values))
+
+    @asynccontextmanager
+    async def session(self, url: str) -> AsyncIterator[asyncpg.Connection]:
+        """Open a session of one's own."""
         session = await asyncpg.connect(url)
         try:
-            return list(await session.fetch(query))
+            yield session
         finally:
             await session.close()
+
+    async def end_sessions(self, url: str) -> None:
+        """Disconnect everybody from a database."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+        await self.ask(self.url("postgres"), query, database_of(url))
+
+    async def backends(self, url: str) -> list[int]:
+        """Return the processes of the server that serve a database."""
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = $1"
+        return [row[0] for row in await self.ask(self.url("postgres"), query, database_of(url))]
 
 
 @contextmanager
@@ -120,10 +164,14 @@ def running_postgresql(programs: Path) -> Iterator[PostgresqlServer]:
             f"-c listen_addresses='' -c unix_socket_directories='{folder}' "
             "-c fsync=off -c shared_buffers=8MB -c jit=off"
         )
-        run(
-            "pg_ctl", "start", f"--pgdata={data}", "--wait", f"--log={folder / 'log'}", f"--options={options}"
-        )
+        started = ("start", f"--pgdata={data}", "--wait", f"--log={folder / 'log'}", f"--options={options}")
+        run("pg_ctl", *started)
+
+        def restart() -> None:
+            run("pg_ctl", "stop", f"--pgdata={data}", "--wait", "--mode=immediate")
+            run("pg_ctl", *started)
+
         try:
-            yield PostgresqlServer(folder=folder)
+            yield PostgresqlServer(folder=folder, restart=restart)
         finally:
             run("pg_ctl", "stop", f"--pgdata={data}", "--wait", "--mode=immediate")

@@ -1,7 +1,8 @@
-"""Other processes that use a state."""
+"""Other processes that use a journal."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ def program(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a program of this folder until the block is left, which kills it."""
     with subprocess.Popen(
         [sys.executable, FOLDER / name, *arguments],
+        env={**os.environ, "PYTHONPATH": str(FOLDER.parents[1])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

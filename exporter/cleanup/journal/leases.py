@@ -1,0 +1,252 @@
+"""Leases: which process cleans which cluster, by the database's clock alone.
+
+A lease is a row with its owner, an epoch and an expiry. A transaction that writes locks the row for key share
+first; renewing does not wait for that, taking over does. So what is written under a lease is written before
+anybody else has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Executable, Row, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from exporter.cleanup.journal.database import Database, insert_or_update
+from exporter.cleanup.journal.guards import read_guards
+from exporter.cleanup.journal.journal_errors import LeaseLostError
+from exporter.cleanup.journal.tables import (
+    CLUSTERS,
+    DATABASE_CLOCK,
+    DELETIONS,
+    LEASES,
+    PACKAGES,
+    PROCESSES,
+    RUNS,
+)
+from exporter.cleanup.records import Heartbeat, Lease, Phase
+
+TOGETHER = 500
+"""So many leases are acquired in one transaction, and read without a pause."""
+MAX_MARGIN_SECONDS = 2.0
+"""Between what a process relies on and what the database says: for clocks that run at different speeds."""
+FORGOTTEN_AFTER_SECONDS = 3600.0
+"""A process that has not been heard of for so long is forgotten."""
+FOREVER_SECONDS = 1e10
+CLUSTERS_KEPT_SECONDS = 400 * 86_400.0
+"""A cluster whose lease nobody has held for so long is forgotten, besides its totals."""
+
+
+class LeaseHolder:
+    """The leases of this process.
+
+    Args:
+        database: carries the transactions; nothing else waits for its connection.
+        owner: identifies this life of the process.
+        takeover_after_seconds: how long a lease lasts without a heartbeat.
+        alone: whether no other process can have the database open: leases are then not renewed in it.
+        boot_clock: gives seconds of CLOCK_BOOTTIME.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owner: str,
+        takeover_after_seconds: float,
+        alone: bool,
+        boot_clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._owner = owner
+        self._alone = alone
+        self._seconds = takeover_after_seconds
+        self._relied_on_seconds = takeover_after_seconds - min(MAX_MARGIN_SECONDS, takeover_after_seconds / 5)
+        self._boot_clock = boot_clock
+        self._held: dict[str, Lease] = {}
+        self._lost: set[str] = set()
+        self._turn = asyncio.Lock()  # an answer says what is held only where nothing else is asked meanwhile
+
+    async def heartbeat(self) -> Heartbeat:
+        """Renew every lease, then read what all processes share; leases stay renewed where that fails."""
+        async with self._turn:
+            valid_until = self._boot_clock() + self._relied_on_seconds
+            renewing = partial(self._renew, valid_until=valid_until)
+            held, living_owners = await self._database.transact("renew the leases", renewing)
+            self._lost |= self._held.keys() - held.keys()
+            self._held = held
+        guards = await self._database.transact("read what stops deleting", read_guards)
+        lost, self._lost = self._lost, set()
+        return Heartbeat(
+            leases=held,
+            lost=frozenset(lost),
+            living_owners=living_owners,
+            kill_switch=guards.kill_switch,
+            paused=guards.paused,
+            deletes_in_last_day=guards.deletes_in_last_day,
+        )
+
+    async def acquire(self, uuids: Collection[str]) -> dict[str, Lease]:
+        """Acquire leases that are free, have expired, or are held already; return them."""
+        acquired: dict[str, Lease] = {}
+        for some in _batches(sorted(set(uuids))):
+            async with self._turn:
+                valid_until = self._boot_clock() + self._relied_on_seconds
+                rows, vanished = await self._database.transact(
+                    "acquire leases", partial(self._acquire, uuids=some)
+                )
+                leases = [_lease(row, valid_until, vanished=vanished) for row in rows]
+                self._held |= {lease.cluster_uuid: lease for lease in leases}
+                acquired |= {lease.cluster_uuid: lease for lease in leases}
+        return acquired
+
+    async def release(self, uuids: Collection[str] | None) -> None:
+        """Give leases up; None: all, and with them the place among the living."""
+        async with self._turn:
+            if uuids is None:
+                await self._database.transact("release the leases", self._retire)
+                self._held = {}
+                return
+            for some in _batches(sorted(set(uuids))):
+                ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
+                await self._database.transact("release leases", partial(release_leases, condition=ours))
+                self._held = {uuid: lease for uuid, lease in self._held.items() if uuid not in set(some)}
+
+    async def confirm(self, connection: AsyncConnection, lease: Lease, *, unexpired: bool = False) -> None:
+        """Keep everybody else from taking a lease over until the transaction has ended.
+
+        Raises:
+            LeaseLostError: somebody has taken it over; or it has expired, where it must not have.
+        """
+        if lease.cluster_uuid not in await self.confirmed(connection, [lease]):
+            raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} was taken over or given up")
+        if unexpired:
+            valid = select(LEASES.c.expires_seconds > DATABASE_CLOCK)
+            of_cluster = valid.where(LEASES.c.cluster_uuid == lease.cluster_uuid)
+            if not (await connection.execute(of_cluster)).scalar():
+                raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} has expired")
+
+    async def confirmed(self, connection: AsyncConnection, leases: Collection[Lease]) -> frozenset[str]:
+        """Do the same for many leases; return the clusters whose lease is still ours."""
+        found = await connection.execute(
+            select(LEASES.c.cluster_uuid, LEASES.c.epoch)
+            .where(
+                LEASES.c.owner == self._owner,
+                LEASES.c.cluster_uuid.in_([lease.cluster_uuid for lease in leases]),
+            )
+            .with_for_update(read=True, key_share=True)
+        )
+        epochs = {row.cluster_uuid: row.epoch for row in found}
+        return frozenset(
+            lease.cluster_uuid for lease in leases if epochs.get(lease.cluster_uuid) == lease.epoch
+        )
+
+    async def _renew(
+        self, connection: AsyncConnection, *, valid_until: float
+    ) -> tuple[dict[str, Lease], int]:
+        """Renew all leases in one statement; return them, and how many processes live."""
+        mine = LEASES.c.owner == self._owner
+        if self._alone:
+            return await _leases(connection, select(LEASES).where(mine), valid_until), 1
+        expires = DATABASE_CLOCK + self._seconds
+        renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
+        held = await _leases(connection, renewing, valid_until)
+        living = insert_or_update(connection, PROCESSES, {"expires_seconds": expires})
+        await connection.execute(living.values(owner=self._owner, expires_seconds=expires))
+        forgotten = PROCESSES.c.expires_seconds < DATABASE_CLOCK - FORGOTTEN_AFTER_SECONDS
+        await connection.execute(delete(PROCESSES).where(forgotten))
+        count = select(func.count()).where(PROCESSES.c.expires_seconds > DATABASE_CLOCK)
+        return held, (await connection.execute(count)).scalar_one()
+
+    async def _acquire(
+        self, connection: AsyncConnection, *, uuids: Sequence[str]
+    ) -> tuple[Sequence[Row[Any]], frozenset[str]]:
+        """Return the rows that are ours now, and the clusters whose former owner had vanished."""
+        wanted = LEASES.c.cluster_uuid.in_(uuids)
+        free = or_(
+            LEASES.c.owner.in_(["", self._owner]),
+            LEASES.c.expires_seconds.is_(None),
+            LEASES.c.expires_seconds <= DATABASE_CLOCK,
+        )
+        known = {
+            row.cluster_uuid for row in await connection.execute(select(LEASES.c.cluster_uuid).where(wanted))
+        }
+        if missing := [
+            {"cluster_uuid": uuid, "owner": "", "epoch": 0} for uuid in uuids if uuid not in known
+        ]:
+            await connection.execute(insert_or_update(connection, LEASES, None), missing)
+        # What others have locked is being acquired, or written under, right now.
+        locking = select(LEASES).where(wanted, free).order_by(LEASES.c.cluster_uuid)
+        locked = (await connection.execute(locking.with_for_update(skip_locked=True))).all()
+        acquiring = (
+            update(LEASES)
+            .where(LEASES.c.cluster_uuid.in_([row.cluster_uuid for row in locked]))
+            .values(
+                owner=self._owner,
+                epoch=LEASES.c.epoch + 1,
+                expires_seconds=DATABASE_CLOCK + (FOREVER_SECONDS if self._alone else self._seconds),
+                held_before_until_seconds=_held_until(),
+            )
+            .returning(LEASES)
+        )
+        rows = (await connection.execute(acquiring)).all()
+        vanished = frozenset(row.cluster_uuid for row in locked if row.owner not in {"", self._owner})
+        return rows, vanished
+
+    async def _retire(self, connection: AsyncConnection) -> None:
+        await release_leases(connection, condition=LEASES.c.owner == self._owner)
+        await connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
+
+
+async def release_leases(connection: AsyncConnection, *, condition: ColumnElement[bool]) -> None:
+    """Free the leases that meet a condition; their epochs stay, and until when they were held at most."""
+    released = {"owner": "", "expires_seconds": _held_until()}
+    await connection.execute(update(LEASES).where(condition).values(released))
+
+
+async def forget_clusters(connection: AsyncConnection) -> None:
+    """Delete what is known of clusters that have not been cleaned for more than a year."""
+    unended = exists().where(
+        DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value
+    )
+    old = LEASES.c.expires_seconds < DATABASE_CLOCK - CLUSTERS_KEPT_SECONDS
+    locking = select(LEASES.c.cluster_uuid).where(old, ~unended).limit(TOGETHER)
+    uuids = (await connection.execute(locking.with_for_update(skip_locked=True))).scalars().all()
+    for table in (DELETIONS, RUNS, PACKAGES, CLUSTERS, LEASES):
+        await connection.execute(delete(table).where(table.c.cluster_uuid.in_(uuids)))
+
+
+def _held_until() -> ColumnElement[float | None]:
+    """Return until when a lease was held that ends now or has expired; NULL where it never was."""
+    expires = LEASES.c.expires_seconds
+    return case((or_(expires.is_(None), expires < DATABASE_CLOCK), expires), else_=DATABASE_CLOCK)
+
+
+async def _leases(
+    connection: AsyncConnection, query: Executable, valid_until_seconds: float
+) -> dict[str, Lease]:
+    """Return leases by uuid, some at a time: in between, other work goes on."""
+    found = await connection.execute(query)
+    leases: dict[str, Lease] = {}
+    while some := found.fetchmany(TOGETHER):
+        leases |= {row.cluster_uuid: _lease(row, valid_until_seconds) for row in some}
+        await asyncio.sleep(0)
+    return leases
+
+
+def _lease(row: Row[Any], valid_until_seconds: float, *, vanished: Collection[str] = ()) -> Lease:
+    return Lease(
+        cluster_uuid=row.cluster_uuid,
+        epoch=row.epoch,
+        valid_until_seconds=valid_until_seconds,
+        held_before_until=row.held_before_until_seconds,
+        taken_over=row.cluster_uuid in vanished,
+    )
+
+
+def _batches(uuids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(uuids), TOGETHER):
+        yield uuids[start : start + TOGETHER]

@@ -1,0 +1,92 @@
+"""Since when packages have been seen on their clusters, without a gap."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Row, delete, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from exporter.cleanup.journal.database import insert_or_update
+from exporter.cleanup.journal.guards import DAY_SECONDS
+from exporter.cleanup.journal.tables import CLUSTERS, PACKAGES, sanitize
+from exporter.cleanup.records import SeenPackage
+
+MAX_PACKAGES = 1000
+"""So many packages of one cluster are remembered; the others count as never seen, and are kept."""
+
+
+async def note_listings(
+    connection: AsyncConnection, listings: Mapping[str, Collection[SeenPackage]], *, now: float
+) -> None:
+    """Write what is new in the whole listings of clusters, by uuid, and delete what has gone."""
+    if not listings:
+        return
+    listed = await connection.execute(select(CLUSTERS).where(CLUSTERS.c.cluster_uuid.in_(listings)))
+    last_listed = {row.cluster_uuid: row.listed_timestamp_seconds for row in listed}
+    known: dict[str, dict[str, Row[Any]]] = defaultdict(dict)
+    for row in await connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid.in_(listings))):
+        known[row.cluster_uuid][row.version] = row
+    gone: list[tuple[str, str]] = []
+    new: list[dict[str, object]] = []
+    for uuid, packages in listings.items():
+        present = {sanitize(package.version): package for package in packages}
+        remembered = sorted(present)[:MAX_PACKAGES]
+        gone += [(uuid, version) for version in known[uuid].keys() - set(remembered)]
+        looked = uuid in last_listed and abs(now - last_listed[uuid]) <= DAY_SECONDS
+        new += [
+            {
+                "cluster_uuid": uuid,
+                "version": version,
+                "create_timestamp_seconds": present[version].create_timestamp_seconds,
+                "first_seen_timestamp_seconds": now,
+            }
+            for version in remembered
+            if not looked or not _is_same(known[uuid].get(version), present[version], now=now)
+        ]
+    await _write(connection, gone, new, list(listings), now=now)
+
+
+async def read_first_seen(connection: AsyncConnection, cluster_uuid: str, *, now: float) -> dict[str, float]:
+    """Return since when the packages of the last listing have been seen; none where it is too long ago."""
+    listed = select(CLUSTERS.c.listed_timestamp_seconds).where(CLUSTERS.c.cluster_uuid == cluster_uuid)
+    last_listed = (await connection.execute(listed)).scalar_one_or_none()
+    if last_listed is None or abs(now - last_listed) > DAY_SECONDS:
+        return {}
+    rows = await connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid == cluster_uuid))
+    return {row.version: row.first_seen_timestamp_seconds for row in rows}
+
+
+def _is_same(row: Row[Any] | None, package: SeenPackage, *, now: float) -> bool:
+    """Say whether a package is the one that was known, and was not first seen in the future."""
+    return (
+        row is not None
+        and row.create_timestamp_seconds == package.create_timestamp_seconds
+        and row.first_seen_timestamp_seconds <= now
+    )
+
+
+async def _write(
+    connection: AsyncConnection,
+    gone: list[tuple[str, str]],
+    new: list[dict[str, object]],
+    uuids: list[str],
+    *,
+    now: float,
+) -> None:
+    for start in range(0, len(gone), 1000):
+        those = tuple_(PACKAGES.c.cluster_uuid, PACKAGES.c.version).in_(gone[start : start + 1000])
+        await connection.execute(delete(PACKAGES).where(those))
+    if new:
+        inserting = insert_or_update(connection, PACKAGES, None)
+        changes = {
+            name: inserting.excluded[name]
+            for name in ("create_timestamp_seconds", "first_seen_timestamp_seconds")
+        }
+        await connection.execute(insert_or_update(connection, PACKAGES, changes), new)
+    listed = insert_or_update(connection, CLUSTERS, {"listed_timestamp_seconds": now})
+    await connection.execute(
+        listed, [{"cluster_uuid": uuid, "listed_timestamp_seconds": now} for uuid in uuids]
+    )

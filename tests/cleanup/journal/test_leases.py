@@ -1,0 +1,290 @@
+"""One process at a time has a cluster's lease, and nobody writes without it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from time import time
+
+import pytest
+
+from exporter.cleanup.journal import Journal, JournalInUseError, LeaseLostError
+from exporter.cleanup.records import Lease, Phase, SeenPackage
+from support.journal.processes import line_of, program
+from support.journal.steps import (
+    ALL_RUNS,
+    AMS,
+    FRA,
+    WRITES,
+    assert_consistent,
+    deletion_in,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+)
+from support.postgresql import PostgresqlServer
+from support.waiting import eventually
+
+WAIT_SECONDS = 60.0
+
+
+async def taken_over(journal: Journal, uuid: str = AMS) -> Lease:
+    async def acquired() -> Lease | None:
+        return (await journal.acquire([uuid])).get(uuid)
+
+    lease = await eventually(acquired, seconds=WAIT_SECONDS, what="the lease to expire")
+    assert lease is not None
+    return lease
+
+
+async def expire(server: PostgresqlServer, url: str) -> None:
+    """Let all leases expire."""
+    await server.ask(url, "UPDATE cleanup_leases SET expires_seconds = extract(epoch FROM now())")
+
+
+async def test_a_free_lease_is_acquired_and_never_was_held(journal: Journal) -> None:
+    leases = await journal.acquire([FRA, AMS, AMS])
+    assert set(leases) == {AMS, FRA}
+    assert {(lease.epoch, lease.held_before_until, lease.taken_over) for lease in leases.values()} == {
+        (1, None, False)
+    }
+    assert await journal.acquire([]) == {}
+
+
+async def test_acquiring_again_ends_the_earlier_epoch(journal: Journal) -> None:
+    first = await lease_of(journal)
+    before = time()
+    second = await lease_of(journal)
+    assert (second.epoch, second.taken_over) == (2, False)
+    assert second.held_before_until == pytest.approx(before, abs=5.0)
+    with pytest.raises(LeaseLostError):
+        await new_run(journal, first)
+    await new_run(journal, second)
+
+
+async def test_a_lease_is_relied_on_for_less_than_it_lasts_counted_from_before_it_was_asked_for(
+    url: str,
+) -> None:
+    now = 1000.0
+    async with opened(url, takeover_after_seconds=30.0, boot_clock=lambda: now) as journal:
+        assert (await lease_of(journal)).valid_until_seconds == 1028.0
+        now = 1010.0
+        assert (await journal.heartbeat()).leases[AMS].valid_until_seconds == 1038.0
+
+
+async def test_a_heartbeat_renews_all_leases_and_loses_none(journal: Journal) -> None:
+    await journal.acquire([AMS, FRA])
+    for _ in range(2):
+        beat = await journal.heartbeat()
+        assert {uuid: lease.epoch for uuid, lease in beat.leases.items()} == {AMS: 1, FRA: 1}
+        assert (beat.lost, beat.living_owners) == (frozenset(), 1)
+
+
+async def test_a_released_lease_writes_nothing(journal: Journal) -> None:
+    lease = await lease_of(journal)
+    await journal.release([AMS])
+    with pytest.raises(LeaseLostError):
+        await new_run(journal, lease)
+    beat = await journal.heartbeat()
+    assert (beat.leases, beat.lost) == ({}, frozenset())
+    assert (await lease_of(journal)).epoch == 2
+
+
+async def test_a_deletion_takes_no_step_under_the_lease_of_another_cluster(journal: Journal) -> None:
+    ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
+    deletion = await deletion_in(journal, ams, Phase.FOLLOWED)
+    with pytest.raises(LeaseLostError, match=f"the lease is none of cluster {AMS}"):
+        await end(journal, fra, deletion)
+    assert await journal.unended(AMS) == (deletion,)
+
+
+async def test_a_restart_has_the_leases_at_once_and_knows_until_when_they_were_held(url: str) -> None:
+    async with opened(url) as journal:
+        first = await lease_of(journal)
+    closed = time()
+    async with opened(url) as journal:
+        lease = await lease_of(journal)
+        assert (lease.epoch, lease.taken_over) == (first.epoch + 1, False)
+        assert lease.held_before_until == pytest.approx(closed, abs=5.0)
+
+
+@pytest.mark.parametrize("amid", range(0, 40, 5))
+async def test_leases_whose_acquiring_was_cancelled_are_in_the_next_heartbeat_or_free(
+    url: str, amid: int
+) -> None:
+    async with opened(url) as journal:
+        acquiring = asyncio.create_task(journal.acquire([AMS]))
+        for _ in range(amid):
+            await asyncio.sleep(0)
+        acquiring.cancel()
+        await asyncio.wait({acquiring})
+        leases = (await journal.heartbeat()).leases
+        await new_run(journal, leases.get(AMS) or await lease_of(journal))
+
+
+# SQLite: one process alone
+
+
+async def test_a_second_process_is_refused_the_file_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    async with opened(url) as journal:
+        with program("holder.py", url, "30") as second:
+            said = await asyncio.to_thread(line_of, second)
+        assert said == f"JournalInUseError: {tmp_path}/state.db: another process holds it"
+        (tmp_path / "link.db").symlink_to(tmp_path / "state.db")
+        for name in ("state.db", "link.db"):
+            with pytest.raises(JournalInUseError):
+                async with opened(f"sqlite:///{tmp_path}/{name}"):
+                    pass
+        await lease_of(journal)
+
+
+async def test_two_files_are_held_side_by_side(tmp_path: Path) -> None:
+    async with opened(f"sqlite:///{tmp_path}/a.db") as a, opened(f"sqlite:///{tmp_path}/b.db") as b:
+        await asyncio.gather(lease_of(a), lease_of(b))
+
+
+async def test_the_file_of_a_killed_process_is_free_at_once_with_its_leases(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    with program("holder.py", url, "3600") as first:
+        assert await asyncio.to_thread(line_of, first) == "held 2"
+        first.kill()
+        first.wait(WAIT_SECONDS)
+    killed = time()
+    async with opened(url) as journal:
+        leases = await journal.acquire([AMS, FRA])
+        assert {(lease.epoch, lease.taken_over) for lease in leases.values()} == {(2, False)}
+        for lease in leases.values():
+            assert lease.held_before_until is not None
+            assert killed - 1.0 <= lease.held_before_until <= time() + 1.0
+
+
+# PostgreSQL: any number of processes
+
+
+async def test_what_another_process_holds_is_not_acquired_until_it_releases_it(postgresql_url: str) -> None:
+    async with opened(postgresql_url) as one, opened(postgresql_url) as two:
+        await one.acquire([AMS])
+        assert set(await two.acquire([AMS, FRA])) == {FRA}
+        await one.release([AMS])
+        lease = await lease_of(two)
+        assert (lease.epoch, lease.taken_over) == (2, False)
+
+
+async def test_a_clean_stop_releases_everything(postgresql_url: str) -> None:
+    async with opened(postgresql_url) as two:
+        async with opened(postgresql_url) as one:
+            await one.acquire([AMS, FRA])
+            await one.heartbeat()
+            assert (await two.heartbeat()).living_owners == 2
+        leases = await two.acquire([AMS, FRA])
+        assert [lease.taken_over for lease in leases.values()] == [False, False]
+        assert (await two.heartbeat()).living_owners == 1
+
+
+async def test_a_killed_process_is_taken_over_in_time(postgresql_url: str) -> None:
+    takeover_after_seconds = 2.0
+    with program("holder.py", postgresql_url, str(takeover_after_seconds)) as first:
+        assert await asyncio.to_thread(line_of, first) == "held 2"
+        began = time()
+        async with opened(postgresql_url) as journal:
+            assert await journal.acquire([AMS, FRA]) == {}
+            first.kill()
+            first.wait(WAIT_SECONDS)
+            lease = await taken_over(journal)
+            assert (lease.epoch, lease.taken_over) == (2, True)
+            assert lease.held_before_until == pytest.approx(began + takeover_after_seconds, abs=1.5)
+            assert time() - began < takeover_after_seconds + 10.0
+            assert (await journal.heartbeat()).living_owners == 1
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_lease_that_was_taken_over_writes_nothing(
+    postgresql: PostgresqlServer, postgresql_url: str, name: str
+) -> None:
+    async with opened(postgresql_url) as one, opened(postgresql_url) as two:
+        old = await lease_of(one)
+        phase = Phase.WAITING if name == "intend_again" else Phase.INTENDED
+        deletion = await deletion_in(one, old, phase)
+        await expire(postgresql, postgresql_url)
+        new = await lease_of(two)
+        before = await two.recent_runs(ALL_RUNS), await two.totals()
+        with pytest.raises(LeaseLostError):
+            await WRITES[name](one, old, deletion)
+        after = await two.recent_runs(ALL_RUNS), await two.totals()
+        assert (after[0], after[1].policies) == (before[0], before[1].policies)
+        assert await one.see({old: [SeenPackage(version="9", create_timestamp_seconds=1.0)]}, now=1.0) == {
+            AMS
+        }
+        assert await two.first_seen(AMS, now=1.0) == {}
+        await end(two, new, deletion)
+        await assert_consistent(two)
+
+
+async def test_a_heartbeat_says_once_what_was_taken_over(
+    postgresql: PostgresqlServer, postgresql_url: str
+) -> None:
+    async with opened(postgresql_url) as one, opened(postgresql_url) as two:
+        await one.acquire([AMS, FRA])
+        await expire(postgresql, postgresql_url)
+        await lease_of(two, FRA)
+        beat = await one.heartbeat()
+        assert (set(beat.leases), set(beat.lost)) == ({AMS}, {FRA})
+        assert (await one.heartbeat()).lost == frozenset()
+        assert set((await two.heartbeat()).leases) == {FRA}
+
+
+async def test_an_expired_lease_that_nobody_took_records_outcomes_and_intends_nothing(
+    postgresql: PostgresqlServer, postgresql_url: str
+) -> None:
+    async with opened(postgresql_url) as journal:
+        lease, fra = await lease_of(journal), await lease_of(journal, FRA)
+        deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
+        waiting = await deletion_in(journal, fra, Phase.WAITING)
+        await expire(postgresql, postgresql_url)
+        with pytest.raises(LeaseLostError, match="has expired"):
+            await journal.intend_again(fra, waiting, now=130.0)
+        await end(journal, lease, deletion)
+        with pytest.raises(LeaseLostError, match="has expired"):
+            await intend(journal, lease, deletion.run_id, version="9.9.2")
+        lease = (await journal.heartbeat()).leases[AMS]
+        await intend(journal, lease, deletion.run_id, version="9.9.2")
+
+
+async def test_of_many_that_want_the_same_clusters_one_gets_each(postgresql_url: str) -> None:
+    uuids = [f"cluster {number}" for number in range(700)]
+    async with AsyncExitStack() as stack:
+        journals = [await stack.enter_async_context(opened(postgresql_url)) for _ in range(4)]
+        for journal in journals:
+            await journal.heartbeat()
+        found = await asyncio.gather(*(journal.acquire(uuids) for journal in journals))
+        held = [uuid for leases in found for uuid in leases]
+        assert len(held) == len(set(held))
+        rest = await journals[0].acquire(sorted(set(uuids) - set(held)))
+        assert set(held) | set(rest) == set(uuids)
+        beats = await asyncio.gather(*(journal.heartbeat() for journal in journals))
+        assert sum(len(beat.leases) for beat in beats) == len(uuids)
+        assert {beat.living_owners for beat in beats} == {len(journals)}
+
+
+async def test_a_write_under_way_holds_up_taking_over_and_not_renewing(
+    postgresql: PostgresqlServer, postgresql_url: str
+) -> None:
+    async with (
+        opened(postgresql_url) as one,
+        opened(postgresql_url) as two,
+        postgresql.session(postgresql_url) as session,
+    ):
+        await one.acquire([AMS, FRA])
+        async with session.transaction():
+            query = "SELECT 1 FROM cleanup_leases WHERE cluster_uuid = $1 FOR KEY SHARE"
+            await session.fetch(query, AMS)
+            await expire(postgresql, postgresql_url)
+            assert set(await two.acquire([AMS, FRA])) == {FRA}
+            assert set((await one.heartbeat()).leases) == {AMS}
+            await expire(postgresql, postgresql_url)
+            assert await two.acquire([AMS]) == {}
+        assert (await lease_of(two)).taken_over

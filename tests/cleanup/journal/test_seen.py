@@ -1,0 +1,112 @@
+"""Since when a package has been seen: without a gap, and always the same package."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.cleanup.journal import Journal
+from exporter.cleanup.records import Lease, SeenPackage
+from support.journal.steps import AMS, FRA, lease_of, opened
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+START = 1.6e9
+
+
+def packages(*versions: str, created: float | None = 1.0) -> list[SeenPackage]:
+    return [SeenPackage(version=version, create_timestamp_seconds=created) for version in versions]
+
+
+async def see(journal: Journal, lease: Lease, seen: list[SeenPackage], *, now: float) -> dict[str, float]:
+    assert await journal.see({lease: seen}, now=now) == frozenset()
+    return dict(await journal.first_seen(lease.cluster_uuid, now=now))
+
+
+async def test_a_package_keeps_the_time_when_it_was_first_seen(journal: Journal, ams: Lease) -> None:
+    assert await see(journal, ams, packages("1"), now=START) == {"1": START}
+    assert await see(journal, ams, packages("1", "2"), now=START + HOUR) == {"1": START, "2": START + HOUR}
+    assert await see(journal, ams, packages("2", "1"), now=START + 2 * HOUR) == {
+        "1": START,
+        "2": START + HOUR,
+    }
+
+
+async def test_a_package_that_was_absent_starts_anew(journal: Journal, ams: Lease) -> None:
+    await see(journal, ams, packages("1", "2"), now=START)
+    assert await see(journal, ams, packages("2"), now=START + 1.0) == {"2": START}
+    assert await see(journal, ams, packages("1", "2"), now=START + 2.0) == {"1": START + 2.0, "2": START}
+    assert await see(journal, ams, [], now=START + 3.0) == {}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.0, 1.5), (1.0, None), (None, 1.0)])
+async def test_a_package_with_another_create_time_starts_anew(
+    journal: Journal, ams: Lease, before: float | None, after: float | None
+) -> None:
+    await see(journal, ams, packages("1", created=before), now=START)
+    assert await see(journal, ams, packages("1", created=before), now=START + 1.0) == {"1": START}
+    assert await see(journal, ams, packages("1", created=after), now=START + 2.0) == {"1": START + 2.0}
+    assert await see(journal, ams, packages("1", created=after), now=START + 3.0) == {"1": START + 2.0}
+
+
+async def test_who_did_not_look_for_more_than_a_day_starts_anew(journal: Journal, ams: Lease) -> None:
+    await see(journal, ams, packages("1"), now=START)
+    assert await see(journal, ams, packages("1"), now=START + DAY) == {"1": START}
+    later = START + 2 * DAY + 1.0
+    assert await journal.first_seen(AMS, now=later) == {}
+    assert await see(journal, ams, packages("1"), now=later) == {"1": later}
+
+
+@pytest.mark.parametrize("jump", [3 * 365 * DAY, -3 * 365 * DAY, 2 * DAY])
+async def test_a_clock_that_jumps_and_comes_back_never_makes_a_package_older(
+    journal: Journal, ams: Lease, jump: float
+) -> None:
+    await see(journal, ams, packages("1"), now=START)
+    assert await journal.first_seen(AMS, now=START + jump) == {}
+    assert await see(journal, ams, packages("1"), now=START + jump) == {"1": START + jump}
+    assert await see(journal, ams, packages("1"), now=START + 60.0) == {"1": START + 60.0}
+
+
+async def test_a_clock_that_is_set_back_a_little_never_leaves_a_package_in_the_future(
+    journal: Journal, ams: Lease
+) -> None:
+    await see(journal, ams, packages("1"), now=START)
+    await see(journal, ams, packages("1", "2"), now=START + HOUR)
+    assert await see(journal, ams, packages("1", "2"), now=START + 60.0) == {"1": START, "2": START + 60.0}
+
+
+async def test_listings_of_many_clusters_are_noted_together(journal: Journal) -> None:
+    leases = await journal.acquire([f"cluster {number}" for number in range(100)])
+    listings = {lease: packages(*(f"9.{minor}.1" for minor in range(20))) for lease in leases.values()}
+    for now in (START, START + 1.0):
+        assert await journal.see(listings, now=now) == frozenset()
+    for uuid in ("cluster 0", "cluster 99"):
+        assert set((await journal.first_seen(uuid, now=START)).values()) == {START}
+        assert len(await journal.first_seen(uuid, now=START)) == 20
+
+
+async def test_a_lost_lease_leaves_the_other_listings_as_they_are(journal: Journal) -> None:
+    ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
+    await journal.release([AMS])
+    assert await journal.see({ams: packages("1"), fra: packages("1")}, now=START) == {AMS}
+    assert await journal.first_seen(AMS, now=START) == {}
+    assert await journal.first_seen(FRA, now=START) == {"1": START}
+    assert await journal.see({}, now=START) == frozenset()
+
+
+async def test_a_hostile_listing_is_remembered_up_to_a_bound(journal: Journal, ams: Lease) -> None:
+    found = await see(journal, ams, packages(*(f"9.{minor}" for minor in range(3000))), now=START)
+    assert len(found) == 1000
+    assert await see(journal, ams, packages("1"), now=START) == {"1": START}
+
+
+async def test_versions_that_no_database_can_hold_are_seen_too(journal: Journal, ams: Lease) -> None:
+    odd = packages("9\0", "9\ufffd", "\ud800", "Ω")
+    assert set(await see(journal, ams, odd, now=START)) == {"9\ufffd", "\ufffd", "Ω"}
+    assert set((await see(journal, ams, odd, now=START + 1.0)).values()) == {START}
+
+
+async def test_what_was_seen_is_there_after_a_restart_and_a_takeover(url: str) -> None:
+    async with opened(url) as journal:
+        await see(journal, await lease_of(journal), packages("1"), now=START)
+    async with opened(url) as journal:
+        assert await see(journal, await lease_of(journal), packages("1"), now=START + 1.0) == {"1": START}

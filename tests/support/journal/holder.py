@@ -1,0 +1,29 @@
+"""Holds a lease on two clusters, says so, and does nothing until its standard input ends.
+
+``holder.py URL TAKEOVER_AFTER_SECONDS``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from exporter.cleanup.journal import JournalError, open_journal
+from support.journal.steps import AMS, FRA
+
+
+async def hold(url: str, takeover_after_seconds: float) -> None:
+    try:
+        async with open_journal(
+            url, owner="holder", takeover_after_seconds=takeover_after_seconds
+        ) as journal:
+            await journal.heartbeat()
+            sys.stdout.write(f"held {len(await journal.acquire([AMS, FRA]))}\n")
+            sys.stdout.flush()
+            await asyncio.to_thread(sys.stdin.read)
+    except JournalError as exc:
+        sys.stdout.write(f"{type(exc).__name__}: {exc}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(hold(sys.argv[1], float(sys.argv[2])))

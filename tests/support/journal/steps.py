@@ -1,0 +1,162 @@
+"""Steps that many tests of the journal take, and what must hold whatever has happened."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
+
+ALL_RUNS = 100_000
+AMS = "11111111-0000-0000-0000-000000000000"
+FRA = "22222222-0000-0000-0000-000000000000"
+NAMES = {AMS: "ams", FRA: "fra"}
+
+_lives = count(1)
+
+
+@asynccontextmanager
+async def opened(
+    url: str, *, takeover_after_seconds: float = 30.0, **arguments: Any
+) -> AsyncIterator[Journal]:
+    """Open a journal as a process of its own."""
+    owner = f"life {next(_lives)}"
+    async with open_journal(
+        url, owner=owner, takeover_after_seconds=takeover_after_seconds, **arguments
+    ) as journal:
+        yield journal
+
+
+async def lease_of(journal: Journal, uuid: str = AMS) -> Lease:
+    """Acquire a cluster's lease, which must be free."""
+    return (await journal.acquire([uuid]))[uuid]
+
+
+async def new_run(
+    journal: Journal, lease: Lease, *, policy: str = "old", dry_run: bool = False, now: float = 100.0
+) -> int:
+    return await journal.begin_run(
+        lease,
+        cluster=NAMES.get(lease.cluster_uuid, lease.cluster_uuid),
+        policy=policy,
+        dry_run=dry_run,
+        plan="[]",
+        candidates=1,
+        now=now,
+    )
+
+
+async def intend(
+    journal: Journal,
+    lease: Lease,
+    run_id: int,
+    *,
+    version: str = "9.9.1",
+    max_deletes_per_day: int | None = None,
+    policy_digest: str = "d1",
+    now: float = 110.0,
+) -> Deletion:
+    return await journal.intend(
+        lease,
+        run_id,
+        version=version,
+        create_timestamp_seconds=50.0,
+        earlier_job_uuids=(),
+        max_deletes_per_day=max_deletes_per_day,
+        policy_digest=policy_digest,
+        now=now,
+    )
+
+
+async def deletion_in(
+    journal: Journal, lease: Lease, phase: Phase, *, version: str = "9.9.1", policy: str = "old"
+) -> Deletion:
+    """Return a new deletion, of a new run, that has come to this phase."""
+    deletion = await intend(journal, lease, await new_run(journal, lease, policy=policy), version=version)
+    match phase:
+        case Phase.INTENDED:
+            return deletion
+        case Phase.WAITING:
+            return await journal.wait(lease, deletion, code="1", message="busy")
+        case Phase.FOLLOWED:
+            return await journal.follow(lease, deletion, job_uuid="j")
+        case Phase.ENDED:
+            return await end(journal, lease, deletion)
+
+
+async def end(
+    journal: Journal,
+    lease: Lease,
+    deletion: Deletion,
+    outcome: Outcome = Outcome.SUCCESS,
+    *,
+    code: str = "",
+    message: str = "gone",
+    stop_after_failures: int = 0,
+    now: float = 120.0,
+) -> Deletion:
+    return await journal.end(
+        lease,
+        deletion,
+        outcome=outcome,
+        code=code,
+        message=message,
+        stop_after_failures=stop_after_failures,
+        now=now,
+    )
+
+
+WRITES: dict[str, Callable[[Journal, Lease, Deletion], Any]] = {
+    "begin_run": lambda journal, lease, _: new_run(journal, lease),
+    "end_run": lambda journal, lease, deletion: journal.end_run(
+        lease, deletion.run_id, success=True, now=130.0
+    ),
+    "end_interrupted_runs": lambda journal, lease, _: journal.end_interrupted_runs(lease, now=130.0),
+    "prune": lambda journal, lease, _: journal.prune(lease, keep_runs=0),
+    "intend": lambda journal, lease, deletion: intend(journal, lease, deletion.run_id, version="9.9.2"),
+    "intend_again": lambda journal, lease, deletion: journal.intend_again(lease, deletion, now=130.0),
+    "wait": lambda journal, lease, deletion: journal.wait(lease, deletion, code="7", message="busy"),
+    "follow": lambda journal, lease, deletion: journal.follow(lease, deletion, job_uuid="j"),
+    "end": end,
+    "leave": lambda journal, lease, deletion: journal.leave(
+        lease, deletion.run_id, version="9.9.3", outcome=Outcome.PROTECTED, message="in use", now=130.0
+    ),
+}
+"""Every method that writes under a lease, besides ``see``."""
+
+
+async def deletions_of(journal: Journal) -> list[Deletion]:
+    """Return every deletion that has not been pruned."""
+    return [deletion for run in await journal.recent_runs(ALL_RUNS) for deletion in run.deletions]
+
+
+async def assert_consistent(journal: Journal) -> list[Deletion]:
+    """Compare the totals with the deletions, none of which has been pruned; return them."""
+    deletions = await deletions_of(journal)
+    ended = [deletion for deletion in deletions if deletion.phase is Phase.ENDED]
+    counted: Counter[tuple[str, str, Outcome]] = Counter()
+    codes: Counter[tuple[str, str, str]] = Counter()
+    for (cluster, policy), totals in (await journal.totals()).policies.items():
+        counted.update({(cluster, policy, outcome): n for outcome, n in totals.outcomes.items() if n})
+        codes.update({(cluster, policy, code): n for code, n in totals.codes.items()})
+    assert counted == Counter((one.cluster, one.policy, one.outcome) for one in ended)
+    assert codes == Counter((one.cluster, one.policy, one.code) for one in ended if one.code)
+    sent = [one for one in ended if one.attempts]
+    durations = await journal.durations()
+    assert {policy: found.buckets[-1] for policy, found in durations.items()} == Counter(
+        one.policy for one in sent
+    )
+    assert math.isclose(
+        sum(found.sum_seconds for found in durations.values()),
+        sum((one.ended_timestamp_seconds or 0.0) - one.intended_timestamp_seconds for one in sent),
+    )
+    for uuid in {one.cluster_uuid for one in deletions}:
+        unended = [one for one in deletions if one.cluster_uuid == uuid and one.phase is not Phase.ENDED]
+        assert await journal.unended(uuid) == tuple(unended)
+        assert len(unended) <= 1
+    return deletions
