@@ -11,7 +11,7 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench bench-full chaos image dashboards pins clean
+.PHONY: help run test lint types unit bench bench-full chaos chaos-full image dashboards pins clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,9 +43,14 @@ bench: $(VENV)/.dev ## A short run of the benchmarks; fails where a ratio is too
 bench-full: $(VENV)/.dev ## All benchmarks, with up to 10,000 clusters: about ten minutes
 	$(BIN)/python -m benchmarks.run --full
 
-chaos: $(VENV)/.dev ## A minute of everything going wrong while packages are deleted
-	@ONTAP_CHAOS_SECONDS=$${ONTAP_CHAOS_SECONDS:-60} ONTAP_CHAOS_SEED=$${ONTAP_CHAOS_SEED:-$$(date +%s)} \
-		$(BIN)/pytest -s tests/cleanup/test_chaos.py
+chaos: $(VENV)/.dev ## About two minutes of everything going wrong while packages are deleted
+	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-12} \
+		$(BIN)/pytest -s tests/cleanup/test_campaign.py
+
+chaos-full: $(VENV)/.dev ## The same for about two hours: 500 kills and 20,000 deletions, and 200 blows in PostgreSQL
+	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-500} \
+		CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \
+		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
 image: ## Build the container image with Docker
 	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) -t ontap-packages-exporter .

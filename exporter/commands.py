@@ -104,9 +104,26 @@ def plan(parsed: argparse.Namespace) -> Exit:
         sys.stderr.write(f"{parsed.config_file}: no cleanup is configured, so nothing is ever deleted\n")
     wanted = dict.fromkeys(parsed.clusters) if parsed.clusters else known
     plans = asyncio.run(planning.make_plans(config, [known[name] for name in wanted]))
-    write = planning.as_json if parsed.output == "json" else planning.as_table
-    sys.stdout.write(write(plans))
-    return Exit.FAILED if any(one.plan.problem for one in plans) else Exit.OK
+    if plans.journal_problem:
+        sys.stderr.write(
+            f"the journal could not be read, so no package counts as seen: {plans.journal_problem}\n"
+        )
+    if parsed.diff is not None:
+        try:
+            sys.stdout.write(planning.differences(plans, parsed.diff))
+        except ValueError as exc:
+            sys.stderr.write(f"{parsed.diff}: {exc}\n")
+            return Exit.USAGE
+    else:
+        write = planning.as_json if parsed.output == "json" else planning.as_table
+        sys.stdout.write(write(plans))
+    if parsed.save is not None:
+        try:
+            planning.save(plans, parsed.save)
+        except OSError as exc:
+            sys.stderr.write(f"{parsed.save}: cannot be written: {exc.strerror}\n")
+            return Exit.FAILED
+    return Exit.FAILED if any(one.plan.problem for one in plans.plans) else Exit.OK
 
 
 def health(parsed: argparse.Namespace) -> Exit:

@@ -25,6 +25,7 @@ cleanup:
       older_than: 180d
       max_deletes_per_run: 1
       dry_run: false
+      seen_for: 0s
     - name: plan-only
       clusters: {names: ["nyc-*", "sin-*", "syd-*"]}
       schedule: "*/5 * * * *"

@@ -68,6 +68,10 @@ def for_plan(parser: argparse.ArgumentParser) -> None:
         help="plan for this cluster only, repeatable (default: every cluster that a policy applies to)",
     )
     parser.add_argument("--output", choices=["table", "json"], default="table", help="(default: %(default)s)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="store the plan as JSON, for approved_plan")
+    parser.add_argument(
+        "--diff", type=Path, metavar="FILE", help="show what has changed since a plan was saved, not the plan"
+    )
 
 
 def for_health(parser: argparse.ArgumentParser) -> None:

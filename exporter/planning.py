@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
-from exporter.cleanup.plan import Decision, Plan
-from exporter.cleanup.policy import make_plan
+from exporter.cleanup.approval import load_plan, read_approval
+from exporter.cleanup.decide.plan import Approved, Decision, Plan
+from exporter.cleanup.decide.policy import make_plan
+from exporter.cleanup.policy_values import rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
-from exporter.cleanup.rules import rules_of
-from exporter.config import ClusterConfig, Config, PolicyConfig
+from exporter.config import CleanupConfig, ClusterConfig, Config, PolicyConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 
@@ -25,40 +28,91 @@ class ClusterPlan:
     """The plan of one policy on one cluster."""
 
     cluster: str
+    cluster_uuid: str | None
     policy: PolicyConfig
     plan: Plan
 
 
-async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> tuple[ClusterPlan, ...]:
-    """Read the clusters to which a policy applies, and make the plans; nothing is deleted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What every policy would do.
 
-    Returns:
-        a plan for every policy on every cluster that it applies to, in the order of the configuration.
+    Attributes:
+        made_timestamp_seconds: when the plans were made, Unix seconds.
+        plans: one for every policy on every cluster that it applies to, in the order of the configuration.
+        journal_problem: why the journal could not be read, so that nothing is known of what it has seen; ""
+            where it was read, or is not needed.
     """
+
+    made_timestamp_seconds: float
+    plans: tuple[ClusterPlan, ...]
+    journal_problem: str = ""
+
+
+async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> Plans:
+    """Read the clusters that some policy applies to, and plan; nothing is deleted and nothing is stored."""
     policies = config.cleanup.policies if config.cleanup else ()
     wanted = [one for one in clusters if any(policy.applies_to(one) for policy in policies)]
     semaphore = asyncio.Semaphore(config.max_concurrent_polls)
 
     async def read(access: ClusterAccess) -> Preflight:
         async with semaphore:
-            return await read_preflight(access)
+            return await read_preflight(access, clock=time.monotonic)
 
     async with open_session() as session:
         accesses = AccessOpener(session=session, counts=RequestCounts()).open(wanted)
-        preflight = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
+        found = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
     now = time.time()
-    return tuple(
-        ClusterPlan(cluster=cluster.name, policy=policy, plan=_plan(policy, preflight[cluster.name], now))
-        for cluster in wanted
-        for policy in policies
-        if policy.applies_to(cluster)
+    problem = ""
+    if config.cleanup is not None and any(policy.seen_for for policy in policies):
+        found, problem = await _with_first_seen(found, config.cleanup, now=now)
+    approvals = {policy.name: await _approval(policy, now=now) for policy in policies}
+    return Plans(
+        made_timestamp_seconds=now,
+        plans=tuple(
+            ClusterPlan(
+                cluster=cluster.name,
+                cluster_uuid=found[cluster.name].cluster_uuid,
+                policy=policy,
+                plan=_plan(policy, found[cluster.name], approvals[policy.name], now=now),
+            )
+            for cluster in wanted
+            for policy in policies
+            if policy.applies_to(cluster)
+        ),
+        journal_problem=problem,
     )
 
 
-def as_table(plans: Iterable[ClusterPlan]) -> str:
-    """Return plans as a table: a line for every package, first the packages to delete."""
+async def _with_first_seen(
+    found: Mapping[str, Preflight], cleanup: CleanupConfig, *, now: float
+) -> tuple[dict[str, Preflight], str]:
+    """Add since when each package has been there, by the journal; say why where it cannot be read."""
+    from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
+
+    seen = dict(found)
+    try:
+        async with read_journal(cleanup.state) as journal:
+            for name, preflight in found.items():
+                if preflight.facts is not None:
+                    first_seen = await journal.first_seen(preflight.facts.cluster_uuid, now=now)
+                    facts = replace(preflight.facts, first_seen=first_seen)
+                    seen[name] = replace(preflight, facts=facts)
+    except JournalError as exc:
+        return dict(found), str(exc)
+    return seen, ""
+
+
+async def _approval(policy: PolicyConfig, *, now: float) -> Approved | None:
+    if policy.approved_plan is None:
+        return None
+    return await read_approval(policy.approved_plan, valid_for=policy.approval_valid_for, now=now)
+
+
+def as_table(plans: Plans) -> str:
+    """Return plans as a table: a line for every package, those to delete first."""
     rows: list[tuple[str, ...]] = [_HEADINGS]
-    for one in plans:
+    for one in plans.plans:
         subject = (one.cluster, one.policy.name + (" (dry run)" if one.policy.dry_run else ""))
         if one.plan.problem:
             rows.append((*subject, "-", "-", "KEEP ALL", one.plan.problem))
@@ -73,12 +127,14 @@ def as_table(plans: Iterable[ClusterPlan]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def as_json(plans: Iterable[ClusterPlan]) -> str:
-    """Return plans as a JSON document; times are Unix seconds."""
+def as_json(plans: Plans) -> str:
+    """Return plans as the JSON document that ``--save`` stores; times are Unix seconds."""
     document = {
+        "saved_timestamp_seconds": plans.made_timestamp_seconds,
         "plans": [
             {
                 "cluster": one.cluster,
+                "cluster_uuid": one.cluster_uuid,
                 "policy": one.policy.name,
                 "dry_run": one.policy.dry_run,
                 "problem": one.plan.problem,
@@ -94,14 +150,58 @@ def as_json(plans: Iterable[ClusterPlan]) -> str:
                     for decision in one.plan.decisions
                 ],
             }
-            for one in plans
-        ]
+            for one in plans.plans
+        ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _plan(policy: PolicyConfig, preflight: Preflight, now: float) -> Plan:
-    return make_plan(rules_of(policy), preflight.listing, preflight.facts, now=now, problem=preflight.problem)
+def differences(plans: Plans, path: Path) -> str:
+    """Return what has changed since a plan was saved in a file, a line for every package.
+
+    Raises:
+        ValueError: the file cannot be read, or is no saved plan.
+    """
+    saved = load_plan(path)
+    before = {
+        (one.cluster, one.policy, package.version): str(package.verdict)
+        for one in saved.plans
+        for package in one.packages
+    }
+    now = {
+        (one.cluster, one.policy.name, decision.version): decision
+        for one in plans.plans
+        for decision in one.plan.decisions
+    }
+    lines = []
+    for key in sorted(before.keys() | now.keys()):
+        decision = now.get(key)
+        was = before.get(key, "not there")
+        becomes = "not there" if decision is None else str(decision.verdict)
+        if was != becomes:
+            cluster, policy, version = key
+            why = "" if decision is None else f" ({decision.detail})"
+            lines.append(f"{cluster}  {policy}  {_printable(version)}: {was} -> {becomes}{why}\n")
+    return "".join(lines) or "nothing has changed since the plan was saved\n"
+
+
+def save(plans: Plans, path: Path) -> None:
+    """Store plans in a file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(as_json(plans), encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _plan(policy: PolicyConfig, preflight: Preflight, approved: Approved | None, *, now: float) -> Plan:
+    rules = replace(rules_of(policy), approved=approved)
+    return make_plan(rules, preflight.listing, preflight.facts, now=now, problem=preflight.problem)
 
 
 def _columns(decision: Decision) -> tuple[str, ...]:

@@ -98,6 +98,16 @@ def test_check_config_accepts_a_good_file(argument: str, tmp_path: Path) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "good.yaml: valid, 1 cluster\n", "")
 
 
+def test_check_config_warns_of_a_journal_whose_folder_is_missing(tmp_path: Path) -> None:
+    policy = "{name: a, every: 24h, keep_newest: 2}"
+    cleanup = f"cleanup: {{state: 'sqlite:///no-such-folder/state.db', policies: [{policy}]}}\n"
+    (tmp_path / "good.yaml").write_text(GOOD + cleanup)
+    (tmp_path / "good.yaml").chmod(0o600)
+    done = run("check-config", "good.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "cleanup.state: its folder does not exist, so nothing is deleted until it does" in done.stdout
+
+
 def test_check_config_prints_every_error_and_ends_with_1(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("max_concurrent_polls: many\ncolour: red\n" + GOOD)
     done = run("check-config", "bad.yaml", cwd=tmp_path)

@@ -26,7 +26,7 @@ ALLOWED = {
     "config": {"background", "files", "ontap"},
     "inventory": {"ontap"},
     "polling": {"inventory", "ontap"},
-    "cleanup": {"config", "ontap"},
+    "cleanup": {"background", "config", "files", "inventory", "ontap"},
     "metrics": {"cleanup", "polling"},
     "web": {"background", "cleanup", "config", "files", "inventory", "metrics", "ontap", "polling"},
     "simulator": set(),
@@ -36,6 +36,7 @@ ALLOWED = {
         "background",
         "cleanup",
         "config",
+        "inventory",
         "metrics",
         "ontap",
         "polling",
@@ -59,11 +60,12 @@ ALLOWED = {
 """The rooms that each room may import, itself aside."""
 
 PURE = (
-    "cleanup/limits",
-    "cleanup/plan",
-    "cleanup/policy",
+    "cleanup/delete/limits",
+    "cleanup/decide/plan",
+    "cleanup/decide/policy",
+    "cleanup/delete/lifecycle",
     "cleanup/records",
-    "cleanup/replies",
+    "cleanup/delete/replies",
     "ontap/redaction",
     "ontap/deletion",
     "ontap/facts",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,8 @@ import pytest
 
 from exporter.cleanup.journal import open_journal
 from exporter.simulator import ABSENT, Fault, FaultKind, Package, SimulatedCluster, Simulator, UpdateState
-from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import program
+from support.plans import plan as plan_by
 from support.waiting import eventually
 
 NOW = datetime.now(UTC)
@@ -30,10 +28,12 @@ cleanup:
       exclude: ["9.11*"]
       max_deletes_per_run: 2
       dry_run: {dry_run}
+      seen_for: 0s
     - name: keep-two
       clusters: {{names: ["c1"]}}
       schedule: "0 3 * * sat"
       keep_newest: 2
+      seen_for: 0s
 """
 VERDICTS = {
     "9.9.1": ("delete", "retired", "older than 90 d"),
@@ -71,19 +71,9 @@ def cluster_named(name: str) -> SimulatedCluster:
 async def plan(
     simulator: Simulator, directory: Path, *arguments: str, cleanup: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command as an operator does, in a process of its own."""
-    config = directory / "config.yaml"
-    state = CLEANUP.format(state=f"sqlite:///{directory}/state.db", dry_run="false")
-    write_secret(
-        config, exporter_config(simulator, poll_interval="1m", extra=state if cleanup is None else cleanup)
-    )
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "exporter", "plan", f"--config.file={config}", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    """Plan by the policies above, or others."""
+    ours = CLEANUP.format(state=f"sqlite:///{directory}/state.db", dry_run="false")
+    return await plan_by(simulator, directory, *arguments, cleanup=ours if cleanup is None else cleanup)
 
 
 def assert_untouched(simulator: Simulator, directory: Path) -> None:
@@ -262,7 +252,7 @@ async def test_clusters_that_no_policy_is_about_are_left_alone(tmp_path: Path) -
 async def test_without_cleanup_nothing_is_planned(tmp_path: Path) -> None:
     async with Simulator([cluster_named("c1")], directory=tmp_path) as simulator:
         done = await plan(simulator, tmp_path, "--output=json", cleanup="")
-        assert (done.returncode, json.loads(done.stdout)) == (0, {"plans": []})
+        assert (done.returncode, json.loads(done.stdout)["plans"]) == (0, [])
         assert "no cleanup is configured, so nothing is ever deleted" in done.stderr
 
 
@@ -280,7 +270,7 @@ async def test_a_dry_run_of_the_daemon_decides_just_the_same(tmp_path: Path) -> 
 
             await eventually(ran, seconds=60, what="a dry run")
             assert await daemon.stop() == 0
-        async with open_journal(state) as journal:
+        async with open_journal(state, owner="test", takeover_after_seconds=60.0) as journal:
             (run,) = await journal.recent_runs(10)
         assert (run.policy, run.dry_run, run.success, run.deletions) == ("retire-old", True, True, ())
         journaled = json.loads(run.plan)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import aiohttp
 
 from exporter.app.cleaning import Cleaning
+from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
@@ -40,6 +41,7 @@ class AppliedConfiguration:
         session: carries all requests to ONTAP.
         group: owns the tasks.
         kill_switch: stops all deleting.
+        pace: the pauses of cleanup.
 
     Attributes:
         config: the configuration that was applied last.
@@ -58,12 +60,13 @@ class AppliedConfiguration:
         session: aiohttp.ClientSession,
         group: asyncio.TaskGroup,
         kill_switch: KillSwitch,
+        pace: Pace,
     ) -> None:
         self.config = config
         self.version = 0
         self.exposition = Exposition(CLUSTER_FAMILIES)
         self.board = Board(on_change=self._show, on_removal=self.exposition.remove)
-        self.cleaning = Cleaning(group=group, kill_switch=kill_switch)
+        self.cleaning = Cleaning(group=group, kill_switch=kill_switch, pace=pace)
         self.counts = RequestCounts()
         self._shard = shard
         self._opener = AccessOpener(session=session, counts=self.counts)
@@ -82,8 +85,8 @@ class AppliedConfiguration:
         self.config, self._accesses = config, accesses
         self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         await self.cleaning.apply(config.cleanup, accesses)
-        for name in self.board.clusters_up():
-            self.cleaning.note_good_poll(name)
+        for name, inventory in self.board.good_polls():
+            self.cleaning.note_good_poll(name, inventory)
         self.version += 1
         kept = sum(
             before.get(name) is access and configured[name] == access.config
@@ -103,5 +106,5 @@ class AppliedConfiguration:
 
     def _show(self, status: ClusterStatus) -> None:
         update_cluster(self.exposition, status)
-        if status.up:
-            self.cleaning.note_good_poll(status.name)
+        if status.up and status.inventory is not None:
+            self.cleaning.note_good_poll(status.name, status.inventory)

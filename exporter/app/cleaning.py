@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from exporter.cleanup.cleanup_board import CleanupBoard
+from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.limits import Pace
 from exporter.config import CleanupConfig
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CleanupState, update_policy
+from exporter.inventory import Inventory
+from exporter.metrics.cleanup import (
+    CLEANUP_FAMILIES,
+    LEASE_FAMILIES,
+    CleanupState,
+    update_lease,
+    update_policy,
+)
 from exporter.metrics.exposition import Exposition
 from exporter.ontap.access import ClusterAccess
 from exporter.web.sources import CleanupSources
@@ -27,11 +34,13 @@ class Cleaning:
     Args:
         group: owns the service's task.
         kill_switch: stops all deleting.
+        pace: the pauses of cleanup.
     """
 
-    def __init__(self, *, group: asyncio.TaskGroup, kill_switch: KillSwitch) -> None:
+    def __init__(self, *, group: asyncio.TaskGroup, kill_switch: KillSwitch, pace: Pace) -> None:
         self._group = group
         self._kill_switch = kill_switch
+        self._pace = pace
         self._running: _Running | None = None
 
     async def apply(self, config: CleanupConfig | None, accesses: Mapping[str, ClusterAccess]) -> None:
@@ -41,20 +50,24 @@ class Cleaning:
         sends no further DELETE and records what it has sent.
         """
         running = self._running
-        if running is not None and config is not None and running.state == config.state:
-            running.service.configure(config, accesses)
-            return
-        self._running = None
-        if running is not None:
+        if running is not None and (config is None or running.journal != config.state):
+            self._running = None
             running.task.cancel()
             await asyncio.wait({running.task})
         if config is not None:
-            self._running = self._start(config, accesses)
+            if self._running is None:
+                self._running = self._start(config)
+            await self._running.service.configure(config, accesses)
 
-    def note_good_poll(self, cluster: str) -> None:
-        """Start policies that wait for a cluster's first good poll."""
+    def note_good_poll(self, cluster: str, inventory: Inventory) -> None:
+        """Take note of a good poll: who the cluster is, and what it holds."""
         if self._running is not None:
-            self._running.service.note_good_poll(cluster)
+            self._running.service.note_good_poll(cluster, inventory)
+
+    def resume_paused(self) -> None:
+        """Let policies delete again that are paused after failures."""
+        if self._running is not None:
+            self._running.service.resume_paused()
 
     def stop(self) -> None:
         """Cancel the service; the task group waits until it has recorded what it has sent."""
@@ -66,31 +79,38 @@ class Cleaning:
         """What pages and metrics show about cleanup; None if cleanup is not configured."""
         return None if self._running is None else self._running.sources
 
-    def _start(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> _Running:
-        from exporter.cleanup.service import CleanupService  # noqa: PLC0415 - loads the database libraries
+    def _start(self, config: CleanupConfig) -> _Running:
+        from exporter.cleanup.journal.opening import boot_time  # noqa: PLC0415 - loads the database libraries
+        from exporter.cleanup.service import CleanupService  # noqa: PLC0415 - likewise
 
-        exposition = Exposition(CLEANUP_FAMILIES)
+        exposition, leases = Exposition(CLEANUP_FAMILIES), Exposition(LEASE_FAMILIES)
         board = CleanupBoard(
-            on_change=lambda status: update_policy(exposition, status), on_removal=exposition.remove
+            on_change=lambda status: update_policy(exposition, status),
+            on_removal=exposition.remove,
+            on_lease=lambda lease: update_lease(leases, lease),
+            on_lease_removal=leases.remove,
         )
         service = CleanupService(
             config=config,
-            accesses=accesses,
             board=board,
             kill_switch=self._kill_switch,
-            pace=Pace(),
+            pace=self._pace,
+            clock=boot_time,
             wall_clock=time.time,
         )
         return _Running(
-            state=config.state,
+            journal=config.state,
             service=service,
             sources=CleanupSources(
                 board=board,
                 exposition=exposition,
+                leases=leases,
                 state=lambda: CleanupState(
                     durations=board.durations,
                     halted=self._kill_switch.active,
                     journal_open=service.journal is not None,
+                    paused=service.paused_policies(),
+                    takeovers=service.takeovers,
                 ),
                 report=service.report,
             ),
@@ -102,7 +122,7 @@ class Cleaning:
 class _Running:
     """A running service, its task, and the ``state`` (database URL) that it was started with."""
 
-    state: str
+    journal: str
     service: CleanupService
     sources: CleanupSources
     task: asyncio.Task[NoReturn]

@@ -10,7 +10,7 @@ import platform
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import socket
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.reload import Reloader
 from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
+from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
 from exporter.metrics.exporter import ExporterState
@@ -59,8 +60,9 @@ class Settings:
         telemetry_path: where the metrics are served.
         reload_by_http: whether a request may reload the configuration.
         cleanup_halted: whether the kill switch is on from the start.
-        shard: the share of the clusters that this process polls and cleans.
-        web_config: how the pages are protected; None: they are not protected.
+        shard: the share of the clusters that this process looks after.
+        web_config: how the pages are protected; None: not at all.
+        pace: the pauses of cleanup; no flag changes them.
     """
 
     listen_addresses: tuple[ListenAddress, ...]
@@ -69,6 +71,7 @@ class Settings:
     cleanup_halted: bool = False
     shard: Shard = WHOLE
     web_config: WebConfig | None = None
+    pace: Pace = field(default_factory=Pace)
 
 
 async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
@@ -98,11 +101,15 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         finally:
             notifier.ready()
 
+    def resume_paused() -> None:
+        applied.cleaning.resume_paused()
+
     async with AsyncExitStack() as stack:
         protection = _protection(stack, settings)
         reloader = Reloader(
             files=files,
             apply=reapply,
+            resume_paused=resume_paused,
             protection=protection,
             shard=settings.shard,
             wall_clock=time.time,
@@ -115,7 +122,12 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         group = await stack.enter_async_context(asyncio.TaskGroup())
 
         applied = AppliedConfiguration(
-            config, shard=settings.shard, session=session, group=group, kill_switch=kill_switch
+            config,
+            shard=settings.shard,
+            session=session,
+            group=group,
+            kill_switch=kill_switch,
+            pace=settings.pace,
         )
         stack.callback(applied.stop)
         reloader.note(config)

@@ -31,8 +31,9 @@ class Reloader:
     Args:
         files: the files of the configuration, already loaded.
         apply: applies a configuration.
-        protection: the web configuration, which is read again too; None: there is none.
-        shard: the share of the clusters that this process polls and cleans.
+        resume_paused: lets policies delete again that are paused after failures; a reload on demand does so.
+        protection: the web configuration, which is read again as well; None: there is none.
+        shard: the share of the clusters that this process looks after.
         wall_clock: gives Unix seconds.
 
     Attributes:
@@ -45,12 +46,14 @@ class Reloader:
         *,
         files: ConfigFiles,
         apply: Callable[[Config], Awaitable[Changes]],
+        resume_paused: Callable[[], None],
         protection: Protection | None,
         shard: Shard,
         wall_clock: Callable[[], float],
     ) -> None:
         self._files = files
         self._apply = apply
+        self._resume_paused = resume_paused
         self._protection = protection
         self._shard = shard
         self._wall_clock = wall_clock
@@ -109,6 +112,7 @@ class Reloader:
             return self._refuse(wrong)
         # Accept only now: if anything refuses the configuration, it must not be applied later either.
         self._files.accept(candidate)
+        self._resume_paused()
         self.note(candidate.config)
         changes = await self._apply(candidate.config)
         self.successful = True

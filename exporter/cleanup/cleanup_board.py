@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from exporter.cleanup.records import Deletion, Durations, Outcome, PolicyTotals
+from exporter.cleanup.records import Durations, Outcome, PolicyPause, PolicyTotals
 
 Key = tuple[str, str]
 """Cluster and policy."""
@@ -53,17 +53,27 @@ class PolicyStatus:
         """Cluster and policy."""
         return (self.cluster, self.policy)
 
-    def with_outcome(self, deletion: Deletion) -> PolicyStatus:
-        """Return the status after a deletion has ended and the journal has counted it."""
-        if deletion.outcome is None:
-            return self
-        outcomes = {**self.totals.outcomes}
-        outcomes[deletion.outcome] += 1
-        codes = {**self.totals.codes}
-        if deletion.code:
-            codes[deletion.code] = codes.get(deletion.code, 0) + 1
-        totals = replace(self.totals, outcomes=MappingProxyType(outcomes), codes=MappingProxyType(codes))
+    def with_failure(self, failure: str, now: float) -> PolicyStatus:
+        """Return the status after a run that could not even begin, for the reason that a word names."""
+        totals = replace(
+            self.totals, last_ended_timestamp_seconds=now, last_success=False, last_failure=failure
+        )
         return replace(self, totals=totals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseStatus:
+    """Whether this process may clean a cluster.
+
+    Attributes:
+        cluster: the cluster's configured name.
+        labels: the cluster's configured labels, ordered by name.
+        held: whether it holds the cluster's lease.
+    """
+
+    cluster: str
+    labels: tuple[tuple[str, str], ...]
+    held: bool
 
 
 class CleanupBoard:
@@ -72,9 +82,12 @@ class CleanupBoard:
     Args:
         on_change: called with each new status, on the event loop.
         on_removal: called with the key of each status that is taken out.
+        on_lease: called with each new status of a lease.
+        on_lease_removal: called with the name of each cluster that is not cleaned any more.
 
     Attributes:
         durations: how long deletions took, by policy, as the journal remembers.
+        paused: policies that are paused after failures, by name and digest of their rules.
     """
 
     def __init__(
@@ -82,11 +95,17 @@ class CleanupBoard:
         *,
         on_change: Callable[[PolicyStatus], None],
         on_removal: Callable[[Key], None] = lambda _: None,
+        on_lease: Callable[[LeaseStatus], None] = lambda _: None,
+        on_lease_removal: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._on_change = on_change
         self._on_removal = on_removal
+        self._on_lease = on_lease
+        self._on_lease_removal = on_lease_removal
+        self._leases: dict[str, LeaseStatus] = {}
         self._statuses: dict[Key, PolicyStatus] = {}
         self.durations: Mapping[str, Durations] = {}
+        self.paused: Mapping[tuple[str, str], PolicyPause] = {}
 
     def put(self, status: PolicyStatus) -> None:
         """Add or replace a status."""
@@ -100,6 +119,15 @@ class CleanupBoard:
         self._statuses = kept
         for key in gone:
             self._on_removal(key)
+
+    def put_leases(self, leases: Iterable[LeaseStatus]) -> None:
+        """Replace the status of every lease."""
+        before, self._leases = self._leases, {lease.cluster: lease for lease in leases}
+        for name, lease in self._leases.items():
+            if before.get(name) != lease:
+                self._on_lease(lease)
+        for name in before.keys() - self._leases.keys():
+            self._on_lease_removal(name)
 
     def change(self, key: Key, change: Callable[[PolicyStatus], PolicyStatus]) -> None:
         """Replace the status of a policy on a cluster, where there is one."""
@@ -124,10 +152,16 @@ class CleanupBoard:
         """Return every status."""
         return tuple(self._statuses.values())
 
-    def with_totals(
-        self, totals: Mapping[Key, PolicyTotals], *, wanted: Callable[[PolicyStatus], bool] = lambda _: True
-    ) -> None:
-        """Take over what the journal remembers of those that are wanted, in which nothing may be going on."""
-        for key, status in tuple(self._statuses.items()):
-            if wanted(status):
-                self.put(replace(status, totals=totals.get(key, NO_TOTALS), remembered=True))
+    def with_totals(self, totals: Mapping[Key, PolicyTotals]) -> None:
+        """Take over what the journal has counted, in whatever process."""
+        for key, counted in totals.items():
+            status = self._statuses.get(key)
+            if status is None:
+                continue
+            self.put(replace(status, totals=counted, remembered=True))
+
+    def remember(self) -> None:
+        """Take note that the journal has said everything: what it did not name has no totals yet."""
+        for status in tuple(self._statuses.values()):
+            if not status.remembered:
+                self.put(replace(status, remembered=True))

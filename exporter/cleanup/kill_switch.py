@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 
 
 class KillSwitch:
-    """Whether deleting is halted.
+    """Whether deleting is halted, in this process and in all that share its journal.
+
+    A signal takes effect in this process at once. The journal carries it to the other processes, and over a
+    restart.
 
     Args:
-        active: whether it is from the start.
+        active: whether it is on from the start.
+
+    Attributes:
+        is_recorded: whether the journal knows the last change that was made here.
     """
 
     def __init__(self, *, active: bool = False) -> None:
-        self._engaged = asyncio.Event()
-        if active:
-            self._engaged.set()
+        self._active = active
+        self._on_change: Callable[[], None] = lambda: None
+        self.is_recorded = not active
 
     @property
     def active(self) -> bool:
-        """Whether it is halted now."""
-        return self._engaged.is_set()
+        """Whether it is on now."""
+        return self._active
+
+    def notify(self, on_change: Callable[[], None]) -> None:
+        """Call this after every change that is made here."""
+        self._on_change = on_change
 
     def engage(self) -> None:
         """Send no DELETE any more."""
-        self._engaged.set()
+        self._change(active=True)
 
     def release(self) -> None:
         """Let runs delete again."""
-        self._engaged.clear()
+        self._change(active=False)
 
-    async def engaged(self) -> None:
-        """Wait until the kill switch is on."""
-        await self._engaged.wait()
+    def follow(self, *, active: bool) -> None:
+        """Take over what the journal says, unless a change that was made here has yet to reach it."""
+        if self.is_recorded:
+            self._active = active
+
+    def _change(self, *, active: bool) -> None:
+        self._active = active
+        self.is_recorded = False
+        self._on_change()

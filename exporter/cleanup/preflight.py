@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from exporter.cleanup.plan import GuardFacts
-from exporter.cleanup.records import TargetIdentity
+from exporter.cleanup.decide.plan import GuardFacts
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import Forbidden, OntapError, Unauthorized
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 from exporter.ontap.facts import (
     ClusterIdentity,
     SoftwareFacts,
@@ -21,18 +19,21 @@ from exporter.ontap.facts import (
 from exporter.ontap.listing import Listing, read_listing
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_NO_FACTS = float("-inf")
 
 
 class DecisionImpossibleError(Exception):
-    """What a deletion rests on cannot be read, or cleanup was halted: nothing is sent.
+    """What a deletion rests on cannot be read, or somebody else is deleting the package: nothing is sent.
 
     Attributes:
         denied: whether that is because of a 401 or 403.
+        stopped: whether the run must not go on.
     """
 
-    def __init__(self, message: str, *, denied: bool = False) -> None:
+    def __init__(self, message: str, *, denied: bool = False, stopped: bool = False) -> None:
         super().__init__(message)
         self.denied = denied
+        self.stopped = stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,101 +43,82 @@ class Preflight:
     Attributes:
         listing: the whole repository.
         facts: what guards packages.
-        problem: why one of them is missing.
+        cluster_uuid: of the cluster that has answered; None where it is not known.
+        facts_read_at: when the reading of the states and versions began, by the clock that was given.
+        problem: why something is missing; "" where nothing is.
         denied: whether that was a 401 or 403.
-        target_identity: the cluster that has answered; None where it was not asked or facts are missing.
     """
 
-    listing: Listing | None
-    facts: GuardFacts | None
+    listing: Listing | None = None
+    facts: GuardFacts | None = None
+    cluster_uuid: str | None = None
+    facts_read_at: float = _NO_FACTS
     problem: str = ""
     denied: bool = False
-    target_identity: TargetIdentity | None = None
-
-    def guarding(self, being_deleted: frozenset[str]) -> Preflight:
-        """Return the preflight with versions whose deletion by an earlier run may still be going on."""
-        facts = self.facts
-        return self if facts is None else replace(self, facts=replace(facts, being_deleted=being_deleted))
-
-    def holds(self, version: str) -> bool | None:
-        """Say whether the repository holds a version; None where the listing is not known."""
-        if self.listing is None:
-            return None
-        return any(package.version == version for package in self.listing.packages)
 
 
-async def read_preflight(access: ClusterAccess) -> Preflight:
-    """Read the listing, then the facts; nothing is taken from an earlier poll."""
-    preflight = await read_repository(access)
-    if preflight.listing is None:
-        return preflight
-    try:
-        identity, facts = await _read_facts(access)
-    except OntapError as exc:
-        problem = f"what guards the packages could not be read: {exc}"
-        return replace(preflight, problem=problem, denied=_is_denial(exc))
-    if facts is None:
-        return replace(preflight, problem="the cluster does not tell in full which versions are in use")
-    return replace(preflight, facts=facts, target_identity=_target_identity(access, identity))
+def usable_uuid(identity: ClusterIdentity | None) -> str | None:
+    """Return the uuid by which a cluster is known; None where it states none, or nonsense."""
+    if identity is None or identity.uuid is None or _UUID.fullmatch(identity.uuid) is None:
+        return None
+    return identity.uuid.lower()
 
 
-async def read_repository(access: ClusterAccess) -> Preflight:
-    """Read the listing alone."""
+async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -> Preflight:
+    """Read the listing, then who the cluster is, then what goes on there; nothing is taken from a poll.
+
+    What changes fastest is read last: the download's state, the update's, and the versions that it names.
+
+    Args:
+        access: the cluster.
+        clock: gives seconds for ``facts_read_at``.
+    """
     try:
         listing = await access.ask(read_listing(access.query))
     except OntapError as exc:
-        problem = f"the listing could not be read: {exc}"
-        return Preflight(listing=None, facts=None, problem=problem, denied=_is_denial(exc))
-    return Preflight(listing=listing, facts=None)
-
-
-async def read_target_identity(access: ClusterAccess) -> TargetIdentity:
-    """Ask a cluster who it is.
-
-    Raises:
-        OntapError: it does not tell.
-    """
-    return _target_identity(access, await access.ask(read_identity()))
-
-
-def _target_identity(access: ClusterAccess, identity: ClusterIdentity) -> TargetIdentity:
-    stated = identity.uuid is not None and _UUID.fullmatch(identity.uuid)
-    return TargetIdentity(uuid=identity.uuid if stated else None, origin=access.config.endpoint.origin)
-
-
-async def _read_facts(access: ClusterAccess) -> tuple[ClusterIdentity, GuardFacts | None]:
-    """Read who the cluster is, who names which version, and what goes on; None where something is missing.
-
-    Raises:
-        OntapError: a fact could not be read.
-    """
-    deadline = access.deadline(asyncio.get_running_loop().time())
-    identity = await access.ask(read_identity(), deadline=deadline, is_fact=True)
-    software = await access.ask(read_software(), deadline=deadline, is_fact=True)
-    download_state = await access.ask(read_download_state(), deadline=deadline, is_fact=True)
-    nodes = software.node_versions
-    if software.version is None or nodes is None:
-        return identity, None
+        return Preflight(problem=f"the listing could not be read: {exc}", denied=_is_denial(exc))
+    try:
+        identity = await access.ask(read_identity(), is_fact=True)
+        began = clock()
+        download_state = await access.ask(read_download_state(), is_fact=True)
+        software = await access.ask(read_software(), is_fact=True)
+    except OntapError as exc:
+        problem = f"what guards the packages could not be read: {exc}"
+        return Preflight(listing=listing, problem=problem, denied=_is_denial(exc))
+    cluster_uuid = usable_uuid(identity)
+    if software.version is None or software.node_versions is None:
+        problem = "the cluster does not say in full which versions are in use"
+        return Preflight(listing=listing, cluster_uuid=cluster_uuid, problem=problem)
+    if cluster_uuid is None:
+        return Preflight(listing=listing, problem="the cluster does not say who it is: it states no uuid")
     facts = GuardFacts(
-        named=dict(reversed(list(_named(identity, software, nodes)))),
+        named=dict(reversed(list(_named(identity, software)))),
         update_state=software.update_state,
         download_state=download_state,
+        cluster_uuid=cluster_uuid,
+        clock_skew_seconds=access.clock_skew_seconds,
     )
-    return identity, facts
+    return Preflight(listing=listing, facts=facts, cluster_uuid=cluster_uuid, facts_read_at=began)
 
 
-def _named(
-    identity: ClusterIdentity, software: SoftwareFacts, nodes: tuple[str, ...]
-) -> Iterator[tuple[str, str]]:
+async def read_listing_of(access: ClusterAccess) -> Listing | None:
+    """Return the listing alone; None where it could not be read whole."""
+    try:
+        return await access.ask(read_listing(access.query))
+    except OntapError:
+        return None
+
+
+def _named(identity: ClusterIdentity, software: SoftwareFacts) -> Iterator[tuple[str, str]]:
     """Give every version that something names, and who names it."""
     for version in (identity.ontap_version, software.version):
         if version is not None:
             yield version, "the cluster"
-    for version in nodes:
+    for version in software.node_versions or ():
         yield version, "a node"
     if software.pending_version is not None:
         yield software.pending_version, "the pending update"
 
 
 def _is_denial(error: OntapError) -> bool:
-    return isinstance(error, Unauthorized | Forbidden)
+    return isinstance(error, Unauthorized | LoginPaused | Forbidden)

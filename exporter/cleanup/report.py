@@ -22,6 +22,10 @@ def policy_as_json(policy: PolicyConfig) -> dict[str, Any]:
         "older_than": None if policy.older_than is None else format_duration(policy.older_than),
         "include": list(policy.include),
         "exclude": list(policy.exclude),
+        "seen_for": format_duration(policy.seen_for),
+        "start_within": format_duration(policy.start_within),
+        "stop_after_failures": policy.stop_after_failures,
+        "approved_plan": None if policy.approved_plan is None else str(policy.approved_plan),
         "max_deletes_per_run": policy.max_deletes_per_run,
         "dry_run": policy.dry_run,
     }

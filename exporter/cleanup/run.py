@@ -1,202 +1,316 @@
-"""One run of one policy on one cluster: preflight, plan, deletions, account."""
+"""One run of one policy on one cluster: preflight, plan, deletions, outcome."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 
 import structlog
 
-from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
-from exporter.cleanup.deleter import Deleter
+from exporter.cleanup.approval import read_approval
+from exporter.cleanup.cleanup_board import CleanupBoard
+from exporter.cleanup.concurrency import ConcurrencyLimit
+from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
+from exporter.cleanup.decide.policy import make_plan
+from exporter.cleanup.delete import lifecycle
+from exporter.cleanup.delete.given_up import may_still_run
+from exporter.cleanup.delete.lifecycle import Rest, Undecided
+from exporter.cleanup.delete.limits import Pace
+from exporter.cleanup.delete.pursuit import GivenUpError, Pursuit, Subject, Surety
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.plan import Decision, Plan, Rules
-from exporter.cleanup.policy import make_plan
+from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
 from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_preflight
-from exporter.cleanup.records import Deletion, Outcome, TargetIdentity
+from exporter.cleanup.records import Deletion, Lease, Outcome, RunFailure, SeenPackage
+from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 
 audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.audit")
 
-_AS_PLANNED = frozenset({Outcome.SUCCESS, Outcome.ALREADY_GONE, Outcome.PROTECTED})
+AS_PLANNED = frozenset({Outcome.SUCCESS, Outcome.ALREADY_GONE, Outcome.PROTECTED})
 """Outcomes that leave a run successful: what was to go is gone, and what came into use was left alone."""
+HALTED = "cleanup is halted"
+CHANGED = "the configuration of this policy or cluster has changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyOnCluster:
-    """A policy as it applies to one cluster.
+class Services:
+    """What all runs share.
 
     Attributes:
-        policy: its name.
-        rules: what it retires.
-        dry_run: whether it only plans.
-        access: the cluster.
-    """
-
-    policy: str
-    rules: Rules
-    dry_run: bool
-    access: ClusterAccess
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Cluster and policy."""
-        return (self.access.name, self.policy)
-
-
-class Runner:
-    """Makes runs and accounts for them.
-
-    Args:
         journal: remembers them.
         board: shows them.
         kill_switch: stops all deleting at once.
-        wall_clock: gives Unix seconds.
+        pace: the pauses in between.
+        talking: held while a cluster is asked something.
+        clock: seconds that never go back and go on while the machine is suspended.
+        wall_clock: Unix seconds.
+        kept_runs: so many runs of each policy on each cluster are kept.
+        show_counts: has the board show what the journal has counted.
+    """
+
+    journal: Journal
+    board: CleanupBoard
+    kill_switch: KillSwitch
+    pace: Pace
+    talking: ConcurrencyLimit
+    show_counts: Callable[[], Awaitable[None]]
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    kept_runs: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    """Why a run could not do its work."""
+
+    failure: RunFailure
+    error: str
+
+
+class Run:
+    """Makes one run.
+
+    Args:
+        services: what all runs share.
+        access: the cluster.
+        policy: what to run.
+        max_deletes_per_day: of all policies on all clusters; None: no limit.
+        lease: gives the lease that this process has on the cluster now; None where it has none.
+        is_assigned: says whether the policy is still configured for the cluster as it was.
+        rest: pauses; where nothing is under way on the cluster, another one is let in meanwhile.
     """
 
     def __init__(
         self,
         *,
-        journal: Journal,
-        board: CleanupBoard,
-        kill_switch: KillSwitch,
-        wall_clock: Callable[[], float],
+        services: Services,
+        access: ClusterAccess,
+        policy: PolicyConfig,
+        max_deletes_per_day: int | None,
+        lease: Callable[[], Lease | None],
+        is_assigned: Callable[[], bool],
+        rest: Callable[[Rest], Awaitable[None]],
     ) -> None:
-        self._journal = journal
-        self._board = board
-        self._kill_switch = kill_switch
-        self._wall_clock = wall_clock
+        self._services = services
+        self._access = access
+        self._policy = policy
+        self._rules = rules_of(policy)
+        self._max_deletes_per_day = max_deletes_per_day
+        self._lease = lease
+        self._is_assigned = is_assigned
+        self._rest = rest
+        self._epoch: int | None = None
 
-    async def run(self, subject: PolicyOnCluster, deleter: Deleter) -> None:
+    async def make(self, lease: Lease) -> None:
         """Plan, and delete what the plan chose unless the policy is a dry run.
 
         Raises:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
-        started = self._wall_clock()
-        preflight = await read_preflight(subject.access)
-        being_deleted = await self._being_deleted(subject, deleter, preflight.target_identity)
-        preflight = preflight.guarding(being_deleted)
-        plan = self._plan(subject, preflight)
-        run_id = await self._journal.begin_run(
-            cluster=subject.access.name,
-            policy=subject.policy,
-            dry_run=subject.dry_run,
+        self._epoch = lease.epoch
+        services = self._services
+        started = services.wall_clock()
+        if self._policy.approved_plan is not None:
+            approved = await read_approval(
+                self._policy.approved_plan, valid_for=self._policy.approval_valid_for, now=started
+            )
+            self._rules = replace(self._rules, approved=approved)
+        preflight = await self._read_preflight(lease)
+        being_deleted = await self._being_deleted(lease)
+        plan = self._plan(_guarding(preflight, being_deleted))
+        run_id = await services.journal.begin_run(
+            lease,
+            cluster=self._access.name,
+            policy=self._policy.name,
+            dry_run=self._policy.dry_run,
             plan=plan_as_json(plan),
             candidates=len(plan.chosen),
             now=started,
         )
-        _log_plan(subject, plan)
-        self._board.change(subject.key, lambda status: _begun(status, plan, started))
-        error, success = plan.problem, not plan.problem
-        if plan.chosen and being_deleted and not subject.dry_run:
-            versions = ", ".join(sorted(being_deleted))
-            error, success = f"an earlier deletion may still be going on: {versions}", False
-        elif success and not subject.dry_run and preflight.target_identity is not None:
-            error, success = await self._delete_all(subject, deleter, run_id, plan, preflight.target_identity)
-        ended = self._wall_clock()
-        await self._journal.end_run(run_id, success=success, error=error, now=ended)
-        self._board.change(subject.key, lambda status: _ended(status, success=success, ended=ended))
-        tell = audit.info if success else audit.warning
-        tell(
+        log_plan(self._access.name, self._policy, plan)
+        await services.show_counts()
+        failed = await self._carry_out(lease, run_id, plan, preflight, being_deleted)
+        ended = services.wall_clock()
+        await services.journal.end_run(
+            lease,
+            run_id,
+            success=failed is None,
+            failure="" if failed is None else str(failed.failure),
+            error="" if failed is None else failed.error,
+            now=ended,
+        )
+        await services.show_counts()
+        log = audit.info if failed is None else audit.warning
+        log(
             "cleanup run ended",
-            cluster=subject.access.name,
-            policy=subject.policy,
-            dry_run=subject.dry_run,
+            cluster=self._access.name,
+            policy=self._policy.name,
+            dry_run=self._policy.dry_run,
             candidates=len(plan.chosen),
-            success=success,
-            error=error or None,
+            success=failed is None,
+            reason=None if failed is None else str(failed.failure),
+            error=None if failed is None else failed.error,
         )
 
-    def account(self, deletion: Deletion, decision: Decision | None = None) -> None:
-        """Show and log the outcome of a deletion that has ended, and what was decided where that is known."""
-        self._board.change((deletion.cluster, deletion.policy), lambda status: status.with_outcome(deletion))
-        tell = audit.info if deletion.outcome in _AS_PLANNED else audit.warning
-        tell(
-            "package deletion ended",
-            cluster=deletion.cluster,
-            policy=deletion.policy,
-            version=deletion.version,
-            age_seconds=None if decision is None else _rounded(decision.age_seconds),
-            reason=None if decision is None else str(decision.reason),
-            outcome=str(deletion.outcome),
-            attempts=deletion.attempts,
-            job=deletion.job_uuid,
-            code=deletion.code or None,
-            message=deletion.message or None,
-        )
+    async def _carry_out(
+        self, lease: Lease, run_id: int, plan: Plan, preflight: Preflight, being_deleted: frozenset[str]
+    ) -> _Failed | None:
+        if plan.problem:
+            failure = RunFailure.DENIED if preflight.denied else RunFailure.UNREADABLE
+            return _Failed(failure=failure, error=plan.problem)
+        if self._policy.dry_run or not plan.chosen:
+            return None
+        if being_deleted:
+            versions = ", ".join(sorted(being_deleted))
+            error = f"an earlier deletion may still be going on: {versions}"
+            return _Failed(failure=RunFailure.EARLIER_DELETION, error=error)
+        return await self._delete_all(lease, run_id, plan)
 
-    async def _delete_all(
-        self,
-        subject: PolicyOnCluster,
-        deleter: Deleter,
-        run_id: int,
-        plan: Plan,
-        target_identity: TargetIdentity,
-    ) -> tuple[str, bool]:
-        """Delete what the plan chose, one by one; return an error, and whether all went as planned."""
-        outcomes: list[Outcome | None] = []
-        busy_until = deleter.busy_until()
+    async def _delete_all(self, lease: Lease, run_id: int, plan: Plan) -> _Failed | None:
+        """Delete what the plan chose, one by one."""
+        services = self._services
+        limits = limits_of(self._policy)
+        busy_until = services.clock() + limits.retry_busy_for_seconds
+        failed: _Failed | None = None
         for chosen in plan.chosen:
-            decide_again = self._decider(subject, chosen.version, target_identity)
+            if why := self._why_not():
+                return _Failed(failure=RunFailure.STOPPED, error=why)
+            pursuit = self._pursuit(lease, run_id, chosen)
+            course, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
             try:
-                with self._board.in_progress(subject.key):
-                    deletion = await deleter.delete(
-                        run_id,
-                        chosen.version,
-                        target_identity=target_identity,
-                        decide_again=decide_again,
-                        busy_until=busy_until,
-                    )
-            except DecisionImpossibleError as exc:
-                return str(exc), False
-            self.account(deletion, chosen)
-            outcomes.append(deletion.outcome)
-            if deletion.outcome is Outcome.PROTECTED and self._kill_switch.active:
-                return "cleanup is halted", False
+                with services.board.in_progress((self._access.name, self._policy.name)):
+                    deletion = await pursuit.pursue(course, action)
+            except GivenUpError as exc:
+                return _Failed(failure=_failure(exc.why), error=str(exc))
+            log_outcome(deletion, chosen)
+            await services.show_counts()
             if deletion.outcome is Outcome.DENIED:
-                return "the cluster denied a deletion, so the run ended", False
+                error = "the cluster denied a deletion, so the run ended"
+                return _Failed(failure=RunFailure.DENIED, error=error)
             if deletion.outcome is Outcome.TIMEOUT:
-                return f"the deletion of {chosen.version} may still be going on, so the run ended", False
-        return "", all(outcome in _AS_PLANNED for outcome in outcomes)
+                error = f"the deletion of {chosen.version} may still be going on, so the run ended"
+                return _Failed(failure=RunFailure.DELETION_FAILED, error=error)
+            if deletion.outcome not in AS_PLANNED and failed is None:
+                error = f"the deletion of {chosen.version} ended as {deletion.outcome}"
+                failed = _Failed(failure=RunFailure.DELETION_FAILED, error=error)
+        if why := self._why_not():
+            return _Failed(failure=RunFailure.STOPPED, error=why)
+        return failed
 
-    def _decider(
-        self, subject: PolicyOnCluster, version: str, target_identity: TargetIdentity
-    ) -> Callable[[], Coroutine[None, None, Decision | None]]:
-        """Return what reads everything afresh and decides on one version again, right before its DELETE."""
+    def _pursuit(self, lease: Lease, run_id: int, chosen: Decision) -> Pursuit:
+        services = self._services
+        subject = Subject(
+            run_id=run_id,
+            version=chosen.version,
+            create_timestamp_seconds=chosen.create_timestamp_seconds,
+        )
 
-        async def decide_again() -> Decision | None:
-            preflight = await read_preflight(subject.access)
-            if self._kill_switch.active:
-                raise DecisionImpossibleError("cleanup is halted")
-            if preflight.listing is None or preflight.facts is None:
+        async def decide() -> tuple[Decision | None, Preflight]:
+            if why := self._why_not():
+                raise DecisionImpossibleError(why, stopped=True)
+            preflight = await self._read_preflight(lease)
+            if preflight.facts is None:
                 raise DecisionImpossibleError(preflight.problem, denied=preflight.denied)
-            if preflight.target_identity is None or not preflight.target_identity.is_same(target_identity):
-                raise DecisionImpossibleError("another cluster answers at this address now")
-            unlimited = replace(subject.rules, max_deletes=len(preflight.listing.packages))
-            return self._plan(replace(subject, rules=unlimited), preflight).decision(version)
+            unlimited = replace(
+                self._rules, max_deletes=len(preflight.listing.packages if preflight.listing else ())
+            )
+            return self._plan(preflight, unlimited).decision(chosen.version), preflight
 
-        return decide_again
+        async def record_intent(deletion: Deletion | None, earlier_jobs: frozenset[str]) -> Deletion:
+            if deletion is not None:
+                return await services.journal.intend_again(
+                    lease, deletion, earlier_job_uuids=earlier_jobs, now=services.wall_clock()
+                )
+            return await services.journal.intend(
+                lease,
+                run_id,
+                version=chosen.version,
+                create_timestamp_seconds=chosen.create_timestamp_seconds,
+                earlier_job_uuids=earlier_jobs,
+                max_deletes_per_day=self._max_deletes_per_day,
+                policy_digest=digest_of(self._policy),
+                now=services.wall_clock(),
+            )
 
-    def _plan(self, subject: PolicyOnCluster, preflight: Preflight) -> Plan:
+        return Pursuit(
+            subject=subject,
+            access=self._access,
+            journal=services.journal,
+            lease=lease,
+            return_timeout_seconds=self._policy.return_timeout_seconds,
+            stop_after_failures=self._policy.stop_after_failures,
+            surety=Surety(decide=decide, why_not=self._why_not, record_intent=record_intent),
+            rest=self._rest,
+            clock=services.clock,
+            wall_clock=services.wall_clock,
+        )
+
+    def _why_not(self) -> str:
+        """Say why nothing may be sent now; "" where it may. Waits for nothing."""
+        if self._services.kill_switch.active:
+            return HALTED
+        if not self._is_assigned():
+            return CHANGED
+        lease = self._lease()
+        if lease is None or lease.epoch != self._epoch:
+            return "this process has lost the cluster meanwhile"
+        if self._services.clock() >= lease.valid_until_seconds:
+            return "this process cannot be sure that it still holds the cluster"
+        return ""
+
+    async def _read_preflight(self, lease: Lease) -> Preflight:
+        """Read the cluster, note which packages are there, and since when."""
+        preflight = await read_preflight(self._access, clock=self._services.clock)
+        if preflight.listing is None or preflight.facts is None:
+            return preflight
+        if preflight.cluster_uuid != lease.cluster_uuid:
+            return Preflight(problem="another cluster answers at this address now")
+        if self._rules.seen_for_seconds <= 0:
+            return preflight
+        journal = self._services.journal
+        listed = [
+            SeenPackage(version=one.version, create_timestamp_seconds=one.create_timestamp_seconds)
+            for one in preflight.listing.packages
+        ]
+        now = self._services.wall_clock()
+        await journal.see({lease: listed}, now=now)
+        first_seen = await journal.first_seen(lease.cluster_uuid, now=now)
+        return replace(preflight, facts=replace(preflight.facts, first_seen=first_seen))
+
+    def _plan(self, preflight: Preflight, rules: Rules | None = None) -> Plan:
         return make_plan(
-            subject.rules,
+            rules or self._rules,
             preflight.listing,
             preflight.facts,
-            now=self._wall_clock(),
+            now=self._services.wall_clock(),
             problem=preflight.problem,
         )
 
-    async def _being_deleted(
-        self, subject: PolicyOnCluster, deleter: Deleter, target_identity: TargetIdentity | None
-    ) -> frozenset[str]:
-        """Return the versions that a job of an earlier deletion, under whatever name, may still delete."""
-        if target_identity is None:
-            return frozenset()  # nothing can be deleted now
-        given_up = await self._journal.given_up(subject.access.name, target_identity=target_identity)
-        return frozenset([deletion.version for deletion in given_up if await deleter.may_still_run(deletion)])
+    async def _being_deleted(self, lease: Lease) -> frozenset[str]:
+        """Return the versions that the job of a deletion that was given up may still delete."""
+        given_up = await self._services.journal.given_up(lease.cluster_uuid)
+        now = self._services.wall_clock()
+        return frozenset([one.version for one in given_up if await may_still_run(self._access, one, now=now)])
+
+
+def log_outcome(deletion: Deletion, decision: Decision | None = None) -> None:
+    """Log the outcome of a deletion, and what was decided if that is known."""
+    log = audit.info if deletion.outcome in AS_PLANNED else audit.warning
+    log(
+        "package deletion ended",
+        cluster=deletion.cluster,
+        policy=deletion.policy,
+        version=deletion.version,
+        age_seconds=None if decision is None else _rounded(decision.age_seconds),
+        reason=None if decision is None else str(decision.reason),
+        outcome=str(deletion.outcome),
+        attempts=deletion.attempts,
+        job=deletion.job_uuid,
+        code=deletion.code or None,
+        message=deletion.message or None,
+    )
 
 
 def plan_as_json(plan: Plan) -> str:
@@ -204,13 +318,15 @@ def plan_as_json(plan: Plan) -> str:
     return json.dumps([asdict(decision) for decision in plan.decisions])
 
 
-def _log_plan(subject: PolicyOnCluster, plan: Plan) -> None:
+def log_plan(cluster: str, policy: PolicyConfig, plan: Plan) -> None:
+    """Log every decision of a plan; those to keep are for whoever wants to know it exactly."""
     for decision in plan.decisions:
-        audit.info(
+        log = audit.info if decision.verdict is Verdict.DELETE else audit.debug
+        log(
             "package judged",
-            cluster=subject.access.name,
-            policy=subject.policy,
-            dry_run=subject.dry_run,
+            cluster=cluster,
+            policy=policy.name,
+            dry_run=policy.dry_run,
             version=decision.version,
             age_seconds=_rounded(decision.age_seconds),
             verdict=str(decision.verdict),
@@ -219,17 +335,20 @@ def _log_plan(subject: PolicyOnCluster, plan: Plan) -> None:
         )
 
 
+def _failure(why: Undecided) -> RunFailure:
+    if why.denied:
+        return RunFailure.DENIED
+    if why.refused:
+        return RunFailure.REFUSED
+    return RunFailure.STOPPED if why.stopped else RunFailure.UNREADABLE
+
+
+def _guarding(preflight: Preflight, being_deleted: frozenset[str]) -> Preflight:
+    facts = preflight.facts
+    if facts is None:
+        return preflight
+    return replace(preflight, facts=replace(facts, being_deleted=being_deleted))
+
+
 def _rounded(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds)
-
-
-def _begun(status: PolicyStatus, plan: Plan, started: float) -> PolicyStatus:
-    totals = replace(status.totals, candidates=len(plan.chosen), last_started_timestamp_seconds=started)
-    return replace(status, totals=totals)
-
-
-def _ended(status: PolicyStatus, *, success: bool, ended: float) -> PolicyStatus:
-    totals = replace(status.totals, last_ended_timestamp_seconds=ended, last_success=success)
-    if success:
-        totals = replace(totals, last_success_timestamp_seconds=ended)
-    return replace(status, totals=totals)

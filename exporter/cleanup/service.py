@@ -1,39 +1,74 @@
-"""Keeps every policy on every cluster that it applies to, for as long as the journal is ours."""
+"""Who cleans what: one cleaner for each cluster uuid, their leases, and the journal of them all."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any, NoReturn
 
 import structlog
 
-from exporter.cleanup.cleanup_board import CleanupBoard, Key, PolicyStatus
-from exporter.cleanup.deleter import Deleter
+from exporter.cleanup.cleaner import Assignment, Cleaner
+from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
+from exporter.cleanup.concurrency import ConcurrencyLimit
+from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.limits import Limits, Pace
-from exporter.cleanup.policy_scheduler import PolicyScheduler, Services
-from exporter.cleanup.records import Deletion, Run
-from exporter.cleanup.recovery import Recovery, concerned_by, is_taken_over, others_at
+from exporter.cleanup.policy_values import digest_of
+from exporter.cleanup.preflight import usable_uuid
+from exporter.cleanup.records import Heartbeat, Lease, Run, SeenPackage
 from exporter.cleanup.report import report
-from exporter.cleanup.rules import limits_of
-from exporter.cleanup.run import Runner
-from exporter.config import CleanupConfig, PolicyConfig
+from exporter.cleanup.run import Services
+from exporter.config import CleanupConfig
+from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
+from exporter.ontap.listing import Package
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-REOPEN_SECONDS = 30.0
-"""How long to wait before the journal is tried again, where another process holds it or it broke."""
+KEPT_RUNS = 50
+"""So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 SHOWN_RUNS = 100
-"""So many runs, of all policies and clusters together, are in the account."""
-_UNKNOWN_POLICY_LIMITS = Limits(
-    return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=0.0
-)
-"""For what an earlier configuration's policy has left unended."""
+"""So many runs, of all policies and clusters together, are in the report."""
+HEARTBEATS_PER_LEASE = 3
+SIGHTING_SECONDS = 600.0
+"""How often the journal notes that a listing is still the same."""
+CLOCK_STEP_SECONDS = 5.0
+"""A wall clock that has moved by so much more than time has passed was set, or the machine was suspended."""
+AT_ONCE = 200
+"""So many clusters are assigned without a pause in which the event loop may do something else."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    """What is known of one configured name.
+
+    Attributes:
+        access: reaches the cluster.
+        rank: its place in the configuration.
+        since: since when it has been configured, Unix seconds.
+        uuid: of the cluster that has answered last; None before.
+        is_unidentified: whether the cluster has answered without a uuid.
+    """
+
+    access: ClusterAccess
+    rank: int
+    since: float
+    uuid: str | None = None
+    is_unidentified: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sighting:
+    """What the polls have listed of one cluster, to be noted in the journal."""
+
+    packages: tuple[Package, ...]
+    noted_at: float = float("-inf")
+    is_new: bool = True
 
 
 class CleanupService:
@@ -41,93 +76,171 @@ class CleanupService:
 
     Args:
         config: the cleanup section.
-        accesses: every cluster, by name.
         board: shows what is going on.
         kill_switch: stops all deleting at once.
-        pace: how long it waits in between.
-        wall_clock: gives Unix seconds.
+        pace: the pauses of cleanup.
+        clock: seconds that never go back and go on while the machine is suspended.
+        wall_clock: Unix seconds.
+        kept_runs: so many runs of each policy on each cluster are kept.
+
+    Attributes:
+        journal: remembers everything; None while it is not open, so that nothing is deleted.
+        problem: why nothing is deleted anywhere; "" where the journal is open.
+        takeovers: clusters that were taken over from a process that had vanished.
     """
 
     def __init__(
         self,
         *,
         config: CleanupConfig,
-        accesses: Mapping[str, ClusterAccess],
         board: CleanupBoard,
         kill_switch: KillSwitch,
         pace: Pace,
+        clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        kept_runs: int = KEPT_RUNS,
     ) -> None:
+        self.journal: Journal | None = None
+        self.problem = "the journal is not open yet"
+        self.takeovers = 0
+        self._config = config
         self._board = board
         self._kill_switch = kill_switch
         self._pace = pace
+        self._clock = clock
         self._wall_clock = wall_clock
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._good_polls: dict[str, asyncio.Event] = {}
-        self._unanswered: dict[int, float] = {}
-        self._kept: dict[Key, _Kept] = {}
-        self._resuming: dict[str, _Resuming] = {}
-        self._changed = asyncio.Event()
-        self.journal: Journal | None = None
-        self.problem = "the journal is not open yet"
-        self._config = config
-        self._accesses: Mapping[str, ClusterAccess] = {}
-        self._limiter = asyncio.Semaphore(config.max_concurrent_clusters)
-        self.configure(config, accesses)
+        self._kept_runs = kept_runs
+        self._owner = secrets.token_hex(8)
+        self._talking = ConcurrencyLimit(config.max_concurrent_clusters)
+        self._known: dict[str, _Known] = {}
+        self._names: dict[str, set[str]] = {}
+        self._resumes_paused = False
+        self._reading_totals = asyncio.Lock()
+        self._shown: tuple[str, ...] = ()
+        self._cleaners: dict[str, Cleaner] = {}
+        self._sightings: dict[str, _Sighting] = {}
+        self._services: Services | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._beat_now = asyncio.Event()
+        self._totals_read_until: float | None = None
+        self._living_owners = 1
+        self._unended: Mapping[str, str] = {}
+        self._out_of_reach: frozenset[str] = frozenset()
+        self._wanted_since: dict[str, float] = {}
+        kill_switch.notify(self._note_kill_switch)
 
-    def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
-        """Clean by this configuration from now on; what it says of the state is not heeded.
+    def paused_policies(self) -> Mapping[str, bool]:
+        """Return every configured policy, and whether it is paused after failures."""
+        paused = self._board.paused
+        return {policy.name: (policy.name, digest_of(policy)) in paused for policy in self._config.policies}
 
-        A policy on a cluster is left alone where neither the policy nor the cluster's access has changed.
-        Elsewhere a run that is going on ends here: nothing more is deleted by the old rules, and what ONTAP
-        has accepted is followed to its end. Everything that is no longer configured vanishes from the board.
+    async def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
+        """Clean by this configuration from now on; what it says of the journal is not applied.
+
+        A run whose policy or cluster has changed sends nothing more; what ONTAP has accepted is followed to
+        its end. Everything that is no longer configured vanishes from the board.
         """
-        if config.max_concurrent_clusters != self._config.max_concurrent_clusters:
-            self._limiter = asyncio.Semaphore(config.max_concurrent_clusters)
-        self._config, self._accesses = config, accesses
-        for name in accesses:
-            self._locks.setdefault(name, asyncio.Lock())
-            self._good_polls.setdefault(name, asyncio.Event())
-        for gone in self._good_polls.keys() - accesses.keys():
-            del self._good_polls[gone]
-        wanted = {(access.name, policy.name): (policy, access) for policy, access in self._pairs()}
-        for key, kept in self._kept.items():
-            # Once only: what ends already is recording what it has sent.
-            if wanted.get(key) != (kept.policy, kept.access) and not kept.task.cancelling():
-                kept.task.cancel()
-        for name, resuming in self._resuming.items():
-            if accesses.get(name) is not resuming.access and not resuming.task.cancelling():
-                resuming.task.cancel()
-        for policy, access in wanted.values():
-            self._show(policy, access)
+        self._talking.change(config.max_concurrent_clusters)
+        self._config = config
+        self._know(accesses)
+        self._totals_read_until = None  # what is new on the board may have totals of old
+        wanted = []
+        for count, (name, access) in enumerate(accesses.items()):
+            for policy in config.policies:
+                if policy.applies_to(access.config):
+                    wanted.append((name, policy.name))
+                    self._show(name, access, policy.name, dry_run=policy.dry_run)
+            if count % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
         self._board.keep(wanted)
-        self._changed.set()
+        self._shown = tuple(dict.fromkeys(name for name, _ in wanted))
+        for count, uuid in enumerate(list(self._cleaners.keys() | self._names.keys())):
+            self._assign(uuid)
+            if count % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        self._beat_now.set()
 
-    def note_good_poll(self, cluster: str) -> None:
-        """Take note that a cluster has had a good poll."""
-        if (event := self._good_polls.get(cluster)) is not None:
-            event.set()
+    def _note_unidentified(self, name: str, known: _Known) -> None:
+        """Show that nothing can be cleaned on a cluster that does not say who it is."""
+        if not known.is_unidentified:
+            log.warning("a cluster states no uuid, so nothing is deleted there", cluster=name)
+            known.is_unidentified = True
+        now = self._wall_clock()
+        for policy in self._config.policies:
+            self._board.change((name, policy.name), lambda status: status.with_failure("unidentified", now))
+
+    def _know(self, accesses: Mapping[str, ClusterAccess]) -> None:
+        """Take over the configured names, with the uuids of those whose address has not changed."""
+        before, self._known = self._known, {}
+        for rank, (name, access) in enumerate(accesses.items()):
+            earlier = before.get(name)
+            is_same = earlier is not None and earlier.access.config.endpoint == access.config.endpoint
+            uuid = earlier.uuid if earlier is not None and is_same else None
+            since = self._wall_clock() if earlier is None else earlier.since
+            self._known[name] = _Known(access=access, rank=rank, since=since, uuid=uuid)
+        self._names = {}
+        for name, known in self._known.items():
+            if known.uuid is not None:
+                self._names.setdefault(known.uuid, set()).add(name)
+
+    def note_good_poll(self, name: str, inventory: Inventory) -> None:
+        """Take note of who a cluster is and what it holds, from a good poll."""
+        known = self._known.get(name)
+        if known is None:
+            return
+        uuid = usable_uuid(inventory.identity)
+        if uuid is None:
+            if known.uuid is None:
+                self._note_unidentified(name, known)
+            return
+        if known.uuid != uuid:
+            before, known.uuid = known.uuid, uuid
+            if before is not None:
+                self._names.get(before, set()).discard(name)
+                self._assign(before)
+            names = self._names.setdefault(uuid, set())
+            names.add(name)
+            if len(names) > 1:
+                log.warning("one cluster is configured under several names", uuid=uuid, names=sorted(names))
+            self._assign(uuid)
+            self._beat_now.set()
+        packages = inventory.listing.packages
+        sighting = self._sightings.get(uuid)
+        if sighting is None:
+            self._sightings[uuid] = _Sighting(packages=packages)
+        elif sighting.packages != packages:
+            sighting.packages, sighting.is_new = packages, True
+
+    def resume_paused(self) -> None:
+        """Let policies delete again that are paused after failures."""
+        self._resumes_paused = True
+        self._beat_now.set()
 
     async def run(self) -> NoReturn:
         """Clean for ever; where the journal cannot be used, nothing is deleted until it can."""
         while True:
             try:
-                async with open_journal(self._config.state) as journal:
-                    self.journal, self.problem = journal, ""
-                    log.info("cleanup has its journal")
+                async with open_journal(
+                    self._config.state,
+                    owner=self._owner,
+                    takeover_after_seconds=self._takeover_after_seconds,
+                ) as journal:
                     await self._clean(journal)
             except* JournalError as group:
-                problem, self.problem = self.problem, str(group.exceptions[0])
-                tell = log.debug if self.problem == problem else log.error
-                tell("cleanup has no journal, so nothing is deleted", error=self.problem)
+                self._note_problem(str(group.exceptions[0]))
+            except* Exception:
+                log.exception("cleanup failed by our own mistake, so nothing is deleted for a while")
+                self.problem = "internal_error: see the log"
             finally:
-                self.journal = None
+                self.journal = self._services = self._group = None
+                self._cleaners = {}
+                self._board.put_leases(self._lease_statuses())
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
-            await asyncio.sleep(REOPEN_SECONDS)
+            await asyncio.sleep(self._pace.retry_seconds)
 
     async def report(self) -> dict[str, Any]:
-        """Return the whole account as a JSON document; without a journal, without the runs."""
+        """Return everything that is known as a JSON document; without a journal, without the runs."""
         runs: tuple[Run, ...] = ()
         problem = self.problem
         if self.journal is not None:
@@ -143,192 +256,214 @@ class CleanupService:
             problem=problem,
         )
 
-    async def _clean(self, journal: Journal) -> NoReturn:
-        """Bring to an end what is unended, then keep every policy, until the journal is lost."""
-        await journal.end_interrupted_runs(now=self._wall_clock())
-        self._board.durations = await journal.durations()
-        runner = Runner(
-            journal=journal, board=self._board, kill_switch=self._kill_switch, wall_clock=self._wall_clock
-        )
-        self._kept, self._resuming = {}, {}
-        recovery = Recovery(
+    async def _clean(self, journal: Journal) -> None:
+        """Run cleaners and beat, until the journal has failed for too long."""
+        self._services = Services(
             journal=journal,
-            runner=runner,
             board=self._board,
-            pauses=self._pace.look,
+            kill_switch=self._kill_switch,
+            pace=self._pace,
+            talking=self._talking,
+            clock=self._clock,
             wall_clock=self._wall_clock,
+            kept_runs=self._kept_runs,
+            show_counts=self._show_counts,
         )
         async with asyncio.TaskGroup() as group:
-            group.create_task(_until_lost(journal), name="watch the journal")
-            services = Services(
-                journal=journal,
-                runner=runner,
-                board=self._board,
-                kill_switch=self._kill_switch,
-                turn=self._turn,
-                wall_clock=self._wall_clock,
-            )
-            known: Mapping[str, ClusterAccess] = {}
-            while True:
-                self._changed.clear()
-                stopped = await self._reap(journal)
-                known = await self._keep_all(group, services, recovery, known, stopped)
-                await self._changed.wait()
+            self._group = group
+            self._totals_read_until = None
+            await self._beat(journal)
+            self.journal = journal  # only now: whoever sees it open finds what it has counted
+            self.problem = ""
+            log.info("cleanup has its journal")
+            for uuid in list(self._names):
+                self._assign(uuid)
+            self._beat_now.set()
+            await self._beat_for_ever(journal)
 
-    async def _reap(self, journal: Journal) -> frozenset[str]:
-        """Wait for what the configuration has stopped; return the clusters on which that was."""
-        stopped = {key: kept.task for key, kept in self._kept.items() if kept.task.cancelling()}
-        unresumed = {name: one.task for name, one in self._resuming.items() if one.task.cancelling()}
-        if tasks := {*stopped.values(), *unresumed.values()}:
-            await asyncio.wait(tasks)
-        for key in stopped:
-            del self._kept[key]
-        self._resuming = {name: one for name, one in self._resuming.items() if not one.task.done()}
-        names = frozenset(cluster for cluster, _ in stopped) | unresumed.keys()
-        for name in names - self._accesses.keys():
-            await journal.end_interrupted_runs(cluster=name, now=self._wall_clock())
-        for name in self._locks.keys() - self._accesses.keys() - {cluster for cluster, _ in self._kept}:
-            del self._locks[name]
-        return names
+    async def _beat_for_ever(self, journal: Journal) -> NoReturn:
+        """Renew the leases again and again, and look whether the wall clock was set meanwhile."""
+        failing_since: float | None = None
+        while True:
+            before = self._wall_clock() - self._clock_without_suspends()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._takeover_after_seconds / HEARTBEATS_PER_LEASE):
+                    await self._beat_now.wait()
+            self._beat_now.clear()
+            step = self._wall_clock() - self._clock_without_suspends() - before
+            if abs(step) > CLOCK_STEP_SECONDS:
+                for cleaner in self._cleaners.values():
+                    cleaner.look_again(at_schedules=step < 0)
+            try:
+                await self._beat(journal)
+            except JournalError as exc:
+                self._note_problem(str(exc))
+                self._board.put_leases(self._lease_statuses())
+                failing_since = self._clock() if failing_since is None else failing_since
+                if self._clock() - failing_since > self._pace.retry_seconds:
+                    raise
+                await asyncio.sleep(min(self._pace.retry_seconds, 1.0))
+            else:
+                failing_since, self.problem = None, ""
 
-    async def _keep_all(
-        self,
-        group: asyncio.TaskGroup,
-        services: Services,
-        recovery: Recovery,
-        known: Mapping[str, ClusterAccess],
-        stopped: frozenset[str],
-    ) -> Mapping[str, ClusterAccess]:
-        """Start what is configured and not going on; return the clusters that this was done for.
+    @staticmethod
+    def _clock_without_suspends() -> float:
+        return asyncio.get_running_loop().time()
 
-        Args:
-            group: owns the tasks.
-            services: what schedulers share.
-            recovery: brings to an end what is unended.
-            known: the clusters that were looked after so far.
-            stopped: clusters on which a run may have been cut short.
-        """
-        unended = await services.journal.unended()
-        totals = await services.journal.totals()
-        # From here on nothing waits, so that this is all of one configuration.
-        accesses = self._accesses
-        concerned, nowhere = concerned_by(unended, accesses, known)
-        for name in sorted(nowhere):
-            if name in known or not known:
-                log.warning("deletions on a cluster that is no longer configured stay unended", cluster=name)
-        for name, access in accesses.items():
-            if name in stopped or name in concerned:
-                if (earlier := self._resuming.get(name)) is not None and not earlier.task.cancelling():
-                    earlier.task.cancel()  # it would go on with an access that may no longer count
-                task = group.create_task(
-                    self._resume(access, services.journal, recovery), name=f"resume cleanup of {name}"
-                )
-                self._resuming[name] = _Resuming(access=access, task=task)
-        self._board.with_totals(totals, wanted=lambda status: not status.remembered)
-        for policy, access in self._pairs():
-            key = (access.name, policy.name)
-            if key not in self._kept:
-                self._kept[key] = self._keep(group, policy, access, services)
-        return accesses
-
-    def _keep(
-        self, group: asyncio.TaskGroup, policy: PolicyConfig, access: ClusterAccess, services: Services
-    ) -> _Kept:
-        scheduler = PolicyScheduler(
-            policy=policy,
-            access=access,
-            deleter=self._deleter(access, policy, services.journal),
-            good_poll=self._good_polls[access.name],
-            services=services,
-        )
-        resuming = self._resuming.get(access.name)
-        task = group.create_task(
-            scheduler.keep(after=resuming.task if resuming else None),
-            name=f"clean {access.name} by {policy.name}",
-        )
-        return _Kept(policy=policy, access=access, task=task)
-
-    def _pairs(self) -> Iterator[tuple[PolicyConfig, ClusterAccess]]:
-        """Give every policy with every cluster that it applies to."""
-        for access in self._accesses.values():
-            for policy in self._config.policies:
-                if policy.applies_to(access.config):
-                    yield policy, access
-
-    def _show(self, policy: PolicyConfig, access: ClusterAccess) -> None:
-        """Put a policy on a cluster on the board, with what is known of it already."""
-        labels = access.config.labels
-        known = self._board.get((access.name, policy.name))
-        if known is None:
-            self._board.put(
-                PolicyStatus(cluster=access.name, labels=labels, policy=policy.name, dry_run=policy.dry_run)
-            )
-        elif (known.labels, known.dry_run) != (labels, policy.dry_run):
-            self._board.put(replace(known, labels=labels, dry_run=policy.dry_run))
-
-    def _deleter(self, access: ClusterAccess, policy: PolicyConfig | None, journal: Journal) -> Deleter:
-        return Deleter(
-            access=access,
-            journal=journal,
-            kill_switch=self._kill_switch,
-            unanswered=self._unanswered,
-            limits=_UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy),
-            pace=self._pace,
-            wall_clock=self._wall_clock,
-        )
-
-    @asynccontextmanager
-    async def _turn(self, cluster: str) -> AsyncIterator[None]:
-        """Hold a cluster alone, and one of the places."""
-        async with self._locks[cluster], self._limiter:
-            yield
-
-    async def _resume(self, access: ClusterAccess, journal: Journal, recovery: Recovery) -> None:
-        """Bring to an end what was begun on a cluster, by an earlier configuration or life of the program."""
-        policies = {policy.name: policy for policy in self._config.policies}
-
-        def deleter_of(deletion: Deletion) -> Deleter:
-            return self._deleter(access, policies.get(deletion.policy), journal)
-
-        async with self._locks[access.name]:
-            strangers = await recovery.end(await journal.unended(access.name), access, deleter_of)
-            await journal.end_interrupted_runs(cluster=access.name, now=self._wall_clock())
-            totals = await journal.totals()
-            self._board.with_totals(totals, wanted=lambda status: status.cluster == access.name)
-        # What another name meant may be in the midst of a run as yet, which then ends.
-        if ending := self._ending() - {asyncio.current_task()}:
-            await asyncio.wait(ending)
-        others = others_at(access, await journal.unended(), self._accesses)
-        elsewhere = [one for one in strangers if not is_taken_over(one, self._accesses)]
-        elsewhere += await recovery.end(others, access, deleter_of)
-        for cluster in sorted({deletion.cluster for deletion in elsewhere}):
-            log.warning("deletions that were sent to another cluster stay unended", cluster=cluster)
+    async def _beat(self, journal: Journal) -> None:
+        """Renew leases and take over what is free; learn what other processes have changed."""
+        if not self._kill_switch.is_recorded:
+            active = self._kill_switch.active
+            await journal.set_kill_switch(engaged=active)
+            self._kill_switch.is_recorded = active == self._kill_switch.active
+        if self._resumes_paused:
+            for policy, _ in list(self._board.paused):
+                await journal.resume_policy(policy)
+            self._resumes_paused = False
+        beat = await journal.heartbeat()
+        self._kill_switch.follow(active=beat.kill_switch)
+        self._board.paused = beat.paused
+        for uuid, cleaner in self._cleaners.items():
+            cleaner.hold(beat.leases.get(uuid))
+        await self._note_unended(journal)
+        await self._share(journal, beat)
+        self._board.put_leases(self._lease_statuses())
+        await self._note_sightings(journal)
+        await self._read_totals(journal)
+        self._board.remember()
         self._board.durations = await journal.durations()
 
-    def _ending(self) -> set[asyncio.Task[Any]]:
-        """Return the tasks that the configuration has stopped and that have not ended."""
-        tasks: set[asyncio.Task[Any]] = {kept.task for kept in self._kept.values()}
-        tasks |= {resuming.task for resuming in self._resuming.values()}
-        return {task for task in tasks if task.cancelling() and not task.done()}
+    def _lease_statuses(self) -> Iterator[LeaseStatus]:
+        """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
+        for name in self._shown:
+            known = self._known[name]
+            cleaner = self._cleaners.get(known.uuid or "")
+            lease = cleaner.lease if cleaner is not None and cleaner.cleans(known.access) else None
+            is_held = lease is not None and self._clock() < lease.valid_until_seconds
+            yield LeaseStatus(cluster=name, labels=known.access.config.labels, held=is_held)
 
+    async def _show_counts(self) -> None:
+        """Show what the journal has counted, if it can be read; the next heartbeat shows it all the same."""
+        if self.journal is not None:
+            with suppress(JournalError):
+                await self._read_totals(self.journal)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A policy on a cluster, and the task that runs it at its times."""
+    async def _read_totals(self, journal: Journal) -> None:
+        """Have the board show every total that has changed; one reading after the other."""
+        async with self._reading_totals:
+            totals = await journal.totals(changed_since=self._totals_read_until)
+            self._totals_read_until = totals.read_until
+            self._board.with_totals(totals.policies)
 
-    policy: PolicyConfig
-    access: ClusterAccess
-    task: asyncio.Task[NoReturn]
+    async def _note_unended(self, journal: Journal) -> None:
+        """Find out where a deletion is unended, and warn once where no configured cluster can end it."""
+        self._unended = await journal.unended_clusters()
+        out_of_reach = {
+            name
+            for uuid, name in self._unended.items()
+            if name not in self._known and uuid not in self._names and not self._is_busy_with(uuid)
+        }
+        for name in sorted(out_of_reach - self._out_of_reach):
+            log.warning("a deletion on a cluster that is not configured any more stays unended", cluster=name)
+        self._out_of_reach = frozenset(out_of_reach)
 
+    def _is_busy_with(self, uuid: str) -> bool:
+        cleaner = self._cleaners.get(uuid)
+        return cleaner is not None and cleaner.is_busy
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Resuming:
-    """A cluster, and the task that ends what was begun on it."""
+    async def _share(self, journal: Journal, beat: Heartbeat) -> None:
+        """Hold a fair share of the clusters that this process may clean."""
+        now = self._clock()
+        wanted = {
+            uuid
+            for uuid, cleaner in self._cleaners.items()
+            if cleaner.wants_lease or (uuid in self._unended and uuid in self._names)
+        }
+        self._wanted_since = {uuid: self._wanted_since.get(uuid, now) for uuid in wanted - beat.leases.keys()}
+        share = ceil(len(wanted) / max(beat.living_owners, 1))
+        held = beat.leases.keys() & wanted
+        room = share - len(held)
+        missing = sorted(wanted - held)
+        patience = self._takeover_after_seconds
+        # What nobody has taken for so long is not another process's share: it does not reach the cluster.
+        take = missing[: max(room, 0)]
+        take += [uuid for uuid in missing[max(room, 0) :] if now - self._wanted_since[uuid] > patience]
+        if take:
+            for uuid, lease in (await journal.acquire(take)).items():
+                self.takeovers += lease.taken_over
+                if (cleaner := self._cleaners.get(uuid)) is not None:
+                    cleaner.hold(lease)
+        give_up = set(beat.leases.keys() - wanted)
+        if beat.living_owners > self._living_owners and room < 0:
+            idle = sorted(uuid for uuid in held if not self._cleaners[uuid].is_busy)
+            give_up.update(idle[:-room])
+        self._living_owners = beat.living_owners
+        if give_up:
+            for uuid in give_up & self._cleaners.keys():
+                self._cleaners[uuid].hold(None)
+            await journal.release(give_up)
 
-    access: ClusterAccess
-    task: asyncio.Task[None]
+    async def _note_sightings(self, journal: Journal) -> None:
+        """Note what the polls have listed, where it is new or has not been noted for a while."""
+        if not any(policy.seen_for for policy in self._config.policies):
+            return
+        now = self._clock()
+        due: dict[Lease, list[SeenPackage]] = {}
+        noted: list[_Sighting] = []
+        for uuid, sighting in self._sightings.items():
+            cleaner = self._cleaners.get(uuid)
+            lease = cleaner.lease if cleaner else None
+            if lease is not None and (sighting.is_new or now - sighting.noted_at >= SIGHTING_SECONDS):
+                due[lease] = [
+                    SeenPackage(version=one.version, create_timestamp_seconds=one.create_timestamp_seconds)
+                    for one in sighting.packages
+                ]
+                noted.append(sighting)
+        if due:
+            await journal.see(due, now=self._wall_clock())
+            for sighting in noted:
+                sighting.noted_at, sighting.is_new = now, False
 
+    def _assign(self, uuid: str) -> None:
+        """Tell the cleaner of a cluster what it is to do; start it where there is none yet."""
+        names = sorted(self._names.get(uuid, ()), key=lambda name: self._known[name].rank)
+        assignment = self._assignment(self._known[names[0]]) if names else None
+        cleaner = self._cleaners.get(uuid)
+        if cleaner is not None:
+            cleaner.assign(assignment)
+        elif assignment is not None and self._group is not None and self._services is not None:
+            cleaner = Cleaner(cluster_uuid=uuid, assignment=assignment, services=self._services)
+            self._cleaners[uuid] = cleaner
+            self._group.create_task(cleaner.run(), name=f"clean {names[0]}")
 
-async def _until_lost(journal: Journal) -> NoReturn:
-    await journal.lost.wait()
-    raise JournalError("the journal was lost")
+    def _assignment(self, known: _Known) -> Assignment:
+        return Assignment(
+            access=known.access,
+            policies=tuple(one for one in self._config.policies if one.applies_to(known.access.config)),
+            max_deletes_per_day=self._config.max_deletes_per_day,
+            takeover_after_seconds=self._takeover_after_seconds,
+            since=known.since,
+        )
+
+    @property
+    def _takeover_after_seconds(self) -> float:
+        return self._config.takeover_after.total_seconds()
+
+    def _show(self, name: str, access: ClusterAccess, policy: str, *, dry_run: bool) -> None:
+        """Put a policy on a cluster on the board, with what is known of it already."""
+        labels = access.config.labels
+        known = self._board.get((name, policy))
+        if known is None:
+            self._board.put(PolicyStatus(cluster=name, labels=labels, policy=policy, dry_run=dry_run))
+        elif (known.labels, known.dry_run) != (labels, dry_run):
+            self._board.put(replace(known, labels=labels, dry_run=dry_run))
+
+    def _note_kill_switch(self) -> None:
+        self._beat_now.set()
+        for cleaner in self._cleaners.values():
+            cleaner.look_again()
+
+    def _note_problem(self, problem: str) -> None:
+        write = log.debug if problem == self.problem else log.error
+        write("cleanup has no journal, so nothing is deleted", error=problem)
+        self.problem = problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.cleanup.cleanup_board import PolicyStatus
+from exporter.cleanup.cleanup_board import LeaseStatus, PolicyStatus
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
@@ -88,6 +88,22 @@ def update_policy(exposition: Exposition[PolicyStatus], status: PolicyStatus) ->
     exposition.update(status.key, status, fixed=fixed)
 
 
+LEASE_FAMILIES: tuple[Family[LeaseStatus], ...] = (
+    Family(
+        name="ontap_cleanup_lease_held",
+        help="Whether this process may clean the cluster now (1) or not (0).",
+        source="journal",
+        samples=lambda lease: one(lease.held),
+    ),
+)
+"""Every metric of cleanup that carries the label ``cluster`` and the cluster's configured labels."""
+
+
+def update_lease(exposition: Exposition[LeaseStatus], lease: LeaseStatus) -> None:
+    """Render what is known of one cluster's lease."""
+    exposition.update(lease.cluster, lease, fixed=(("cluster", lease.cluster), *lease.labels))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupState:
     """The status of cleanup as a whole.
@@ -95,12 +111,16 @@ class CleanupState:
     Attributes:
         durations: how long deletions took, by policy.
         halted: whether the kill switch is on.
-        journal_open: whether the journal is open; if not, nothing is deleted.
+        journal_open: whether there is a journal; without one, nothing is deleted.
+        paused: every configured policy, and whether it is paused after failures.
+        takeovers: clusters that were taken over from a process that had vanished.
     """
 
     durations: Mapping[str, Durations]
     halted: bool
     journal_open: bool
+    paused: Mapping[str, bool]
+    takeovers: int
 
 
 CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
@@ -125,6 +145,20 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
         help="Whether the journal is open (1); without it (0), nothing is deleted.",
         source="exporter",
         samples=lambda state: one(state.journal_open),
+    ),
+    Family(
+        name="ontap_cleanup_policy_paused",
+        help="Whether the policy deletes nothing after stop_after_failures (1) or not (0).",
+        source="journal",
+        labels=("policy",),
+        samples=lambda state: (((policy,), paused) for policy, paused in sorted(state.paused.items())),
+    ),
+    Family(
+        name="ontap_cleanup_takeovers_total",
+        kind=Kind.COUNTER,
+        help="Clusters that this process has taken over from a process that had vanished.",
+        source="journal",
+        samples=lambda state: one(state.takeovers),
     ),
 )
 """Every metric of cleanup that belongs to no cluster."""

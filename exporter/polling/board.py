@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -137,9 +137,11 @@ class Board:
         """Return the status of every cluster, in the order of the configuration."""
         return tuple(self._statuses.values())
 
-    def clusters_up(self) -> tuple[str, ...]:
-        """Return the names of the clusters whose last poll succeeded."""
-        return tuple(status.name for status in self._statuses.values() if status.up)
+    def good_polls(self) -> Iterator[tuple[str, Inventory]]:
+        """Give the name of each cluster whose last poll was good, and what that saw."""
+        for status in self.statuses():
+            if status.up and status.inventory is not None:
+                yield status.name, status.inventory
 
     def unpolled(self) -> int:
         """Return how many clusters have not been polled once, good or bad."""

@@ -60,7 +60,7 @@ async def probe(request: web.Request) -> web.StreamResponse:
     tables: _Tables = (sources.exposition.only([status.name]),)
     if (cleanup := sources.cleanup()) is not None:
         keys = [policy.key for policy in cleanup.board.statuses() if policy.cluster == status.name]
-        tables += (cleanup.exposition.only(keys),)
+        tables += (cleanup.exposition.only(keys), cleanup.leases.only([status.name]))
     form = preferred_format(request.headers.getall(hdrs.ACCEPT, []))
     is_compressed = accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, []))
     names = frozenset(request.query.getall("name[]", []))
@@ -81,7 +81,8 @@ def _everything(sources: Sources, form: Format, names: frozenset[str]) -> Iterat
     """Collect the current values; the blocks may then be made in a thread."""
     tables: _Tables = (sources.exposition.all(),)
     if (cleanup := sources.cleanup()) is not None:
-        tables += (cleanup.exposition.all(), render_once(CLEANUP_STATE_FAMILIES, cleanup.state()))
+        whole = render_once(CLEANUP_STATE_FAMILIES, cleanup.state())
+        tables += (cleanup.exposition.all(), cleanup.leases.all(), whole)
     tables += (render_once(EXPORTER_FAMILIES, sources.exporter_state()),)
     return _blocks(tables, process=sources.process, now=sources.wall_clock(), form=form, names=names)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
+from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.metrics.cleanup import CleanupState
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
@@ -22,14 +22,16 @@ class CleanupSources:
     """What pages and metrics show about cleanup.
 
     Attributes:
-        board: the newest status of every policy on every cluster.
-        exposition: the rendered lines of the board.
-        state: gives the status of cleanup as a whole.
-        report: gives the JSON document of ``/api/v1/cleanup``.
+        board: the newest state of every policy on every cluster.
+        exposition: the same, rendered.
+        leases: whether this process may clean each cluster, rendered.
+        state: gives what is known of cleanup as a whole.
+        report: gives everything that there is to show as a JSON document.
     """
 
     board: CleanupBoard
     exposition: Exposition[PolicyStatus]
+    leases: Exposition[LeaseStatus]
     state: Callable[[], CleanupState]
     report: Callable[[], Awaitable[dict[str, Any]]]
 

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import frame, styles
 from ontap_dashboards.panels import bars, graph, note, number
-from ontap_dashboards.promql import JOB, POLICY, how_many, milliseconds, of_policy, series
+from ontap_dashboards.promql import JOB, POLICY, how_many, milliseconds, of_cluster, of_policy, series
 from ontap_dashboards.tables import Column, Label, listing
 
 THIS_CLUSTER = Label(
@@ -98,6 +98,24 @@ def _alarms() -> tuple[stat.Panel, ...]:
             f"count({LAST_RUN}) - (count({LAST_SUCCESS}) or 0 * count({LAST_RUN}))",
             harmless=True,
         ),
+        alarm(
+            "Policies paused",
+            f"Policies that delete nothing after so many failures in a row. {HIDDEN_BY_FILTERS}",
+            how_many(f"max by (policy) ({series('ontap_cleanup_policy_paused', JOB)}) == bool 1"),
+        ),
+        alarm(
+            "Nobody cleans",
+            "Clusters that no exporter may clean now: none holds the lease.",
+            how_many(f"{of_cluster('ontap_cleanup_lease_held')} == bool 0"),
+            harmless=True,
+        ),
+        alarm(
+            "Taken over",
+            "Clusters that an exporter has taken over within a day from one that had vanished. "
+            f"{HIDDEN_BY_FILTERS}",
+            f"sum(increase({series('ontap_cleanup_takeovers_total', JOB)}[1d]))",
+            harmless=True,
+        ),
     )
 
 
@@ -107,16 +125,19 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Candidates",
             "Packages that the last plans chose, dry runs included.",
             f"sum({CANDIDATES})",
+            width=8,
         ),
         number(
             "In progress",
             "Deletions that are being sent or followed now; at most one for each cluster.",
             f"sum({IN_PROGRESS})",
+            width=8,
         ),
         number(
             "Dry runs",
             "Policies that only plan, counted once for every cluster.",
             f"sum({DRY})",
+            width=8,
         ),
     )
 

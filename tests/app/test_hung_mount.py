@@ -43,7 +43,12 @@ async def test_a_file_that_hangs_while_it_is_read_delays_neither_the_event_loop_
     files.load()
     hangs.set()
     reloader = Reloader(
-        files=files, apply=never_applied, protection=None, shard=Shard(), wall_clock=time.time
+        resume_paused=lambda: None,
+        files=files,
+        apply=never_applied,
+        protection=None,
+        shard=Shard(),
+        wall_clock=time.time,
     )
     try:
         running = asyncio.create_task(reloader.run())

@@ -1,32 +1,36 @@
-"""A run that is cut short: what has gone out is recorded, and what has not gone out never does."""
+"""The last moment before DELETE, and the end of the program: what has gone out is recorded."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from exporter.cleanup.deleter import DRAIN_SECONDS
-from exporter.cleanup.journal import open_journal
-from exporter.cleanup.plan import Decision, Reason, Verdict
-from exporter.cleanup.records import Outcome, Phase, TargetIdentity
-from exporter.cleanup.uninterrupted import wait_uninterrupted
-from exporter.config import CleanupConfig, PolicyConfig
+from exporter.cleanup.delete.pursuit import OLDEST_FACTS_SECONDS
+from exporter.cleanup.delete.uninterrupted import wait_uninterrupted
+from exporter.cleanup.journal.opening import boot_time
+from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.run import CHANGED, HALTED
+from exporter.config import PolicyConfig
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.facts import SOFTWARE_PATH
+from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
-from support.cleaning import POLICY as POLICY_NAME
-from support.cleaning import cleaning
+from support.cleaning import POLICY, Cleaning, at_request, cleaning, cluster_with, only
 from support.connections import forwarding
-from support.servicing import C1, POLICY, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
+from support.servicing import C1, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0
 NOTHING = replace(POLICY, exclude=("*",))
+UNSURE = "this process cannot be sure that it still holds the cluster"
+STOPPING = "nothing was sent: the program is stopping"
 
 
 def slow_to_delete() -> SimulatedCluster:
@@ -39,9 +43,117 @@ async def first_delete(cluster: SimulatedCluster) -> None:
     await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH, timeout_seconds=WAIT_SECONDS)
 
 
-def configure(it: Life, one: Servicing, policy: PolicyConfig) -> None:
-    config = CleanupConfig(state=it.state, max_concurrent_clusters=4, policies=(policy,))
-    one.service.configure(config, it.accesses)
+async def configure(it: Life, one: Servicing, policy: PolicyConfig) -> None:
+    await one.service.configure(it.config(policy), it.accesses)
+
+
+async def only_deletion(it: Life, cluster: SimulatedCluster) -> Deletion:
+    """Return what a service that has stopped has left in the journal."""
+    async with it.journal(cluster) as (journal, _):
+        (run,) = await journal.recent_runs(10)
+        return only(run)
+
+
+# The last moment: between the decision and the first byte of DELETE.
+
+
+def last_fact(react: Callable[[], object], *, times: int = 1) -> Fault:
+    """Do something when the cluster is asked for the last fact before DELETE, and before the DELETEs after.
+
+    The same facts are read once before, for the plan.
+    """
+    return at_request(react, path=SOFTWARE_PATH, skip=1, times=times)
+
+
+@dataclass(slots=True)
+class JumpingClock:
+    """The clock that counts suspends, which a test lets jump."""
+
+    offset_seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return boot_time() + self.offset_seconds
+
+    def jump(self, seconds: float) -> None:
+        self.offset_seconds += seconds
+
+
+async def test_facts_that_have_grown_old_are_read_again_before_anything_is_sent(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.clock = clock
+        it.cluster.faults.add(last_fact(lambda: clock.jump(OLDEST_FACTS_SECONDS + 0.1)))
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.attempts) == (Outcome.SUCCESS, 2)
+        assert it.deletes() == 1
+        paths = [request.path for request in it.cluster.requests]
+        before = paths[: paths.index(f"{PACKAGES_PATH}/9.13.1")]
+        assert before.count(SOFTWARE_PATH) == 3
+
+
+async def test_what_came_into_use_while_facts_grew_old_is_protected(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.clock = clock
+        # The last fact is answered as of now; then an update to that very version begins.
+        it.cluster.faults.add(last_fact(lambda: clock.jump(OLDEST_FACTS_SECONDS + 0.1)))
+        it.cluster.faults.add(
+            at_request(lambda: setattr(it.cluster, "pending_version", "9.13.1"), path=PACKAGES_PATH, skip=2)
+        )
+        run = await it.run()
+        assert (only(run).outcome, it.deletes()) == (Outcome.PROTECTED, 0)
+
+
+async def test_facts_that_always_grow_old_send_nothing_and_end_as_busy(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.clock = clock
+        it.cluster.faults.add(last_fact(lambda: clock.jump(OLDEST_FACTS_SECONDS + 0.1), times=100))
+        run = await it.run()
+        assert (only(run).outcome, it.deletes()) == (Outcome.BUSY, 0)
+        assert only(run).message == "nothing was sent: what guards the package was read too long ago"
+
+
+def let_lease_expire(it: Cleaning) -> None:
+    it.lease = replace(it.lease, valid_until_seconds=boot_time())
+
+
+def lose_lease(it: Cleaning) -> None:
+    """Let another process have had the cluster in between."""
+    it.lease = replace(it.lease, epoch=it.lease.epoch + 2)
+
+
+LAST_MOMENTS: dict[str, tuple[Callable[[Cleaning], object], str]] = {
+    "expired lease": (let_lease_expire, UNSURE),
+    "lost lease": (lose_lease, "this process has lost the cluster meanwhile"),
+    "kill switch": (lambda it: it.kill_switch.engage(), HALTED),
+    "configuration": (lambda it: setattr(it, "assigned", False), CHANGED),
+}
+
+
+@pytest.mark.parametrize("what", LAST_MOMENTS)
+async def test_what_changes_between_the_decision_and_delete_keeps_it_back(what: str, tmp_path: Path) -> None:
+    change, why = LAST_MOMENTS[what]
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(last_fact(lambda: change(it)))
+        run = await it.run()
+        assert (run.success, run.error) == (False, why)
+        assert only(run).outcome is Outcome.PROTECTED
+        assert only(run).message == f"nothing was sent: {why}"
+        assert it.deletes() == 0
+
+
+async def test_a_machine_that_was_suspended_for_longer_than_its_lease_sends_nothing(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.clock = clock
+        it.cluster.faults.add(last_fact(lambda: clock.jump(1000.0)))
+        run = await it.run()
+        assert (run.success, it.deletes()) == (False, 0)
+        assert only(run).message == f"nothing was sent: {UNSURE}"
+
+
+# A run that is cut short.
 
 
 async def test_another_change_does_not_hurry_what_is_being_sent(tmp_path: Path) -> None:
@@ -49,65 +161,61 @@ async def test_another_change_does_not_hurry_what_is_being_sent(tmp_path: Path) 
     async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
         await first_delete(cluster)
         for number in range(3):
-            configure(it, one, replace(POLICY, max_deletes_per_run=50 + number // 2))
-            await asyncio.sleep(0)
+            await configure(it, one, replace(POLICY, max_deletes_per_run=50 + number // 2))
         status = await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
         assert status.totals.outcomes[Outcome.FAILURE] == 0
-        (run,) = await one.runs()
-        assert [deletion.job_uuid is None for deletion in run.deletions] == [False]
+        (run,) = [run for run in await one.runs() if run.deletions]
+        assert only(run).job_uuid is not None
         assert deletes(cluster) == 1
 
 
-async def test_the_end_of_the_program_after_a_change_still_records_what_is_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [False, True])
+async def test_a_delete_that_is_being_sent_when_the_program_stops_is_recorded(
+    *, changes: bool, tmp_path: Path
+) -> None:
     cluster = slow_to_delete()
     async with life(tmp_path, cluster) as it:
         async with it.service(POLICY) as one:
             await first_delete(cluster)
-            configure(it, one, NOTHING)
-            await asyncio.sleep(0)
-        async with open_journal(it.state) as journal:
-            (deletion,) = await journal.unended("c1")
+            if changes:
+                await configure(it, one, NOTHING)
+        deletion = await only_deletion(it, cluster)
         assert (deletion.phase, deletion.job_uuid is None) == (Phase.FOLLOWED, False)
 
 
-async def test_a_delete_that_is_cut_off_unanswered_is_waited_for(tmp_path: Path) -> None:
+async def test_a_refusal_that_comes_while_the_program_stops_is_recorded(tmp_path: Path) -> None:
+    cluster = slow_to_delete()
+    cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367))
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY):
+            await first_delete(cluster)
+        deletion = await only_deletion(it, cluster)
+        assert (deletion.phase, deletion.code) == (Phase.WAITING, "10551367")
+
+
+@pytest.mark.parametrize("is_carried_out", [True, False])
+async def test_a_delete_that_is_cut_off_unanswered_is_searched_for_by_the_next_life(
+    *, is_carried_out: bool, tmp_path: Path
+) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
-    cluster.faults.add(Fault(FaultKind.LATENCY, method="DELETE", seconds=DRAIN_SECONDS + 2))
-    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
-        await first_delete(cluster)
-        configure(it, one, replace(POLICY, max_deletes_per_run=7))
-        status = await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
-        assert status.totals.outcomes[Outcome.FAILURE] == 0
+    kind = FaultKind.SLOW_BODY if is_carried_out else FaultKind.HANG  # which is carried out at the hang-up
+    cluster.faults.add(Fault(kind, method="DELETE", seconds=60.0, times=1))
+    cluster.hold_jobs()
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY):
+            await first_delete(cluster)
+        deletion = await only_deletion(it, cluster)
+        assert (deletion.phase, deletion.job_uuid) == (Phase.INTENDED, None)
+        cluster.release_jobs()
+        async with it.service(POLICY) as one:
+            await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
         assert deletes(cluster) == 1
 
 
-async def test_a_kill_switch_that_is_on_when_the_intent_is_stored_lets_nothing_out(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
-    async with cleaning(cluster, tmp_path) as it:
-        run_id = await it.journal.begin_run(
-            cluster="c1", policy=POLICY_NAME, dry_run=False, plan="[]", candidates=1, now=0.0
-        )
-        target_identity = TargetIdentity(uuid=cluster.uuid, origin=it.access.config.endpoint.origin)
-
-        async def decide_again() -> Decision:
-            it.kill_switch.engage()
-            return Decision(
-                version="9.12.1",
-                create_timestamp_seconds=0.0,
-                age_seconds=1e9,
-                verdict=Verdict.DELETE,
-                reason=Reason.RETIRED,
-                detail="",
-            )
-
-        deletion = await it.deleter().delete(
-            run_id, "9.12.1", target_identity=target_identity, decide_again=decide_again, busy_until=0.0
-        )
-        assert deletion.outcome is Outcome.PROTECTED
-        assert deletes(cluster) == 0
+# Waiting that is not hurried, and cancelling that is not swallowed.
 
 
-async def test_however_often_waiting_is_cancelled_a_task_is_outlasted() -> None:
+async def test_a_task_is_waited_for_however_often_waiting_is_cancelled() -> None:
     done = asyncio.Event()
 
     async def work() -> str:
@@ -129,6 +237,59 @@ async def test_a_task_that_takes_too_long_is_cancelled_and_waited_for() -> None:
     task = asyncio.create_task(asyncio.Event().wait())
     await wait_uninterrupted(task, seconds=0.01)
     assert task.cancelled()
+
+
+async def idle(one: Servicing, cluster: SimulatedCluster) -> None:
+    """Wait until the run is over, and the next one far away."""
+    del cluster
+    await one.watch.ended()
+
+
+async def following(one: Servicing, cluster: SimulatedCluster) -> None:
+    """Wait until a job is followed, which does not end."""
+    del one
+    await cluster.wait_for_requests(1, path=f"{JOBS_PATH}/", timeout_seconds=WAIT_SECONDS)
+
+
+async def waiting(one: Servicing, cluster: SimulatedCluster) -> None:
+    """Wait until DELETE was refused, as the repository is busy."""
+    del one
+    await cluster.wait_for_requests(2, method="DELETE", path=PACKAGES_PATH, timeout_seconds=WAIT_SECONDS)
+
+
+async def sending(one: Servicing, cluster: SimulatedCluster) -> None:
+    """Wait until DELETE is on its way."""
+    del one
+    await first_delete(cluster)
+
+
+MOMENTS = {"idle": idle, "following": following, "waiting": waiting, "sending": sending}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("changes", ["kill switch", "configuration", "both"])
+async def test_a_change_at_the_moment_of_the_end_does_not_keep_the_program_going(
+    moment: str, changes: str, tmp_path: Path
+) -> None:
+    """The kill switch, a reload and the cancellation come in one turn of the event loop."""
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    if moment == "following":
+        cluster.hold_jobs()
+    elif moment == "waiting":
+        cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367))
+    elif moment == "sending":
+        cluster.faults.add(Fault(FaultKind.LATENCY, method="DELETE", seconds=0.2))
+    async with life(tmp_path, cluster) as it, asyncio.timeout(WAIT_SECONDS):
+        async with it.service(POLICY) as one:
+            await MOMENTS[moment](one, cluster)
+            if changes != "kill switch":
+                await configure(it, one, NOTHING)
+            if changes != "configuration":
+                one.kill_switch.engage()
+        sent = deletes(cluster)
+        deletion = await only_deletion(it, cluster)
+        assert deletion.attempts == sent
+        assert deletion.phase in {Phase.FOLLOWED, Phase.WAITING, Phase.ENDED}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,8 +323,7 @@ async def requests_before_delete(directory: Path) -> int:
     return [request.method for request in cluster.requests].index("DELETE")
 
 
-@pytest.mark.parametrize("how", ["change", "kill switch"])
-async def test_a_delete_that_is_still_connecting_is_called_off(how: str, tmp_path: Path) -> None:
+async def test_a_delete_that_is_still_connecting_when_the_program_stops_is_withdrawn(tmp_path: Path) -> None:
     """The cluster closes each connection, so that DELETE needs one of its own; that one is held."""
     ahead = await requests_before_delete(tmp_path / "before")
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
@@ -177,17 +337,11 @@ async def test_a_delete_that_is_still_connecting_is_called_off(how: str, tmp_pat
         config = replace(original, endpoint=replace(original.endpoint, port=gate.port))
         accesses = AccessOpener(session=session, counts=RequestCounts()).open([config])
         gated = replace(it, accesses=accesses)
-        async with gated.service(POLICY) as one:
-            async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
+            async with gated.service(replace(POLICY, job_timeout=timedelta(hours=1))) as one:
                 await gate.holds.wait()
-            (deletion,) = await one.journal.unended("c1")
-            assert deletion.phase is Phase.INTENDED
-            if how == "change":
-                configure(gated, one, NOTHING)
-            else:
-                one.kill_switch.engage()
-            await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.PROTECTED] == 1)
-            await one.watch.until(C1, lambda status: status.totals.last_success is False)
-            (run,) = await one.runs()
-            assert run.deletions[0].message.startswith("nothing was sent: ")
-            assert (deletes(cluster), cluster.versions) == (0, ("9.12.1", "9.14.1P2"))
+                (deletion,) = await one.journal.unended(cluster.uuid)
+                assert deletion.phase is Phase.INTENDED
+        deletion = await only_deletion(it, cluster)
+        assert (deletion.outcome, deletion.message) == (Outcome.PROTECTED, STOPPING)
+        assert (deletes(cluster), cluster.versions) == (0, ("9.12.1", "9.14.1P2"))

@@ -1,57 +1,64 @@
-"""A deletion stays with its cluster, whatever the configuration calls that and wherever the state is."""
+"""A cluster is its uuid: a deletion stays with it, whatever the configuration calls it and wherever it is."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.cleanup.records import Outcome, Run
-from exporter.config import CleanupConfig, PolicyConfig
+from exporter.cleanup.records import Outcome
+from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.facts import CLUSTER_PATH
 from exporter.ontap.jobs import JOBS_PATH
-from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
+from support.cleaning import POLICY, SHORT, at_request, cleaning, cluster_with, only
 from support.servicing import (
     BEAT,
     OFTEN,
-    POLICY,
     WAIT_SECONDS,
     Life,
     Servicing,
     cluster_named,
     deletes,
+    inventory_of,
     life,
 )
 from support.waiting import eventually
 
 VERSION = "9.11.1"
 QUICK = replace(POLICY, every=OFTEN)
-INTERRUPTED = "the program ended, or its configuration changed, during this run"
-ELSEWHERE = "deletions that were sent to another cluster stay unended"
+ONLY_C1 = replace(QUICK, cluster_names=("c1",))
+OTHER_UUID = "1f-other"
+SEVERAL_NAMES = "one cluster is configured under several names"
+STAYS_UNENDED = "a deletion on a cluster that is not configured any more stays unended"
+NOT_OURS = "the cluster is not ours to clean any more"
+
+Configured = Mapping[str, tuple[ClusterAccess, SimulatedCluster]]
+"""What is configured under each name, and which cluster answers there."""
 
 
-def configure(
-    it: Life, one: Servicing, accesses: Mapping[str, ClusterAccess], *policies: PolicyConfig
-) -> None:
-    """Give the service these clusters, beside the one that beats."""
-    accesses = {**accesses, "beat": it.accesses["beat"]}
-    config = CleanupConfig(state=it.state, max_concurrent_clusters=4, policies=(*policies, BEAT))
-    one.service.configure(config, accesses)
-    for name in accesses:
-        one.service.note_good_poll(name)
+async def configure(it: Life, one: Servicing, configured: Configured, *policies: PolicyConfig) -> None:
+    """Give the service these clusters, beside the one that beats, and let them have had a good poll."""
+    accesses = {name: access for name, (access, _) in configured.items()}
+    await one.service.configure(it.config(*policies, BEAT), {**accesses, "beat": it.accesses["beat"]})
+    for name, (_, cluster) in configured.items():
+        one.service.note_good_poll(name, inventory_of(cluster))
 
 
 def named(name: str, access: ClusterAccess, *, host: str | None = None) -> ClusterAccess:
     """Return an access to the same cluster under another name, and perhaps another address."""
     endpoint = access.config.endpoint
     endpoint = replace(endpoint, host=endpoint.host if host is None else host)
-    config = replace(access.config, name=name, endpoint=endpoint)
-    return ClusterAccess(config=config, client=access.client)
+    return ClusterAccess(
+        config=replace(access.config, name=name, endpoint=endpoint),
+        client=access.client,
+    )
 
 
 async def being_deleted(cluster: SimulatedCluster) -> None:
@@ -62,86 +69,276 @@ async def being_deleted(cluster: SimulatedCluster) -> None:
 
 async def all_ended(one: Servicing) -> None:
     async def ended() -> bool:
-        return not await one.journal.unended()
+        return one.service.journal is not None and not await one.journal.unended_clusters()
 
     await eventually(ended, seconds=WAIT_SECONDS, what="every deletion to end")
 
 
 async def outcomes(one: Servicing, cluster: str) -> dict[Outcome, int]:
-    totals = await one.journal.totals()
-    found = totals[cluster, POLICY.name].outcomes if (cluster, POLICY.name) in totals else {}
+    policies = (await one.journal.totals()).policies
+    found = policies[cluster, POLICY.name].outcomes if (cluster, POLICY.name) in policies else {}
     return {outcome: count for outcome, count in found.items() if count}
 
 
-async def newest_run(one: Servicing, cluster: str) -> Run:
-    """Wait for a run on a cluster that begins and ends from now on, and return it."""
-    before = {run.id for run in await one.runs()}
-
-    async def later() -> list[Run]:
-        return [
-            run
-            for run in await one.runs()
-            if run.cluster == cluster and run.id not in before and run.ended_timestamp_seconds is not None
-        ]
-
-    async def ended() -> bool:
-        return bool(await later())
-
-    await eventually(ended, seconds=WAIT_SECONDS, what=f"a run on {cluster}")
-    return (await later())[-1]
+def warned(logs: Sequence[Mapping[str, object]], event: str) -> bool:
+    return any(line["event"] == event for line in logs)
 
 
-def warnings(logs: Sequence[Mapping[str, object]], event: str) -> list[object]:
-    return [line.get("cluster") for line in logs if line["event"] == event]
+async def test_a_cluster_under_two_names_is_cleaned_once_and_warned_about(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", VERSION, "9.12.1", "9.14.1P2")
+    second = replace(QUICK, name="second")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        both = {
+            "c1": (it.accesses["c1"], cluster),
+            "c1b": (named("c1b", it.accesses["c1"], host="localhost"), cluster),
+        }
+        async with it.service(BEAT, without="c1") as one:
+            cluster.hold_jobs()
+            with capture_logs() as logs:
+                await configure(it, one, both, QUICK, second)
+                await being_deleted(cluster)
+                await one.watch.beats(5)
+            (warning,) = [line for line in logs if line["event"] == SEVERAL_NAMES]
+            assert (warning["log_level"], warning["names"]) == ("warning", ["c1", "c1b"])
+            assert deletes(cluster) == 1
+            cluster.release_jobs()
+            await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
+            await all_ended(one)
+            assert (deletes(cluster), cluster.jobs.peak) == (2, 1)
+            assert await outcomes(one, "c1b") == {}
+            assert not [run for run in await one.runs() if run.cluster == "c1b"]
 
 
-async def test_a_cluster_that_is_renamed_keeps_its_deletion(tmp_path: Path) -> None:
+async def test_where_one_of_two_names_leaves_the_other_is_cleaned(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        other = (named("c1b", it.accesses["c1"]), cluster)
+        async with it.service(BEAT, without="c1") as one:
+            nothing = replace(QUICK, exclude=("*",))
+            await configure(it, one, {"c1": (it.accesses["c1"], cluster), "c1b": other}, nothing)
+            await one.watch.ended(("c1", POLICY.name))
+            await configure(it, one, {"c1b": other}, QUICK)
+            await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
+            await all_ended(one)
+            assert await outcomes(one, "c1b") == {Outcome.SUCCESS: 1}
+
+
+@pytest.mark.parametrize("host", [None, "moved.invalid"], ids=["renamed", "renamed and moved"])
+async def test_a_cluster_that_is_renamed_keeps_its_deletion(host: str | None, tmp_path: Path) -> None:
     cluster = cluster_named("c1", VERSION, "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(QUICK, BEAT) as one:
         cluster.hold_jobs()
         await being_deleted(cluster)
         with capture_logs() as logs:
-            configure(it, one, {"c1b": named("c1b", it.accesses["c1"])}, QUICK)
+            await configure(it, one, {"c1b": (named("c1b", it.accesses["c1"], host=host), cluster)}, QUICK)
             await one.watch.beats(8)
-        assert warnings(logs, ELSEWHERE) == []
-        assert (deletes(cluster), len(await one.journal.unended())) == (1, 1)
+        assert not warned(logs, STAYS_UNENDED)
+        assert (deletes(cluster), len(await one.journal.unended(cluster.uuid))) == (1, 1)
         cluster.release_jobs()
         await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
         await all_ended(one)
         assert (deletes(cluster), cluster.jobs.peak) == (2, 1)
         assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
         assert await outcomes(one, "c1b") == {Outcome.SUCCESS: 1}
-        assert [run.error for run in await one.runs() if run.cluster == "c1"] == [INTERRUPTED]
 
 
-@pytest.mark.parametrize("latency_seconds", [0.0, 0.3])
-async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(
-    latency_seconds: float, tmp_path: Path
-) -> None:
+async def test_a_cluster_that_is_renamed_between_two_lives_keeps_its_deletion(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        cluster.hold_jobs()
+        async with it.service(QUICK, BEAT):
+            await being_deleted(cluster)
+        async with it.service(BEAT, without="c1") as one:
+            await configure(it, one, {"c1b": (named("c1b", it.accesses["c1"]), cluster)}, QUICK)
+            await cluster.wait_for_requests(
+                len(cluster.requests_to(f"{JOBS_PATH}/")) + 2,
+                path=f"{JOBS_PATH}/",
+                timeout_seconds=WAIT_SECONDS,
+            )
+            assert deletes(cluster) == 1
+            cluster.release_jobs()
+            await all_ended(one)
+            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
+        assert deletes(cluster) == 1
+
+
+async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(tmp_path: Path) -> None:
     """Both have the version, so that the name has one deletion of it on each of them."""
     first, second = cluster_named("c1", VERSION, "9.14.1P2"), cluster_named("c2", VERSION, "9.14.1P2")
-    for cluster in (first, second):
-        cluster.faults.add(Fault(FaultKind.LATENCY, path=CLUSTER_PATH, exact=True, seconds=latency_seconds))
-    only_c1 = replace(QUICK, cluster_names=("c1",))
-    async with life(tmp_path, first, second, cluster_named("beat")) as it, it.service(only_c1, BEAT) as one:
+    async with life(tmp_path, first, second, cluster_named("beat")) as it, it.service(ONLY_C1, BEAT) as one:
         first.hold_jobs()
         await being_deleted(first)
-        one_access, other = it.accesses["c1"], it.accesses["c2"]
-        with capture_logs() as logs:
-            configure(it, one, {"c1": named("c1", other), "c2": named("c2", one_access)}, only_c1)
-            await second.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
-            await one.watch.beats(8)
+        swapped = {
+            "c1": (named("c1", it.accesses["c2"]), second),
+            "c2": (named("c2", it.accesses["c1"]), first),
+        }
+        await configure(it, one, swapped, ONLY_C1)
+        await second.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
+        await one.watch.beats(8)
         assert (deletes(first), deletes(second)) == (1, 1)
-        (unended,) = await one.journal.unended()
-        assert unended.sent_to is not None
-        assert unended.sent_to.uuid == first.uuid
+        assert set(await one.journal.unended_clusters()) == {first.uuid}
         assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}  # of the second cluster
-        assert warnings(logs, ELSEWHERE) == []  # the other name leads to it
         first.release_jobs()
         await all_ended(one)
         assert await outcomes(one, "c1") == {Outcome.SUCCESS: 2}
         assert (deletes(first), deletes(second)) == (1, 1)
         assert (first.versions, second.versions) == (("9.14.1P2",), ("9.14.1P2",))
+
+
+@pytest.mark.parametrize("is_polled", [True, False], ids=["since the poll", "after the poll"])
+async def test_nothing_is_concluded_where_another_cluster_answers_after_a_restart(
+    *, is_polled: bool, tmp_path: Path
+) -> None:
+    """Another cluster answers at the address, which neither has the package nor knows the job."""
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        cluster.hold_jobs()
+        async with it.service(QUICK, BEAT):
+            await being_deleted(cluster)
+        uuid, before = cluster.uuid, inventory_of(cluster)
+        cluster.uuid = OTHER_UUID
+        cluster.remove_package(VERSION)
+        hidden = Fault(FaultKind.ERROR, path=f"{JOBS_PATH}/", status=404, code=4)
+        cluster.faults.add(hidden)
+        async with it.service(QUICK, BEAT, polled=["beat"]) as one:
+            with capture_logs() as logs:
+                one.service.note_good_poll("c1", inventory_of(cluster) if is_polled else before)
+                await one.watch.beats(8)
+            assert warned(logs, NOT_OURS) is not is_polled
+            assert set(await one.journal.unended_clusters()) == {uuid}
+        cluster.uuid = uuid
+        cluster.faults.remove(hidden)
+        cluster.release_jobs()
+        async with it.service(QUICK, BEAT) as one:
+            await all_ended(one)
+            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
+        assert deletes(cluster) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.FORBIDDEN, FaultKind.SERVER_ERROR])
+async def test_what_is_unended_waits_until_the_cluster_says_who_it_is(
+    kind: FaultKind, tmp_path: Path
+) -> None:
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        cluster.hold_jobs()
+        async with it.service(QUICK, BEAT):
+            await being_deleted(cluster)
+        cluster.release_jobs()
+        await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
+        silence = Fault(kind, path=CLUSTER_PATH, exact=True)
+        cluster.faults.add(silence)
+        async with it.service(QUICK, BEAT) as one:
+            await one.watch.beats(8)
+            assert set(await one.journal.unended_clusters()) == {cluster.uuid}
+            cluster.faults.remove(silence)
+            await all_ended(one)
+            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
+
+
+async def test_a_run_ends_where_another_cluster_answers_all_of_a_sudden(tmp_path: Path) -> None:
+    async with cleaning(cluster_with(VERSION, "9.12.1", "9.14.1P2"), tmp_path) as it:
+
+        def become_another() -> None:
+            it.cluster.uuid = OTHER_UUID
+
+        # Before DELETE the cluster is asked twice who it is: for the plan, and right before it.
+        it.cluster.faults.add(at_request(become_another, path=CLUSTER_PATH, skip=2))
+        run = await it.run()
+        assert (run.success, run.error) == (False, "another cluster answers at this address now")
+        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
+        assert it.deletes() == 1
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost answer", "hidden job"])
+async def test_that_another_cluster_does_not_have_the_package_says_nothing(
+    *, is_lost: bool, tmp_path: Path
+) -> None:
+    """The other one lists no such package, and has a job that deleted one of that version."""
+    async with cleaning(cluster_with(VERSION, "9.14.1P2"), tmp_path) as it:
+
+        def become_another() -> None:
+            it.cluster.uuid = OTHER_UUID
+            it.cluster.remove_package(VERSION)
+
+        if is_lost:
+            it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))
+        else:
+            it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=JOBS_PATH))
+        it.cluster.faults.add(at_request(become_another, path=CLUSTER_PATH, skip=2))
+        run = await it.run(SHORT)
+        assert only(run).outcome is Outcome.TIMEOUT
+        assert only(run).job_uuid is None or not is_lost
+        assert it.deletes() == 1
+
+
+async def test_a_uuid_is_the_same_in_letters_of_either_case(tmp_path: Path) -> None:
+    async with cleaning(cluster_with(VERSION, "9.14.1P2"), tmp_path) as it:
+        it.cluster.uuid = it.cluster.uuid.upper()
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+
+
+NONSENSE = [
+    {},
+    [],
+    {"uuid": None, "name": "c1"},
+    {"uuid": ""},
+    {"uuid": 7},
+    {"uuid": ["a"]},
+    {"uuid": "../x"},
+    {"uuid": "a b"},
+    {"uuid": "a" * 65},
+    {"error": {"code": "4", "message": "entry doesn't exist"}},
+]
+
+
+@pytest.mark.parametrize("document", NONSENSE, ids=str)
+async def test_an_answer_that_makes_no_sense_is_no_identity(document: object, tmp_path: Path) -> None:
+    async with cleaning(cluster_with(VERSION, "9.14.1P2"), tmp_path) as it:
+        body = json.dumps(document).encode()
+        it.cluster.faults.add(Fault(FaultKind.REPLY, path=CLUSTER_PATH, exact=True, status=200, body=body))
+        run = await it.run()
+        assert (run.success, run.deletions, it.deletes()) == (False, (), 0)
+
+
+async def test_a_cluster_that_polls_do_not_know_by_its_uuid_is_not_cleaned(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    async with (
+        life(tmp_path, cluster, cluster_named("beat")) as it,
+        it.service(QUICK, BEAT, polled=["beat"]) as one,
+    ):
+        inventory = inventory_of(cluster)
+        assert inventory.identity is not None
+        for identity in (
+            None,
+            replace(inventory.identity, uuid=None),
+            replace(inventory.identity, uuid=".."),
+        ):
+            one.service.note_good_poll("c1", replace(inventory, identity=identity))
+        await one.watch.beats(5)
+        assert cluster.requests == ()
+
+
+async def test_another_journal_waits_for_the_job_that_the_cluster_shows(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", VERSION, "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        cluster.hold_jobs()
+        async with it.service(QUICK, BEAT):
+            await being_deleted(cluster)
+        elsewhere = replace(it, state=f"sqlite:///{tmp_path}/state2.db")
+        async with elsewhere.service(QUICK, BEAT) as one:
+            await one.watch.ended()
+            await one.watch.beats(5)
+            errors = {run.error for run in await one.runs() if run.cluster == "c1" and run.success is False}
+            assert errors == {f"a job is deleting {VERSION} already"}
+            assert deletes(cluster) == 1
+            cluster.release_jobs()
+            await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
+            await one.watch.until(("c1", POLICY.name), lambda status: status.totals.last_success is True)
+        async with it.service(replace(QUICK, every=timedelta(hours=1)), BEAT) as one:
+            await all_ended(one)
+            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
+        assert deletes(cluster) == 1
 
 
 @pytest.mark.parametrize(
@@ -158,130 +355,9 @@ async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(
 async def test_jobs_that_can_never_be_listed_hold_up_nothing_and_others_fail_the_run(
     fault: Fault, *, deleted: bool, tmp_path: Path
 ) -> None:
-    cluster = cluster_named("c1", VERSION, "9.14.1P2")
-    cluster.faults.add(fault)
-    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
-        status = await one.watch.ended()
-        assert status.totals.last_success is deleted
-        assert cluster.versions == (("9.14.1P2",) if deleted else (VERSION, "9.14.1P2"))
-        assert deletes(cluster) == deleted
-
-
-async def test_another_state_waits_for_the_job_that_the_cluster_tells_of(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", VERSION, "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it:
-        cluster.hold_jobs()
-        async with it.service(QUICK, BEAT):
-            await being_deleted(cluster)
-        elsewhere = replace(it, state=f"sqlite:///{tmp_path}/state2.db")
-        async with elsewhere.service(QUICK, BEAT) as one:
-            await one.watch.ended()
-            for _ in range(3):
-                run = await newest_run(one, "c1")
-                assert (run.success, run.error) == (False, f"a job is deleting {VERSION} already")
-                assert run.deletions == ()
-            assert deletes(cluster) == 1
-            cluster.release_jobs()
-            await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
-            assert (await newest_run(one, "c1")).success is True
-        async with it.service(QUICK, BEAT) as one:
-            await one.watch.ended(("beat", "beat"))
-            await all_ended(one)
-            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
-        assert deletes(cluster) == 1
-
-
-async def test_where_the_role_hides_jobs_delete_is_sent_as_ever(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", VERSION, "9.14.1P2")
-    cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=JOBS_PATH))
-    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(QUICK, BEAT):
-        await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
-        assert deletes(cluster) == 1
-
-
-async def test_nothing_is_concluded_from_another_cluster_at_the_address_or_name(tmp_path: Path) -> None:
-    first, second = cluster_named("c1", VERSION, "9.14.1P2"), cluster_named("c2", VERSION, "9.14.1P2")
-    only_c1 = replace(QUICK, cluster_names=("c1",))
-    async with life(tmp_path, first, second, cluster_named("beat")) as it:
-        async with it.service(only_c1, BEAT, without="c2") as one:
-            first.hold_jobs()
-            await being_deleted(first)
-            asked = len(first.requests)
-            with capture_logs() as logs:
-                configure(it, one, {"c1": named("c1", it.accesses["c2"])}, only_c1)
-                await second.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
-                await one.watch.beats(8)
-            assert warnings(logs, ELSEWHERE) == ["c1"]
-            (unended,) = await one.journal.unended()
-            assert unended.job_uuid in {job.uuid for job in first.jobs.live()}
-            assert len(first.requests) - asked <= 1
-            first.release_jobs()
-            configure(it, one, {"c1": it.accesses["c1"]}, only_c1)
-            await all_ended(one)
-            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 2}
-        assert (deletes(first), deletes(second)) == (1, 1)
-
-
-async def test_a_cluster_that_moves_keeps_its_deletion(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", VERSION, "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(QUICK, BEAT) as one:
-        cluster.hold_jobs()
-        await being_deleted(cluster)
-        configure(it, one, {"c1": named("c1", it.accesses["c1"], host="moved.invalid")}, QUICK)
-        await one.watch.beats(8)
-        assert deletes(cluster) == 1
-        cluster.release_jobs()
-        await all_ended(one)
-        assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
-        assert deletes(cluster) == 1
-
-
-async def test_a_cluster_that_is_renamed_and_moved_is_known_by_its_uuid(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", VERSION, "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(QUICK, BEAT) as one:
-        cluster.hold_jobs()
-        await being_deleted(cluster)
-        configure(it, one, {"c1b": named("c1b", it.accesses["c1"], host="moved.invalid")}, QUICK)
-        await one.watch.beats(8)
-        run = await newest_run(one, "c1b")
-        assert (run.success, run.deletions) == (True, ())
-        assert '"reason": "being_deleted"' in run.plan
-        assert deletes(cluster) == 1
-        cluster.release_jobs()
-        await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
-        configure(it, one, {"c1": it.accesses["c1"]}, QUICK)
-        await all_ended(one)
-        assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
-        assert deletes(cluster) == 1
-
-
-@pytest.mark.parametrize("kind", [FaultKind.FORBIDDEN, FaultKind.SERVER_ERROR])
-async def test_where_a_cluster_does_not_tell_who_it_is_its_address_decides(
-    kind: FaultKind, tmp_path: Path
-) -> None:
-    cluster = cluster_named("c1", VERSION, "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it:
-        cluster.hold_jobs()
-        async with it.service(QUICK, BEAT):
-            await being_deleted(cluster)
-        cluster.release_jobs()
-        await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
-        cluster.faults.add(Fault(kind, path=CLUSTER_PATH, exact=True, times=5))
-        async with it.service(QUICK, BEAT) as one:
-            await one.watch.ended(("beat", "beat"))
-            await all_ended(one)
-            assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
-
-
-async def test_a_run_ends_where_another_cluster_answers_all_of_a_sudden(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", VERSION, "9.12.1", "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
-        cluster.hold_jobs()
-        await being_deleted(cluster)
-        cluster.uuid = "1f-other"
-        cluster.release_jobs()
-        await one.watch.ended()
-        (run,) = [run for run in await one.runs() if run.cluster == "c1"]
-        assert run.error == "another cluster answers at this address now"
-        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
-        assert len(cluster.requests_to(PACKAGES_PATH, method="DELETE")) == 1
+    async with cleaning(cluster_with(VERSION, "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        run = await it.run()
+        assert run.success is deleted
+        assert it.cluster.versions == (("9.14.1P2",) if deleted else (VERSION, "9.14.1P2"))
+        assert it.deletes() == deleted

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.records import Outcome, Phase
 from exporter.ontap.facts import SOFTWARE_PATH
 from exporter.ontap.jobs import JOBS_PATH
@@ -23,12 +25,7 @@ from exporter.simulator import (
     SimulatedCluster,
     UpdateState,
 )
-from support.cleaning import EVERYTHING_OLD, cleaning, cluster_with, limits, only
-
-SHORT = limits(job_timeout_seconds=0.2, retry_busy_for_seconds=0.2)
-"""For what never ends: a job, or being busy."""
-BRIEFLY_BUSY = limits(retry_busy_for_seconds=1.0)
-"""There is time for several DELETE on a busy machine too, and for a job to end."""
+from support.cleaning import OLD, POLICY, SHORT, cleaning, cluster_with, only
 
 
 async def test_success(tmp_path: Path) -> None:
@@ -46,7 +43,7 @@ async def test_success(tmp_path: Path) -> None:
 
 async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
-        run = await it.run(limits=limits(return_timeout_seconds=5))
+        run = await it.run(replace(POLICY, return_timeout_seconds=5))
         assert only(run).outcome is Outcome.SUCCESS
         (request,) = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
         assert request.target == f"{PACKAGES_PATH}/9.13.1?return_timeout=5"
@@ -56,7 +53,7 @@ async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path
 
 async def test_a_dry_run_plans_and_sends_nothing(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
-        run = await it.run(dry_run=True)
+        run = await it.run(replace(POLICY, dry_run=True))
         assert (run.dry_run, run.success, run.deletions) == (True, True, ())
         verdicts = {one["version"]: (one["verdict"], one["reason"]) for one in json.loads(run.plan)}
         assert verdicts == {"9.12.1": ("delete", "retired"), "9.14.1P2": ("keep", "in_use")}
@@ -93,7 +90,7 @@ async def test_each_code_in_the_reply_while_the_package_stays(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=int(code), status=500))
-        run = await it.run(limits=BRIEFLY_BUSY)
+        run = await it.run(SHORT)
         deletion = only(run)
         assert (deletion.outcome, deletion.code, deletion.phase) == (outcome, code, Phase.ENDED)
         assert run.success is False
@@ -109,7 +106,7 @@ async def test_each_code_in_the_job_while_the_package_stays(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), old_style=old_style)
-        run = await it.run(limits=BRIEFLY_BUSY)
+        run = await it.run(SHORT)
         deletion = only(run)
         assert (deletion.outcome, deletion.code) == (outcome, code)
         assert deletion.job_uuid is not None
@@ -205,9 +202,9 @@ async def test_denied_ends_the_run(kind: FaultKind, tmp_path: Path) -> None:
 async def test_a_job_that_never_ends_is_a_timeout(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.job_script = JobScript(outcome=JobOutcome.NEVER)
-        run = await it.run(limits=SHORT)
+        run = await it.run(SHORT)
         assert only(run).outcome is Outcome.TIMEOUT
-        again = await it.run(limits=SHORT)
+        again = await it.run(SHORT)
         assert again.deletions == ()
         assert json.loads(again.plan)[0]["reason"] == "being_deleted"
         assert it.deletes() == 1
@@ -216,7 +213,7 @@ async def test_a_job_that_never_ends_is_a_timeout(tmp_path: Path) -> None:
 async def test_after_a_timeout_nothing_else_is_deleted_while_the_job_may_go_on(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.hold_jobs()
-        run = await it.run(limits=SHORT)
+        run = await it.run(SHORT)
         assert only(run).outcome is Outcome.TIMEOUT
         assert run.error == "the deletion of 9.12.1 may still be going on, so the run ended"
         again = await it.run()
@@ -241,18 +238,17 @@ async def test_a_job_that_a_401_hid_is_not_followed_by_another_delete(tmp_path: 
 async def test_a_given_up_deletion_that_nothing_tells_of_is_forgotten_after_a_day(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.hold_jobs()
-        given_up = only(await it.run(limits=SHORT))
+        given_up = only(await it.run(SHORT))
         it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=JOBS_PATH))
-        deleter = it.deleter()
-        assert await deleter.may_still_run(given_up)
-        long_ago = replace(given_up, ended_timestamp_seconds=time.time() - 90_000)
-        assert not await deleter.may_still_run(long_ago)
+        now = time.time()
+        assert await may_still_run(it.access, given_up, now=now)
+        assert not await may_still_run(it.access, given_up, now=now + 90_000)
 
 
 async def test_a_job_that_ends_after_its_timeout_frees_the_version_again(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.hold_jobs()
-        assert only(await it.run(limits=SHORT)).outcome is Outcome.TIMEOUT
+        assert only(await it.run(SHORT)).outcome is Outcome.TIMEOUT
         it.cluster.release_jobs()
         await it.cluster.wait_for_deletions(1)
         run = await it.run()
@@ -266,14 +262,14 @@ async def test_a_word_that_is_not_the_end_is_not_the_end(word: str, tmp_path: Pa
         assert only(await it.run()).outcome is Outcome.SUCCESS
 
 
-@pytest.mark.parametrize(("effective", "outcome"), [(True, Outcome.SUCCESS), (False, Outcome.FAILURE)])
-async def test_a_job_that_vanished_is_judged_by_the_listing(
+@pytest.mark.parametrize(("effective", "outcome"), [(True, Outcome.SUCCESS), (False, Outcome.TIMEOUT)])
+async def test_a_job_that_is_not_found_is_judged_by_the_listing_for_as_long_as_it_may_yet_exist(
     *, effective: bool, outcome: Outcome, tmp_path: Path
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         ends = JobOutcome.SUCCESS if effective else JobOutcome.FAILURE
         it.cluster.job_script = JobScript(outcome=ends, retention_seconds=0.0, seconds=0.0)
-        assert only(await it.run()).outcome is outcome
+        assert only(await it.run(SHORT)).outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -405,7 +401,7 @@ async def test_a_halt_sends_nothing_and_says_so(tmp_path: Path) -> None:
 async def test_names_that_mean_more_than_themselves_never_reach_the_wire(tmp_path: Path) -> None:
     odd = (".", "..", "a/b", "9.13.1?x=1", "9.13.1%2F", "*")
     async with cleaning(cluster_with(*odd, "9.14.1P2"), tmp_path) as it:
-        run = await it.run(rules=EVERYTHING_OLD)
+        run = await it.run()
         assert run.deletions == ()
         assert it.deletes() == 0
         assert it.cluster.collection_deletes == 0
@@ -427,12 +423,29 @@ async def test_given_up_jobs_do_not_cost_logins_while_the_credentials_are_refuse
         it.cluster.hold_jobs()
         for version in ("9.11.1", "9.12.1", "9.13.1"):
             run_id = await it.journal.begin_run(
-                cluster="c1", policy="retire-old", dry_run=False, plan="[]", candidates=1, now=1.0
+                it.lease, cluster="c1", policy=POLICY.name, dry_run=False, plan="[]", candidates=1, now=1.0
             )
-            followed = await it.journal.follow(
-                await it.journal.intend(run_id, version=version, now=1.0), job_uuid="a-b"
+            intended = await it.journal.intend(
+                it.lease,
+                run_id,
+                version=version,
+                create_timestamp_seconds=None,
+                earlier_job_uuids=frozenset(),
+                max_deletes_per_day=None,
+                policy_digest="",
+                now=1.0,
             )
-            await it.journal.end(followed, outcome=Outcome.TIMEOUT, code="", message="", now=time.time())
+            followed = await it.journal.follow(it.lease, intended, job_uuid="a-b")
+            await it.journal.end(
+                it.lease,
+                followed,
+                outcome=Outcome.TIMEOUT,
+                code="",
+                message="",
+                stop_after_failures=0,
+                now=time.time(),
+            )
+            await it.journal.end_run(it.lease, run_id, success=False, failure="deletion_failed", now=2.0)
         it.cluster.password = "changed"
         for _ in range(5):
             assert (await it.run()).success is False
@@ -463,7 +476,7 @@ async def test_a_busy_repository_that_turns_to_an_update_is_waited_for(
         assert (deletion.outcome, deletion.attempts) == (Outcome.SUCCESS, 2)
 
 
-async def test_evidence_that_fails_while_waiting_is_waited_for(tmp_path: Path) -> None:
+async def test_facts_that_fail_while_waiting_is_waited_for(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(
             Fault(FaultKind.DELETE_ERROR, code=10551367, times=1),
@@ -484,7 +497,7 @@ async def test_a_denial_while_waiting_is_denied(tmp_path: Path) -> None:
 async def test_the_time_for_a_busy_repository_is_one_for_the_whole_run(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.11.1", "9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367))
-        run = await it.run(limits=limits(retry_busy_for_seconds=0.5))
+        run = await it.run(replace(POLICY, retry_busy_for=timedelta(seconds=0.5)))
         assert [deletion.attempts > 1 for deletion in run.deletions] == [True, False, False]
         assert {deletion.outcome for deletion in run.deletions} == {Outcome.BUSY}
 
@@ -541,3 +554,86 @@ async def test_a_fact_that_is_there_but_unreadable_keeps_everything(
         run = await it.run()
         assert (run.deletions, it.deletes()) == ((), 0)
         assert {one["verdict"] for one in json.loads(run.plan)} == {"keep"}
+
+
+async def test_the_job_of_an_earlier_deletion_says_nothing_about_a_later_one(tmp_path: Path) -> None:
+    """A package may come back while the job that deleted it before can still be read."""
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        await it.run()
+        it.cluster.add_package(("9.12.1", OLD))
+        it.cluster.faults.add(Fault(FaultKind.RESET, method="DELETE"))
+        run = await it.run()
+        assert "9.12.1" in it.cluster.versions
+        assert (only(run).outcome, only(run).job_uuid) == (Outcome.FAILURE, None)
+
+
+@pytest.mark.parametrize("code", [10551892, 10551367])
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_a_failed_job_of_before_says_nothing_about_a_lost_answer(
+    *, code: int, is_ours: bool, tmp_path: Path
+) -> None:
+    """Our DELETE was accepted, and its job goes on; another DELETE would run beside it."""
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        failing = JobScript(outcome=JobOutcome.FAILURE, code=code, seconds=0.0)
+        if is_ours:
+            it.cluster.job_script = failing
+            await it.run(SHORT)
+            it.cluster.job_script = JobScript(seconds=0.3)
+        else:
+            it.cluster.start_deletion("9.12.1", failing, by_collection=False)
+            it.cluster.job_script = JobScript(seconds=0.3)
+        sent = it.deletes()
+        it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))
+        deletion = only(await it.run())
+        (done,) = it.cluster.deletions
+        assert (deletion.outcome, deletion.job_uuid) == (Outcome.SUCCESS, done.job_uuid)
+        assert (it.deletes() - sent, it.cluster.jobs.peak) == (1, 1)
+
+
+async def test_the_job_of_the_first_attempt_does_not_stand_for_the_second(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.NEVER)
+        hidden = Fault(FaultKind.FORBIDDEN, path=JOBS_PATH, exact=True)
+        it.cluster.faults.add(
+            hidden,
+            Fault(FaultKind.JOB_FAILURE, code=10551367, times=1),
+            Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1),
+        )
+        deletion = only(await it.run(SHORT))
+        (live,) = it.cluster.jobs.live()
+        assert (deletion.outcome, deletion.attempts) == (Outcome.TIMEOUT, 2)
+        assert deletion.job_uuid in {None, live.uuid}
+        it.cluster.faults.remove(hidden)
+        await it.run(SHORT)
+        assert it.deletes() == 2
+
+
+@pytest.mark.parametrize("lost", [FaultKind.LOST_ANSWER, FaultKind.TRUNCATED_JSON])
+@pytest.mark.parametrize("unread", [FaultKind.SERVER_ERROR, FaultKind.HTML])
+async def test_jobs_that_cannot_be_read_are_not_taken_for_none(
+    lost: FaultKind, unread: FaultKind, tmp_path: Path
+) -> None:
+    """The answer is lost, and the job runs: the cluster gets no other DELETE meanwhile."""
+    async with cleaning(cluster_with("9.11.1", "9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(seconds=0.5)
+        # Before DELETE is sent, the jobs are asked for once.
+        it.cluster.faults.add(Fault(unread, path=JOBS_PATH, skip=1, times=8))
+        it.cluster.faults.add(Fault(lost, method="DELETE", times=1))
+        outcomes: list[Outcome | None] = []
+        while len(outcomes) < 2:
+            # Where the jobs cannot be read before a DELETE either, the run ends, and the next one goes on.
+            outcomes += [deletion.outcome for deletion in (await it.run()).deletions]
+        assert (it.cluster.jobs.peak, it.deletes()) == (1, 2)
+        assert outcomes == [Outcome.SUCCESS] * 2
+
+
+async def test_where_jobs_are_hidden_a_lost_answer_is_not_followed_by_another_delete(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.hold_jobs()
+        it.cluster.faults.add(
+            Fault(FaultKind.FORBIDDEN, path=JOBS_PATH), Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1)
+        )
+        assert only(await it.run(SHORT)).outcome is Outcome.TIMEOUT
+        assert any(it.cluster.jobs.live())
+        run = await it.run(SHORT)
+        assert (run.deletions, it.deletes()) == ((), 1)

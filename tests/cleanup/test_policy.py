@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cleanup.plan import GuardFacts, Plan, Reason, Rules, Verdict
-from exporter.cleanup.policy import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES, make_plan
+from exporter.cleanup.decide.plan import Approved, GuardFacts, Plan, Reason, Rules, Verdict
+from exporter.cleanup.decide.policy import (
+    FINISHED_UPDATE_STATES,
+    IDLE_DOWNLOAD_STATES,
+    MOST_CLOCK_SKEW_SECONDS,
+    make_plan,
+)
 from exporter.ontap.deletion import is_safe_version
 from exporter.ontap.listing import Listing, Package
 from exporter.ontap.versions import parse_release
@@ -177,6 +182,64 @@ def test_facts_that_could_not_be_read_keep_everything_with_the_reason() -> None:
     assert plan.problem == "HTTP 403"
 
 
+@pytest.mark.parametrize("skew", [3601.0, -3601.0, 3 * 365 * DAY])
+def test_a_cluster_whose_clock_differs_by_more_than_an_hour_keeps_what_is_judged_by_age(skew: float) -> None:
+    facts = replace(IDLE, clock_skew_seconds=skew)
+    plan = make_plan(ALL, REPOSITORY, facts, now=NOW)
+    assert chosen(plan) == []
+    assert reason(plan, "9.13.1") is Reason.CLOCK_SKEWED
+    rules = replace(ALL, older_than_seconds=None, keep_newest=2)
+    assert chosen(make_plan(rules, REPOSITORY, facts, now=NOW)) == ["9.13.1", "9.14.1"]
+
+
+@pytest.mark.parametrize("skew", [3600.0, -3600.0, 0.0, None])
+def test_a_clock_that_is_right_to_the_hour_or_not_shown_guards_nothing(skew: float | None) -> None:
+    plan = make_plan(ALL, REPOSITORY, replace(IDLE, clock_skew_seconds=skew), now=NOW)
+    assert chosen(plan) == ["9.13.1", "9.14.1", "9.15.1"]
+
+
+def test_only_what_has_been_seen_for_long_enough_is_deleted() -> None:
+    rules = replace(ALL, seen_for_seconds=7 * DAY)
+    first_seen = {"9.13.1": NOW - 7 * DAY, "9.14.1": NOW - 7 * DAY + 1, "9.16.1": NOW - 100 * DAY}
+    plan = make_plan(rules, REPOSITORY, replace(IDLE, first_seen=first_seen), now=NOW)
+    assert chosen(plan) == ["9.13.1"]
+    assert reason(plan, "9.14.1") is Reason.SEEN_TOO_SHORTLY
+    assert reason(plan, "9.15.1") is Reason.SEEN_TOO_SHORTLY
+    assert plan.decision("9.14.1").detail == "not seen for 7 d yet"  # type: ignore[union-attr]
+
+
+def test_what_was_first_seen_in_the_future_has_not_been_seen() -> None:
+    facts = replace(IDLE, first_seen={"9.13.1": NOW + DAY})
+    plan = make_plan(replace(ALL, seen_for_seconds=1.0), REPOSITORY, facts, now=NOW)
+    assert reason(plan, "9.13.1") is Reason.SEEN_TOO_SHORTLY
+
+
+def test_where_the_journal_cannot_say_what_it_has_seen_everything_is_kept() -> None:
+    plan = make_plan(replace(ALL, seen_for_seconds=DAY), REPOSITORY, IDLE, now=NOW)
+    assert chosen(plan) == []
+    assert reason(plan, "9.13.1") is Reason.SEEN_UNKNOWN
+    assert chosen(make_plan(replace(ALL, seen_for_seconds=0.0), REPOSITORY, IDLE, now=NOW))
+
+
+def test_only_what_is_approved_for_this_very_cluster_is_deleted() -> None:
+    approved = Approved(packages=frozenset({("uuid-1", "9.13.1"), ("uuid-2", "9.14.1")}))
+    rules = replace(ALL, approved=approved)
+    plan = make_plan(rules, REPOSITORY, replace(IDLE, cluster_uuid="uuid-1"), now=NOW)
+    assert chosen(plan) == ["9.13.1"]
+    assert reason(plan, "9.14.1") is Reason.NOT_APPROVED
+    # What the policy itself would keep is kept for that, whoever has approved it.
+    in_use = replace(IDLE, cluster_uuid="uuid-1", named={"9.13.1": "the cluster"})
+    assert reason(make_plan(rules, REPOSITORY, in_use, now=NOW), "9.13.1") is Reason.IN_USE
+
+
+def test_an_approval_that_does_not_count_approves_nothing() -> None:
+    approved = Approved(packages=frozenset({("uuid-1", "9.13.1")}), problem="the approved plan is too old")
+    facts = replace(IDLE, cluster_uuid="uuid-1")
+    plan = make_plan(replace(ALL, approved=approved), REPOSITORY, facts, now=NOW)
+    assert chosen(plan) == []
+    assert plan.decision("9.13.1").detail == "the approved plan is too old"  # type: ignore[union-attr]
+
+
 VERSIONS = st.one_of(
     st.sampled_from(
         ["9.7", "9.7.0", "9.9.1", "9.10.1", "9.14.1RC1", "9.14.1", "9.14.1P2", "9.14.1P10", "x", ".."]
@@ -199,6 +262,15 @@ RULES = st.builds(
     include=st.lists(st.sampled_from(["*", "9.*", "9.14.1*", "x"]), max_size=2).map(tuple),
     exclude=st.lists(st.sampled_from(["9.7*", "*P2", "*"]), max_size=2).map(tuple),
     max_deletes=st.integers(1, 6),
+    seen_for_seconds=st.sampled_from([0.0, DAY, 1e9]),
+    approved=st.one_of(
+        st.none(),
+        st.builds(
+            Approved,
+            packages=st.frozensets(st.tuples(st.sampled_from(["uuid-1", "uuid-2"]), VERSIONS)),
+            problem=st.sampled_from(["", "", "too old"]),
+        ),
+    ),
 )
 STATES = st.sampled_from(
     [
@@ -219,6 +291,11 @@ FACTS = st.builds(
     update_state=STATES,
     download_state=st.sampled_from([None, "not_started", "running", "success", "failure", "?"]),
     being_deleted=st.frozensets(VERSIONS, max_size=2),
+    cluster_uuid=st.sampled_from(["uuid-1", "uuid-2", ""]),
+    clock_skew_seconds=st.one_of(st.none(), st.floats(-1e5, 1e5)),
+    first_seen=st.one_of(
+        st.none(), st.dictionaries(VERSIONS, st.floats(NOW - 1e9, NOW + 1e8), min_size=5, max_size=15)
+    ),
 )
 
 
@@ -241,6 +318,13 @@ def test_no_protected_version_is_ever_chosen(
         if rules.older_than_seconds is not None:
             assert decision.create_timestamp_seconds is not None
             assert now - decision.create_timestamp_seconds > rules.older_than_seconds
+            assert abs(facts.clock_skew_seconds or 0.0) <= MOST_CLOCK_SKEW_SECONDS
+        if rules.seen_for_seconds > 0:
+            assert facts.first_seen is not None
+            assert now - facts.first_seen[decision.version] >= rules.seen_for_seconds
+        if rules.approved is not None:
+            assert (facts.cluster_uuid, decision.version) in rules.approved.packages
+            assert rules.approved.problem == ""
     created = [decision.create_timestamp_seconds for decision in plan.chosen]
     known = [moment for moment in created if moment is not None]
     assert created[: len(known)] == sorted(known)

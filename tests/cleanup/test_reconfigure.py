@@ -11,19 +11,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
-from exporter.cleanup import service as service_module
-from exporter.cleanup.journal import open_journal
 from exporter.cleanup.records import Outcome, Run
-from exporter.config import CleanupConfig, PolicyConfig
+from exporter.cleanup.run import CHANGED
+from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
+from support.cleaning import POLICY
 from support.servicing import (
     BEAT,
     C1,
-    POLICY,
     WAIT_SECONDS,
     Life,
     Servicing,
@@ -34,27 +32,19 @@ from support.servicing import (
 from support.waiting import eventually
 
 OLD_VERSIONS = ("9.10.1", "9.11.1", "9.12.1")
-INTERRUPTED = "the program ended, or its configuration changed, during this run"
 C2 = ("c2", POLICY.name)
 
 
-@pytest.fixture(autouse=True)
-def _reopens_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "REOPEN_SECONDS", 0.05)
-
-
-def configure(
+async def configure(
     it: Life,
     one: Servicing,
     *policies: PolicyConfig,
     accesses: Mapping[str, ClusterAccess] | None = None,
     max_concurrent_clusters: int = 4,
 ) -> None:
-    accesses = it.accesses if accesses is None else accesses
-    config = CleanupConfig(state=it.state, max_concurrent_clusters=max_concurrent_clusters, policies=policies)
-    one.service.configure(config, accesses)
-    for name in accesses:
-        one.service.note_good_poll(name)
+    config = it.config(*policies, max_concurrent_clusters=max_concurrent_clusters)
+    await one.service.configure(config, it.accesses if accesses is None else accesses)
+    one.good_poll(*it.simulator.clusters)
 
 
 def anew(access: ClusterAccess, **changes: object) -> ClusterAccess:
@@ -90,9 +80,9 @@ async def test_a_run_goes_on_while_other_clusters_and_policies_come_and_go(tmp_p
         async with it.service(POLICY, BEAT, without="c2") as one:
             cluster.hold_jobs()
             await first_delete(cluster)
-            configure(it, one, POLICY, others, BEAT)
+            await configure(it, one, POLICY, others, BEAT)
             await one.watch.ended(("c2", "other"))
-            configure(it, one, POLICY, accesses=without)
+            await configure(it, one, POLICY, accesses=without)
             assert {status.key for status in one.board.statuses()} == {C1}
             cluster.release_jobs()
             (run,) = await until_ended(one, "c1")
@@ -106,13 +96,13 @@ async def test_a_dry_run_in_the_midst_of_a_run_stops_it_and_follows_what_was_sen
     async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
         cluster.hold_jobs()
         await first_delete(cluster)
-        configure(it, one, replace(POLICY, dry_run=True), BEAT)
+        await configure(it, one, replace(POLICY, dry_run=True), BEAT)
         status = one.board.get(C1)
         assert status is not None
         assert status.dry_run
         cluster.release_jobs()
         run = (await until_ended(one, "c1"))[0]
-        assert (run.success, run.error) == (False, INTERRUPTED)
+        assert (run.success, run.error) == (False, CHANGED)
         assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
         await one.watch.beats()
         assert deletes(cluster) == 1
@@ -128,7 +118,7 @@ async def test_a_version_that_is_excluded_in_the_midst_of_a_run_stays(tmp_path: 
     async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(quick, BEAT) as one:
         cluster.hold_jobs()
         await first_delete(cluster)
-        configure(it, one, replace(quick, exclude=("9.12*",)), BEAT)
+        await configure(it, one, replace(quick, exclude=("9.12*",)), BEAT)
         cluster.release_jobs()
         await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
         await one.watch.beats()
@@ -136,49 +126,27 @@ async def test_a_version_that_is_excluded_in_the_midst_of_a_run_stays(tmp_path: 
         assert deletes(cluster) == 2
 
 
-async def test_a_cluster_that_is_removed_is_left_alone_and_accounted_for_once_it_is_back(
+async def test_on_a_cluster_that_is_removed_nothing_more_is_sent_and_what_was_sent_gets_its_outcome(
     tmp_path: Path,
 ) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
         cluster.hold_jobs()
         await first_delete(cluster)
-        with capture_logs() as logs:
-            without = {name: access for name, access in it.accesses.items() if name != "c1"}
-            configure(it, one, POLICY, BEAT, accesses=without)
-            assert one.board.get(C1) is None
-            cluster.release_jobs()
-            await one.watch.beats()
-        assert [line["event"] for line in logs if line.get("cluster") == "c1"] == [
-            "deletions on a cluster that is no longer configured stay unended"
-        ]
+        without = {name: access for name, access in it.accesses.items() if name != "c1"}
+        await configure(it, one, POLICY, BEAT, accesses=without)
+        assert one.board.get(C1) is None
+        cluster.release_jobs()
+        run = (await until_ended(one, "c1"))[0]
+        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
+        assert (run.success, run.error) == (False, CHANGED)
         asked = len(cluster.requests)
         await one.watch.beats()
         assert (len(cluster.requests), deletes(cluster)) == (asked, 1)
 
-        configure(it, one, POLICY, BEAT)
-        run = (await until_ended(one, "c1"))[0]
-        assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
-        assert (run.success, run.error) == (False, INTERRUPTED)
+        await configure(it, one, POLICY, BEAT)
         status = await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
         assert (status.remembered, status.in_progress) == (True, 0)
-
-
-async def test_a_run_without_a_deletion_under_way_ends_with_its_cluster(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
-        await one.watch.until(C1, lambda status: status.totals.candidates == 3)
-        without = {name: access for name, access in it.accesses.items() if name != "c1"}
-        configure(it, one, POLICY, BEAT, accesses=without)
-        sent = deletes(cluster)
-        await cluster.wait_for_deletions(sent, timeout_seconds=WAIT_SECONDS)
-        await one.watch.beats()
-        runs = await runs_of(one, "c1")
-        unended = await one.journal.unended("c1")
-        assert [run.error for run in runs if run.ended_timestamp_seconds is not None] == (
-            [] if unended else [INTERRUPTED]
-        )
-        assert deletes(cluster) == sent
 
 
 async def test_a_changed_cluster_is_cleaned_by_its_new_access_once_its_deletion_has_ended(
@@ -190,9 +158,8 @@ async def test_a_changed_cluster_is_cleaned_by_its_new_access_once_its_deletion_
         cluster.hold_jobs()
         await first_delete(cluster)
         changed = anew(it.accesses["c1"], labels=(("site", "ams"),))
-        configure(it, one, quick, accesses={"c1": changed})
+        await configure(it, one, quick, accesses={"c1": changed})
         assert [status.labels for status in one.board.statuses()] == [(("site", "ams"),)]
-        await asyncio.sleep(0)
         cluster.release_jobs()
         await cluster.wait_for_deletions(3, timeout_seconds=WAIT_SECONDS)
         await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 3)
@@ -202,7 +169,7 @@ async def test_a_changed_cluster_is_cleaned_by_its_new_access_once_its_deletion_
 async def test_what_changes_while_there_is_no_journal_holds_once_there_is_one(tmp_path: Path) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
     async with life(tmp_path, cluster) as it:
-        async with open_journal(it.state):
+        async with it.journal(cluster):
             service = it.service(POLICY)
             one = await service.__aenter__()
 
@@ -210,7 +177,7 @@ async def test_what_changes_while_there_is_no_journal_holds_once_there_is_one(tm
                 return "holds it" in one.service.problem
 
             await eventually(refused, seconds=WAIT_SECONDS, what="the journal to be refused")
-            configure(it, one, replace(POLICY, include=("9.11*",)))
+            await configure(it, one, replace(POLICY, include=("9.11*",)))
         try:
             await until_ended_with_journal(one)
             assert cluster.versions == ("9.10.1", "9.12.1", "9.14.1P2")
@@ -226,12 +193,13 @@ async def test_more_clusters_at_once_are_cleaned_as_soon_as_that_is_allowed(tmp_
     first, second = cluster_named("c1", "9.12.1"), cluster_named("c2", "9.12.1")
     async with (
         life(tmp_path, first, second) as it,
-        it.service(POLICY, polled=["c1"], max_concurrent_clusters=1) as one,
+        it.service(POLICY, max_concurrent_clusters=1) as one,
     ):
         first.hold_jobs()
         second.hold_jobs()
+        await one.watch.until_any(lambda status: status.in_progress == 1)
+        await configure(it, one, POLICY, max_concurrent_clusters=2)
         await first_delete(first)
-        configure(it, one, POLICY, max_concurrent_clusters=2)
         await first_delete(second)
         first.release_jobs()
         second.release_jobs()
@@ -273,12 +241,12 @@ async def test_however_often_it_changes_nothing_is_deleted_twice_nor_unaccounted
                         accesses[name] = anew(it.accesses[name], labels=(("round", str(rng.random())),))
                     case _:
                         accesses.setdefault(name, it.accesses[name])
-            configure(it, one, *variants(rng), accesses=dict(accesses))
+            await configure(it, one, *variants(rng), accesses=dict(accesses))
             moment = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_later(rng.random() * 0.06, moment.set_result, None)
             await moment
         last = replace(POLICY, every=timedelta(seconds=0.05), exclude=("9.14*", "9.15*"))
-        configure(it, one, last, accesses=it.accesses)
+        await configure(it, one, last, accesses=it.accesses)
         for cluster in clusters:
             await cluster.wait_for_deletions(len(versions), timeout_seconds=WAIT_SECONDS)
             assert Counter(deletion.version for deletion in cluster.deletions) == Counter(versions)
@@ -288,15 +256,20 @@ async def test_however_often_it_changes_nothing_is_deleted_twice_nor_unaccounted
         async def accounted() -> bool:
             totals = await one.journal.totals()
             done = Counter[str]()
-            for (cluster, _), tally in totals.items():
+            for (cluster, _), tally in totals.policies.items():
                 done[cluster] += tally.outcomes[Outcome.SUCCESS] + tally.outcomes[Outcome.ALREADY_GONE]
             return (
                 done == Counter(dict.fromkeys(("c1", "c2", "c3"), len(versions)))
-                and not await one.journal.unended()
+                and not await one.journal.unended_clusters()
             )
 
         await eventually(accounted, seconds=WAIT_SECONDS, what="every deletion in the account")
-        for status in one.board.statuses():
-            totals = (await one.journal.totals())[status.key]
-            assert dict(status.totals.outcomes) == dict(totals.outcomes)
-            assert status.in_progress == 0
+
+        async def shown() -> bool:
+            counted = (await one.journal.totals()).policies
+            return all(
+                status.in_progress == 0 and dict(status.totals.outcomes) == dict(counted[status.key].outcomes)
+                for status in one.board.statuses()
+            )
+
+        await eventually(shown, seconds=WAIT_SECONDS, what="the board to show what the journal has counted")

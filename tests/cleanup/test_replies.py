@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.cleanup.replies import (
+from exporter.cleanup.delete.replies import (
     GONE_CODES,
     TRANSIENT_CODES,
     UNKNOWN_CODES,

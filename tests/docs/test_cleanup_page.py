@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from docs.markdown import ROOT, code, rows
 
-from exporter.cleanup.plan import Reason, Verdict
-from exporter.cleanup.records import Outcome, Phase
-from exporter.cleanup.replies import (
+from exporter.cleanup.decide.plan import Reason, Verdict
+from exporter.cleanup.delete.replies import (
     GONE_CODES,
     TRANSIENT_CODES,
     UNKNOWN_CODES,
     UNKNOWN_TRANSIENT_CODES,
     Meaning,
 )
+from exporter.cleanup.records import Outcome, Phase
 
 PAGE = (ROOT / "docs" / "cleanup.md").read_text(encoding="utf-8")
 

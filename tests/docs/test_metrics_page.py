@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from docs.markdown import ROOT, code, rows
 
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import Row
@@ -20,6 +20,7 @@ FAMILIES: tuple[Row[Any], ...] = (
     *CLUSTER_FAMILIES,
     *CLEANUP_FAMILIES,
     *CLEANUP_STATE_FAMILIES,
+    *LEASE_FAMILIES,
     *EXPORTER_FAMILIES,
 )
 
@@ -28,7 +29,7 @@ def fixed_labels(family: Row[Any]) -> tuple[str, ...]:
     """Return the labels that the code adds to every sample of a family."""
     if family in CLEANUP_FAMILIES:
         return ("cluster", "policy")
-    return ("cluster",) if family in CLUSTER_FAMILIES else ()
+    return ("cluster",) if family in (*CLUSTER_FAMILIES, *LEASE_FAMILIES) else ()
 
 
 def labels_of(row: dict[str, str]) -> list[str]:

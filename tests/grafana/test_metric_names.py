@@ -10,7 +10,7 @@ from grafana.boards import DASHBOARDS, targets, variables
 from grafana.queries import readable, selectors
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import Row, sample_names
@@ -19,6 +19,7 @@ FAMILIES: tuple[Row[Any], ...] = (
     *CLUSTER_FAMILIES,
     *CLEANUP_FAMILIES,
     *CLEANUP_STATE_FAMILIES,
+    *LEASE_FAMILIES,
     *EXPORTER_FAMILIES,
 )
 PROMETHEUS_OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}

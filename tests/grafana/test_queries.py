@@ -33,6 +33,7 @@ cleanup:
       keep_newest: 1
       older_than: 180d
       dry_run: false
+      seen_for: 0s
     - name: plan-only
       clusters: {names: ["nyc-*"]}
       every: 1h

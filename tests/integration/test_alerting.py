@@ -29,6 +29,7 @@ cleanup:
       every: 1s
       older_than: 1y
       dry_run: false
+      seen_for: 0s
 """
 
 

@@ -20,20 +20,25 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
+from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.records import (
     DURATION_BUCKETS_SECONDS,
-    Deletion,
     Durations,
     Outcome,
-    Phase,
     PolicyTotals,
 )
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, CleanupState, update_policy
+from exporter.metrics.cleanup import (
+    CLEANUP_FAMILIES,
+    CLEANUP_STATE_FAMILIES,
+    LEASE_FAMILIES,
+    CleanupState,
+    update_lease,
+    update_policy,
+)
 from exporter.metrics.exposition import Exposition, render_once
 from exporter.metrics.family import Kind, Row
 from exporter.metrics.text import Format
-from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
+from exporter.simulator import JobOutcome, JobScript, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import Daemon, program
 from support.exposed import text_of
@@ -51,6 +56,9 @@ CONTRACT = {
     "ontap_cleanup_last_run_success": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_last_success_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_next_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_policy_paused": ("gauge", {"policy"}),
+    "ontap_cleanup_lease_held": ("gauge", {"cluster"}),
+    "ontap_cleanup_takeovers_total": ("counter", set()),
 }
 """Type and labels of every metric that operators may rely on."""
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -133,6 +141,8 @@ def of_all_clusters(form: Format = Format.TEXT) -> str:
         durations={"retire-old": DURATIONS},
         halted=True,
         journal_open=False,
+        paused={"retire-old": True, "keep-two": False},
+        takeovers=3,
     )
     return text_of(render_once(CLEANUP_STATE_FAMILIES, state), form=form)
 
@@ -173,11 +183,38 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         remembered=True,
     )
     found: dict[str, tuple[str, set[str]]] = {}
-    for family in parse_text(exposed([status], Format.TEXT) + of_all_clusters()):
+    leases = Exposition(LEASE_FAMILIES)
+    update_lease(leases, LeaseStatus(cluster="c1", labels=(), held=True))
+    text = exposed([status], Format.TEXT) + text_of(leases.all()) + of_all_clusters()
+    for family in parse_text(text):
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found[name] = (family.type, labels)
     assert {name: found.get(name) for name in CONTRACT} == CONTRACT
+
+
+def test_leases_carry_the_labels_of_their_clusters_and_go_with_them() -> None:
+    exposition = Exposition(LEASE_FAMILIES)
+    board = CleanupBoard(
+        on_change=lambda _: None,
+        on_lease=lambda lease: update_lease(exposition, lease),
+        on_lease_removal=exposition.remove,
+    )
+    c1 = LeaseStatus(cluster="c1", labels=(("site", "ams"),), held=True)
+    c2 = LeaseStatus(cluster="c2", labels=(), held=False)
+    board.put_leases([c1, c2])
+    held = "ontap_cleanup_lease_held"
+    labels = (("cluster", "c1"), ("site", "ams"))
+    assert samples(text_of(exposition.all())) == {(held, labels): 1, (held, (("cluster", "c2"),)): 0}
+    board.put_leases([replace(c1, held=False)])
+    assert samples(text_of(exposition.all())) == {(held, labels): 0}
+
+
+def test_paused_policies_and_takeovers_are_exposed() -> None:
+    found = samples(of_all_clusters())
+    assert found["ontap_cleanup_policy_paused", (("policy", "retire-old"),)] == 1
+    assert found["ontap_cleanup_policy_paused", (("policy", "keep-two"),)] == 0
+    assert found["ontap_cleanup_takeovers_total", ()] == 3
 
 
 def test_before_the_first_run_every_outcome_is_0_and_nothing_else_is_claimed() -> None:
@@ -201,37 +238,13 @@ def test_before_the_journal_is_read_no_count_begins_at_0() -> None:
     assert not [name for name, _ in found if name == "ontap_cleanup_jobs_total"]
 
 
-def deletion(outcome: Outcome, code: str) -> Deletion:
-    return Deletion(
-        id=1,
-        run_id=1,
-        cluster="c1",
-        policy="retire-old",
-        version="9.13.1",
-        phase=Phase.ENDED,
-        intended_timestamp_seconds=1e9,
-        attempts=1,
-        job_uuid=None,
-        outcome=outcome,
-        ended_timestamp_seconds=1e9 + 5,
-        code=code,
-        message="",
-    )
-
-
-def test_outcomes_and_error_codes_are_counted_as_deletions_end() -> None:
+def test_outcomes_and_error_codes_are_shown_as_the_journal_counts_them() -> None:
     exposition = Exposition(CLEANUP_FAMILIES)
     board = CleanupBoard(on_change=lambda status: update_policy(exposition, status))
     board.put(STATUS)
-    ended = [
-        (Outcome.SUCCESS, ""),
-        (Outcome.BUSY, "10551367"),
-        (Outcome.BUSY, "10551367"),
-        (Outcome.FAILURE, "4"),
-    ]
-    for outcome, code in ended:
-        one = deletion(outcome, code)
-        board.change(STATUS.key, lambda status, one=one: status.with_outcome(one))  # type: ignore[misc]
+    outcomes = {**STATUS.totals.outcomes, Outcome.SUCCESS: 1, Outcome.BUSY: 2, Outcome.FAILURE: 1}
+    counted = replace(STATUS.totals, outcomes=outcomes, codes={"10551367": 2, "4": 1})
+    board.with_totals({STATUS.key: counted})
     with board.in_progress(STATUS.key):
         during = samples(text_of(exposition.all()))
     after = samples(text_of(exposition.all()))
@@ -273,7 +286,7 @@ def test_both_formats_parse() -> None:
 
 
 @pytest.mark.parametrize(
-    "family", [*CLEANUP_FAMILIES, *CLEANUP_STATE_FAMILIES], ids=lambda family: family.name
+    "family", [*CLEANUP_FAMILIES, *CLEANUP_STATE_FAMILIES, *LEASE_FAMILIES], ids=lambda family: family.name
 )
 def test_every_row_keeps_to_the_naming_rules(family: Row[Any]) -> None:
     assert family.name.startswith("ontap_cleanup_")
@@ -287,7 +300,13 @@ CLEANUP = """
 cleanup:
   state: sqlite:///state.db
   policies:
-    - {name: retire-old, every: 24h, older_than: 90d, exclude: ["9.11*"], dry_run: false, retry_busy_for: 0s}
+    - name: retire-old
+      every: 24h
+      older_than: 90d
+      exclude: ["9.11*"]
+      dry_run: false
+      seen_for: 0s
+      retry_busy_for: 0s
     - {name: keep-two, clusters: {names: [c1]}, schedule: "0 3 * * sat", keep_newest: 2}
 """
 
@@ -299,8 +318,7 @@ DELETIONS_OF_A_RUN = 2
 def dirty_cluster(name: str) -> SimulatedCluster:
     versions = ("9.10.1", "9.11.1", "9.12.1", "9.14.1P2")
     cluster = SimulatedCluster(name, packages=versions, labels={"site": "ams"}, job_seconds=0.05)
-    refused = Fault(FaultKind.DELETE_ERROR, path="/api/cluster/software/packages/9.12.1", code=10551892)
-    cluster.faults.add(refused)
+    cluster.job_scripts["9.12.1"] = JobScript(outcome=JobOutcome.FAILURE, code=10551892)
     return cluster
 
 
@@ -361,7 +379,9 @@ async def test_a_probe_shows_the_clusters_own_cleanup_and_no_other(tmp_path: Pat
             assert status == 200
             found = of_cleanup(text)
             assert {dict(labels)["cluster"] for _, labels in found} == {name}
-            assert {dict(labels)["policy"] for _, labels in found} == policies
+            named = {dict(labels).get("policy") for _, labels in found}
+            assert named == {*policies, None}, "only the lease belongs to no policy"
+            assert [key[0] for key in found if "policy" not in dict(key[1])] == ["ontap_cleanup_lease_held"]
             assert {dict(labels)["site"] for _, labels in found} == {"ams"}
             everything = of_cleanup((await daemon.get("/metrics"))[1])
             assert found.items() <= everything.items()

@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
-from exporter.cleanup.deleter import Deleter
+from exporter.cleanup.concurrency import ConcurrencyLimit
+from exporter.cleanup.delete.lifecycle import Rest
+from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.limits import Limits, Pace, Pauses
-from exporter.cleanup.plan import Rules
-from exporter.cleanup.records import Deletion, Outcome, Run
-from exporter.cleanup.run import PolicyOnCluster, Runner
+from exporter.cleanup.records import Deletion, Lease, Outcome
+from exporter.cleanup.records import Run as JournalRun
+from exporter.cleanup.run import Run, Services
+from exporter.config import PolicyConfig, SourceLocation
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
-from exporter.simulator import SimulatedCluster, Simulator
+from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from support.fleet import cluster_config
 
 OLD = "2019-02-04T19:00:00+00:00"
-POLICY = "retire-old"
-EVERYTHING_OLD = Rules(
-    keep_newest=None, older_than_seconds=86_400.0, include=("*",), exclude=(), max_deletes=100
+POLICY = PolicyConfig(
+    name="retire-old",
+    cluster_names=("c*",),
+    cluster_labels=(),
+    schedule=None,
+    every=timedelta(hours=1),
+    timezone="Europe/Amsterdam",
+    keep_newest=None,
+    older_than=timedelta(days=30),
+    include=("*",),
+    exclude=(),
+    seen_for=timedelta(0),
+    start_within=timedelta(hours=1),
+    stop_after_failures=0,
+    approved_plan=None,
+    approval_valid_for=timedelta(days=14),
+    max_deletes_per_run=100,
+    dry_run=False,
+    return_timeout_seconds=0,
+    job_timeout=timedelta(seconds=20),
+    retry_busy_for=timedelta(seconds=20),
+    location=SourceLocation(file="config.yaml", line=1),
 )
-QUICK = Limits(return_timeout_seconds=0, job_timeout_seconds=20.0, retry_busy_for_seconds=20.0)
+SHORT = replace(POLICY, job_timeout=timedelta(seconds=1), retry_busy_for=timedelta(seconds=1))
+"""Gives up at once on what does not end by itself."""
 QUICK_PAUSES = Pauses(first_seconds=0.01, factor=1.2, longest_seconds=0.05)
-QUICK_PACE = Pace(job=QUICK_PAUSES, busy=QUICK_PAUSES, look=QUICK_PAUSES)
+QUICK_PACE = Pace(
+    job=QUICK_PAUSES, busy=QUICK_PAUSES, look=QUICK_PAUSES, in_flight_seconds=0.05, retry_seconds=0.05
+)
 
 
 def cluster_with(*versions: str, **settings: object) -> SimulatedCluster:
     """Simulate a cluster that runs 9.14.1P2 and whose jobs take a moment."""
     packages = [(version, OLD) for version in versions]
     return SimulatedCluster("c1", packages=packages, job_seconds=0.02, **settings)  # type: ignore[arg-type]
+
+
+def at_request(
+    react: Callable[[], object], *, path: str, method: str = "GET", skip: int = 0, times: int = 1
+) -> Fault:
+    """Do something when a cluster receives a request for exactly this path; the answer stays as it is.
+
+    Args:
+        react: what to do, before the answer is made.
+        path: of the requests.
+        method: of the requests.
+        skip: so many requests go by first.
+        times: it is done at so many requests.
+    """
+    received = 0
+
+    class Reaction(Fault):
+        def matches(self, method: str, path: str, page: int | None) -> bool:
+            nonlocal received
+            if super().matches(method, path, page):
+                received += 1
+                if skip < received <= skip + times:
+                    react()
+            return False
+
+    return Reaction(FaultKind.LATENCY, method=method, path=path, exact=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,41 +99,43 @@ class Cleaning:
     cluster: SimulatedCluster
     access: ClusterAccess
     journal: Journal
+    lease: Lease
     board: CleanupBoard
     kill_switch: KillSwitch
+    clock: Callable[[], float] = boot_time
+    assigned: bool = True
+    max_deletes_per_day: int | None = None
 
-    async def run(
-        self, *, rules: Rules = EVERYTHING_OLD, dry_run: bool = False, limits: Limits = QUICK
-    ) -> Run:
-        """Make one run and return the journal's account of it."""
-        subject = PolicyOnCluster(policy=POLICY, rules=rules, dry_run=dry_run, access=self.access)
-        await self.runner().run(subject, self.deleter(limits))
-        return (await self.journal.recent_runs(1))[0]
-
-    def runner(self) -> Runner:
-        return Runner(
-            journal=self.journal, board=self.board, kill_switch=self.kill_switch, wall_clock=time.time
-        )
-
-    def deleter(self, limits: Limits = QUICK) -> Deleter:
-        return Deleter(
-            access=self.access,
+    async def run(self, policy: PolicyConfig = POLICY) -> JournalRun:
+        """Make one run and return what the journal has of it."""
+        services = Services(
             journal=self.journal,
+            board=self.board,
             kill_switch=self.kill_switch,
-            unanswered={},
-            limits=limits,
             pace=QUICK_PACE,
+            talking=ConcurrencyLimit(1),
+            show_counts=self.show_counts,
+            clock=self.clock,
             wall_clock=time.time,
         )
+        run = Run(
+            services=services,
+            access=self.access,
+            policy=policy,
+            max_deletes_per_day=self.max_deletes_per_day,
+            lease=lambda: self.lease,
+            is_assigned=lambda: self.assigned,
+            rest=_rest,
+        )
+        await run.make(self.lease)
+        return (await self.journal.recent_runs(1))[0]
 
-    async def outcomes(self, **settings: Limits) -> dict[str, Outcome | None]:
-        """Make one run and return the outcome of every deletion."""
-        run = await self.run(**settings)  # type: ignore[arg-type]
-        return {deletion.version: deletion.outcome for deletion in run.deletions}
+    async def show_counts(self) -> None:
+        self.board.with_totals((await self.journal.totals()).policies)
 
     @property
     def status(self) -> PolicyStatus:
-        status = self.board.get(("c1", POLICY))
+        status = self.board.get(("c1", POLICY.name))
         assert status is not None
         return status
 
@@ -89,15 +144,19 @@ class Cleaning:
         return len(self.cluster.requests_to(f"{PACKAGES_PATH}/{version}", method="DELETE"))
 
 
-def only(run: Run) -> Deletion:
+async def _rest(rest: Rest) -> None:
+    await asyncio.sleep(rest.seconds)
+
+
+def only(run: JournalRun) -> Deletion:
     """Return the one deletion of a run."""
     (deletion,) = run.deletions
     return deletion
 
 
-def limits(**changes: float) -> Limits:
-    """Return the quick limits with some changed."""
-    return replace(QUICK, **changes)  # type: ignore[arg-type]
+def outcomes(run: JournalRun) -> dict[str, Outcome | None]:
+    """Return the outcome of every deletion of a run, by version."""
+    return {deletion.version: deletion.outcome for deletion in run.deletions}
 
 
 @asynccontextmanager
@@ -106,17 +165,21 @@ async def cleaning(cluster: SimulatedCluster, directory: Path) -> AsyncIterator[
     async with (
         Simulator([cluster], directory=directory) as simulator,
         open_session() as session,
-        open_journal(f"sqlite:///{directory}/state.db") as journal,
+        open_journal(
+            f"sqlite:///{directory}/state.db", owner="test", takeover_after_seconds=300.0
+        ) as journal,
     ):
         config = cluster_config(cluster, simulator.ca_file)
         access = AccessOpener(session=session, counts=RequestCounts()).open([config])["c1"]
         board = CleanupBoard(on_change=lambda _: None)
-        board.put(PolicyStatus(cluster="c1", labels=(), policy=POLICY, dry_run=False))
+        board.put(PolicyStatus(cluster="c1", labels=(), policy=POLICY.name, dry_run=False))
+        leases = await journal.acquire([cluster.uuid])
         yield Cleaning(
             simulator=simulator,
             cluster=cluster,
             access=access,
             journal=journal,
+            lease=leases[cluster.uuid],
             board=board,
             kill_switch=KillSwitch(),
         )

@@ -11,39 +11,25 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
-from exporter.cleanup.journal import Journal
+from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.records import Run
+from exporter.cleanup.records import Lease, Run
 from exporter.cleanup.service import CleanupService
-from exporter.config import CleanupConfig, PolicyConfig, SourceLocation
+from exporter.config import CleanupConfig, PolicyConfig
+from exporter.inventory import Inventory
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.facts import ClusterIdentity
+from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE
+from support.cleaning import POLICY as POLICY  # noqa: PLC0414 - for those who use a service
 from support.fleet import cluster_config
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 20.0
 HOUR = timedelta(hours=1)
 OFTEN = timedelta(seconds=0.05)
-POLICY = PolicyConfig(
-    name="retire-old",
-    cluster_names=("c*",),
-    cluster_labels=(),
-    schedule=None,
-    every=HOUR,
-    timezone="Europe/Amsterdam",
-    keep_newest=None,
-    older_than=timedelta(days=30),
-    include=("*",),
-    exclude=(),
-    max_deletes_per_run=100,
-    dry_run=False,
-    return_timeout_seconds=0,
-    job_timeout=timedelta(seconds=20),
-    retry_busy_for=timedelta(seconds=20),
-    location=SourceLocation(file="config.yaml", line=1),
-)
 C1 = ("c1", "retire-old")
 BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_run=True)
 """A policy that runs all the time on its own cluster: its runs measure how long nothing happens elsewhere."""
@@ -51,6 +37,14 @@ BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_ru
 
 def cluster_named(name: str, *versions: str, job_seconds: float = 0.02) -> SimulatedCluster:
     return SimulatedCluster(name, packages=[(version, OLD) for version in versions], job_seconds=job_seconds)
+
+
+def inventory_of(cluster: SimulatedCluster) -> Inventory:
+    """Return what a poll would see of a cluster, as far as cleanup takes note of it."""
+    packages = tuple(Package(version=one, create_timestamp_seconds=None) for one in cluster.versions if one)
+    listing = Listing(packages=packages, pages=1, unnamed=0)
+    identity = ClusterIdentity(name=cluster.name, uuid=cluster.uuid, ontap_version=cluster.version)
+    return Inventory(listing=listing, identity=identity, versions_in_use=frozenset())
 
 
 def deletes(cluster: SimulatedCluster) -> int:
@@ -94,6 +88,13 @@ class Watch:
             raise TimeoutError(f"last status: {self.statuses.get(key)}") from exc
         return self.statuses[key]
 
+    async def until_any(self, condition: Callable[[PolicyStatus], bool]) -> None:
+        """Wait until some status meets a condition."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not any(map(condition, self.statuses.values())):
+                self._changed.clear()
+                await self._changed.wait()
+
     async def ended(self, key: tuple[str, str] = C1, *, after: float = 0.0) -> PolicyStatus:
         """Wait for the end of a run."""
         return await self.until(key, lambda status: (ended_at(status) or 0.0) > after)
@@ -124,6 +125,11 @@ class Servicing:
         assert self.service.journal is not None
         return self.service.journal
 
+    def good_poll(self, *clusters: SimulatedCluster) -> None:
+        """Let clusters have had a good poll."""
+        for cluster in clusters:
+            self.service.note_good_poll(cluster.name, inventory_of(cluster))
+
     async def runs(self) -> tuple[Run, ...]:
         """Return every run, oldest first."""
         return tuple(reversed(await self.journal.recent_runs(1000)))
@@ -137,6 +143,20 @@ class Life:
     accesses: Mapping[str, ClusterAccess]
     state: str
 
+    def config(
+        self,
+        *policies: PolicyConfig,
+        max_concurrent_clusters: int = 4,
+        takeover_after: timedelta = timedelta(seconds=60),
+    ) -> CleanupConfig:
+        return CleanupConfig(
+            state=self.state,
+            max_concurrent_clusters=max_concurrent_clusters,
+            takeover_after=takeover_after,
+            max_deletes_per_day=None,
+            policies=policies,
+        )
+
     @asynccontextmanager
     async def service(
         self,
@@ -146,6 +166,8 @@ class Life:
         polled: Iterable[str] | None = None,
         without: str = "",
         max_concurrent_clusters: int = 4,
+        takeover_after: timedelta = timedelta(seconds=60),
+        kept_runs: int = 50,
     ) -> AsyncIterator[Servicing]:
         """Run a service for as long as the context lasts; by default every cluster has had a good poll."""
         watch = Watch()
@@ -153,18 +175,22 @@ class Life:
         kill_switch = KillSwitch(active=halted)
         clock = clock or Clock()
         accesses = {name: access for name, access in self.accesses.items() if name != without}
+        config = self.config(
+            *policies, max_concurrent_clusters=max_concurrent_clusters, takeover_after=takeover_after
+        )
         service = CleanupService(
-            config=CleanupConfig(
-                state=self.state, max_concurrent_clusters=max_concurrent_clusters, policies=policies
-            ),
-            accesses=accesses,
+            config=config,
             board=board,
             kill_switch=kill_switch,
             pace=QUICK_PACE,
+            clock=boot_time,
             wall_clock=clock,
+            kept_runs=kept_runs,
         )
-        for name in accesses if polled is None else polled:
-            service.note_good_poll(name)
+        await service.configure(config, accesses)
+        for cluster in self.simulator.clusters:
+            if cluster.name in (accesses if polled is None else polled):
+                service.note_good_poll(cluster.name, inventory_of(cluster))
         task = asyncio.create_task(service.run(), name="cleanup")
         try:
             yield Servicing(service=service, board=board, watch=watch, kill_switch=kill_switch, clock=clock)
@@ -172,6 +198,12 @@ class Life:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    @asynccontextmanager
+    async def journal(self, cluster: SimulatedCluster) -> AsyncIterator[tuple[Journal, Lease]]:
+        """Open the journal as an earlier life of the program did, which cleans one cluster."""
+        async with open_journal(self.state, owner="earlier", takeover_after_seconds=300.0) as journal:
+            yield journal, (await journal.acquire([cluster.uuid]))[cluster.uuid]
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ cleanup:
       max_deletes_per_run: 3
       retry_busy_for: 0s
       dry_run: false
+      seen_for: 0s
     - name: keep-two
       clusters: {names: [c1]}
       schedule: "0 3 * * sat"
@@ -105,6 +106,10 @@ async def test_the_report_has_policies_next_runs_and_every_verdict_and_outcome(t
             "older_than": "90d",
             "include": ["*"],
             "exclude": ["9.11*"],
+            "seen_for": "0s",
+            "start_within": "1h",
+            "stop_after_failures": 3,
+            "approved_plan": None,
             "max_deletes_per_run": 3,
             "dry_run": False,
         },
@@ -117,6 +122,10 @@ async def test_the_report_has_policies_next_runs_and_every_verdict_and_outcome(t
             "older_than": None,
             "include": ["*"],
             "exclude": [],
+            "seen_for": "1w",
+            "start_within": "1h",
+            "stop_after_failures": 3,
+            "approved_plan": None,
             "max_deletes_per_run": 5,
             "dry_run": True,
         },
@@ -150,7 +159,7 @@ async def test_the_report_has_policies_next_runs_and_every_verdict_and_outcome(t
 
     (run,) = document["runs"]
     assert (run["cluster"], run["policy"], run["dry_run"]) == ("c1", "retire-old", False)
-    assert (run["success"], run["error"]) == (False, "")
+    assert (run["success"], run["error"]) == (False, "the deletion of 9.10.1 ended as busy")
     assert begun < run["started_timestamp_seconds"] <= run["ended_timestamp_seconds"] < now
     verdicts = {one["version"]: (one["verdict"], one["reason"]) for one in run["plan"]}
     assert verdicts == {
@@ -218,7 +227,7 @@ async def test_a_run_that_goes_on_is_shown_with_its_deletion(tmp_path: Path) -> 
 async def test_a_journal_that_another_process_holds_is_reported_while_polls_go_on(tmp_path: Path) -> None:
     async with (
         Simulator([dirty_cluster()], directory=tmp_path) as simulator,
-        open_journal(f"sqlite:///{tmp_path}/state.db"),
+        open_journal(f"sqlite:///{tmp_path}/state.db", owner="another", takeover_after_seconds=60.0),
     ):
         config = tmp_path / "config.yaml"
         write_secret(config, exporter_config(simulator, extra=CLEANUP))

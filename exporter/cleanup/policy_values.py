@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from exporter.cleanup.limits import Limits
-from exporter.cleanup.plan import Rules
-from exporter.cleanup.schedule import Schedule
+import hashlib
+
+from exporter.cleanup.decide.plan import Rules
+from exporter.cleanup.decide.schedule import Schedule
+from exporter.cleanup.delete.limits import Limits
+from exporter.cleanup.report import policy_as_json
 from exporter.config import PolicyConfig
 
 
@@ -16,6 +19,7 @@ def rules_of(policy: PolicyConfig) -> Rules:
         include=policy.include,
         exclude=policy.exclude,
         max_deletes=policy.max_deletes_per_run,
+        seen_for_seconds=policy.seen_for.total_seconds(),
     )
 
 
@@ -34,4 +38,10 @@ def schedule_of(policy: PolicyConfig) -> Schedule:
         cron=policy.schedule,
         timezone=policy.timezone,
         every_seconds=None if policy.every is None else policy.every.total_seconds(),
+        start_within_seconds=policy.start_within.total_seconds(),
     )
+
+
+def digest_of(policy: PolicyConfig) -> str:
+    """Return what differs when a configured policy has changed: a pause after failures ends with it."""
+    return hashlib.sha256(repr(policy_as_json(policy)).encode()).hexdigest()[:16]

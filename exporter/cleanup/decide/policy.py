@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from exporter.cleanup.plan import Decision, GuardFacts, Plan, Reason, Rules, Verdict
+from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Reason, Rules, Verdict
 from exporter.ontap.deletion import is_safe_version
 from exporter.ontap.listing import Listing, Package
 from exporter.ontap.versions import Release, parse_release
@@ -19,6 +19,9 @@ FINISHED_UPDATE_STATES = frozenset({None, "completed", "canceled", "failed"})
 """Every other word for the state of an update, a new one too, counts as unfinished."""
 IDLE_DOWNLOAD_STATES = frozenset({"not_started", "success", "failure"})
 """Every other word for the state of a download, none too, counts as running."""
+
+MOST_CLOCK_SKEW_SECONDS = 3600.0
+"""Ages are not trusted where the cluster's clock and ours differ by more."""
 
 Objection = tuple[Reason, str]
 """Why a package is kept, as a word and as a phrase."""
@@ -61,7 +64,7 @@ def _judge(
     """Decide on one package by the first objection; only where there is none at all is it deleted."""
     created = package.create_timestamp_seconds
     age = None if created is None else max(now - created, 0.0)
-    objection = next(_objections(package.version, age, rules, facts, newest), None)
+    objection = next(_objections(package.version, age, rules, facts, newest, now=now), None)
     reason, detail = objection or (Reason.RETIRED, _why_retired(rules))
     return Decision(
         version=package.version,
@@ -74,12 +77,19 @@ def _judge(
 
 
 def _objections(
-    version: str, age: float | None, rules: Rules, facts: GuardFacts | None, newest: frozenset[str]
+    version: str,
+    age: float | None,
+    rules: Rules,
+    facts: GuardFacts | None,
+    newest: frozenset[str],
+    *,
+    now: float,
 ) -> Iterator[Objection]:
     """Give every reason to keep a package: the guards, then the policy's own."""
     yield from _guards(version, facts)
     yield from _patterns(version, rules)
-    yield from _conditions(version, age, rules, newest)
+    yield from _conditions(version, age, rules, facts, newest)
+    yield from _precautions(version, rules, facts, now)
 
 
 def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
@@ -109,7 +119,9 @@ def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
             yield Reason.EXCLUDED, f"excluded by {glob}"
 
 
-def _conditions(version: str, age: float | None, rules: Rules, newest: frozenset[str]) -> Iterator[Objection]:
+def _conditions(
+    version: str, age: float | None, rules: Rules, facts: GuardFacts | None, newest: frozenset[str]
+) -> Iterator[Objection]:
     """Give the reasons for which the policy does not retire a version that it is about."""
     if rules.keep_newest is None and rules.older_than_seconds is None:
         yield Reason.NO_CONDITION, "the policy has neither keep_newest nor older_than"
@@ -119,10 +131,28 @@ def _conditions(version: str, age: float | None, rules: Rules, newest: frozenset
         if version in newest:
             yield Reason.AMONG_NEWEST, f"among the {rules.keep_newest} newest"
     if rules.older_than_seconds is not None:
+        skew = None if facts is None else facts.clock_skew_seconds
+        if skew is not None and abs(skew) > MOST_CLOCK_SKEW_SECONDS:
+            yield Reason.CLOCK_SKEWED, f"the cluster's clock differs from ours by {_span(abs(skew))}"
         if age is None:
             yield Reason.AGE_UNKNOWN, "create_time is missing or unreadable"
         elif age <= rules.older_than_seconds:
             yield Reason.TOO_YOUNG, f"not older than {_span(rules.older_than_seconds)}"
+
+
+def _precautions(version: str, rules: Rules, facts: GuardFacts | None, now: float) -> Iterator[Objection]:
+    """Give the reasons for which a package that the policy retires is not deleted yet."""
+    if rules.seen_for_seconds > 0:
+        first_seen = None if facts is None else facts.first_seen
+        if first_seen is None:
+            yield Reason.SEEN_UNKNOWN, "the journal could not say since when it has been there"
+        elif now - first_seen.get(version, now) < rules.seen_for_seconds:
+            yield Reason.SEEN_TOO_SHORTLY, f"not seen for {_span(rules.seen_for_seconds)} yet"
+    if rules.approved is not None:
+        if rules.approved.problem:
+            yield Reason.NOT_APPROVED, rules.approved.problem
+        elif facts is None or (facts.cluster_uuid, version) not in rules.approved.packages:
+            yield Reason.NOT_APPROVED, "the approved plan does not name it"
 
 
 def _newest(rules: Rules, listing: Listing) -> frozenset[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+
+_GROWING_PAUSES = 64
+"""No pause grows after so many: a larger power would overflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +22,9 @@ class Pauses:
     factor: float
     longest_seconds: float
 
-    def __iter__(self) -> Iterator[float]:
-        """Give the pauses, without end."""
-        seconds = self.first_seconds
-        while True:
-            yield min(seconds, self.longest_seconds)
-            seconds = min(seconds * self.factor, self.longest_seconds)
+    def after(self, tries: int) -> float:
+        """Return how long to pause after so many pauses."""
+        return min(self.first_seconds * self.factor ** min(tries, _GROWING_PAUSES), self.longest_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +37,17 @@ class Pace:
         look: between two looks for what became of a deletion whose answer is not known.
         looks: so many looks before a package that is still there, and that no job names, counts as not being
             deleted.
+        retry_seconds: how long a cluster, or the journal, is left alone after it has failed.
+        in_flight_seconds: how much longer than return_timeout a DELETE may be on its way whose sender has
+            vanished.
     """
 
     job: Pauses = Pauses(first_seconds=0.5, factor=1.5, longest_seconds=5.0)
     busy: Pauses = Pauses(first_seconds=1.0, factor=2.0, longest_seconds=60.0)
     look: Pauses = Pauses(first_seconds=0.5, factor=2.0, longest_seconds=5.0)
     looks: int = 3
+    in_flight_seconds: float = 30.0
+    retry_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

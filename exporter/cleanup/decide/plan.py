@@ -1,4 +1,4 @@
-"""What a plan is made from and what it consists of. Values only; :mod:`exporter.cleanup.policy` decides."""
+"""What a plan is made from and what it consists of: values; :mod:`exporter.cleanup.decide.policy` decides."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Rules:
         include: globs of versions; only these are retired.
         exclude: globs of versions; these are not.
         max_deletes: so many at most in one run.
+        seen_for_seconds: a package must have been in the listings for so long; 0: not a condition.
+        approved: what a saved plan approves; None: no approval is asked for.
     """
 
     keep_newest: int | None
@@ -24,6 +26,21 @@ class Rules:
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     max_deletes: int
+    seen_for_seconds: float = 0.0
+    approved: Approved | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """What a person has approved.
+
+    Attributes:
+        packages: (cluster uuid, version) of every package that the saved plan chose.
+        problem: why nothing is approved: the file cannot be read, or is too old; "" where it counts.
+    """
+
+    packages: frozenset[tuple[str, str]]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +52,19 @@ class GuardFacts:
         update_state: ONTAP's word for the software update; None where none ever ran.
         download_state: ONTAP's word for the package download.
         being_deleted: versions whose deletion by an earlier run may still be going on.
+        cluster_uuid: of the cluster.
+        clock_skew_seconds: the cluster's clock minus ours; None where it does not show its clock.
+        first_seen: since when each version has been in every listing, Unix seconds; None where the journal
+            could not say it.
     """
 
     named: Mapping[str, str]
     update_state: str | None
     download_state: str | None
     being_deleted: frozenset[str] = frozenset()
+    cluster_uuid: str = ""
+    clock_skew_seconds: float | None = None
+    first_seen: Mapping[str, float] | None = None
 
 
 class Verdict(StrEnum):
@@ -65,7 +89,11 @@ class Reason(StrEnum):
     RELEASE_UNKNOWN = "release_unknown"  # keep_newest: the version has no place among the releases
     AMONG_NEWEST = "among_newest"  # keep_newest: it is one of those kept
     AGE_UNKNOWN = "age_unknown"  # older_than: create_time is missing or unreadable
+    CLOCK_SKEWED = "clock_skewed"  # older_than: the cluster's clock and ours differ by more than an hour
     TOO_YOUNG = "too_young"  # older_than: it is not old enough
+    SEEN_UNKNOWN = "seen_unknown"  # seen_for: the journal could not say since when it has been there
+    SEEN_TOO_SHORTLY = "seen_too_shortly"  # seen_for: it has not been there for long enough
+    NOT_APPROVED = "not_approved"  # approved_plan: the saved plan did not choose it, or no longer counts
     OVER_LIMIT = "over_limit"  # max_deletes_per_run: its turn comes in a later run
     RETIRED = "retired"  # the policy retires it
 

@@ -1,0 +1,75 @@
+"""Saved plans: what ``plan --save`` writes, and what a policy with ``approved_plan`` may delete."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from exporter.background import begin
+from exporter.cleanup.decide.plan import Approved, Verdict
+from exporter.files import read_file
+
+_LARGEST_BYTES = 256 * 1024 * 1024
+
+
+class SavedPackage(BaseModel):
+    """One package of a saved plan."""
+
+    model_config = ConfigDict(extra="allow")
+    version: str
+    verdict: Verdict
+
+
+class SavedPolicyPlan(BaseModel):
+    """What one policy chose on one cluster when the plan was saved."""
+
+    model_config = ConfigDict(extra="allow")
+    cluster: str
+    cluster_uuid: str | None
+    policy: str
+    problem: str
+    packages: tuple[SavedPackage, ...]
+
+
+class SavedPlan(BaseModel):
+    """A saved plan."""
+
+    model_config = ConfigDict(extra="allow")
+    saved_timestamp_seconds: float
+    plans: tuple[SavedPolicyPlan, ...]
+
+
+def load_plan(path: Path) -> SavedPlan:
+    """Read a saved plan.
+
+    Raises:
+        ValueError: it cannot be read, or is no saved plan; the text says why, without the path.
+    """
+    try:
+        return SavedPlan.model_validate_json(read_file(path, max_bytes=_LARGEST_BYTES))
+    except OSError as exc:
+        raise ValueError(f"cannot be read: {exc.strerror}") from None
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ValueError(f"not a saved plan: {where}: {first['msg']}") from None
+
+
+async def read_approval(path: Path, *, valid_for: timedelta, now: float) -> Approved:
+    """Return what a saved plan approves at a moment (Unix seconds): nothing where it cannot be used."""
+    try:
+        plan = await begin(lambda: load_plan(path), name="read an approved plan")
+    except ValueError as exc:
+        return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
+    age = now - plan.saved_timestamp_seconds
+    if not 0 <= age <= valid_for.total_seconds():
+        return Approved(packages=frozenset(), problem="the approved plan is too old, or from the future")
+    chosen = [
+        (one.cluster_uuid, package.version)
+        for one in plan.plans
+        for package in one.packages
+        if package.verdict is Verdict.DELETE and one.cluster_uuid is not None and not one.problem
+    ]
+    return Approved(packages=frozenset(chosen))

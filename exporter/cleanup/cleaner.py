@@ -1,0 +1,333 @@
+"""One cluster's cleaner: wait for the lease, bring to an end what is unended, run what is due; again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+import structlog
+
+from exporter.cleanup.cleanup_board import Key
+from exporter.cleanup.decide.schedule import Due
+from exporter.cleanup.delete import lifecycle
+from exporter.cleanup.delete.lifecycle import Rest
+from exporter.cleanup.delete.limits import Limits
+from exporter.cleanup.delete.pursuit import Pursuit, Subject
+from exporter.cleanup.journal import JournalError, LeaseLostError
+from exporter.cleanup.policy_values import limits_of, schedule_of
+from exporter.cleanup.preflight import usable_uuid
+from exporter.cleanup.records import Lease
+from exporter.cleanup.run import Run, Services, log_outcome
+from exporter.config import PolicyConfig
+from exporter.ontap.access import ClusterAccess
+from exporter.ontap.errors import OntapError
+from exporter.ontap.facts import read_identity
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+HANDOVER_SECONDS = 10.0
+"""A cluster that was free for so long, beyond the lease itself, was looked after without a gap."""
+_UNKNOWN_POLICY_LIMITS = Limits(
+    return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=0.0
+)
+"""For what a policy that is no longer configured has left unended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a cleaner is to do; a reload replaces it as a whole.
+
+    Attributes:
+        access: reaches the cluster.
+        policies: those that apply to it, in the order of the configuration.
+        max_deletes_per_day: of all policies on all clusters; None: no limit.
+        takeover_after_seconds: how long a lease lasts.
+        since: since when this process has been told to look after the cluster, Unix seconds.
+    """
+
+    access: ClusterAccess
+    policies: tuple[PolicyConfig, ...]
+    max_deletes_per_day: int | None
+    takeover_after_seconds: float
+    since: float
+
+
+class Cleaner:
+    """Cleans the cluster of one uuid for as long as it runs.
+
+    Args:
+        cluster_uuid: of the cluster.
+        assignment: what it is to do.
+        services: what all cleaners share.
+
+    Attributes:
+        problem: why nothing is cleaned at the moment; "" where nothing stands against it.
+    """
+
+    def __init__(self, *, cluster_uuid: str, assignment: Assignment, services: Services) -> None:
+        self.cluster_uuid = cluster_uuid
+        self.problem = ""
+        self._assignment: Assignment | None = assignment
+        self._services = services
+        self._lease: Lease | None = None
+        self._recovered_epoch: int | None = None
+        self._due: dict[str, tuple[PolicyConfig, float]] = {}
+        self._is_busy = False
+        self._has_timers = False
+        self._changes = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run or a recovery is going on."""
+        return self._is_busy
+
+    @property
+    def wants_lease(self) -> bool:
+        """Whether there is something to clean."""
+        return self._is_busy or (self._assignment is not None and bool(self._assignment.policies))
+
+    def cleans(self, access: ClusterAccess) -> bool:
+        """Say whether it reaches the cluster by this access."""
+        return self._assignment is not None and self._assignment.access is access
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease that this process has on the cluster."""
+        return self._lease
+
+    def assign(self, assignment: Assignment | None) -> None:
+        """Replace what is to be done; None: nothing. A run looks at it before each DELETE."""
+        if assignment != self._assignment:
+            self._assignment = assignment
+            self.problem = ""
+            self._note_change()
+
+    def hold(self, lease: Lease | None) -> None:
+        """Take note of the lease, renewed or new; None: this process has none."""
+        before, self._lease = self._lease, lease
+        if (before and before.epoch) != (lease and lease.epoch):
+            self._note_change()
+
+    def look_again(self, *, at_schedules: bool = False) -> None:
+        """Look at the kill switch and the wall clock again.
+
+        Args:
+            at_schedules: whether to find out anew when each policy is due: the clock was set back.
+        """
+        if at_schedules:
+            self._due.clear()
+        self._note_change()
+
+    async def run(self) -> NoReturn:
+        """Clean until cancelled; an error of one cluster stops nothing but its own cleaning."""
+        while True:
+            seen = self._changes
+            try:
+                if self._lease is not None and self._assignment is not None:
+                    await self._clean(self._lease, self._assignment, seen)
+                await self._change_after(seen)
+            except LeaseLostError as exc:
+                self._lease = self._recovered_epoch = None
+                log.info("the cluster is not ours to clean any more", uuid=self.cluster_uuid, why=str(exc))
+            except (JournalError, OntapError) as exc:
+                self._recovered_epoch = None  # what was begun has to be brought to its end first
+                self._note_problem(str(exc))
+                await self._change_after(seen, seconds=self._services.pace.retry_seconds)
+            except Exception:
+                log.exception("cleaning a cluster failed by our own mistake", uuid=self.cluster_uuid)
+                self._recovered_epoch = None
+                self.problem = "internal_error: see the log; nothing is deleted there until a reload"
+                await self._change_after(seen)
+
+    async def _clean(self, lease: Lease, assignment: Assignment, seen: int) -> None:
+        """Recover, then make every run at its time, until the lease or the assignment changes."""
+        if self._recovered_epoch != lease.epoch:
+            await self._talk(self._recover, lease, assignment)
+            self._recovered_epoch = lease.epoch
+            self._due.clear()
+        self.problem = ""
+        await self._set_timers(lease, assignment)
+        while self._changes == seen and self._due:
+            policy, due = min(self._due.values(), key=lambda one: one[1])
+            if not await self._change_after(seen, seconds=due - self._services.wall_clock()):
+                await self._start_run(lease, assignment, policy, due)
+
+    async def _recover(self, lease: Lease, assignment: Assignment) -> None:
+        """Bring to an end what an earlier life, or another process, has left unended on this cluster."""
+        services = self._services
+        unended = await services.journal.unended(self.cluster_uuid)
+        if unended:
+            await self._check_identity(assignment.access)
+        policies = {policy.name: policy for policy in assignment.policies}
+        for deletion in unended:
+            policy = policies.get(deletion.policy)
+            limits = _UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy)
+            now = services.clock()
+            course, action = lifecycle.resume(
+                deletion,
+                limits=limits,
+                pace=services.pace,
+                now=now,
+                in_flight_until=now + limits.return_timeout_seconds + services.pace.in_flight_seconds,
+            )
+            pursuit = Pursuit(
+                subject=Subject(
+                    run_id=deletion.run_id,
+                    version=deletion.version,
+                    create_timestamp_seconds=deletion.create_timestamp_seconds,
+                ),
+                access=assignment.access,
+                journal=services.journal,
+                lease=lease,
+                return_timeout_seconds=limits.return_timeout_seconds,
+                stop_after_failures=0 if policy is None else policy.stop_after_failures,
+                surety=None,
+                rest=self._rest,
+                clock=services.clock,
+                wall_clock=services.wall_clock,
+            )
+            with services.board.in_progress((deletion.cluster, deletion.policy)):
+                ended = await pursuit.pursue(course, action)
+            log_outcome(ended)
+        interrupted = await services.journal.end_interrupted_runs(lease, now=services.wall_clock())
+        if unended or interrupted:
+            await services.show_counts()
+
+    async def _check_identity(self, access: ClusterAccess) -> None:
+        """Make sure that the cluster that deletions were sent to answers here.
+
+        Raises:
+            OntapError: it does not answer.
+            JournalError: another cluster does.
+        """
+        found = usable_uuid(await access.ask(read_identity(), is_fact=True))
+        if found != self.cluster_uuid:
+            raise LeaseLostError(f"another cluster answers at {access.config.endpoint.origin} now")
+
+    async def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
+        """Find out when each policy is due, as far as that is not known."""
+        now = self._services.wall_clock()
+        since = now if self._has_timers else assignment.since
+        self._has_timers = True
+        if lease.held_before_until is not None:
+            gap = now - lease.held_before_until
+            if gap <= assignment.takeover_after_seconds + HANDOVER_SECONDS:
+                since = min(since, lease.held_before_until - assignment.takeover_after_seconds)
+        kept: dict[str, tuple[PolicyConfig, float]] = {}
+        last_started = await self._services.journal.last_started(self.cluster_uuid)
+        for policy in assignment.policies:
+            known = self._due.get(policy.name)
+            if known is None or known[0] != policy:
+                due = schedule_of(policy).first(
+                    now=now, last_started=last_started.get(policy.name), looked_after_since=since
+                )
+                self._count_skipped(policy, due.skipped)
+                known = (policy, due.at)
+            kept[policy.name] = known
+            self._show_next_run(policy, known[1])
+        self._due = kept
+
+    async def _start_run(
+        self, lease: Lease, assignment: Assignment, policy: PolicyConfig, due: float
+    ) -> None:
+        """Make a run that is due, unless it is too late for it or cleanup is halted."""
+        services, schedule = self._services, schedule_of(policy)
+        started = services.wall_clock()
+        punctual = schedule.unless_late(at=due, now=started)
+        if punctual.skipped:
+            log.warning("a run came due too long ago, so it is skipped", **self._names(policy))
+            self._expect(policy, punctual)
+            return
+        if services.kill_switch.active:
+            log.warning("cleanup is halted, so a run is skipped", **self._names(policy))
+            self._expect(policy, schedule.after_run(started=started, ended=started))
+            return
+        self._show_next_run(policy, schedule.after_run(started=started, ended=started).at)
+        run = Run(
+            services=services,
+            access=assignment.access,
+            policy=policy,
+            max_deletes_per_day=assignment.max_deletes_per_day,
+            lease=lambda: self._lease,
+            is_assigned=lambda: self._is_assigned(assignment, policy),
+            rest=self._rest,
+        )
+        await self._talk(run.make, lease)
+        await services.journal.prune(lease, keep_runs=services.kept_runs)
+        after = schedule.after_run(started=started, ended=services.wall_clock())
+        if after.skipped:
+            log.warning(
+                "runs came due during a run, and are skipped", count=after.skipped, **self._names(policy)
+            )
+        self._expect(policy, after)
+
+    def _is_assigned(self, then: Assignment, policy: PolicyConfig) -> bool:
+        now = self._assignment
+        return now is not None and now.access is then.access and policy in now.policies
+
+    async def _talk(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Work with the cluster, as one of those that may be talked to at once."""
+        async with self._services.talking:
+            self._is_busy = True
+            try:
+                await work(*args)
+            finally:
+                self._is_busy = False
+
+    async def _rest(self, rest: Rest) -> None:
+        """Pause; where nothing is under way, let another cluster in, and stop where something changes."""
+        if not rest.idle:
+            await asyncio.sleep(rest.seconds)
+            return
+        self._services.talking.release()
+        try:
+            await self._change_after(self._changes, seconds=rest.seconds)
+        finally:
+            await self._services.talking.acquire()
+
+    def _expect(self, policy: PolicyConfig, due: Due) -> None:
+        """Take note of a policy's next run, and count what is skipped before it."""
+        self._count_skipped(policy, due.skipped)
+        self._due[policy.name] = (policy, due.at)
+        self._show_next_run(policy, due.at)
+
+    def _show_next_run(self, policy: PolicyConfig, at: float) -> None:
+        self._services.board.change(
+            self._key(policy), lambda status: replace(status, next_run_timestamp_seconds=at)
+        )
+
+    def _count_skipped(self, policy: PolicyConfig, count: int) -> None:
+        if count:
+            self._services.board.change(
+                self._key(policy), lambda status: replace(status, skipped_runs=status.skipped_runs + count)
+            )
+
+    def _key(self, policy: PolicyConfig) -> Key:
+        name = "" if self._assignment is None else self._assignment.access.name
+        return (name, policy.name)
+
+    def _names(self, policy: PolicyConfig) -> dict[str, str]:
+        cluster, name = self._key(policy)
+        return {"cluster": cluster, "policy": name}
+
+    def _note_problem(self, problem: str) -> None:
+        write = log.debug if problem == self.problem else log.error
+        write("a cluster cannot be cleaned", uuid=self.cluster_uuid, error=problem)
+        self.problem = problem
+
+    def _note_change(self) -> None:
+        self._changes += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _change_after(self, seen: int, *, seconds: float | None = None) -> bool:
+        """Wait until something has changed since ``seen``, for some seconds at most; say whether it has."""
+        if self._changes == seen and (seconds is None or seconds > 0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+        return self._changes != seen

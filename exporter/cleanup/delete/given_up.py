@@ -1,0 +1,37 @@
+"""Deletions that have ended without an end: does what they began still go on?"""
+
+from __future__ import annotations
+
+from exporter.cleanup.delete.replies import Meaning, read_reply
+from exporter.cleanup.records import Deletion
+from exporter.ontap.access import ClusterAccess
+from exporter.ontap.errors import ApiError, OntapError
+from exporter.ontap.jobs import find_job, read_job
+
+FORGOTTEN_SECONDS = 86_400.0
+"""For so long a deletion that was given up counts as going on where nothing says that it is over."""
+
+
+async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:
+    """Say whether a deletion that was given up may still go on.
+
+    Where that cannot be read (a role may hide jobs), it counts as going on for a day.
+
+    Args:
+        access: the cluster.
+        deletion: ended as timeout, or as denied after its job was known.
+        now: Unix seconds.
+    """
+    since = deletion.ended_timestamp_seconds or deletion.intended_timestamp_seconds
+    is_recent = now - since < FORGOTTEN_SECONDS
+    try:
+        if deletion.job_uuid is None:
+            conversation = find_job(
+                deletion.version, endpoint=access.config.endpoint, earlier=deletion.earlier_job_uuids
+            )
+            search = await access.ask(conversation)
+            return search.unfinished or (search.open and is_recent)
+        return not (await access.ask(read_job(deletion.job_uuid))).over
+    except OntapError as exc:
+        is_forgotten = isinstance(exc, ApiError) and read_reply(exc).meaning is Meaning.GONE
+        return is_recent and not (is_forgotten and deletion.job_uuid is not None)

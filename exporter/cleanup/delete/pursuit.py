@@ -1,0 +1,384 @@
+"""The one loop around the machine of :mod:`exporter.cleanup.delete.lifecycle`: it does what that asks for.
+
+A run, a recovery and a takeover bring every deletion to its end here. What is decided stands in the machine;
+what is read, written and sent stands here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import assert_never
+
+from exporter.cleanup.decide.plan import Decision
+from exporter.cleanup.delete.lifecycle import (
+    Accepted,
+    Action,
+    Answered,
+    Course,
+    Decide,
+    Decided,
+    End,
+    Event,
+    Finish,
+    GiveUp,
+    Intend,
+    JobRead,
+    JobUnread,
+    Leave,
+    Listed,
+    ReadJob,
+    ReadListing,
+    Recorded,
+    RecordJob,
+    RecordWait,
+    Rest,
+    Rested,
+    Search,
+    Searched,
+    Send,
+    Undecided,
+    Withheld,
+    step,
+)
+from exporter.cleanup.delete.replies import Meaning, read_reply
+from exporter.cleanup.delete.uninterrupted import wait_uninterrupted
+from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
+from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_listing_of, usable_uuid
+from exporter.cleanup.records import Deletion, Lease
+from exporter.ontap.access import ClusterAccess
+from exporter.ontap.client import NothingSentError, SendGate
+from exporter.ontap.deletion import delete_package
+from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
+from exporter.ontap.facts import read_identity
+from exporter.ontap.jobs import find_job, read_job
+
+DELETE_MARGIN_SECONDS = 30.0
+"""How much longer than return_timeout an answer to DELETE may take."""
+DRAIN_SECONDS = 4.0
+"""How long a DELETE that is being sent may take to be recorded when the program stops."""
+OLDEST_FACTS_SECONDS = 5.0
+"""How old the facts that guard a package may be when DELETE goes out."""
+_STOPPING = "nothing was sent: the program is stopping"
+
+
+class GivenUpError(Exception):
+    """Nothing was intended, and nothing can be decided: the run ends.
+
+    Attributes:
+        why: what stands against it.
+    """
+
+    def __init__(self, why: Undecided) -> None:
+        super().__init__(why.problem)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The package that is deleted.
+
+    Attributes:
+        run_id: the run that decided on it.
+        version: the package's version.
+        create_timestamp_seconds: its create_time; None where it is not known.
+    """
+
+    run_id: int
+    version: str
+    create_timestamp_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surety:
+    """What the run vouches for, and is asked for again right before DELETE.
+
+    Attributes:
+        decide: reads the cluster afresh and decides on the version again. Raises DecisionImpossibleError.
+        why_not: says why nothing may be sent at this moment; "" where it may. It does not wait for anything.
+        record_intent: stores the intent: the first one, or another one for a deletion that waits.
+    """
+
+    decide: Callable[[], Awaitable[tuple[Decision | None, Preflight]]]
+    why_not: Callable[[], str]
+    record_intent: Callable[[Deletion | None, frozenset[str]], Awaitable[Deletion]]
+
+
+class Pursuit:
+    """Brings one deletion to its end.
+
+    Args:
+        subject: the package.
+        access: the cluster.
+        journal: remembers every step, before and after it is taken.
+        lease: gives this process the right to write about the cluster.
+        return_timeout_seconds: sent with DELETE.
+        stop_after_failures: so many failures in a row pause the policy; 0: never.
+        surety: None where DELETE must not be sent: the deletion is only brought to its end.
+        rest: pauses for some seconds; where nothing is under way, another cluster is let in meanwhile.
+        clock: seconds that never go back and go on while the machine is suspended.
+        wall_clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        subject: Subject,
+        access: ClusterAccess,
+        journal: Journal,
+        lease: Lease,
+        return_timeout_seconds: int,
+        stop_after_failures: int,
+        surety: Surety | None,
+        rest: Callable[[Rest], Awaitable[None]],
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._subject = subject
+        self._access = access
+        self._journal = journal
+        self._lease = lease
+        self._return_timeout_seconds = return_timeout_seconds
+        self._stop_after_failures = stop_after_failures
+        self._surety = surety
+        self._rest = rest
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._facts_read_at = float("-inf")
+        self._earlier_jobs: frozenset[str] = frozenset()
+
+    async def pursue(self, course: Course, action: Action) -> Deletion:
+        """Perform actions until the deletion has its outcome.
+
+        Raises:
+            GivenUpError: nothing was intended, and nothing can be decided.
+            JournalError: a step could not be stored; nothing is sent that is not.
+        """
+        while True:
+            match action:
+                case Finish(deletion=deletion):
+                    return deletion
+                case GiveUp(why=why):
+                    raise GivenUpError(why)
+                case Intend() | Send():
+                    event = await self._perform_in_order(course, action)
+                case _:
+                    event = await self._perform(action, course)
+            course, action = step(course, event, now=self._clock())
+
+    async def _perform(  # noqa: PLR0911 - one for each action
+        self, action: Action, course: Course
+    ) -> Event:
+        """Do what the machine asks for."""
+        match action:
+            case Decide():
+                return await self._decide()
+            case Intend():
+                return await self._intend(course)
+            case Send():
+                return await self._send(SendGate(why_not=self._why_not))
+            case ReadJob(job_uuid=job_uuid):
+                return await self._read_job(job_uuid)
+            case ReadListing():
+                return Listed(listed=await self._is_listed())
+            case Search():
+                return await self._search(_deletion(course))
+            case Rest():
+                await self._rest(action)
+                return Rested()
+            case RecordJob() | RecordWait() | End() | Leave():
+                return Recorded(deletion=await self._record(action, course))
+            case Finish() | GiveUp():
+                raise ValueError(f"nothing is left to do after {type(action).__name__}")
+            case _:
+                assert_never(action)
+
+    async def _intend(self, course: Course) -> Event:
+        """Store the intent, unless the journal says why nothing more may be deleted."""
+        surety = self._asked_for()
+        try:
+            return Recorded(deletion=await surety.record_intent(course.deletion, self._earlier_jobs))
+        except StepRefusedError as exc:
+            return Undecided(problem=str(exc), refused=True)
+
+    async def _record(self, action: RecordJob | RecordWait | End | Leave, course: Course) -> Deletion:
+        journal, lease, now = self._journal, self._lease, self._wall_clock()
+        match action:
+            case RecordJob(job_uuid=job_uuid):
+                return await journal.follow(lease, _deletion(course), job_uuid=job_uuid)
+            case RecordWait(code=code, message=message):
+                return await journal.wait(lease, _deletion(course), code=code, message=message)
+            case End(outcome=outcome, code=code, message=message):
+                return await journal.end(
+                    lease,
+                    _deletion(course),
+                    outcome=outcome,
+                    code=code,
+                    message=message,
+                    stop_after_failures=self._stop_after_failures,
+                    now=now,
+                )
+            case Leave(outcome=outcome, message=message):
+                return await journal.leave(
+                    lease,
+                    self._subject.run_id,
+                    version=self._subject.version,
+                    outcome=outcome,
+                    message=message,
+                    now=now,
+                )
+            case _:
+                assert_never(action)
+
+    async def _perform_in_order(self, course: Course, action: Intend | Send) -> Event:
+        """Store an intent, or send DELETE; where the program stops meanwhile, record what became of it."""
+        gate = SendGate(why_not=self._why_not)
+        work = self._send(gate) if isinstance(action, Send) else self._perform(action, course)
+        task = asyncio.create_task(work, name=f"{type(action).__name__} {self._subject.version}".lower())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            is_out = isinstance(action, Intend) or gate.sent
+            await wait_uninterrupted(task, seconds=DRAIN_SECONDS if is_out else 0.0)
+            await self._record_at_stop(course, action, task, gate)
+            raise
+
+    async def _record_at_stop(
+        self, course: Course, action: Intend | Send, task: asyncio.Task[Event], gate: SendGate
+    ) -> None:
+        """Record what became of an action that was cut short; what cannot be is left to the next start."""
+        event: Event | None = None
+        if not task.cancelled() and task.exception() is None:
+            event = task.result()
+        elif isinstance(action, Send) and not gate.sent:
+            event = Withheld(why=_STOPPING)
+        if event is None:
+            return
+        course, following = step(course, event, now=self._clock())
+        if isinstance(following, Send):
+            course, following = step(course, Withheld(why=_STOPPING), now=self._clock())
+        if isinstance(following, RecordJob | RecordWait | End):
+            recording = asyncio.create_task(
+                self._record_if_possible(following, course), name="record at stop"
+            )
+            await wait_uninterrupted(recording, seconds=DRAIN_SECONDS)
+
+    async def _record_if_possible(self, action: RecordJob | RecordWait | End, course: Course) -> None:
+        with suppress(JournalError):
+            await self._record(action, course)
+
+    async def _decide(self) -> Event:
+        """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
+        surety = self._asked_for()
+        try:
+            self._earlier_jobs = await self._listed_jobs()
+            decision, preflight = await surety.decide()
+        except DecisionImpossibleError as exc:
+            return Undecided(problem=str(exc), denied=exc.denied, stopped=exc.stopped)
+        self._facts_read_at = preflight.facts_read_at
+        return Decided(decision=decision)
+
+    async def _listed_jobs(self) -> frozenset[str]:
+        """Return every job that there is before DELETE: none of them is its job.
+
+        Raises:
+            DecisionImpossibleError: one is deleting the version, or the jobs cannot be read though the role
+                allows it.
+        """
+        try:
+            search = await self._access.ask(
+                find_job(self._subject.version, endpoint=self._access.config.endpoint)
+            )
+        except OntapError as exc:
+            if _hides_jobs(exc):
+                return frozenset()
+            raise DecisionImpossibleError(f"the cluster's jobs could not be read: {exc}") from exc
+        if search.unfinished:
+            raise DecisionImpossibleError(f"a job is deleting {self._subject.version} already")
+        return search.listed_uuids
+
+    async def _send(self, gate: SendGate) -> Event:
+        deadline = asyncio.get_running_loop().time() + self._return_timeout_seconds + DELETE_MARGIN_SECONDS
+        request = delete_package(self._subject.version, return_timeout_seconds=self._return_timeout_seconds)
+        try:
+            job_uuid = await self._access.ask(request, deadline=deadline, gate=gate)
+        except NothingSentError as exc:
+            return Withheld(why=str(exc), stale=self._are_facts_stale() and not self._asked_for().why_not())
+        except OntapError as exc:
+            return Answered(diagnosis=read_reply(exc))
+        return Accepted(job_uuid=job_uuid)
+
+    def _why_not(self) -> str:
+        """Say why DELETE may not go out at this moment; called right before its first byte."""
+        if why := self._asked_for().why_not():
+            return f"nothing was sent: {why}"
+        if self._are_facts_stale():
+            return "nothing was sent: what guards the package was read too long ago"
+        return ""
+
+    def _are_facts_stale(self) -> bool:
+        return self._clock() - self._facts_read_at > OLDEST_FACTS_SECONDS
+
+    async def _read_job(self, job_uuid: str) -> Event:
+        try:
+            return JobRead(job=await self._access.ask(read_job(job_uuid)))
+        except Unauthorized as exc:
+            return Answered(diagnosis=read_reply(exc))
+        except Forbidden:
+            return JobUnread.HIDDEN
+        except OntapError as exc:
+            is_gone = isinstance(exc, ApiError) and read_reply(exc).meaning is Meaning.GONE
+            return JobUnread.NOT_FOUND if is_gone else JobUnread.FAILED
+
+    async def _search(self, deletion: Deletion) -> Event:
+        jobs = None
+        if await self._is_same_cluster():
+            known = await self._journal.job_uuids(self._lease.cluster_uuid, deletion.version)
+            earlier = known | deletion.earlier_job_uuids
+            with suppress(OntapError):
+                jobs = await self._access.ask(
+                    find_job(deletion.version, endpoint=self._access.config.endpoint, earlier=earlier)
+                )
+        # The listing comes last: a job that was over before it was listed has had its effect by then.
+        return Searched(jobs=jobs, listed=await self._is_listed())
+
+    async def _is_listed(self) -> bool | None:
+        """Say whether the very package is listed; another create_time is another package."""
+        listing = await read_listing_of(self._access) if await self._is_same_cluster() else None
+        if listing is None:
+            return None
+        created = self._subject.create_timestamp_seconds
+        return any(
+            package.version == self._subject.version
+            and (created is None or package.create_timestamp_seconds in {None, created})
+            for package in listing.packages
+        )
+
+    async def _is_same_cluster(self) -> bool:
+        """Say whether the cluster that DELETE was sent to answers; from another one nothing is concluded."""
+        try:
+            identity = await self._access.ask(read_identity(), is_fact=True)
+        except OntapError:
+            return False
+        return usable_uuid(identity) == self._lease.cluster_uuid
+
+    def _asked_for(self) -> Surety:
+        if self._surety is None:
+            raise ValueError("a deletion that is only brought to its end sends nothing")
+        return self._surety
+
+
+def _hides_jobs(error: OntapError) -> bool:
+    """Say whether a cluster's jobs can never be listed: the role forbids it, or nothing is at their path."""
+    if isinstance(error, ApiError | BadResponse):
+        return error.status == HTTPStatus.NOT_FOUND
+    return isinstance(error, Forbidden)
+
+
+def _deletion(course: Course) -> Deletion:
+    if course.deletion is None:
+        raise ValueError(f"nothing is stored yet, but the deletion is {course.stage}")
+    return course.deletion

@@ -1,0 +1,57 @@
+"""Where cleanup lacks what it needs, nothing is deleted, the daemon says so, and polling goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from support.daemon import program
+from support.waiting import eventually
+
+LISTEN = "--web.listen-address=127.0.0.1:0"
+CLEANUP = """
+cleanup:
+  state: sqlite:///{state}
+  policies:
+    - {{name: retire-old, every: 24h, older_than: 90d, dry_run: false, seen_for: 0s}}
+"""
+
+
+async def test_a_cluster_that_hides_its_uuid_keeps_its_packages_and_the_next_one_is_cleaned(
+    tmp_path: Path,
+) -> None:
+    hidden, clear = (SimulatedCluster(name, packages=("9.9.1", "9.14.1P2")) for name in ("c1", "c2"))
+    hidden.faults.add(Fault(FaultKind.FORBIDDEN, path="/api/cluster", exact=True))
+    async with Simulator([hidden, clear], directory=tmp_path) as simulator:
+        extra = CLEANUP.format(state="state.db")
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=extra))
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+
+            async def ended() -> bool:
+                return await daemon.by_cluster("ontap_cleanup_last_run_success") == {"c1": 0, "c2": 1}
+
+            await eventually(ended, seconds=60, what="a run on c2")
+            await daemon.until_line("a cluster states no uuid, so nothing is deleted there")
+            assert await daemon.by_cluster("ontap_cleanup_lease_held") == {"c1": 0, "c2": 1}
+            assert await daemon.by_cluster("ontap_up") == {"c1": 1, "c2": 1}
+            assert await daemon.stop() == 0
+    assert hidden.requests_to(method="DELETE") == ()
+    assert set(hidden.versions) == {"9.9.1", "9.14.1P2"}
+    assert set(clear.versions) == {"9.14.1P2"}
+
+
+async def test_a_journal_without_a_folder_stops_deleting_and_nothing_else(tmp_path: Path) -> None:
+    cluster = SimulatedCluster("c1", packages=("9.9.1", "9.14.1P2"))
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        extra = CLEANUP.format(state="no-such-folder/state.db")
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=extra))
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+            await daemon.until_line("its folder does not exist, so nothing is deleted until it does")
+            await daemon.until_ready()
+            await daemon.until_line("cleanup has no journal, so nothing is deleted")
+            assert await daemon.by_cluster("ontap_up") == {"c1": 1}
+            assert await daemon.value("ontap_cleanup_journal_open") == 0
+            assert await daemon.by_cluster("ontap_cleanup_lease_held") == {"c1": 0}
+            assert cluster.requests_to(method="DELETE") == ()
+            assert await daemon.stop() == 0

@@ -1,0 +1,217 @@
+"""Whatever breaks, nothing is deleted that may not be, nothing twice, and nothing without an account.
+
+Real daemons clean simulated clusters while they are killed, stopped, suspended and reloaded, and while
+clusters are busy, lose answers and come into use. ``CAMPAIGN_SEED`` repeats a campaign, ``CAMPAIGN_KILLS``
+and ``CAMPAIGN_DELETIONS`` prolong it; `make chaos` and `make chaos-full` do that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from exporter.simulator import FaultKind, JobScript, Simulator
+from exporter.simulator.exporter_configuration import exporter_config
+from support.campaign import (
+    CONFIGURED_LABEL,
+    Account,
+    Counters,
+    Life,
+    calm_down,
+    change_guards,
+    cleanup_config,
+    jobs_total,
+    living,
+    scripts,
+    troubles,
+    until_cleaned,
+)
+from support.waiting import eventually
+from support.warden import Warden, watched_cluster
+
+SEED = int(os.environ.get("CAMPAIGN_SEED", "1"))
+KILLS = int(os.environ.get("CAMPAIGN_KILLS", "6"))
+DELETIONS = int(os.environ.get("CAMPAIGN_DELETIONS", "0"))
+CLUSTERS = 12
+SUPPLY = 6
+KILLED_SHARE = 0.85
+"""So many lives are killed; the others are stopped in order."""
+LONGEST_LIFE_SECONDS = 12.0
+MOST_DELETES = max(12, 2 * DELETIONS // KILLS)
+"""A life ends after so many DELETEs at the latest."""
+CALM_SECONDS = 90.0
+REPEAT = f"CAMPAIGN_SEED={SEED} CAMPAIGN_KILLS={KILLS} CAMPAIGN_DELETIONS={DELETIONS}"
+FAULT_CHANCE = 0.15
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """What a campaign has done."""
+
+    begun: float = field(default_factory=time.monotonic)
+    done: Counter[str] = field(default_factory=Counter)
+    faults: Counter[FaultKind] = field(default_factory=Counter)
+
+    def show(self, wardens: list[Warden]) -> None:
+        deleted = sum(len(warden.cluster.deletions) for warden in wardens)
+        arrived = sum(warden.arrived.total() for warden in wardens)
+        print(  # noqa: T201 - the figures of docs/reliability.md
+            f"\n{REPEAT}: {dict(self.done)}, {self.faults.total()} faults, {arrived} DELETEs, "
+            f"{sum(len(warden.jobs) for warden in wardens)} accepted, {deleted} deletions, "
+            f"{time.monotonic() - self.begun:.0f} s"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """One daemon after another on one journal."""
+
+    simulator: Simulator
+    wardens: list[Warden]
+    config: Path
+    journal: Path
+    chance: random.Random
+    max_deletes_per_run: int = 10
+    figures: Figures = field(default_factory=Figures)
+    counters: Counters = field(default_factory=Counters)
+
+    def write_config(self) -> None:
+        """Write the configuration, another one than before."""
+        chosen = self.chance.choice(self.wardens).cluster
+        chosen.labels = {CONFIGURED_LABEL: str(self.chance.randrange(10**6))}
+        if chosen.name < "c3":  # another policy ends every run, another label those on one cluster
+            self.max_deletes_per_run = self.chance.randint(3, 12)
+        cleanup = cleanup_config(f"sqlite:///{self.journal}", max_deletes_per_run=self.max_deletes_per_run)
+        new = self.config.with_suffix(".new")
+        new.write_text(exporter_config(self.simulator, poll_interval="2s", extra=cleanup))
+        new.replace(self.config)
+
+    async def lead_a_life(self) -> None:
+        """Start the daemon, disturb it, and end it at a moment that chance picks."""
+        chance, done = self.chance, self.figures.done
+        for warden in self.wardens:
+            warden.supply(SUPPLY)
+            warden.cluster.job_script = scripts(chance)
+        async with living(self.config) as life:
+            if chance.random() < FAULT_CHANCE:
+                await asyncio.sleep(chance.uniform(0.3, 2.0))  # perhaps before it listens
+            else:
+                await life.until_listening()
+                await self._disturb(life)
+                await self.counters.check(life)
+            if chance.random() < KILLED_SHARE or not life.url:
+                await life.kill()
+                done["kills"] += 1
+            else:
+                await life.stop()
+                done["stops"] += 1
+        if self.journal.exists() and chance.random() < FAULT_CHANCE:
+            self.autopsy()
+
+    async def _disturb(self, life: Life) -> None:
+        """Let things happen until some DELETEs have arrived."""
+        chance, done = self.chance, self.figures.done
+        end = time.monotonic() + LONGEST_LIFE_SECONDS
+        enough = self.arrived() + chance.randint(0, MOST_DELETES)
+        while time.monotonic() < end and self.arrived() < enough:
+            await asyncio.sleep(chance.uniform(0.01, 0.2))
+            change_guards(chance.choice(self.wardens), chance)
+            for warden in self.wardens:
+                warden.supply(SUPPLY)
+            match chance.randrange(40):
+                case 0:
+                    self.write_config()
+                    life.process.send_signal(signal.SIGHUP)
+                    done["reloads"] += 1
+                case 1:
+                    async with life.paused():
+                        await asyncio.sleep(chance.choice((0.1, 0.1, 0.5, 0.5, 1.0, 6.0)))
+                    done["pauses"] += 1
+                case 2 | 3 | 4:
+                    chance.choice(self.wardens).cluster.job_script = scripts(chance)
+                case _:
+                    pass
+
+    def arrived(self) -> int:
+        """Return how many DELETEs the clusters have received."""
+        return sum(warden.arrived.total() for warden in self.wardens)
+
+    def autopsy(self) -> Account:
+        """Check a copy of the journal's file, and return what it says."""
+        copy = self.journal.with_name("copy.db")
+        for suffix in ("", "-wal"):
+            copy.with_name(f"copy.db{suffix}").unlink(missing_ok=True)
+            source = self.journal.with_name(f"{self.journal.name}{suffix}")
+            if source.exists():
+                shutil.copyfile(source, copy.with_name(f"copy.db{suffix}"))
+        with closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+            deletions, totals = (connection.execute(query).fetchall() for query in Account.QUERIES)
+        return Account(deletions=deletions, totals=totals)
+
+    async def end_undisturbed(self) -> None:
+        """Let a daemon finish without faults, then compare its account with what has really happened."""
+        for warden in self.wardens:
+            for fault in warden.cluster.faults.active[1:]:  # the first is the warden's own look
+                warden.cluster.faults.remove(fault)
+            warden.cluster.job_script = JobScript()
+            warden.guard(lambda warden=warden: calm_down(warden))  # type: ignore[misc]
+        async with living(self.config) as life:
+            await life.until_listening()
+            await until_cleaned(self.wardens, seconds=CALM_SECONDS)
+
+            async def counted() -> bool:
+                account = self.autopsy()
+                return not account.has_unended and await jobs_total(life) == account.by_outcome()
+
+            await eventually(counted, seconds=CALM_SECONDS, what="the counters to be the journal's")
+            await self.counters.check(life)
+            await life.stop()
+        account = self.autopsy()
+        found = [one for warden in self.wardens for one in account.differences(warden)]
+        assert not found, "\n".join([f"repeat it with: {REPEAT} make chaos", *found[:50]])
+
+
+@pytest.mark.timeout(240 + 20 * KILLS + DELETIONS / 4)
+async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path: Path) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - to repeat it
+    wardens = [
+        Warden(watched_cluster(f"c{number}", plain_http=number % 4 != 0)) for number in range(CLUSTERS)
+    ]
+    clusters = [warden.cluster for warden in wardens]
+    async with Simulator(clusters, directory=tmp_path, kept_requests=10) as simulator:
+        it = Campaign(
+            simulator=simulator,
+            wardens=wardens,
+            config=tmp_path / "config.yaml",
+            journal=tmp_path / "state.db",
+            chance=chance,
+        )
+        for warden in wardens:
+            warden.cluster.faults.add(*troubles(chance, it.figures.faults))
+        it.write_config()
+        try:
+            while (
+                it.figures.done["kills"] < KILLS
+                or sum(len(one.cluster.deletions) for one in wardens) < DELETIONS
+            ):
+                await it.lead_a_life()
+            await it.end_undisturbed()
+        except BaseException as exc:
+            exc.add_note(f"repeat it with: {REPEAT} make chaos")
+            raise
+        finally:
+            it.figures.show(wardens)
+        assert sum(len(warden.jobs) for warden in wardens) > CLUSTERS

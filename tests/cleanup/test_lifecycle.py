@@ -1,0 +1,379 @@
+"""A deletion meets a cluster that does anything: DELETE never goes out twice, and none is forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from exporter.cleanup.decide.plan import Decision, Reason, Verdict
+from exporter.cleanup.delete import lifecycle
+from exporter.cleanup.delete.lifecycle import (
+    Accepted,
+    Action,
+    Answered,
+    Course,
+    Decide,
+    Decided,
+    End,
+    Event,
+    Finish,
+    GiveUp,
+    Intend,
+    JobRead,
+    JobUnread,
+    Leave,
+    Listed,
+    ReadJob,
+    ReadListing,
+    Recorded,
+    RecordJob,
+    RecordWait,
+    Rest,
+    Rested,
+    Search,
+    Searched,
+    Send,
+    Stage,
+    Undecided,
+    Withheld,
+)
+from exporter.cleanup.delete.limits import Limits, Pace, Pauses
+from exporter.cleanup.delete.replies import Diagnosis, Meaning
+from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.ontap.jobs import Job, JobSearch
+
+LIMITS = Limits(return_timeout_seconds=0, job_timeout_seconds=600.0, retry_busy_for_seconds=300.0)
+PACE = Pace(job=Pauses(first_seconds=0.5, factor=4.0, longest_seconds=150.0))
+STORED = Deletion(
+    id=1,
+    run_id=1,
+    cluster_uuid="c1",
+    cluster="ams",
+    policy="retire-old",
+    policy_digest="",
+    version="9.13.1",
+    create_timestamp_seconds=None,
+    phase=Phase.INTENDED,
+    intended_timestamp_seconds=0.0,
+    attempted_timestamp_seconds=0.0,
+    attempts=1,
+    job_uuid=None,
+    earlier_job_uuids=frozenset(),
+    outcome=None,
+    ended_timestamp_seconds=None,
+    code="",
+    message="",
+)
+LONGEST_LIFE_SECONDS = 5 * 600.0 + 300.0
+"""Each of following, searching and confirming has its deadline; waiting has its own."""
+
+
+def decision(verdict: Verdict, reason: Reason = Reason.RETIRED) -> Decision:
+    return Decision(
+        version="9.13.1",
+        create_timestamp_seconds=None,
+        age_seconds=None,
+        verdict=verdict,
+        reason=reason,
+        detail="as the test has it",
+    )
+
+
+def said(meaning: Meaning, code: str = "1") -> Answered:
+    return Answered(diagnosis=Diagnosis(meaning=meaning, code=code, message="as the test has it"))
+
+
+@dataclass
+class Work:
+    """What a DELETE that has reached the cluster began.
+
+    Attributes:
+        arrives: when the cluster begins with it.
+        ends: when its job is over.
+        succeeds: whether the package is then gone.
+    """
+
+    arrives: float
+    ends: float
+    succeeds: bool
+
+
+class World:
+    """A cluster, a journal and a clock. What they answer is drawn; it is never untrue."""
+
+    def __init__(self, data: st.DataObject, *, deletion: Deletion | None = None) -> None:
+        self.draw = data.draw
+        self.now = 0.0
+        self.deletion = deletion
+        self.work: list[Work] = []
+        self.deleted_by_somebody = False
+        self.may_send = False
+        self.sent = 0
+        self.reads_fail = self.draw(st.sampled_from([0, 0, 1, 3]))
+
+    @property
+    def listed(self) -> bool:
+        done = any(one.succeeds and one.ends <= self.now for one in self.work)
+        return not done and not self.deleted_by_somebody
+
+    @property
+    def going_on(self) -> bool:
+        return any(self.now < one.ends for one in self.work)
+
+    def perform(self, action: Action) -> Event:  # noqa: C901, PLR0911 - one for each action
+        match action:
+            case Decide():
+                return self.decide()
+            case Intend(again=again):
+                assert again == (self.deletion is not None)
+                return self.store(
+                    phase=Phase.INTENDED, attempts=1 if self.deletion is None else self.deletion.attempts + 1
+                )
+            case Send():
+                return self.send()
+            case RecordJob(job_uuid=job_uuid):
+                return self.store(phase=Phase.FOLLOWED, job_uuid=job_uuid)
+            case RecordWait(code=code, message=message):
+                assert not self.going_on, "what waits may be sent again"
+                return self.store(phase=Phase.WAITING, code=code, message=message)
+            case End(outcome=outcome):
+                return self.store(phase=Phase.ENDED, outcome=outcome)
+            case Leave(outcome=outcome):
+                assert self.deletion is None
+                return self.store(phase=Phase.ENDED, outcome=outcome, attempts=0)
+            case ReadJob():
+                return self.read_job()
+            case ReadListing():
+                return Listed(listed=self.read_listing())
+            case Search():
+                return Searched(jobs=self.search(), listed=self.read_listing())
+            case Rest(seconds=seconds):
+                assert seconds >= 0
+                self.now += seconds
+                return Rested()
+            case _:
+                raise AssertionError(action)
+
+    def store(self, *, phase: Phase, **changes: object) -> Recorded:
+        before = self.deletion
+        assert before is None or before.phase is not Phase.ENDED, "an outcome is stored once"
+        self.deletion = replace(before or STORED, phase=phase, **changes)  # type: ignore[arg-type]
+        self.may_send = phase is Phase.INTENDED and self.may_send
+        return Recorded(deletion=self.deletion)
+
+    def decide(self) -> Event:
+        if self.draw(st.integers(0, 9)) == 0:
+            return Undecided(
+                problem="unreadable", denied=self.draw(st.booleans()), stopped=self.draw(st.booleans())
+            )
+        if self.going_on:
+            return Undecided(problem="a job is deleting it already")
+        self.deleted_by_somebody |= self.draw(st.integers(0, 9)) == 0
+        if not self.listed:
+            return Decided(decision=None)
+        kept = self.draw(st.sampled_from([None, None, None, Reason.IN_USE, Reason.UPDATE_UNFINISHED]))
+        self.may_send = kept is None
+        return Decided(decision=decision(Verdict.KEEP, kept) if kept else decision(Verdict.DELETE))
+
+    def send(self) -> Event:
+        assert self.may_send, "DELETE rests on a decision of its own"
+        assert not self.going_on, "one deletion at a time"
+        assert self.deletion is not None
+        assert self.deletion.phase is Phase.INTENDED, "the intent is stored first"
+        self.may_send = False
+        kind = self.draw(
+            st.sampled_from(["withheld", "stale", "accepted", "nameless", "lost", "never", "refused"])
+        )
+        if kind == "withheld":
+            return Withheld(why="cleanup is halted")
+        if kind == "stale":
+            return Withheld(why="too old", stale=True)
+        self.sent += 1
+        if kind == "never":
+            return said(Meaning.UNKNOWN)
+        if kind == "refused":
+            refusals = [Meaning.TRANSIENT, Meaning.FAILURE, Meaning.DENIED]
+            refusals += [] if self.listed else [Meaning.GONE]
+            return said(self.draw(st.sampled_from(refusals)))
+        late = self.draw(st.sampled_from([0.0, 2.0, 20.0])) if kind == "lost" else 0.0
+        arrives = self.now + late
+        lasts = self.draw(st.sampled_from([0.0, 3.0, 100.0, 2000.0]))
+        self.work.append(Work(arrives=arrives, ends=arrives + lasts, succeeds=self.draw(st.booleans())))
+        if kind == "lost":
+            return said(self.draw(st.sampled_from([Meaning.UNKNOWN, Meaning.UNKNOWN_TRANSIENT])), code="")
+        return Accepted(job_uuid=None if kind == "nameless" else f"j{len(self.work)}")
+
+    def read_listing(self) -> bool | None:
+        return None if self.fails() else self.listed
+
+    def read_job(self) -> Event:
+        assert self.deletion is not None
+        assert self.deletion.job_uuid is not None
+        if self.fails():
+            return JobUnread.FAILED
+        work = self.work[int(self.deletion.job_uuid[1:]) - 1]
+        is_forgotten = self.now > work.ends + lifecycle.ENDED_JOB_KEPT_SECONDS
+        is_new = self.now < work.arrives + 60.0
+        if is_forgotten or (is_new and self.draw(st.integers(0, 2)) == 0):
+            return JobUnread.NOT_FOUND
+        if self.draw(st.integers(0, 9)) == 0:
+            return JobUnread.HIDDEN
+        return JobRead(job=self.job(work))
+
+    def job(self, work: Work) -> Job:
+        state = "running" if self.now < work.ends else "success" if work.succeeds else "failure"
+        code = (
+            self.draw(st.sampled_from(["10551367", "10551322", "10551388", "9"]))
+            if state == "failure"
+            else ""
+        )
+        return Job(uuid=f"j{self.work.index(work) + 1}", state=state, code=code, message="as the test has it")
+
+    def search(self) -> JobSearch | None:
+        if self.fails():
+            return None
+        current = self.work[-1:] if self.sent and self.work else []
+        seen = [self.job(one) for one in current if one.arrives <= self.now]
+        return JobSearch(
+            job=seen[0] if seen else None, open=self.draw(st.integers(0, 9)) == 0, listed_uuids=frozenset()
+        )
+
+    def fails(self) -> bool:
+        return self.draw(st.integers(0, 9)) < self.reads_fail
+
+
+def live(world: World, course: Course, action: Action) -> Course:
+    """Walk to the end."""
+    while not isinstance(action, Finish | GiveUp):
+        event = world.perform(action)
+        note(f"{world.now:7.1f} {course.stage}: {action} -> {event}")
+        course, action = lifecycle.step(course, event, now=world.now)
+        assert world.now <= LONGEST_LIFE_SECONDS, "it comes to an end"
+    assert course.stage is Stage.OVER
+    if isinstance(action, Finish):
+        assert world.deletion is not None
+        assert action.deletion == world.deletion
+        assert world.deletion.phase is Phase.ENDED
+    else:
+        assert world.deletion is None
+        assert not world.sent
+    return course
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.data())
+def test_delete_is_never_sent_twice_at_a_time_and_every_deletion_gets_one_true_outcome(
+    data: st.DataObject,
+) -> None:
+    world = World(data)
+    live(world, *lifecycle.begin(limits=LIMITS, pace=PACE, busy_until=LIMITS.retry_busy_for_seconds))
+    outcome = None if world.deletion is None else world.deletion.outcome
+    match outcome:
+        case Outcome.SUCCESS | Outcome.ALREADY_GONE:
+            assert not world.listed
+        case Outcome.PROTECTED | None:
+            assert not world.going_on
+            assert not any(one.succeeds for one in world.work)
+        case Outcome.BUSY | Outcome.FAILURE:
+            assert not world.going_on
+        case Outcome.TIMEOUT | Outcome.DENIED:
+            pass
+
+
+@settings(deadline=None)
+@given(
+    st.data(), st.sampled_from(list(Phase)), st.sampled_from(["gone", "going on", "failed", "never arrived"])
+)
+def test_a_deletion_that_is_resumed_comes_to_its_end_and_never_sends(
+    data: st.DataObject, phase: Phase, what: str
+) -> None:
+    outcome = Outcome.SUCCESS if phase is Phase.ENDED else None
+    followed = phase is Phase.FOLLOWED and what != "never arrived"
+    world = World(
+        data, deletion=replace(STORED, phase=phase, outcome=outcome, job_uuid="j1" if followed else None)
+    )
+    if phase in {Phase.INTENDED, Phase.FOLLOWED} and what != "never arrived":
+        world.sent = 1
+        ends = 200.0 if what == "going on" else 0.0
+        world.work.append(Work(arrives=0.0, ends=ends, succeeds=what != "failed"))
+    sent = world.sent
+    begun = lifecycle.resume(
+        world.deletion or STORED, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=30.0
+    )
+    live(world, *begun)
+    assert world.sent == sent
+
+
+EVENTS: tuple[Event, ...] = (
+    Decided(decision=None),
+    Decided(decision=decision(Verdict.DELETE)),
+    Decided(decision=decision(Verdict.KEEP, Reason.IN_USE)),
+    Decided(decision=decision(Verdict.KEEP, Reason.DOWNLOAD_RUNNING)),
+    Undecided(problem="unreadable"),
+    Undecided(problem="unreadable", denied=True),
+    Undecided(problem="cleanup is halted", stopped=True),
+    Recorded(deletion=STORED),
+    Withheld(why="cleanup is halted"),
+    Withheld(why="too old", stale=True),
+    Accepted(job_uuid="j1"),
+    Accepted(job_uuid=None),
+    *(said(meaning) for meaning in Meaning),
+    *(
+        JobRead(job=Job(uuid="j1", state=state, code="9", message=""))
+        for state in ("running", "success", "failure")
+    ),
+    *JobUnread,
+    *(Listed(listed=listed) for listed in (True, False, None)),
+    *(Searched(jobs=None, listed=listed) for listed in (True, False, None)),
+    Searched(
+        jobs=JobSearch(
+            job=Job(uuid="j1", state="running", code="", message=""), open=False, listed_uuids=frozenset()
+        ),
+        listed=True,
+    ),
+    Searched(jobs=JobSearch(job=None, open=True, listed_uuids=frozenset()), listed=True),
+    Rested(),
+)
+EXPECTED: dict[Stage, tuple[type[Event], ...]] = {
+    Stage.DECIDING: (Decided, Undecided),
+    Stage.SENDING: (Undecided, Recorded, Withheld, Accepted, Answered),
+    Stage.FOLLOWING: (Recorded, JobRead, JobUnread, Answered, Listed, Rested),
+    Stage.SEARCHING: (Searched, Rested),
+    Stage.CONFIRMING: (Listed, Rested),
+    Stage.WAITING: (Recorded, Rested),
+    Stage.OVER: (Recorded,),
+}
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("event", EVENTS, ids=repr)
+@pytest.mark.parametrize("now", [10.0, 10_000.0], ids=["in time", "too late"])
+def test_each_stage_knows_what_may_happen_and_refuses_the_rest(
+    stage: Stage, event: Event, now: float
+) -> None:
+    course = Course(limits=LIMITS, pace=PACE, stage=stage, busy_until=300.0, deletion=STORED, deadline=600.0)
+    if isinstance(event, EXPECTED[stage]):
+        following, action = lifecycle.step(course, event, now=now)
+        sends = isinstance(action, Send)
+        assert sends == (stage is Stage.SENDING and isinstance(event, Recorded))
+        assert following.stage is not Stage.SENDING or isinstance(action, Send | Intend)
+    else:
+        with pytest.raises(ValueError, match="cannot happen"):
+            lifecycle.step(course, event, now=now)
+
+
+def test_a_job_that_is_not_found_right_after_it_was_named_is_followed_on() -> None:
+    followed = replace(STORED, phase=Phase.FOLLOWED, job_uuid="j1")
+    course, action = lifecycle.resume(followed, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=0.0)
+    assert action == ReadJob(job_uuid="j1")
+    course, action = lifecycle.step(course, JobUnread.NOT_FOUND, now=1.0)
+    assert action == ReadListing()
+    course, action = lifecycle.step(course, Listed(listed=True), now=1.0)
+    assert isinstance(action, Rest)
+    course, action = lifecycle.step(course, Rested(), now=2.0)
+    done = Job(uuid="j1", state="success", code="", message="done")
+    _, action = lifecycle.step(course, JobRead(job=done), now=2.0)
+    assert action == End(outcome=Outcome.SUCCESS, code="", message="done")

@@ -1,0 +1,387 @@
+"""A campaign: real daemons clean simulated clusters while everything breaks, and then the account is checked.
+
+What must hold is checked against the simulator's own record, see :class:`support.warden.Warden`, and against
+the journal: every accepted DELETE has exactly one outcome there, and the counters are the journal's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.cleanup.records import Outcome, Phase
+from exporter.ontap.facts import DOWNLOAD_PATH
+from exporter.ontap.jobs import JOBS_PATH
+from exporter.ontap.listing import PACKAGES_PATH
+from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
+from support.waiting import eventually
+from support.warden import RUNNING, Warden
+
+POLICY = "retire-old"
+BUSY = 10551367
+STOP_SECONDS = 10.0
+START_SECONDS = 90.0
+ROOT = Path(__file__).parents[2]
+CONFIGURED_LABEL = "round"
+"""Of clusters; each reload may change its value."""
+_COUNTERS = ("ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total", "ontap_cleanup_job_duration")
+_LISTENING = re.compile(r"msg=listening address=(\S+)")
+_DELETIONS = (
+    "SELECT cluster_uuid, version, phase, attempts, job_uuid, outcome, code"
+    " FROM cleanup_deletions ORDER BY id"
+)
+_TOTALS = f"SELECT cluster, {', '.join(f'ended_{one}' for one in Outcome)} FROM cleanup_policies"  # noqa: S608
+
+
+def cleanup_config(state: str, *, takeover_after: str = "30s", max_deletes_per_run: int = 10) -> str:
+    """Return a cleanup section that deletes all the time."""
+    return f"""cleanup:
+  state: "{state}"
+  takeover_after: {takeover_after}
+  max_concurrent_clusters: 32
+  policies:
+    - name: {POLICY}
+      every: 1s
+      older_than: 30d
+      exclude: ["9.9*"]
+      seen_for: 0s
+      stop_after_failures: 0
+      max_deletes_per_run: {max_deletes_per_run}
+      job_timeout: 2m
+      retry_busy_for: 2s
+      dry_run: false
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """One life of a daemon, a process that may be killed at any moment, even before it listens."""
+
+    process: asyncio.subprocess.Process
+    session: aiohttp.ClientSession
+    lines: list[str] = field(default_factory=list)
+    listens: asyncio.Event = field(default_factory=asyncio.Event)
+    url: str = ""
+
+    @property
+    def output(self) -> str:
+        """The last lines that it has written."""
+        return "\n".join(self.lines[-200:])
+
+    async def until_listening(self) -> None:
+        """Wait until it serves.
+
+        Raises:
+            AssertionError: it has ended; the message shows what it wrote.
+        """
+        async with asyncio.timeout(START_SECONDS):
+            await self.listens.wait()
+        assert self.url, self.output
+
+    async def samples(
+        self, prefix: str = "ontap_cleanup_"
+    ) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Return the samples of its metrics, by name and labels."""
+        async with self.session.get(f"{self.url}/metrics") as response:
+            text = await response.text()
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name.startswith(prefix)
+        }
+
+    async def holds(self) -> set[str]:
+        """Return the clusters that it may clean now; none where it does not answer."""
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(2):
+                samples = await self.samples("ontap_cleanup_lease_held")
+                return {dict(labels)["cluster"] for (_, labels), value in samples.items() if value == 1}
+        return set()
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process.returncode is None, self.output
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> None:
+        """Stop it in order, and check how it ends."""
+        assert self.process.returncode is None, self.output
+        begun = time.monotonic()
+        self.process.terminate()
+        async with asyncio.timeout(START_SECONDS):
+            code = await self.process.wait()
+        assert code == 0, self.output
+        assert time.monotonic() - begun < STOP_SECONDS, self.output
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Let it stand still, as a machine does that is suspended."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def living(config: Path, *, shard: Sequence[int] = ()) -> AsyncIterator[Life]:
+    """Start a daemon; at the end kill it where it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "support.hasty_daemon",
+        str(config),
+        *map(str, shard),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with aiohttp.ClientSession() as session:
+        life = Life(process=process, session=session)
+        reading = asyncio.create_task(_read(life))
+        try:
+            yield life
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            await reading
+    mistakes = [line for line in life.lines if "our own mistake" in line or "bug ended" in line]
+    assert not mistakes, life.output
+
+
+async def _read(life: Life) -> None:
+    assert life.process.stdout is not None
+    async for raw in life.process.stdout:
+        line = raw.decode(errors="replace").rstrip("\n")
+        life.lines.append(line)
+        if not life.url and (match := _LISTENING.search(line)):
+            life.url = f"http://{match[1]}"
+            life.listens.set()
+    life.listens.set()
+
+
+class Sometimes(Fault):
+    """A fault that strikes by chance."""
+
+    struck: Counter[FaultKind]
+    chance: random.Random
+    probability: float
+
+    def matches(self, method: str, path: str, page: int | None) -> bool:
+        """Say whether the fault strikes this request."""
+        strikes = super().matches(method, path, page) and self.chance.random() < self.probability
+        self.struck[self.kind] += strikes
+        return strikes
+
+
+def troubles(chance: random.Random, struck: Counter[FaultKind]) -> Iterator[Fault]:
+    """Give everything that goes wrong on a cluster at times, and count it."""
+
+    def sometimes(probability: float, kind: FaultKind, **settings: Any) -> Fault:
+        class Now(Sometimes):
+            pass
+
+        Now.chance, Now.probability, Now.struck = chance, probability, struck
+        return Now(kind, **settings)
+
+    yield sometimes(0.3, FaultKind.LATENCY, method="DELETE", seconds=0.05)
+    yield sometimes(0.1, FaultKind.LATENCY, path=DOWNLOAD_PATH, seconds=0.05)
+    yield sometimes(0.05, FaultKind.DELETE_ERROR, code=BUSY)
+    yield sometimes(0.06, FaultKind.LOST_ANSWER, method="DELETE")
+    yield sometimes(0.02, FaultKind.RESET, method="DELETE")
+    yield sometimes(0.04, FaultKind.TRUNCATED_JSON, method="DELETE")
+    yield sometimes(0.04, FaultKind.SLOW_BODY, method="DELETE", seconds=0.3)
+    yield sometimes(0.02, FaultKind.JOB_FAILURE, code=10551326)
+    yield sometimes(0.03, FaultKind.JOB_FAILURE, code=BUSY)
+    yield sometimes(0.05, FaultKind.RESET, path=JOBS_PATH)
+    yield sometimes(0.03, FaultKind.SERVER_ERROR, path=JOBS_PATH)
+    yield sometimes(0.02, FaultKind.SERVER_ERROR, path=PACKAGES_PATH, method="GET")
+    yield sometimes(0.01, FaultKind.TRUNCATED_BODY, path=PACKAGES_PATH, method="GET")
+
+
+def scripts(chance: random.Random) -> JobScript:
+    """Return how the next jobs go: mostly well."""
+    return chance.choice(
+        (
+            JobScript(),
+            JobScript(seconds=0.0),
+            JobScript(seconds=0.3),
+            JobScript(seconds=0.2, running_state="paused"),
+            JobScript(outcome=JobOutcome.FAILURE, code=10551388, takes_effect=True),
+            JobScript(outcome=JobOutcome.FAILURE, code=10551367, old_style=True, seconds=0.1),
+        )
+    )
+
+
+def change_guards(warden: Warden, chance: random.Random) -> None:
+    """Let a version come into use, or an update or a download begin; mostly, let all that be over."""
+    cluster = warden.cluster
+    version = chance.choice(sorted(str(one) for one in cluster.versions))
+    first, second = (node.name for node in cluster.nodes)
+
+    def in_use() -> None:
+        cluster.nodes = (Node(first, RUNNING), Node(second, version))
+
+    def pending() -> None:
+        cluster.pending_version = version
+
+    def update() -> None:
+        cluster.update_state = UpdateState.IN_PROGRESS
+
+    def download() -> None:
+        cluster.download_state = DownloadState.RUNNING
+
+    def calm() -> None:
+        calm_down(warden)
+
+    warden.guard(chance.choice((in_use, pending, update, download, *[calm] * 8)))
+
+
+def calm_down(warden: Warden) -> None:
+    """End every guard but that of the running version."""
+    cluster = warden.cluster
+    cluster.nodes = tuple(Node(node.name, RUNNING) for node in cluster.nodes)
+    cluster.pending_version = None
+    cluster.update_state, cluster.download_state = UpdateState.COMPLETED, DownloadState.SUCCESS
+
+
+Rows = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What the journal says in the end.
+
+    Attributes:
+        deletions: cluster uuid, version, phase, attempts, job uuid, outcome, code of each.
+        totals: the cluster's name, and the deletions by outcome.
+    """
+
+    QUERIES = (_DELETIONS, _TOTALS)
+
+    deletions: Rows
+    totals: Rows
+
+    def by_outcome(self) -> Mapping[tuple[str, str], int]:
+        """Return the totals above zero, by cluster and outcome."""
+        found = {
+            (row[0], str(outcome)): int(count)
+            for row in self.totals
+            for outcome, count in zip(Outcome, row[1:], strict=True)
+        }
+        return {key: count for key, count in found.items() if count}
+
+    @property
+    def has_unended(self) -> bool:
+        """Whether a deletion has no outcome yet."""
+        return any(row[2] != Phase.ENDED for row in self.deletions)
+
+    def differences(self, warden: Warden) -> list[str]:
+        """Compare it with what has really happened on one cluster; return what does not agree."""
+        warden.remember_jobs()
+        found: list[str] = list(warden.violations)
+        cluster = warden.cluster
+        rows = [row for row in self.deletions if row[0] == cluster.uuid]
+        found += [f"not ended: {row}" for row in rows if row[2] != Phase.ENDED]
+        allowed = {Outcome.SUCCESS, Outcome.FAILURE, Outcome.BUSY, Outcome.PROTECTED}
+        found += [f"unexpected outcome: {row}" for row in rows if row[5] not in allowed]
+        deleted = Counter(one.version for one in cluster.deletions)
+        succeeded = Counter(row[1] for row in rows if row[5] == Outcome.SUCCESS)
+        found += [
+            f"{version}: deleted {deleted[version]} times, {succeeded[version]} successes"
+            for version in sorted(deleted.keys() | succeeded.keys())
+            if deleted[version] != succeeded[version]
+        ]
+        attempts = Counter[str]()
+        for row in rows:
+            attempts[row[1]] += row[3]
+        found += [
+            f"{count} DELETEs of {version} without an intent"
+            for version, count in (warden.arrived - attempts).items()
+        ]
+        started = Counter(job.subject for job in warden.jobs.values())
+        found += [
+            f"{count} jobs for {version} without a DELETE"
+            for version, count in (started - warden.arrived).items()
+        ]
+        for _, version, _, _, job_uuid, outcome, _ in rows:
+            job = warden.jobs.get(job_uuid)
+            if job_uuid is not None and (job is None or job.subject != version or not job.over):
+                found.append(f"{version}: no such job has ended: {job_uuid}")
+            elif job is not None and job.script.effective != (outcome == Outcome.SUCCESS):
+                found.append(f"{version}: {outcome}, but its job was to be effective: {job.script.effective}")
+        counted = Counter(str(row[5]) for row in rows)
+        told = {
+            outcome: count for (name, outcome), count in self.by_outcome().items() if name == cluster.name
+        }
+        if counted != told:
+            found.append(f"the totals are {told}, the deletions {dict(counted)}")
+        if cluster.jobs.peak > 1 or cluster.collection_deletes:
+            found.append(f"{cluster.jobs.peak} jobs at a time, {cluster.collection_deletes} of collections")
+        return [f"{cluster.name}: {one}" for one in found]
+
+
+class Counters:
+    """The greatest value that each counter of cleanup was ever seen with: none may go back."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+
+    async def check(self, life: Life) -> None:
+        """Compare with what a life shows, once it has its journal.
+
+        Raises:
+            AssertionError: a counter has gone back, or is gone.
+        """
+        samples = await life.samples()
+        if samples.get(("ontap_cleanup_journal_open", ())) != 1:
+            return
+        now = {
+            (name, tuple(label for label in labels if label[0] != CONFIGURED_LABEL)): value
+            for (name, labels), value in samples.items()
+            if name.startswith(_COUNTERS)
+        }
+        back = {key: (value, now.get(key)) for key, value in self._seen.items() if now.get(key, -1.0) < value}
+        assert not back, f"counters have gone back: {back}"
+        self._seen.update(now)
+
+
+async def jobs_total(life: Life) -> Mapping[tuple[str, str], int]:
+    """Return ontap_cleanup_jobs_total above zero, by cluster and outcome."""
+    samples = await life.samples("ontap_cleanup_jobs_total")
+    labelled = {key: (dict(key[1])["cluster"], dict(key[1])["outcome"]) for key in samples}
+    return {labelled[key]: int(value) for key, value in samples.items() if value}
+
+
+async def until_cleaned(wardens: Sequence[Warden], *, seconds: float) -> None:
+    """Wait until everything is gone that should be."""
+
+    async def cleaned() -> bool:
+        return not any(warden.retired() for warden in wardens)
+
+    try:
+        await eventually(cleaned, seconds=seconds, what="everything to be cleaned")
+    except TimeoutError as exc:
+        left = {warden.cluster.name: warden.retired() for warden in wardens if warden.retired()}
+        raise TimeoutError(
+            f"left: {left}; violations: {[w.violations for w in wardens if w.violations]}"
+        ) from exc

@@ -1,0 +1,45 @@
+"""The daemon, whose cleanup makes short pauses: `hasty_daemon.py CONFIG [SHARD TOTAL_SHARDS]`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from exporter.app import daemon
+from exporter.app.signals import hold_daemon_signals, stop_on_signals
+from exporter.cleanup.delete.limits import Pace, Pauses
+from exporter.config import ConfigFiles
+from exporter.logs import LogFormat, LogLevel, configure_logging
+from exporter.sharding import Shard
+from exporter.web.addresses import ListenAddress
+
+HASTY = Pace(
+    job=Pauses(first_seconds=0.05, factor=1.5, longest_seconds=0.3),
+    busy=Pauses(first_seconds=0.1, factor=2.0, longest_seconds=0.5),
+    look=Pauses(first_seconds=0.1, factor=1.5, longest_seconds=0.5),
+    in_flight_seconds=3.0,
+    retry_seconds=1.0,
+)
+
+
+async def run(config_file: Path, shard: Shard) -> None:
+    """Poll, clean and serve until SIGTERM."""
+    files = ConfigFiles(config_file, environ=os.environ)
+    settings = daemon.Settings(
+        listen_addresses=(ListenAddress(host="127.0.0.1", port=0),),
+        telemetry_path="/metrics",
+        shard=shard,
+        pace=HASTY,
+    )
+    stop = asyncio.Event()
+    with stop_on_signals(stop):
+        await daemon.run(files, files.load(), settings, stop=stop)
+
+
+if __name__ == "__main__":
+    hold_daemon_signals()
+    configure_logging(level=LogLevel.INFO, form=LogFormat.LOGFMT)
+    ordinal, total = (int(number) for number in sys.argv[2:4] or (0, 1))
+    asyncio.run(run(Path(sys.argv[1]), Shard(ordinal=ordinal, total=total)))

@@ -1,0 +1,175 @@
+"""A plan is saved, compared with what is decided now, and limits what a policy may delete."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.simulator import Package, SimulatedCluster, Simulator
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from support.daemon import Daemon, program
+from support.plans import plan
+from support.waiting import eventually
+
+NOW = datetime.now(UTC)
+LISTEN = "--web.listen-address=127.0.0.1:0"
+POLICY = """
+    - name: {name}
+      every: 24h
+      older_than: 90d
+      max_deletes_per_run: {most}
+      dry_run: {dry_run}
+      seen_for: {seen_for}
+"""
+
+
+def cleanup(
+    *names: str,
+    approved_plan: Mapping[str, Path] | None = None,
+    most: int = 5,
+    seen_for: str = "0s",
+    dry_run: str = "false",
+) -> str:
+    section = "\ncleanup:\n  state: sqlite:///state.db\n  policies:"
+    for name in names:
+        section += POLICY.format(name=name, most=most, seen_for=seen_for, dry_run=dry_run)
+        if approved_plan is not None:
+            section += f"      approved_plan: {approved_plan[name]}\n"
+    return section
+
+
+def old(version: str, days: int = 500) -> Package:
+    return Package(version, NOW - timedelta(days=days))
+
+
+def cluster_with_three() -> SimulatedCluster:
+    """Simulate a cluster that runs 9.14.1P2 and holds three packages that are old enough."""
+    return SimulatedCluster("c1", packages=[old("9.9.1", 600), old("9.10.1"), old("9.12.1", 400)])
+
+
+async def reasons_after_a_run(daemon: Daemon) -> dict[str, dict[str, str]]:
+    """Return the reason for each version by each policy, once every policy has made a run."""
+
+    async def ran() -> dict[str, dict[str, str]] | None:
+        document: dict[str, Any] = json.loads((await daemon.get("/api/v1/cleanup"))[1])
+        ended = [run for run in document["runs"] if run["ended_timestamp_seconds"] is not None]
+        if len(ended) < len(document["policies"]):
+            return None
+        return {run["policy"]: {one["version"]: one["reason"] for one in run["plan"]} for run in ended}
+
+    found = await eventually(ran, seconds=60, what="a run of every policy")
+    assert found is not None
+    return found
+
+
+async def test_the_difference_to_a_saved_plan_names_what_is_decided_otherwise_now(tmp_path: Path) -> None:
+    cluster, saved = cluster_with_three(), tmp_path / "plan.json"
+    policies = cleanup("retire-old")
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        done = await plan(simulator, tmp_path, f"--save={saved}", cleanup=policies)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "older than 90 d" in done.stdout, "the plan is printed too"
+        done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
+        assert (done.returncode, done.stdout) == (0, "nothing has changed since the plan was saved\n")
+        cluster.pending_version = "9.10.1"
+        cluster.add_package(old("9.11.1"))
+        cluster.remove_package("9.12.1")
+        done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
+        assert done.stdout.splitlines() == [
+            "c1  retire-old  9.10.1: delete -> keep (named by the pending update)",
+            "c1  retire-old  9.11.1: not there -> delete (older than 90 d)",
+            "c1  retire-old  9.12.1: delete -> not there",
+        ]
+        assert cluster.deletions == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "cannot be read: No such file or directory"), ("[]", "not a saved plan: the document")],
+)
+async def test_a_file_that_is_no_saved_plan_is_not_compared(
+    content: str | None, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.json"
+    if content is not None:
+        file.write_text(content)
+    async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
+        done = await plan(simulator, tmp_path, f"--diff={file}", cleanup=cleanup("retire-old"))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert says in done.stderr
+
+
+async def test_a_plan_that_cannot_be_saved_is_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "no-such-folder" / "plan.json"
+    async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
+        done = await plan(simulator, tmp_path, f"--save={file}", cleanup=cleanup("retire-old"))
+        assert done.returncode == 1
+        assert done.stderr == f"{file}: cannot be written: No such file or directory\n"
+
+
+async def test_a_daemon_deletes_what_the_saved_plan_chose_and_no_more(tmp_path: Path) -> None:
+    cluster, saved = cluster_with_three(), tmp_path / "plan.json"
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        await plan(simulator, tmp_path, f"--save={saved}", cleanup=cleanup("retire-old", most=1))
+        policies = cleanup("retire-old", approved_plan={"retire-old": saved})
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=policies))
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+            reasons = (await reasons_after_a_run(daemon))["retire-old"]
+            assert await daemon.stop() == 0
+    assert reasons == {"9.9.1": "retired", "9.10.1": "not_approved", "9.12.1": "not_approved"}
+    assert set(cluster.versions) == {"9.10.1", "9.12.1"}
+
+
+async def test_a_saved_plan_that_does_not_count_approves_nothing(tmp_path: Path) -> None:
+    cluster, saved = cluster_with_three(), tmp_path / "plan.json"
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        await plan(simulator, tmp_path, f"--save={saved}", cleanup=cleanup("retire-old"))
+        good = json.loads(saved.read_text())
+        of_another_cluster = json.loads(saved.read_text())
+        of_another_cluster["plans"][0]["cluster_uuid"] = "00000000-0000-0000-0000-000000000001"
+        too_old = {**good, "saved_timestamp_seconds": time.time() - 15 * 86_400}
+        files = {
+            "other-uuid": json.dumps(of_another_cluster),
+            "too-old": json.dumps(too_old),
+            "unreadable": "{",
+        }
+        for name, content in files.items():
+            (tmp_path / f"{name}.json").write_text(content)
+        approved = {name: tmp_path / f"{name}.json" for name in (*files, "missing")}
+        policies = cleanup(*approved, approved_plan=approved)
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=policies))
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+            found = await reasons_after_a_run(daemon)
+            assert await daemon.stop() == 0
+        nothing = dict.fromkeys(("9.9.1", "9.10.1", "9.12.1"), "not_approved")
+        assert found == dict.fromkeys(approved, nothing)
+        assert cluster.requests_to(method="DELETE") == ()
+
+
+async def test_plan_reads_the_journal_that_a_daemon_holds_and_says_where_it_could_not(tmp_path: Path) -> None:
+    policies = cleanup("retire-old", seen_for="1s", dry_run="true")
+    async with Simulator([cluster_with_three()], directory=tmp_path) as simulator:
+
+        async def planned() -> tuple[set[str], str]:
+            done = await plan(simulator, tmp_path, "--output=json", cleanup=policies)
+            packages = json.loads(done.stdout)["plans"][0]["packages"]
+            return {one["reason"] for one in packages}, done.stderr
+
+        reasons, errors = await planned()
+        assert reasons == {"seen_unknown"}
+        assert errors.startswith("the journal could not be read, so no package counts as seen: ")
+        assert not list(tmp_path.glob("state.db*"))
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+            await reasons_after_a_run(daemon)
+
+            async def seen() -> bool:
+                return await planned() == ({"retired"}, "")
+
+            await eventually(seen, seconds=60, what="the packages to be seen for a second")
+            assert await daemon.value("ontap_cleanup_journal_open") == 1
