@@ -71,6 +71,7 @@ _MASKED_CLEANUP = """\
 cleanup:
   state: postgresql://exporter:<secret>@db/ontap?sslmode=require&x=<secret>
   max_concurrent_clusters: 4
+  takeover_after: 30s
   policies:
   - name: retire-old
     clusters:
@@ -85,6 +86,10 @@ cleanup:
     include:
     - '*'
     exclude: []
+    seen_for: 1w
+    start_within: 1h
+    stop_after_failures: 3
+    approval_valid_for: 2w
     max_deletes_per_run: 5
     dry_run: true
     return_timeout: 0
@@ -97,6 +102,10 @@ cleanup:
     - '*'
     exclude:
     - 9.14.1*
+    seen_for: 1w
+    start_within: 1h
+    stop_after_failures: 3
+    approval_valid_for: 2w
     max_deletes_per_run: 5
     dry_run: false
     return_timeout: 0
