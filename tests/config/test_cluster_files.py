@@ -401,7 +401,7 @@ def test_value_of_an_environment_variable_is_quoted_as_it_is_written(load: Load,
     )
     text = (
         _MAIN.replace("]", ", '${PW}', '${PW}/*', '[${PW}']")
-        + "cleanup:\n  state: 'sqlite:////${PW}/x'\n  policies:\n"
+        + "cleanup:\n  state: 'sqlite://${PW}/x'\n  policies:\n"
         "  - {name: '${PW}', schedule: '0 0 30 2 ${PW}', keep_newest: '${PW}', timezone: '${PW}'}\n"
         "  - {name: '${PW}', schedule: '0 0 30 feb *', older_than: '${PW}', timezone: '${PW}'}\n"
         "  - {name: x, every: '${PW}', include: ['[${PW}'], dry_run: '${PW}'}\n"
