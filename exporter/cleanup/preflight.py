@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.cleanup.decide.plan import GuardFacts
+from exporter.cleanup.records import SeenPackage
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 from exporter.ontap.facts import (
@@ -16,7 +17,7 @@ from exporter.ontap.facts import (
     read_identity,
     read_software,
 )
-from exporter.ontap.listing import Listing, read_listing
+from exporter.ontap.listing import Listing, Package, read_listing
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
@@ -55,6 +56,14 @@ class Preflight:
     facts_read_at: float = _NO_FACTS
     problem: str = ""
     denied: bool = False
+
+
+def as_seen(packages: Iterable[Package]) -> list[SeenPackage]:
+    """Return listed packages as the journal notes them."""
+    return [
+        SeenPackage(version=one.version, create_timestamp_seconds=one.create_timestamp_seconds)
+        for one in packages
+    ]
 
 
 def usable_uuid(identity: ClusterIdentity | None) -> str | None:

@@ -21,8 +21,8 @@ from exporter.cleanup.delete.pursuit import GivenUpError, Pursuit, Subject, Sure
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
-from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_preflight
-from exporter.cleanup.records import Deletion, Lease, Outcome, RunFailure, SeenPackage
+from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, as_seen, read_preflight
+from exporter.cleanup.records import Deletion, Lease, Outcome, RunFailure
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 
@@ -270,12 +270,8 @@ class Run:
         if self._rules.seen_for_seconds <= 0:
             return preflight
         journal = self._services.journal
-        listed = [
-            SeenPackage(version=one.version, create_timestamp_seconds=one.create_timestamp_seconds)
-            for one in preflight.listing.packages
-        ]
         now = self._services.wall_clock()
-        await journal.see({lease: listed}, now=now)
+        await journal.see({lease: as_seen(preflight.listing.packages)}, now=now)
         first_seen = await journal.first_seen(lease.cluster_uuid, now=now)
         return replace(preflight, facts=replace(preflight.facts, first_seen=first_seen))
 

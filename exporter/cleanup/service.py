@@ -19,7 +19,7 @@ from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.policy_values import digest_of
-from exporter.cleanup.preflight import usable_uuid
+from exporter.cleanup.preflight import as_seen, usable_uuid
 from exporter.cleanup.records import Heartbeat, Lease, Run, SeenPackage
 from exporter.cleanup.report import report
 from exporter.cleanup.run import Services
@@ -414,10 +414,7 @@ class CleanupService:
             cleaner = self._cleaners.get(uuid)
             lease = cleaner.lease if cleaner else None
             if lease is not None and (sighting.is_new or now - sighting.noted_at >= SIGHTING_SECONDS):
-                due[lease] = [
-                    SeenPackage(version=one.version, create_timestamp_seconds=one.create_timestamp_seconds)
-                    for one in sighting.packages
-                ]
+                due[lease] = as_seen(sighting.packages)
                 noted.append(sighting)
         if due:
             await journal.see(due, now=self._wall_clock())

@@ -359,7 +359,7 @@ def step(course: Course, event: Event, *, now: float) -> Next:  # noqa: PLR0911 
 
 def _recorded(course: Course, now: float) -> Next:
     """Go on where the journal has stored what leads into the stage."""
-    deletion = _stored(course)
+    deletion = stored(course)
     match course.stage:
         case Stage.SENDING:
             return course, Send()
@@ -398,10 +398,10 @@ def _deciding(course: Course, event: Event, now: float) -> Next:  # noqa: PLR091
 def _sending(course: Course, event: Event, now: float) -> Next:
     if isinstance(event, Undecided):  # the journal refused the intent, so that nothing more is stored
         return _deciding(course, event, now)
-    deletion = _stored(course)
+    deletion = stored(course)
     match event:
         case Withheld(why=why, stale=True):
-            return replace(course, stage=Stage.WAITING), RecordWait(code=deletion.code, message=why)
+            return _record_wait(course, deletion.code, why)
         case Withheld(why=why):
             # An earlier attempt was refused: the package was not protected, its repository was busy.
             was_refused = deletion.attempts > 1
@@ -444,7 +444,7 @@ def _still_listed(course: Course, now: float, *, listed: bool | None) -> Next:
     """Go on, or not, where no job says that it is over and the package is not known to be gone."""
     if now >= course.deadline:
         return _end(course, Outcome.TIMEOUT, "", "the job was not over after job_timeout")
-    is_named = not course.reads_listing and _stored(course).job_uuid is not None
+    is_named = not course.reads_listing and stored(course).job_uuid is not None
     if is_named and listed and now >= course.since + ENDED_JOB_KEPT_SECONDS:
         message = "the job is no longer kept, and the package is still there"
         return _end(course, Outcome.FAILURE, "", message)
@@ -496,8 +496,7 @@ def _handle(  # noqa: PLR0911 - one for each meaning
     course = replace(course, diagnosis=diagnosis)
     match diagnosis.meaning:
         case Meaning.TRANSIENT:
-            waiting = replace(course, stage=Stage.WAITING)
-            return waiting, RecordWait(code=diagnosis.code, message=diagnosis.message)
+            return _record_wait(course, diagnosis.code, diagnosis.message)
         case Meaning.DENIED:
             return _conclude(course, Outcome.DENIED)
         case Meaning.FAILURE:
@@ -544,7 +543,7 @@ def _rest(course: Course, pauses: Pauses) -> Next:
 
 def _wait(course: Course, now: float) -> Next:
     """Wait for a busy repository, as long as the run may."""
-    deletion = _stored(course)
+    deletion = stored(course)
     diagnosis = course.diagnosis
     left = course.busy_until - now
     if course.is_resumed or left <= 0:
@@ -556,12 +555,15 @@ def _wait(course: Course, now: float) -> Next:
     return waiting, Rest(seconds=min(pause, left), idle=True)
 
 
+def _record_wait(course: Course, code: str, message: str) -> Next:
+    return replace(course, stage=Stage.WAITING), RecordWait(code=code, message=message)
+
+
 def _not_deleted(course: Course) -> Next:
     """Go on where the package is there and nothing works on it any more."""
     diagnosis = course.diagnosis
     if diagnosis is not None and diagnosis.meaning is Meaning.UNKNOWN_TRANSIENT:
-        waiting = replace(course, stage=Stage.WAITING)
-        return waiting, RecordWait(code=diagnosis.code, message=diagnosis.message)
+        return _record_wait(course, diagnosis.code, diagnosis.message)
     return _conclude(course, Outcome.FAILURE)
 
 
@@ -584,11 +586,16 @@ def _end(course: Course, outcome: Outcome, code: str, message: str) -> Next:
 
 
 def _said(course: Course, meaning: Meaning, message: str) -> Course:
-    code = _stored(course).code
+    code = stored(course).code
     return replace(course, diagnosis=Diagnosis(meaning=meaning, code=code, message=message))
 
 
-def _stored(course: Course) -> Deletion:
+def stored(course: Course) -> Deletion:
+    """Return the deletion as the journal has it.
+
+    Raises:
+        ValueError: the first intent is not stored yet.
+    """
     if course.deletion is None:
         raise ValueError(f"nothing is stored yet, but the deletion is {course.stage}")
     return course.deletion

@@ -43,6 +43,7 @@ from exporter.cleanup.delete.lifecycle import (
     Undecided,
     Withheld,
     step,
+    stored,
 )
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.delete.uninterrupted import wait_uninterrupted
@@ -185,7 +186,7 @@ class Pursuit:
             case ReadListing():
                 return Listed(listed=await self._is_listed())
             case Search():
-                return await self._search(_deletion(course))
+                return await self._search(stored(course))
             case Rest():
                 await self._rest(action)
                 return Rested()
@@ -208,13 +209,13 @@ class Pursuit:
         journal, lease, now = self._journal, self._lease, self._wall_clock()
         match action:
             case RecordJob(job_uuid=job_uuid):
-                return await journal.follow(lease, _deletion(course), job_uuid=job_uuid)
+                return await journal.follow(lease, stored(course), job_uuid=job_uuid)
             case RecordWait(code=code, message=message):
-                return await journal.wait(lease, _deletion(course), code=code, message=message)
+                return await journal.wait(lease, stored(course), code=code, message=message)
             case End(outcome=outcome, code=code, message=message):
                 return await journal.end(
                     lease,
-                    _deletion(course),
+                    stored(course),
                     outcome=outcome,
                     code=code,
                     message=message,
@@ -376,9 +377,3 @@ def _hides_jobs(error: OntapError) -> bool:
     if isinstance(error, ApiError | BadResponse):
         return error.status == HTTPStatus.NOT_FOUND
     return isinstance(error, Forbidden)
-
-
-def _deletion(course: Course) -> Deletion:
-    if course.deletion is None:
-        raise ValueError(f"nothing is stored yet, but the deletion is {course.stage}")
-    return course.deletion
