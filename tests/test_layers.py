@@ -64,6 +64,7 @@ PURE = (
     "cleanup/decide/plan",
     "cleanup/decide/policy",
     "cleanup/delete/lifecycle",
+    "cleanup/delete/steps",
     "cleanup/records",
     "cleanup/delete/replies",
     "ontap/redaction",

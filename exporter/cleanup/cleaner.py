@@ -13,9 +13,9 @@ import structlog
 from exporter.cleanup.cleanup_board import Key
 from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.lifecycle import Rest
 from exporter.cleanup.delete.limits import Limits
 from exporter.cleanup.delete.pursuit import Pursuit, Subject
+from exporter.cleanup.delete.steps import Rest
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid

@@ -15,9 +15,9 @@ from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.given_up import may_still_run
-from exporter.cleanup.delete.lifecycle import Rest, Undecided
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.delete.pursuit import GivenUpError, Pursuit, Subject, Surety
+from exporter.cleanup.delete.steps import Rest, Undecided
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of

@@ -46,6 +46,10 @@ CLUSTERS = 6
 SUPPLY = 4
 TAKEOVER_AFTER_SECONDS = 4.0
 CONTRACT_SECONDS = TAKEOVER_AFTER_SECONDS + 10.0
+_LEASES = (
+    "SELECT *, EXTRACT(EPOCH FROM clock_timestamp()) AS now FROM cleanup_leases",
+    "SELECT *, EXTRACT(EPOCH FROM clock_timestamp()) AS now FROM cleanup_processes",
+)
 SOCKET = ".s.PGSQL.5432"
 CALM_SECONDS = 90.0
 REPEAT = f"CAMPAIGN_SEED={SEED} CAMPAIGN_ROUNDS={ROUNDS}"
@@ -134,8 +138,15 @@ class Processes:
             taken = time.monotonic() - begun
             self.takeovers += [taken] * len(left & found)
             left -= found
-            assert taken < CONTRACT_SECONDS, f"after {taken:.1f} s nobody has taken over {left}"
+            assert taken < CONTRACT_SECONDS, (
+                f"after {taken:.1f} s nobody has taken over {left}: {await self._leases()}"
+            )
             await asyncio.sleep(0.05)
+
+    async def _leases(self) -> str:
+        """Return what the database says of leases and processes, for a message."""
+        held, living = [await self.server.ask(self.url, query) for query in _LEASES]
+        return f"leases: {held}; processes: {living}"
 
     def show(self) -> None:
         histogram = Counter(int(seconds) for seconds in self.takeovers)

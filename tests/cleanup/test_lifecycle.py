@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from exporter.cleanup.decide.plan import Decision, Reason, Verdict
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.lifecycle import (
+from exporter.cleanup.delete.lifecycle import Course, Stage
+from exporter.cleanup.delete.limits import Limits, Pace, Pauses
+from exporter.cleanup.delete.replies import Diagnosis, Meaning
+from exporter.cleanup.delete.steps import (
     Accepted,
     Action,
     Answered,
-    Course,
     Decide,
     Decided,
     End,
@@ -36,12 +38,9 @@ from exporter.cleanup.delete.lifecycle import (
     Search,
     Searched,
     Send,
-    Stage,
     Undecided,
     Withheld,
 )
-from exporter.cleanup.delete.limits import Limits, Pace, Pauses
-from exporter.cleanup.delete.replies import Diagnosis, Meaning
 from exporter.cleanup.records import Deletion, Outcome, Phase
 from exporter.ontap.jobs import Job, JobSearch
 

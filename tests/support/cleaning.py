@@ -12,8 +12,8 @@ from pathlib import Path
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.concurrency import ConcurrencyLimit
-from exporter.cleanup.delete.lifecycle import Rest
 from exporter.cleanup.delete.limits import Pace, Pauses
+from exporter.cleanup.delete.steps import Rest
 from exporter.cleanup.journal import Journal, open_journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch

@@ -64,7 +64,9 @@ class Warden:
     violations: list[str] = field(default_factory=list)
     _number: int = 0
     _facts_read: float | None = None
-    _decides: str = ""
+    _jobs_read: Counter[str] = field(default_factory=Counter)
+    _decided: Counter[str] = field(default_factory=Counter)
+    _requests: int = 0
     _held_back: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -88,12 +90,17 @@ class Warden:
     def note(self, request: ReceivedRequest) -> None:
         """Look at a request that has just arrived."""
         self.remember_jobs()
+        self._requests += 1
         sender = _sender(request)
         if request.method == "DELETE":
             self._check(request, sender)
         is_about_jobs = request.path.startswith(JOBS_PATH)
-        if is_about_jobs:
-            self._decides = sender
+        # Who decides reads the list of jobs, then the other facts. A daemon that was suspended may still ask
+        # for the job that it followed, or for the list, before it learns that its lease is gone.
+        if request.path == JOBS_PATH:
+            self._jobs_read[sender] = self._requests
+        elif request.path == DOWNLOAD_PATH:
+            self._decided[sender] = self._jobs_read[sender]
         # Cleanup alone asks for jobs and downloads: what it has read before does not count any more.
         if request.method == "DELETE" or is_about_jobs or request.path == DOWNLOAD_PATH:
             self._facts_read = None
@@ -115,6 +122,8 @@ class Warden:
     def _check(self, request: ReceivedRequest, sender: str) -> None:
         """Check a DELETE against everything that must hold when it arrives."""
         cluster, version = self.cluster, request.path.removeprefix(f"{PACKAGES_PATH}/")
+        since = self._jobs_read[sender]
+        successors = [other for other, at in self._decided.items() if other != sender and at > since]
         self._take_effect()
         self.arrived[version] += 1
         live = [job.subject for job in cluster.jobs.live()]
@@ -126,7 +135,7 @@ class Warden:
             (version in KEPT, "against the policy"),
             (cluster.update_state == UpdateState.IN_PROGRESS, "during an update"),
             (cluster.download_state == DownloadState.RUNNING, "during a download"),
-            (sender != self._decides, f"by {sender}, after {self._decides} had taken the cluster over"),
+            (bool(successors), f"by {sender}, after {successors} had taken the cluster over"),
         ):
             if is_violated:
                 self.violations.append(f"{cluster.name} {version}: DELETE {what}")

@@ -14,11 +14,12 @@ from http import HTTPStatus
 from typing import assert_never
 
 from exporter.cleanup.decide.plan import Decision
-from exporter.cleanup.delete.lifecycle import (
+from exporter.cleanup.delete.lifecycle import Course, step, stored
+from exporter.cleanup.delete.replies import Meaning, read_reply
+from exporter.cleanup.delete.steps import (
     Accepted,
     Action,
     Answered,
-    Course,
     Decide,
     Decided,
     End,
@@ -42,10 +43,7 @@ from exporter.cleanup.delete.lifecycle import (
     Send,
     Undecided,
     Withheld,
-    step,
-    stored,
 )
-from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.delete.uninterrupted import wait_uninterrupted
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
 from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_listing_of, usable_uuid

@@ -1,0 +1,223 @@
+"""What can happen in the life of a deletion (events), and what to do next (actions): values.
+
+:mod:`exporter.cleanup.delete.lifecycle` turns events into actions; :mod:`exporter.cleanup.delete.pursuit`
+performs the actions and reports events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.cleanup.decide.plan import Decision
+from exporter.cleanup.delete.replies import Diagnosis
+from exporter.cleanup.records import Deletion, Outcome
+from exporter.ontap.jobs import Job, JobSearch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The policy has decided on facts read afresh; None: the package is not listed any more."""
+
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """Nothing could be decided.
+
+    Attributes:
+        problem: why: a fact could not be read, or somebody is deleting the package already.
+        denied: whether that was a 401 or 403.
+        stopped: whether the run must not go on: the kill switch is on, or its policy has changed.
+        refused: likewise because the journal refuses the intent.
+    """
+
+    problem: str
+    denied: bool = False
+    stopped: bool = False
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The journal has stored the step; this is what it holds now."""
+
+    deletion: Deletion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """Not a byte of DELETE went out; ``stale``: only because the facts had grown too old meanwhile."""
+
+    why: str
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """ONTAP accepted, and named its job where it is known."""
+
+    job_uuid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """ONTAP's answer to DELETE was no acceptance, or no answer came."""
+
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRead:
+    """The job was read."""
+
+    job: Job
+
+
+class JobUnread(StrEnum):
+    """The job could not be read."""
+
+    FAILED = "failed"  # this time; that is no verdict on the job
+    HIDDEN = "hidden"  # the role may not read jobs
+    NOT_FOUND = "not_found"  # not yet there, or no longer kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Whether the listing has the very package; None: it could not be read whole."""
+
+    listed: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What the jobs say, read first, and then the listing; None: could not be read."""
+
+    jobs: JobSearch | None
+    listed: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rested:
+    """The pause is over."""
+
+
+Event = (
+    Decided
+    | Undecided
+    | Recorded
+    | Withheld
+    | Accepted
+    | Answered
+    | JobRead
+    | JobUnread
+    | Listed
+    | Searched
+    | Rested
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide:
+    """Read the cluster afresh and decide again: :class:`Decided` or :class:`Undecided`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intend:
+    """Store that DELETE is about to be sent; ``again``: it was refused before."""
+
+    again: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Send DELETE: :class:`Withheld`, :class:`Accepted` or :class:`Answered`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordJob:
+    """Store that ONTAP accepted."""
+
+    job_uuid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordWait:
+    """Store that ONTAP refused for a passing reason."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadJob:
+    """Read the job: :class:`JobRead` or :class:`JobUnread`."""
+
+    job_uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadListing:
+    """Read the listing: :class:`Listed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Read the jobs, then the listing: :class:`Searched`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """Pause; ``idle``: nothing is under way on the cluster, so that another cluster may be cleaned."""
+
+    seconds: float
+    idle: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Store the outcome of a deletion that the journal has."""
+
+    outcome: Outcome
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Store the outcome of a deletion that was never intended."""
+
+    outcome: Outcome
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Nothing was intended and nothing can be decided: the run ends."""
+
+    why: Undecided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The deletion has its outcome, and the journal has it."""
+
+    deletion: Deletion
+
+
+Action = (
+    Decide
+    | Intend
+    | Send
+    | RecordJob
+    | RecordWait
+    | ReadJob
+    | ReadListing
+    | Search
+    | Rest
+    | End
+    | Leave
+    | GiveUp
+    | Finish
+)
