@@ -19,7 +19,7 @@ from exporter.cleanup.delete.steps import Rest
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
-from exporter.cleanup.records import Lease
+from exporter.cleanup.records import Lease, RunFailure
 from exporter.cleanup.run import Run, Services, log_outcome
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
@@ -62,14 +62,11 @@ class Cleaner:
         cluster_uuid: of the cluster.
         assignment: what it is to do.
         services: what all cleaners share.
-
-    Attributes:
-        problem: why nothing is cleaned at the moment; "" where nothing stands against it.
     """
 
     def __init__(self, *, cluster_uuid: str, assignment: Assignment, services: Services) -> None:
         self.cluster_uuid = cluster_uuid
-        self.problem = ""
+        self._problem = ""
         self._assignment: Assignment | None = assignment
         self._services = services
         self._lease: Lease | None = None
@@ -103,7 +100,7 @@ class Cleaner:
         """Replace what is to be done; None: nothing. A run looks at it before each DELETE."""
         if assignment != self._assignment:
             self._assignment = assignment
-            self.problem = ""
+            self._show_problem("")
             self._note_change()
 
     def hold(self, lease: Lease | None) -> None:
@@ -140,7 +137,10 @@ class Cleaner:
             except Exception:
                 log.exception("cleaning a cluster failed by our own mistake", uuid=self.cluster_uuid)
                 self._recovered_epoch = None
-                self.problem = "internal_error: see the log; nothing is deleted there until a reload"
+                self._show_problem(
+                    "internal error: see the log; nothing is deleted there until a reload",
+                    failure=RunFailure.INTERNAL_ERROR,
+                )
                 await self._change_after(seen)
 
     async def _clean(self, lease: Lease, assignment: Assignment, seen: int) -> None:
@@ -149,7 +149,7 @@ class Cleaner:
             await self._talk(self._recover, lease, assignment)
             self._recovered_epoch = lease.epoch
             self._due.clear()
-        self.problem = ""
+        self._show_problem("")
         await self._set_timers(lease, assignment)
         while self._changes == seen and self._due:
             policy, due = min(self._due.values(), key=lambda one: one[1])
@@ -315,9 +315,21 @@ class Cleaner:
         return {"cluster": cluster, "policy": name}
 
     def _note_problem(self, problem: str) -> None:
-        write = log.debug if problem == self.problem else log.error
+        write = log.debug if problem == self._problem else log.error
         write("a cluster cannot be cleaned", uuid=self.cluster_uuid, error=problem)
-        self.problem = problem
+        self._show_problem(problem)
+
+    def _show_problem(self, problem: str, *, failure: RunFailure | None = None) -> None:
+        """Show why nothing is cleaned, "" where nothing stands against it, and that no run could be made."""
+        if problem == self._problem and failure is None:
+            return
+        self._problem = problem
+        now = self._services.wall_clock()
+        for policy in () if self._assignment is None else self._assignment.policies:
+            key = self._key(policy)
+            if failure is not None:
+                self._services.board.change(key, lambda status: status.with_failure(failure, now))
+            self._services.board.change(key, lambda status: replace(status, problem=problem))
 
     def _note_change(self) -> None:
         self._changes += 1

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from exporter.cleanup.records import Durations, Outcome, PolicyPause, PolicyTotals
+from exporter.cleanup.records import Durations, Outcome, PolicyPause, PolicyTotals, RunFailure
 
 Key = tuple[str, str]
 """Cluster and policy."""
@@ -36,6 +36,7 @@ class PolicyStatus:
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
+        problem: why nothing is cleaned on the cluster at the moment; "" where nothing stands against it.
     """
 
     cluster: str
@@ -47,16 +48,17 @@ class PolicyStatus:
     in_progress: int = 0
     next_run_timestamp_seconds: float | None = None
     skipped_runs: int = 0
+    problem: str = ""
 
     @property
     def key(self) -> Key:
         """Cluster and policy."""
         return (self.cluster, self.policy)
 
-    def with_failure(self, failure: str, now: float) -> PolicyStatus:
-        """Return the status after a run that could not even begin, for the reason that a word names."""
+    def with_failure(self, failure: RunFailure, now: float) -> PolicyStatus:
+        """Return the status after a run that could not even begin."""
         totals = replace(
-            self.totals, last_ended_timestamp_seconds=now, last_success=False, last_failure=failure
+            self.totals, last_ended_timestamp_seconds=now, last_success=False, last_failure=failure.value
         )
         return replace(self, totals=totals)
 

@@ -38,6 +38,8 @@ class RunFailure(StrEnum):
     REFUSED = "refused"  # the journal refused: the policy is paused, or the day's deletions are used up
     STOPPED = "stopped"  # the kill switch, a reload or a lost lease stopped it
     INTERRUPTED = "interrupted"  # the program ended during the run
+    UNIDENTIFIED = "unidentified"  # the cluster does not say who it is, so that no run was made
+    INTERNAL_ERROR = "internal_error"  # our own mistake: no run is made there until a reload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ def status_as_json(status: PolicyStatus) -> dict[str, Any]:
         "last_success_timestamp_seconds": totals.last_success_timestamp_seconds,
         "next_run_timestamp_seconds": status.next_run_timestamp_seconds,
         "skipped_runs": status.skipped_runs,
+        "problem": status.problem,
     }
 
 

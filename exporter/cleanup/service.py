@@ -20,7 +20,7 @@ from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import as_seen, usable_uuid
-from exporter.cleanup.records import Heartbeat, Lease, Run, SeenPackage
+from exporter.cleanup.records import Heartbeat, Lease, Run, RunFailure, SeenPackage
 from exporter.cleanup.report import report
 from exporter.cleanup.run import Services
 from exporter.config import CleanupConfig
@@ -167,7 +167,9 @@ class CleanupService:
             known.is_unidentified = True
         now = self._wall_clock()
         for policy in self._config.policies:
-            self._board.change((name, policy.name), lambda status: status.with_failure("unidentified", now))
+            self._board.change(
+                (name, policy.name), lambda status: status.with_failure(RunFailure.UNIDENTIFIED, now)
+            )
 
     def _know(self, accesses: Mapping[str, ClusterAccess]) -> None:
         """Take over the configured names, with the uuids of those whose address has not changed."""

@@ -64,6 +64,24 @@ async def test_a_good_poll_of_a_cluster_that_is_not_cleaned_is_no_matter(tmp_pat
         await one.watch.ended()
 
 
+async def test_our_own_mistake_stops_the_cleaning_of_its_cluster_alone_and_is_shown(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    broken = replace(POLICY, every=None, schedule="0 3 * * *", timezone="Nowhere/City", cluster_names=("c1",))
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        with capture_logs() as logs:
+            async with it.service(broken, BEAT) as one:
+                status = await one.watch.until(C1, lambda status: bool(status.problem))
+                assert status.problem.startswith("internal error")
+                assert (status.totals.last_success, status.totals.last_failure) == (False, "internal_error")
+                await one.watch.beats()
+                assert deletes(cluster) == 0
+                await one.service.configure(it.config(POLICY, BEAT), it.accesses)
+                mended = await one.watch.until(C1, lambda status: status.totals.last_success is True)
+                assert (mended.problem, deletes(cluster)) == ("", 1)
+        mistakes = [entry for entry in logs if "our own mistake" in entry["event"]]
+        assert len(mistakes) == 1
+
+
 async def test_a_remembered_run_is_honoured_after_a_restart(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
