@@ -35,7 +35,7 @@ types: $(VENV)/.dev ## Types
 
 unit: $(VENV)/.dev $(if $(strip $(SERVERS)),$(CACHE)/.servers) ## Tests, with real servers; SERVERS= goes without them
 	@echo "Tests: about four minutes on two cores ..."
-	$(BIN)/pytest -n auto --dist worksteal --ignore=tests/cleanup/test_campaign_of_processes.py
+	$(BIN)/pytest -n auto --dist worksteal
 
 bench: $(VENV)/.dev ## A short run of the benchmarks; fails where a ratio is too large
 	$(BIN)/python -m benchmarks.run

@@ -385,16 +385,16 @@ class CleanupService:
         share = ceil(len(wanted) / max(beat.living_owners, 1))
         held = beat.leases.keys() & wanted
         room = share - len(held)
-        missing = sorted(wanted - held)
-        patience = self._takeover_after_seconds
+        missing = wanted - held
         # What nobody has taken for so long is not another process's share: it does not reach the cluster.
-        take = missing[: max(room, 0)]
-        take += [uuid for uuid in missing[max(room, 0) :] if now - self._wanted_since[uuid] > patience]
-        if take:
-            for uuid, lease in (await journal.acquire(take)).items():
-                self.takeovers += lease.taken_over
-                if (cleaner := self._cleaners.get(uuid)) is not None:
-                    cleaner.hold(lease)
+        overdue = {uuid for uuid in missing if now - self._wanted_since[uuid] > self._takeover_after_seconds}
+        acquired = dict(await journal.acquire(overdue)) if overdue else {}
+        if (room_left := room - len(acquired)) > 0:
+            acquired |= await journal.acquire(missing - overdue, at_most=room_left)
+        for uuid, lease in acquired.items():
+            self.takeovers += lease.taken_over
+            if (cleaner := self._cleaners.get(uuid)) is not None:
+                cleaner.hold(lease)
         give_up = set(beat.leases.keys() - wanted)
         if beat.living_owners > self._living_owners and room < 0:
             idle = sorted(uuid for uuid in held if not self._cleaners[uuid].is_busy)

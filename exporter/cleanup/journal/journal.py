@@ -62,13 +62,17 @@ class Journal:
         """
         return await self._holder.heartbeat()
 
-    async def acquire(self, uuids: Collection[str]) -> Mapping[str, Lease]:
+    async def acquire(self, uuids: Collection[str], *, at_most: int | None = None) -> Mapping[str, Lease]:
         """Acquire the leases of these clusters where they are free, have expired, or are held already.
+
+        Args:
+            uuids: the clusters.
+            at_most: so many leases; None: all that can be had.
 
         Returns:
             The leases acquired, by uuid. What another process holds is missing.
         """
-        return await self._holder.acquire(uuids)
+        return await self._holder.acquire(uuids, at_most=at_most)
 
     async def release(self, uuids: Collection[str] | None = None) -> None:
         """Give leases up, so that another process may acquire them at once.

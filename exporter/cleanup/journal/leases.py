@@ -89,14 +89,17 @@ class LeaseHolder:
             deletes_in_last_day=guards.deletes_in_last_day,
         )
 
-    async def acquire(self, uuids: Collection[str]) -> dict[str, Lease]:
+    async def acquire(self, uuids: Collection[str], *, at_most: int | None = None) -> dict[str, Lease]:
         """Acquire leases that are free, have expired, or are held already; return them."""
         acquired: dict[str, Lease] = {}
         for some in _batches(sorted(set(uuids))):
+            limit = None if at_most is None else at_most - len(acquired)
+            if limit is not None and limit <= 0:
+                break
             async with self._turn:
                 valid_until = self._boot_clock() + self._relied_on_seconds
                 rows, vanished = await self._database.transact(
-                    "acquire leases", partial(self._acquire, uuids=some)
+                    "acquire leases", partial(self._acquire, uuids=some, limit=limit)
                 )
                 leases = [_lease(row, valid_until, vanished=vanished) for row in rows]
                 self._held |= {lease.cluster_uuid: lease for lease in leases}
@@ -162,7 +165,7 @@ class LeaseHolder:
         return held, (await connection.execute(count)).scalar_one()
 
     async def _acquire(
-        self, connection: AsyncConnection, *, uuids: Sequence[str]
+        self, connection: AsyncConnection, *, uuids: Sequence[str], limit: int | None
     ) -> tuple[Sequence[Row[Any]], frozenset[str]]:
         """Return the rows that are ours now, and the clusters whose former owner had vanished."""
         wanted = LEASES.c.cluster_uuid.in_(uuids)
@@ -179,7 +182,7 @@ class LeaseHolder:
         ]:
             await connection.execute(insert_or_update(connection, LEASES, None), missing)
         # What others have locked is being acquired, or written under, right now.
-        locking = select(LEASES).where(wanted, free).order_by(LEASES.c.cluster_uuid)
+        locking = select(LEASES).where(wanted, free).order_by(LEASES.c.cluster_uuid).limit(limit)
         locked = (await connection.execute(locking.with_for_update(skip_locked=True))).all()
         acquiring = (
             update(LEASES)

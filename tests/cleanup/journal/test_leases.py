@@ -174,6 +174,18 @@ async def test_what_another_process_holds_is_not_acquired_until_it_releases_it(p
         assert (lease.epoch, lease.taken_over) == (2, False)
 
 
+async def test_of_the_free_leases_at_most_so_many_are_acquired_whatever_others_hold(
+    postgresql_url: str,
+) -> None:
+    async with opened(postgresql_url) as one, opened(postgresql_url) as two:
+        await one.acquire(["a", "b", "c"])
+        wanted = ["a", "b", "c", "d", "e", "f"]
+        assert set(await two.acquire(wanted, at_most=2)) == {"d", "e"}
+        assert set(await two.acquire(["f"], at_most=0)) == set()
+        many = [f"cluster {number:04}" for number in range(1200)]
+        assert set(await two.acquire(many, at_most=1100)) == set(many[:1100])
+
+
 async def test_a_clean_stop_releases_everything(postgresql_url: str) -> None:
     async with opened(postgresql_url) as two:
         async with opened(postgresql_url) as one:
