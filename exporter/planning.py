@@ -16,9 +16,10 @@ from exporter.cleanup.decide.plan import Approved, Decision, Plan
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
-from exporter.config import CleanupConfig, ClusterConfig, Config, PolicyConfig
+from exporter.config import CleanupConfig, Config, PolicyConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.endpoint import ClusterSettings
 
 _HEADINGS = ("CLUSTER", "POLICY", "VERSION", "AGE", "VERDICT", "REASON")
 
@@ -49,7 +50,7 @@ class Plans:
     journal_problem: str = ""
 
 
-async def make_plans(config: Config, clusters: Iterable[ClusterConfig]) -> Plans:
+async def make_plans(config: Config, clusters: Iterable[ClusterSettings]) -> Plans:
     """Read the clusters that some policy applies to, and plan; nothing is deleted and nothing is stored."""
     policies = config.cleanup.policies if config.cleanup else ()
     wanted = [one for one in clusters if any(policy.applies_to(one) for policy in policies)]
@@ -92,7 +93,7 @@ async def _with_first_seen(
 
     seen = dict(found)
     try:
-        async with read_journal(cleanup.state) as journal:
+        async with read_journal(cleanup.state.dsn) as journal:
             for name, preflight in found.items():
                 if preflight.facts is not None:
                     first_seen = await journal.first_seen(preflight.facts.cluster_uuid, now=now)

@@ -50,7 +50,7 @@ class Cleaning:
         sends no further DELETE and records what it has sent.
         """
         running = self._running
-        if running is not None and (config is None or running.journal != config.state):
+        if running is not None and (config is None or running.journal != config.state.dsn):
             self._running = None
             running.task.cancel()
             await asyncio.wait({running.task})
@@ -99,7 +99,7 @@ class Cleaning:
             wall_clock=time.time,
         )
         return _Running(
-            journal=config.state,
+            journal=config.state.dsn,
             service=service,
             sources=CleanupSources(
                 board=board,

@@ -16,8 +16,8 @@ def rules_of(policy: PolicyConfig) -> Rules:
     return Rules(
         keep_newest=policy.keep_newest,
         older_than_seconds=None if policy.older_than is None else policy.older_than.total_seconds(),
-        include=policy.include,
-        exclude=policy.exclude,
+        include=tuple(policy.include),
+        exclude=tuple(policy.exclude),
         max_deletes=policy.max_deletes_per_run,
         seen_for_seconds=policy.seen_for.total_seconds(),
     )
@@ -26,7 +26,7 @@ def rules_of(policy: PolicyConfig) -> Rules:
 def limits_of(policy: PolicyConfig) -> Limits:
     """Return how long a configured policy's deletions are tried and followed."""
     return Limits(
-        return_timeout_seconds=policy.return_timeout_seconds,
+        return_timeout_seconds=policy.return_timeout,
         job_timeout_seconds=policy.job_timeout.total_seconds(),
         retry_busy_for_seconds=policy.retry_busy_for.total_seconds(),
     )

@@ -239,7 +239,7 @@ class Run:
             access=self._access,
             journal=services.journal,
             lease=lease,
-            return_timeout_seconds=self._policy.return_timeout_seconds,
+            return_timeout_seconds=self._policy.return_timeout,
             stop_after_failures=self._policy.stop_after_failures,
             surety=Surety(decide=decide, why_not=self._why_not, record_intent=record_intent),
             rest=self._rest,

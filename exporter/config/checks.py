@@ -1,32 +1,26 @@
-"""Checks what one value by itself cannot show: exclusive keys, logins, timing, names, named files."""
+"""Checks what one value by itself cannot show: exclusive keys, logins, timing, names, named files.
+
+What stands under ``cleanup`` is checked by :mod:`exporter.config.cleanup_checks`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from exporter.config import named_files
-from exporter.config.database_url import SqliteUrl, passwords_of
+from exporter.config.database_url import passwords_of
 from exporter.config.document import ExpandedText, has_variable
-from exporter.config.merge import (
-    CleanupConfig,
-    ClusterConfig,
-    Config,
-    Layers,
-    Section,
-    cluster_config,
-    policies_of,
-    return_timeout_seconds,
-    stale_after,
-)
+from exporter.config.merge import cluster_settings, return_timeout_seconds, stale_after
 from exporter.config.named_files import NamedFiles, Verdict
-from exporter.config.problems import BadValueError, Problem, SourceLocation, show_value
-from exporter.config.schema import Cleanup, ClusterEntry, PolicyEntry, Shape
-from exporter.config.values import fires, format_duration, guess_timezone, parse_timezone
+from exporter.config.problems import Problem, SourceLocation, show_value
+from exporter.config.schema import CleanupConfig, ClusterEntry, Shape
+from exporter.config.sections import Layers, Section
+from exporter.config.values import format_duration
+from exporter.ontap.endpoint import ClusterSettings
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
 _CHECKS_OF_FILES: Final = (
@@ -37,7 +31,6 @@ _CHECKS_OF_FILES: Final = (
     (("tls_config", "key_file"), named_files.check_private_key),
 )
 _SECRETS: Final = (("basic_auth", "password"), ("authorization", "credentials"))
-_HARDLY_MEANT: Final = timedelta(minutes=1)
 # A guess compares with every profile: worth it for a slip of the pen, not for thousands of them.
 _MOST_GUESSES: Final = 100
 
@@ -68,7 +61,7 @@ class Diagnostics:
 
 def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
     """Check what the defaults, a profile or an entry says by itself."""
-    _check_exclusive(section, found)
+    check_exclusive(section, found)
     for name in section.model.labels.keys() & _PROMETHEUS_LABELS:
         message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
         found.warn(section.location("labels", name), message)
@@ -78,9 +71,10 @@ def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics)
             found.add_verdict(files.check(check, path), path, section, mapping, key)
 
 
-def _check_exclusive(
+def check_exclusive(
     section: Section[Any], found: Diagnostics, model: Shape | None = None, *above: str
 ) -> None:
+    """Check that no two keys exclude each other, in a mapping and in those below."""
     model = section.model if model is None else model
     for pair in model.exclusive:
         if model.model_fields_set.issuperset(pair):
@@ -90,10 +84,10 @@ def _check_exclusive(
     for name in model.model_fields_set:
         below = getattr(model, name)
         if isinstance(below, Shape):
-            _check_exclusive(section, found, below, *above, name)
+            check_exclusive(section, found, below, *above, name)
 
 
-def check_cluster(layers: Layers, files: NamedFiles, found: Diagnostics) -> ClusterConfig | None:
+def check_cluster(layers: Layers, files: NamedFiles, found: Diagnostics) -> ClusterSettings | None:
     """Check what the layers of one cluster come to, and return it; ``None`` where there is no address."""
     if layers.own.model.address is None and not layers.own.is_broken("address"):
         found.error(layers.own.location(), "address is missing")
@@ -102,7 +96,7 @@ def check_cluster(layers: Layers, files: NamedFiles, found: Diagnostics) -> Clus
     if not layers.is_broken("tls_config"):
         _check_tls(layers, files, found)
     _check_timing(layers, found)
-    return cluster_config(layers)
+    return cluster_settings(layers.merged)
 
 
 def _check_login(layers: Layers, found: Diagnostics) -> None:
@@ -197,15 +191,15 @@ def name_conflicts(entries: Iterable[Section[Any]]) -> Iterator[tuple[Section[An
 
 
 def _name_key(entry: Section[Any]) -> str:
-    return "address" if entry.model.name is None else "name"
+    return "name" if entry.model.name else "address"
 
 
 def _name_of(entry: Section[Any]) -> str | None:
     """Return the name of a cluster or a policy; ``None`` where it has none."""
     name: str | None = entry.model.name
-    if name is None and isinstance(entry.model, ClusterEntry) and not entry.is_broken("name"):
+    if not name and isinstance(entry.model, ClusterEntry) and not entry.is_broken("name"):
         return entry.model.address.host if entry.model.address else None
-    return name
+    return name or None
 
 
 def check_addresses(entries: Iterable[Section[ClusterEntry]], found: Diagnostics) -> None:
@@ -218,77 +212,6 @@ def check_addresses(entries: Iterable[Section[ClusterEntry]], found: Diagnostics
             if other is not entry:
                 same = other.location("address")
                 found.warn(entry.location("address"), f"the same address as {same}: {same.key}")
-
-
-def check_cleanup(section: Section[Cleanup], found: Diagnostics) -> None:
-    """Check everything under ``cleanup``."""
-    if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
-        path = section.model.state.path
-        found.add_verdict(NamedFiles().check(named_files.check_database, path), path, section, "state")
-    policies = policies_of(section)
-    if not policies and not section.is_broken("policies"):
-        found.error(section.document.location(section.at("policies")), "at least one policy is expected")
-    found.errors.update(problem for _, problem in name_conflicts(policies))
-    for policy in policies:
-        _check_policy(policy, found)
-
-
-def check_choices(
-    cleanup: CleanupConfig, section: Section[Cleanup], clusters: Sequence[ClusterConfig]
-) -> Iterator[Problem]:
-    """Yield a warning for every policy that applies to no cluster."""
-    for policy, entry in zip(cleanup.policies, policies_of(section), strict=True):
-        if not any(policy.applies_to(cluster) for cluster in clusters):
-            yield entry.location("clusters").problem("matches no cluster")
-
-
-def _check_policy(policy: Section[PolicyEntry], found: Diagnostics) -> None:
-    model = policy.model
-    if model.name is None and not policy.is_broken("name"):
-        found.error(policy.location(), "name is missing")
-    _check_exclusive(policy, found)
-    for one, other in (("schedule", "every"), ("keep_newest", "older_than")):
-        if not (policy.has(one) or policy.has(other) or policy.is_broken(one, other)):
-            found.error(policy.location(), f"{one} or {other} is missing")
-    if not policy.is_broken("clusters"):
-        message = "must not be empty; leave it out where every cluster is meant"
-        if policy.has("clusters") and not model.clusters.model_fields_set:
-            found.error(policy.location("clusters"), message)
-        if policy.has("clusters", "labels") and not model.clusters.labels:
-            found.error(policy.location("clusters", "labels"), message)
-    if not policy.is_broken("schedule", "every", "timezone"):
-        _check_when(policy, found)
-
-
-def _check_when(policy: Section[PolicyEntry], found: Diagnostics) -> None:
-    model = policy.model
-    if model.every is not None:
-        if policy.has("timezone") and model.schedule is None:
-            message = "a time zone is only for schedule; every counts from one run to the next"
-            found.error(policy.location("timezone"), message)
-        if model.every < _HARDLY_MEANT:
-            message = (
-                f"every ({format_duration(model.every)}) is shorter than {format_duration(_HARDLY_MEANT)}"
-            )
-            found.warn(policy.location("every"), message)
-    if model.schedule is not None:
-        _check_schedule(policy, model.schedule, found)
-
-
-def _check_schedule(policy: Section[PolicyEntry], schedule: str, found: Diagnostics) -> None:
-    name = policy.model.timezone
-    shown = policy.displayed(name, "timezone")
-    try:
-        timezone = parse_timezone(name)
-    except BadValueError as error:
-        guess = guess_timezone(name)
-        advice = f"did you mean {guess}?" if guess else "write an IANA name, e.g. Europe/Amsterdam"
-        found.error(policy.location("timezone"), f"{error.quoting(shown)}; {advice}")
-        return
-    if not fires(schedule, timezone):
-        fields = show_value(policy.displayed(schedule, "schedule"))
-        message = f"never fires: no such day and time ever comes in {shown}: {fields}"
-        found.error(policy.location("schedule"), message)
 
 
 def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]]) -> Iterator[Problem]:
@@ -308,7 +231,7 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]]) -
 
 def _secrets(section: Section[Any]) -> Iterator[SourceLocation]:
     """Yield where a secret itself stands in the file, and not only the name of an environment variable."""
-    if isinstance(section.model, Cleanup):
+    if isinstance(section.model, CleanupConfig):
         written = section.document.value(section.at("state"))
         written = written.written if isinstance(written, ExpandedText) else written
         if isinstance(written, str) and not all(map(has_variable, passwords_of(written))):
@@ -317,17 +240,3 @@ def _secrets(section: Section[Any]) -> Iterator[SourceLocation]:
     for keys in _SECRETS:
         if section.has(*keys) and not isinstance(section.document.value(section.at(*keys)), ExpandedText):
             yield section.location(*keys)
-
-
-def shared_state(config: Config) -> Problem | None:
-    """Return a warning where processes with one configuration, a shard each, would share a file of SQLite."""
-    section = config.sources.main.cleanup
-    if section is None or not isinstance(section.model.state, SqliteUrl):
-        return None
-    written = section.document.value(section.at("state"))
-    if isinstance(written, ExpandedText) and has_variable(written.written):
-        return None
-    return section.location("state").problem(
-        "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
-        " or name the file after the shard, e.g. with ${POD_NAME}"
-    )

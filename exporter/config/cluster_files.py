@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from exporter.config.checks import Diagnostics, check_cleanup, check_settings, name_conflicts
+from exporter.config.checks import Diagnostics, check_settings, name_conflicts
+from exporter.config.cleanup_checks import check_cleanup
 from exporter.config.loader import (
     ClusterFile,
     Clusters,

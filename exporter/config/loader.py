@@ -13,26 +13,22 @@ from pydantic import TypeAdapter
 from exporter.config.checks import (
     Diagnostics,
     check_addresses,
-    check_choices,
     check_cluster,
     check_permissions,
     check_settings,
     unknown_profile,
 )
+from exporter.config.cleanup_checks import check_choices
 from exporter.config.document import BROKEN, Document, ExpandedText, SourceList, SourceMapping
-from exporter.config.merge import ClusterConfig, Config, Layers, Section, Target, cleanup_config, merge
+from exporter.config.fields import FilePattern
+from exporter.config.merge import Config, merge
 from exporter.config.named_files import NamedFiles, Pattern
 from exporter.config.problems import ConfigError, Problem, SourceLocation
-from exporter.config.schema import (
-    Cleanup,
-    ClusterEntry,
-    FilePattern,
-    Root,
-    Settings,
-    TargetGroup,
-)
+from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings, TargetGroup
+from exporter.config.sections import Layers, Section, Target
 from exporter.config.validation import kind_of, validate, validate_value
 from exporter.config.yaml_source import parse_document, read_document
+from exporter.ontap.endpoint import ClusterSettings
 
 # Few lines with aliases in them can name a million.
 _MOST_CLUSTERS: Final = 100_000
@@ -57,7 +53,7 @@ class MainFile:
     """The defaults by themselves, and each profile over the defaults."""
     entries: tuple[Section[ClusterEntry], ...]
     patterns: tuple[Pattern, ...]
-    cleanup: Section[Cleanup] | None
+    cleanup: Section[CleanupConfig] | None
 
     @property
     def path(self) -> Path:
@@ -84,7 +80,7 @@ class Clusters:
     """What the entries of one file come to."""
 
     entries: tuple[Section[ClusterEntry], ...]
-    configs: tuple[ClusterConfig, ...]
+    configs: tuple[ClusterSettings, ...]
     errors: Mapping[Problem, SourceLocation]
     """Each with the first entry that has it: what an entry lacks may be missing in a profile."""
     warnings: frozenset[Problem]
@@ -206,7 +202,7 @@ def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
 
 def make_clusters(main: MainFile, entries: Sequence[Section[ClusterEntry]], files: NamedFiles) -> Clusters:
     """Merge and check the entries of one file."""
-    clusters: list[ClusterConfig] = []
+    clusters: list[ClusterSettings] = []
     errors: dict[Problem, SourceLocation] = {}
     warnings: set[Problem] = set()
     for entry in entries:
@@ -246,17 +242,15 @@ def assemble(
         if name not in used:
             found.warn(profile.location(), "no cluster uses this profile")
     sections: list[Section[Any]] = [main.defaults, *main.profiles.values(), *entries]
-    cleanup = None
     if main.cleanup is not None:
         sections.append(main.cleanup)
-        cleanup = cleanup_config(main.cleanup)
-        found.warnings.update(check_choices(cleanup, main.cleanup, clusters))
+        found.warnings.update(check_choices(main.cleanup, clusters))
     found.warnings.update(check_permissions((main.path, *files), sections))
     return Config(
         clusters=clusters,
         cluster_files=tuple(pattern.pattern for pattern in main.patterns),
         max_concurrent_polls=main.root.max_concurrent_polls,
-        cleanup=cleanup,
+        cleanup=main.root.cleanup,
         warnings=tuple(sorted(found.warnings)),
         sources=Sources(main=main, own=own, files=files),
     )

@@ -14,7 +14,7 @@ from exporter.config.database_url import PostgresqlUrl, SqliteUrl
 from exporter.config.document import escape
 from exporter.config.loader import Clusters, MainFile
 from exporter.config.merge import Config
-from exporter.config.schema import PolicyEntry
+from exporter.config.schema import PolicyConfig
 from exporter.config.values import format_duration
 from exporter.ontap.endpoint import Endpoint, Secret
 
@@ -72,7 +72,7 @@ def _keys(model: BaseModel, *, every: bool = False) -> dict[str, object]:
         else (key for key in type(model).model_fields if key in model.model_fields_set)
     )
     shown = {name: _shown(getattr(model, name), every=every) for name in names}
-    if isinstance(model, PolicyEntry) and model.every is not None:
+    if isinstance(model, PolicyConfig) and model.every is not None:
         del shown["timezone"]
     return {key: value for key, value in shown.items() if value is not None and not (every and value == {})}
 

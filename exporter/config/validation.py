@@ -16,10 +16,10 @@ from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
 from exporter.config.schema import (
     Authorization,
     BasicAuth,
-    Cleanup,
+    CleanupConfig,
     ClusterChoice,
     ClusterEntry,
-    PolicyEntry,
+    PolicyConfig,
     Root,
     Settings,
     Shape,
@@ -49,7 +49,7 @@ _KINDS: Final = (
     (dict, "a mapping"),
 )
 _OUTSIDE_CLEANUP: Final = (TargetGroup, Root, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings)
-_INSIDE_CLEANUP: Final = (ClusterChoice, PolicyEntry, Cleanup)
+_INSIDE_CLEANUP: Final = (ClusterChoice, PolicyConfig, CleanupConfig)
 
 
 def homes(*shapes: type[Shape]) -> Mapping[str, str]:
@@ -125,7 +125,7 @@ def _problem(
     model = owner if isinstance(owner, type) and issubclass(owner, Shape) else None
     if detail["type"] == "extra_forbidden" and model is not None:
         key = str(steps[-1])
-        if model is Cleanup and value is None and key not in _HOMES:
+        if model is CleanupConfig and value is None and key not in _HOMES:
             # The end of a password with a comma in it reads as a key beside the URL that it belongs to.
             message = "unknown key; is a space missing behind a colon, or quotation marks around a comma?"
             return replace(location, path=(*path[:-1], HIDDEN)).problem(message)

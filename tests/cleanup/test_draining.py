@@ -23,12 +23,12 @@ from exporter.ontap.facts import SOFTWARE_PATH
 from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
-from support.cleaning import POLICY, Cleaning, at_request, cleaning, cluster_with, only
+from support.cleaning import POLICY, Cleaning, at_request, changed, cleaning, cluster_with, only
 from support.connections import forwarding
 from support.servicing import C1, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0
-NOTHING = replace(POLICY, exclude=("*",))
+NOTHING = changed(POLICY, exclude=["*"])
 UNSURE = "this process cannot be sure that it still holds the cluster"
 STOPPING = "nothing was sent: the program is stopping"
 
@@ -161,7 +161,7 @@ async def test_another_change_does_not_hurry_what_is_being_sent(tmp_path: Path) 
     async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
         await first_delete(cluster)
         for number in range(3):
-            await configure(it, one, replace(POLICY, max_deletes_per_run=50 + number // 2))
+            await configure(it, one, changed(POLICY, max_deletes_per_run=50 + number // 2))
         status = await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
         assert status.totals.outcomes[Outcome.FAILURE] == 0
         (run,) = [run for run in await one.runs() if run.deletions]
@@ -338,7 +338,7 @@ async def test_a_delete_that_is_still_connecting_when_the_program_stops_is_withd
         accesses = AccessOpener(session=session, counts=RequestCounts()).open([config])
         gated = replace(it, accesses=accesses)
         async with asyncio.timeout(WAIT_SECONDS):
-            async with gated.service(replace(POLICY, job_timeout=timedelta(hours=1))) as one:
+            async with gated.service(changed(POLICY, job_timeout=timedelta(hours=1))) as one:
                 await gate.holds.wait()
                 (deletion,) = await one.journal.unended(cluster.uuid)
                 assert deletion.phase is Phase.INTENDED

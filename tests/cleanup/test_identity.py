@@ -13,11 +13,12 @@ from structlog.testing import capture_logs
 
 from exporter.cleanup.records import Outcome
 from exporter.config import PolicyConfig
+from exporter.config.schema import ClusterChoice
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.facts import CLUSTER_PATH
 from exporter.ontap.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
-from support.cleaning import POLICY, SHORT, at_request, cleaning, cluster_with, only
+from support.cleaning import POLICY, SHORT, at_request, changed, cleaning, cluster_with, only
 from support.servicing import (
     BEAT,
     OFTEN,
@@ -32,8 +33,8 @@ from support.servicing import (
 from support.waiting import eventually
 
 VERSION = "9.11.1"
-QUICK = replace(POLICY, every=OFTEN)
-ONLY_C1 = replace(QUICK, cluster_names=("c1",))
+QUICK = changed(POLICY, every=OFTEN)
+ONLY_C1 = changed(QUICK, clusters=ClusterChoice(names=["c1"]))
 OTHER_UUID = "1f-other"
 SEVERAL_NAMES = "one cluster is configured under several names"
 STAYS_UNENDED = "a deletion on a cluster that is not configured any more stays unended"
@@ -86,7 +87,7 @@ def warned(logs: Sequence[Mapping[str, object]], event: str) -> bool:
 
 async def test_a_cluster_under_two_names_is_cleaned_once_and_warned_about(tmp_path: Path) -> None:
     cluster = cluster_named("c1", VERSION, "9.12.1", "9.14.1P2")
-    second = replace(QUICK, name="second")
+    second = changed(QUICK, name="second")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         both = {
             "c1": (it.accesses["c1"], cluster),
@@ -114,7 +115,7 @@ async def test_where_one_of_two_names_leaves_the_other_is_cleaned(tmp_path: Path
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         other = (named("c1b", it.accesses["c1"]), cluster)
         async with it.service(BEAT, without="c1") as one:
-            nothing = replace(QUICK, exclude=("*",))
+            nothing = changed(QUICK, exclude=["*"])
             await configure(it, one, {"c1": (it.accesses["c1"], cluster), "c1b": other}, nothing)
             await one.watch.ended(("c1", POLICY.name))
             await configure(it, one, {"c1b": other}, QUICK)
@@ -335,7 +336,7 @@ async def test_another_journal_waits_for_the_job_that_the_cluster_shows(tmp_path
             cluster.release_jobs()
             await cluster.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
             await one.watch.until(("c1", POLICY.name), lambda status: status.totals.last_success is True)
-        async with it.service(replace(QUICK, every=timedelta(hours=1)), BEAT) as one:
+        async with it.service(changed(QUICK, every=timedelta(hours=1)), BEAT) as one:
             await all_ended(one)
             assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}
         assert deletes(cluster) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from exporter.simulator import (
     SimulatedCluster,
     UpdateState,
 )
-from support.cleaning import OLD, POLICY, SHORT, cleaning, cluster_with, only
+from support.cleaning import OLD, POLICY, SHORT, changed, cleaning, cluster_with, only
 
 
 async def test_success(tmp_path: Path) -> None:
@@ -43,7 +42,7 @@ async def test_success(tmp_path: Path) -> None:
 
 async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
-        run = await it.run(replace(POLICY, return_timeout_seconds=5))
+        run = await it.run(changed(POLICY, return_timeout=5))
         assert only(run).outcome is Outcome.SUCCESS
         (request,) = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
         assert request.target == f"{PACKAGES_PATH}/9.13.1?return_timeout=5"
@@ -53,7 +52,7 @@ async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path
 
 async def test_a_dry_run_plans_and_sends_nothing(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
-        run = await it.run(replace(POLICY, dry_run=True))
+        run = await it.run(changed(POLICY, dry_run=True))
         assert (run.dry_run, run.success, run.deletions) == (True, True, ())
         verdicts = {one["version"]: (one["verdict"], one["reason"]) for one in json.loads(run.plan)}
         assert verdicts == {"9.12.1": ("delete", "retired"), "9.14.1P2": ("keep", "in_use")}
@@ -497,7 +496,7 @@ async def test_a_denial_while_waiting_is_denied(tmp_path: Path) -> None:
 async def test_the_time_for_a_busy_repository_is_one_for_the_whole_run(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.11.1", "9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367))
-        run = await it.run(replace(POLICY, retry_busy_for=timedelta(seconds=0.5)))
+        run = await it.run(changed(POLICY, retry_busy_for=timedelta(seconds=0.5)))
         assert [deletion.attempts > 1 for deletion in run.deletions] == [True, False, False]
         assert {deletion.outcome for deletion in run.deletions} == {Outcome.BUSY}
 

@@ -15,10 +15,11 @@ import pytest
 from exporter.cleanup.records import Outcome, Run
 from exporter.cleanup.run import CHANGED
 from exporter.config import PolicyConfig
+from exporter.config.schema import ClusterChoice
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
-from support.cleaning import POLICY
+from support.cleaning import POLICY, changed
 from support.servicing import (
     BEAT,
     C1,
@@ -74,7 +75,7 @@ async def until_ended(one: Servicing, cluster: str, count: int = 1) -> list[Run]
 
 async def test_a_run_goes_on_while_other_clusters_and_policies_come_and_go(tmp_path: Path) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
-    others = replace(POLICY, name="other", cluster_names=("c2",))
+    others = changed(POLICY, name="other", clusters=ClusterChoice(names=["c2"]))
     async with life(tmp_path, cluster, cluster_named("c2", "9.12.1"), cluster_named("beat")) as it:
         without = {name: access for name, access in it.accesses.items() if name != "c2"}
         async with it.service(POLICY, BEAT, without="c2") as one:
@@ -96,7 +97,7 @@ async def test_a_dry_run_in_the_midst_of_a_run_stops_it_and_follows_what_was_sen
     async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
         cluster.hold_jobs()
         await first_delete(cluster)
-        await configure(it, one, replace(POLICY, dry_run=True), BEAT)
+        await configure(it, one, changed(POLICY, dry_run=True), BEAT)
         status = one.board.get(C1)
         assert status is not None
         assert status.dry_run
@@ -114,11 +115,11 @@ async def test_a_dry_run_in_the_midst_of_a_run_stops_it_and_follows_what_was_sen
 
 async def test_a_version_that_is_excluded_in_the_midst_of_a_run_stays(tmp_path: Path) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
-    quick = replace(POLICY, every=timedelta(seconds=0.05))
+    quick = changed(POLICY, every=timedelta(seconds=0.05))
     async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(quick, BEAT) as one:
         cluster.hold_jobs()
         await first_delete(cluster)
-        await configure(it, one, replace(quick, exclude=("9.12*",)), BEAT)
+        await configure(it, one, changed(quick, exclude=["9.12*"]), BEAT)
         cluster.release_jobs()
         await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
         await one.watch.beats()
@@ -153,12 +154,12 @@ async def test_a_changed_cluster_is_cleaned_by_its_new_access_once_its_deletion_
     tmp_path: Path,
 ) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
-    quick = replace(POLICY, every=timedelta(seconds=0.05))
+    quick = changed(POLICY, every=timedelta(seconds=0.05))
     async with life(tmp_path, cluster) as it, it.service(quick) as one:
         cluster.hold_jobs()
         await first_delete(cluster)
-        changed = anew(it.accesses["c1"], labels=(("site", "ams"),))
-        await configure(it, one, quick, accesses={"c1": changed})
+        relabelled = anew(it.accesses["c1"], labels=(("site", "ams"),))
+        await configure(it, one, quick, accesses={"c1": relabelled})
         assert [status.labels for status in one.board.statuses()] == [(("site", "ams"),)]
         cluster.release_jobs()
         await cluster.wait_for_deletions(3, timeout_seconds=WAIT_SECONDS)
@@ -177,7 +178,7 @@ async def test_what_changes_while_there_is_no_journal_holds_once_there_is_one(tm
                 return "holds it" in one.service.problem
 
             await eventually(refused, seconds=WAIT_SECONDS, what="the journal to be refused")
-            await configure(it, one, replace(POLICY, include=("9.11*",)))
+            await configure(it, one, changed(POLICY, include=["9.11*"]))
         try:
             await until_ended_with_journal(one)
             assert cluster.versions == ("9.10.1", "9.12.1", "9.14.1P2")
@@ -209,17 +210,17 @@ async def test_more_clusters_at_once_are_cleaned_as_soon_as_that_is_allowed(tmp_
 
 def variants(rng: random.Random) -> Iterable[PolicyConfig]:
     """Give some policies, none of which may delete what begins with 9.14 or 9.15."""
-    retire = replace(
+    retire = changed(
         POLICY,
         every=timedelta(seconds=0.05),
-        exclude=("9.14*", "9.15*"),
+        exclude=["9.14*", "9.15*"],
         dry_run=rng.random() < 0.3,
         max_deletes_per_run=rng.randint(1, 3),
     )
     if rng.random() < 0.85:
         yield retire
     if rng.random() < 0.5:
-        yield replace(retire, name="second", include=("9.1[12]*",))
+        yield changed(retire, name="second", include=["9.1[12]*"])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -245,7 +246,7 @@ async def test_however_often_it_changes_nothing_is_deleted_twice_nor_unaccounted
             moment = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_later(rng.random() * 0.06, moment.set_result, None)
             await moment
-        last = replace(POLICY, every=timedelta(seconds=0.05), exclude=("9.14*", "9.15*"))
+        last = changed(POLICY, every=timedelta(seconds=0.05), exclude=["9.14*", "9.15*"])
         await configure(it, one, last, accesses=it.accesses)
         for cluster in clusters:
             await cluster.wait_for_deletions(len(versions), timeout_seconds=WAIT_SECONDS)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,10 +17,11 @@ from structlog.testing import capture_logs
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase, Run
 from exporter.config import PolicyConfig
+from exporter.config.schema import ClusterChoice
 from exporter.ontap.deletion import delete_package
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
-from support.cleaning import OLD, POLICY
+from support.cleaning import OLD, POLICY, changed
 from support.servicing import (
     BEAT,
     C1,
@@ -66,7 +66,8 @@ async def test_a_good_poll_of_a_cluster_that_is_not_cleaned_is_no_matter(tmp_pat
 
 async def test_our_own_mistake_stops_the_cleaning_of_its_cluster_alone_and_is_shown(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
-    broken = replace(POLICY, every=None, schedule="0 3 * * *", timezone="Nowhere/City", cluster_names=("c1",))
+    nowhere = changed(POLICY, every=None, schedule="0 3 * * *", timezone="Nowhere/City")
+    broken = changed(nowhere, clusters=ClusterChoice(names=["c1"]))
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         with capture_logs() as logs:
             async with it.service(broken, BEAT) as one:
@@ -113,7 +114,7 @@ async def test_a_cron_schedule_fires_at_its_time(tmp_path: Path) -> None:
     due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
     packages = [("9.12.1", OLD), ("9.14.1P2", OLD)]
     cluster = SimulatedCluster("c1", packages=packages, job_seconds=0.02)
-    nightly = replace(POLICY, every=None, schedule="0 3 * * sat")
+    nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
     async with (
         life(tmp_path, cluster) as it,
         it.service(nightly, clock=Clock(due - 2.0)) as one,
@@ -129,7 +130,7 @@ async def test_a_cron_schedule_fires_at_its_time(tmp_path: Path) -> None:
 async def test_a_cron_run_that_was_missed_is_not_made_up(tmp_path: Path) -> None:
     due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
     cluster = cluster_named("c1", "9.14.1P2")
-    nightly = replace(POLICY, every=None, schedule="0 3 * * sat")
+    nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         async with it.service(nightly, clock=Clock(due - 2.0)) as one:
             await one.watch.ended()
@@ -145,7 +146,7 @@ async def test_runs_of_two_policies_on_one_cluster_never_overlap(tmp_path: Path)
     versions = [f"9.{major}.1P{patch}" for major in (10, 11) for patch in range(1, 9)]
     cluster = cluster_named("c1", *versions, "9.14.1P2")
     policies = [
-        replace(POLICY, name=glob, include=(glob,), every=OFTEN, max_deletes_per_run=2)
+        changed(POLICY, name=glob, include=[glob], every=OFTEN, max_deletes_per_run=2)
         for glob in ("9.10*", "9.11*")
     ]
     async with life(tmp_path, cluster) as it, it.service(*policies) as one:
@@ -296,14 +297,14 @@ async def test_a_job_that_was_followed_is_followed_to_its_end(
     cluster.job_script = script
     async with life(tmp_path, cluster) as it:
         await follow_job(it)
-        deletion, _ = await resumed(it, replace(POLICY, job_timeout=timedelta(seconds=1)))
+        deletion, _ = await resumed(it, changed(POLICY, job_timeout=timedelta(seconds=1)))
         assert (deletion.outcome, deletion.code) == (outcome, code)
         assert deletes(cluster) == 1
 
 
 async def test_what_is_unended_ends_before_any_new_run_on_that_cluster(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
-    other = replace(POLICY, name="other", cluster_names=("c1",), include=("9.11*",))
+    other = changed(POLICY, name="other", clusters=ClusterChoice(names=["c1"]), include=["9.11*"])
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         cluster.hold_jobs()
         await follow_job(it)
@@ -323,7 +324,7 @@ async def test_what_is_unended_ends_before_any_new_run_on_that_cluster(tmp_path:
 
 async def test_a_deletion_of_a_policy_that_is_gone_is_ended_all_the_same(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
-    new = replace(POLICY, name="new", include=("none",))
+    new = changed(POLICY, name="new", include=["none"])
     async with life(tmp_path, cluster) as it:
         await follow_job(it)
         async with it.service(new) as one:
@@ -427,7 +428,7 @@ async def test_the_end_of_the_program_lets_a_delete_that_is_being_sent_be_record
 
 async def test_while_cleanup_is_halted_every_run_is_skipped(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
-    async with life(tmp_path, cluster) as it, it.service(replace(POLICY, every=OFTEN), halted=True) as one:
+    async with life(tmp_path, cluster) as it, it.service(changed(POLICY, every=OFTEN), halted=True) as one:
         first = await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds is not None)
         due = first.next_run_timestamp_seconds or 0.0
         await one.watch.until(C1, lambda status: (status.next_run_timestamp_seconds or 0.0) > due + 0.15)
@@ -454,7 +455,7 @@ async def test_a_halt_in_the_midst_of_a_run_follows_what_was_sent_and_sends_no_m
 
 
 @pytest.mark.parametrize(
-    "policy", [POLICY, replace(POLICY, every=None, schedule="30 * * * *")], ids=["every", "cron"]
+    "policy", [POLICY, changed(POLICY, every=None, schedule="30 * * * *")], ids=["every", "cron"]
 )
 async def test_runs_that_come_due_while_one_goes_on_are_skipped_and_counted(
     policy: PolicyConfig, tmp_path: Path
@@ -480,8 +481,8 @@ async def test_runs_that_come_due_while_one_goes_on_are_skipped_and_counted(
 
 
 async def test_a_policy_that_matches_nothing_makes_no_status(tmp_path: Path) -> None:
-    nowhere = replace(POLICY, name="nowhere", cluster_names=("x*",))
-    elsewhere = replace(POLICY, name="elsewhere", cluster_labels=(("site", "dr"),))
+    nowhere = changed(POLICY, name="nowhere", clusters=ClusterChoice(names=["x*"]))
+    elsewhere = changed(POLICY, name="elsewhere", clusters=ClusterChoice(labels={"site": "dr"}))
     async with life(tmp_path, cluster_named("c1")) as it, it.service(nowhere, elsewhere, POLICY) as one:
         await one.watch.ended()
         assert set(one.watch.statuses) == {C1}
@@ -493,8 +494,8 @@ async def test_every_policy_applies_by_name_and_labels(tmp_path: Path) -> None:
     clusters = [
         SimulatedCluster(f"{site}-{n}", labels={"site": site}) for site in ("ams", "dr") for n in (1, 2)
     ]
-    by_name = replace(POLICY, name="by-name", cluster_names=("ams-*", "dr-2"))
-    by_label = replace(POLICY, name="by-label", cluster_names=("*-1",), cluster_labels=(("site", "dr"),))
+    by_name = changed(POLICY, name="by-name", clusters=ClusterChoice(names=["ams-*", "dr-2"]))
+    by_label = changed(POLICY, name="by-label", clusters=ClusterChoice(names=["*-1"], labels={"site": "dr"}))
     async with life(tmp_path, *clusters) as it, it.service(by_name, by_label) as one:
         expected = {("ams-1", "by-name"), ("ams-2", "by-name"), ("dr-2", "by-name"), ("dr-1", "by-label")}
         assert {status.key for status in one.board.statuses()} == expected
@@ -504,7 +505,7 @@ async def test_every_policy_applies_by_name_and_labels(tmp_path: Path) -> None:
 async def test_a_run_that_cannot_read_its_cluster_fails_and_the_next_one_makes_good(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     cluster.faults.add(Fault(FaultKind.SERVER_ERROR))
-    async with life(tmp_path, cluster) as it, it.service(replace(POLICY, every=OFTEN)) as one:
+    async with life(tmp_path, cluster) as it, it.service(changed(POLICY, every=OFTEN)) as one:
         failed = await one.watch.ended()
         assert (failed.totals.last_success, failed.totals.last_success_timestamp_seconds) == (False, None)
         cluster.faults.clear()
@@ -514,7 +515,7 @@ async def test_a_run_that_cannot_read_its_cluster_fails_and_the_next_one_makes_g
 
 async def test_old_runs_are_pruned_and_the_totals_stay(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.13.1", "9.14.1P2")
-    async with life(tmp_path, cluster) as it, it.service(replace(POLICY, every=OFTEN), kept_runs=2) as one:
+    async with life(tmp_path, cluster) as it, it.service(changed(POLICY, every=OFTEN), kept_runs=2) as one:
         await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
         for _ in range(4):
             await one.watch.ended(after=ended_at(one.watch.statuses[C1]) or 0.0)
@@ -530,7 +531,7 @@ async def test_a_nightly_policy_does_not_run_without_pause_while_the_hour_comes_
     zone = ZoneInfo("Europe/Amsterdam")
     ten_past_two_again = Clock(datetime(2025, 10, 26, 2, 10, tzinfo=zone, fold=1).timestamp())
     cluster = cluster_named("c1", "9.14.1P2")
-    nightly = replace(POLICY, every=None, schedule="30 2 * * *")
+    nightly = changed(POLICY, every=None, schedule="30 2 * * *")
     async with (
         life(tmp_path, cluster, cluster_named("beat")) as it,
         it.service(nightly, BEAT, clock=ten_past_two_again) as one,

@@ -13,7 +13,7 @@ import yaml
 from docs.markdown import ROOT, code, rows
 
 from exporter.config import Config, masked_yaml
-from exporter.config.schema import Cleanup, ClusterChoice, PolicyEntry
+from exporter.config.schema import CleanupConfig, ClusterChoice, PolicyConfig
 
 Load = Callable[..., Config]
 
@@ -34,13 +34,13 @@ def _spelt(values: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_page_explains_every_key_of_cleanup_once_and_no_other() -> None:
-    assert [code(row["key of cleanup"]) for row in _CLEANUP] == [*Cleanup.model_fields]
+    assert [code(row["key of cleanup"]) for row in _CLEANUP] == [*CleanupConfig.model_fields]
 
 
 def test_the_page_explains_every_key_of_a_policy_once_and_no_other() -> None:
     nested = {f"clusters.{key}" for key in ClusterChoice.model_fields}
     assert sorted(code(row["key of a policy"]) for row in _POLICY) == sorted(
-        {*PolicyEntry.model_fields, *nested}
+        {*PolicyConfig.model_fields, *nested}
     )
 
 

@@ -53,7 +53,6 @@ def test_entries_and_groups_of_all_files_are_clusters_in_the_order_of_the_files(
     assert last.endpoint == Endpoint(host="b3", port=8443)
     assert last.labels == (("site", "lon"),)
     assert last.login == BasicLogin(username="monitor", password=Secret(value="made-up"))
-    assert str(last.location) == f"{folder}/b.yaml:2"
 
 
 def test_configuration_needs_no_clusters_of_its_own(load: Load, folder: Path) -> None:

@@ -15,10 +15,10 @@ from exporter.config import Config, load_config, masked_yaml
 from exporter.config.schema import (
     Authorization,
     BasicAuth,
-    Cleanup,
+    CleanupConfig,
     ClusterChoice,
     ClusterEntry,
-    PolicyEntry,
+    PolicyConfig,
     Root,
     Settings,
     Shape,
@@ -33,7 +33,7 @@ NESTED: dict[str, type[Shape]] = {
     "tls_config": TlsConfig,
 }
 _SHAPES: list[type[Shape]] = [Root, ClusterEntry, *NESTED.values()]
-_CLEANUP_SHAPES: list[type[Shape]] = [Cleanup, PolicyEntry, ClusterChoice]
+_CLEANUP_SHAPES: list[type[Shape]] = [CleanupConfig, PolicyConfig, ClusterChoice]
 _KEY = re.compile(r"(?:# *)?(?:- )?([a-z_]+):(?: (.*))?")
 _DEFAULT = re.compile(r"Default: (.*)")
 
@@ -153,8 +153,8 @@ def test_example_with_every_line_in_force_has_the_right_shape() -> None:
 def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:
     cleanup = yaml.safe_load(re.sub("# (every|approved_plan):", r"\1:", _parts()[1]))["cleanup"]
     (policy,) = cleanup["policies"]
-    assert cleanup.keys() == Cleanup.model_fields.keys()
-    assert policy.keys() == PolicyEntry.model_fields.keys()
+    assert cleanup.keys() == CleanupConfig.model_fields.keys()
+    assert policy.keys() == PolicyConfig.model_fields.keys()
     assert policy["clusters"].keys() == ClusterChoice.model_fields.keys()
 
 

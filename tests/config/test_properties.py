@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config import ClusterConfig, Config, format_duration, load_config, masked_yaml
+from exporter.config import Config, format_duration, load_config, masked_yaml
 from exporter.config.document import escape
-from exporter.ontap.endpoint import BasicLogin, TokenLogin
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, TokenLogin
 
 _on_disk = settings(deadline=None)
 _SECRET = "s3cr3t-"
@@ -189,7 +189,7 @@ def _load(path: Path, configuration: dict[str, Any]) -> Config:
     return load_config(path, environ={})
 
 
-def _as_written(cluster: ClusterConfig) -> dict[str, Any]:
+def _as_written(cluster: ClusterSettings) -> dict[str, Any]:
     """Write what a cluster came to in the words of the configuration."""
     login: dict[str, Any] = {}
     match cluster.login:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from exporter.config import Config, ConfigError, ConfigFiles, SourceLocation, load_config
+from exporter.config import Config, ConfigError, ConfigFiles, load_config
 
 _PATTERNS = "cluster_files: ['clusters.d/*.yaml']\n"
 
@@ -606,9 +606,3 @@ def test_when_all_files_are_good_the_applied_configuration_equals_a_strict_load(
     run_state_machine_as_test(
         _Model, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
     )
-
-
-def test_location_names_the_file(tmp_path: Path) -> None:
-    fleet = _Fleet(tmp_path, a="\n- address: a\n")
-    (cluster,) = fleet.files.load().clusters
-    assert cluster.location == SourceLocation(file=str(fleet.path("a")), line=2, path=(0,))

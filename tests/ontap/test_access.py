@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import ClusterConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.credentials import LoginContent, read_login
-from exporter.ontap.endpoint import BasicLogin, Login, Secret, Tls
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret, Tls
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.facts import read_identity
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
@@ -30,7 +29,7 @@ class Scene:
 
     simulator: Simulator
     directory: Path
-    config: ClusterConfig
+    config: ClusterSettings
     opener: AccessOpener
     access: ClusterAccess
 

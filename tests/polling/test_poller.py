@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from exporter.config import ClusterConfig
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.credentials import LoginContent, read_login
-from exporter.ontap.endpoint import BasicLogin, Login, Secret
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret
 from exporter.ontap.errors import Reason
 from exporter.ontap.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
 from exporter.ontap.listing import PACKAGES_PATH
@@ -70,7 +69,7 @@ async def test_an_empty_repository_is_a_good_poll_of_no_package(tmp_path: Path) 
 async def test_a_failed_poll_keeps_the_last_good_listing(
     fault: Fault, reason: Reason, tmp_path: Path
 ) -> None:
-    def one_record_a_page(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def one_record_a_page(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         return cluster_config(simulated, ca_file, max_records=1)
 
     async with polled([cluster()], tmp_path, configure=one_record_a_page) as it:
@@ -106,7 +105,7 @@ async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) ->
     file = tmp_path / "password"
     file.write_text("old")
 
-    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         login = BasicLogin(username=simulated.username, password=Secret(file=file))
         return cluster_config(simulated, ca_file, login=login)
 
@@ -121,7 +120,7 @@ async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(tmp_path: Pa
     file = tmp_path / "password"
     file.write_text("old")
 
-    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         login = BasicLogin(username=simulated.username, password=Secret(file=file))
         return cluster_config(simulated, ca_file, login=login, poll_interval=timedelta(seconds=0.5))
 
@@ -162,7 +161,7 @@ async def test_software_that_may_not_be_read_leaves_the_use_unknown(tmp_path: Pa
 
 
 async def test_facts_that_hang_cost_only_themselves(tmp_path: Path) -> None:
-    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.5))
 
     faults = [Fault(FaultKind.HANG, path=SOFTWARE_PATH, exact=True)]
@@ -223,7 +222,7 @@ async def test_no_more_polls_run_at_once_than_allowed(tmp_path: Path) -> None:
 
 
 async def test_clusters_that_hang_never_keep_the_others_waiting_twice(tmp_path: Path) -> None:
-    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=1))
 
     hung = [cluster(f"hung{number}", faults=[Fault(FaultKind.HANG)]) for number in range(8)]
@@ -249,7 +248,7 @@ async def test_an_unreachable_cluster_fails_and_recovers(tmp_path: Path) -> None
 
 
 async def test_a_poll_that_takes_too_long_is_a_timeout(tmp_path: Path) -> None:
-    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.2))
 
     async with polled([cluster(faults=[Fault(FaultKind.HANG)])], tmp_path, configure=in_a_hurry) as it:
@@ -259,7 +258,7 @@ async def test_a_poll_that_takes_too_long_is_a_timeout(tmp_path: Path) -> None:
 
 
 async def test_due_times_that_pass_during_a_poll_are_counted_as_missed(tmp_path: Path) -> None:
-    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=0.5))
 
     async with polled([cluster(faults=[Fault(FaultKind.HANG)])], tmp_path, configure=in_a_hurry) as it:

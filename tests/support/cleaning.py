@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Deletion, Lease, Outcome
 from exporter.cleanup.records import Run as JournalRun
 from exporter.cleanup.run import Run, Services
-from exporter.config import PolicyConfig, SourceLocation
+from exporter.config import PolicyConfig
+from exporter.config.schema import ClusterChoice
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
@@ -30,28 +31,25 @@ from support.fleet import cluster_config
 OLD = "2019-02-04T19:00:00+00:00"
 POLICY = PolicyConfig(
     name="retire-old",
-    cluster_names=("c*",),
-    cluster_labels=(),
-    schedule=None,
+    clusters=ClusterChoice(names=["c*"]),
     every=timedelta(hours=1),
     timezone="Europe/Amsterdam",
-    keep_newest=None,
     older_than=timedelta(days=30),
-    include=("*",),
-    exclude=(),
     seen_for=timedelta(0),
-    start_within=timedelta(hours=1),
     stop_after_failures=0,
-    approved_plan=None,
-    approval_valid_for=timedelta(days=14),
     max_deletes_per_run=100,
     dry_run=False,
-    return_timeout_seconds=0,
     job_timeout=timedelta(seconds=20),
     retry_busy_for=timedelta(seconds=20),
-    location=SourceLocation(file="config.yaml", line=1),
 )
-SHORT = replace(POLICY, job_timeout=timedelta(seconds=1), retry_busy_for=timedelta(seconds=1))
+
+
+def changed(policy: PolicyConfig, **values: object) -> PolicyConfig:
+    """Return a policy with other values, also with such as no file may hold."""
+    return policy.model_copy(update=values)
+
+
+SHORT = changed(POLICY, job_timeout=timedelta(seconds=1), retry_busy_for=timedelta(seconds=1))
 """Gives up at once on what does not end by itself."""
 QUICK_PAUSES = Pauses(first_seconds=0.01, factor=1.2, longest_seconds=0.05)
 QUICK_PACE = Pace(

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.config import ClusterConfig, SourceLocation
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.credentials import LoginReader, read_login
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, Secret, Tls
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
@@ -22,10 +21,10 @@ from exporter.simulator import SimulatedCluster, Simulator
 WAIT_SECONDS = 60.0
 
 
-def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) -> ClusterConfig:
+def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) -> ClusterSettings:
     """Configure a simulated cluster, by default polled ten times a second."""
     host, _, port = cluster.address.rpartition(":")
-    config = ClusterConfig(
+    config = ClusterSettings(
         name=cluster.name,
         endpoint=Endpoint(scheme="http" if cluster.plain_http else "https", host=host, port=int(port)),
         login=BasicLogin(username=cluster.username, password=Secret(value=cluster.password)),
@@ -36,8 +35,6 @@ def cluster_config(cluster: SimulatedCluster, ca_file: Path, **changes: object) 
         stale_after=timedelta(seconds=60),
         return_timeout_seconds=5,
         max_records=500,
-        profile=None,
-        location=SourceLocation(file="config.yaml", line=1),
     )
     return replace(config, **changes)  # type: ignore[arg-type]
 
@@ -92,7 +89,7 @@ async def polled(
     clusters: Iterable[SimulatedCluster],
     directory: Path,
     *,
-    configure: Callable[[SimulatedCluster, Path], ClusterConfig] = cluster_config,
+    configure: Callable[[SimulatedCluster, Path], ClusterSettings] = cluster_config,
     max_concurrent_polls: int = 64,
     read_login: LoginReader = read_login,
     first_pause_seconds: float = FIRST_PAUSE_SECONDS,

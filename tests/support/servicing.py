@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,14 +16,15 @@ from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Lease, Run
 from exporter.cleanup.service import CleanupService
-from exporter.config import CleanupConfig, PolicyConfig
+from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
+from exporter.config.schema import ClusterChoice
 from exporter.inventory import Inventory
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
 from exporter.simulator import SimulatedCluster, Simulator
-from support.cleaning import OLD, QUICK_PACE
+from support.cleaning import OLD, QUICK_PACE, changed
 from support.cleaning import POLICY as POLICY  # noqa: PLC0414 - for those who use a service
 from support.fleet import cluster_config
 
@@ -31,7 +32,7 @@ WAIT_SECONDS = 20.0
 HOUR = timedelta(hours=1)
 OFTEN = timedelta(seconds=0.05)
 C1 = ("c1", "retire-old")
-BEAT = replace(POLICY, name="beat", cluster_names=("beat",), every=OFTEN, dry_run=True)
+BEAT = changed(POLICY, name="beat", clusters=ClusterChoice(names=["beat"]), every=OFTEN, dry_run=True)
 """A policy that runs all the time on its own cluster: its runs measure how long nothing happens elsewhere."""
 
 
@@ -150,11 +151,10 @@ class Life:
         takeover_after: timedelta = timedelta(seconds=60),
     ) -> CleanupConfig:
         return CleanupConfig(
-            state=self.state,
+            state=parse_database_url(self.state, Path()),
             max_concurrent_clusters=max_concurrent_clusters,
             takeover_after=takeover_after,
-            max_deletes_per_day=None,
-            policies=policies,
+            policies=list(policies),
         )
 
     @asynccontextmanager

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from exporter.config.schema import DurationOrZero, FileName, Maybe, Number, Shape, Text, Truth
+from exporter.config.fields import DurationOrZero, FileName, Maybe, Number, Text, Truth
+from exporter.config.schema import Shape
 from exporter.config.validation import homes
 from exporter.ontap.endpoint import TlsVersion
 from exporter.web.auth.tls_context import CIPHERS, CURVES, TLS13_CIPHERS, takes_curve

@@ -1,0 +1,104 @@
+"""Checks what stands under ``cleanup``: the journal's place, and what takes two values to check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+from exporter.config import named_files
+from exporter.config.checks import Diagnostics, check_exclusive, name_conflicts
+from exporter.config.database_url import SqliteUrl
+from exporter.config.document import ExpandedText, has_variable
+from exporter.config.merge import Config
+from exporter.config.named_files import NamedFiles
+from exporter.config.problems import BadValueError, Problem, show_value
+from exporter.config.schema import CleanupConfig, PolicyConfig
+from exporter.config.sections import Section, policies_of
+from exporter.config.values import fires, format_duration, guess_timezone, parse_timezone
+from exporter.ontap.endpoint import ClusterSettings
+
+_HARDLY_MEANT: Final = timedelta(minutes=1)
+
+
+def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
+    """Check everything under ``cleanup``."""
+    if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
+        path = section.model.state.path
+        found.add_verdict(NamedFiles().check(named_files.check_database, path), path, section, "state")
+    policies = policies_of(section)
+    if not policies and not section.is_broken("policies"):
+        found.error(section.document.location(section.at("policies")), "at least one policy is expected")
+    found.errors.update(problem for _, problem in name_conflicts(policies))
+    for policy in policies:
+        _check_policy(policy, found)
+
+
+def check_choices(section: Section[CleanupConfig], clusters: Sequence[ClusterSettings]) -> Iterator[Problem]:
+    """Yield a warning for every policy that applies to no cluster."""
+    for policy in policies_of(section):
+        if not any(map(policy.model.applies_to, clusters)):
+            yield policy.location("clusters").problem("matches no cluster")
+
+
+def _check_policy(policy: Section[PolicyConfig], found: Diagnostics) -> None:
+    model = policy.model
+    if not model.name and not policy.is_broken("name"):
+        found.error(policy.location(), "name is missing")
+    check_exclusive(policy, found)
+    for one, other in (("schedule", "every"), ("keep_newest", "older_than")):
+        if not (policy.has(one) or policy.has(other) or policy.is_broken(one, other)):
+            found.error(policy.location(), f"{one} or {other} is missing")
+    if not policy.is_broken("clusters"):
+        message = "must not be empty; leave it out where every cluster is meant"
+        if policy.has("clusters") and not model.clusters.model_fields_set:
+            found.error(policy.location("clusters"), message)
+        if policy.has("clusters", "labels") and not model.clusters.labels:
+            found.error(policy.location("clusters", "labels"), message)
+    if not policy.is_broken("schedule", "every", "timezone"):
+        _check_when(policy, found)
+
+
+def _check_when(policy: Section[PolicyConfig], found: Diagnostics) -> None:
+    model = policy.model
+    if model.every is not None:
+        if policy.has("timezone") and model.schedule is None:
+            message = "a time zone is only for schedule; every counts from one run to the next"
+            found.error(policy.location("timezone"), message)
+        if model.every < _HARDLY_MEANT:
+            message = (
+                f"every ({format_duration(model.every)}) is shorter than {format_duration(_HARDLY_MEANT)}"
+            )
+            found.warn(policy.location("every"), message)
+    if model.schedule is not None:
+        _check_schedule(policy, model.schedule, found)
+
+
+def _check_schedule(policy: Section[PolicyConfig], schedule: str, found: Diagnostics) -> None:
+    name = policy.model.timezone
+    shown = policy.displayed(name, "timezone")
+    try:
+        timezone = parse_timezone(name)
+    except BadValueError as error:
+        guess = guess_timezone(name)
+        advice = f"did you mean {guess}?" if guess else "write an IANA name, e.g. Europe/Amsterdam"
+        found.error(policy.location("timezone"), f"{error.quoting(shown)}; {advice}")
+        return
+    if not fires(schedule, timezone):
+        fields = show_value(policy.displayed(schedule, "schedule"))
+        message = f"never fires: no such day and time ever comes in {shown}: {fields}"
+        found.error(policy.location("schedule"), message)
+
+
+def shared_state(config: Config) -> Problem | None:
+    """Return a warning where processes with one configuration, a shard each, would share a file of SQLite."""
+    section = config.sources.main.cleanup
+    if section is None or not isinstance(section.model.state, SqliteUrl):
+        return None
+    written = section.document.value(section.at("state"))
+    if isinstance(written, ExpandedText) and has_variable(written.written):
+        return None
+    return section.location("state").problem(
+        "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
+        " or name the file after the shard, e.g. with ${POD_NAME}"
+    )

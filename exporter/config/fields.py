@@ -1,0 +1,203 @@
+"""The types of the fields of the :mod:`~exporter.config.schema`: what one value by itself may be."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from exporter.config.database_url import DatabaseUrl, parse_database_url
+from exporter.config.problems import BadValueError, show_key
+from exporter.config.values import (
+    check_credentials,
+    check_file_pattern,
+    check_glob,
+    check_name,
+    check_password,
+    check_username,
+    parse_address,
+    parse_duration,
+    parse_host,
+    parse_schedule,
+)
+from exporter.ontap.endpoint import Endpoint, Secret, TlsVersion
+
+_ValueT = TypeVar("_ValueT")
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
+_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_OWN_LABELS: Final = frozenset(
+    {
+        "cluster",
+        "name",
+        "uuid",
+        "ontap_version",
+        "version",
+        "reason",
+        "policy",
+        "outcome",
+        "code",
+        "method",
+        "le",
+    }
+)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "text is expected")
+    return str(value)
+
+
+def _filled(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    return value if isinstance(value, Path) else _folder(info) / _filled(_text(value))
+
+
+def _database_url(value: object, info: ValidationInfo) -> DatabaseUrl:
+    return value if isinstance(value, DatabaseUrl) else parse_database_url(_text(value), _folder(info))
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """Return where relative paths begin, which whoever validates passes as the context."""
+    return Path(info.context or "")
+
+
+def _duration(value: object) -> timedelta:
+    match value:
+        case timedelta():
+            return value
+        case str():
+            return parse_duration(value)
+        case int() if value == 0 and value is not False:
+            return timedelta(0)
+        case int() | float() if not isinstance(value, bool):
+            raise BadValueError("a duration has a unit: ", value, "; write e.g. 30s, 5m, 1h30m")
+        case _:
+            raise ValueError("a duration is expected; write e.g. 30s, 5m, 1h30m")
+
+
+def _positive(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("must be longer than 0")
+    return value
+
+
+def _at_least_a_second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return value
+
+
+def _number(value: object) -> object:
+    """Let a number come out of an environment variable."""
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+
+
+def _truth(value: object) -> object:
+    """Let a truth value come out of an environment variable."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _some_names(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("an empty list matches no name; leave it out where every cluster is meant")
+    return value
+
+
+def _some_versions(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("an empty list matches no version; leave it out where every version is meant")
+    return value
+
+
+def _kept(value: int) -> int:
+    if value < 1:
+        raise ValueError("must be at least 1; leave it out where no version is kept for being new")
+    return value
+
+
+def _authorization_type(value: str) -> str:
+    if value.lower() == "basic":
+        raise ValueError("a user name and a password stand under basic_auth")
+    if not _TOKEN.fullmatch(value):
+        raise ValueError("one word is expected, such as Bearer; what follows it stands under credentials")
+    return value
+
+
+def _tls_version(value: object) -> TlsVersion:
+    match value:
+        case "TLS12" | "TLS13":
+            return TlsVersion(value)
+        case "TLS10" | "TLS11":
+            raise ValueError("versions before TLS 1.2 are not supported; TLS12 or TLS13")
+        case _:
+            raise ValueError("TLS12 or TLS13 is expected")
+
+
+def _label_name(value: str) -> str:
+    if not _LABEL_NAME.fullmatch(value):
+        message = "a label's name is made of letters, digits and _, and begins with no digit"
+        raise ValueError(f"{message}: {show_key(value)}")
+    if value.startswith("__"):
+        raise ValueError("a label's name that begins with __ is Prometheus's own")
+    if value in _OWN_LABELS:
+        raise ValueError("the exporter itself sets this label")
+    return value
+
+
+def _group_label_name(value: str) -> str:
+    """Accept the labels that Prometheus drops, too."""
+    return value if value.startswith("__") else _label_name(value)
+
+
+def _something(value: object) -> object:
+    if value is None:
+        raise ValueError("nothing stands behind the colon")
+    return value
+
+
+Maybe = Annotated[_ValueT | None, BeforeValidator(_something)]
+"""``None`` where the key is left out; the key with nothing behind the colon is a mistake."""
+EmptyMapping = BeforeValidator(lambda value: {} if value is None else value)
+"""All keys of a mapping may be commented out."""
+EmptyList = BeforeValidator(lambda value: [] if value is None else value)
+
+Text = Annotated[str, AfterValidator(_filled)]
+Username = Annotated[str, AfterValidator(check_username)]
+Host = Annotated[str, AfterValidator(parse_host)]
+Name = Annotated[str, AfterValidator(check_name)]
+Glob = Annotated[str, AfterValidator(check_glob)]
+FilePattern = Annotated[str, AfterValidator(check_file_pattern)]
+ClusterGlobs = Annotated[list[Glob], AfterValidator(_some_names)]
+VersionGlobs = Annotated[list[Glob], AfterValidator(_some_versions)]
+FileName = Annotated[Path, PlainValidator(_path)]
+"""Absolute; a relative one begins in the folder of the file that names it."""
+Number = Annotated[int, BeforeValidator(_number)]
+Count = Annotated[Number, Field(ge=1, le=100_000)]
+Kept = Annotated[Number, AfterValidator(_kept), Field(le=100_000)]
+ReturnTimeout = Annotated[Number, Field(ge=0, le=120)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
+DurationOrZero = Annotated[timedelta, PlainValidator(_duration)]
+Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
+LongDuration = Annotated[DurationOrZero, AfterValidator(_at_least_a_second)]
+Schedule = Annotated[str, AfterValidator(parse_schedule)]
+JournalUrl = Annotated[DatabaseUrl, PlainValidator(_database_url)]
+Address = Annotated[Endpoint, PlainValidator(lambda value: parse_address(_text(value)))]
+LabelChoice = dict[Annotated[str, AfterValidator(_label_name)], str]
+Labels = Annotated[LabelChoice, EmptyMapping]
+GroupLabels = Annotated[dict[Annotated[str, AfterValidator(_group_label_name)], str], EmptyMapping]
+AuthorizationType = Annotated[str, AfterValidator(_authorization_type)]
+MinTlsVersion = Annotated[TlsVersion, PlainValidator(_tls_version)]
+Password = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_password(_text(value))))]
+Credentials = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_credentials(_text(value))))]

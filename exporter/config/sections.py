@@ -1,0 +1,98 @@
+"""The mappings of a file, each with its place: one by itself, and the layers that make one cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from exporter.config.document import Document
+from exporter.config.problems import KeyPath, SourceLocation
+from exporter.config.schema import CleanupConfig, ClusterEntry, PolicyConfig, Shape
+
+ShapeT = TypeVar("ShapeT", bound=Shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section(Generic[ShapeT]):
+    """One mapping of a file: what it says, and where."""
+
+    model: ShapeT
+    document: Document = field(repr=False)
+    path: KeyPath
+
+    def at(self, *keys: str) -> KeyPath:
+        """Return the path of a key below."""
+        return (*self.path, *keys)
+
+    def location(self, *keys: str) -> SourceLocation:
+        """Return where a key below stands, or the mapping itself where the key is not set."""
+        return self.document.location(self.at(*keys) if self.has(*keys) else self.path)
+
+    def is_broken(self, *keys: str) -> bool:
+        """Whether a mistake has been found in one of these keys."""
+        return any(self.document.is_broken(self.at(key)) for key in keys)
+
+    def displayed(self, value: object, *keys: str) -> str:
+        """Return the value of a key below for messages; environment variables stay as ``${NAME}``."""
+        return self.document.displayed(self.at(*keys), value)
+
+    def has(self, *keys: str) -> bool:
+        """Whether a key below is set."""
+        value: Any = self.model
+        for key in keys:
+            if isinstance(value, dict):
+                return key in value
+            if value is None or key not in value.model_fields_set:
+                return False
+            value = getattr(value, key)
+        return True
+
+
+class Target(Section[ClusterEntry]):
+    """One target of a group: its address is the target itself, its labels are those of the group."""
+
+    __slots__ = ()
+
+    def at(self, *keys: str) -> KeyPath:
+        """Return the path of what stands for a key of an entry."""
+        match keys:
+            case ("labels", *_):
+                return (*self.path[:-2], *keys)
+            case _:
+                return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The sections that make one cluster, and what they come to."""
+
+    sections: tuple[Section[Any], ...]
+    """The nearest first: the cluster's own entry, its profile, the defaults."""
+    merged: ClusterEntry
+
+    @property
+    def own(self) -> Section[ClusterEntry]:
+        """The cluster's own entry."""
+        return self.sections[0]
+
+    def is_broken(self, *keys: str) -> bool:
+        """Whether a mistake has been found in one of these keys, in any section."""
+        return any(section.is_broken(*keys) for section in self.sections)
+
+    def nearest(self, *keys: tuple[str, ...]) -> Section[Any]:
+        """Return the nearest section that sets one of these keys, or else the cluster's own entry."""
+        setting = (section for section in self.sections if any(section.has(*key) for key in keys))
+        return next(setting, self.own)
+
+    def location(self, *keys: tuple[str, ...]) -> SourceLocation:
+        """Return where the nearest section sets one of these keys, or else the cluster's own entry."""
+        section = self.nearest(*keys)
+        return section.location(*next((key for key in keys if section.has(*key)), ()))
+
+
+def policies_of(section: Section[CleanupConfig]) -> list[Section[PolicyConfig]]:
+    """Return the sections of the policies."""
+    return [
+        Section(model=policy, document=section.document, path=(*section.path, "policies", index))
+        for index, policy in enumerate(section.model.policies)
+    ]
