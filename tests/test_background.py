@@ -9,7 +9,7 @@ import pytest
 
 from exporter.background import Refreshed
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 class Source:

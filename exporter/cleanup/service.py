@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from typing import Any, NoReturn
 
@@ -18,15 +18,15 @@ from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.known_clusters import ConfiguredCluster, Identities, PolledListings
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import as_seen, usable_uuid
-from exporter.cleanup.records import Heartbeat, Lease, Run, RunFailure, SeenPackage
+from exporter.cleanup.records import Heartbeat, Run, RunFailure
 from exporter.cleanup.report import report
 from exporter.cleanup.run import Services
 from exporter.config import CleanupConfig
 from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.listing import Package
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -35,40 +35,10 @@ KEPT_RUNS = 50
 SHOWN_RUNS = 100
 """So many runs, of all policies and clusters together, are in the report."""
 HEARTBEATS_PER_LEASE = 3
-SIGHTING_SECONDS = 600.0
-"""How often the journal notes that a listing is still the same."""
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more than time has passed was set, or the machine was suspended."""
 AT_ONCE = 200
 """So many clusters are assigned without a pause in which the event loop may do something else."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Known:
-    """What is known of one configured name.
-
-    Attributes:
-        access: reaches the cluster.
-        rank: its place in the configuration.
-        since: since when it has been configured, Unix seconds.
-        uuid: of the cluster that has answered last; None before.
-        is_unidentified: whether the cluster has answered without a uuid.
-    """
-
-    access: ClusterAccess
-    rank: int
-    since: float
-    uuid: str | None = None
-    is_unidentified: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class _Sighting:
-    """What the polls have listed of one cluster, to be noted in the journal."""
-
-    packages: tuple[Package, ...]
-    noted_at: float = float("-inf")
-    is_new: bool = True
 
 
 class CleanupService:
@@ -112,13 +82,12 @@ class CleanupService:
         self._kept_runs = kept_runs
         self._owner = secrets.token_hex(8)
         self._talking = ConcurrencyLimit(config.max_concurrent_clusters)
-        self._known: dict[str, _Known] = {}
-        self._names: dict[str, set[str]] = {}
+        self._identities = Identities()
+        self._listings = PolledListings()
         self._resumes_paused = False
         self._reading_totals = asyncio.Lock()
         self._shown: tuple[str, ...] = ()
         self._cleaners: dict[str, Cleaner] = {}
-        self._sightings: dict[str, _Sighting] = {}
         self._services: Services | None = None
         self._group: asyncio.TaskGroup | None = None
         self._beat_now = asyncio.Event()
@@ -142,7 +111,8 @@ class CleanupService:
         """
         self._talking.change(config.max_concurrent_clusters)
         self._config = config
-        self._know(accesses)
+        self._identities.configure(accesses, now=self._wall_clock())
+        self._listings.keep(self._identities.uuids)
         self._totals_read_until = None  # what is new on the board may have totals of old
         wanted = []
         for count, (name, access) in enumerate(accesses.items()):
@@ -154,64 +124,39 @@ class CleanupService:
                 await asyncio.sleep(0)
         self._board.keep(wanted)
         self._shown = tuple(dict.fromkeys(name for name, _ in wanted))
-        for count, uuid in enumerate(list(self._cleaners.keys() | self._names.keys())):
+        for count, uuid in enumerate(self._cleaners.keys() | self._identities.uuids):
             self._assign(uuid)
             if count % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)
         self._beat_now.set()
 
-    def _note_unidentified(self, name: str, known: _Known) -> None:
+    def note_good_poll(self, name: str, inventory: Inventory) -> None:
+        """Take note of who a cluster is and what it holds, from a good poll."""
+        cluster = self._identities.named(name)
+        if cluster is None:
+            return
+        uuid = usable_uuid(inventory.identity)
+        if uuid is None:
+            if cluster.uuid is None:
+                self._note_unidentified(name, cluster)
+            return
+        changed = self._identities.identify(name, uuid)
+        for one in changed:
+            self._assign(one)
+        if changed:
+            self._beat_now.set()
+        self._listings.put(uuid, inventory.listing.packages)
+
+    def _note_unidentified(self, name: str, cluster: ConfiguredCluster) -> None:
         """Show that nothing can be cleaned on a cluster that does not say who it is."""
-        if not known.is_unidentified:
+        if not cluster.is_unidentified:
             log.warning("a cluster states no uuid, so nothing is deleted there", cluster=name)
-            known.is_unidentified = True
+            cluster.is_unidentified = True
         now = self._wall_clock()
         for policy in self._config.policies:
             self._board.change(
                 (name, policy.name), lambda status: status.with_failure(RunFailure.UNIDENTIFIED, now)
             )
-
-    def _know(self, accesses: Mapping[str, ClusterAccess]) -> None:
-        """Take over the configured names, with the uuids of those whose address has not changed."""
-        before, self._known = self._known, {}
-        for rank, (name, access) in enumerate(accesses.items()):
-            earlier = before.get(name)
-            is_same = earlier is not None and earlier.access.config.endpoint == access.config.endpoint
-            uuid = earlier.uuid if earlier is not None and is_same else None
-            since = self._wall_clock() if earlier is None else earlier.since
-            self._known[name] = _Known(access=access, rank=rank, since=since, uuid=uuid)
-        self._names = {}
-        for name, known in self._known.items():
-            if known.uuid is not None:
-                self._names.setdefault(known.uuid, set()).add(name)
-
-    def note_good_poll(self, name: str, inventory: Inventory) -> None:
-        """Take note of who a cluster is and what it holds, from a good poll."""
-        known = self._known.get(name)
-        if known is None:
-            return
-        uuid = usable_uuid(inventory.identity)
-        if uuid is None:
-            if known.uuid is None:
-                self._note_unidentified(name, known)
-            return
-        if known.uuid != uuid:
-            before, known.uuid = known.uuid, uuid
-            if before is not None:
-                self._names.get(before, set()).discard(name)
-                self._assign(before)
-            names = self._names.setdefault(uuid, set())
-            names.add(name)
-            if len(names) > 1:
-                log.warning("one cluster is configured under several names", uuid=uuid, names=sorted(names))
-            self._assign(uuid)
-            self._beat_now.set()
-        packages = inventory.listing.packages
-        sighting = self._sightings.get(uuid)
-        if sighting is None:
-            self._sightings[uuid] = _Sighting(packages=packages)
-        elif sighting.packages != packages:
-            sighting.packages, sighting.is_new = packages, True
 
     def resume_paused(self) -> None:
         """Let policies delete again that are paused after failures."""
@@ -278,7 +223,7 @@ class CleanupService:
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self.problem = ""
             log.info("cleanup has its journal")
-            for uuid in list(self._names):
+            for uuid in self._identities.uuids:
                 self._assign(uuid)
             self._beat_now.set()
             await self._beat_for_ever(journal)
@@ -330,7 +275,7 @@ class CleanupService:
         await self._note_unended(journal)
         await self._share(journal, beat)
         self._board.put_leases(self._lease_statuses())
-        await self._note_sightings(journal)
+        await self._note_listings(journal)
         await self._read_totals(journal)
         self._board.remember()
         self._board.durations = await journal.durations()
@@ -338,11 +283,13 @@ class CleanupService:
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
         for name in self._shown:
-            known = self._known[name]
-            cleaner = self._cleaners.get(known.uuid or "")
-            lease = cleaner.lease if cleaner is not None and cleaner.cleans(known.access) else None
+            cluster = self._identities.named(name)
+            if cluster is None:
+                continue
+            cleaner = self._cleaners.get(cluster.uuid or "")
+            lease = cleaner.lease if cleaner is not None and cleaner.cleans(cluster.access) else None
             is_held = lease is not None and self._clock() < lease.valid_until_seconds
-            yield LeaseStatus(cluster=name, labels=known.access.config.labels, held=is_held)
+            yield LeaseStatus(cluster=name, labels=cluster.access.config.labels, held=is_held)
 
     async def _show_counts(self) -> None:
         """Show what the journal has counted, if it can be read; the next heartbeat shows it all the same."""
@@ -363,7 +310,9 @@ class CleanupService:
         out_of_reach = {
             name
             for uuid, name in self._unended.items()
-            if name not in self._known and uuid not in self._names and not self._is_busy_with(uuid)
+            if self._identities.named(name) is None
+            and uuid not in self._identities
+            and not self._is_busy_with(uuid)
         }
         for name in sorted(out_of_reach - self._out_of_reach):
             log.warning("a deletion on a cluster that is not configured any more stays unended", cluster=name)
@@ -379,7 +328,7 @@ class CleanupService:
         wanted = {
             uuid
             for uuid, cleaner in self._cleaners.items()
-            if cleaner.wants_lease or (uuid in self._unended and uuid in self._names)
+            if cleaner.wants_lease or (uuid in self._unended and uuid in self._identities)
         }
         self._wanted_since = {uuid: self._wanted_since.get(uuid, now) for uuid in wanted - beat.leases.keys()}
         share = ceil(len(wanted) / max(beat.living_owners, 1))
@@ -405,43 +354,36 @@ class CleanupService:
                 self._cleaners[uuid].hold(None)
             await journal.release(give_up)
 
-    async def _note_sightings(self, journal: Journal) -> None:
+    async def _note_listings(self, journal: Journal) -> None:
         """Note what the polls have listed, where it is new or has not been noted for a while."""
         if not any(policy.seen_for for policy in self._config.policies):
             return
         now = self._clock()
-        due: dict[Lease, list[SeenPackage]] = {}
-        noted: list[_Sighting] = []
-        for uuid, sighting in self._sightings.items():
-            cleaner = self._cleaners.get(uuid)
-            lease = cleaner.lease if cleaner else None
-            if lease is not None and (sighting.is_new or now - sighting.noted_at >= SIGHTING_SECONDS):
-                due[lease] = as_seen(sighting.packages)
-                noted.append(sighting)
-        if due:
-            await journal.see(due, now=self._wall_clock())
-            for sighting in noted:
-                sighting.noted_at, sighting.is_new = now, False
+        leases = {uuid: cleaner.lease for uuid, cleaner in self._cleaners.items() if cleaner.lease}
+        if due := self._listings.due(leases.keys(), now=now):
+            seen = {leases[uuid]: as_seen(packages) for uuid, packages in due.items()}
+            await journal.see(seen, now=self._wall_clock())
+            self._listings.noted(due, now=now)
 
     def _assign(self, uuid: str) -> None:
         """Tell the cleaner of a cluster what it is to do; start it where there is none yet."""
-        names = sorted(self._names.get(uuid, ()), key=lambda name: self._known[name].rank)
-        assignment = self._assignment(self._known[names[0]]) if names else None
+        found = self._identities.first(uuid)
+        assignment = None if found is None else self._assignment(found[1])
         cleaner = self._cleaners.get(uuid)
         if cleaner is not None:
             cleaner.assign(assignment)
-        elif assignment is not None and self._group is not None and self._services is not None:
+        elif found and assignment and self._group is not None and self._services is not None:
             cleaner = Cleaner(cluster_uuid=uuid, assignment=assignment, services=self._services)
             self._cleaners[uuid] = cleaner
-            self._group.create_task(cleaner.run(), name=f"clean {names[0]}")
+            self._group.create_task(cleaner.run(), name=f"clean {found[0]}")
 
-    def _assignment(self, known: _Known) -> Assignment:
+    def _assignment(self, cluster: ConfiguredCluster) -> Assignment:
         return Assignment(
-            access=known.access,
-            policies=tuple(one for one in self._config.policies if one.applies_to(known.access.config)),
+            access=cluster.access,
+            policies=tuple(one for one in self._config.policies if one.applies_to(cluster.access.config)),
             max_deletes_per_day=self._config.max_deletes_per_day,
             takeover_after_seconds=self._takeover_after_seconds,
-            since=known.since,
+            since=cluster.since,
         )
 
     @property

@@ -46,7 +46,7 @@ BROKEN_BODIES = (
 async def answer_to(url: str, sent: bytes) -> bytes:
     """Return everything until the other side closes the connection."""
     host, port = url.removeprefix("http://").split(":")
-    async with connected(host, int(port)) as (reader, writer), asyncio.timeout(30):
+    async with connected(host, int(port)) as (reader, writer), asyncio.timeout(60):
         writer.write(sent)
         return await reader.read()
 
@@ -105,7 +105,7 @@ async def test_more_silent_connections_than_there_are_files_keep_nobody_out(tmp_
         with contextlib.ExitStack() as silent:
             for _ in range(300):
                 silent.enter_context(socket.create_connection((host, int(port)), timeout=30))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert (await daemon.get("/-/healthy"))[0] == 200
                 assert 0 < await daemon.value("process_open_fds") < 60
         assert await daemon.stop() == 0

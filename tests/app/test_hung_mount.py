@@ -15,7 +15,7 @@ from exporter.config import Config, ConfigFiles
 from exporter.sharding import Shard
 from support.waiting import eventually
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 
 
 async def never_applied(_config: Config) -> Changes:

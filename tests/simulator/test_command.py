@@ -46,7 +46,7 @@ async def simulating(*arguments: str) -> AsyncIterator[str]:
     said: asyncio.Queue[str] = asyncio.Queue()
     task = asyncio.create_task(serve(parsed(arguments), stop=stop, say=said.put_nowait))
     saying = asyncio.create_task(said.get())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.wait([task, saying], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             saying.cancel()

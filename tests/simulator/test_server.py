@@ -67,7 +67,7 @@ async def test_an_idle_connection_is_dropped(cluster: SimulatedCluster, simulato
     cluster.keepalive_seconds = 0.05
     host, port = cluster.address.split(":")
     context = ssl.create_default_context(cafile=str(simulator.ca_file))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
         assert await reader.read() == b""
     writer.close()
@@ -181,7 +181,7 @@ async def test_a_clock_sleeps_as_fast_as_it_runs() -> None:
     assert fast.seconds() >= 100
     still = SimulatedClock(speed=0)
     sleeping = asyncio.create_task(still.sleep(60))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not sleeping.done():
             still.advance(1)
             await asyncio.wait([sleeping], timeout=0.001)

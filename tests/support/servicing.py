@@ -28,7 +28,7 @@ from support.cleaning import OLD, QUICK_PACE, changed
 from support.cleaning import POLICY as POLICY  # noqa: PLC0414 - for those who use a service
 from support.fleet import cluster_config
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 HOUR = timedelta(hours=1)
 OFTEN = timedelta(seconds=0.05)
 C1 = ("c1", "retire-old")

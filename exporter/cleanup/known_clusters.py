@@ -1,0 +1,136 @@
+"""What polls have found out about the configured clusters: who answers under which name, and what they list.
+
+A cluster's uuid is its identity; configured names are labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from exporter.ontap.access import ClusterAccess
+from exporter.ontap.listing import Package
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+NOTED_EVERY_SECONDS = 600.0
+"""How often the journal notes that a listing is still the same."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ConfiguredCluster:
+    """What is known of one configured name.
+
+    Attributes:
+        access: reaches the cluster.
+        rank: its place in the configuration.
+        since: since when it has been configured, Unix seconds.
+        uuid: of the cluster that has answered last; None before.
+        is_unidentified: whether the cluster has answered without a uuid.
+    """
+
+    access: ClusterAccess
+    rank: int
+    since: float
+    uuid: str | None = None
+    is_unidentified: bool = False
+
+
+class Identities:
+    """The configured clusters by name, and the names of each uuid that has answered."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[str, ConfiguredCluster] = {}
+        self._names: dict[str, set[str]] = {}
+
+    def __contains__(self, uuid: object) -> bool:
+        """Say whether a configured cluster has answered with this uuid."""
+        return uuid in self._names
+
+    def configure(self, accesses: Mapping[str, ClusterAccess], *, now: float) -> None:
+        """Replace the configured names; a uuid stays known where the address has not changed."""
+        before, self._clusters, self._names = self._clusters, {}, {}
+        for rank, (name, access) in enumerate(accesses.items()):
+            earlier = before.get(name)
+            cluster = ConfiguredCluster(access=access, rank=rank, since=earlier.since if earlier else now)
+            if earlier is not None and earlier.access.config.endpoint == access.config.endpoint:
+                cluster.uuid = earlier.uuid
+            if cluster.uuid is not None:
+                self._names.setdefault(cluster.uuid, set()).add(name)
+            self._clusters[name] = cluster
+
+    def identify(self, name: str, uuid: str) -> frozenset[str]:
+        """Take note of the uuid that a configured cluster states; return the uuids whose names changed."""
+        cluster = self._clusters[name]
+        before, cluster.uuid = cluster.uuid, uuid
+        if before == uuid:
+            return frozenset()
+        if before is not None:
+            self._names[before].discard(name)
+            if not self._names[before]:
+                del self._names[before]
+        names = self._names.setdefault(uuid, set())
+        names.add(name)
+        if len(names) > 1:
+            log.warning("one cluster is configured under several names", uuid=uuid, names=sorted(names))
+        return frozenset({uuid} if before is None else {uuid, before})
+
+    def named(self, name: str) -> ConfiguredCluster | None:
+        """Return a configured cluster."""
+        return self._clusters.get(name)
+
+    def first(self, uuid: str) -> tuple[str, ConfiguredCluster] | None:
+        """Return the name and the cluster that a uuid is cleaned under: the first that is configured."""
+        names = self._names.get(uuid)
+        if not names:
+            return None
+        name = min(names, key=lambda one: self._clusters[one].rank)
+        return name, self._clusters[name]
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """Every uuid that has answered under a configured name."""
+        return frozenset(self._names)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Listed:
+    packages: tuple[Package, ...]
+    noted_at: float = float("-inf")
+
+
+class PolledListings:
+    """The last listing of each cluster, by uuid."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, _Listed] = {}
+
+    def put(self, uuid: str, packages: tuple[Package, ...]) -> None:
+        """Replace the listing of a cluster; one that differs is due at once."""
+        if (known := self._listed.get(uuid)) is None or known.packages != packages:
+            self._listed[uuid] = _Listed(packages=packages)
+
+    def keep(self, uuids: Collection[str]) -> None:
+        """Forget all clusters but these."""
+        self._listed = {uuid: listed for uuid, listed in self._listed.items() if uuid in uuids}
+
+    def due(self, uuids: Collection[str], *, now: float) -> dict[str, tuple[Package, ...]]:
+        """Return the listings of these clusters that the journal does not know, or should note again.
+
+        Args:
+            uuids: the clusters that this process may write about.
+            now: seconds of a clock that never goes back.
+        """
+        return {
+            uuid: listed.packages
+            for uuid, listed in self._listed.items()
+            if uuid in uuids and now - listed.noted_at >= NOTED_EVERY_SECONDS
+        }
+
+    def noted(self, listings: Mapping[str, tuple[Package, ...]], *, now: float) -> None:
+        """Take note that the journal knows these listings; what was listed since is still due."""
+        for uuid, packages in listings.items():
+            if (listed := self._listed.get(uuid)) is not None and listed.packages is packages:
+                listed.noted_at = now
