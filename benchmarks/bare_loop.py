@@ -21,11 +21,11 @@ from yarl import URL
 
 from benchmarks.fake_fleet import PASSWORD, USERNAME, address
 from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.facts import read_identity, read_software
+from exporter.ontap.facts import read_download_state, read_identity, read_software
 from exporter.ontap.listing import ListingQuery, read_listing
 from exporter.simulator.wire.simulated_certificates import SERVER_NAME
 
-FACTS = (next(read_identity()).target, next(read_software()).target)
+FACTS = tuple(next(fact).target for fact in (read_identity(), read_software(), read_download_state()))
 
 
 def main() -> None:

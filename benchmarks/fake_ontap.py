@@ -58,6 +58,7 @@ class _Answers:
         self._software = _answer(
             {"version": _RUNNING, "nodes": [{"name": f"node{n}", "version": _RUNNING} for n in (1, 2)]}
         )
+        self._download = _answer({"state": "success"})
 
     def to(self, path: bytes, address: str) -> bytes:
         """Return the whole answer to a request for a path."""
@@ -66,6 +67,8 @@ class _Answers:
             if listing is None:
                 listing = self._listings[address] = self._listing(address)
             return listing
+        if path.startswith(b"/api/cluster/software/download"):
+            return self._download
         if path.startswith(b"/api/cluster/software"):
             return self._software
         full = f"NetApp Release {_RUNNING}: Sun Jan 05 02:11:00 UTC 2025"

@@ -20,6 +20,7 @@ from netapp_ontap.host_connection import HostConnection
 from netapp_ontap.resources.cluster import Cluster
 from netapp_ontap.resources.software import Software
 from netapp_ontap.resources.software_package import SoftwarePackage
+from netapp_ontap.resources.software_package_download import SoftwarePackageDownload
 
 from benchmarks.fake_fleet import PASSWORD, USERNAME, address
 
@@ -55,6 +56,7 @@ def _poll(number: int, port: int, polled: list[None], *, with_facts: bool) -> No
         if with_facts:
             Cluster().get(fields="name,uuid,version")
             Software().get(fields="version,pending_version,state,nodes")
+            SoftwarePackageDownload().get(fields="state")
     if packages:
         polled.append(None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.ontap.facts import ClusterIdentity
+from exporter.ontap.facts import IDLE_DOWNLOAD_STATES, ClusterIdentity, SoftwareFacts
 from exporter.ontap.listing import Listing, Package
 
 
@@ -17,11 +17,21 @@ class Inventory:
         identity: None if it could not be read.
         versions_in_use: every version that the cluster, a node or a pending update names; None if one of them
             could not be read.
+        software: the versions and the software update; None if they could not be read.
+        download_state: ONTAP's word for the state of the package download; None if it says none, or it could
+            not be read.
     """
 
     listing: Listing
     identity: ClusterIdentity | None
     versions_in_use: frozenset[str] | None
+    software: SoftwareFacts | None = None
+    download_state: str | None = None
+
+    @property
+    def download_in_progress(self) -> bool | None:
+        """Whether a package is being downloaded; None if that is not known."""
+        return None if self.download_state is None else self.download_state not in IDLE_DOWNLOAD_STATES
 
     def in_use(self, package: Package) -> bool | None:
         """Say whether the package's version is in use; None if that is not known."""

@@ -192,6 +192,8 @@ def _sources(
             polls_missed=lateness.missed,
             keeping_up=lateness.keeping_up(now),
             event_loop_lag_seconds=lateness.longest_lag_seconds,
+            poll_durations=applied.board.poll_durations.cumulative(),
+            poll_duration_sum_seconds=applied.board.poll_durations.sum_seconds,
         )
 
     return Sources(

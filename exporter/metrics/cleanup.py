@@ -60,6 +60,15 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         samples=lambda status: one(status.totals.last_success),
     ),
     Family(
+        name="ontap_cleanup_last_run_failure",
+        help="Why the last run failed, always 1; absent if it succeeded.",
+        source="journal",
+        labels=("reason",),
+        samples=lambda status: (
+            (((status.totals.last_failure,), 1),) if status.totals.last_success is False else ()
+        ),
+    ),
+    Family(
         name="ontap_cleanup_last_success_timestamp_seconds",
         help="End of the policy's last successful run, in Unix time.",
         source="journal",

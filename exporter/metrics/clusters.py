@@ -28,9 +28,9 @@ def _unnamed_packages(status: ClusterStatus) -> Iterable[Sample]:
 
 
 def _package_info(status: ClusterStatus) -> Iterable[Sample]:
-    if status.inventory is None:
-        return ()
-    return (((package.version,), 1) for package in status.inventory.listing.packages)
+    for package in status.inventory.listing.packages if status.inventory else ():
+        release = package.release
+        yield (release.sort_key if release else "", release.train if release else "", package.version), 1
 
 
 def _create_timestamps(status: ClusterStatus) -> Iterable[Sample]:
@@ -51,6 +51,28 @@ def _in_use(status: ClusterStatus) -> Iterable[Sample]:
     return (((package.version,), package.version in in_use) for package in inventory.listing.packages)
 
 
+def _update_info(status: ClusterStatus) -> Iterable[Sample]:
+    software = status.inventory.software if status.inventory else None
+    if software is None or software.update_in_progress is None:
+        return ()
+    words = (software.pending_version, software.update_state, software.version)
+    return ((tuple(word or "" for word in words), 1),)
+
+
+def _update_in_progress(status: ClusterStatus) -> Iterable[Sample]:
+    software = status.inventory.software if status.inventory else None
+    return one(None if software is None else software.update_in_progress)
+
+
+def _download_in_progress(status: ClusterStatus) -> Iterable[Sample]:
+    return one(status.inventory.download_in_progress if status.inventory else None)
+
+
+def _failing(status: ClusterStatus) -> Iterable[Sample]:
+    failure = status.last_poll.failure if status.last_poll else None
+    return () if failure is None else (((str(failure.reason),), 1),)
+
+
 def _failures(status: ClusterStatus) -> Iterable[Sample]:
     return (((str(reason),), count) for reason, count in status.failures.items())
 
@@ -62,6 +84,10 @@ def _known_packages(status: ClusterStatus) -> tuple[object, ...]:
 def _known_packages_and_use(status: ClusterStatus) -> tuple[object, ...]:
     inventory = status.inventory
     return (None, None) if inventory is None else (inventory.listing.packages, inventory.versions_in_use)
+
+
+def _known_software(status: ClusterStatus) -> tuple[object, ...]:
+    return (status.inventory.software if status.inventory else None,)
 
 
 def _known_listing(status: ClusterStatus) -> tuple[object, ...]:
@@ -104,7 +130,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         name="ontap_software_package_info",
         help="A package in the cluster's software repository, always 1.",
         source="GET /cluster/software/packages: version",
-        labels=("version",),
+        labels=("sort_key", "train", "version"),
         samples=_package_info,
         while_fresh=True,
         follows_from=_known_packages,
@@ -137,6 +163,45 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         samples=_in_use,
         while_fresh=True,
         follows_from=_known_packages_and_use,
+    ),
+    Family(
+        name="ontap_software_update_info",
+        help="What the cluster states about its software update, always 1.",
+        source="GET /cluster/software: pending_version, state, version",
+        labels=("pending_version", "state", "version"),
+        samples=_update_info,
+        while_fresh=True,
+        follows_from=_known_software,
+    ),
+    Family(
+        name="ontap_software_update_in_progress",
+        help="Whether a software update is unfinished (1) or not (0).",
+        source="GET /cluster/software: state",
+        samples=_update_in_progress,
+        while_fresh=True,
+        follows_from=_known_software,
+    ),
+    Family(
+        name="ontap_software_download_in_progress",
+        help="Whether a package is being downloaded (1) or not (0).",
+        source="GET /cluster/software/download: state",
+        samples=_download_in_progress,
+        while_fresh=True,
+        follows_from=lambda status: (status.inventory.download_state if status.inventory else None,),
+    ),
+    Family(
+        name="ontap_cluster_certificate_expiry_timestamp_seconds",
+        help="When the certificate expires that the cluster showed last, in Unix time.",
+        source="TLS",
+        samples=lambda status: one(
+            status.last_poll.certificate_expiry_timestamp_seconds if status.last_poll else None
+        ),
+    ),
+    Family(
+        name="ontap_cluster_clock_skew_seconds",
+        help="The cluster's clock minus the exporter's.",
+        source="the header Date",
+        samples=lambda status: one(status.last_poll.clock_skew_seconds if status.last_poll else None),
     ),
     Family(
         name="ontap_last_poll_timestamp_seconds",
@@ -178,6 +243,16 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("reason",),
         samples=_failures,
         follows_from=lambda status: (status.failures,),
+    ),
+    Family(
+        name="ontap_poll_failing",
+        help="Why the last poll failed, always 1; absent if it succeeded.",
+        source="exporter",
+        labels=("reason",),
+        samples=_failing,
+        follows_from=lambda status: (
+            status.last_poll.failure.reason if status.last_poll and status.last_poll.failure else None,
+        ),
     ),
 )
 """Every metric that carries the label ``cluster`` and the cluster's configured labels."""

@@ -5,10 +5,11 @@ Names, types and labels are a public contract: rows are added, never renamed or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.metrics.family import Family, Kind, one
+from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
+from exporter.polling.poll_durations import BUCKETS_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class ExporterState:
         polls_missed: due times skipped because the poll before was still waiting or running.
         keeping_up: whether polls start on time.
         event_loop_lag_seconds: how late a timer fired at most, within the last minute or two.
+        poll_durations: how many polls took at most as long as each of the buckets, and last, how many there
+            were.
+        poll_duration_sum_seconds: the durations of all polls together.
     """
 
     version: str
@@ -51,9 +55,11 @@ class ExporterState:
     polls_missed: int = 0
     keeping_up: bool = True
     event_loop_lag_seconds: float = 0.0
+    poll_durations: Sequence[int] = (0,) * (len(BUCKETS_SECONDS) + 1)
+    poll_duration_sum_seconds: float = 0.0
 
 
-EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
+EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     Family(
         name="ontap_exporter_build_info",
         help="What this exporter was built from, always 1.",
@@ -100,6 +106,13 @@ EXPORTER_FAMILIES: tuple[Family[ExporterState], ...] = (
         samples=lambda state: (
             ((code, method), count) for (method, code), count in sorted(state.requests.items())
         ),
+    ),
+    HistogramFamily(
+        name="ontap_exporter_poll_duration_seconds",
+        help="How long the polls of all clusters took, good or bad.",
+        source="exporter",
+        bounds=BUCKETS_SECONDS,
+        samples=lambda state: (((), state.poll_durations, state.poll_duration_sum_seconds),),
     ),
     Family(
         name="ontap_exporter_poll_delay_seconds",

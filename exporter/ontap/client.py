@@ -13,10 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import MappingProxyType, SimpleNamespace
 from typing import TypeVar
 
 import aiohttp
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
@@ -49,6 +51,10 @@ KEEPALIVE_SECONDS = 0.5
 ONTAP closes an idle connection after 5 s, so one that it is about to close is never reused. A TLS connection
 also holds a buffer of 256 KiB, which is not needed between polls.
 """
+
+
+_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
+"""A status becomes a label, so a cluster must not be able to make up any number of them."""
 
 
 class NothingSentError(Exception):
@@ -84,8 +90,9 @@ class RequestCounts:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def add(self, method: str, code: str) -> None:
-        """Count one request."""
+    def add(self, method: str, status: int | None) -> None:
+        """Count one request; None: no answer came. A status that HTTP does not know counts as ``other``."""
+        code = "error" if status is None else str(status) if status in _KNOWN_STATUSES else "other"
         self._counts[method, code] += 1
 
     def totals(self) -> Mapping[tuple[str, str], int]:
@@ -105,6 +112,7 @@ def open_session() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": JSON_MEDIA_TYPE, "User-Agent": f"ontap-packages-exporter/{__version__}"},
         middlewares=(_translate_errors,),
+        response_class=_Response,
         trace_configs=[_trace_of_sending()],
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_SECONDS),
     )
@@ -134,6 +142,8 @@ class OntapClient:
     Attributes:
         clock_skew_seconds: the cluster's clock minus ours, by the ``Date`` header of its last answer; None
             where it had none.
+        certificate_expiry_timestamp_seconds: when the certificate expires that the cluster showed last, Unix
+            seconds; None where none was verified.
     """
 
     def __init__(
@@ -149,6 +159,7 @@ class OntapClient:
     ) -> None:
         self.credentials = credentials
         self.clock_skew_seconds: float | None = None
+        self.certificate_expiry_timestamp_seconds: float | None = None
         self._session = session
         self._contexts = contexts
         self._endpoint = endpoint
@@ -223,7 +234,8 @@ class OntapClient:
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time
         sending = _Sending(clock=clock, sent=clock(), gate=gate)
-        code = "error"
+        status: int | None = None
+        sent = True
         try:
             async with self._session.request(
                 request.method,
@@ -234,16 +246,18 @@ class OntapClient:
                 ssl=context,
                 trace_request_ctx=sending,
             ) as response:
-                code = str(response.status)
+                status = response.status
+                if isinstance(response, _Response):
+                    self.certificate_expiry_timestamp_seconds = response.certificate_expiry_timestamp_seconds
                 body = await _read_body(response)
         except NothingSentError:
-            code = ""
+            sent = False
             raise
         except aiohttp.ClientError as exc:
             raise _translate(exc) from exc
         finally:
-            if code:
-                self._counts.add(request.method, code)
+            if sent:
+                self._counts.add(request.method, status)
         received = time.time()
         served = read_date(response.headers.get("Date", ""))
         self.clock_skew_seconds = None if served is None else served - received
@@ -276,6 +290,20 @@ def _trace_of_sending() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(note)
     return trace
+
+
+class _Response(aiohttp.ClientResponse):
+    """Notes which certificate the connection has, before the end of the body gives the connection back."""
+
+    certificate_expiry_timestamp_seconds: float | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        certificate = connection.transport.get_extra_info("peercert") if connection.transport else None
+        if certificate and "notAfter" in certificate:
+            self.certificate_expiry_timestamp_seconds = float(
+                ssl.cert_time_to_seconds(certificate["notAfter"])
+            )
+        return await super().start(connection)
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

@@ -18,8 +18,12 @@ NODES_PATH = "/api/cluster/nodes"
 DOWNLOAD_PATH = "/api/cluster/software/download"
 
 _RELEASE = re.compile(r"\bRelease\s+([^\s:]+)")
-_FINISHED_UPDATE_STATES = frozenset({None, "completed"})
+_SETTLED_UPDATE_STATES = frozenset({None, "completed"})
 """In any other state, versions may change or differ between nodes; None: no update ever ran."""
+FINISHED_UPDATE_STATES = _SETTLED_UPDATE_STATES | {"canceled", "failed"}
+"""Every other word for the state of an update, a new one too, counts as unfinished."""
+IDLE_DOWNLOAD_STATES = frozenset({"not_started", "success", "failure"})
+"""Every other word for the state of a download, a new one too, counts as running."""
 UNREADABLE = "unreadable"
 """The state if ONTAP sends one that is not a text."""
 
@@ -46,9 +50,16 @@ class SoftwareFacts:
     """ONTAP's word for the state of the software update; None if no update ever ran."""
 
     @property
+    def update_in_progress(self) -> bool | None:
+        """Whether an update is unfinished: it waits, runs or is paused; None if the cluster says nothing."""
+        if self.version is None and self.update_state is None:
+            return None
+        return self.update_state not in FINISHED_UPDATE_STATES
+
+    @property
     def no_update_open(self) -> bool:
         """Whether no update is pending, running or interrupted."""
-        return self.pending_version is None and self.update_state in _FINISHED_UPDATE_STATES
+        return self.pending_version is None and self.update_state in _SETTLED_UPDATE_STATES
 
 
 def read_identity() -> Conversation[ClusterIdentity]:

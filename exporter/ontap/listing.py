@@ -18,6 +18,7 @@ from typing import Any
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
 from exporter.ontap.paging import may_be_cut_short, next_target
+from exporter.ontap.versions import Release, parse_release
 from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
 
 PACKAGES_PATH = "/api/cluster/software/packages"
@@ -45,6 +46,11 @@ class Package:
     version: str
     create_timestamp_seconds: float | None
     """``create_time`` as Unix seconds; None if it is missing or unreadable."""
+
+    @property
+    def release(self) -> Release | None:
+        """The release that the version names; None if the version has no place among the releases."""
+        return parse_release(self.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

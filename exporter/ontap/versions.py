@@ -42,6 +42,17 @@ class Release:
     stage_number: int
     build: int
 
+    @property
+    def train(self) -> str:
+        """The release train, for example ``9.14``."""
+        return f"{self.numbers[0]}.{self.numbers[1]}"
+
+    @property
+    def sort_key(self) -> str:
+        """A text that sorts, letter by letter, as releases do."""
+        numbers = ".".join(f"{number:04}" for number in self.numbers)
+        return f"{numbers}.{self.stage:d}.{self.stage_number:06}.{self.build:06}"
+
 
 def parse_release(version: str) -> Release | None:
     """Return the release that a version names; None if the version cannot be parsed.

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from exporter.inventory import Inventory
 from exporter.ontap.errors import Reason
 from exporter.polling.lateness import Lateness
+from exporter.polling.poll_durations import PollDurations
 
 NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
 
@@ -23,11 +24,23 @@ class PollFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """One poll that has ended."""
+    """One poll that has ended.
+
+    Attributes:
+        ended_timestamp_seconds: Unix seconds.
+        duration_seconds: from its start to its end.
+        failure: why it failed; None if it was good.
+        clock_skew_seconds: the cluster's clock minus ours; None after a failed poll, or if the cluster did
+            not show its clock.
+        certificate_expiry_timestamp_seconds: when the certificate expires that the cluster showed last; None
+            if none was verified.
+    """
 
     ended_timestamp_seconds: float
     duration_seconds: float
     failure: PollFailure | None
+    clock_skew_seconds: float | None = None
+    certificate_expiry_timestamp_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +116,7 @@ class Board:
 
     Attributes:
         lateness: how late polls start.
+        poll_durations: how long polls took.
     """
 
     def __init__(
@@ -115,6 +129,7 @@ class Board:
         self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
         self.lateness = Lateness()
+        self.poll_durations = PollDurations()
 
     def put(self, status: ClusterStatus) -> None:
         """Replace the status of a cluster, or add it."""

@@ -154,10 +154,15 @@ class Poller:
         """Return a poll that has ended, or raise CancelledError if the poller was stopped."""
         if self._is_stopped:
             raise asyncio.CancelledError
+        duration_seconds = asyncio.get_running_loop().time() - begun
+        self._board.poll_durations.add(duration_seconds)
+        client = self._access.client
         return Poll(
             ended_timestamp_seconds=self._wall_clock(),
-            duration_seconds=asyncio.get_running_loop().time() - begun,
+            duration_seconds=duration_seconds,
             failure=failure,
+            clock_skew_seconds=client.clock_skew_seconds if failure is None else None,
+            certificate_expiry_timestamp_seconds=client.certificate_expiry_timestamp_seconds,
         )
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TypeVar
 
 from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import LoginPaused, OntapError
-from exporter.ontap.facts import ClusterIdentity, SoftwareFacts, read_identity, read_software
+from exporter.ontap.errors import ApiError, LoginPaused, OntapError
+from exporter.ontap.facts import (
+    ClusterIdentity,
+    SoftwareFacts,
+    read_download_state,
+    read_identity,
+    read_software,
+)
 from exporter.ontap.listing import Listing, read_listing
 from exporter.ontap.wire import Conversation
 
@@ -32,19 +39,20 @@ class Reading:
         unread: one error for each fact that could not be read.
         facts_read: when the facts were read, in the event loop's time.
         facts_served: how many polls have used them.
-        no_update_open: whether all facts could be read, and no update is pending, running or interrupted.
+        nothing_under_way: whether all facts could be read, no update is pending, running or interrupted, and
+            no package is being downloaded.
     """
 
     inventory: Inventory
     unread: tuple[OntapError, ...] = ()
     facts_read: float
     facts_served: int
-    no_update_open: bool
+    nothing_under_way: bool
 
     def facts_may_serve(self, listing: Listing, *, now: float) -> bool:
-        """Say whether another poll may use the facts: same packages, recent facts, no update open."""
+        """Say whether another poll may use the facts: same packages, recent facts, nothing under way."""
         return (
-            self.no_update_open
+            self.nothing_under_way
             and self.inventory.listing.packages == listing.packages
             and self.facts_served < FACTS_SERVE_POLLS
             and 0.0 <= now - self.facts_read < FACTS_SERVE_SECONDS
@@ -76,7 +84,7 @@ async def read_cluster(
         return replace(last_good, inventory=inventory, facts_served=last_good.facts_served + 1)
     unread: list[OntapError] = []
 
-    async def ask(conversation: Conversation[T]) -> T | None:
+    async def ask(conversation: Conversation[T], *, may_be_missing: bool = False) -> T | None:
         try:
             return await access.ask(
                 conversation, deadline=min(deadline, clock() + FACT_SECONDS), is_fact=True
@@ -84,25 +92,53 @@ async def read_cluster(
         except LoginPaused:
             return None
         except OntapError as exc:
-            unread.append(exc)
+            if not (may_be_missing and isinstance(exc, ApiError) and exc.status == HTTPStatus.NOT_FOUND):
+                unread.append(exc)
             return None
 
     identity = await ask(read_identity())
     software = await ask(read_software())
-    if identity is not None and software is not None:
+    download_state = await ask(read_download_state(), may_be_missing=True)
+    all_read = identity is not None and software is not None and not unread
+    if all_read:
         access.fact_refusals.accepted()
-    in_use = _versions_in_use(identity, software)
-    if before is not None:
-        identity = before.identity if before.identity == identity else identity
-        in_use = before.versions_in_use if before.versions_in_use == in_use else in_use
+    inventory = Inventory(
+        listing=listing,
+        identity=identity,
+        versions_in_use=_versions_in_use(identity, software),
+        software=software,
+        download_state=download_state,
+    )
     return Reading(
-        inventory=Inventory(listing=listing, identity=identity, versions_in_use=in_use),
+        inventory=inventory if before is None else _sharing(inventory, before),
         unread=tuple(unread),
         facts_read=now,
         facts_served=1,
-        no_update_open=(
-            identity is not None and in_use is not None and software is not None and software.no_update_open
+        nothing_under_way=all_read and _nothing_under_way(inventory),
+    )
+
+
+def _sharing(inventory: Inventory, before: Inventory) -> Inventory:
+    """Return the inventory with the objects of the one before where they are equal."""
+    return replace(
+        inventory,
+        identity=before.identity if before.identity == inventory.identity else inventory.identity,
+        versions_in_use=(
+            before.versions_in_use
+            if before.versions_in_use == inventory.versions_in_use
+            else inventory.versions_in_use
         ),
+        software=before.software if before.software == inventory.software else inventory.software,
+    )
+
+
+def _nothing_under_way(inventory: Inventory) -> bool:
+    """Say whether versions may be expected to stay as they are."""
+    return (
+        inventory.versions_in_use is not None
+        and inventory.software is not None
+        and inventory.software.no_update_open
+        and not inventory.download_in_progress
     )
 
 

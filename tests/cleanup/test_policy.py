@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from exporter.cleanup.decide.plan import Approved, GuardFacts, Plan, Reason, Rules, Verdict
 from exporter.cleanup.decide.policy import (
-    FINISHED_UPDATE_STATES,
-    IDLE_DOWNLOAD_STATES,
     MOST_CLOCK_SKEW_SECONDS,
     make_plan,
 )
 from exporter.ontap.deletion import is_safe_version
+from exporter.ontap.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.listing import Listing, Package
 from exporter.ontap.versions import parse_release
 

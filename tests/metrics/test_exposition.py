@@ -21,7 +21,7 @@ from exporter.metrics.exposition import Exposition, in_chunks, render_once
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format, ages, number
 from exporter.ontap.errors import Reason
-from exporter.ontap.facts import ClusterIdentity
+from exporter.ontap.facts import ClusterIdentity, SoftwareFacts
 from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from support import sources
@@ -29,8 +29,9 @@ from support.exposed import text_of
 
 NOW = 1_800_000_000.25
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+OWN_LABELS = {"cluster", *(label for family in CLUSTER_FAMILIES for label in family.labels)}
 LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
-    lambda name: not name.startswith("__") and name not in {"cluster", "version", "reason", "name", "uuid"}
+    lambda name: not name.startswith("__") and name not in OWN_LABELS
 )
 TIMES = st.floats(1e9, 2e9)
 
@@ -53,6 +54,17 @@ def statuses(draw: st.DrawFn) -> ClusterStatus:
             )
         ),
         versions_in_use=draw(st.one_of(st.none(), st.frozensets(TEXTS, max_size=3))),
+        software=draw(
+            st.none()
+            | st.builds(
+                SoftwareFacts,
+                version=st.none() | TEXTS,
+                pending_version=st.none() | TEXTS,
+                node_versions=st.none(),
+                update_state=st.none() | TEXTS,
+            )
+        ),
+        download_state=draw(st.none() | st.sampled_from(["running", "success", "?"])),
     )
     status = ClusterStatus(
         name=draw(TEXTS),
@@ -63,7 +75,13 @@ def statuses(draw: st.DrawFn) -> ClusterStatus:
     if draw(st.booleans()):
         ended = draw(st.floats(NOW - 1e6, NOW))
         status = status.after_success(
-            Poll(ended_timestamp_seconds=ended, duration_seconds=draw(st.floats(0, 60)), failure=None),
+            Poll(
+                ended_timestamp_seconds=ended,
+                duration_seconds=draw(st.floats(0, 60)),
+                failure=None,
+                clock_skew_seconds=draw(st.none() | st.floats(-1e6, 1e6)),
+                certificate_expiry_timestamp_seconds=draw(st.none() | TIMES),
+            ),
             inventory,
         )
     if draw(st.booleans()):
@@ -137,6 +155,10 @@ def good_status(**changes: object) -> ClusterStatus:
         listing=Listing(packages=packages, unnamed=0, pages=2),
         identity=None,
         versions_in_use=frozenset({"9.14.1"}),
+        software=SoftwareFacts(
+            version="9.14.1", pending_version=None, node_versions=("9.14.1",), update_state=None
+        ),
+        download_state="success",
     )
     values: dict[str, object] = {
         "name": "c1",
@@ -316,6 +338,63 @@ def test_any_text_in_a_label_is_valid_utf8(version: str, label: str) -> None:
     status = good_status(labels=(("site", label),)).after_success(poll, inventory)
     lines = exposed([status], Format.TEXT).split("\n")
     assert all(line.startswith(("# ", "ontap_")) for line in lines[:-1])
+
+
+def test_versions_are_exposed_with_their_train_and_a_key_that_sorts_as_releases_do() -> None:
+    releases = ["9.8", "9.13.1RC1", "9.13.1", "9.13.1P8", "9.13.1P10", "9.14.1", "10.1.1"]
+    packages = tuple(Package(version=one, create_timestamp_seconds=None) for one in [*releases, "nightly"])
+    inventory = Inventory(
+        listing=Listing(packages=packages, unnamed=0, pages=1), identity=None, versions_in_use=None
+    )
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=0.5, failure=None)
+    found = samples(exposed([good_status().after_success(poll, inventory)], Format.TEXT))
+    labels = [dict(key[1]) for key in found if key[0] == "ontap_software_package_info"]
+    by_key = sorted(labels, key=lambda one: one["sort_key"])
+    assert [one["version"] for one in by_key] == ["nightly", *releases]
+    assert [one["train"] for one in by_key] == ["", "9.8", *["9.13"] * 4, "9.14", "10.1"]
+
+
+def software(**stated: str | None) -> ClusterStatus:
+    unstated: dict[str, str | None] = {"version": None, "pending_version": None, "update_state": None}
+    facts = SoftwareFacts(node_versions=None, **{**unstated, **stated})
+    status = good_status()
+    assert status.inventory is not None
+    assert status.last_poll is not None
+    return status.after_success(status.last_poll, replace(status.inventory, software=facts))
+
+
+@pytest.mark.parametrize(
+    ("state", "value"),
+    [(None, 0), ("completed", 0), ("failed", 0), ("canceled", 0), ("in_progress", 1), ("a_new_word", 1)],
+)
+def test_an_update_is_in_progress_until_a_word_says_that_it_has_ended(state: str | None, value: int) -> None:
+    found = samples(exposed([software(version="9.14.1", update_state=state)], Format.TEXT))
+    assert found["ontap_software_update_in_progress", C1] == value
+    (info,) = [dict(key[1]) for key in found if key[0] == "ontap_software_update_info"]
+    assert (info["state"], info["version"], info["pending_version"]) == (state or "", "9.14.1", "")
+
+
+def test_of_an_update_about_which_the_cluster_says_nothing_nothing_is_claimed() -> None:
+    found = samples(exposed([software()], Format.TEXT))
+    assert not [name for name, _ in found if name.startswith("ontap_software_update")]
+
+
+def test_the_reason_of_the_last_poll_is_exposed_while_it_is_the_last() -> None:
+    failure = PollFailure(reason=Reason.TIMEOUT, message="")
+    poll = Poll(ended_timestamp_seconds=NOW, duration_seconds=60, failure=failure)
+    down = good_status().after_failure(poll, failure)
+    exposition = Exposition(CLUSTER_FAMILIES)
+
+    def reasons(status: ClusterStatus) -> list[str]:
+        update_cluster(exposition, status)
+        found = samples(text_of(exposition.all(), now=NOW))
+        return [dict(key[1])["reason"] for key in found if key[0] == "ontap_poll_failing"]
+
+    assert reasons(good_status()) == []
+    assert reasons(down) == ["timeout"]
+    other = PollFailure(reason=Reason.TLS, message="")
+    assert reasons(down.after_failure(replace(poll, failure=other), other)) == ["tls"]
+    assert reasons(good_status()) == []
 
 
 def test_names_select_families_in_either_spelling() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.versions import parse_release
+from exporter.ontap.versions import Release, parse_release
 
 IN_ORDER = [
     "8.3.2P12",
@@ -97,6 +97,19 @@ def test_a_candidate_precedes_general_availability_and_patches_follow_it(
     assert order == sorted(order)  # type: ignore[type-var]
     patches = [parse_release(f"{base}P{number}") for number in (first, second)]
     assert (patches[0] < patches[1]) == (first < second)  # type: ignore[operator]
+
+
+RELEASES = st.builds(
+    lambda numbers, suffix: parse_release(".".join(map(str, numbers)) + suffix),
+    NUMBERS,
+    st.sampled_from(["", "X3", "RC2", "P2", "P10", "P2D1", "P2D10", "D1"]),
+)
+
+
+@given(RELEASES, RELEASES)
+def test_sort_keys_sort_as_releases_do(ours: Release, theirs: Release) -> None:
+    assert (ours < theirs) == (ours.sort_key < theirs.sort_key)
+    assert (ours == theirs) == (ours.sort_key == theirs.sort_key)
 
 
 @given(st.text())

@@ -46,7 +46,7 @@ async def test_a_good_poll_gives_packages_identity_and_use(tmp_path: Path) -> No
         assert status.inventory.identity is not None
         assert status.inventory.identity.name == "c1"
         assert status.inventory.versions_in_use == frozenset({"9.14.1P2", "9.15.1"})
-        assert it.counts.totals() == {("GET", "200"): 3}
+        assert it.counts.totals() == {("GET", "200"): 4}
 
 
 async def test_an_empty_repository_is_a_good_poll_of_no_package(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from exporter.inventory import Inventory
-from exporter.ontap.facts import CLUSTER_PATH, SOFTWARE_PATH, ClusterIdentity
+from exporter.ontap.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFTWARE_PATH, ClusterIdentity
 from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
 from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.fleet import polled
 
+FACTS = (CLUSTER_PATH, SOFTWARE_PATH, DOWNLOAD_PATH)
 LISTING = Listing(packages=(Package(version="9.7", create_timestamp_seconds=1.0),), unnamed=0, pages=1)
 READING = Reading(
     inventory=Inventory(
@@ -24,7 +25,7 @@ READING = Reading(
     ),
     facts_read=100.0,
     facts_served=1,
-    no_update_open=True,
+    nothing_under_way=True,
 )
 
 
@@ -41,19 +42,19 @@ def in_use(status: ClusterStatus) -> frozenset[str] | None:
     return status.inventory.versions_in_use
 
 
-def test_another_poll_may_use_the_facts_while_the_packages_are_the_same_and_no_update_is_open() -> None:
+def test_another_poll_may_use_the_facts_while_the_packages_are_the_same_and_nothing_is_under_way() -> None:
     assert READING.facts_may_serve(LISTING, now=101.0)
 
 
 @pytest.mark.parametrize(
     ("reading", "now"),
     [
-        (replace(READING, no_update_open=False), 101.0),
+        (replace(READING, nothing_under_way=False), 101.0),
         (replace(READING, facts_served=FACTS_SERVE_POLLS), 101.0),
         (READING, 100.0 + FACTS_SERVE_SECONDS),
         (READING, 99.0),
     ],
-    ids=["an update is open", "used often enough", "too old", "from the future"],
+    ids=["something is under way", "used often enough", "too old", "from the future"],
 )
 def test_another_poll_may_not_use_the_facts_if(reading: Reading, now: float) -> None:
     assert not reading.facts_may_serve(LISTING, now=now)
@@ -67,12 +68,44 @@ def test_facts_do_not_serve_beside_other_packages() -> None:
 async def test_every_third_poll_asks_for_facts(tmp_path: Path) -> None:
     async with polled([cluster()], tmp_path) as it:
         await it.watch.polls("c1", 7)
-        assert asked(it.simulator["c1"])[:12] == [
-            *(PACKAGES_PATH, CLUSTER_PATH, SOFTWARE_PATH, PACKAGES_PATH, PACKAGES_PATH),
-            *(PACKAGES_PATH, CLUSTER_PATH, SOFTWARE_PATH, PACKAGES_PATH, PACKAGES_PATH),
+        assert asked(it.simulator["c1"])[:14] == [
+            *(PACKAGES_PATH, *FACTS, PACKAGES_PATH, PACKAGES_PATH),
+            *(PACKAGES_PATH, *FACTS, PACKAGES_PATH, PACKAGES_PATH),
             *(PACKAGES_PATH, CLUSTER_PATH),
         ]
         assert it.counts.totals().keys() == {("GET", "200")}
+
+
+async def test_while_a_package_is_downloaded_every_poll_asks_for_facts(tmp_path: Path) -> None:
+    async with polled([cluster(download_state="running")], tmp_path) as it:
+        status = await it.watch.polls("c1", 4)
+        assert asked(it.simulator["c1"])[:12] == [PACKAGES_PATH, *FACTS] * 3
+        assert status.inventory is not None
+        assert status.inventory.download_in_progress is True
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked_again"),
+    [
+        (Fault(FaultKind.FORBIDDEN, path=DOWNLOAD_PATH), True),
+        (Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4), False),
+        (Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b"{}"), False),
+    ],
+    ids=["forbidden", "no download is known", "no state"],
+)
+async def test_a_download_that_cannot_be_read_is_unknown_and_costs_no_other_fact(
+    fault: Fault, *, asked_again: bool, tmp_path: Path
+) -> None:
+    async with polled([cluster(faults=[fault])], tmp_path) as it:
+        status = await it.watch.polls("c1", 3)
+        assert status.inventory is not None
+        assert status.inventory.download_in_progress is None
+        assert status.inventory.identity is not None
+        assert status.inventory.versions_in_use == frozenset({"9.14.1P2"})
+        assert asked(it.simulator["c1"])[4:6] == [
+            PACKAGES_PATH,
+            CLUSTER_PATH if asked_again else PACKAGES_PATH,
+        ]
 
 
 async def test_unchanged_values_are_the_same_object(tmp_path: Path) -> None:
@@ -99,7 +132,7 @@ async def test_an_upgrade_shows_within_three_polls(tmp_path: Path) -> None:
 async def test_while_an_update_is_pending_every_poll_asks_for_facts(tmp_path: Path) -> None:
     async with polled([cluster(version="9.13.1", pending_version="9.14.1P2")], tmp_path) as it:
         await it.watch.polls("c1", 4)
-        assert asked(it.simulator["c1"])[:9] == [PACKAGES_PATH, CLUSTER_PATH, SOFTWARE_PATH] * 3
+        assert asked(it.simulator["c1"])[:12] == [PACKAGES_PATH, *FACTS] * 3
 
 
 async def test_another_package_has_facts_asked_for_at_once(tmp_path: Path) -> None:

@@ -12,13 +12,9 @@ from fnmatch import fnmatchcase
 
 from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Reason, Rules, Verdict
 from exporter.ontap.deletion import is_safe_version
+from exporter.ontap.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.listing import Listing, Package
 from exporter.ontap.versions import Release, parse_release
-
-FINISHED_UPDATE_STATES = frozenset({None, "completed", "canceled", "failed"})
-"""Every other word for the state of an update, a new one too, counts as unfinished."""
-IDLE_DOWNLOAD_STATES = frozenset({"not_started", "success", "failure"})
-"""Every other word for the state of a download, none too, counts as running."""
 
 MOST_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted where the cluster's clock and ours differ by more."""

@@ -51,6 +51,7 @@ class SimulatedCluster:
         refuses_during_update: Whether a DELETE during an update is refused, as releases up to 9.15.1 do.
         keepalive_seconds: After how long an idle connection is dropped.
         keepalive_requests: After how many requests a connection is closed.
+        clock_ahead_seconds: How far its clock is ahead of the real time, by the header `Date`.
         faults: Those that are active from the beginning.
 
     Attributes:
@@ -91,6 +92,7 @@ class SimulatedCluster:
         refuses_during_update: bool = True,
         keepalive_seconds: float = 5.0,
         keepalive_requests: int = 100,
+        clock_ahead_seconds: float = 0.0,
         faults: Iterable[Fault] = (),
     ) -> None:
         self.name = name
@@ -117,6 +119,7 @@ class SimulatedCluster:
         self.refuses_during_update = refuses_during_update
         self.keepalive_seconds = keepalive_seconds
         self.keepalive_requests = keepalive_requests
+        self.clock_ahead_seconds = clock_ahead_seconds
         self.faults = Faults(faults)
         self.job_script = JobScript()
         self.job_scripts: dict[str, JobScript] = {}

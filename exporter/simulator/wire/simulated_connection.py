@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
+from email.utils import formatdate
 from itertools import repeat
 from typing import cast
 
@@ -105,7 +106,8 @@ def _client_name(request: web.BaseRequest) -> str | None:
 
 
 async def _delivered(request: web.BaseRequest, connection: Connection, reply: Reply) -> web.StreamResponse:
-    headers = {"Content-Type": reply.content_type, **dict(reply.headers)}
+    date = formatdate(time.time() + connection.cluster.clock_ahead_seconds, usegmt=True)
+    headers = {"Content-Type": reply.content_type, "Date": date, **dict(reply.headers)}
     pieces: Iterable[bytes] = (reply.body,)
     pause_seconds = 0.0
     match reply.delivery:

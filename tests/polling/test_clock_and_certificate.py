@@ -1,0 +1,99 @@
+"""A poll notes the cluster's clock, and when its certificate expires."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.config import ClusterConfig
+from exporter.ontap.endpoint import Tls
+from exporter.ontap.errors import Reason
+from exporter.ontap.listing import PACKAGES_PATH
+from exporter.polling.board import ClusterStatus, Poll
+from exporter.simulator import Fault, FaultKind, SimulatedCluster
+from support.fleet import cluster_config, polled
+
+
+def last_poll(status: ClusterStatus) -> Poll:
+    assert status.last_poll is not None
+    return status.last_poll
+
+
+async def expiry_of(cluster: SimulatedCluster, ca_file: Path) -> float:
+    host, _, port = cluster.address.rpartition(":")
+    context = ssl.create_default_context(cafile=ca_file)
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    shown = writer.get_extra_info("peercert")
+    writer.close()
+    await writer.wait_closed()
+    return float(ssl.cert_time_to_seconds(shown["notAfter"]))
+
+
+@pytest.mark.parametrize("ahead_seconds", [0.0, 7200.0, -7200.0])
+async def test_the_skew_is_the_clusters_clock_minus_ours(ahead_seconds: float, tmp_path: Path) -> None:
+    cluster = SimulatedCluster("c1", clock_ahead_seconds=ahead_seconds)
+    async with polled([cluster], tmp_path) as it:
+        skew = last_poll(await it.watch.polls("c1", 1)).clock_skew_seconds
+        assert skew is not None
+        assert ahead_seconds - 60 < skew <= ahead_seconds
+
+
+async def test_after_a_failed_poll_the_skew_is_not_known(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1")], tmp_path) as it:
+        await it.watch.polls("c1", 1)
+        it.simulator["c1"].faults.add(Fault(FaultKind.SERVER_ERROR, path=PACKAGES_PATH))
+        down = await it.watch.until("c1", lambda status: not status.up)
+        assert last_poll(down).clock_skew_seconds is None
+
+
+async def test_the_expiry_is_that_of_the_certificate_shown_last_even_while_polls_fail(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1")], tmp_path) as it:
+        expiry = await expiry_of(it.simulator["c1"], it.simulator.ca_file)
+        assert expiry > time.time()
+        up = await it.watch.polls("c1", 1)
+        assert last_poll(up).certificate_expiry_timestamp_seconds == expiry
+        it.simulator["c1"].faults.add(Fault(FaultKind.RESET))
+        down = await it.watch.until("c1", lambda status: status.failures[Reason.CONNECTION] > 0)
+        assert last_poll(down).certificate_expiry_timestamp_seconds == expiry
+
+
+async def test_a_refused_login_shows_the_certificate_too(tmp_path: Path) -> None:
+    cluster = SimulatedCluster("c1", faults=[Fault(FaultKind.UNAUTHORIZED)])
+    async with polled([cluster], tmp_path) as it:
+        down = await it.watch.polls("c1", 1)
+        expiry = await expiry_of(it.simulator["c1"], it.simulator.ca_file)
+        assert last_poll(down).certificate_expiry_timestamp_seconds == expiry
+
+
+def unverified(cluster: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    return cluster_config(cluster, ca_file, tls=Tls(insecure_skip_verify=True))
+
+
+def plain(cluster: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+    return cluster_config(cluster, ca_file, tls=Tls())
+
+
+async def test_what_is_not_verified_has_no_expiry(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1")], tmp_path, configure=unverified) as it:
+        assert last_poll(await it.watch.polls("c1", 1)).certificate_expiry_timestamp_seconds is None
+
+
+async def test_without_tls_there_is_no_expiry(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1", plain_http=True)], tmp_path, configure=plain) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.up
+        assert last_poll(status).certificate_expiry_timestamp_seconds is None
+
+
+async def test_every_poll_is_counted_by_its_duration(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1"), SimulatedCluster("c2", reachable=False)], tmp_path) as it:
+        await it.watch.polls("c1", 3)
+        await it.watch.polls("c2", 2)
+        polls = sum(status.polls for status in it.board.statuses())
+        durations = it.board.poll_durations
+        assert durations.cumulative()[-1] == polls
+        assert durations.sum_seconds > 0
