@@ -44,6 +44,11 @@ _OWN_LABELS: Final = frozenset(
         "code",
         "method",
         "le",
+        "pending_version",
+        "sort_key",
+        "state",
+        "train",
+        "verdict",
     }
 )
 

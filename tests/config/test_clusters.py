@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config, ConfigError, masked_yaml
+from exporter.metrics.cleanup import CLEANUP_FAMILIES
+from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.ontap.endpoint import (
     BasicLogin,
     ClusterSettings,
@@ -255,3 +257,12 @@ def test_a_value_that_is_probably_a_mistake_is_a_warning(
     load: Load, tmp_path: Path, text: str, warning: str
 ) -> None:
     assert _warnings(load(text)) == [warning.replace("{file}", str(tmp_path / "config.yaml"))]
+
+
+OWN_LABELS = {label for family in (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES) for label in family.labels}
+
+
+@pytest.mark.parametrize("label", sorted({"cluster", "policy", *OWN_LABELS}))
+def test_no_cluster_may_have_a_label_that_its_metrics_have(load: Load, label: str) -> None:
+    with pytest.raises(ConfigError, match=f"labels.{label}: the exporter itself sets this label"):
+        load(f"clusters: [{{address: ams.example.com, labels: {{{label}: x}}}}]")

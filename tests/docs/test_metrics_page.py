@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from docs.markdown import ROOT, code, rows
 
+from exporter.cleanup.records import RunFailure
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
@@ -58,6 +59,12 @@ def test_a_row_is_complete(name: str) -> None:
 @pytest.mark.parametrize("family", CLUSTER_FAMILIES, ids=lambda family: family.name)
 def test_what_goes_away_with_the_listing_says_so(family: Row[Any]) -> None:
     assert BY_NAME[family.name]["absent"].startswith("when not fresh") == family.while_fresh
+
+
+def test_the_page_explains_every_reason_of_a_failed_run_and_no_other() -> None:
+    explained = rows(PAGE, "run failed with")
+    assert [code(row["run failed with"]) for row in explained] == [str(failure) for failure in RunFailure]
+    assert all(row["what happened"] for row in explained)
 
 
 def test_the_page_explains_every_reason_and_no_other() -> None:

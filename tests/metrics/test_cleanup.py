@@ -26,6 +26,7 @@ from exporter.cleanup.records import (
     Durations,
     Outcome,
     PolicyTotals,
+    RunFailure,
 )
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
@@ -54,6 +55,7 @@ CONTRACT = {
     "ontap_cleanup_job_duration_seconds": ("histogram", {"policy"}),
     "ontap_cleanup_last_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_last_run_success": ("gauge", {"cluster", "policy"}),
+    "ontap_cleanup_last_run_failure": ("gauge", {"cluster", "policy", "reason"}),
     "ontap_cleanup_last_success_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_next_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_policy_paused": ("gauge", {"policy"}),
@@ -63,7 +65,7 @@ CONTRACT = {
 """Type and labels of every metric that operators may rely on."""
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
-    lambda name: not name.startswith("__") and name not in {"cluster", "policy", "code"}
+    lambda name: not name.startswith("__") and name not in {"cluster", "policy", "code", "reason", "outcome"}
 )
 TIMES = st.none() | st.floats(1e9, 2e9)
 TOTALS = st.builds(
@@ -75,6 +77,7 @@ TOTALS = st.builds(
     last_ended_timestamp_seconds=TIMES,
     last_success=st.none() | st.booleans(),
     last_success_timestamp_seconds=TIMES,
+    last_failure=TEXTS,
 )
 STATUSES = st.lists(
     st.builds(
@@ -182,10 +185,11 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         next_run_timestamp_seconds=2e9,
         remembered=True,
     )
+    failed = replace(status, cluster="c2").with_failure(RunFailure.DENIED, 1e9)
     found: dict[str, tuple[str, set[str]]] = {}
     leases = Exposition(LEASE_FAMILIES)
     update_lease(leases, LeaseStatus(cluster="c1", labels=(), held=True))
-    text = exposed([status], Format.TEXT) + text_of(leases.all()) + of_all_clusters()
+    text = exposed([status, failed], Format.TEXT) + text_of(leases.all()) + of_all_clusters()
     for family in parse_text(text):
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -215,6 +219,22 @@ def test_paused_policies_and_takeovers_are_exposed() -> None:
     assert found["ontap_cleanup_policy_paused", (("policy", "retire-old"),)] == 1
     assert found["ontap_cleanup_policy_paused", (("policy", "keep-two"),)] == 0
     assert found["ontap_cleanup_takeovers_total", ()] == 3
+
+
+def test_the_reason_of_a_failed_run_goes_with_the_next_good_one() -> None:
+    exposition = Exposition(CLEANUP_FAMILIES)
+
+    def reasons(status: PolicyStatus) -> list[str]:
+        update_policy(exposition, status)
+        found = samples(text_of(exposition.all()))
+        return [dict(labels)["reason"] for name, labels in found if name == "ontap_cleanup_last_run_failure"]
+
+    denied = STATUS.with_failure(RunFailure.DENIED, 1e9)
+    assert reasons(STATUS) == []
+    assert reasons(denied) == ["denied"]
+    assert reasons(denied.with_failure(RunFailure.STOPPED, 2e9)) == ["stopped"]
+    good = replace(denied.totals, last_success=True, last_failure="")
+    assert reasons(replace(denied, totals=good)) == []
 
 
 def test_before_the_first_run_every_outcome_is_0_and_nothing_else_is_claimed() -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import ClusterConfig
-from exporter.ontap.endpoint import Tls
+from exporter.ontap.endpoint import ClusterSettings, Tls
 from exporter.ontap.errors import Reason
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.polling.board import ClusterStatus, Poll
@@ -69,11 +68,11 @@ async def test_a_refused_login_shows_the_certificate_too(tmp_path: Path) -> None
         assert last_poll(down).certificate_expiry_timestamp_seconds == expiry
 
 
-def unverified(cluster: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+def unverified(cluster: SimulatedCluster, ca_file: Path) -> ClusterSettings:
     return cluster_config(cluster, ca_file, tls=Tls(insecure_skip_verify=True))
 
 
-def plain(cluster: SimulatedCluster, ca_file: Path) -> ClusterConfig:
+def plain(cluster: SimulatedCluster, ca_file: Path) -> ClusterSettings:
     return cluster_config(cluster, ca_file, tls=Tls())
 
 
