@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.config import Config, ConfigError, masked_yaml
 from exporter.metrics.cleanup import CLEANUP_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
+from exporter.metrics.family import Row
 from exporter.ontap.endpoint import (
     BasicLogin,
     ClusterSettings,
@@ -259,7 +261,8 @@ def test_a_value_that_is_probably_a_mistake_is_a_warning(
     assert _warnings(load(text)) == [warning.replace("{file}", str(tmp_path / "config.yaml"))]
 
 
-OWN_LABELS = {label for family in (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES) for label in family.labels}
+ROWS: tuple[Row[Any], ...] = (*CLUSTER_FAMILIES, *CLEANUP_FAMILIES)
+OWN_LABELS = {label for row in ROWS for label in row.labels}
 
 
 @pytest.mark.parametrize("label", sorted({"cluster", "policy", *OWN_LABELS}))
