@@ -96,7 +96,7 @@ async def _with_first_seen(
         async with read_journal(cleanup.state.dsn) as journal:
             for name, preflight in found.items():
                 if preflight.facts is not None:
-                    first_seen = await journal.first_seen(preflight.facts.cluster_uuid, now=now)
+                    first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
                     facts = replace(preflight.facts, first_seen=first_seen)
                     seen[name] = replace(preflight, facts=facts)
     except JournalError as exc:

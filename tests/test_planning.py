@@ -271,7 +271,7 @@ async def test_a_dry_run_of_the_daemon_decides_just_the_same(tmp_path: Path) -> 
             await eventually(ran, seconds=60, what="a dry run")
             assert await daemon.stop() == 0
         async with open_journal(state, owner="test", takeover_after_seconds=60.0) as journal:
-            (run,) = await journal.recent_runs(10)
+            (run,) = await journal.runs.recent(10)
         assert (run.policy, run.dry_run, run.success, run.deletions) == ("retire-old", True, True, ())
         journaled = json.loads(run.plan)
         for one in (*planned, *journaled):

@@ -159,7 +159,7 @@ class Cleaner:
     async def _recover(self, lease: Lease, assignment: Assignment) -> None:
         """Bring to an end what an earlier life, or another process, has left unended on this cluster."""
         services = self._services
-        unended = await services.journal.unended(self.cluster_uuid)
+        unended = await services.journal.deletions.unended(self.cluster_uuid)
         if unended:
             await self._check_identity(assignment.access)
         policies = {policy.name: policy for policy in assignment.policies}
@@ -193,7 +193,7 @@ class Cleaner:
             with services.board.in_progress((deletion.cluster, deletion.policy)):
                 ended = await pursuit.pursue(course, action)
             log_outcome(ended)
-        interrupted = await services.journal.end_interrupted_runs(lease, now=services.wall_clock())
+        interrupted = await services.journal.runs.end_interrupted(lease, now=services.wall_clock())
         if unended or interrupted:
             await services.show_counts()
 
@@ -218,7 +218,7 @@ class Cleaner:
             if gap <= assignment.takeover_after_seconds + HANDOVER_SECONDS:
                 since = min(since, lease.held_before_until - assignment.takeover_after_seconds)
         kept: dict[str, tuple[PolicyConfig, float]] = {}
-        last_started = await self._services.journal.last_started(self.cluster_uuid)
+        last_started = await self._services.journal.runs.last_started(self.cluster_uuid)
         for policy in assignment.policies:
             known = self._due.get(policy.name)
             if known is None or known[0] != policy:
@@ -257,7 +257,7 @@ class Cleaner:
             rest=self._rest,
         )
         await self._talk(run.make, lease)
-        await services.journal.prune(lease, keep_runs=services.kept_runs)
+        await services.journal.runs.prune(lease, keep=services.kept_runs)
         after = schedule.after_run(started=started, ended=services.wall_clock())
         if after.skipped:
             log.warning(

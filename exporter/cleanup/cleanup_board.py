@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from exporter.cleanup.records import Durations, Outcome, PolicyPause, PolicyTotals, RunFailure
+from exporter.cleanup.records import (
+    Durations,
+    Outcome,
+    PolicyPause,
+    PolicyTotals,
+    RunFailure,
+    Totals,
+)
 
 Key = tuple[str, str]
 """Cluster and policy."""
@@ -154,13 +161,12 @@ class CleanupBoard:
         """Return every status."""
         return tuple(self._statuses.values())
 
-    def with_totals(self, totals: Mapping[Key, PolicyTotals]) -> None:
+    def with_totals(self, totals: Totals) -> None:
         """Take over what the journal has counted, in whatever process."""
-        for key, counted in totals.items():
-            status = self._statuses.get(key)
-            if status is None:
-                continue
-            self.put(replace(status, totals=counted, remembered=True))
+        self.durations = self.durations if totals.durations is None else totals.durations
+        for key, counted in totals.policies.items():
+            if (status := self._statuses.get(key)) is not None:
+                self.put(replace(status, totals=counted, remembered=True))
 
     def remember(self) -> None:
         """Take note that the journal has said everything: what it did not name has no totals yet."""

@@ -87,26 +87,24 @@ class Guards:
     Attributes:
         kill_switch: whether the kill switch is engaged.
         paused: the paused policies, by name and digest.
-        deletes_in_last_day: deletions that were sent, or may have been, in the last 24 hours.
+        unended: the clusters with a deletion without an outcome: the name of each then, by its uuid.
     """
 
     kill_switch: bool
     paused: Mapping[tuple[str, str], PolicyPause]
-    deletes_in_last_day: int
+    unended: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat(Guards):
+class Heartbeat:
     """What a heartbeat found.
 
     Attributes:
         leases: every lease that this process holds, by the cluster's uuid, renewed.
-        lost: clusters whose lease this process held until now, and that another has taken over.
         living_owners: processes that share the journal and have been heard of lately, this one included.
     """
 
     leases: Mapping[str, Lease]
-    lost: frozenset[str]
     living_owners: int
 
 
@@ -139,7 +137,6 @@ class Deletion:
             with another one, the package was deleted and uploaded again.
         phase: how far it has come.
         intended_timestamp_seconds: when DELETE was about to be sent for the first time, Unix seconds.
-        attempted_timestamp_seconds: when it was about to be sent for the last time.
         attempts: how often DELETE was about to be sent.
         job_uuid: the job that ONTAP named; None as long as none is known.
         earlier_job_uuids: jobs that were there before the last attempt, which are none of it.
@@ -159,7 +156,6 @@ class Deletion:
     create_timestamp_seconds: float | None
     phase: Phase
     intended_timestamp_seconds: float
-    attempted_timestamp_seconds: float
     attempts: int
     job_uuid: str | None
     earlier_job_uuids: frozenset[str]
@@ -228,19 +224,6 @@ class PolicyTotals:
     last_failure: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """The totals that have changed.
-
-    Attributes:
-        policies: totals by cluster name and policy.
-        read_until: give this as ``changed_since`` the next time.
-    """
-
-    policies: Mapping[tuple[str, str], PolicyTotals]
-    read_until: float
-
-
 DURATION_BUCKETS_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 """Upper bounds of the buckets of ``ontap_cleanup_job_duration_seconds``, beside infinity."""
 
@@ -256,3 +239,18 @@ class Durations:
 
     buckets: tuple[int, ...]
     sum_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Some of the totals that have changed.
+
+    Attributes:
+        policies: totals by cluster name and policy.
+        durations: how long deletions took, by policy; None in all but the first of several parts.
+        read_until: what changes from now on is asked for with this.
+    """
+
+    policies: Mapping[tuple[str, str], PolicyTotals]
+    durations: Mapping[str, Durations] | None
+    read_until: float

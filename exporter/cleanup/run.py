@@ -58,7 +58,7 @@ class Services:
     show_counts: Callable[[], Awaitable[None]]
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
-    kept_runs: int = 50
+    kept_runs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Run:
         preflight = await self._read_preflight(lease)
         being_deleted = await self._being_deleted(lease)
         plan = self._plan(_guarding(preflight, being_deleted))
-        run_id = await services.journal.begin_run(
+        run_id = await services.journal.runs.begin(
             lease,
             cluster=self._access.name,
             policy=self._policy.name,
@@ -133,7 +133,7 @@ class Run:
         await services.show_counts()
         failed = await self._carry_out(lease, run_id, plan, preflight, being_deleted)
         ended = services.wall_clock()
-        await services.journal.end_run(
+        await services.journal.runs.end(
             lease,
             run_id,
             success=failed is None,
@@ -220,10 +220,10 @@ class Run:
 
         async def record_intent(deletion: Deletion | None, earlier_jobs: frozenset[str]) -> Deletion:
             if deletion is not None:
-                return await services.journal.intend_again(
-                    lease, deletion, earlier_job_uuids=earlier_jobs, now=services.wall_clock()
+                return await services.journal.deletions.intend_again(
+                    lease, deletion, earlier_job_uuids=earlier_jobs
                 )
-            return await services.journal.intend(
+            return await services.journal.deletions.intend(
                 lease,
                 run_id,
                 version=chosen.version,
@@ -271,8 +271,8 @@ class Run:
             return preflight
         journal = self._services.journal
         now = self._services.wall_clock()
-        await journal.see({lease: as_seen(preflight.listing.packages)}, now=now)
-        first_seen = await journal.first_seen(lease.cluster_uuid, now=now)
+        await journal.seen.note({lease: as_seen(preflight.listing.packages)}, now=now)
+        first_seen = await journal.seen.since(lease.cluster_uuid, now=now)
         return replace(preflight, facts=replace(preflight.facts, first_seen=first_seen))
 
     def _plan(self, preflight: Preflight, rules: Rules | None = None) -> Plan:
@@ -286,7 +286,7 @@ class Run:
 
     async def _being_deleted(self, lease: Lease) -> frozenset[str]:
         """Return the versions that the job of a deletion that was given up may still delete."""
-        given_up = await self._services.journal.given_up(lease.cluster_uuid)
+        given_up = await self._services.journal.deletions.given_up(lease.cluster_uuid)
         now = self._services.wall_clock()
         return frozenset([one.version for one in given_up if await may_still_run(self._access, one, now=now)])
 

@@ -192,7 +192,7 @@ class CleanupService:
         problem = self.problem
         if self.journal is not None:
             try:
-                runs = await self.journal.recent_runs(SHOWN_RUNS)
+                runs = await self.journal.runs.recent(SHOWN_RUNS)
             except JournalError as exc:
                 problem = str(exc)
         return report(
@@ -261,24 +261,24 @@ class CleanupService:
         """Renew leases and take over what is free; learn what other processes have changed."""
         if not self._kill_switch.is_recorded:
             active = self._kill_switch.active
-            await journal.set_kill_switch(engaged=active)
+            await journal.guards.set_kill_switch(engaged=active)
             self._kill_switch.is_recorded = active == self._kill_switch.active
         if self._resumes_paused:
             for policy, _ in list(self._board.paused):
-                await journal.resume_policy(policy)
+                await journal.guards.resume(policy)
             self._resumes_paused = False
-        beat = await journal.heartbeat()
-        self._kill_switch.follow(active=beat.kill_switch)
-        self._board.paused = beat.paused
+        beat = await journal.leases.heartbeat()
+        guards = await journal.guards.read()
+        self._kill_switch.follow(active=guards.kill_switch)
+        self._board.paused = guards.paused
         for uuid, cleaner in self._cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
-        await self._note_unended(journal)
+        self._note_unended(guards.unended)
         await self._share(journal, beat)
         self._board.put_leases(self._lease_statuses())
         await self._note_listings(journal)
         await self._read_totals(journal)
         self._board.remember()
-        self._board.durations = await journal.durations()
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
@@ -300,13 +300,15 @@ class CleanupService:
     async def _read_totals(self, journal: Journal) -> None:
         """Have the board show every total that has changed; one reading after the other."""
         async with self._reading_totals:
-            totals = await journal.totals(changed_since=self._totals_read_until)
-            self._totals_read_until = totals.read_until
-            self._board.with_totals(totals.policies)
+            read_until = self._totals_read_until
+            async for totals in journal.totals.changed(read_until):
+                self._board.with_totals(totals)
+                read_until = totals.read_until
+            self._totals_read_until = read_until
 
-    async def _note_unended(self, journal: Journal) -> None:
-        """Find out where a deletion is unended, and warn once where no configured cluster can end it."""
-        self._unended = await journal.unended_clusters()
+    def _note_unended(self, unended: Mapping[str, str]) -> None:
+        """Take note where a deletion is unended, and warn once where no configured cluster can end it."""
+        self._unended = unended
         out_of_reach = {
             name
             for uuid, name in self._unended.items()
@@ -337,9 +339,9 @@ class CleanupService:
         missing = wanted - held
         # What nobody has taken for so long is not another process's share: it does not reach the cluster.
         overdue = {uuid for uuid in missing if now - self._wanted_since[uuid] > self._takeover_after_seconds}
-        acquired = dict(await journal.acquire(overdue)) if overdue else {}
+        acquired = dict(await journal.leases.acquire(overdue)) if overdue else {}
         if (room_left := room - len(acquired)) > 0:
-            acquired |= await journal.acquire(missing - overdue, at_most=room_left)
+            acquired |= await journal.leases.acquire(missing - overdue, at_most=room_left)
         for uuid, lease in acquired.items():
             self.takeovers += lease.taken_over
             if (cleaner := self._cleaners.get(uuid)) is not None:
@@ -352,7 +354,7 @@ class CleanupService:
         if give_up:
             for uuid in give_up & self._cleaners.keys():
                 self._cleaners[uuid].hold(None)
-            await journal.release(give_up)
+            await journal.leases.release(give_up)
 
     async def _note_listings(self, journal: Journal) -> None:
         """Note what the polls have listed, where it is new or has not been noted for a while."""
@@ -362,7 +364,7 @@ class CleanupService:
         leases = {uuid: cleaner.lease for uuid, cleaner in self._cleaners.items() if cleaner.lease}
         if due := self._listings.due(leases.keys(), now=now):
             seen = {leases[uuid]: as_seen(packages) for uuid, packages in due.items()}
-            await journal.see(seen, now=self._wall_clock())
+            await journal.seen.note(seen, now=self._wall_clock())
             self._listings.noted(due, now=now)
 
     def _assign(self, uuid: str) -> None:

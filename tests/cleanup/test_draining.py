@@ -50,7 +50,7 @@ async def configure(it: Life, one: Servicing, policy: PolicyConfig) -> None:
 async def only_deletion(it: Life, cluster: SimulatedCluster) -> Deletion:
     """Return what a service that has stopped has left in the journal."""
     async with it.journal(cluster) as (journal, _):
-        (run,) = await journal.recent_runs(10)
+        (run,) = await journal.runs.recent(10)
         return only(run)
 
 
@@ -340,7 +340,7 @@ async def test_a_delete_that_is_still_connecting_when_the_program_stops_is_withd
         async with asyncio.timeout(WAIT_SECONDS):
             async with gated.service(changed(POLICY, job_timeout=timedelta(hours=1))) as one:
                 await gate.holds.wait()
-                (deletion,) = await one.journal.unended(cluster.uuid)
+                (deletion,) = await one.journal.deletions.unended(cluster.uuid)
                 assert deletion.phase is Phase.INTENDED
         deletion = await only_deletion(it, cluster)
         assert (deletion.outcome, deletion.message) == (Outcome.PROTECTED, STOPPING)

@@ -19,6 +19,7 @@ from exporter.ontap.facts import CLUSTER_PATH
 from exporter.ontap.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, SHORT, at_request, changed, cleaning, cluster_with, only
+from support.journal.steps import totals_of
 from support.servicing import (
     BEAT,
     OFTEN,
@@ -70,13 +71,13 @@ async def being_deleted(cluster: SimulatedCluster) -> None:
 
 async def all_ended(one: Servicing) -> None:
     async def ended() -> bool:
-        return one.service.journal is not None and not await one.journal.unended_clusters()
+        return one.service.journal is not None and not (await one.journal.guards.read()).unended
 
     await eventually(ended, seconds=WAIT_SECONDS, what="every deletion to end")
 
 
 async def outcomes(one: Servicing, cluster: str) -> dict[Outcome, int]:
-    policies = (await one.journal.totals()).policies
+    policies = await totals_of(one.journal)
     found = policies[cluster, POLICY.name].outcomes if (cluster, POLICY.name) in policies else {}
     return {outcome: count for outcome, count in found.items() if count}
 
@@ -134,7 +135,7 @@ async def test_a_cluster_that_is_renamed_keeps_its_deletion(host: str | None, tm
             await configure(it, one, {"c1b": (named("c1b", it.accesses["c1"], host=host), cluster)}, QUICK)
             await one.watch.beats(8)
         assert not warned(logs, STAYS_UNENDED)
-        assert (deletes(cluster), len(await one.journal.unended(cluster.uuid))) == (1, 1)
+        assert (deletes(cluster), len(await one.journal.deletions.unended(cluster.uuid))) == (1, 1)
         cluster.release_jobs()
         await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
         await all_ended(one)
@@ -177,7 +178,7 @@ async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(tmp
         await second.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
         await one.watch.beats(8)
         assert (deletes(first), deletes(second)) == (1, 1)
-        assert set(await one.journal.unended_clusters()) == {first.uuid}
+        assert set((await one.journal.guards.read()).unended) == {first.uuid}
         assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}  # of the second cluster
         first.release_jobs()
         await all_ended(one)
@@ -206,7 +207,7 @@ async def test_nothing_is_concluded_where_another_cluster_answers_after_a_restar
                 one.service.note_good_poll("c1", inventory_of(cluster) if is_polled else before)
                 await one.watch.beats(8)
             assert warned(logs, NOT_OURS) is not is_polled
-            assert set(await one.journal.unended_clusters()) == {uuid}
+            assert set((await one.journal.guards.read()).unended) == {uuid}
         cluster.uuid = uuid
         cluster.faults.remove(hidden)
         cluster.release_jobs()
@@ -231,7 +232,7 @@ async def test_what_is_unended_waits_until_the_cluster_says_who_it_is(
         cluster.faults.add(silence)
         async with it.service(QUICK, BEAT) as one:
             await one.watch.beats(8)
-            assert set(await one.journal.unended_clusters()) == {cluster.uuid}
+            assert set((await one.journal.guards.read()).unended) == {cluster.uuid}
             cluster.faults.remove(silence)
             await all_ended(one)
             assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}

@@ -57,7 +57,6 @@ STORED = Deletion(
     create_timestamp_seconds=None,
     phase=Phase.INTENDED,
     intended_timestamp_seconds=0.0,
-    attempted_timestamp_seconds=0.0,
     attempts=1,
     job_uuid=None,
     earlier_job_uuids=frozenset(),

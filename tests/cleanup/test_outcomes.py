@@ -421,10 +421,10 @@ async def test_given_up_jobs_do_not_cost_logins_while_the_credentials_are_refuse
     async with cleaning(cluster, tmp_path) as it:
         it.cluster.hold_jobs()
         for version in ("9.11.1", "9.12.1", "9.13.1"):
-            run_id = await it.journal.begin_run(
+            run_id = await it.journal.runs.begin(
                 it.lease, cluster="c1", policy=POLICY.name, dry_run=False, plan="[]", candidates=1, now=1.0
             )
-            intended = await it.journal.intend(
+            intended = await it.journal.deletions.intend(
                 it.lease,
                 run_id,
                 version=version,
@@ -434,8 +434,8 @@ async def test_given_up_jobs_do_not_cost_logins_while_the_credentials_are_refuse
                 policy_digest="",
                 now=1.0,
             )
-            followed = await it.journal.follow(it.lease, intended, job_uuid="a-b")
-            await it.journal.end(
+            followed = await it.journal.deletions.follow(it.lease, intended, job_uuid="a-b")
+            await it.journal.deletions.end(
                 it.lease,
                 followed,
                 outcome=Outcome.TIMEOUT,
@@ -444,7 +444,7 @@ async def test_given_up_jobs_do_not_cost_logins_while_the_credentials_are_refuse
                 stop_after_failures=0,
                 now=time.time(),
             )
-            await it.journal.end_run(it.lease, run_id, success=False, failure="deletion_failed", now=2.0)
+            await it.journal.runs.end(it.lease, run_id, success=False, failure="deletion_failed", now=2.0)
         it.cluster.password = "changed"
         for _ in range(5):
             assert (await it.run()).success is False

@@ -20,6 +20,7 @@ from exporter.ontap.access import ClusterAccess
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
 from support.cleaning import POLICY, changed
+from support.journal.steps import totals_of
 from support.servicing import (
     BEAT,
     C1,
@@ -255,19 +256,19 @@ async def test_however_often_it_changes_nothing_is_deleted_twice_nor_unaccounted
             assert cluster.jobs.peak == 1
 
         async def accounted() -> bool:
-            totals = await one.journal.totals()
+            totals = await totals_of(one.journal)
             done = Counter[str]()
-            for (cluster, _), tally in totals.policies.items():
+            for (cluster, _), tally in totals.items():
                 done[cluster] += tally.outcomes[Outcome.SUCCESS] + tally.outcomes[Outcome.ALREADY_GONE]
             return (
                 done == Counter(dict.fromkeys(("c1", "c2", "c3"), len(versions)))
-                and not await one.journal.unended_clusters()
+                and not (await one.journal.guards.read()).unended
             )
 
         await eventually(accounted, seconds=WAIT_SECONDS, what="every deletion in the account")
 
         async def shown() -> bool:
-            counted = (await one.journal.totals()).policies
+            counted = await totals_of(one.journal)
             return all(
                 status.in_progress == 0 and dict(status.totals.outcomes) == dict(counted[status.key].outcomes)
                 for status in one.board.statuses()

@@ -22,6 +22,7 @@ from exporter.ontap.deletion import delete_package
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, changed
+from support.journal.steps import totals_of
 from support.servicing import (
     BEAT,
     C1,
@@ -182,10 +183,10 @@ async def unended(it: Life, version: str, change: Change | None = None) -> None:
     """Leave a journal as a program does that ends in the midst of a deletion."""
     (cluster,) = (one for one in it.simulator.clusters if one.name == "c1")
     async with it.journal(cluster) as (journal, lease):
-        run_id = await journal.begin_run(
+        run_id = await journal.runs.begin(
             lease, cluster="c1", policy=POLICY.name, dry_run=False, plan="[]", candidates=1, now=time.time()
         )
-        deletion = await journal.intend(
+        deletion = await journal.deletions.intend(
             lease,
             run_id,
             version=version,
@@ -207,8 +208,8 @@ async def resumed(it: Life, *policies: PolicyConfig) -> tuple[Deletion, Run]:
         assert one.watch.statuses[C1].in_progress == 0
         run = (await one.runs())[0]
         (deletion,) = run.deletions
-        assert one.watch.statuses[C1].totals == (await one.journal.totals()).policies[C1]
-        assert await one.journal.unended(deletion.cluster_uuid) == ()
+        assert one.watch.statuses[C1].totals == (await totals_of(one.journal))[C1]
+        assert await one.journal.deletions.unended(deletion.cluster_uuid) == ()
         return deletion, run
 
 
@@ -263,7 +264,7 @@ async def test_a_deletion_that_waited_for_a_busy_repository_ends_as_busy(tmp_pat
         await unended(
             it,
             "9.12.1",
-            lambda journal, lease, one: journal.wait(lease, one, code="10551367", message="busy"),
+            lambda journal, lease, one: journal.deletions.wait(lease, one, code="10551367", message="busy"),
         )
         deletion, run = await resumed(it, POLICY)
         assert (deletion.outcome, deletion.code, deletion.message) == (Outcome.BUSY, "10551367", "busy")
@@ -273,7 +274,9 @@ async def test_a_deletion_that_waited_for_a_busy_repository_ends_as_busy(tmp_pat
 
 async def follow_job(it: Life) -> None:
     uuid = await start_job(it, "9.12.1")
-    await unended(it, "9.12.1", lambda journal, lease, one: journal.follow(lease, one, job_uuid=uuid))
+    await unended(
+        it, "9.12.1", lambda journal, lease, one: journal.deletions.follow(lease, one, job_uuid=uuid)
+    )
 
 
 @pytest.mark.parametrize(
@@ -339,7 +342,7 @@ async def test_runs_that_were_interrupted_end_as_failed(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         async with it.journal(cluster) as (journal, lease):
-            await journal.begin_run(
+            await journal.runs.begin(
                 lease,
                 cluster="c1",
                 policy=POLICY.name,
@@ -369,7 +372,7 @@ async def test_unended_deletions_of_a_cluster_that_left_stay_untouched_with_a_wa
         async with it.service(POLICY, BEAT, without="c1") as one:
             with capture_logs() as logs:
                 await one.watch.beats()
-            (deletion,) = await one.journal.unended(cluster.uuid)
+            (deletion,) = await one.journal.deletions.unended(cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
         warnings = [
             line["event"] for line in logs if line["log_level"] == "warning" and line.get("cluster") == "c1"
@@ -418,7 +421,7 @@ async def test_the_end_of_the_program_lets_a_delete_that_is_being_sent_be_record
         async with it.service(POLICY):
             await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
         async with it.journal(cluster) as (journal, _):
-            (deletion,) = await journal.unended(cluster.uuid)
+            (deletion,) = await journal.deletions.unended(cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
             assert deletion.job_uuid is not None
         deletion, run = await resumed(it, POLICY)
@@ -522,7 +525,7 @@ async def test_old_runs_are_pruned_and_the_totals_stay(tmp_path: Path) -> None:
         runs = await one.runs()
         # What was deleted within a day counts for max_deletes_per_day, so its run stays.
         assert 3 <= len(runs) <= 4
-        assert (await one.journal.totals()).policies[C1].outcomes[Outcome.SUCCESS] == 1
+        assert (await totals_of(one.journal))[C1].outcomes[Outcome.SUCCESS] == 1
 
 
 async def test_a_nightly_policy_does_not_run_without_pause_while_the_hour_comes_twice(

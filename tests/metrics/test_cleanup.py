@@ -27,6 +27,7 @@ from exporter.cleanup.records import (
     Outcome,
     PolicyTotals,
     RunFailure,
+    Totals,
 )
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
@@ -264,7 +265,7 @@ def test_outcomes_and_error_codes_are_shown_as_the_journal_counts_them() -> None
     board.put(STATUS)
     outcomes = {**STATUS.totals.outcomes, Outcome.SUCCESS: 1, Outcome.BUSY: 2, Outcome.FAILURE: 1}
     counted = replace(STATUS.totals, outcomes=outcomes, codes={"10551367": 2, "4": 1})
-    board.with_totals({STATUS.key: counted})
+    board.with_totals(Totals(policies={STATUS.key: counted}, durations=None, read_until=0.0))
     with board.in_progress(STATUS.key):
         during = samples(text_of(exposition.all()))
     after = samples(text_of(exposition.all()))

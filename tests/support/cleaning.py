@@ -115,6 +115,7 @@ class Cleaning:
             show_counts=self.show_counts,
             clock=self.clock,
             wall_clock=time.time,
+            kept_runs=50,
         )
         run = Run(
             services=services,
@@ -126,10 +127,11 @@ class Cleaning:
             rest=_rest,
         )
         await run.make(self.lease)
-        return (await self.journal.recent_runs(1))[0]
+        return (await self.journal.runs.recent(1))[0]
 
     async def show_counts(self) -> None:
-        self.board.with_totals((await self.journal.totals()).policies)
+        async for totals in self.journal.totals.changed():
+            self.board.with_totals(totals)
 
     @property
     def status(self) -> PolicyStatus:
@@ -171,7 +173,7 @@ async def cleaning(cluster: SimulatedCluster, directory: Path) -> AsyncIterator[
         access = AccessOpener(session=session, counts=RequestCounts()).open([config])["c1"]
         board = CleanupBoard(on_change=lambda _: None)
         board.put(PolicyStatus(cluster="c1", labels=(), policy=POLICY.name, dry_run=False))
-        leases = await journal.acquire([cluster.uuid])
+        leases = await journal.leases.acquire([cluster.uuid])
         yield Cleaning(
             simulator=simulator,
             cluster=cluster,

@@ -133,7 +133,7 @@ class Servicing:
 
     async def runs(self) -> tuple[Run, ...]:
         """Return every run, oldest first."""
-        return tuple(reversed(await self.journal.recent_runs(1000)))
+        return tuple(reversed(await self.journal.runs.recent(1000)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +203,7 @@ class Life:
     async def journal(self, cluster: SimulatedCluster) -> AsyncIterator[tuple[Journal, Lease]]:
         """Open the journal as an earlier life of the program did, which cleans one cluster."""
         async with open_journal(self.state, owner="earlier", takeover_after_seconds=300.0) as journal:
-            yield journal, (await journal.acquire([cluster.uuid]))[cluster.uuid]
+            yield journal, (await journal.leases.acquire([cluster.uuid]))[cluster.uuid]
 
 
 @asynccontextmanager

@@ -207,11 +207,11 @@ class Pursuit:
         journal, lease, now = self._journal, self._lease, self._wall_clock()
         match action:
             case RecordJob(job_uuid=job_uuid):
-                return await journal.follow(lease, stored(course), job_uuid=job_uuid)
+                return await journal.deletions.follow(lease, stored(course), job_uuid=job_uuid)
             case RecordWait(code=code, message=message):
-                return await journal.wait(lease, stored(course), code=code, message=message)
+                return await journal.deletions.wait(lease, stored(course), code=code, message=message)
             case End(outcome=outcome, code=code, message=message):
-                return await journal.end(
+                return await journal.deletions.end(
                     lease,
                     stored(course),
                     outcome=outcome,
@@ -221,7 +221,7 @@ class Pursuit:
                     now=now,
                 )
             case Leave(outcome=outcome, message=message):
-                return await journal.leave(
+                return await journal.deletions.leave(
                     lease,
                     self._subject.run_id,
                     version=self._subject.version,
@@ -335,7 +335,7 @@ class Pursuit:
     async def _search(self, deletion: Deletion) -> Event:
         jobs = None
         if await self._is_same_cluster():
-            known = await self._journal.job_uuids(self._lease.cluster_uuid, deletion.version)
+            known = await self._journal.deletions.job_uuids(self._lease.cluster_uuid, deletion.version)
             earlier = known | deletion.earlier_job_uuids
             with suppress(OntapError):
                 jobs = await self._access.ask(

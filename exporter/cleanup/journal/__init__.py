@@ -5,17 +5,17 @@ either an unended deletion to go on with or an ended one, counted once.
 
 ::
 
-    opening      from a database URL to a journal
-    journal      the API: every call is one transaction, and nearly every write needs a lease
-    leases       which process cleans which cluster
-    guards       what stops deleting in all processes
-    seen         since when packages have been seen
-    runs, deletions   what may follow upon what
-    totals       the totals that survive pruning
-    tables       the tables; migrations builds and changes them
-    database     transactions, completed even where their caller is cancelled
-    sqlite, postgresql   how each database is reached
-    journal_errors    what can go wrong
+    opening             from a database URL to a journal
+    journal             a store for each thing that it remembers
+    leases              which process cleans which cluster
+    guards              what stops deleting in all processes
+    seen                since when packages have been seen
+    runs, deletions     what may follow upon what
+    totals              the totals that survive pruning
+    tables              the tables; migrations builds and changes them
+    database            transactions, completed even where their caller is cancelled
+    sqlite, postgresql  how each database is reached
+    journal_errors      what can go wrong
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from __future__ import annotations
 from exporter.cleanup.journal.journal import Journal
 from exporter.cleanup.journal.journal_errors import (
     JournalError,
-    JournalInUseError,
     LeaseLostError,
-    Refusal,
     StepRefusedError,
 )
 from exporter.cleanup.journal.opening import open_journal, read_journal
@@ -33,9 +31,7 @@ from exporter.cleanup.journal.opening import open_journal, read_journal
 __all__ = [
     "Journal",
     "JournalError",
-    "JournalInUseError",
     "LeaseLostError",
-    "Refusal",
     "StepRefusedError",
     "open_journal",
     "read_journal",

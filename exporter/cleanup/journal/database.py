@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from exporter.cleanup.journal.journal_errors import JournalError, translated
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Database:
@@ -86,6 +88,45 @@ class Database:
             result = await work(connection)
         await asyncio.to_thread(self._check)
         return result
+
+
+class Store:
+    """Some tables of the database, and what may be done with them.
+
+    A method that is marked with :func:`transaction` gets the connection of one, which its caller leaves out.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+
+S = TypeVar("S", bound=Store)
+
+
+def transaction(
+    doing: str,
+) -> Callable[
+    [Callable[Concatenate[S, AsyncConnection, P], Awaitable[T]]],
+    Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+]:
+    """Make a method of a store one transaction: see :meth:`Database.transact`.
+
+    Args:
+        doing: what it is for, to follow "cannot".
+    """
+
+    def decorate(
+        method: Callable[Concatenate[S, AsyncConnection, P], Awaitable[T]],
+    ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+        @wraps(method)
+        async def transact(store: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return await store.database.transact(
+                doing, lambda connection: method(store, connection, *args, **kwargs)
+            )
+
+        return transact
+
+    return decorate
 
 
 async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[Any]] | None = None) -> T:

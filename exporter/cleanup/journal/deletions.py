@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Row, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import totals
-from exporter.cleanup.journal.guards import count_failures
-from exporter.cleanup.journal.journal_errors import Refusal, StepRefusedError
-from exporter.cleanup.journal.runs import MAX_MESSAGE_CHARACTERS, run_going_on, to_run
-from exporter.cleanup.journal.tables import DATABASE_CLOCK, DELETIONS, RUNS
-from exporter.cleanup.records import Deletion, Outcome, Phase, Run
+from exporter.cleanup.journal.database import transaction
+from exporter.cleanup.journal.guards import count_failures, expect_none
+from exporter.cleanup.journal.journal_errors import StepRefusedError
+from exporter.cleanup.journal.leases import LeasedStore
+from exporter.cleanup.journal.runs import DELETION_COLUMNS, MAX_MESSAGE_CHARACTERS, run_going_on
+from exporter.cleanup.journal.tables import DATABASE_CLOCK, DELETIONS
+from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
 
 MAX_CODE_CHARACTERS = 100
 """ONTAP's codes are numbers; a label should not be a novel."""
@@ -24,198 +23,307 @@ MAX_CODE_CHARACTERS = 100
 UNENDED = frozenset(Phase) - {Phase.ENDED}
 
 
-async def insert_deletion(
-    connection: AsyncConnection, cluster_uuid: str, run_id: int, *, version: str, values: Mapping[str, object]
-) -> Deletion:
+class DeletionStore(LeasedStore):
+    """The deletions of every run, and the steps that each takes."""
+
+    @transaction("note an intent")
+    async def intend(
+        self,
+        connection: AsyncConnection,
+        lease: Lease,
+        run_id: int,
+        *,
+        version: str,
+        create_timestamp_seconds: float | None,
+        earlier_job_uuids: Collection[str],
+        max_deletes_per_day: int | None,
+        policy_digest: str,
+        now: float,
+    ) -> Deletion:
+        """Note that DELETE is about to be sent for the first time.
+
+        Args:
+            connection: of the transaction.
+            lease: of the cluster; it must not have expired.
+            run_id: the run that decided on it.
+            version: the package's version.
+            create_timestamp_seconds: the package's create_time; None where it is not known.
+            earlier_job_uuids: jobs that the cluster lists already.
+            max_deletes_per_day: so many are sent at most in 24 hours, on all clusters together; None: no
+                limit.
+            policy_digest: identifies the policy's rules.
+            now: Unix seconds.
+
+        Raises:
+            LeaseLostError: the lease has been taken over, or has expired.
+            StepRefusedError: the kill switch is engaged, the policy is paused, the limit is reached, the run
+                has ended or is a dry one, or another deletion on the cluster is unended.
+        """
+        await self.leases.confirm(connection, lease, unexpired=True)
+        run = await run_going_on(connection, lease, run_id)
+        await expect_none(connection, run.policy, policy_digest, max_deletes_per_day=max_deletes_per_day)
+        return await _insert(
+            connection,
+            lease,
+            run_id,
+            version=version,
+            policy_digest=policy_digest,
+            create_timestamp_seconds=create_timestamp_seconds,
+            phase=Phase.INTENDED,
+            intended_timestamp_seconds=now,
+            attempts=1,
+            earlier_job_uuids=earlier_job_uuids,
+        )
+
+    @transaction("note another intent")
+    async def intend_again(
+        self,
+        connection: AsyncConnection,
+        lease: Lease,
+        deletion: Deletion,
+        *,
+        earlier_job_uuids: Collection[str] = (),
+    ) -> Deletion:
+        """Note that DELETE is about to be sent once more; a job of an earlier attempt is not this one's.
+
+        Raises:
+            LeaseLostError: the lease has been taken over, or has expired.
+            StepRefusedError: the deletion is not WAITING, the kill switch is engaged, or the policy is
+                paused.
+        """
+        await self.leases.confirm(connection, lease, unexpired=True)
+        recorded = await _recorded(connection, lease, deletion)
+        await expect_none(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
+        return await _move(
+            connection,
+            lease,
+            recorded,
+            {Phase.WAITING},
+            phase=Phase.INTENDED,
+            attempts=recorded.attempts + 1,
+            job_uuid=None,
+            earlier_job_uuids=_jobs_of(recorded) | set(earlier_job_uuids),
+            code="",
+            message="",
+        )
+
+    @transaction("note a refusal")
+    async def wait(
+        self, connection: AsyncConnection, lease: Lease, deletion: Deletion, *, code: str, message: str
+    ) -> Deletion:
+        """Note that ONTAP refused for a passing reason.
+
+        Raises:
+            StepRefusedError: the deletion is neither INTENDED nor FOLLOWED (its job has failed).
+        """
+        await self.leases.confirm(connection, lease)
+        allowed = {Phase.INTENDED, Phase.FOLLOWED}
+        said = _said(code, message)
+        return await _move(connection, lease, deletion, allowed, phase=Phase.WAITING, **said)
+
+    @transaction("note a job")
+    async def follow(
+        self, connection: AsyncConnection, lease: Lease, deletion: Deletion, *, job_uuid: str | None
+    ) -> Deletion:
+        """Note that ONTAP accepted, and the job that it named, if any.
+
+        Raises:
+            StepRefusedError: the deletion is not INTENDED.
+        """
+        await self.leases.confirm(connection, lease)
+        values = {"phase": Phase.FOLLOWED, "job_uuid": job_uuid}
+        return await _move(connection, lease, deletion, {Phase.INTENDED}, **values)
+
+    @transaction("note an outcome")
+    async def end(
+        self,
+        connection: AsyncConnection,
+        lease: Lease,
+        deletion: Deletion,
+        *,
+        outcome: Outcome,
+        code: str,
+        message: str,
+        stop_after_failures: int = 0,
+        now: float,
+    ) -> Deletion:
+        """Note the outcome and count it.
+
+        FAILURE and TIMEOUT count as failures in a row of the policy (by name and digest) over all clusters;
+        SUCCESS and ALREADY_GONE end the row.
+
+        Args:
+            connection: of the transaction.
+            lease: of the cluster.
+            deletion: what has ended.
+            outcome: how.
+            code: ONTAP's error code, "" where there is none.
+            message: for people.
+            stop_after_failures: so many failures in a row pause the policy; 0: never.
+            now: Unix seconds.
+
+        Raises:
+            StepRefusedError: the deletion had ended before.
+        """
+        await self.leases.confirm(connection, lease)
+        ended = await _move(
+            connection,
+            lease,
+            deletion,
+            UNENDED,
+            phase=Phase.ENDED,
+            outcome=outcome,
+            ended_timestamp_seconds=now,
+            **_said(code, message),
+        )
+        await totals.count_outcome(connection, ended)
+        seconds = max(0.0, now - ended.intended_timestamp_seconds)
+        await totals.count_duration(connection, ended.policy, seconds=seconds)
+        await count_failures(connection, ended, stop_after_failures=stop_after_failures, now=now)
+        return ended
+
+    @transaction("note a package that was left")
+    async def leave(
+        self,
+        connection: AsyncConnection,
+        lease: Lease,
+        run_id: int,
+        *,
+        version: str,
+        outcome: Outcome,
+        message: str,
+        now: float,
+    ) -> Deletion:
+        """Note that DELETE was never sent for a package that the plan chose: ended at once, and counted.
+
+        The durations leave it out, for they run from DELETE to outcome.
+
+        Raises:
+            StepRefusedError: the run has ended or is a dry one.
+        """
+        await self.leases.confirm(connection, lease)
+        deletion = await _insert(
+            connection,
+            lease,
+            run_id,
+            version=version,
+            phase=Phase.ENDED,
+            outcome=outcome,
+            intended_timestamp_seconds=now,
+            ended_timestamp_seconds=now,
+            attempts=0,
+            **_said("", message),
+        )
+        await totals.count_outcome(connection, deletion)
+        return deletion
+
+    @transaction("read deletions")
+    async def unended(self, connection: AsyncConnection, cluster_uuid: str) -> tuple[Deletion, ...]:
+        """Return the deletions of a cluster without an outcome: one, or none."""
+        return await _read(
+            connection, DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.phase != Phase.ENDED
+        )
+
+    @transaction("read deletions")
+    async def given_up(self, connection: AsyncConnection, cluster_uuid: str) -> tuple[Deletion, ...]:
+        """Return the deletions of a cluster that may be going on though they have ended, oldest first.
+
+        They are the newest deletion of each version, leaving out those that ended as PROTECTED, where its
+        outcome is TIMEOUT, or DENIED after a job was known.
+        """
+        later = DELETIONS.alias()
+        is_later = and_(
+            later.c.id > DELETIONS.c.id,
+            later.c.cluster_uuid == DELETIONS.c.cluster_uuid,
+            later.c.version == DELETIONS.c.version,
+            or_(later.c.outcome.is_(None), later.c.outcome != Outcome.PROTECTED),
+        )
+        gave_up = or_(
+            DELETIONS.c.outcome == Outcome.TIMEOUT,
+            and_(DELETIONS.c.outcome == Outcome.DENIED, DELETIONS.c.job_uuid.is_not(None)),
+        )
+        of_cluster = DELETIONS.c.cluster_uuid == cluster_uuid
+        return await _read(connection, of_cluster, gave_up, ~exists().where(is_later))
+
+    @transaction("read jobs")
+    async def job_uuids(self, connection: AsyncConnection, cluster_uuid: str, version: str) -> frozenset[str]:
+        """Return the jobs of every deletion of a version that is remembered: no later one has them."""
+        of_version = (DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.version == version)
+        return frozenset().union(*map(_jobs_of, await _read(connection, *of_version)))
+
+
+async def _insert(connection: AsyncConnection, lease: Lease, run_id: int, **values: object) -> Deletion:
     """Write a new deletion of a run.
 
     Raises:
         StepRefusedError: the run is over or a dry one, or another deletion on the cluster is unended.
     """
-    run = await run_going_on(connection, cluster_uuid, run_id)
+    run = await run_going_on(connection, lease, run_id)
     if run.dry_run:
-        raise StepRefusedError(f"run {run_id} is a dry run", refusal=Refusal.RUN_OVER)
+        raise StepRefusedError(f"run {run_id} is a dry run")
     row = {
         "run_id": run_id,
-        "cluster_uuid": cluster_uuid,
+        "cluster_uuid": lease.cluster_uuid,
         "cluster": run.cluster,
         "policy": run.policy,
         "policy_digest": "",
-        "version": version,
         "intended_database_seconds": DATABASE_CLOCK,
-        "earlier_job_uuids": "[]",
+        "earlier_job_uuids": (),
         "code": "",
         "message": "",
         **values,
     }
     try:
-        made = await connection.execute(insert(DELETIONS).values(row).returning(DELETIONS))
+        made = await connection.execute(insert(DELETIONS).values(row).returning(*DELETION_COLUMNS))
     except IntegrityError as exc:
-        raise StepRefusedError(
-            f"another deletion on {run.cluster} is unended", refusal=Refusal.OTHER_UNENDED
-        ) from exc
-    return _deletion(made.one())
+        raise StepRefusedError(f"another deletion on {run.cluster} is unended") from exc
+    return Deletion(**made.one()._asdict())
 
 
-async def read_deletion(connection: AsyncConnection, deletion: Deletion) -> Deletion:
-    """Return what is recorded of a deletion now.
+async def _recorded(connection: AsyncConnection, lease: Lease, deletion: Deletion) -> Deletion:
+    """Return what is recorded now of a deletion on the lease's cluster.
 
     Raises:
         StepRefusedError: there is none.
     """
-    same = and_(DELETIONS.c.id == deletion.id, DELETIONS.c.cluster_uuid == deletion.cluster_uuid)
-    for found in await _read(connection, same):
+    of_cluster = DELETIONS.c.cluster_uuid == lease.cluster_uuid
+    for found in await _read(connection, of_cluster, DELETIONS.c.id == deletion.id):
         return found
-    raise StepRefusedError(f"there is no deletion {deletion.id}", refusal=Refusal.WRONG_PHASE)
+    raise StepRefusedError(f"there is no deletion {deletion.id} on cluster {lease.cluster_uuid}")
 
 
-async def move_deletion(
+async def _move(
     connection: AsyncConnection,
+    lease: Lease,
     deletion: Deletion,
-    *,
     allowed: Collection[Phase],
-    values: Mapping[str, object],
+    **values: object,
 ) -> Deletion:
     """Change a deletion that is in one of the allowed phases.
 
     Raises:
         StepRefusedError: it is in another, or there is none.
     """
-    recorded = await read_deletion(connection, deletion)
+    recorded = await _recorded(connection, lease, deletion)
     if recorded.phase not in allowed:
         raise StepRefusedError(
-            f"the deletion of {recorded.version} on {recorded.cluster} is {recorded.phase}",
-            refusal=Refusal.WRONG_PHASE,
+            f"the deletion of {recorded.version} on {recorded.cluster} is {recorded.phase}"
         )
-    moving = update(DELETIONS).where(DELETIONS.c.id == deletion.id).values(**values).returning(DELETIONS)
-    return _deletion((await connection.execute(moving)).one())
+    moving = update(DELETIONS).where(DELETIONS.c.id == recorded.id).values(values)
+    return Deletion(**(await connection.execute(moving.returning(*DELETION_COLUMNS))).one()._asdict())
 
 
-async def end_deletion(
-    connection: AsyncConnection,
-    deletion: Deletion,
-    *,
-    outcome: Outcome,
-    code: str,
-    message: str,
-    stop_after_failures: int,
-    now: float,
-) -> Deletion:
-    """Write the outcome of a deletion, and count it.
-
-    Raises:
-        StepRefusedError: it has ended, or there is none.
-    """
-    ended = await move_deletion(
-        connection, deletion, allowed=UNENDED, values=ended_as(outcome, code=code, message=message, now=now)
-    )
-    await totals.count_outcome(connection, ended)
-    seconds = max(0.0, now - ended.intended_timestamp_seconds)
-    await totals.count_duration(connection, ended.policy, seconds=seconds)
-    await count_failures(connection, ended, stop_after_failures=stop_after_failures, now=now)
-    return ended
+async def _read(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> tuple[Deletion, ...]:
+    """Return the deletions that meet all conditions, oldest first."""
+    rows = await connection.execute(select(*DELETION_COLUMNS).where(*conditions).order_by(DELETIONS.c.id))
+    return tuple(Deletion(**row._asdict()) for row in rows)
 
 
-async def read_unended(connection: AsyncConnection, cluster_uuid: str) -> tuple[Deletion, ...]:
-    """Return a cluster's deletions without an outcome."""
-    return await _read(
-        connection, and_(DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value)
-    )
-
-
-async def read_unended_clusters(connection: AsyncConnection) -> Mapping[str, str]:
-    """Return the names of the clusters with a deletion without an outcome, by their uuids."""
-    unended = DELETIONS.c.phase != Phase.ENDED.value
-    rows = await connection.execute(select(DELETIONS.c.cluster_uuid, DELETIONS.c.cluster).where(unended))
-    return {row.cluster_uuid: row.cluster for row in rows}
-
-
-async def read_given_up(connection: AsyncConnection, cluster_uuid: str) -> tuple[Deletion, ...]:
-    """Return the newest deletion of each version that was sent, where it may go on though it has ended."""
-    later = DELETIONS.alias()
-    is_later = and_(
-        later.c.id > DELETIONS.c.id,
-        later.c.cluster_uuid == DELETIONS.c.cluster_uuid,
-        later.c.version == DELETIONS.c.version,
-        or_(later.c.outcome.is_(None), later.c.outcome != Outcome.PROTECTED.value),
-    )
-    gave_up = or_(
-        DELETIONS.c.outcome == Outcome.TIMEOUT.value,
-        and_(DELETIONS.c.outcome == Outcome.DENIED.value, DELETIONS.c.job_uuid.is_not(None)),
-    )
-    return await _read(
-        connection, and_(DELETIONS.c.cluster_uuid == cluster_uuid, gave_up, ~exists().where(is_later))
-    )
-
-
-async def read_job_uuids(connection: AsyncConnection, cluster_uuid: str, version: str) -> frozenset[str]:
-    """Return the jobs of every deletion of a version that is remembered, and those that were there before."""
-    of_version = and_(DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.version == version)
-    return frozenset().union(*(jobs_of(deletion) for deletion in await _read(connection, of_version)))
-
-
-def jobs_of(deletion: Deletion) -> frozenset[str]:
-    """Return the job of a deletion, and those that were there before its last attempt."""
-    return deletion.earlier_job_uuids | ({deletion.job_uuid} if deletion.job_uuid else set())
-
-
-async def read_runs(
-    connection: AsyncConnection, *conditions: ColumnElement[bool], limit: int
-) -> tuple[Run, ...]:
-    """Return the newest runs that meet all conditions with their deletions, newest first."""
-    newest = select(RUNS).where(*conditions).order_by(RUNS.c.id.desc()).limit(limit)
-    rows = (await connection.execute(newest)).all()
-    of_runs = DELETIONS.c.run_id.in_(select(newest.subquery().c.id))
-    deletions: dict[int, list[Deletion]] = defaultdict(list)
-    for deletion in await _read(connection, of_runs) if rows else ():
-        deletions[deletion.run_id].append(deletion)
-    return tuple(to_run(row, tuple(deletions[row.id])) for row in rows)
-
-
-def ended_as(outcome: Outcome, *, code: str, message: str, now: float) -> dict[str, object]:
-    """Return the values of a deletion that has ended."""
-    return {
-        "phase": Phase.ENDED.value,
-        "outcome": outcome.value,
-        "ended_timestamp_seconds": now,
-        **answered(code, message),
-    }
-
-
-def answered(code: str, message: str) -> dict[str, object]:
+def _said(code: str, message: str) -> dict[str, str]:
     """Return the values for what ONTAP answered, or the exporter has to say."""
     return {"code": code[:MAX_CODE_CHARACTERS], "message": message[:MAX_MESSAGE_CHARACTERS]}
 
 
-def as_list(job_uuids: Collection[str]) -> str:
-    """Return jobs as they are stored."""
-    return json.dumps(sorted(job_uuids))
-
-
-async def _read(connection: AsyncConnection, condition: ColumnElement[bool]) -> tuple[Deletion, ...]:
-    """Return the deletions that meet a condition, oldest first."""
-    rows = await connection.execute(select(DELETIONS).where(condition).order_by(DELETIONS.c.id))
-    return tuple(_deletion(row) for row in rows)
-
-
-def _deletion(row: Row[Any]) -> Deletion:
-    return Deletion(
-        id=row.id,
-        run_id=row.run_id,
-        cluster_uuid=row.cluster_uuid,
-        cluster=row.cluster,
-        policy=row.policy,
-        policy_digest=row.policy_digest,
-        version=row.version,
-        create_timestamp_seconds=row.create_timestamp_seconds,
-        phase=Phase(row.phase),
-        intended_timestamp_seconds=row.intended_timestamp_seconds,
-        attempted_timestamp_seconds=row.attempted_timestamp_seconds,
-        attempts=row.attempts,
-        job_uuid=row.job_uuid,
-        earlier_job_uuids=frozenset(json.loads(row.earlier_job_uuids)),
-        outcome=None if row.outcome is None else Outcome(row.outcome),
-        ended_timestamp_seconds=row.ended_timestamp_seconds,
-        code=row.code,
-        message=row.message,
-    )
+def _jobs_of(deletion: Deletion) -> frozenset[str]:
+    """Return the job of a deletion, and those that were there before its last attempt."""
+    return deletion.earlier_job_uuids | ({deletion.job_uuid} if deletion.job_uuid else set())

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.database import insert_or_update
-from exporter.cleanup.journal.journal_errors import Refusal, StepRefusedError
+from exporter.cleanup.journal.database import Store, insert_or_update, transaction
+from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.tables import CONTROL, DATABASE_CLOCK, DELETIONS, FAILURES
-from exporter.cleanup.records import Deletion, Guards, Outcome, PolicyPause
+from exporter.cleanup.records import Deletion, Guards, Outcome, Phase, PolicyPause
 
 DAY_SECONDS = 86_400.0
 KEPT_DIGESTS = 10
@@ -20,33 +19,49 @@ KEPT_DIGESTS = 10
 SENT_IN_LAST_DAY = and_(
     DELETIONS.c.intended_database_seconds > DATABASE_CLOCK - DAY_SECONDS,
     DELETIONS.c.attempts > 0,
-    or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED.value),
+    or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED),
 )
 """The condition that a deletion counts for the daily limit: DELETE was sent, or may have been."""
 
-_COUNT_OF_LAST_DAY = select(func.count()).select_from(DELETIONS).where(SENT_IN_LAST_DAY)
+_PAUSED = FAILURES.c.paused_timestamp_seconds.is_not(None)
 
 
-async def read_guards(connection: AsyncConnection) -> Guards:
-    """Return what stops deleting."""
-    paused = await connection.execute(
-        select(FAILURES).where(FAILURES.c.paused_timestamp_seconds.is_not(None))
-    )
-    return Guards(
-        kill_switch=bool((await connection.execute(select(CONTROL.c.kill_switch))).scalar_one()),
-        paused=MappingProxyType({(row.policy, row.digest): _pause(row) for row in paused}),
-        deletes_in_last_day=(await connection.execute(_COUNT_OF_LAST_DAY)).scalar_one(),
-    )
+class GuardStore(Store):
+    """The kill switch, the paused policies, and deletions that have no outcome yet."""
 
+    @transaction("read what stops deleting")
+    async def read(self, connection: AsyncConnection) -> Guards:
+        """Return what stops deleting."""
+        kill_switch = (await connection.execute(select(CONTROL.c.kill_switch))).scalar_one()
+        paused = await connection.execute(select(FAILURES).where(_PAUSED))
+        unended = await connection.execute(
+            select(DELETIONS.c.cluster_uuid, DELETIONS.c.cluster).where(DELETIONS.c.phase != Phase.ENDED)
+        )
+        return Guards(
+            kill_switch=kill_switch,
+            paused=MappingProxyType(
+                {
+                    (row.policy, row.digest): PolicyPause(
+                        policy=row.policy,
+                        digest=row.digest,
+                        since_timestamp_seconds=row.paused_timestamp_seconds,
+                        reason=row.reason,
+                    )
+                    for row in paused
+                }
+            ),
+            unended=MappingProxyType({row.cluster_uuid: row.cluster for row in unended}),
+        )
 
-async def set_kill_switch(connection: AsyncConnection, *, engaged: bool) -> None:
-    """Engage or release the kill switch; waits for intents that are being stored."""
-    await connection.execute(update(CONTROL).values(kill_switch=engaged))
+    @transaction("set the kill switch")
+    async def set_kill_switch(self, connection: AsyncConnection, *, engaged: bool) -> None:
+        """Engage or release the kill switch. Once this returns, no process stores another intent."""
+        await connection.execute(update(CONTROL).values(kill_switch=engaged))
 
-
-async def resume_policy(connection: AsyncConnection, policy: str) -> None:
-    """Forget a policy's pause and its failures."""
-    await connection.execute(delete(FAILURES).where(FAILURES.c.policy == policy))
+    @transaction("resume a policy")
+    async def resume(self, connection: AsyncConnection, policy: str) -> None:
+        """End the pause of a policy, and count its failures from zero."""
+        await connection.execute(delete(FAILURES).where(FAILURES.c.policy == policy))
 
 
 async def expect_none(
@@ -61,22 +76,19 @@ async def expect_none(
     """
     locking = select(CONTROL.c.kill_switch).with_for_update(read=max_deletes_per_day is None)
     if (await connection.execute(locking)).scalar_one():
-        raise StepRefusedError("the kill switch is engaged", refusal=Refusal.KILL_SWITCH)
-    found = await connection.execute(
-        select(FAILURES).where(
-            FAILURES.c.policy == policy,
-            FAILURES.c.digest == digest,
-            FAILURES.c.paused_timestamp_seconds.is_not(None),
-        )
-    )
-    if (row := found.one_or_none()) is not None:
-        raise StepRefusedError(f"policy {policy} is paused: {row.reason}", refusal=Refusal.POLICY_PAUSED)
+        raise StepRefusedError("the kill switch is engaged")
+    variant = and_(FAILURES.c.policy == policy, FAILURES.c.digest == digest)
+    reason = (
+        await connection.execute(select(FAILURES.c.reason).where(variant, _PAUSED))
+    ).scalar_one_or_none()
+    if reason is not None:
+        raise StepRefusedError(f"policy {policy} is paused: {reason}")
     if max_deletes_per_day is None:
         return
-    if (await connection.execute(_COUNT_OF_LAST_DAY)).scalar_one() >= max_deletes_per_day:
+    sent = select(func.count()).select_from(DELETIONS).where(SENT_IN_LAST_DAY)
+    if (await connection.execute(sent)).scalar_one() >= max_deletes_per_day:
         raise StepRefusedError(
-            f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours",
-            refusal=Refusal.DAILY_LIMIT,
+            f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours"
         )
 
 
@@ -85,21 +97,17 @@ async def count_failures(
 ) -> None:
     """Count the failures in a row of an ended deletion's policy, and pause it where they are too many."""
     variant = and_(FAILURES.c.policy == deletion.policy, FAILURES.c.digest == deletion.policy_digest)
-    not_paused = FAILURES.c.paused_timestamp_seconds.is_(None)
-    match deletion.outcome:
-        case Outcome.SUCCESS | Outcome.ALREADY_GONE:
-            await connection.execute(delete(FAILURES).where(variant, not_paused))
-        case Outcome.FAILURE | Outcome.TIMEOUT:
-            failures = await _add_failure(connection, deletion)
-            if 0 < stop_after_failures <= failures:
-                reason = (
-                    f"{failures} deletions in a row ended as failure or timeout; the last one, of "
-                    f"{deletion.version} on {deletion.cluster}: {deletion.message or deletion.outcome}"
-                )
-                pausing = {"paused_timestamp_seconds": now, "reason": reason}
-                await connection.execute(update(FAILURES).where(variant, not_paused).values(pausing))
-        case _:
-            pass
+    if deletion.outcome in {Outcome.SUCCESS, Outcome.ALREADY_GONE}:
+        await connection.execute(delete(FAILURES).where(variant, ~_PAUSED))
+    elif deletion.outcome in {Outcome.FAILURE, Outcome.TIMEOUT}:
+        failures = await _add_failure(connection, deletion)
+        if 0 < stop_after_failures <= failures:
+            reason = (
+                f"{failures} deletions in a row ended as failure or timeout; the last one, of "
+                f"{deletion.version} on {deletion.cluster}: {deletion.message or deletion.outcome}"
+            )
+            pausing = {"paused_timestamp_seconds": now, "reason": reason}
+            await connection.execute(update(FAILURES).where(variant, ~_PAUSED).values(pausing))
 
 
 async def _add_failure(connection: AsyncConnection, deletion: Deletion) -> int:
@@ -118,12 +126,3 @@ async def _add_failure(connection: AsyncConnection, deletion: Deletion) -> int:
     old = FAILURES.c.digest.not_in(newest.limit(KEPT_DIGESTS))
     await connection.execute(delete(FAILURES).where(of_policy, old))
     return int(failures)
-
-
-def _pause(row: Row[Any]) -> PolicyPause:
-    return PolicyPause(
-        policy=row.policy,
-        digest=row.digest,
-        since_timestamp_seconds=row.paused_timestamp_seconds,
-        reason=row.reason,
-    )

@@ -2,10 +2,9 @@
 
 ::
 
-    JournalError            this call failed; nothing may be deleted meanwhile, and a later call may work
-    ├── JournalInUseError   fix the configuration: a SQLite journal has one process at a time
-    ├── LeaseLostError      give the cluster up: another process cleans it; nothing was written
-    └── StepRefusedError    what is recorded does not allow the step; nothing was written
+    JournalError          this call failed; nothing may be deleted meanwhile, and a later call may work
+    ├── LeaseLostError    give the cluster up: another process cleans it; nothing was written
+    └── StepRefusedError  what is recorded does not allow the step; nothing was written
 
 Exceptions of other libraries are translated here, in :func:`translated`, and nowhere else.
 """
@@ -14,28 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 
 from sqlalchemy.exc import DBAPIError
 
 
-class Refusal(StrEnum):
-    """Why a step is refused."""
-
-    KILL_SWITCH = "kill_switch"  # the kill switch is engaged
-    POLICY_PAUSED = "policy_paused"  # its deletions kept failing
-    DAILY_LIMIT = "daily_limit"  # max_deletes_per_day is reached
-    OTHER_UNENDED = "other_unended"  # another deletion on the cluster has no outcome yet
-    RUN_OVER = "run_over"  # the run has ended, is a dry one, or is not there
-    WRONG_PHASE = "wrong_phase"  # the deletion is in another phase, or is not there
-
-
 class JournalError(Exception):
     """The journal cannot be opened, read or written; names the database and the reason, never a password."""
-
-
-class JournalInUseError(JournalError):
-    """Another process, or this one, holds the journal already."""
 
 
 class LeaseLostError(JournalError):
@@ -43,15 +26,7 @@ class LeaseLostError(JournalError):
 
 
 class StepRefusedError(JournalError):
-    """What is recorded does not allow the step.
-
-    Attributes:
-        refusal: why.
-    """
-
-    def __init__(self, message: str, *, refusal: Refusal) -> None:
-        super().__init__(message)
-        self.refusal = refusal
+    """What is recorded does not allow the step; the message says what."""
 
 
 @contextmanager

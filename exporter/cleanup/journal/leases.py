@@ -15,8 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, Row, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.database import Database, insert_or_update
-from exporter.cleanup.journal.guards import read_guards
+from exporter.cleanup.journal.database import Database, Store, insert_or_update
 from exporter.cleanup.journal.journal_errors import LeaseLostError
 from exporter.cleanup.journal.tables import (
     CLUSTERS,
@@ -66,57 +65,48 @@ class LeaseHolder:
         self._seconds = takeover_after_seconds
         self._relied_on_seconds = takeover_after_seconds - min(MAX_MARGIN_SECONDS, takeover_after_seconds / 5)
         self._boot_clock = boot_clock
-        self._held: dict[str, Lease] = {}
-        self._lost: set[str] = set()
-        self._turn = asyncio.Lock()  # an answer says what is held only where nothing else is asked meanwhile
 
     async def heartbeat(self) -> Heartbeat:
-        """Renew every lease, then read what all processes share; leases stay renewed where that fails."""
-        async with self._turn:
-            valid_until = self._boot_clock() + self._relied_on_seconds
-            renewing = partial(self._renew, valid_until=valid_until)
-            held, living_owners = await self._database.transact("renew the leases", renewing)
-            self._lost |= self._held.keys() - held.keys()
-            self._held = held
-        guards = await self._database.transact("read what stops deleting", read_guards)
-        lost, self._lost = self._lost, set()
-        return Heartbeat(
-            leases=held,
-            lost=frozenset(lost),
-            living_owners=living_owners,
-            kill_switch=guards.kill_switch,
-            paused=guards.paused,
-            deletes_in_last_day=guards.deletes_in_last_day,
+        """Say that this process lives, and renew all its leases. Call it three times per takeover_after."""
+        valid_until = self._boot_clock() + self._relied_on_seconds
+        return await self._database.transact(
+            "renew the leases", partial(self._renew, valid_until=valid_until)
         )
 
     async def acquire(self, uuids: Collection[str], *, at_most: int | None = None) -> dict[str, Lease]:
-        """Acquire leases that are free, have expired, or are held already; return them."""
+        """Acquire the leases of these clusters where they are free, have expired, or are held already.
+
+        Args:
+            uuids: the clusters.
+            at_most: so many leases; None: all that can be had.
+
+        Returns:
+            The leases acquired, by uuid. What another process holds is missing.
+        """
         acquired: dict[str, Lease] = {}
         for some in _batches(sorted(set(uuids))):
             limit = None if at_most is None else at_most - len(acquired)
             if limit is not None and limit <= 0:
                 break
-            async with self._turn:
-                valid_until = self._boot_clock() + self._relied_on_seconds
-                rows, vanished = await self._database.transact(
-                    "acquire leases", partial(self._acquire, uuids=some, limit=limit)
-                )
-                leases = [_lease(row, valid_until, vanished=vanished) for row in rows]
-                self._held |= {lease.cluster_uuid: lease for lease in leases}
-                acquired |= {lease.cluster_uuid: lease for lease in leases}
+            valid_until = self._boot_clock() + self._relied_on_seconds
+            rows, vanished = await self._database.transact(
+                "acquire leases", partial(self._acquire, uuids=some, limit=limit)
+            )
+            acquired |= {row.cluster_uuid: _lease(row, valid_until, vanished=vanished) for row in rows}
         return acquired
 
-    async def release(self, uuids: Collection[str] | None) -> None:
-        """Give leases up; None: all, and with them the place among the living."""
-        async with self._turn:
-            if uuids is None:
-                await self._database.transact("release the leases", self._retire)
-                self._held = {}
-                return
-            for some in _batches(sorted(set(uuids))):
-                ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
-                await self._database.transact("release leases", partial(release_leases, condition=ours))
-                self._held = {uuid: lease for uuid, lease in self._held.items() if uuid not in set(some)}
+    async def release(self, uuids: Collection[str] | None = None) -> None:
+        """Give leases up, so that another process may acquire them at once.
+
+        Args:
+            uuids: the clusters; None: all, and this process no longer counts as living.
+        """
+        if uuids is None:
+            await self._database.transact("release the leases", self._retire)
+            return
+        for some in _batches(sorted(set(uuids))):
+            ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
+            await self._database.transact("release leases", partial(release_leases, condition=ours))
 
     async def confirm(self, connection: AsyncConnection, lease: Lease, *, unexpired: bool = False) -> None:
         """Keep everybody else from taking a lease over until the transaction has ended.
@@ -147,13 +137,12 @@ class LeaseHolder:
             lease.cluster_uuid for lease in leases if epochs.get(lease.cluster_uuid) == lease.epoch
         )
 
-    async def _renew(
-        self, connection: AsyncConnection, *, valid_until: float
-    ) -> tuple[dict[str, Lease], int]:
-        """Renew all leases in one statement; return them, and how many processes live."""
+    async def _renew(self, connection: AsyncConnection, *, valid_until: float) -> Heartbeat:
+        """Renew all leases in one statement."""
         mine = LEASES.c.owner == self._owner
         if self._alone:
-            return await _leases(connection, select(LEASES).where(mine), valid_until), 1
+            held = await _leases(connection, select(LEASES).where(mine), valid_until)
+            return Heartbeat(leases=held, living_owners=1)
         expires = DATABASE_CLOCK + self._seconds
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
         held = await _leases(connection, renewing, valid_until)
@@ -162,7 +151,7 @@ class LeaseHolder:
         forgotten = PROCESSES.c.expires_seconds < DATABASE_CLOCK - FORGOTTEN_AFTER_SECONDS
         await connection.execute(delete(PROCESSES).where(forgotten))
         count = select(func.count()).where(PROCESSES.c.expires_seconds > DATABASE_CLOCK)
-        return held, (await connection.execute(count)).scalar_one()
+        return Heartbeat(leases=held, living_owners=(await connection.execute(count)).scalar_one())
 
     async def _acquire(
         self, connection: AsyncConnection, *, uuids: Sequence[str], limit: int | None
@@ -202,6 +191,14 @@ class LeaseHolder:
     async def _retire(self, connection: AsyncConnection) -> None:
         await release_leases(connection, condition=LEASES.c.owner == self._owner)
         await connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
+
+
+class LeasedStore(Store):
+    """Tables that are written under leases: whatever writes confirms the lease first."""
+
+    def __init__(self, database: Database, leases: LeaseHolder) -> None:
+        super().__init__(database)
+        self.leases = leases
 
 
 async def release_leases(connection: AsyncConnection, *, condition: ColumnElement[bool]) -> None:

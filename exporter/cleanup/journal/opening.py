@@ -46,8 +46,7 @@ async def open_journal(
         boot_clock: gives seconds of CLOCK_BOOTTIME.
 
     Raises:
-        JournalInUseError: another process holds the SQLite file, or this one.
-        JournalError: it cannot be opened.
+        JournalError: it cannot be opened; the SQLite file, because another process holds it, for example.
     """
     parsed = _parsed(url)
     async with AsyncExitStack() as stack:
@@ -80,7 +79,7 @@ async def open_journal(
             yield Journal(database, holder)
         finally:
             with suppress(JournalError):  # leases that cannot be given up expire
-                await completed(holder.release(None))
+                await completed(holder.release())
 
 
 @asynccontextmanager

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import totals
+from exporter.cleanup.journal.database import transaction
 from exporter.cleanup.journal.guards import SENT_IN_LAST_DAY
-from exporter.cleanup.journal.journal_errors import Refusal, StepRefusedError
+from exporter.cleanup.journal.journal_errors import StepRefusedError
+from exporter.cleanup.journal.leases import LeasedStore
 from exporter.cleanup.journal.tables import DELETIONS, RUNS
-from exporter.cleanup.records import Deletion, Phase, Run
+from exporter.cleanup.records import Deletion, Lease, Phase, Run, RunFailure
 
 MAX_MESSAGE_CHARACTERS = 1000
 MAX_PLAN_CHARACTERS = 1_000_000
-INTERRUPTED = "interrupted"
-"""The failure of a run in whose midst the program ended, or its cluster was given up."""
+
+DELETION_COLUMNS = tuple(DELETIONS.c[field.name] for field in fields(Deletion))
+_RUN_COLUMNS = tuple(RUNS.c[field.name] for field in fields(Run) if field.name != "deletions")
 
 
-async def insert_run(
-    connection: AsyncConnection,
-    *,
-    cluster_uuid: str,
-    cluster: str,
-    policy: str,
-    dry_run: bool,
-    plan: str,
-    candidates: int,
-    now: float,
-) -> int:
-    """Write a new run and return its id; of dry runs only the last keeps its plan."""
-    if dry_run:
-        earlier = and_(
-            RUNS.c.cluster_uuid == cluster_uuid, RUNS.c.policy == policy, RUNS.c.dry_run, RUNS.c.plan != ""
-        )
-        await connection.execute(update(RUNS).where(earlier).values(plan=""))
-    made = await connection.execute(
-        insert(RUNS).values(
-            cluster_uuid=cluster_uuid,
+class RunStore(LeasedStore):
+    """The runs of every policy on every cluster."""
+
+    @transaction("begin a run")
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        lease: Lease,
+        *,
+        cluster: str,
+        policy: str,
+        dry_run: bool,
+        plan: str,
+        candidates: int,
+        now: float,
+    ) -> int:
+        """Note that a run begins, and return its id.
+
+        Args:
+            connection: of the transaction.
+            lease: of the cluster.
+            cluster: the cluster's configured name.
+            policy: the policy's name.
+            dry_run: whether it only plans. Earlier dry runs of the policy on the cluster lose their plans.
+            plan: the plan as JSON; one of more than a million characters is not kept.
+            candidates: packages that the plan chose.
+            now: when it begins.
+        """
+        await self.leases.confirm(connection, lease)
+        if dry_run:
+            of_policy = and_(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.policy == policy)
+            forgetting = update(RUNS).where(of_policy, RUNS.c.dry_run, RUNS.c.plan != "")
+            await connection.execute(forgetting.values(plan=""))
+        beginning = insert(RUNS).values(
+            cluster_uuid=lease.cluster_uuid,
             cluster=cluster,
             policy=policy,
             dry_run=dry_run,
@@ -48,112 +68,147 @@ async def insert_run(
             error="",
             plan=plan if len(plan) <= MAX_PLAN_CHARACTERS else "",
         )
-    )
-    await totals.note_start(connection, cluster, policy, candidates=candidates, now=now)
-    key = made.inserted_primary_key
-    assert key is not None  # noqa: S101 - both databases return it
-    return int(key[0])
+        run_id: int = (await connection.execute(beginning.returning(RUNS.c.id))).scalar_one()
+        await totals.note_start(connection, cluster, policy, candidates=candidates, now=now)
+        return run_id
+
+    @transaction("end a run")
+    async def end(
+        self,
+        connection: AsyncConnection,
+        lease: Lease,
+        run_id: int,
+        *,
+        success: bool,
+        failure: str = "",
+        error: str = "",
+        now: float,
+    ) -> None:
+        """Note that a run has ended.
+
+        Args:
+            connection: of the transaction.
+            lease: of the cluster.
+            run_id: the run.
+            success: whether every deletion succeeded or there was none to make.
+            failure: a word for why it failed, "" where it did not.
+            error: the same for people.
+            now: Unix seconds.
+
+        Raises:
+            StepRefusedError: it had ended before, or there is none on this cluster.
+        """
+        await self.leases.confirm(connection, lease)
+        run = await run_going_on(connection, lease, run_id)
+        await _end(connection, run, success=success, failure=failure, error=error, now=now)
+
+    @transaction("end interrupted runs")
+    async def end_interrupted(self, connection: AsyncConnection, lease: Lease, *, now: float) -> int:
+        """End, as failed (``interrupted``), the cluster's runs that are going on; return how many.
+
+        A run with an unended deletion stays as it is until that has ended.
+        """
+        await self.leases.confirm(connection, lease)
+        unended = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
+        going_on = and_(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.ended_timestamp_seconds.is_(None))
+        found = (await connection.execute(select(RUNS).where(going_on, ~unended).order_by(RUNS.c.id))).all()
+        error = "the program ended, or gave the cluster up, during this run"
+        for run in found:
+            await _end(connection, run, success=False, failure=RunFailure.INTERRUPTED, error=error, now=now)
+        return len(found)
+
+    @transaction("prune runs")
+    async def prune(self, connection: AsyncConnection, lease: Lease, *, keep: int) -> int:
+        """Delete all but the newest ended runs of every policy on the cluster, and return how many.
+
+        A run that is going on, or has a deletion that is unended or younger than a day, stays.
+        """
+        await self.leases.confirm(connection, lease)
+        place = func.row_number().over(partition_by=RUNS.c.policy, order_by=RUNS.c.id.desc()).label("place")
+        ended = (
+            select(RUNS.c.id, place)
+            .where(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.ended_timestamp_seconds.is_not(None))
+            .subquery()
+        )
+        needed = exists().where(
+            DELETIONS.c.run_id == ended.c.id, or_(DELETIONS.c.phase != Phase.ENDED, SENT_IN_LAST_DAY)
+        )
+        found = await connection.execute(select(ended.c.id).where(ended.c.place > keep, ~needed))
+        run_ids = found.scalars().all()
+        await connection.execute(delete(DELETIONS).where(DELETIONS.c.run_id.in_(run_ids)))
+        await connection.execute(delete(RUNS).where(RUNS.c.id.in_(run_ids)))
+        return len(run_ids)
+
+    @transaction("read runs")
+    async def last_started(self, connection: AsyncConnection, cluster_uuid: str) -> Mapping[str, float]:
+        """Return when the last run of every policy on a cluster began, by policy, Unix seconds."""
+        of_cluster = RUNS.c.cluster_uuid == cluster_uuid
+        newest = select(func.max(RUNS.c.id)).where(of_cluster).group_by(RUNS.c.policy)
+        rows = await connection.execute(
+            select(RUNS.c.policy, RUNS.c.started_timestamp_seconds).where(RUNS.c.id.in_(newest))
+        )
+        return {row.policy: row.started_timestamp_seconds for row in rows}
+
+    @transaction("read runs")
+    async def recent(
+        self,
+        connection: AsyncConnection,
+        limit: int,
+        *,
+        before: int | None = None,
+        cluster: str | None = None,
+    ) -> tuple[Run, ...]:
+        """Return the newest runs with their deletions, newest first.
+
+        Args:
+            connection: of the transaction.
+            limit: so many at most.
+            before: only runs with a smaller id.
+            cluster: only runs of this configured name.
+        """
+        conditions: list[ColumnElement[bool]] = []
+        if before is not None:
+            conditions.append(RUNS.c.id < before)
+        if cluster is not None:
+            conditions.append(RUNS.c.cluster == cluster)
+        return await _read(connection, *conditions, limit=limit)
+
+    @transaction("read a run")
+    async def get(self, connection: AsyncConnection, run_id: int) -> Run | None:
+        """Return a run with its deletions; None where there is none."""
+        return next(iter(await _read(connection, RUNS.c.id == run_id, limit=1)), None)
 
 
-async def end_run(
-    connection: AsyncConnection,
-    cluster_uuid: str,
-    run_id: int,
-    *,
-    success: bool,
-    failure: str,
-    error: str,
-    now: float,
-) -> None:
-    """End a run.
-
-    Raises:
-        StepRefusedError: it has ended, or there is none.
-    """
-    run = await run_going_on(connection, cluster_uuid, run_id)
-    failure, error = failure[:MAX_MESSAGE_CHARACTERS], error[:MAX_MESSAGE_CHARACTERS]
-    values = {"ended_timestamp_seconds": now, "success": success, "failure": failure, "error": error}
-    await connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
-    await totals.note_end(connection, run.cluster, run.policy, success=success, failure=failure, now=now)
-
-
-async def run_going_on(connection: AsyncConnection, cluster_uuid: str, run_id: int) -> Row[Any]:
+async def run_going_on(connection: AsyncConnection, lease: Lease, run_id: int) -> Row[Any]:
     """Return the row of a run that has not ended.
 
     Raises:
         StepRefusedError: it has ended, or the cluster has none of that id.
     """
-    found = await connection.execute(
-        select(RUNS).where(RUNS.c.id == run_id, RUNS.c.cluster_uuid == cluster_uuid)
-    )
-    row = found.one_or_none()
+    of_cluster = and_(RUNS.c.id == run_id, RUNS.c.cluster_uuid == lease.cluster_uuid)
+    row = (await connection.execute(select(RUNS).where(of_cluster))).one_or_none()
     if row is None:
-        raise StepRefusedError(f"there is no run {run_id}", refusal=Refusal.RUN_OVER)
+        raise StepRefusedError(f"there is no run {run_id}")
     if row.ended_timestamp_seconds is not None:
-        raise StepRefusedError(f"run {run_id} has ended", refusal=Refusal.RUN_OVER)
+        raise StepRefusedError(f"run {run_id} has ended")
     return row
 
 
-async def end_interrupted_runs(connection: AsyncConnection, cluster_uuid: str, *, now: float) -> int:
-    """End a cluster's runs that are going on without an unended deletion; return how many they were."""
-    unended = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED.value)
-    going_on = and_(RUNS.c.cluster_uuid == cluster_uuid, RUNS.c.ended_timestamp_seconds.is_(None))
-    found = await connection.execute(select(RUNS.c.id).where(going_on, ~unended).order_by(RUNS.c.id))
-    run_ids = list(found.scalars())
-    for run_id in run_ids:
-        await end_run(
-            connection,
-            cluster_uuid,
-            run_id,
-            success=False,
-            failure=INTERRUPTED,
-            error="the program ended, or gave the cluster up, during this run",
-            now=now,
-        )
-    return len(run_ids)
+async def _end(
+    connection: AsyncConnection, run: Row[Any], *, success: bool, failure: str, error: str, now: float
+) -> None:
+    failure, error = failure[:MAX_MESSAGE_CHARACTERS], error[:MAX_MESSAGE_CHARACTERS]
+    values = {"ended_timestamp_seconds": now, "success": success, "failure": failure, "error": error}
+    await connection.execute(update(RUNS).where(RUNS.c.id == run.id).values(values))
+    await totals.note_end(connection, run.cluster, run.policy, success=success, failure=failure, now=now)
 
 
-async def prune(connection: AsyncConnection, cluster_uuid: str, *, keep_runs: int) -> int:
-    """Delete a cluster's older ended runs, besides those with a deletion that is unended or counts today."""
-    place = func.row_number().over(partition_by=RUNS.c.policy, order_by=RUNS.c.id.desc()).label("place")
-    ended = (
-        select(RUNS.c.id, place)
-        .where(RUNS.c.cluster_uuid == cluster_uuid, RUNS.c.ended_timestamp_seconds.is_not(None))
-        .subquery()
-    )
-    needed = exists().where(
-        DELETIONS.c.run_id == ended.c.id, or_(DELETIONS.c.phase != Phase.ENDED.value, SENT_IN_LAST_DAY)
-    )
-    found = await connection.execute(select(ended.c.id).where(ended.c.place > keep_runs, ~needed))
-    run_ids = list(found.scalars())
-    for run_id in run_ids:
-        await connection.execute(delete(DELETIONS).where(DELETIONS.c.run_id == run_id))
-        await connection.execute(delete(RUNS).where(RUNS.c.id == run_id))
-    return len(run_ids)
-
-
-async def last_started(connection: AsyncConnection, cluster_uuid: str) -> Mapping[str, float]:
-    """Return when the newest run of every policy began, by policy."""
-    newest = select(func.max(RUNS.c.id)).where(RUNS.c.cluster_uuid == cluster_uuid).group_by(RUNS.c.policy)
-    rows = await connection.execute(
-        select(RUNS.c.policy, RUNS.c.started_timestamp_seconds).where(RUNS.c.id.in_(newest))
-    )
-    return {row.policy: row.started_timestamp_seconds for row in rows}
-
-
-def to_run(row: Row[Any], deletions: tuple[Deletion, ...]) -> Run:
-    """Return a row as a value."""
-    return Run(
-        id=row.id,
-        cluster_uuid=row.cluster_uuid,
-        cluster=row.cluster,
-        policy=row.policy,
-        dry_run=row.dry_run,
-        started_timestamp_seconds=row.started_timestamp_seconds,
-        ended_timestamp_seconds=row.ended_timestamp_seconds,
-        success=row.success,
-        failure=row.failure,
-        error=row.error,
-        plan=row.plan,
-        deletions=deletions,
-    )
+async def _read(connection: AsyncConnection, *conditions: ColumnElement[bool], limit: int) -> tuple[Run, ...]:
+    """Return the newest runs that meet all conditions with their deletions, newest first."""
+    newest = select(*_RUN_COLUMNS).where(*conditions).order_by(RUNS.c.id.desc()).limit(limit)
+    rows = (await connection.execute(newest)).all()
+    of_runs = DELETIONS.c.run_id.in_([row.id for row in rows])
+    deletions: dict[int, list[Deletion]] = defaultdict(list)
+    for row in await connection.execute(select(*DELETION_COLUMNS).where(of_runs).order_by(DELETIONS.c.id)):
+        deletions[row.run_id].append(Deletion(**row._asdict()))
+    return tuple(Run(**row._asdict(), deletions=tuple(deletions[row.id])) for row in rows)

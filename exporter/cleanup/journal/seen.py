@@ -9,16 +9,53 @@ from typing import Any
 from sqlalchemy import Row, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.database import insert_or_update
+from exporter.cleanup.journal.database import insert_or_update, transaction
 from exporter.cleanup.journal.guards import DAY_SECONDS
+from exporter.cleanup.journal.leases import LeasedStore
 from exporter.cleanup.journal.tables import CLUSTERS, PACKAGES, sanitize
-from exporter.cleanup.records import SeenPackage
+from exporter.cleanup.records import Lease, SeenPackage
 
 MAX_PACKAGES = 1000
 """So many packages of one cluster are remembered; the others count as never seen, and are kept."""
 
 
-async def note_listings(
+class SeenStore(LeasedStore):
+    """The packages of every cluster's last listing."""
+
+    @transaction("note listings")
+    async def note(
+        self, connection: AsyncConnection, listings: Mapping[Lease, Collection[SeenPackage]], *, now: float
+    ) -> frozenset[str]:
+        """Note whole listings, of many clusters in one transaction.
+
+        A package is seen from now on where it was not in the cluster's listing before, has another
+        create_time, or where nobody had noted a listing of the cluster for more than a day.
+
+        Returns:
+            The clusters whose lease was lost: nothing was noted of them.
+        """
+        ours = await self.leases.confirmed(connection, listings)
+        noted = {lease.cluster_uuid: packages for lease, packages in listings.items()}
+        await _note(connection, {uuid: noted[uuid] for uuid in ours}, now=now)
+        return frozenset(noted) - ours
+
+    @transaction("read what was seen")
+    async def since(
+        self, connection: AsyncConnection, cluster_uuid: str, *, now: float
+    ) -> Mapping[str, float]:
+        """Return since when every package of the last listing has been seen, by version, Unix seconds.
+
+        It is empty where that listing is more than a day away from now.
+        """
+        listed = select(CLUSTERS.c.listed_timestamp_seconds).where(CLUSTERS.c.cluster_uuid == cluster_uuid)
+        last_listed = (await connection.execute(listed)).scalar_one_or_none()
+        if last_listed is None or abs(now - last_listed) > DAY_SECONDS:
+            return {}
+        rows = await connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid == cluster_uuid))
+        return {row.version: row.first_seen_timestamp_seconds for row in rows}
+
+
+async def _note(
     connection: AsyncConnection, listings: Mapping[str, Collection[SeenPackage]], *, now: float
 ) -> None:
     """Write what is new in the whole listings of clusters, by uuid, and delete what has gone."""
@@ -47,16 +84,6 @@ async def note_listings(
             if not looked or not _is_same(known[uuid].get(version), present[version], now=now)
         ]
     await _write(connection, gone, new, list(listings), now=now)
-
-
-async def read_first_seen(connection: AsyncConnection, cluster_uuid: str, *, now: float) -> dict[str, float]:
-    """Return since when the packages of the last listing have been seen; none where it is too long ago."""
-    listed = select(CLUSTERS.c.listed_timestamp_seconds).where(CLUSTERS.c.cluster_uuid == cluster_uuid)
-    last_listed = (await connection.execute(listed)).scalar_one_or_none()
-    if last_listed is None or abs(now - last_listed) > DAY_SECONDS:
-        return {}
-    rows = await connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid == cluster_uuid))
-    return {row.version: row.first_seen_timestamp_seconds for row in rows}
 
 
 def _is_same(row: Row[Any] | None, package: SeenPackage, *, now: float) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from exporter.cleanup.journal.journal_errors import JournalError, JournalInUseError, translated
+from exporter.cleanup.journal.journal_errors import JournalError, translated
 
 BUSY_TIMEOUT_MILLISECONDS = 2000
 """How long to wait for somebody who looks into the file with a tool of his own."""
@@ -73,8 +73,8 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
     The kernel releases the lock when the process ends, however it ends.
 
     Raises:
-        JournalInUseError: another process holds it, or this one.
-        JournalError: it cannot be opened, or it has gone since it was made.
+        JournalError: another process holds it, or this one; it cannot be opened; or it has gone since it was
+            made.
     """
     with translated(path, "open it"):
         real = Path(os.path.realpath(path))  # one file has one lock, whatever link leads to it
@@ -86,7 +86,7 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
-                raise JournalInUseError(f"{path}: another process holds it") from exc
+                raise JournalError(f"{path}: another process holds it") from exc
         with translated(path, "open it"):
             if os.fstat(lock).st_size and not (real.exists() and real.stat().st_size):
                 raise JournalError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Collection
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -45,6 +48,32 @@ class _Text(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else sanitize(value)
+
+
+class _Member(_Text):
+    """A member of a closed set."""
+
+    cache_ok = True
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__()
+        self.members = members
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
+        return None if value is None else self.members(value)
+
+
+class _JobUuids(TypeDecorator[frozenset[str]]):
+    """Jobs, as a list of JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        return json.dumps(sorted(value or ()))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[str]:  # noqa: ARG002
+        return frozenset(json.loads(value or "[]"))
 
 
 class _Seconds(TypeDecorator[float]):
@@ -151,14 +180,13 @@ DELETIONS = Table(
     Column("policy_digest", _Text, nullable=False),
     Column("version", _Text, nullable=False),
     Column("create_timestamp_seconds", _Seconds),
-    Column("phase", _Text, nullable=False),
+    Column("phase", _Member(Phase), nullable=False),
     Column("intended_timestamp_seconds", _Seconds, nullable=False),
     Column("intended_database_seconds", _Seconds, nullable=False),  # the same by the database's clock
-    Column("attempted_timestamp_seconds", _Seconds, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("job_uuid", _Text),
-    Column("earlier_job_uuids", _Text, nullable=False),  # a JSON list
-    Column("outcome", _Text),
+    Column("earlier_job_uuids", _JobUuids, nullable=False),
+    Column("outcome", _Member(Outcome)),
     Column("ended_timestamp_seconds", _Seconds),
     Column("code", _Text, nullable=False),
     Column("message", _Text, nullable=False),

@@ -4,27 +4,88 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row, Table, and_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exporter.cleanup.journal.database import insert_or_update
+from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.tables import CODES, DATABASE_CLOCK, DURATIONS, POLICIES
-from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Durations, Outcome, PolicyTotals
-
-Key = tuple[str, str]
-"""(cluster, policy)."""
+from exporter.cleanup.records import (
+    DURATION_BUCKETS_SECONDS,
+    Deletion,
+    Durations,
+    Outcome,
+    PolicyTotals,
+    Totals,
+)
 
 MAX_CODES = 50
 """So many error codes are told apart on a cluster under a policy; the rest count as ``other``."""
 OTHER_CODES = "other"
-READ_TOGETHER = 200
+READ_TOGETHER = 100
 """So many totals are read by one query, so that reading all of a large fleet never holds up the process."""
 LATE_SECONDS = 30.0
 """A transaction is committed at most so much later than the database's clock was read in it."""
+
+
+class TotalsStore(Store):
+    """What has happened since the journal began."""
+
+    async def changed(
+        self, since: float | None = None, *, read_together: int = READ_TOGETHER
+    ) -> AsyncIterator[Totals]:
+        """Give what has changed, in the order of cluster and policy; in between, other work goes on.
+
+        Args:
+            since: ``read_until`` of an earlier answer, to leave out what has not changed since; None: give
+                all totals.
+            read_together: so many are read in one transaction.
+        """
+        after: tuple[str, str] | None = None
+        read_until: float | None = None
+        while True:
+            some = await self._read(since or 0.0, after, read_until, limit=read_together)
+            yield some
+            if len(some.policies) < read_together:
+                return
+            after, read_until = list(some.policies)[-1], some.read_until
+
+    @transaction("read the totals")
+    async def _read(
+        self,
+        connection: AsyncConnection,
+        since: float,
+        after: tuple[str, str] | None,
+        read_until: float | None,
+        *,
+        limit: int,
+    ) -> Totals:
+        """Return the totals that follow on a cluster and policy."""
+        if read_until is None:
+            read_until = (await connection.execute(select(DATABASE_CLOCK))).scalar_one() - LATE_SECONDS
+        key = tuple_(POLICIES.c.cluster, POLICIES.c.policy)
+        wanted = POLICIES.c.changed_seconds >= since
+        if after is not None:
+            wanted = and_(wanted, key > tuple_(*after))
+        ordered = select(POLICIES).where(wanted).order_by(POLICIES.c.cluster, POLICIES.c.policy).limit(limit)
+        policies = (await connection.execute(ordered)).all()
+        codes: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+        if policies:
+            last = key <= tuple_(policies[-1].cluster, policies[-1].policy)
+            same = and_(CODES.c.cluster == POLICIES.c.cluster, CODES.c.policy == POLICIES.c.policy)
+            of_policies = select(CODES).join(POLICIES, same).where(wanted, last).order_by(CODES.c.code)
+            for row in await connection.execute(of_policies):
+                codes[row.cluster, row.policy][row.code] = row.deletions
+        return Totals(
+            policies=MappingProxyType(
+                {(row.cluster, row.policy): _totals(row, codes[row.cluster, row.policy]) for row in policies}
+            ),
+            durations=await _durations(connection) if after is None else None,
+            read_until=read_until,
+        )
 
 
 async def note_start(
@@ -71,42 +132,8 @@ async def count_duration(connection: AsyncConnection, policy: str, *, seconds: f
     await _add(connection, DURATIONS, names, {"deletions": 1, "sum_seconds": seconds})
 
 
-async def read_clock(connection: AsyncConnection) -> float:
-    """Return from when on changes may not have been committed yet, by the database's clock."""
-    return float((await connection.execute(select(DATABASE_CLOCK))).scalar_one()) - LATE_SECONDS
-
-
-async def read_totals(
-    connection: AsyncConnection, *, after: Key | None, changed_since: float, limit: int
-) -> dict[Key, PolicyTotals]:
-    """Return the next totals that have changed, in the order of cluster and policy.
-
-    Args:
-        connection: where they are.
-        after: the last key that was read before; None: from the first.
-        changed_since: by the database's clock.
-        limit: so many at most.
-    """
-    key = tuple_(POLICIES.c.cluster, POLICIES.c.policy)
-    wanted = [POLICIES.c.changed_seconds >= changed_since]
-    if after is not None:
-        wanted.append(key > tuple_(*after))
-    ordered = select(POLICIES).where(*wanted).order_by(POLICIES.c.cluster, POLICIES.c.policy)
-    policies = (await connection.execute(ordered.limit(limit))).all()
-    if not policies:
-        return {}
-    last = policies[-1]
-    wanted.append(key <= tuple_(last.cluster, last.policy))
-    same = and_(CODES.c.cluster == POLICIES.c.cluster, CODES.c.policy == POLICIES.c.policy)
-    codes: dict[Key, dict[str, int]] = defaultdict(dict)
-    of_policies = select(CODES).join(POLICIES, same).where(*wanted).order_by(CODES.c.code)
-    for row in await connection.execute(of_policies):
-        codes[row.cluster, row.policy][row.code] = row.deletions
-    return {(row.cluster, row.policy): _totals(row, codes[row.cluster, row.policy]) for row in policies}
-
-
-async def read_durations(connection: AsyncConnection) -> Mapping[str, Durations]:
-    """Return how long deletions took, by policy."""
+async def _durations(connection: AsyncConnection) -> Mapping[str, Durations]:
+    """Return how long deletions took since the journal began, by policy."""
     found: dict[str, list[tuple[float, int, float]]] = defaultdict(list)
     for row in await connection.execute(select(DURATIONS).order_by(DURATIONS.c.policy)):
         found[row.policy].append((row.up_to_seconds, row.deletions, row.sum_seconds))

@@ -17,9 +17,9 @@ WAIT_SECONDS = 60.0
 
 async def whole_deletion(journal: Journal, lease: Lease) -> None:
     deletion = await intend(journal, lease, await new_run(journal, lease))
-    deletion = await journal.wait(lease, deletion, code="1", message="busy")
-    deletion = await journal.intend_again(lease, deletion, now=15.0)
-    deletion = await journal.follow(lease, deletion, job_uuid="j")
+    deletion = await journal.deletions.wait(lease, deletion, code="1", message="busy")
+    deletion = await journal.deletions.intend_again(lease, deletion)
+    deletion = await journal.deletions.follow(lease, deletion, job_uuid="j")
     await end(journal, lease, deletion)
 
 
@@ -66,7 +66,7 @@ async def test_a_step_that_has_begun_is_completed_before_its_caller_is_cancelled
         done.set()
 
     async with asyncio.timeout(WAIT_SECONDS):
-        task = asyncio.create_task(journal._database.transact("test", work))
+        task = asyncio.create_task(journal.runs.database.transact("test", work))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -77,14 +77,14 @@ async def test_a_step_that_has_begun_is_completed_before_its_caller_is_cancelled
 
 async def test_many_cancelled_at_random_leave_a_consistent_journal(journal: Journal) -> None:
     chance = random.Random(4)  # noqa: S311 - chance, not secrecy
-    leases = await journal.acquire([f"cluster {number}" for number in range(5)])
+    leases = await journal.leases.acquire([f"cluster {number}" for number in range(5)])
     async with asyncio.timeout(4 * WAIT_SECONDS):
         for _ in range(6):
             tasks = [asyncio.create_task(whole_deletion(journal, lease)) for lease in leases.values()]
             await asyncio.gather(*(cancelled_after(task, chance.randrange(250)) for task in tasks))
             await assert_consistent(journal)
             for lease in leases.values():
-                for left in await journal.unended(lease.cluster_uuid):
+                for left in await journal.deletions.unended(lease.cluster_uuid):
                     await end(journal, lease, left)
 
 
@@ -111,4 +111,4 @@ async def test_a_journal_that_is_closed_amid_a_step_completes_it(url: str) -> No
             await turns(4)
         assert await running > 0
         with pytest.raises(JournalError, match="the journal is closed"):
-            await journal.unended(AMS)
+            await journal.deletions.unended(AMS)

@@ -66,7 +66,7 @@ async def test_nothing_is_written_once_the_file_has_gone(
             with pytest.raises(JournalError, match=LOST):
                 await end(journal, lease, deletion)
             with pytest.raises(JournalError, match=LOST):
-                await journal.heartbeat()
+                await journal.leases.heartbeat()
         assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -108,7 +108,7 @@ async def test_a_journal_that_has_gone_since_the_last_start_is_not_begun_anew(
     assert not path.exists() or not path.stat().st_size
     path.with_name(f"{path.name}.lock").unlink()
     async with opened(f"sqlite:///{path}") as journal:
-        assert await journal.recent_runs(1) == ()
+        assert await journal.runs.recent(1) == ()
 
 
 async def test_a_first_start_that_was_cut_short_is_none(path: Path) -> None:
@@ -125,4 +125,4 @@ async def test_a_backup_that_was_restored_between_two_lives_is_used(path: Path) 
         await new_run(journal, await lease_of(journal))
     path.with_name("backup").rename(path)
     async with opened(f"sqlite:///{path}") as journal:
-        assert len(await journal.recent_runs(5)) == 1
+        assert len(await journal.runs.recent(5)) == 1

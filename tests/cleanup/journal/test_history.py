@@ -6,24 +6,37 @@ import pytest
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, Outcome, Phase, Run, SeenPackage
-from support.journal.steps import AMS, FRA, deletion_in, end, intend, lease_of, new_run, opened
+from support.journal.steps import (
+    AMS,
+    FRA,
+    deletion_in,
+    durations_of,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    totals_of,
+)
 from support.postgresql import PostgresqlServer
 
 
 async def old_run(journal: Journal, lease: Lease, *, policy: str = "old") -> int:
     """Make a run with a deletion that does not count for the day."""
     run_id = await new_run(journal, lease, policy=policy)
-    await journal.leave(lease, run_id, version="9.9.1", outcome=Outcome.ALREADY_GONE, message="", now=1.0)
-    await journal.end_run(lease, run_id, success=True, now=130.0)
+    await journal.deletions.leave(
+        lease, run_id, version="9.9.1", outcome=Outcome.ALREADY_GONE, message="", now=1.0
+    )
+    await journal.runs.end(lease, run_id, success=True, now=130.0)
     return run_id
 
 
 async def kept(journal: Journal) -> list[int]:
-    return [run.id for run in await journal.recent_runs(100)]
+    return [run.id for run in await journal.runs.recent(100)]
 
 
 async def test_a_run_is_read_as_it_was_written(journal: Journal, ams: Lease) -> None:
-    run_id = await journal.begin_run(
+    run_id = await journal.runs.begin(
         ams,
         cluster="ams",
         policy="old",
@@ -45,9 +58,9 @@ async def test_a_run_is_read_as_it_was_written(journal: Journal, ams: Lease) -> 
         error="",
         plan='[{"version": "9.9.1"}]',
     )
-    assert await journal.recent_runs(1) == (run,)
-    assert await journal.run(run_id) == run
-    assert await journal.run(run_id + 1) is None
+    assert await journal.runs.recent(1) == (run,)
+    assert await journal.runs.get(run_id) == run
+    assert await journal.runs.get(run_id + 1) is None
 
 
 async def test_runs_come_newest_first_with_their_deletions_oldest_first(journal: Journal) -> None:
@@ -56,24 +69,24 @@ async def test_runs_come_newest_first_with_their_deletions_oldest_first(journal:
     a = await end(journal, fra, await intend(journal, fra, second, version="2"))
     b = await intend(journal, ams, first, version="1")
     c = await intend(journal, fra, second, version="1")
-    runs = await journal.recent_runs(5)
+    runs = await journal.runs.recent(5)
     assert [(run.id, run.deletions) for run in runs] == [(second, (a, c)), (first, (b,))]
-    assert [run.id for run in await journal.recent_runs(1)] == [second]
-    assert await journal.recent_runs(0) == ()
-    assert [run.id for run in await journal.recent_runs(5, before=second)] == [first]
-    assert [run.id for run in await journal.recent_runs(5, cluster="ams")] == [first]
-    assert (await journal.run(second) or runs[1]).deletions == (a, c)
+    assert [run.id for run in await journal.runs.recent(1)] == [second]
+    assert await journal.runs.recent(0) == ()
+    assert [run.id for run in await journal.runs.recent(5, before=second)] == [first]
+    assert [run.id for run in await journal.runs.recent(5, cluster="ams")] == [first]
+    assert (await journal.runs.get(second) or runs[1]).deletions == (a, c)
 
 
 async def test_a_failed_run_says_why(journal: Journal, ams: Lease) -> None:
     run_id = await new_run(journal, ams)
-    await journal.end_run(
+    await journal.runs.end(
         ams, run_id, success=False, failure="incomplete", error="the listing is incomplete", now=130.0
     )
-    (run,) = await journal.recent_runs(1)
+    (run,) = await journal.runs.recent(1)
     assert (run.success, run.failure, run.error) == (False, "incomplete", "the listing is incomplete")
     assert run.ended_timestamp_seconds == 130.0
-    assert (await journal.totals()).policies["ams", "old"].last_failure == "incomplete"
+    assert (await totals_of(journal))["ams", "old"].last_failure == "incomplete"
 
 
 async def test_the_last_dry_run_of_a_policy_on_a_cluster_has_its_plan(journal: Journal) -> None:
@@ -84,16 +97,16 @@ async def test_the_last_dry_run_of_a_policy_on_a_cluster_has_its_plan(journal: J
         await new_run(journal, ams, policy="o", dry_run=True),
     ]
     dry = [await new_run(journal, ams, dry_run=True) for _ in range(3)]
-    plans = {run.id: run.plan for run in await journal.recent_runs(9)}
+    plans = {run.id: run.plan for run in await journal.runs.recent(9)}
     assert [run for run, plan in plans.items() if plan] == [dry[-1], *others[::-1], real]
 
 
 async def test_a_plan_that_is_far_too_long_is_not_kept(journal: Journal, ams: Lease) -> None:
     for length, plan in ((1_000_000, "x" * 1_000_000), (1_000_001, "")):
-        run_id = await journal.begin_run(
+        run_id = await journal.runs.begin(
             ams, cluster="ams", policy="old", dry_run=False, plan="x" * length, candidates=1, now=1.0
         )
-        run = await journal.run(run_id)
+        run = await journal.runs.get(run_id)
         assert run is not None
         assert run.plan == plan
 
@@ -104,8 +117,8 @@ async def test_the_start_of_the_last_run_is_known_by_cluster_and_policy(journal:
         await new_run(journal, ams, now=now)
     await new_run(journal, ams, policy="other", now=400.0)
     await new_run(journal, fra, now=500.0)
-    assert await journal.last_started(AMS) == {"old": 200.0, "other": 400.0}
-    assert await journal.last_started("nobody") == {}
+    assert await journal.runs.last_started(AMS) == {"old": 200.0, "other": 400.0}
+    assert await journal.runs.last_started("nobody") == {}
 
 
 async def test_pruning_keeps_the_newest_of_each_policy_and_other_clusters(journal: Journal) -> None:
@@ -113,24 +126,24 @@ async def test_pruning_keeps_the_newest_of_each_policy_and_other_clusters(journa
     of_ams = [await old_run(journal, ams) for _ in range(4)]
     of_fra = [await old_run(journal, fra) for _ in range(3)]
     other = [await old_run(journal, ams, policy="other")]
-    assert await journal.prune(ams, keep_runs=2) == 2
+    assert await journal.runs.prune(ams, keep=2) == 2
     assert sorted(await kept(journal)) == [*of_ams[2:], *of_fra, *other]
-    assert await journal.prune(ams, keep_runs=2) == 0
+    assert await journal.runs.prune(ams, keep=2) == 0
 
 
 async def test_pruning_takes_nothing_from_the_totals(journal: Journal, ams: Lease) -> None:
     for _ in range(3):
         await old_run(journal, ams)
-    before = (await journal.totals()).policies, await journal.durations()
-    assert await journal.prune(ams, keep_runs=0) == 3
-    assert await journal.recent_runs(10) == ()
-    assert ((await journal.totals()).policies, await journal.durations()) == before
+    before = await totals_of(journal), await durations_of(journal)
+    assert await journal.runs.prune(ams, keep=0) == 3
+    assert await journal.runs.recent(10) == ()
+    assert (await totals_of(journal), await durations_of(journal)) == before
 
 
 async def test_pruning_leaves_a_run_that_goes_on(journal: Journal, ams: Lease) -> None:
     run_id = await new_run(journal, ams)
     await old_run(journal, ams)
-    assert await journal.prune(ams, keep_runs=0) == 1
+    assert await journal.runs.prune(ams, keep=0) == 1
     assert await kept(journal) == [run_id]
 
 
@@ -141,16 +154,16 @@ async def test_pruning_leaves_what_is_unended_or_counts_for_the_day(
     async with opened(postgresql_url) as journal:
         ams = await lease_of(journal)
         deletion = await deletion_in(journal, ams, phase)
-        await journal.end_run(ams, deletion.run_id, success=False, error="stopped", now=130.0)
-        assert await journal.prune(ams, keep_runs=0) == 0
+        await journal.runs.end(ams, deletion.run_id, success=False, error="stopped", now=130.0)
+        assert await journal.runs.prune(ams, keep=0) == 0
         aging = "UPDATE cleanup_deletions SET intended_database_seconds = intended_database_seconds - 86500"
         await postgresql.ask(postgresql_url, aging)
         if phase is not Phase.ENDED:
-            assert await journal.prune(ams, keep_runs=0) == 0
-            assert await journal.unended(AMS) == (deletion,)
+            assert await journal.runs.prune(ams, keep=0) == 0
+            assert await journal.deletions.unended(AMS) == (deletion,)
             await end(journal, ams, deletion, Outcome.TIMEOUT)
-        assert await journal.prune(ams, keep_runs=0) == 1
-        assert await journal.given_up(AMS) == ()
+        assert await journal.runs.prune(ams, keep=0) == 1
+        assert await journal.deletions.given_up(AMS) == ()
 
 
 async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal) -> None:
@@ -159,8 +172,8 @@ async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal)
     cut_short = await new_run(journal, ams)
     unended = await deletion_in(journal, ams, Phase.FOLLOWED)
     elsewhere = await new_run(journal, fra)
-    assert await journal.end_interrupted_runs(ams, now=500.0) == 1
-    runs = {run.id: run for run in await journal.recent_runs(10)}
+    assert await journal.runs.end_interrupted(ams, now=500.0) == 1
+    runs = {run.id: run for run in await journal.runs.recent(10)}
     ended = runs[cut_short]
     assert (ended.success, ended.failure, ended.error, ended.ended_timestamp_seconds) == (
         False,
@@ -170,20 +183,20 @@ async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal)
     )
     assert runs[over].ended_timestamp_seconds == 130.0
     assert runs[unended.run_id].ended_timestamp_seconds is None
-    assert (await journal.totals()).policies["ams", "old"].last_success is False
+    assert (await totals_of(journal))["ams", "old"].last_success is False
     await end(journal, ams, unended)
-    assert await journal.end_interrupted_runs(ams, now=600.0) == 1
-    assert await journal.end_interrupted_runs(fra, now=600.0) == 1
-    assert {run.id for run in await journal.recent_runs(10) if run.ended_timestamp_seconds == 600.0} == {
+    assert await journal.runs.end_interrupted(ams, now=600.0) == 1
+    assert await journal.runs.end_interrupted(fra, now=600.0) == 1
+    assert {run.id for run in await journal.runs.recent(10) if run.ended_timestamp_seconds == 600.0} == {
         unended.run_id,
         elsewhere,
     }
-    assert await journal.end_interrupted_runs(ams, now=700.0) == 0
+    assert await journal.runs.end_interrupted(ams, now=700.0) == 0
 
 
 async def test_the_id_of_a_pruned_run_never_comes_back(journal: Journal, ams: Lease) -> None:
     pruned = await old_run(journal, ams)
-    await journal.prune(ams, keep_runs=0)
+    await journal.runs.prune(ams, keep=0)
     assert await new_run(journal, ams) > pruned
 
 
@@ -195,14 +208,14 @@ async def test_a_cluster_that_has_gone_for_more_than_a_year_is_forgotten_besides
         await deletion_in(journal, ams, Phase.ENDED)
         unended = await deletion_in(journal, fra, Phase.FOLLOWED)
         seen = [SeenPackage(version="9.9.1", create_timestamp_seconds=1.0)]
-        await journal.see({ams: seen, fra: seen}, now=5.0)
-        await journal.acquire(["new"])
+        await journal.seen.note({ams: seen, fra: seen}, now=5.0)
+        await journal.leases.acquire(["new"])
     aging = "UPDATE cleanup_leases SET expires_seconds = 5 WHERE cluster_uuid <> 'new'"
     await postgresql.ask(postgresql_url, aging)
     async with opened(postgresql_url) as journal:
-        assert [run.cluster for run in await journal.recent_runs(9)] == ["fra"]
-        assert await journal.unended(FRA) == (unended,)
-        assert await journal.first_seen(AMS, now=6.0) == {}
-        assert await journal.first_seen(FRA, now=6.0) == {"9.9.1": 5.0}
-        assert set((await journal.totals()).policies) == {("ams", "old"), ("fra", "old")}
-        assert {lease.epoch for lease in (await journal.acquire([AMS, FRA, "new"])).values()} == {1, 2}
+        assert [run.cluster for run in await journal.runs.recent(9)] == ["fra"]
+        assert await journal.deletions.unended(FRA) == (unended,)
+        assert await journal.seen.since(AMS, now=6.0) == {}
+        assert await journal.seen.since(FRA, now=6.0) == {"9.9.1": 5.0}
+        assert set(await totals_of(journal)) == {("ams", "old"), ("fra", "old")}
+        assert {lease.epoch for lease in (await journal.leases.acquire([AMS, FRA, "new"])).values()} == {1, 2}

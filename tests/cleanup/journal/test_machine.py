@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from exporter.cleanup.journal import Journal, LeaseLostError, StepRefusedError
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Lease, Outcome, Phase, Run
 from support.journal.model import Model, kept
-from support.journal.steps import NAMES, end, intend, opened
+from support.journal.steps import NAMES, durations_of, end, intend, opened, totals_of
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _open(self) -> Journal:
         journal = self.runner.run(self.process.enter_async_context(opened(self.url)))
-        self.leases: dict[str, Lease] = dict(self.runner.run(journal.acquire(NAMES)))
+        self.leases: dict[str, Lease] = dict(self.runner.run(journal.leases.acquire(NAMES)))
         return journal
 
     def teardown(self) -> None:
@@ -89,7 +89,7 @@ class JournalMachine(RuleBasedStateMachine):
     def begin_run(self, uuid: str, policy: str, *, dry_run: bool, now: float) -> int:
         candidates = len(self.model.runs)
         run_id = self.runner.run(
-            self.journal.begin_run(
+            self.journal.runs.begin(
                 self.leases[uuid],
                 cluster=NAMES[uuid],
                 policy=policy,
@@ -124,7 +124,7 @@ class JournalMachine(RuleBasedStateMachine):
     def end_run(self, uuid: str, run_id: int, error: str, *, success: bool, now: float) -> None:
         goes_on = self.model.goes_on(run_id, uuid)
         failure = "" if success else "error"
-        ending = self.journal.end_run(
+        ending = self.journal.runs.end(
             self.leases[uuid], run_id, success=success, failure=failure, error=error, now=now
         )
         self.attempt(ending, allowed=goes_on)
@@ -164,7 +164,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(target=deletions, uuid=UUIDS, run_id=runs, version=VERSIONS, message=MESSAGES, now=TIMES)
     def leave(self, uuid: str, run_id: int, version: str, message: str, now: float) -> Any:
-        leaving = self.journal.leave(
+        leaving = self.journal.deletions.leave(
             self.leases[uuid], run_id, version=version, outcome=Outcome.PROTECTED, message=message, now=now
         )
         deletion = self.attempt(leaving, allowed=self.model.may_write_to(run_id, uuid))
@@ -200,7 +200,6 @@ class JournalMachine(RuleBasedStateMachine):
             policy=run.policy,
             version=version,
             intended_timestamp_seconds=now,
-            attempted_timestamp_seconds=now,
             job_uuid=None,
             earlier_job_uuids=frozenset(),
             code="",
@@ -210,11 +209,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.model.deletions[deletion.id] = deletion
         return deletion
 
-    @rule(deletion=deletions, jobs=JOBS, now=TIMES)
-    def intend_again(self, deletion: Deletion, jobs: set[str], now: float) -> None:
+    @rule(deletion=deletions, jobs=JOBS)
+    def intend_again(self, deletion: Deletion, jobs: set[str]) -> None:
         found = self.model.deletions.get(deletion.id, deletion)
-        step = self.journal.intend_again(
-            self.leases[deletion.cluster_uuid], deletion, earlier_job_uuids=jobs, now=now
+        step = self.journal.deletions.intend_again(
+            self.leases[deletion.cluster_uuid], deletion, earlier_job_uuids=jobs
         )
         if self.model.stops(found.policy, found.policy_digest):
             self.attempt(step, allowed=False)
@@ -225,7 +224,6 @@ class JournalMachine(RuleBasedStateMachine):
             Phase.WAITING,
             phase=Phase.INTENDED,
             attempts=found.attempts + 1,
-            attempted_timestamp_seconds=now,
             job_uuid=None,
             earlier_job_uuids=found.earlier_job_uuids
             | jobs
@@ -238,12 +236,12 @@ class JournalMachine(RuleBasedStateMachine):
     def wait(self, deletion: Deletion, code: str, message: str) -> None:
         changes = {"phase": Phase.WAITING, "code": code, "message": kept(message)}
         lease = self.leases[deletion.cluster_uuid]
-        step = self.journal.wait(lease, deletion, code=code, message=message)
+        step = self.journal.deletions.wait(lease, deletion, code=code, message=message)
         self.move(deletion, step, Phase.INTENDED, Phase.FOLLOWED, **changes)
 
     @rule(deletion=deletions, job_uuid=st.none() | st.just("j"))
     def follow(self, deletion: Deletion, job_uuid: str | None) -> None:
-        step = self.journal.follow(self.leases[deletion.cluster_uuid], deletion, job_uuid=job_uuid)
+        step = self.journal.deletions.follow(self.leases[deletion.cluster_uuid], deletion, job_uuid=job_uuid)
         self.move(deletion, step, Phase.INTENDED, phase=Phase.FOLLOWED, job_uuid=job_uuid)
 
     @rule(
@@ -294,17 +292,17 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(engaged=st.sampled_from([False, False, True]))
     def set_kill_switch(self, *, engaged: bool) -> None:
-        self.runner.run(self.journal.set_kill_switch(engaged=engaged))
+        self.runner.run(self.journal.guards.set_kill_switch(engaged=engaged))
         self.model.kill_switch = engaged
 
     @rule(policy=POLICIES)
     def resume_policy(self, policy: str) -> None:
-        self.runner.run(self.journal.resume_policy(policy))
+        self.runner.run(self.journal.guards.resume(policy))
         self.model.resume(policy)
 
     @rule(keep_runs=st.integers(0, 3), uuid=UUIDS)
     def prune(self, keep_runs: int, uuid: str) -> None:
-        pruned = self.runner.run(self.journal.prune(self.leases[uuid], keep_runs=keep_runs))
+        pruned = self.runner.run(self.journal.runs.prune(self.leases[uuid], keep=keep_runs))
         assert pruned == self.model.prune(keep_runs, uuid)
 
     @rule(uuid=UUIDS, now=TIMES)
@@ -315,7 +313,7 @@ class JournalMachine(RuleBasedStateMachine):
             for run in self.model.runs.values()
             if run.ended_timestamp_seconds is None and run.id not in held and run.cluster_uuid == uuid
         ]
-        ended = self.runner.run(self.journal.end_interrupted_runs(self.leases[uuid], now=now))
+        ended = self.runner.run(self.journal.runs.end_interrupted(self.leases[uuid], now=now))
         assert ended == len(cut_short)
         error = "the program ended, or gave the cluster up, during this run"
         for run in cut_short:
@@ -324,17 +322,16 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(uuid=UUIDS)
     def acquire_again(self, uuid: str) -> None:
         old = self.leases[uuid]
-        self.leases |= self.runner.run(self.journal.acquire([uuid]))
+        self.leases |= self.runner.run(self.journal.leases.acquire([uuid]))
         with pytest.raises(LeaseLostError):
-            self.runner.run(self.journal.prune(old))
+            self.runner.run(self.journal.runs.prune(old, keep=0))
 
     @rule()
     def heartbeat(self) -> None:
-        beat = self.runner.run(self.journal.heartbeat())
+        beat = self.runner.run(self.journal.leases.heartbeat())
         assert {uuid: lease.epoch for uuid, lease in beat.leases.items()} == {
             uuid: lease.epoch for uuid, lease in self.leases.items()
         }
-        assert beat.lost == frozenset()
         self.leases = dict(beat.leases)
 
     @rule()
@@ -344,10 +341,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_guards_agree(self) -> None:
-        guards = self.runner.run(self.journal.guards())
+        guards = self.runner.run(self.journal.guards.read())
         assert guards.kill_switch == self.model.kill_switch
         assert set(guards.paused) == self.model.paused
-        assert guards.deletes_in_last_day == len(self.model.sent())
+        assert set(guards.unended) == {one.cluster_uuid for one in self.model.unended()}
 
     @invariant()
     def the_runs_agree(self) -> None:
@@ -355,9 +352,9 @@ class JournalMachine(RuleBasedStateMachine):
             replace(run, deletions=tuple(one for one in self.model.deletions.values() if one.run_id == key))
             for key, run in self.model.runs.items()
         ]
-        assert list(self.runner.run(self.journal.recent_runs(1000))) == expected[::-1]
+        assert list(self.runner.run(self.journal.runs.recent(1000))) == expected[::-1]
         for uuid in NAMES:
-            assert list(self.runner.run(self.journal.unended(uuid))) == self.model.unended_on(uuid)
+            assert list(self.runner.run(self.journal.deletions.unended(uuid))) == self.model.unended_on(uuid)
 
     @rule()
     def the_jobs_given_up_agree(self) -> None:
@@ -371,12 +368,12 @@ class JournalMachine(RuleBasedStateMachine):
                 for one in newest.values()
                 if one.outcome is Outcome.TIMEOUT or (one.outcome is Outcome.DENIED and one.job_uuid)
             ]
-            found = self.runner.run(self.journal.given_up(uuid))
+            found = self.runner.run(self.journal.deletions.given_up(uuid))
             assert list(found) == sorted(given_up, key=lambda one: one.id)
 
     @rule()
     def the_totals_agree(self) -> None:
-        totals = self.runner.run(self.journal.totals()).policies
+        totals = self.runner.run(totals_of(self.journal))
         assert set(totals) == set(self.model.last)
         for key, found in totals.items():
             assert found.outcomes == {one: self.model.outcomes[(*key, one)] for one in Outcome}
@@ -396,7 +393,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.the_durations_agree()
 
     def the_durations_agree(self) -> None:
-        durations = self.runner.run(self.journal.durations())
+        durations = self.runner.run(durations_of(self.journal))
         assert set(durations) == set(self.model.durations)
         for policy, seconds in self.model.durations.items():
             limits = (*DURATION_BUCKETS_SECONDS, math.inf)

@@ -69,7 +69,7 @@ async def test_opening_again_changes_nothing(url: str) -> None:
         deletion = await deletion_in(journal, await lease_of(journal), Phase.FOLLOWED)
     for _ in range(2):
         async with opened(url) as journal:
-            assert await journal.unended(AMS) == (deletion,)
+            assert await journal.deletions.unended(AMS) == (deletion,)
     async with raw_connection(url) as connection:
         revisions = await connection.execute(text("SELECT * FROM cleanup_schema_version"))
         assert revisions.all() == [("0001",)]
@@ -78,7 +78,7 @@ async def test_opening_again_changes_nothing(url: str) -> None:
 async def test_processes_that_start_together_make_the_tables_once(postgresql_url: str) -> None:
     async def start() -> None:
         async with opened(postgresql_url) as journal:
-            await journal.heartbeat()
+            await journal.leases.heartbeat()
 
     await asyncio.gather(*(start() for _ in range(4)))
 

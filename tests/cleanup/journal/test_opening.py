@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import Journal, JournalError, read_journal
 from exporter.cleanup.records import Deletion, Lease, Phase, SeenPackage
-from support.journal.steps import AMS, deletion_in, end, intend, lease_of, new_run, opened
+from support.journal.steps import AMS, deletion_in, end, intend, lease_of, new_run, opened, totals_of
 from support.postgresql import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
 
 
@@ -129,7 +129,7 @@ async def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None
         with pytest.raises(JournalError, match="cannot begin a run: attempt to write a readonly database"):
             await new_run(journal, lease)
     async with opened(f"sqlite:///{path}") as journal:
-        assert await journal.recent_runs(1) == ()
+        assert await journal.runs.recent(1) == ()
     path.chmod(0o400)
     if os.geteuid() != 0:  # whom nothing stops
         assert await refusal(f"sqlite:///{path}") == f"{path}: cannot open it: Permission denied"
@@ -141,11 +141,11 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None
         deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
         await pragma(journal, f"max_page_count = {await pragma(journal, 'page_count')}")
         with pytest.raises(JournalError, match="cannot begin a run: database or disk is full"):
-            await journal.begin_run(
+            await journal.runs.begin(
                 lease, cluster="ams", policy="old", dry_run=True, plan="x" * 10**6, candidates=1, now=1.0
             )
-        assert await journal.unended(AMS) == (deletion,)
-        assert len(await journal.recent_runs(9)) == 1
+        assert await journal.deletions.unended(AMS) == (deletion,)
+        assert len(await journal.runs.recent(9)) == 1
 
 
 async def pragma(journal: Journal, words: str) -> object:
@@ -155,7 +155,7 @@ async def pragma(journal: Journal, words: str) -> object:
         found = await connection.exec_driver_sql(f"PRAGMA {words}")
         return found.scalar() if found.returns_rows else None
 
-    return await journal._database.transact("ask", work)
+    return await journal.runs.database.transact("ask", work)
 
 
 async def test_a_closed_journal_does_nothing(url: str) -> None:
@@ -164,26 +164,30 @@ async def test_a_closed_journal_does_nothing(url: str) -> None:
     with pytest.raises(JournalError, match="cannot begin a run: the journal is closed"):
         await new_run(journal, lease)
     with pytest.raises(JournalError, match="cannot read the totals: the journal is closed"):
-        await journal.totals()
+        await totals_of(journal)
 
 
 async def test_a_journal_is_read_while_another_process_uses_it_and_never_changed(url: str) -> None:
     async with opened(url) as journal:
         lease = await lease_of(journal)
         deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
-        await journal.see({lease: [SeenPackage(version="9.9.1", create_timestamp_seconds=1.0)]}, now=5.0)
+        await journal.seen.note(
+            {lease: [SeenPackage(version="9.9.1", create_timestamp_seconds=1.0)]}, now=5.0
+        )
         async with read_journal(url) as reader:
-            assert await reader.first_seen(AMS, now=6.0) == {"9.9.1": 5.0}
-            assert (await reader.guards()).deletes_in_last_day == 1
-            assert await reader.unended(AMS) == (deletion,)
-            for writing in (reader.set_kill_switch(engaged=True), reader.acquire([AMS, "new"])):
+            assert await reader.seen.since(AMS, now=6.0) == {"9.9.1": 5.0}
+            assert set((await reader.guards.read()).unended) == {AMS}
+            assert await reader.deletions.unended(AMS) == (deletion,)
+            for writing in (reader.guards.set_kill_switch(engaged=True), reader.leases.acquire([AMS, "new"])):
                 with pytest.raises(JournalError, match=r"read-?only"):
                     await writing
-            await journal.follow(lease, await end_and_intend(journal, lease, deletion), job_uuid=None)
-            assert len(await reader.unended(AMS)) == 1
-        assert not (await journal.guards()).kill_switch
+            await journal.deletions.follow(
+                lease, await end_and_intend(journal, lease, deletion), job_uuid=None
+            )
+            assert len(await reader.deletions.unended(AMS)) == 1
+        assert not (await journal.guards.read()).kill_switch
     async with read_journal(url) as reader:
-        assert len(await reader.recent_runs(5)) == 1
+        assert len(await reader.runs.recent(5)) == 1
 
 
 async def end_and_intend(journal: Journal, lease: Lease, deletion: Deletion) -> Deletion:
@@ -204,7 +208,7 @@ async def test_what_the_block_raises_passes_unchanged(url: str) -> None:
         async with opened(url):
             raise OSError("of the block")
     async with opened(url) as journal:
-        assert (await journal.totals()).policies == {}
+        assert await totals_of(journal) == {}
 
 
 async def test_a_wrong_password_is_not_repeated(postgresql: PostgresqlServer) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.records import Lease, Outcome, Phase
@@ -26,6 +27,7 @@ from support.journal.steps import (
     lease_of,
     new_run,
     opened,
+    totals_of,
 )
 from support.postgresql import PostgresqlServer
 from support.silent_proxy import SilentProxy, silent_proxy
@@ -50,10 +52,10 @@ def through(url: str, folder: Path) -> str:
 async def fails_in_time(journal: Journal, lease: Lease) -> None:
     """See that every kind of call fails, and soon."""
     for call in (
-        journal.heartbeat,
+        journal.leases.heartbeat,
         lambda: new_run(journal, lease),
-        journal.totals,
-        lambda: journal.acquire([AMS]),
+        lambda: totals_of(journal),
+        lambda: journal.leases.acquire([AMS]),
     ):
         began = monotonic()
         with pytest.raises(JournalError):
@@ -64,7 +66,7 @@ async def fails_in_time(journal: Journal, lease: Lease) -> None:
 async def works_again(journal: Journal) -> Lease:
     async def renewed() -> Lease | None:
         with suppress(JournalError):
-            return (await journal.heartbeat()).leases[AMS]
+            return (await journal.leases.heartbeat()).leases[AMS]
         return None
 
     lease = await eventually(renewed, seconds=WAIT_SECONDS, what="the journal to work again")
@@ -93,7 +95,7 @@ async def test_a_closing_journal_does_not_wait_for_a_silent_server(
     between, folder = proxy
     async with opened(through(postgresql_url, folder)) as journal:
         await lease_of(journal)
-        await new_run(journal, (await journal.heartbeat()).leases[AMS])
+        await new_run(journal, (await journal.leases.heartbeat()).leases[AMS])
         between.fall_silent()
         began = monotonic()
     assert monotonic() - began < 2 * IN_TIME_SECONDS
@@ -137,7 +139,7 @@ async def test_a_server_whose_processes_are_paused_fails_calls_in_time(
             os.kill(process, signal.SIGSTOP)
         try:
             with pytest.raises(JournalError, match="no answer in time"):
-                await journal.heartbeat()
+                await journal.leases.heartbeat()
             with pytest.raises(JournalError, match="no answer in time"):
                 await new_run(journal, lease)
             await works_again(journal)  # on other connections
@@ -154,7 +156,7 @@ async def test_sessions_that_the_server_ended_are_replaced(
         lease = await lease_of(journal)
         for _ in range(3):
             await postgresql.end_sessions(postgresql_url)
-            assert set((await journal.heartbeat()).leases) == {AMS}
+            assert set((await journal.leases.heartbeat()).leases) == {AMS}
             await new_run(journal, lease)
 
 
@@ -178,7 +180,7 @@ async def test_a_session_ended_amid_steps_leaves_each_done_or_undone(
         while not all(task.done() for task in writing):
             await postgresql.end_sessions(postgresql_url)
         await asyncio.gather(*writing)
-        kept = {run.id for run in await journal.recent_runs(1000)}
+        kept = {run.id for run in await journal.runs.recent(1000)}
         assert set(written) <= kept
         assert len(kept - set(written)) <= failed
 
@@ -196,9 +198,10 @@ async def test_a_locked_table_fails_what_needs_it_and_leases_stay_renewed(
             with pytest.raises(JournalError, match="cannot note an outcome: canceling statement"):
                 await end(journal, lease, deletion)
             with pytest.raises(JournalError, match="cannot read what stops deleting"):
-                await journal.heartbeat()
+                await journal.guards.read()
+            await journal.leases.heartbeat()
             assert await session.fetchval(expiry) > before
-            assert set(await other.acquire([AMS, FRA])) == {FRA}
+            assert set(await other.leases.acquire([AMS, FRA])) == {FRA}
         await end(journal, lease, deletion)
 
 
@@ -209,12 +212,12 @@ async def test_what_a_process_that_hangs_has_locked_is_free_after_seconds(
         lease = await lease_of(journal)
         reached = asyncio.Event()
 
-        async def hang(connection: object) -> None:
-            await journal._holder.confirm(connection, lease)  # type: ignore[arg-type]
+        async def hang(connection: AsyncConnection) -> None:
+            await journal.leases.confirm(connection, lease)
             reached.set()
             await asyncio.Event().wait()
 
-        hanging = asyncio.create_task(journal._database.transact("hang", hang))
+        hanging = asyncio.create_task(journal.runs.database.transact("hang", hang))
         await reached.wait()
         with pytest.raises(JournalError, match="no answer in time"):
             await hanging
@@ -232,7 +235,7 @@ async def test_a_database_of_another_encoding_holds_every_text(
     said = "Ωμέγα 包 \\u03a9 \\ ü \n\t\x01'\U0001f9f9"
     async with opened(url) as journal:
         lease = await lease_of(journal)
-        run_id = await journal.begin_run(
+        run_id = await journal.runs.begin(
             lease,
             cluster="münchen",
             policy="ältere",
@@ -245,9 +248,9 @@ async def test_a_database_of_another_encoding_holds_every_text(
         ended = await end(journal, lease, deletion, Outcome.FAILURE, code="9", message=said)
         assert ended.message == said
     async with opened(url) as journal:
-        (run,) = await journal.recent_runs(1, cluster="münchen")
+        (run,) = await journal.runs.recent(1, cluster="münchen")
         assert (run.policy, run.plan, run.deletions[0].message) == ("ältere", '["\\u00fc"]', said)
-        assert set((await journal.totals()).policies) == {("münchen", "ältere")}
+        assert set(await totals_of(journal)) == {("münchen", "ältere")}
 
 
 async def test_a_text_in_a_column_of_numbers_fails_single_calls(tmp_path: Path) -> None:
@@ -260,10 +263,10 @@ async def test_a_text_in_a_column_of_numbers_fails_single_calls(tmp_path: Path) 
         tool.execute("UPDATE cleanup_policies SET last_started_timestamp_seconds = 'yesterday'")
         tool.commit()
         tool.close()
-        for reading in (journal.unended(AMS), journal.totals(), journal.recent_runs(5)):
+        for reading in (journal.deletions.unended(AMS), totals_of(journal), journal.runs.recent(5)):
             with pytest.raises(JournalError, match="could not convert string to float"):
                 await reading
-        await journal.heartbeat()
+        await journal.leases.heartbeat()
         await deletion_in(journal, await lease_of(journal, FRA), Phase.ENDED)
 
 
@@ -276,8 +279,8 @@ async def test_a_word_that_this_version_does_not_know_fails_single_calls(tmp_pat
         tool.commit()
         tool.close()
         with pytest.raises(JournalError, match="'paused' is not a valid Phase"):
-            await journal.unended(AMS)
-        await journal.totals()
+            await journal.deletions.unended(AMS)
+        await totals_of(journal)
 
 
 async def test_a_table_that_has_gone_fails_the_whole_step(tmp_path: Path) -> None:
@@ -290,10 +293,10 @@ async def test_a_table_that_has_gone_fails_the_whole_step(tmp_path: Path) -> Non
         tool.commit()
         with pytest.raises(JournalError, match=r"cannot note an outcome: .*cleanup_durations"):
             await end(journal, lease, deletion)  # one of its last writes fails
-        assert await journal.unended(AMS) == (deletion,)
-        totals = (await journal.totals()).policies["ams", "old"]
-        assert set(totals.outcomes.values()) == {0}
+        assert await journal.deletions.unended(AMS) == (deletion,)
         tool.execute("ALTER TABLE mislaid RENAME TO cleanup_durations")
         tool.commit()
         tool.close()
+        totals = (await totals_of(journal))["ams", "old"]
+        assert set(totals.outcomes.values()) == {0}
         await end(journal, lease, deletion)

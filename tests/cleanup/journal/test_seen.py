@@ -18,8 +18,8 @@ def packages(*versions: str, created: float | None = 1.0) -> list[SeenPackage]:
 
 
 async def see(journal: Journal, lease: Lease, seen: list[SeenPackage], *, now: float) -> dict[str, float]:
-    assert await journal.see({lease: seen}, now=now) == frozenset()
-    return dict(await journal.first_seen(lease.cluster_uuid, now=now))
+    assert await journal.seen.note({lease: seen}, now=now) == frozenset()
+    return dict(await journal.seen.since(lease.cluster_uuid, now=now))
 
 
 async def test_a_package_keeps_the_time_when_it_was_first_seen(journal: Journal, ams: Lease) -> None:
@@ -52,7 +52,7 @@ async def test_who_did_not_look_for_more_than_a_day_starts_anew(journal: Journal
     await see(journal, ams, packages("1"), now=START)
     assert await see(journal, ams, packages("1"), now=START + DAY) == {"1": START}
     later = START + 2 * DAY + 1.0
-    assert await journal.first_seen(AMS, now=later) == {}
+    assert await journal.seen.since(AMS, now=later) == {}
     assert await see(journal, ams, packages("1"), now=later) == {"1": later}
 
 
@@ -61,7 +61,7 @@ async def test_a_clock_that_jumps_and_comes_back_never_makes_a_package_older(
     journal: Journal, ams: Lease, jump: float
 ) -> None:
     await see(journal, ams, packages("1"), now=START)
-    assert await journal.first_seen(AMS, now=START + jump) == {}
+    assert await journal.seen.since(AMS, now=START + jump) == {}
     assert await see(journal, ams, packages("1"), now=START + jump) == {"1": START + jump}
     assert await see(journal, ams, packages("1"), now=START + 60.0) == {"1": START + 60.0}
 
@@ -75,22 +75,22 @@ async def test_a_clock_that_is_set_back_a_little_never_leaves_a_package_in_the_f
 
 
 async def test_listings_of_many_clusters_are_noted_together(journal: Journal) -> None:
-    leases = await journal.acquire([f"cluster {number}" for number in range(100)])
+    leases = await journal.leases.acquire([f"cluster {number}" for number in range(100)])
     listings = {lease: packages(*(f"9.{minor}.1" for minor in range(20))) for lease in leases.values()}
     for now in (START, START + 1.0):
-        assert await journal.see(listings, now=now) == frozenset()
+        assert await journal.seen.note(listings, now=now) == frozenset()
     for uuid in ("cluster 0", "cluster 99"):
-        assert set((await journal.first_seen(uuid, now=START)).values()) == {START}
-        assert len(await journal.first_seen(uuid, now=START)) == 20
+        assert set((await journal.seen.since(uuid, now=START)).values()) == {START}
+        assert len(await journal.seen.since(uuid, now=START)) == 20
 
 
 async def test_a_lost_lease_leaves_the_other_listings_as_they_are(journal: Journal) -> None:
     ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
-    await journal.release([AMS])
-    assert await journal.see({ams: packages("1"), fra: packages("1")}, now=START) == {AMS}
-    assert await journal.first_seen(AMS, now=START) == {}
-    assert await journal.first_seen(FRA, now=START) == {"1": START}
-    assert await journal.see({}, now=START) == frozenset()
+    await journal.leases.release([AMS])
+    assert await journal.seen.note({ams: packages("1"), fra: packages("1")}, now=START) == {AMS}
+    assert await journal.seen.since(AMS, now=START) == {}
+    assert await journal.seen.since(FRA, now=START) == {"1": START}
+    assert await journal.seen.note({}, now=START) == frozenset()
 
 
 async def test_a_hostile_listing_is_remembered_up_to_a_bound(journal: Journal, ams: Lease) -> None:

@@ -7,7 +7,7 @@ from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, Lease, Outcome, PolicyTotals
-from support.journal.steps import AMS, FRA, end, intend, lease_of, new_run, opened
+from support.journal.steps import AMS, FRA, durations_of, end, intend, lease_of, new_run, opened, totals_of
 
 NONE = dict.fromkeys(Outcome, 0)
 
@@ -17,21 +17,17 @@ async def fail(journal: Journal, lease: Lease, run_id: int, *, version: str, cod
     await end(journal, lease, deletion, Outcome.FAILURE, code=code, message="no")
 
 
-async def policies(journal: Journal) -> dict[tuple[str, str], PolicyTotals]:
-    return dict((await journal.totals()).policies)
-
-
 async def test_an_empty_journal_has_no_totals(journal: Journal) -> None:
-    assert await policies(journal) == {}
-    assert await journal.durations() == {}
-    assert await journal.recent_runs(10) == ()
+    assert await totals_of(journal) == {}
+    assert await durations_of(journal) == {}
+    assert await journal.runs.recent(10) == ()
 
 
 async def test_a_run_that_has_begun_has_every_outcome_at_zero(journal: Journal, ams: Lease) -> None:
-    await journal.begin_run(
+    await journal.runs.begin(
         ams, cluster="ams", policy="old", dry_run=True, plan="[]", candidates=7, now=100.0
     )
-    assert await policies(journal) == {
+    assert await totals_of(journal) == {
         ("ams", "old"): PolicyTotals(
             outcomes=NONE,
             codes={},
@@ -46,11 +42,11 @@ async def test_a_run_that_has_begun_has_every_outcome_at_zero(journal: Journal, 
 
 
 async def test_the_totals_remember_the_last_run_and_the_last_success(journal: Journal, ams: Lease) -> None:
-    await journal.end_run(ams, await new_run(journal, ams, now=100.0), success=True, now=110.0)
+    await journal.runs.end(ams, await new_run(journal, ams, now=100.0), success=True, now=110.0)
     failed = await new_run(journal, ams, now=200.0)
-    await journal.end_run(ams, failed, success=False, failure="denied", now=210.0)
+    await journal.runs.end(ams, failed, success=False, failure="denied", now=210.0)
     await new_run(journal, ams, now=300.0)
-    totals = (await policies(journal))["ams", "old"]
+    totals = (await totals_of(journal))["ams", "old"]
     assert totals.last_started_timestamp_seconds == 300.0
     assert (totals.last_ended_timestamp_seconds, totals.last_success) == (210.0, False)
     assert (totals.last_failure, totals.last_success_timestamp_seconds) == ("denied", 110.0)
@@ -63,7 +59,7 @@ async def test_outcomes_and_codes_are_counted_by_cluster_and_policy(journal: Jou
         await end(journal, ams, await intend(journal, ams, old, version=version))
         await fail(journal, ams, old, version=version, code="8912897")
     await fail(journal, ams, other, version="3", code="")
-    totals = await policies(journal)
+    totals = await totals_of(journal)
     assert totals["ams", "old"].outcomes == NONE | {Outcome.SUCCESS: 2, Outcome.FAILURE: 2}
     assert totals["ams", "old"].codes == {"8912897": 2}
     assert totals["ams", "other"].outcomes == NONE | {Outcome.FAILURE: 1}
@@ -76,7 +72,7 @@ async def test_a_cluster_that_makes_codes_up_fills_no_database(journal: Journal,
         await fail(journal, ams, run_id, version="1", code=str(number))
     await fail(journal, ams, run_id, version="1", code="7")
     await fail(journal, ams, run_id, version="1", code="8" * 1000)
-    codes = (await policies(journal))["ams", "old"].codes
+    codes = (await totals_of(journal))["ams", "old"].codes
     assert codes == {str(number): 1 for number in range(50)} | {"7": 2, "other": 4}
 
 
@@ -90,7 +86,7 @@ async def test_a_duration_falls_into_the_first_bucket_that_holds_it(
     deletion = await intend(journal, ams, await new_run(journal, ams), now=1000.0)
     await end(journal, ams, deletion, now=1000.0 + seconds)
     buckets = tuple(int(index >= bucket) for index in range(len(DURATION_BUCKETS_SECONDS) + 1))
-    assert await journal.durations() == {"old": Durations(buckets=buckets, sum_seconds=max(0.0, seconds))}
+    assert await durations_of(journal) == {"old": Durations(buckets=buckets, sum_seconds=max(0.0, seconds))}
 
 
 async def test_durations_add_up_over_the_clusters_of_a_policy(journal: Journal) -> None:
@@ -98,7 +94,7 @@ async def test_durations_add_up_over_the_clusters_of_a_policy(journal: Journal) 
     for lease, seconds in ((ams, 2.0), (fra, 2.5), (fra, 7200.0)):
         deletion = await intend(journal, lease, await new_run(journal, lease), now=0.0)
         await end(journal, lease, deletion, now=seconds)
-    (durations,) = (await journal.durations()).values()
+    (durations,) = (await durations_of(journal)).values()
     assert durations == Durations(buckets=(0, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3), sum_seconds=7204.5)
 
 
@@ -109,11 +105,11 @@ async def test_everything_is_there_after_a_restart(new_url: NewUrl) -> None:
         run_id = await new_run(journal, lease)
         await fail(journal, lease, run_id, version="1", code="4")
         intended = await intend(journal, lease, run_id, version="2")
-        before = await policies(journal), await journal.durations(), await journal.recent_runs(5)
+        before = await totals_of(journal), await durations_of(journal), await journal.runs.recent(5)
     async with opened(url) as journal:
-        after = await policies(journal), await journal.durations(), await journal.recent_runs(5)
+        after = await totals_of(journal), await durations_of(journal), await journal.runs.recent(5)
         assert after == before
-        assert await journal.unended(AMS) == (intended,)
+        assert await journal.deletions.unended(AMS) == (intended,)
         assert await new_run(journal, await lease_of(journal)) > run_id
 
 
@@ -122,23 +118,27 @@ async def test_totals_of_more_clusters_than_one_query_reads_are_all_there(journa
     lease = await lease_of(journal)
     for name in names:
         for policy in ("a", "b"):
-            await journal.begin_run(
+            await journal.runs.begin(
                 lease, cluster=name, policy=policy, dry_run=True, plan="", candidates=1, now=1.0
             )
     expected = [(name, policy) for name in names for policy in ("a", "b")]
     for read_together in (1, 5, 18, 19):
-        assert list((await journal.totals(read_together=read_together)).policies) == expected
+        parts = [some async for some in journal.totals.changed(read_together=read_together)]
+        assert [key for some in parts for key in some.policies] == expected
+        assert all(len(some.policies) <= read_together for some in parts)
+        assert [some.durations is None for some in parts] == [False, *[True] * (len(parts) - 1)]
+        assert {some.read_until for some in parts} == {parts[0].read_until}
 
 
 async def test_what_changed_in_another_process_is_read_without_the_rest(postgresql_url: str) -> None:
     async with opened(postgresql_url) as one, opened(postgresql_url) as two:
         ams, fra = await lease_of(one, AMS), await lease_of(two, FRA)
         await new_run(one, ams)
-        first = await two.totals()
+        first = await anext(two.totals.changed())
         assert set(first.policies) == {("ams", "old")}
         run_id = await new_run(two, fra)
         await fail(two, fra, run_id, version="1", code="4")
-        changed = await one.totals(changed_since=first.read_until)
-        assert changed.policies["fra", "old"] == (await two.totals()).policies["fra", "old"]
-        assert (await one.totals(changed_since=changed.read_until + 1e6)).policies == {}
-        assert await one.durations() == await two.durations()
+        changed = await anext(one.totals.changed(first.read_until))
+        assert changed.policies["fra", "old"] == (await totals_of(two))["fra", "old"]
+        assert (await anext(one.totals.changed(changed.read_until + 1e6))).policies == {}
+        assert await durations_of(one) == await durations_of(two)

@@ -17,8 +17,8 @@ async def hold(url: str, takeover_after_seconds: float) -> None:
         async with open_journal(
             url, owner="holder", takeover_after_seconds=takeover_after_seconds
         ) as journal:
-            await journal.heartbeat()
-            sys.stdout.write(f"held {len(await journal.acquire([AMS, FRA]))}\n")
+            await journal.leases.heartbeat()
+            sys.stdout.write(f"held {len(await journal.leases.acquire([AMS, FRA]))}\n")
             sys.stdout.flush()
             await asyncio.to_thread(sys.stdin.read)
     except JournalError as exc:

@@ -17,7 +17,7 @@ def program(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a program of this folder until the block is left, which kills it."""
     with subprocess.Popen(
         [sys.executable, FOLDER / name, *arguments],
-        env={**os.environ, "PYTHONPATH": str(FOLDER.parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER.parents[1]), *sys.path])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

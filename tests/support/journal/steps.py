@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 from exporter.cleanup.journal import Journal, open_journal
-from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
+from exporter.cleanup.records import Deletion, Durations, Lease, Outcome, Phase, PolicyTotals
 
 ALL_RUNS = 100_000
 AMS = "11111111-0000-0000-0000-000000000000"
@@ -34,13 +34,13 @@ async def opened(
 
 async def lease_of(journal: Journal, uuid: str = AMS) -> Lease:
     """Acquire a cluster's lease, which must be free."""
-    return (await journal.acquire([uuid]))[uuid]
+    return (await journal.leases.acquire([uuid]))[uuid]
 
 
 async def new_run(
     journal: Journal, lease: Lease, *, policy: str = "old", dry_run: bool = False, now: float = 100.0
 ) -> int:
-    return await journal.begin_run(
+    return await journal.runs.begin(
         lease,
         cluster=NAMES.get(lease.cluster_uuid, lease.cluster_uuid),
         policy=policy,
@@ -61,7 +61,7 @@ async def intend(
     policy_digest: str = "d1",
     now: float = 110.0,
 ) -> Deletion:
-    return await journal.intend(
+    return await journal.deletions.intend(
         lease,
         run_id,
         version=version,
@@ -82,9 +82,9 @@ async def deletion_in(
         case Phase.INTENDED:
             return deletion
         case Phase.WAITING:
-            return await journal.wait(lease, deletion, code="1", message="busy")
+            return await journal.deletions.wait(lease, deletion, code="1", message="busy")
         case Phase.FOLLOWED:
-            return await journal.follow(lease, deletion, job_uuid="j")
+            return await journal.deletions.follow(lease, deletion, job_uuid="j")
         case Phase.ENDED:
             return await end(journal, lease, deletion)
 
@@ -100,7 +100,7 @@ async def end(
     stop_after_failures: int = 0,
     now: float = 120.0,
 ) -> Deletion:
-    return await journal.end(
+    return await journal.deletions.end(
         lease,
         deletion,
         outcome=outcome,
@@ -113,26 +113,38 @@ async def end(
 
 WRITES: dict[str, Callable[[Journal, Lease, Deletion], Any]] = {
     "begin_run": lambda journal, lease, _: new_run(journal, lease),
-    "end_run": lambda journal, lease, deletion: journal.end_run(
+    "end_run": lambda journal, lease, deletion: journal.runs.end(
         lease, deletion.run_id, success=True, now=130.0
     ),
-    "end_interrupted_runs": lambda journal, lease, _: journal.end_interrupted_runs(lease, now=130.0),
-    "prune": lambda journal, lease, _: journal.prune(lease, keep_runs=0),
+    "end_interrupted_runs": lambda journal, lease, _: journal.runs.end_interrupted(lease, now=130.0),
+    "prune": lambda journal, lease, _: journal.runs.prune(lease, keep=0),
     "intend": lambda journal, lease, deletion: intend(journal, lease, deletion.run_id, version="9.9.2"),
-    "intend_again": lambda journal, lease, deletion: journal.intend_again(lease, deletion, now=130.0),
-    "wait": lambda journal, lease, deletion: journal.wait(lease, deletion, code="7", message="busy"),
-    "follow": lambda journal, lease, deletion: journal.follow(lease, deletion, job_uuid="j"),
+    "intend_again": lambda journal, lease, deletion: journal.deletions.intend_again(lease, deletion),
+    "wait": lambda journal, lease, deletion: journal.deletions.wait(
+        lease, deletion, code="7", message="busy"
+    ),
+    "follow": lambda journal, lease, deletion: journal.deletions.follow(lease, deletion, job_uuid="j"),
     "end": end,
-    "leave": lambda journal, lease, deletion: journal.leave(
+    "leave": lambda journal, lease, deletion: journal.deletions.leave(
         lease, deletion.run_id, version="9.9.3", outcome=Outcome.PROTECTED, message="in use", now=130.0
     ),
 }
 """Every method that writes under a lease, besides ``see``."""
 
 
+async def totals_of(journal: Journal) -> dict[tuple[str, str], PolicyTotals]:
+    """Return all totals, by cluster and policy."""
+    return {key: one async for some in journal.totals.changed() for key, one in some.policies.items()}
+
+
+async def durations_of(journal: Journal) -> Mapping[str, Durations]:
+    """Return how long deletions took, by policy."""
+    return (await anext(journal.totals.changed())).durations or {}
+
+
 async def deletions_of(journal: Journal) -> list[Deletion]:
     """Return every deletion that has not been pruned."""
-    return [deletion for run in await journal.recent_runs(ALL_RUNS) for deletion in run.deletions]
+    return [deletion for run in await journal.runs.recent(ALL_RUNS) for deletion in run.deletions]
 
 
 async def assert_consistent(journal: Journal) -> list[Deletion]:
@@ -141,13 +153,13 @@ async def assert_consistent(journal: Journal) -> list[Deletion]:
     ended = [deletion for deletion in deletions if deletion.phase is Phase.ENDED]
     counted: Counter[tuple[str, str, Outcome]] = Counter()
     codes: Counter[tuple[str, str, str]] = Counter()
-    for (cluster, policy), totals in (await journal.totals()).policies.items():
+    for (cluster, policy), totals in (await totals_of(journal)).items():
         counted.update({(cluster, policy, outcome): n for outcome, n in totals.outcomes.items() if n})
         codes.update({(cluster, policy, code): n for code, n in totals.codes.items()})
     assert counted == Counter((one.cluster, one.policy, one.outcome) for one in ended)
     assert codes == Counter((one.cluster, one.policy, one.code) for one in ended if one.code)
     sent = [one for one in ended if one.attempts]
-    durations = await journal.durations()
+    durations = await durations_of(journal)
     assert {policy: found.buckets[-1] for policy, found in durations.items()} == Counter(
         one.policy for one in sent
     )
@@ -157,6 +169,6 @@ async def assert_consistent(journal: Journal) -> list[Deletion]:
     )
     for uuid in {one.cluster_uuid for one in deletions}:
         unended = [one for one in deletions if one.cluster_uuid == uuid and one.phase is not Phase.ENDED]
-        assert await journal.unended(uuid) == tuple(unended)
+        assert await journal.deletions.unended(uuid) == tuple(unended)
         assert len(unended) <= 1
     return deletions

@@ -23,12 +23,12 @@ def say(*words: object) -> None:
 
 async def write(url: str, chance: random.Random) -> None:
     async with open_journal(url, owner=str(chance.random()), takeover_after_seconds=0.5) as journal:
-        await journal.heartbeat()
+        await journal.leases.heartbeat()
         leases: dict[str, Lease] = {}
         while len(leases) < len(NAMES):  # PostgreSQL keeps those of the life before for half a second
-            leases |= await journal.acquire(NAMES)
+            leases |= await journal.leases.acquire(NAMES)
         for lease in leases.values():
-            for left in await journal.unended(lease.cluster_uuid):
+            for left in await journal.deletions.unended(lease.cluster_uuid):
                 await end(
                     journal,
                     lease,
@@ -39,7 +39,7 @@ async def write(url: str, chance: random.Random) -> None:
                     now=left.intended_timestamp_seconds + 5.0,
                 )
         while True:
-            leases |= (await journal.heartbeat()).leases
+            leases |= (await journal.leases.heartbeat()).leases
             await write_run(journal, chance.choice(list(leases.values())), chance)
 
 
@@ -47,7 +47,7 @@ async def write_run(journal: Journal, lease: Lease, chance: random.Random) -> No
     run_id = await new_run(journal, lease)
     for version in ("9.9.1", "9.10.1", "9.11.1"):
         if chance.random() < 0.2:
-            left = await journal.leave(
+            left = await journal.deletions.leave(
                 lease, run_id, version=version, outcome=Outcome.PROTECTED, message="", now=2.0
             )
             say("ended", left.id)
@@ -55,14 +55,14 @@ async def write_run(journal: Journal, lease: Lease, chance: random.Random) -> No
         deletion = await intend(journal, lease, run_id, version=version, now=2.0)
         say("intended", deletion.id)
         while chance.random() < 0.3:
-            deletion = await journal.wait(lease, deletion, code="5", message="busy")
-            deletion = await journal.intend_again(lease, deletion, now=3.0)
+            deletion = await journal.deletions.wait(lease, deletion, code="5", message="busy")
+            deletion = await journal.deletions.intend_again(lease, deletion)
         if chance.random() < 0.7:
-            deletion = await journal.follow(lease, deletion, job_uuid="j")
+            deletion = await journal.deletions.follow(lease, deletion, job_uuid="j")
         outcome, code = chance.choice(((Outcome.SUCCESS, ""), (Outcome.FAILURE, "6"), (Outcome.TIMEOUT, "")))
         await end(journal, lease, deletion, outcome, code=code, now=2.0 + chance.random() * 100)
         say("ended", deletion.id)
-    await journal.end_run(lease, run_id, success=True, now=60.0)
+    await journal.runs.end(lease, run_id, success=True, now=60.0)
 
 
 def main(url: str) -> None:

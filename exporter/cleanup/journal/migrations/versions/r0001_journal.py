@@ -92,7 +92,6 @@ def _make_deletions(op: Operations) -> None:
         Column("phase", Text, nullable=False),
         Column("intended_timestamp_seconds", Double, nullable=False),
         Column("intended_database_seconds", Double, nullable=False),
-        Column("attempted_timestamp_seconds", Double, nullable=False),
         Column("attempts", Integer, nullable=False),
         Column("job_uuid", Text),
         Column("earlier_job_uuids", Text, nullable=False),
