@@ -13,8 +13,8 @@ import structlog
 from exporter.cleanup.cleanup_board import Key
 from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
+from exporter.cleanup.delete.driver import DeletionDriver, Target
 from exporter.cleanup.delete.limits import Limits
-from exporter.cleanup.delete.pursuit import Pursuit, Subject
 from exporter.cleanup.delete.steps import Rest
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.policy_values import limits_of, schedule_of
@@ -167,15 +167,15 @@ class Cleaner:
             policy = policies.get(deletion.policy)
             limits = _UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy)
             now = services.clock()
-            course, action = lifecycle.resume(
+            progress, action = lifecycle.resume(
                 deletion,
                 limits=limits,
                 pace=services.pace,
                 now=now,
                 in_flight_until=now + limits.return_timeout_seconds + services.pace.in_flight_seconds,
             )
-            pursuit = Pursuit(
-                subject=Subject(
+            driver = DeletionDriver(
+                target=Target(
                     run_id=deletion.run_id,
                     version=deletion.version,
                     create_timestamp_seconds=deletion.create_timestamp_seconds,
@@ -185,13 +185,13 @@ class Cleaner:
                 lease=lease,
                 return_timeout_seconds=limits.return_timeout_seconds,
                 stop_after_failures=0 if policy is None else policy.stop_after_failures,
-                surety=None,
+                checks=None,
                 rest=self._rest,
                 clock=services.clock,
                 wall_clock=services.wall_clock,
             )
             with services.board.in_progress((deletion.cluster, deletion.policy)):
-                ended = await pursuit.pursue(course, action)
+                ended = await driver.drive(progress, action)
             log_outcome(ended)
         interrupted = await services.journal.runs.end_interrupted(lease, now=services.wall_clock())
         if unended or interrupted:
@@ -237,10 +237,10 @@ class Cleaner:
         """Make a run that is due, unless it is too late for it or cleanup is halted."""
         services, schedule = self._services, schedule_of(policy)
         started = services.wall_clock()
-        punctual = schedule.unless_late(at=due, now=started)
-        if punctual.skipped:
+        on_time = schedule.unless_late(at=due, now=started)
+        if on_time.skipped:
             log.warning("a run came due too long ago, so it is skipped", **self._names(policy))
-            self._expect(policy, punctual)
+            self._expect(policy, on_time)
             return
         if services.kill_switch.active:
             log.warning("cleanup is halted, so a run is skipped", **self._names(policy))

@@ -12,7 +12,7 @@ from exporter.config import PolicyConfig, format_duration
 
 
 def policy_as_json(policy: PolicyConfig) -> dict[str, Any]:
-    """Return a policy as it is in force; durations as the configuration writes them."""
+    """Return a policy as it is applied; durations as the configuration writes them."""
     return {
         "policy": policy.name,
         "schedule": policy.schedule,

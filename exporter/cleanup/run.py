@@ -14,9 +14,9 @@ from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
+from exporter.cleanup.delete.driver import DeletionDriver, GivenUpError, RunChecks, Target
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.delete.limits import Pace
-from exporter.cleanup.delete.pursuit import GivenUpError, Pursuit, Subject, Surety
 from exporter.cleanup.delete.steps import Rest, Undecided
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
@@ -177,11 +177,11 @@ class Run:
         for chosen in plan.chosen:
             if why := self._why_not():
                 return _Failed(failure=RunFailure.STOPPED, error=why)
-            pursuit = self._pursuit(lease, run_id, chosen)
-            course, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
+            driver = self._driver(lease, run_id, chosen)
+            progress, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
             try:
                 with services.board.in_progress((self._access.name, self._policy.name)):
-                    deletion = await pursuit.pursue(course, action)
+                    deletion = await driver.drive(progress, action)
             except GivenUpError as exc:
                 return _Failed(failure=_failure(exc.why), error=str(exc))
             log_outcome(deletion, chosen)
@@ -199,9 +199,9 @@ class Run:
             return _Failed(failure=RunFailure.STOPPED, error=why)
         return failed
 
-    def _pursuit(self, lease: Lease, run_id: int, chosen: Decision) -> Pursuit:
+    def _driver(self, lease: Lease, run_id: int, chosen: Decision) -> DeletionDriver:
         services = self._services
-        subject = Subject(
+        target = Target(
             run_id=run_id,
             version=chosen.version,
             create_timestamp_seconds=chosen.create_timestamp_seconds,
@@ -234,14 +234,14 @@ class Run:
                 now=services.wall_clock(),
             )
 
-        return Pursuit(
-            subject=subject,
+        return DeletionDriver(
+            target=target,
             access=self._access,
             journal=services.journal,
             lease=lease,
             return_timeout_seconds=self._policy.return_timeout,
             stop_after_failures=self._policy.stop_after_failures,
-            surety=Surety(decide=decide, why_not=self._why_not, record_intent=record_intent),
+            checks=RunChecks(decide=decide, why_not=self._why_not, record_intent=record_intent),
             rest=self._rest,
             clock=services.clock,
             wall_clock=services.wall_clock,

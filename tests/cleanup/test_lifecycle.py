@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.cleanup.decide.plan import Decision, Reason, Verdict
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.lifecycle import Course, Stage
+from exporter.cleanup.delete.lifecycle import Progress, Stage
 from exporter.cleanup.delete.limits import Limits, Pace, Pauses
 from exporter.cleanup.delete.replies import Diagnosis, Meaning
 from exporter.cleanup.delete.steps import (
@@ -243,14 +243,14 @@ class World:
         return self.draw(st.integers(0, 9)) < self.reads_fail
 
 
-def live(world: World, course: Course, action: Action) -> Course:
+def live(world: World, progress: Progress, action: Action) -> Progress:
     """Walk to the end."""
     while not isinstance(action, Finish | GiveUp):
         event = world.perform(action)
-        note(f"{world.now:7.1f} {course.stage}: {action} -> {event}")
-        course, action = lifecycle.step(course, event, now=world.now)
+        note(f"{world.now:7.1f} {progress.stage}: {action} -> {event}")
+        progress, action = lifecycle.step(progress, event, now=world.now)
         assert world.now <= LONGEST_LIFE_SECONDS, "it comes to an end"
-    assert course.stage is Stage.OVER
+    assert progress.stage is Stage.OVER
     if isinstance(action, Finish):
         assert world.deletion is not None
         assert action.deletion == world.deletion
@@ -258,7 +258,7 @@ def live(world: World, course: Course, action: Action) -> Course:
     else:
         assert world.deletion is None
         assert not world.sent
-    return course
+    return progress
 
 
 @settings(max_examples=1000, deadline=None)
@@ -352,26 +352,28 @@ EXPECTED: dict[Stage, tuple[type[Event], ...]] = {
 def test_each_stage_knows_what_may_happen_and_refuses_the_rest(
     stage: Stage, event: Event, now: float
 ) -> None:
-    course = Course(limits=LIMITS, pace=PACE, stage=stage, busy_until=300.0, deletion=STORED, deadline=600.0)
+    progress = Progress(
+        limits=LIMITS, pace=PACE, stage=stage, busy_until=300.0, deletion=STORED, deadline=600.0
+    )
     if isinstance(event, EXPECTED[stage]):
-        following, action = lifecycle.step(course, event, now=now)
+        following, action = lifecycle.step(progress, event, now=now)
         sends = isinstance(action, Send)
         assert sends == (stage is Stage.SENDING and isinstance(event, Recorded))
         assert following.stage is not Stage.SENDING or isinstance(action, Send | Intend)
     else:
         with pytest.raises(ValueError, match="cannot happen"):
-            lifecycle.step(course, event, now=now)
+            lifecycle.step(progress, event, now=now)
 
 
 def test_a_job_that_is_not_found_right_after_it_was_named_is_followed_on() -> None:
     followed = replace(STORED, phase=Phase.FOLLOWED, job_uuid="j1")
-    course, action = lifecycle.resume(followed, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=0.0)
+    progress, action = lifecycle.resume(followed, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=0.0)
     assert action == ReadJob(job_uuid="j1")
-    course, action = lifecycle.step(course, JobUnread.NOT_FOUND, now=1.0)
+    progress, action = lifecycle.step(progress, JobUnread.NOT_FOUND, now=1.0)
     assert action == ReadListing()
-    course, action = lifecycle.step(course, Listed(listed=True), now=1.0)
+    progress, action = lifecycle.step(progress, Listed(listed=True), now=1.0)
     assert isinstance(action, Rest)
-    course, action = lifecycle.step(course, Rested(), now=2.0)
+    progress, action = lifecycle.step(progress, Rested(), now=2.0)
     done = Job(uuid="j1", state="success", code="", message="done")
-    _, action = lifecycle.step(course, JobRead(job=done), now=2.0)
+    _, action = lifecycle.step(progress, JobRead(job=done), now=2.0)
     assert action == End(outcome=Outcome.SUCCESS, code="", message="done")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from exporter.cleanup.delete.pursuit import OLDEST_FACTS_SECONDS
+from exporter.cleanup.delete.driver import OLDEST_FACTS_SECONDS
 from exporter.ontap.facts import DOWNLOAD_PATH
 from exporter.ontap.jobs import JOBS_PATH
 from exporter.ontap.listing import PACKAGES_PATH

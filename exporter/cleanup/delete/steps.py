@@ -1,6 +1,6 @@
 """What can happen in the life of a deletion (events), and what to do next (actions): values.
 
-:mod:`exporter.cleanup.delete.lifecycle` turns events into actions; :mod:`exporter.cleanup.delete.pursuit`
+:mod:`exporter.cleanup.delete.lifecycle` turns events into actions; :mod:`exporter.cleanup.delete.driver`
 performs the actions and reports events.
 """
 

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import assert_never
 
 from exporter.cleanup.decide.plan import Decision
-from exporter.cleanup.delete.lifecycle import Course, step, stored
+from exporter.cleanup.delete.lifecycle import Progress, step, stored
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.delete.steps import (
     Accepted,
@@ -77,7 +77,7 @@ class GivenUpError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Target:
     """The package that is deleted.
 
     Attributes:
@@ -92,8 +92,8 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surety:
-    """What the run vouches for, and is asked for again right before DELETE.
+class RunChecks:
+    """What a run checks again for each DELETE.
 
     Attributes:
         decide: reads the cluster afresh and decides on the version again. Raises DecisionImpossibleError.
@@ -106,17 +106,17 @@ class Surety:
     record_intent: Callable[[Deletion | None, frozenset[str]], Awaitable[Deletion]]
 
 
-class Pursuit:
+class DeletionDriver:
     """Brings one deletion to its end.
 
     Args:
-        subject: the package.
+        target: the package.
         access: the cluster.
         journal: remembers every step, before and after it is taken.
         lease: gives this process the right to write about the cluster.
         return_timeout_seconds: sent with DELETE.
         stop_after_failures: so many failures in a row pause the policy; 0: never.
-        surety: None where DELETE must not be sent: the deletion is only brought to its end.
+        checks: None where DELETE must not be sent: the deletion is only brought to its end.
         rest: pauses for some seconds; where nothing is under way, another cluster is let in meanwhile.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
@@ -125,31 +125,31 @@ class Pursuit:
     def __init__(
         self,
         *,
-        subject: Subject,
+        target: Target,
         access: ClusterAccess,
         journal: Journal,
         lease: Lease,
         return_timeout_seconds: int,
         stop_after_failures: int,
-        surety: Surety | None,
+        checks: RunChecks | None,
         rest: Callable[[Rest], Awaitable[None]],
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
-        self._subject = subject
+        self._target = target
         self._access = access
         self._journal = journal
         self._lease = lease
         self._return_timeout_seconds = return_timeout_seconds
         self._stop_after_failures = stop_after_failures
-        self._surety = surety
+        self._checks = checks
         self._rest = rest
         self._clock = clock
         self._wall_clock = wall_clock
         self._facts_read_at = float("-inf")
         self._earlier_jobs: frozenset[str] = frozenset()
 
-    async def pursue(self, course: Course, action: Action) -> Deletion:
+    async def drive(self, progress: Progress, action: Action) -> Deletion:
         """Perform actions until the deletion has its outcome.
 
         Raises:
@@ -163,20 +163,20 @@ class Pursuit:
                 case GiveUp(why=why):
                     raise GivenUpError(why)
                 case Intend() | Send():
-                    event = await self._perform_in_order(course, action)
+                    event = await self._perform_in_order(progress, action)
                 case _:
-                    event = await self._perform(action, course)
-            course, action = step(course, event, now=self._clock())
+                    event = await self._perform(action, progress)
+            progress, action = step(progress, event, now=self._clock())
 
     async def _perform(  # noqa: PLR0911 - one for each action
-        self, action: Action, course: Course
+        self, action: Action, progress: Progress
     ) -> Event:
         """Do what the machine asks for."""
         match action:
             case Decide():
                 return await self._decide()
             case Intend():
-                return await self._intend(course)
+                return await self._intend(progress)
             case Send():
                 return await self._send(SendGate(why_not=self._why_not))
             case ReadJob(job_uuid=job_uuid):
@@ -184,36 +184,36 @@ class Pursuit:
             case ReadListing():
                 return Listed(listed=await self._is_listed())
             case Search():
-                return await self._search(stored(course))
+                return await self._search(stored(progress))
             case Rest():
                 await self._rest(action)
                 return Rested()
             case RecordJob() | RecordWait() | End() | Leave():
-                return Recorded(deletion=await self._record(action, course))
+                return Recorded(deletion=await self._record(action, progress))
             case Finish() | GiveUp():
                 raise ValueError(f"nothing is left to do after {type(action).__name__}")
             case _:
                 assert_never(action)
 
-    async def _intend(self, course: Course) -> Event:
+    async def _intend(self, progress: Progress) -> Event:
         """Store the intent, unless the journal says why nothing more may be deleted."""
-        surety = self._asked_for()
+        checks = self._required_checks()
         try:
-            return Recorded(deletion=await surety.record_intent(course.deletion, self._earlier_jobs))
+            return Recorded(deletion=await checks.record_intent(progress.deletion, self._earlier_jobs))
         except StepRefusedError as exc:
             return Undecided(problem=str(exc), refused=True)
 
-    async def _record(self, action: RecordJob | RecordWait | End | Leave, course: Course) -> Deletion:
+    async def _record(self, action: RecordJob | RecordWait | End | Leave, progress: Progress) -> Deletion:
         journal, lease, now = self._journal, self._lease, self._wall_clock()
         match action:
             case RecordJob(job_uuid=job_uuid):
-                return await journal.deletions.follow(lease, stored(course), job_uuid=job_uuid)
+                return await journal.deletions.follow(lease, stored(progress), job_uuid=job_uuid)
             case RecordWait(code=code, message=message):
-                return await journal.deletions.wait(lease, stored(course), code=code, message=message)
+                return await journal.deletions.wait(lease, stored(progress), code=code, message=message)
             case End(outcome=outcome, code=code, message=message):
                 return await journal.deletions.end(
                     lease,
-                    stored(course),
+                    stored(progress),
                     outcome=outcome,
                     code=code,
                     message=message,
@@ -223,8 +223,8 @@ class Pursuit:
             case Leave(outcome=outcome, message=message):
                 return await journal.deletions.leave(
                     lease,
-                    self._subject.run_id,
-                    version=self._subject.version,
+                    self._target.run_id,
+                    version=self._target.version,
                     outcome=outcome,
                     message=message,
                     now=now,
@@ -232,21 +232,21 @@ class Pursuit:
             case _:
                 assert_never(action)
 
-    async def _perform_in_order(self, course: Course, action: Intend | Send) -> Event:
+    async def _perform_in_order(self, progress: Progress, action: Intend | Send) -> Event:
         """Store an intent, or send DELETE; where the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
-        work = self._send(gate) if isinstance(action, Send) else self._perform(action, course)
-        task = asyncio.create_task(work, name=f"{type(action).__name__} {self._subject.version}".lower())
+        work = self._send(gate) if isinstance(action, Send) else self._perform(action, progress)
+        task = asyncio.create_task(work, name=f"{type(action).__name__} {self._target.version}".lower())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             is_out = isinstance(action, Intend) or gate.sent
             await wait_uninterrupted(task, seconds=DRAIN_SECONDS if is_out else 0.0)
-            await self._record_at_stop(course, action, task, gate)
+            await self._record_at_stop(progress, action, task, gate)
             raise
 
     async def _record_at_stop(
-        self, course: Course, action: Intend | Send, task: asyncio.Task[Event], gate: SendGate
+        self, progress: Progress, action: Intend | Send, task: asyncio.Task[Event], gate: SendGate
     ) -> None:
         """Record what became of an action that was cut short; what cannot be is left to the next start."""
         event: Event | None = None
@@ -256,25 +256,25 @@ class Pursuit:
             event = Withheld(why=_STOPPING)
         if event is None:
             return
-        course, following = step(course, event, now=self._clock())
+        progress, following = step(progress, event, now=self._clock())
         if isinstance(following, Send):
-            course, following = step(course, Withheld(why=_STOPPING), now=self._clock())
+            progress, following = step(progress, Withheld(why=_STOPPING), now=self._clock())
         if isinstance(following, RecordJob | RecordWait | End):
             recording = asyncio.create_task(
-                self._record_if_possible(following, course), name="record at stop"
+                self._record_if_possible(following, progress), name="record at stop"
             )
             await wait_uninterrupted(recording, seconds=DRAIN_SECONDS)
 
-    async def _record_if_possible(self, action: RecordJob | RecordWait | End, course: Course) -> None:
+    async def _record_if_possible(self, action: RecordJob | RecordWait | End, progress: Progress) -> None:
         with suppress(JournalError):
-            await self._record(action, course)
+            await self._record(action, progress)
 
     async def _decide(self) -> Event:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
-        surety = self._asked_for()
+        checks = self._required_checks()
         try:
             self._earlier_jobs = await self._listed_jobs()
-            decision, preflight = await surety.decide()
+            decision, preflight = await checks.decide()
         except DecisionImpossibleError as exc:
             return Undecided(problem=str(exc), denied=exc.denied, stopped=exc.stopped)
         self._facts_read_at = preflight.facts_read_at
@@ -289,30 +289,32 @@ class Pursuit:
         """
         try:
             search = await self._access.ask(
-                find_job(self._subject.version, endpoint=self._access.config.endpoint)
+                find_job(self._target.version, endpoint=self._access.config.endpoint)
             )
         except OntapError as exc:
             if _hides_jobs(exc):
                 return frozenset()
             raise DecisionImpossibleError(f"the cluster's jobs could not be read: {exc}") from exc
         if search.unfinished:
-            raise DecisionImpossibleError(f"a job is deleting {self._subject.version} already")
+            raise DecisionImpossibleError(f"a job is deleting {self._target.version} already")
         return search.listed_uuids
 
     async def _send(self, gate: SendGate) -> Event:
         deadline = asyncio.get_running_loop().time() + self._return_timeout_seconds + DELETE_MARGIN_SECONDS
-        request = delete_package(self._subject.version, return_timeout_seconds=self._return_timeout_seconds)
+        request = delete_package(self._target.version, return_timeout_seconds=self._return_timeout_seconds)
         try:
             job_uuid = await self._access.ask(request, deadline=deadline, gate=gate)
         except NothingSentError as exc:
-            return Withheld(why=str(exc), stale=self._are_facts_stale() and not self._asked_for().why_not())
+            return Withheld(
+                why=str(exc), stale=self._are_facts_stale() and not self._required_checks().why_not()
+            )
         except OntapError as exc:
             return Answered(diagnosis=read_reply(exc))
         return Accepted(job_uuid=job_uuid)
 
     def _why_not(self) -> str:
         """Say why DELETE may not go out at this moment; called right before its first byte."""
-        if why := self._asked_for().why_not():
+        if why := self._required_checks().why_not():
             return f"nothing was sent: {why}"
         if self._are_facts_stale():
             return "nothing was sent: what guards the package was read too long ago"
@@ -349,9 +351,9 @@ class Pursuit:
         listing = await read_listing_of(self._access) if await self._is_same_cluster() else None
         if listing is None:
             return None
-        created = self._subject.create_timestamp_seconds
+        created = self._target.create_timestamp_seconds
         return any(
-            package.version == self._subject.version
+            package.version == self._target.version
             and (created is None or package.create_timestamp_seconds in {None, created})
             for package in listing.packages
         )
@@ -364,10 +366,10 @@ class Pursuit:
             return False
         return usable_uuid(identity) == self._lease.cluster_uuid
 
-    def _asked_for(self) -> Surety:
-        if self._surety is None:
+    def _required_checks(self) -> RunChecks:
+        if self._checks is None:
             raise ValueError("a deletion that is only brought to its end sends nothing")
-        return self._surety
+        return self._checks
 
 
 def _hides_jobs(error: OntapError) -> bool:
