@@ -180,7 +180,7 @@ async def test_a_busy_repository_is_tried_again_until_it_gives_way(tmp_path: Pat
         assert (deletion.outcome, deletion.attempts, deletion.code) == (Outcome.SUCCESS, 4, "")
 
 
-async def test_too_many_requests_heeds_retry_after(tmp_path: Path) -> None:
+async def test_too_many_requests_respect_retry_after(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.TOO_MANY_REQUESTS, method="DELETE", retry_after="1", times=1))
         assert only(await it.run()).outcome is Outcome.SUCCESS

@@ -220,6 +220,26 @@ async def start_job(it: Life, version: str) -> str | None:
     return await access.client.converse(delete_package(version, return_timeout_seconds=0), deadline=deadline)
 
 
+async def test_clusters_whose_repositories_are_busy_do_not_keep_an_idle_one_waiting(tmp_path: Path) -> None:
+    busy = [cluster_named(f"c{number}", "9.12.1", "9.14.1P2") for number in (1, 2, 3)]
+    idle = cluster_named("c4", "9.12.1", "9.14.1P2")
+    for cluster in busy:
+        cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=10551367))
+    policy = changed(POLICY, retry_busy_for=timedelta(hours=1))
+    async with (
+        life(tmp_path, *busy, idle) as it,
+        it.service(policy, polled=["c1", "c2", "c3"], max_concurrent_clusters=1) as one,
+    ):
+        for cluster in busy:
+            await cluster.wait_for_requests(
+                2, method="DELETE", path=PACKAGES_PATH, timeout_seconds=WAIT_SECONDS
+            )
+        one.good_poll(idle)
+        status = await one.watch.ended(("c4", "retire-old"))
+        assert status.totals.outcomes[Outcome.SUCCESS] == 1
+        assert all(ended_at(one.watch.statuses[cluster.name, "retire-old"]) is None for cluster in busy)
+
+
 async def test_an_intent_whose_package_is_gone_was_a_success(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.14.1P2")
     async with life(tmp_path, cluster) as it:
