@@ -80,16 +80,17 @@ class AppliedConfiguration:
         Cleanup uses it when the deletions that it ends have been recorded.
         """
         before = self._accesses
-        configured = {name: access.config for name, access in before.items()}
+        settings = {name: access.config for name, access in before.items()}
         accesses = await self._opener.reopen(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
         self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
-        await self.cleaning.apply(config.cleanup, accesses)
+        configured = frozenset(cluster.name for cluster in config.clusters)
+        await self.cleaning.apply(config.cleanup, accesses, configured=configured)
         for name, inventory in self.board.good_polls():
             self.cleaning.note_good_poll(name, inventory)
         self.version += 1
         kept = sum(
-            before.get(name) is access and configured[name] == access.config
+            before.get(name) is access and settings[name] == access.config
             for name, access in accesses.items()
         )
         return Changes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
@@ -86,11 +86,14 @@ class CleanupService:
         self._listings = PolledListings()
         self._resumes_paused = False
         self._reading_totals = asyncio.Lock()
+        self._configured: frozenset[str] = frozenset()
         self._shown: tuple[str, ...] = ()
         self._cleaners: dict[str, Cleaner] = {}
         self._services: Services | None = None
         self._group: asyncio.TaskGroup | None = None
         self._beat_now = asyncio.Event()
+        self._exchange_now = asyncio.Event()
+        self._exchange_problem = ""
         self._totals_read_until: float | None = None
         self._living_owners = 1
         self._unended: Mapping[str, str] = {}
@@ -103,12 +106,24 @@ class CleanupService:
         paused = self._board.paused
         return {policy.name: (policy.name, digest_of(policy)) in paused for policy in self._config.policies}
 
-    async def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
+    async def configure(
+        self,
+        config: CleanupConfig,
+        accesses: Mapping[str, ClusterAccess],
+        *,
+        configured: Collection[str] = (),
+    ) -> None:
         """Clean by this configuration from now on; what it says of the journal is not applied.
 
         A run whose policy or cluster has changed sends nothing more; what ONTAP has accepted is followed to
         its end. Everything that is no longer configured vanishes from the board.
+
+        Args:
+            config: the cleanup section.
+            accesses: the clusters that this process cleans, by name.
+            configured: the names of all configured clusters, also of those that other shards clean.
         """
+        self._configured = frozenset(configured) | accesses.keys()
         self._talking.change(config.max_concurrent_clusters)
         self._config = config
         self._identities.configure(accesses, now=self._wall_clock())
@@ -204,7 +219,7 @@ class CleanupService:
         )
 
     async def _clean(self, journal: Journal) -> None:
-        """Run cleaners and beat, until the journal has failed for too long."""
+        """Run cleaners and renew their leases, until the journal has failed for too long."""
         self._services = Services(
             journal=journal,
             board=self._board,
@@ -220,12 +235,14 @@ class CleanupService:
             self._group = group
             self._totals_read_until = None
             await self._beat(journal)
+            await self._exchange(journal)
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self.problem = ""
             log.info("cleanup has its journal")
             for uuid in self._identities.uuids:
                 self._assign(uuid)
             self._beat_now.set()
+            group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
             await self._beat_for_ever(journal)
 
     async def _beat_for_ever(self, journal: Journal) -> NoReturn:
@@ -251,7 +268,27 @@ class CleanupService:
                     raise
                 await asyncio.sleep(min(self._pace.retry_seconds, 1.0))
             else:
-                failing_since, self.problem = None, ""
+                failing_since, self.problem = None, self._exchange_problem
+            self._exchange_now.set()
+
+    async def _exchange_for_ever(self, journal: Journal) -> NoReturn:
+        """Exchange after each heartbeat; the next one does not wait for it, however long it takes."""
+        while True:
+            await self._exchange_now.wait()
+            self._exchange_now.clear()
+            try:
+                await self._exchange(journal)
+            except JournalError as exc:
+                self._exchange_problem = str(exc)
+                self._note_problem(str(exc))
+            else:
+                self._exchange_problem = ""
+
+    async def _exchange(self, journal: Journal) -> None:
+        """Note what the polls have listed, and show what the journal has counted."""
+        await self._note_listings(journal)
+        await self._read_totals(journal)
+        self._board.remember()
 
     @staticmethod
     def _clock_without_suspends() -> float:
@@ -276,9 +313,6 @@ class CleanupService:
         self._note_unended(guards.unended)
         await self._share(journal, beat)
         self._board.put_leases(self._lease_statuses())
-        await self._note_listings(journal)
-        await self._read_totals(journal)
-        self._board.remember()
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
@@ -312,9 +346,7 @@ class CleanupService:
         out_of_reach = {
             name
             for uuid, name in self._unended.items()
-            if self._identities.named(name) is None
-            and uuid not in self._identities
-            and not self._is_busy_with(uuid)
+            if name not in self._configured and uuid not in self._identities and not self._is_busy_with(uuid)
         }
         for name in sorted(out_of_reach - self._out_of_reach):
             log.warning("a deletion on a cluster that is not configured any more stays unended", cluster=name)

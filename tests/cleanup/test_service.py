@@ -403,6 +403,17 @@ async def test_unended_deletions_of_a_cluster_that_left_stay_untouched_with_a_wa
         assert deletion.outcome is Outcome.SUCCESS
 
 
+async def test_an_unended_deletion_on_a_cluster_of_another_shard_is_no_matter(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        await follow_job(it)
+        with capture_logs() as logs:
+            async with it.service(POLICY, BEAT, without="c1", elsewhere=["c1"]) as one:
+                await one.watch.beats()
+                assert await one.journal.deletions.unended(cluster.uuid)
+        assert [line for line in logs if line.get("cluster") == "c1" and line["log_level"] == "warning"] == []
+
+
 async def test_a_state_that_another_holds_deletes_nothing_until_it_is_free(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster) as it, it.journal(cluster), it.service(POLICY) as one:

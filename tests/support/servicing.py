@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -165,6 +165,7 @@ class Life:
         halted: bool = False,
         polled: Iterable[str] | None = None,
         without: str = "",
+        elsewhere: Collection[str] = (),
         max_concurrent_clusters: int = 4,
         takeover_after: timedelta = timedelta(seconds=60),
         kept_runs: int = 50,
@@ -187,7 +188,7 @@ class Life:
             wall_clock=clock,
             kept_runs=kept_runs,
         )
-        await service.configure(config, accesses)
+        await service.configure(config, accesses, configured=elsewhere)
         for cluster in self.simulator.clusters:
             if cluster.name in (accesses if polled is None else polled):
                 service.note_good_poll(cluster.name, inventory_of(cluster))
