@@ -71,6 +71,7 @@ class Cleaner:
         self._services = services
         self._lease: Lease | None = None
         self._recovered_epoch: int | None = None
+        self._last_started: dict[str, float] = {}
         self._due: dict[str, tuple[PolicyConfig, float]] = {}
         self._is_busy = False
         self._has_timers = False
@@ -147,10 +148,11 @@ class Cleaner:
         """Recover, then make every run at its time, until the lease or the assignment changes."""
         if self._recovered_epoch != lease.epoch:
             await self._talk(self._recover, lease, assignment)
+            self._last_started = dict(await self._services.journal.runs.last_started(self.cluster_uuid))
             self._recovered_epoch = lease.epoch
             self._due.clear()
         self._show_problem("")
-        await self._set_timers(lease, assignment)
+        self._set_timers(lease, assignment)
         while self._changes == seen and self._due:
             policy, due = min(self._due.values(), key=lambda one: one[1])
             if not await self._change_after(seen, seconds=due - self._services.wall_clock()):
@@ -208,7 +210,7 @@ class Cleaner:
         if found != self.cluster_uuid:
             raise LeaseLostError(f"another cluster answers at {access.config.endpoint.origin} now")
 
-    async def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
+    def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
         """Find out when each policy is due, as far as that is not known."""
         now = self._services.wall_clock()
         since = now if self._has_timers else assignment.since
@@ -218,13 +220,11 @@ class Cleaner:
             if gap <= assignment.takeover_after_seconds + HANDOVER_SECONDS:
                 since = min(since, lease.held_before_until - assignment.takeover_after_seconds)
         kept: dict[str, tuple[PolicyConfig, float]] = {}
-        last_started = await self._services.journal.runs.last_started(self.cluster_uuid)
         for policy in assignment.policies:
             known = self._due.get(policy.name)
             if known is None or known[0] != policy:
-                due = schedule_of(policy).first(
-                    now=now, last_started=last_started.get(policy.name), looked_after_since=since
-                )
+                last_started = self._last_started.get(policy.name)
+                due = schedule_of(policy).first(now=now, last_started=last_started, looked_after_since=since)
                 self._count_skipped(policy, due.skipped)
                 known = (policy, due.at)
             kept[policy.name] = known
@@ -257,6 +257,7 @@ class Cleaner:
             rest=self._rest,
         )
         await self._talk(run.make, lease)
+        self._last_started[policy.name] = started
         await services.journal.runs.prune(lease, keep=services.kept_runs)
         after = schedule.after_run(started=started, ended=services.wall_clock())
         if after.skipped:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from exporter.cleanup.concurrency import in_slices
 from exporter.cleanup.records import (
     Durations,
     Outcome,
@@ -129,13 +130,16 @@ class CleanupBoard:
         for key in gone:
             self._on_removal(key)
 
-    def put_leases(self, leases: Iterable[LeaseStatus]) -> None:
+    async def put_leases(self, leases: Iterable[LeaseStatus]) -> None:
         """Replace the status of every lease."""
-        before, self._leases = self._leases, {lease.cluster: lease for lease in leases}
-        for name, lease in self._leases.items():
-            if before.get(name) != lease:
+        gone = set(self._leases)
+        async for lease in in_slices(leases):
+            gone.discard(lease.cluster)
+            if self._leases.get(lease.cluster) != lease:
+                self._leases[lease.cluster] = lease
                 self._on_lease(lease)
-        for name in before.keys() - self._leases.keys():
+        for name in gone:
+            del self._leases[name]
             self._on_lease_removal(name)
 
     def change(self, key: Key, change: Callable[[PolicyStatus], PolicyStatus]) -> None:
@@ -161,15 +165,17 @@ class CleanupBoard:
         """Return every status."""
         return tuple(self._statuses.values())
 
-    def with_totals(self, totals: Totals) -> None:
+    async def with_totals(self, totals: Totals) -> None:
         """Take over what the journal has counted, in whatever process."""
         self.durations = self.durations if totals.durations is None else totals.durations
-        for key, counted in totals.policies.items():
-            if (status := self._statuses.get(key)) is not None:
+        async for key, counted in in_slices(totals.policies.items()):
+            status = self._statuses.get(key)
+            if status is not None and not (status.remembered and status.totals == counted):
                 self.put(replace(status, totals=counted, remembered=True))
 
-    def remember(self) -> None:
+    async def remember(self) -> None:
         """Take note that the journal has said everything: what it did not name has no totals yet."""
-        for status in tuple(self._statuses.values()):
-            if not status.remembered:
+        async for key in in_slices(tuple(self._statuses)):
+            status = self._statuses.get(key)
+            if status is not None and not status.remembered:
                 self.put(replace(status, remembered=True))

@@ -1,9 +1,26 @@
-"""How many clusters are talked to at once; a reload may change that."""
+"""How cleanup shares: how many clusters are talked to at once, and how long the event loop is held."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from time import perf_counter
 from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SLICE_SECONDS = 0.005
+
+
+async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
+    """Give items one by one; every few milliseconds, the event loop does something else."""
+    until = perf_counter() + SLICE_SECONDS
+    for item in items:
+        yield item
+        if perf_counter() >= until:
+            await asyncio.sleep(0)
+            until = perf_counter() + SLICE_SECONDS
 
 
 class ConcurrencyLimit:

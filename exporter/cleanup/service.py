@@ -14,7 +14,7 @@ import structlog
 
 from exporter.cleanup.cleaner import Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.concurrency import ConcurrencyLimit
+from exporter.cleanup.concurrency import ConcurrencyLimit, in_slices
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.kill_switch import KillSwitch
@@ -35,10 +35,10 @@ KEPT_RUNS = 50
 SHOWN_RUNS = 100
 """So many runs, of all policies and clusters together, are in the report."""
 HEARTBEATS_PER_LEASE = 3
+NOTED_TOGETHER = 50
+"""So many listings are noted in one transaction."""
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more than time has passed was set, or the machine was suspended."""
-AT_ONCE = 200
-"""So many clusters are assigned without a pause in which the event loop may do something else."""
 
 
 class CleanupService:
@@ -95,6 +95,7 @@ class CleanupService:
         self._exchange_now = asyncio.Event()
         self._exchange_problem = ""
         self._totals_read_until: float | None = None
+        self._shown_statuses = self._read_statuses = 0
         self._living_owners = 1
         self._unended: Mapping[str, str] = {}
         self._out_of_reach: frozenset[str] = frozenset()
@@ -128,21 +129,16 @@ class CleanupService:
         self._config = config
         self._identities.configure(accesses, now=self._wall_clock())
         self._listings.keep(self._identities.uuids)
-        self._totals_read_until = None  # what is new on the board may have totals of old
         wanted = []
-        for count, (name, access) in enumerate(accesses.items()):
+        async for name, access in in_slices(accesses.items()):
             for policy in config.policies:
                 if policy.applies_to(access.config):
                     wanted.append((name, policy.name))
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
-            if count % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
         self._board.keep(wanted)
         self._shown = tuple(dict.fromkeys(name for name, _ in wanted))
-        for count, uuid in enumerate(self._cleaners.keys() | self._identities.uuids):
+        async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids):
             self._assign(uuid)
-            if count % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
         self._beat_now.set()
 
     def note_good_poll(self, name: str, inventory: Inventory) -> None:
@@ -196,7 +192,7 @@ class CleanupService:
             finally:
                 self.journal = self._services = self._group = None
                 self._cleaners = {}
-                self._board.put_leases(self._lease_statuses())
+                await self._board.put_leases(self._lease_statuses())
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
             await asyncio.sleep(self._pace.retry_seconds)
@@ -239,7 +235,7 @@ class CleanupService:
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self.problem = ""
             log.info("cleanup has its journal")
-            for uuid in self._identities.uuids:
+            async for uuid in in_slices(self._identities.uuids):
                 self._assign(uuid)
             self._beat_now.set()
             group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
@@ -256,13 +252,13 @@ class CleanupService:
             self._beat_now.clear()
             step = self._wall_clock() - self._clock_without_suspends() - before
             if abs(step) > CLOCK_STEP_SECONDS:
-                for cleaner in self._cleaners.values():
+                async for cleaner in in_slices(tuple(self._cleaners.values())):
                     cleaner.look_again(at_schedules=step < 0)
             try:
                 await self._beat(journal)
             except JournalError as exc:
                 self._note_problem(str(exc))
-                self._board.put_leases(self._lease_statuses())
+                await self._board.put_leases(self._lease_statuses())
                 failing_since = self._clock() if failing_since is None else failing_since
                 if self._clock() - failing_since > self._pace.retry_seconds:
                     raise
@@ -288,7 +284,7 @@ class CleanupService:
         """Note what the polls have listed, and show what the journal has counted."""
         await self._note_listings(journal)
         await self._read_totals(journal)
-        self._board.remember()
+        await self._board.remember()
 
     @staticmethod
     def _clock_without_suspends() -> float:
@@ -312,7 +308,7 @@ class CleanupService:
             cleaner.hold(beat.leases.get(uuid))
         self._note_unended(guards.unended)
         await self._share(journal, beat)
-        self._board.put_leases(self._lease_statuses())
+        await self._board.put_leases(self._lease_statuses())
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
@@ -334,11 +330,12 @@ class CleanupService:
     async def _read_totals(self, journal: Journal) -> None:
         """Have the board show every total that has changed; one reading after the other."""
         async with self._reading_totals:
-            read_until = self._totals_read_until
+            shown = self._shown_statuses
+            read_until = self._totals_read_until if shown == self._read_statuses else None
             async for totals in journal.totals.changed(read_until):
-                self._board.with_totals(totals)
+                await self._board.with_totals(totals)
                 read_until = totals.read_until
-            self._totals_read_until = read_until
+            self._totals_read_until, self._read_statuses = read_until, shown
 
     def _note_unended(self, unended: Mapping[str, str]) -> None:
         """Take note where a deletion is unended, and warn once where no configured cluster can end it."""
@@ -394,10 +391,12 @@ class CleanupService:
             return
         now = self._clock()
         leases = {uuid: cleaner.lease for uuid, cleaner in self._cleaners.items() if cleaner.lease}
-        if due := self._listings.due(leases.keys(), now=now):
-            seen = {leases[uuid]: as_seen(packages) for uuid, packages in due.items()}
+        due = list(self._listings.due(leases.keys(), now=now).items())
+        for start in range(0, len(due), NOTED_TOGETHER):
+            some = dict(due[start : start + NOTED_TOGETHER])
+            seen = {leases[uuid]: as_seen(packages) for uuid, packages in some.items()}
             await journal.seen.note(seen, now=self._wall_clock())
-            self._listings.noted(due, now=now)
+            self._listings.noted(some, now=now)
 
     def _assign(self, uuid: str) -> None:
         """Tell the cleaner of a cluster what it is to do; start it where there is none yet."""
@@ -430,13 +429,15 @@ class CleanupService:
         known = self._board.get((name, policy))
         if known is None:
             self._board.put(PolicyStatus(cluster=name, labels=labels, policy=policy, dry_run=dry_run))
+            self._shown_statuses += 1  # it may have totals of old
         elif (known.labels, known.dry_run) != (labels, dry_run):
             self._board.put(replace(known, labels=labels, dry_run=dry_run))
 
     def _note_kill_switch(self) -> None:
         self._beat_now.set()
         for cleaner in self._cleaners.values():
-            cleaner.look_again()
+            if cleaner.is_busy:
+                cleaner.look_again()
 
     def _note_problem(self, problem: str) -> None:
         write = log.debug if problem == self.problem else log.error

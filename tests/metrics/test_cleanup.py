@@ -198,7 +198,7 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
     assert {name: found.get(name) for name in CONTRACT} == CONTRACT
 
 
-def test_leases_carry_the_labels_of_their_clusters_and_go_with_them() -> None:
+async def test_leases_carry_the_labels_of_their_clusters_and_go_with_them() -> None:
     exposition = Exposition(LEASE_FAMILIES)
     board = CleanupBoard(
         on_change=lambda _: None,
@@ -207,11 +207,11 @@ def test_leases_carry_the_labels_of_their_clusters_and_go_with_them() -> None:
     )
     c1 = LeaseStatus(cluster="c1", labels=(("site", "ams"),), held=True)
     c2 = LeaseStatus(cluster="c2", labels=(), held=False)
-    board.put_leases([c1, c2])
+    await board.put_leases([c1, c2])
     held = "ontap_cleanup_lease_held"
     labels = (("cluster", "c1"), ("site", "ams"))
     assert samples(text_of(exposition.all())) == {(held, labels): 1, (held, (("cluster", "c2"),)): 0}
-    board.put_leases([replace(c1, held=False)])
+    await board.put_leases([replace(c1, held=False)])
     assert samples(text_of(exposition.all())) == {(held, labels): 0}
 
 
@@ -259,13 +259,13 @@ def test_before_the_journal_is_read_no_count_begins_at_0() -> None:
     assert not [name for name, _ in found if name == "ontap_cleanup_jobs_total"]
 
 
-def test_outcomes_and_error_codes_are_shown_as_the_journal_counts_them() -> None:
+async def test_outcomes_and_error_codes_are_shown_as_the_journal_counts_them() -> None:
     exposition = Exposition(CLEANUP_FAMILIES)
     board = CleanupBoard(on_change=lambda status: update_policy(exposition, status))
     board.put(STATUS)
     outcomes = {**STATUS.totals.outcomes, Outcome.SUCCESS: 1, Outcome.BUSY: 2, Outcome.FAILURE: 1}
     counted = replace(STATUS.totals, outcomes=outcomes, codes={"10551367": 2, "4": 1})
-    board.with_totals(Totals(policies={STATUS.key: counted}, durations=None, read_until=0.0))
+    await board.with_totals(Totals(policies={STATUS.key: counted}, durations=None, read_until=0.0))
     with board.in_progress(STATUS.key):
         during = samples(text_of(exposition.all()))
     after = samples(text_of(exposition.all()))

@@ -28,7 +28,7 @@ from exporter.cleanup.journal.tables import (
 )
 from exporter.cleanup.records import Heartbeat, Lease, Phase
 
-TOGETHER = 500
+TOGETHER = 200
 """So many leases are acquired in one transaction, and read without a pause."""
 MAX_MARGIN_SECONDS = 2.0
 """Between what a process relies on and what the database says: for clocks that run at different speeds."""
