@@ -13,18 +13,28 @@ RUN python -m venv /opt/build \
     && /opt/exporter/bin/pip install --require-hashes -r requirements/demo.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter/ exporter/
+COPY deploy/completions/ deploy/completions/
+COPY deploy/man/ deploy/man/
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && /opt/exporter/bin/pip install --no-deps --no-index /tmp/wheel/*.whl \
     && /opt/exporter/bin/pip uninstall --yes pip
 
 # hadolint ignore=DL3006 # the image is named above, with its tag
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG REVISION=unknown
+ARG VERSION=unknown
+ARG CREATED=unknown
 LABEL org.opencontainers.image.title="ontap-packages-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the package repositories of ONTAP clusters" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/exporter /opt/exporter
+# A volume that is mounted here belongs to the exporter: the place for a journal in SQLite.
+RUN install --directory --owner=65532 --group=65532 --mode=0750 /var/lib/ontap-packages-exporter
 ENV PATH=/opt/exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

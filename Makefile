@@ -7,14 +7,16 @@ LISTEN ?= :10910
 CACHE := .cache/debian
 # Servers that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
 SERVERS ?= prometheus prometheus-alertmanager postgresql
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench bench-full chaos chaos-full image dashboards pins clean
+.PHONY: help run test lint types unit bench bench-full chaos chaos-full image image-test dashboards \
+	release release-files release-test sbom pins clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run with config.yaml where there is one, else the demo, on http://localhost:10910
 	@if [ -e config.yaml ]; then \
@@ -53,7 +55,27 @@ chaos-full: $(VENV)/.dev ## The same for about two hours: 500 kills and 20,000 d
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
 image: ## Build the container image with Docker
-	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) -t ontap-packages-exporter .
+	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) --build-arg VERSION=$(VERSION) \
+		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) -t ontap-packages-exporter .
+
+image-test: $(VENV)/.dev ## Build the image from Debian alone, run it, and try it: about five minutes, needs root
+	$(BIN)/pytest -s -m image tests/deploy
+
+release: $(VENV)/.release release-files ## Build wheel, sdist and chart in dist
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation
+	$(BIN)/python -c 'import helm_python; print(helm_python.package("deploy/helm/ontap-packages-exporter", destination="dist"))'
+
+release-files: $(VENV)/.release ## Write the chart's README, shell completion and the man page anew
+	$(BIN)/python deploy/release_files.py
+
+release-test: $(VENV)/.release ## Install wheel and sdist into clean environments and run the demo there
+	$(BIN)/pytest -s -m release tests/deploy
+
+sbom: $(VENV)/.release ## List what the image installs as CycloneDX in dist/sbom.json
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json requirements/demo.txt
 
 dashboards: $(VENV)/.dev ## Write the Grafana dashboards anew from their code
 	PYTHONPATH=grafana $(BIN)/python -m ontap_dashboards
@@ -79,6 +101,10 @@ $(VENV)/.dev: $(VENV)/bin/pip requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.release: $(VENV)/.dev requirements/release.txt
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/release.txt
+	@touch $@
 
 # Without them, their tests are skipped, which .ci/run takes for a failure.
 $(CACHE)/.servers: .ci/unpack-debian-packages

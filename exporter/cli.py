@@ -73,8 +73,13 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _parser(chosen: str = "") -> argparse.ArgumentParser:
-    """Build a parser of all commands, with the flags of the chosen one."""
+def full_parser() -> argparse.ArgumentParser:
+    """Build a parser of all commands with their flags, for shell completion and the man page."""
+    return _parser(*_COMMANDS)
+
+
+def _parser(*chosen: str) -> argparse.ArgumentParser:
+    """Build a parser of all commands, with the flags of the chosen ones."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Prometheus exporter for the software package repositories of NetApp ONTAP clusters.",
@@ -86,7 +91,7 @@ def _parser(chosen: str = "") -> argparse.ArgumentParser:
     for name, command in _COMMANDS.items():
         described = f"{command.summary[0].upper()}{command.summary[1:]}."
         sub = subparsers.add_parser(name, help=command.summary, description=described, allow_abbrev=False)
-        if name == chosen:
+        if name in chosen:
             command.add_flags(sub)
             sub.set_defaults(usage=sub.format_usage())
     return parser

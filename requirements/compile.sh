@@ -8,8 +8,10 @@ pin() {
     uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
         --python-version 3.11 --output-file "requirements/$out" "$@"
 }
-# What the daemon needs; what `demo` and `simulate` need too; what builds the package; what tests it.
+# What the daemon needs; what `demo` and `simulate` need too; what builds the package; what tests it; what a release
+# needs.
 pin run.txt pyproject.toml --extra postgresql "$@"
 pin demo.txt pyproject.toml --extra postgresql --extra simulator "$@"
 pin build.txt --group build "$@"
 pin dev.txt pyproject.toml --extra postgresql --extra simulator --group dev "$@"
+pin release.txt --group release --group build "$@"

@@ -1,0 +1,75 @@
+{{- define "exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* At most 52 characters: a StatefulSet's pods add "-ORDINAL", and the hash of a revision is a label too. */ -}}
+{{- define "exporter.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains (include "exporter.name" .) .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "exporter.name" .) | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "exporter.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "exporter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "exporter.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "exporter.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* The configuration that `config` says, with the defaults that follow from other values. */ -}}
+{{- define "exporter.config" -}}
+{{- $config := deepCopy .Values.config }}
+{{- if and .Values.clusterFiles (not (hasKey $config "cluster_files")) }}
+{{- $_ := set $config "cluster_files" (list "../clusters/*/*.yaml" "../clusters/*/*.yml" "../clusters/*/*.json") }}
+{{- end }}
+{{- if and $config.cleanup (not $config.cleanup.state) }}
+{{- if .Values.postgresql.existingSecret }}
+{{- $_ := set $config.cleanup "state" "${JOURNAL_URL}" }}
+{{- else if .Values.persistence.enabled }}
+{{- $_ := set $config.cleanup "state" "sqlite:////var/lib/ontap-packages-exporter/state.db" }}
+{{- else }}
+{{- fail "config.cleanup needs a journal that survives a restart: set postgresql.existingSecret, persistence.enabled or config.cleanup.state" }}
+{{- end }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{- define "exporter.validate" -}}
+{{- if and (not .Values.config) (not .Values.existingConfig.name) }}
+{{- fail "write the configuration in `config`, or name a Secret or ConfigMap that holds it in `existingConfig.name`" }}
+{{- end }}
+{{- if and .Values.config .Values.existingConfig.name }}
+{{- fail "`config` and `existingConfig.name` cannot both be set" }}
+{{- end }}
+{{- if and (eq .Values.mode "replicas") .Values.persistence.enabled }}
+{{- fail "persistence.enabled is for mode: shards; replicas share a journal in PostgreSQL: set postgresql.existingSecret" }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,177 @@
+"""The Helm chart, rendered by Helm's own engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+
+import exporter
+from exporter.config import ConfigFiles
+from support.kubernetes import (
+    CHART,
+    NEWEST,
+    OLDEST,
+    ROOT,
+    needs_helm,
+    needs_schemas,
+    notes,
+    of_kind,
+    problems,
+    render,
+)
+from support.policies import violations
+
+pytestmark = needs_helm
+
+VALUES = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in sorted(Path(__file__).parent.glob("values/*.yaml"))
+}
+MINIMUM: dict[str, Any] = {"config": {"clusters": [{"address": "10.20.0.5"}]}}
+
+by_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+
+
+@by_values
+@needs_schemas
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_kubernetes_takes_every_field_of_what_is_rendered(values: dict[str, Any], version: str) -> None:
+    manifests = render(values)
+    assert [problem for manifest in manifests for problem in problems(manifest, version)] == []
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"monitoring"}
+
+
+@by_values
+def test_what_is_rendered_has_no_privileges_and_selects_its_own_pods(values: dict[str, Any]) -> None:
+    assert list(violations(render(values))) == []
+
+
+@by_values
+def test_lint_finds_nothing(values: dict[str, Any]) -> None:
+    import helm_python  # noqa: PLC0415 - there may be none
+
+    report = helm_python.lint(CHART, values, strict=True)
+    assert report["errors"] == []
+    assert [message["error"] for message in report["messages"]] == ["icon is recommended"]
+
+
+def test_versions_of_chart_image_and_program_are_one() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert {chart["version"], chart["appVersion"]} == {exporter.__version__}
+    (workload,) = of_kind(render(MINIMUM), "StatefulSet")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"ontap-packages-exporter:{exporter.__version__}"
+
+
+def test_the_rules_are_those_of_everybody_else() -> None:
+    (rule,) = of_kind(render({**MINIMUM, "prometheusRule": {"enabled": True}}), "PrometheusRule")
+    files = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    assert rule["spec"]["groups"] == groups
+    names = [group["name"] for group in groups]
+    assert len(set(names)) == len(names)
+
+
+def test_the_dashboards_are_those_of_everybody_else() -> None:
+    maps = of_kind(render({**MINIMUM, "dashboards": {"enabled": True}}), "ConfigMap")
+    files = {file.name: file.read_text() for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
+    shipped = {
+        name.removeprefix("ontap-packages-"): text for one in maps for name, text in one["data"].items()
+    }
+    assert {name: json.loads(text) for name, text in shipped.items()} == {
+        name: json.loads(text) for name, text in files.items()
+    }
+    assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in maps)
+    # More than a MiB is not taken.
+    assert max(len(text) for text in shipped.values()) < 1_000_000
+
+
+@by_values
+def test_a_configuration_of_the_values_is_one_that_the_program_takes(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    secrets = of_kind(render(values), "Secret")
+    if "existingConfig" in values:
+        assert secrets == []
+        return
+    (secret,) = secrets
+    pod = tmp_path / "config"
+    pod.mkdir()
+    (pod / "config.yaml").write_text(secret["stringData"]["config.yaml"])
+    for name in values.get("secrets", []):
+        (tmp_path / "secrets" / name).mkdir(parents=True)
+        (tmp_path / "secrets" / name / "password").write_text("secret")
+        trustme.CA().cert_pem.write_to_path(tmp_path / "secrets" / name / "ca.pem")
+    for name in values.get("clusterFiles", []):
+        (tmp_path / "clusters" / name).mkdir(parents=True)
+        (tmp_path / "clusters" / name / "clusters.yaml").write_text(f"[{{address: {name}.example.com}}]")
+    environ = {
+        "JOURNAL_URL": "postgresql://ontap@db/ontap",
+        "ONTAP_PASSWORD": "secret",
+        "POD_NAME": "ontap-0",
+    }
+    config = ConfigFiles(pod / "config.yaml", environ=environ).load()
+    assert len(config.clusters) == len(values["config"].get("clusters", [])) + len(
+        values.get("clusterFiles", [])
+    )
+    assert (config.cleanup is not None) == ("cleanup" in values["config"])
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, "write the configuration in `config`"),
+        ({**MINIMUM, "existingConfig": {"name": "mine"}}, "cannot both be set"),
+        (
+            {**MINIMUM, "mode": "replicas", "persistence": {"enabled": True}},
+            "is for mode: shards",
+        ),
+        ({"config": {"cleanup": {"policies": []}}}, "needs a journal that survives a restart"),
+        ({**MINIMUM, "replica": 3}, "additional properties 'replica' not allowed"),
+        ({**MINIMUM, "mode": "sharded"}, "/mode"),
+        ({**MINIMUM, "replicas": 0}, "/replicas"),
+        ({**MINIMUM, "podMonitor": {"interval": "fast"}}, "/podMonitor/interval"),
+        ({**MINIMUM, "secrets": ["Not_A_Name"]}, "/secrets/0"),
+        ({**MINIMUM, "extraArgs": ["debug"]}, "/extraArgs/0"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(values: dict[str, Any], says: str) -> None:
+    import helm_python  # noqa: PLC0415 - there may be none
+
+    with pytest.raises(helm_python.HelmError, match=says):
+        render(values)
+
+
+def test_the_schema_knows_every_value() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    def compare(schema: dict[str, Any], values: dict[str, Any], path: str) -> None:
+        known = (
+            set(schema["properties"]) - {"global", "endpoint"} - ({"initialDelaySeconds", "successThreshold"})
+        )
+        assert known == set(values) - {"endpoint"}, path
+        for name, value in values.items():
+            below = schema["properties"][name]
+            if value and "properties" in below:
+                compare(below, value, f"{path}.{name}")
+
+    compare(schema, defaults, "")
+
+
+def test_the_notes_name_what_there_is() -> None:
+    shards = notes({**VALUES["shards"], "podMonitor": {"enabled": True}})
+    assert "3 shard(s) in monitoring" in shards
+    assert "port-forward pod/ontap-ontap-packages-exporter-0 10910:10910" in shards
+    assert "exec ontap-ontap-packages-exporter-0 -- sh -c 'kill -USR1 1'" in shards
+    assert "does not know this exporter yet" not in shards
+    replicas = notes(VALUES["replicas-with-web"])
+    assert "port-forward service/ontap-ontap-packages-exporter 10910:443" in replicas
+    assert "https://localhost:10910" in replicas
+    assert "rollout restart deployment/ontap-ontap-packages-exporter" in replicas
+    assert "does not know this exporter yet" in notes(MINIMUM)
