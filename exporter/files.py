@@ -5,6 +5,7 @@ Call these functions in a thread: a file on a mount that hangs blocks forever.
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import stat
@@ -58,10 +59,22 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         ValueError: it is not a regular file, it is too large or not UTF-8. The message holds neither the path
             nor the content.
     """
+    content = read_file(path, max_bytes=max_bytes)
+    check_encoding(content)
     try:
-        return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
+
+
+def check_encoding(content: bytes) -> None:
+    """Check that a text does not begin with the byte order mark of another encoding than UTF-8.
+
+    Raises:
+        ValueError: it does.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("encoded as UTF-16; save the file as UTF-8")
 
 
 def why_unreadable(error: OSError | ValueError) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporter.background import begin
 from exporter.cleanup.decide.plan import Approved, Verdict
-from exporter.files import read_file
+from exporter.files import read_text
 
 _LARGEST_BYTES = 256 * 1024 * 1024
 
@@ -48,7 +48,7 @@ def load_plan(path: Path) -> SavedPlan:
         ValueError: it cannot be read, or is no saved plan; the text says why, without the path.
     """
     try:
-        return SavedPlan.model_validate_json(read_file(path, max_bytes=_LARGEST_BYTES))
+        return SavedPlan.model_validate_json(read_text(path, max_bytes=_LARGEST_BYTES))
     except OSError as exc:
         raise ValueError(f"cannot be read: {exc.strerror}") from None
     except ValidationError as exc:

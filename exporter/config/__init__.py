@@ -7,10 +7,11 @@ The steps, in the order in which a file goes through them:
 * :mod:`~exporter.config.validation`: the values against the models of the :mod:`~exporter.config.schema`,
   whose :mod:`~exporter.config.fields` say what one value may be; :mod:`~exporter.config.values` and
   :mod:`~exporter.config.database_url` read single values.
-* :mod:`~exporter.config.merge`: the models of defaults, profile and entry merged, by what was set.
+* :mod:`~exporter.config.sections`: the models of defaults, profile and entry merged, by what was set;
+  :mod:`~exporter.config.cluster_settings` makes of them what the client takes, with the
+  :mod:`~exporter.config.proxy` that is used.
 * :mod:`~exporter.config.checks` and :mod:`~exporter.config.cleanup_checks`: what takes more than one value
-  to check, by the :mod:`~exporter.config.sections` of the files; the :mod:`~exporter.config.named_files` that
-  the configuration names.
+  to check; the :mod:`~exporter.config.named_files` that the configuration names.
 * :mod:`~exporter.config.loader`: these steps for one file, and all files put together.
 * :mod:`~exporter.config.cluster_files`: all files loaded, and cluster files scanned for changes.
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
@@ -18,11 +19,10 @@ The steps, in the order in which a file goes through them:
 :mod:`~exporter.config.problems` is what is wrong, and where.
 """
 
-from exporter.config.cleanup_checks import shared_state
 from exporter.config.cluster_files import Candidate, ConfigFiles, load_config
 from exporter.config.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
+from exporter.config.loader import Config, shared_state
 from exporter.config.masked import masked_yaml
-from exporter.config.merge import Config
 from exporter.config.problems import ConfigError, Problem, SourceLocation
 from exporter.config.schema import CleanupConfig, PolicyConfig
 from exporter.config.values import format_duration, parse_duration

@@ -1,36 +1,56 @@
-"""Checks what one value by itself cannot show: exclusive keys, logins, timing, names, named files.
+"""Checks what each section of a file says by itself, and what several of them have in common.
 
-What stands under ``cleanup`` is checked by :mod:`exporter.config.cleanup_checks`.
+What the layers of a cluster come to is checked by :mod:`exporter.config.cluster_checks`, what stands under
+``cleanup`` by :mod:`exporter.config.cleanup_checks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from exporter.config import named_files
-from exporter.config.database_url import passwords_of
-from exporter.config.document import ExpandedText, has_variable
-from exporter.config.merge import cluster_settings, return_timeout_seconds, stale_after
+from exporter.config.database_url import PostgresqlUrl, passwords_of
+from exporter.config.document import has_variable
 from exporter.config.named_files import NamedFiles, Verdict
-from exporter.config.problems import Problem, SourceLocation, show_value
-from exporter.config.schema import CleanupConfig, ClusterEntry, Shape
-from exporter.config.sections import Layers, Section
-from exporter.config.values import format_duration
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.config.problems import KeyPath, Problem, SourceLocation, show_value
+from exporter.config.proxy import passwords_of_proxy
+from exporter.config.schema import (
+    Authorization,
+    BasicAuth,
+    ClusterEntry,
+    HttpHeader,
+    OAuth2,
+    Shape,
+    TlsConfig,
+)
+from exporter.config.sections import Section, walk
+from exporter.ontap.endpoint import Proxy, Secret
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
-_CHECKS_OF_FILES: Final = (
-    (("basic_auth", "password_file"), named_files.check_password_file),
-    (("authorization", "credentials_file"), named_files.check_credentials_file),
-    (("tls_config", "ca_file"), named_files.check_authority),
-    (("tls_config", "cert_file"), named_files.check_readable),
-    (("tls_config", "key_file"), named_files.check_private_key),
+_FILES: Final[Mapping[type[Shape], Mapping[str, Callable[..., str | None]]]] = MappingProxyType(
+    {
+        BasicAuth: {
+            "username_file": named_files.check_username_file,
+            "password_file": named_files.check_password_file,
+        },
+        Authorization: {"credentials_file": named_files.check_credentials_file},
+        OAuth2: {"client_secret_file": named_files.check_secret_file},
+        TlsConfig: {
+            "ca": named_files.check_authority,
+            "ca_file": named_files.check_authority,
+            "cert_file": named_files.check_readable,
+            "key_file": named_files.check_private_key,
+        },
+        HttpHeader: {"files": named_files.check_header_file},
+    }
 )
-_SECRETS: Final = (("basic_auth", "password"), ("authorization", "credentials"))
+"""How a file that a mapping names is checked, and how the same is that stands in the mapping itself."""
+_DOLLARS: Final = "$$ stands for one $, in a secret too; write $$$$ for two"
 # A guess compares with every profile: worth it for a slip of the pen, not for thousands of them.
 _MOST_GUESSES: Final = 100
 
@@ -50,123 +70,49 @@ class Diagnostics:
         """Add a warning."""
         self.warnings.add(location.problem(message))
 
-    def add_verdict(self, verdict: Verdict, path: Path, section: Section[Any], *keys: str) -> None:
-        """Add what is wrong with a file, at the key that names it."""
-        shown = section.displayed(path, *keys)
+    def add_verdict(
+        self, verdict: Verdict, source: Path | str, section: Section[Any], *keys: str | int
+    ) -> None:
+        """Add what is wrong with a file, or with what stands at a key instead, at this key."""
+        shown = f": {section.displayed(source, *keys)}" if isinstance(source, Path) else ""
         if verdict.error is not None:
-            self.error(section.location(*keys), f"{verdict.error}: {shown}")
+            self.error(section.location(*keys), f"{verdict.error}{shown}")
         if verdict.warning is not None:
-            self.warn(section.location(*keys), f"{verdict.warning}: {shown}")
+            self.warn(section.location(*keys), f"{verdict.warning}{shown}")
 
 
 def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
     """Check what the defaults, a profile or an entry says by itself."""
-    check_exclusive(section, found)
+    check_section(section, found)
     for name in section.model.labels.keys() & _PROMETHEUS_LABELS:
         message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
         found.warn(section.location("labels", name), message)
-    for (mapping, key), check in _CHECKS_OF_FILES:
-        path = getattr(getattr(section.model, mapping), key, None)
-        if path is not None:
-            found.add_verdict(files.check(check, path), path, section, mapping, key)
+    for keys, mapping in section.walk():
+        for key, check in _checks_of(mapping).items():
+            for below, source in walk(getattr(mapping, key), (*keys, key)):
+                if isinstance(source, Path | str):
+                    found.add_verdict(files.check(check, source), source, section, *below)
 
 
-def check_exclusive(
-    section: Section[Any], found: Diagnostics, model: Shape | None = None, *above: str
-) -> None:
-    """Check that no two keys exclude each other, in a mapping and in those below."""
-    model = section.model if model is None else model
+def _checks_of(value: object) -> Mapping[str, Callable[..., str | None]]:
+    return _FILES.get(type(value), {}) if isinstance(value, Shape) else {}
+
+
+def check_section(section: Section[Any], found: Diagnostics) -> None:
+    """Check that no two keys of a mapping exclude each other, and that a secret means what it says."""
+    for keys, value in section.walk():
+        if isinstance(value, Shape):
+            _check_exclusive(section, keys, value, found)
+        elif any("$$" in secret for secret in _secrets(section, keys, value)):
+            found.warn(section.location(*keys), _DOLLARS)
+
+
+def _check_exclusive(section: Section[Any], keys: KeyPath, model: Shape, found: Diagnostics) -> None:
     for pair in model.exclusive:
-        if model.model_fields_set.issuperset(pair):
-            first, second = sorted((section.location(*above, key) for key in pair), key=lambda one: one.line)
+        if all(key in model.model_fields_set and getattr(model, key) for key in pair):
+            first, second = sorted((section.location(*keys, key) for key in pair), key=lambda one: one.line)
             message = f"{' and '.join(pair)} exclude each other; the other one is in line {first.line}"
             found.error(second, message)
-    for name in model.model_fields_set:
-        below = getattr(model, name)
-        if isinstance(below, Shape):
-            check_exclusive(section, found, below, *above, name)
-
-
-def check_cluster(layers: Layers, files: NamedFiles, found: Diagnostics) -> ClusterSettings | None:
-    """Check what the layers of one cluster come to, and return it; ``None`` where there is no address."""
-    if layers.own.model.address is None and not layers.own.is_broken("address"):
-        found.error(layers.own.location(), "address is missing")
-    _check_login(layers, found)
-    _check_address(layers, found)
-    if not layers.is_broken("tls_config"):
-        _check_tls(layers, files, found)
-    _check_timing(layers, found)
-    return cluster_settings(layers.merged)
-
-
-def _check_login(layers: Layers, found: Diagnostics) -> None:
-    if layers.is_broken("basic_auth", "authorization"):
-        return
-    basic_auth, authorization = layers.merged.basic_auth, layers.merged.authorization
-    if basic_auth is not None:
-        location = layers.location(("basic_auth",))
-        if basic_auth.username is None:
-            found.error(location, "username is missing")
-        if basic_auth.password is None and basic_auth.password_file is None:
-            found.error(location, "password or password_file is missing")
-    elif authorization is not None:
-        if authorization.credentials is None and authorization.credentials_file is None:
-            location = layers.location(("authorization",))
-            found.error(location, "credentials or credentials_file is missing")
-    elif layers.merged.tls_config.cert_file is None and not layers.is_broken("tls_config"):
-        message = "no login: neither basic_auth nor authorization nor tls_config.cert_file"
-        found.warn(layers.own.location(), message)
-
-
-def _check_address(layers: Layers, found: Diagnostics) -> None:
-    merged = layers.merged
-    if merged.address is None or merged.address.scheme != "http" or layers.is_broken("allow_http"):
-        return
-    location = layers.location(("address",))
-    if not merged.allow_http:
-        found.error(location, "http:// is only for clusters with allow_http: true")
-    elif merged.basic_auth is not None or merged.authorization is not None:
-        found.warn(location, "http:// sends the login unencrypted")
-
-
-def _check_tls(layers: Layers, files: NamedFiles, found: Diagnostics) -> None:
-    tls = layers.merged.tls_config
-    if tls.insecure_skip_verify:
-        location = layers.location(("tls_config", "insecure_skip_verify"))
-        found.warn(location, "the cluster's certificate is not verified")
-    if tls.cert_file is None:
-        if tls.key_file is not None:
-            found.error(layers.location(("tls_config", "key_file")), "key_file without cert_file")
-        return
-    named = {tls.cert_file, tls.key_file or tls.cert_file}
-    if any(files.check(named_files.check_readable, path).error for path in named):
-        return
-    key = ("tls_config", "cert_file")
-    verdict = files.check(named_files.check_chain, tls.cert_file, tls.key_file)
-    found.add_verdict(verdict, tls.cert_file, layers.nearest(key), *key)
-
-
-def _check_timing(layers: Layers, found: Diagnostics) -> None:
-    if layers.is_broken("poll_interval", "poll_timeout", "return_timeout", "stale_after"):
-        return
-    merged = layers.merged
-    return_seconds, stale = return_timeout_seconds(merged), stale_after(merged)
-    if merged.poll_timeout.total_seconds() <= return_seconds:
-        timeout = format_duration(merged.poll_timeout)
-        message = f"poll_timeout ({timeout}) must exceed return_timeout ({return_seconds} s)"
-        found.error(layers.location(("poll_timeout",), ("return_timeout",)), message)
-    if merged.poll_timeout > merged.poll_interval:
-        timeout, interval = format_duration(merged.poll_timeout), format_duration(merged.poll_interval)
-        message = (
-            f"poll_timeout ({timeout}) exceeds poll_interval ({interval}): polls of a slow cluster come late"
-        )
-        found.warn(layers.location(("poll_timeout",), ("poll_interval",)), message)
-    if stale < merged.poll_interval:
-        message = (
-            f"stale_after ({format_duration(stale)}) is shorter than poll_interval"
-            f" ({format_duration(merged.poll_interval)}): series vanish between polls"
-        )
-        found.warn(layers.location(("stale_after",), ("poll_interval",)), message)
 
 
 def unknown_profile(entry: Section[ClusterEntry], profiles: Collection[str], errors: int) -> Problem:
@@ -216,7 +162,7 @@ def check_addresses(entries: Iterable[Section[ClusterEntry]], found: Diagnostics
 
 def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]]) -> Iterator[Problem]:
     """Yield a warning for each file that everyone can write, or read where a secret itself stands in it."""
-    secrets = (location for section in sections for location in _secrets(section))
+    secrets = (location for section in sections for location in _literal_secrets(section))
     first: dict[str, SourceLocation] = {}
     for location in sorted(secrets, key=lambda one: one.line):
         first.setdefault(location.file, location)
@@ -229,14 +175,21 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]]) -
             yield Problem(file=str(file), line=0, key="", message=warning)
 
 
-def _secrets(section: Section[Any]) -> Iterator[SourceLocation]:
+def _literal_secrets(section: Section[Any]) -> Iterator[SourceLocation]:
     """Yield where a secret itself stands in the file, and not only the name of an environment variable."""
-    if isinstance(section.model, CleanupConfig):
-        written = section.document.value(section.at("state"))
-        written = written.written if isinstance(written, ExpandedText) else written
-        if isinstance(written, str) and not all(map(has_variable, passwords_of(written))):
-            yield section.location("state")
-        return
-    for keys in _SECRETS:
-        if section.has(*keys) and not isinstance(section.document.value(section.at(*keys)), ExpandedText):
+    for keys, value in section.walk():
+        if not all(map(has_variable, _secrets(section, keys, value))):
             yield section.location(*keys)
+
+
+def _secrets(section: Section[Any], keys: KeyPath, value: object) -> list[str]:
+    """Return the secrets in a value, as they are written in the file."""
+    match value:
+        case Secret():
+            return [section.written(*keys)]
+        case Proxy():
+            return passwords_of_proxy(section.written(*keys))
+        case PostgresqlUrl():
+            return passwords_of(section.written(*keys))
+        case _:
+            return []

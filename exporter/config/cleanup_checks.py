@@ -7,10 +7,8 @@ from datetime import timedelta
 from typing import Final
 
 from exporter.config import named_files
-from exporter.config.checks import Diagnostics, check_exclusive, name_conflicts
+from exporter.config.checks import Diagnostics, check_section, name_conflicts
 from exporter.config.database_url import SqliteUrl
-from exporter.config.document import ExpandedText, has_variable
-from exporter.config.merge import Config
 from exporter.config.named_files import NamedFiles
 from exporter.config.problems import BadValueError, Problem, show_value
 from exporter.config.schema import CleanupConfig, PolicyConfig
@@ -23,6 +21,7 @@ _HARDLY_MEANT: Final = timedelta(minutes=1)
 
 def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
     """Check everything under ``cleanup``."""
+    check_section(section, found)
     if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
         path = section.model.state.path
         found.add_verdict(NamedFiles().check(named_files.check_database, path), path, section, "state")
@@ -45,7 +44,6 @@ def _check_policy(policy: Section[PolicyConfig], found: Diagnostics) -> None:
     model = policy.model
     if not model.name and not policy.is_broken("name"):
         found.error(policy.location(), "name is missing")
-    check_exclusive(policy, found)
     for one, other in (("schedule", "every"), ("keep_newest", "older_than")):
         if not (policy.has(one) or policy.has(other) or policy.is_broken(one, other)):
             found.error(policy.location(), f"{one} or {other} is missing")
@@ -88,17 +86,3 @@ def _check_schedule(policy: Section[PolicyConfig], schedule: str, found: Diagnos
         fields = show_value(policy.displayed(schedule, "schedule"))
         message = f"never fires: no such day and time ever comes in {shown}: {fields}"
         found.error(policy.location("schedule"), message)
-
-
-def shared_state(config: Config) -> Problem | None:
-    """Return a warning where processes with one configuration, a shard each, would share a file of SQLite."""
-    section = config.sources.main.cleanup
-    if section is None or not isinstance(section.model.state, SqliteUrl):
-        return None
-    written = section.document.value(section.at("state"))
-    if isinstance(written, ExpandedText) and has_variable(written.written):
-        return None
-    return section.location("state").problem(
-        "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
-        " or name the file after the shard, e.g. with ${POD_NAME}"
-    )

@@ -17,13 +17,13 @@ from exporter.config.cleanup_checks import check_cleanup
 from exporter.config.loader import (
     ClusterFile,
     Clusters,
+    Config,
     MainFile,
     assemble,
     make_clusters,
     parse_cluster_file,
     read_main_file,
 )
-from exporter.config.merge import Config
 from exporter.config.named_files import NamedFiles, Pattern, match_patterns
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.yaml_source import MAX_BYTES

@@ -95,6 +95,11 @@ class Document:
         """Add a mistake in the key at ``path``."""
         self.problems.append(self.location(path).problem(message))
 
+    def written(self, path: KeyPath) -> str:
+        """Return the text at ``path`` as it stands in the file; "" where there is none."""
+        raw = self.value(path)
+        return raw.written if isinstance(raw, ExpandedText) else raw if isinstance(raw, str) else ""
+
     def displayed(self, path: KeyPath, value: object) -> str:
         """Return ``value``, made of the text at ``path``, for messages; variables stay as ``${NAME}``."""
         raw = self.value(path)
@@ -144,7 +149,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     """Put environment variables in place of ``${NAME}``, and ``$`` in place of ``$$``.
 
     Returns:
-        An :class:`ExpandedText` where there is a variable in ``text``.
+        An :class:`ExpandedText` where something has been replaced.
 
     Raises:
         ValueError: with everything that is wrong, and no part of a value.
@@ -172,7 +177,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         wrong.append("a value that is not Unicode text")
     if wrong:
         raise ValueError("; ".join(wrong))
-    return ExpandedText(expanded, written=text) if has_variable(text) else expanded
+    return ExpandedText(expanded, written=text) if expanded != text else expanded
 
 
 def has_variable(text: str) -> bool:

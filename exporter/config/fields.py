@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from exporter.config.database_url import DatabaseUrl, parse_database_url
 from exporter.config.problems import BadValueError, show_key
+from exporter.config.proxy import parse_proxy_url
 from exporter.config.values import (
     check_credentials,
     check_file_pattern,
     check_glob,
+    check_header_value,
     check_name,
     check_password,
     check_username,
@@ -24,13 +26,38 @@ from exporter.config.values import (
     parse_host,
     parse_schedule,
 )
-from exporter.ontap.endpoint import Endpoint, Secret, TlsVersion
+from exporter.ontap.endpoint import Endpoint, Proxy, Secret, TlsVersion
 
 _ValueT = TypeVar("_ValueT")
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_TOKEN_URL: Final = re.compile(r"(?P<origin>https?://[^/?#\\@\s]+)(?:/[!-~]*)?(?<!#)", re.IGNORECASE)
+# What decides about the connection or the method, or what the client itself sets.
+_RESERVED_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "www-authenticate",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+    }
+)
 _OWN_LABELS: Final = frozenset(
     {
         "cluster",
@@ -166,6 +193,37 @@ def _group_label_name(value: str) -> str:
     return value if value.startswith("__") else _label_name(value)
 
 
+def _header_name(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise ValueError("a header's name is made of letters, digits and hyphens")
+    return value
+
+
+def _free_header_name(value: str) -> str:
+    name = _header_name(value).lower()
+    if name == "authorization":
+        raise ValueError("a login stands under basic_auth, authorization or oauth2")
+    if name == "proxy-authorization":
+        raise ValueError("a proxy's login stands in proxy_url")
+    if name in _RESERVED_HEADERS or name.startswith("x-prometheus-"):
+        raise ValueError("this header cannot be set")
+    return value
+
+
+def _proxy_url(value: object) -> Proxy | Literal[""]:
+    if isinstance(value, Proxy):
+        return value
+    return parse_proxy_url(text) if (text := _text(value)) else ""
+
+
+def _token_url(value: str) -> str:
+    url = _TOKEN_URL.fullmatch(value)
+    if url is None:
+        raise ValueError("write https://host/path or https://host:port/path")
+    parse_address(url["origin"])
+    return value
+
+
 def _something(value: object) -> object:
     if value is None:
         raise ValueError("nothing stands behind the colon")
@@ -204,5 +262,15 @@ Labels = Annotated[LabelChoice, EmptyMapping]
 GroupLabels = Annotated[dict[Annotated[str, AfterValidator(_group_label_name)], str], EmptyMapping]
 AuthorizationType = Annotated[str, AfterValidator(_authorization_type)]
 MinTlsVersion = Annotated[TlsVersion, PlainValidator(_tls_version)]
+HeaderName = Annotated[str, AfterValidator(_free_header_name)]
+ConnectHeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(check_header_value)]
+SecretText = Annotated[Secret, PlainValidator(lambda value: Secret(value=_filled(_text(value))))]
+SecretHeaderValue = Annotated[
+    Secret, PlainValidator(lambda value: Secret(value=check_header_value(_text(value))))
+]
+ProxyUrl = Annotated[Proxy | Literal[""], PlainValidator(_proxy_url)]
+"""Empty text is no proxy, as in Prometheus: a cluster may need none where the defaults have one."""
+TokenUrl = Annotated[str, AfterValidator(_token_url)]
 Password = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_password(_text(value))))]
 Credentials = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_credentials(_text(value))))]

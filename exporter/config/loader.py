@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,19 +13,19 @@ from pydantic import TypeAdapter
 from exporter.config.checks import (
     Diagnostics,
     check_addresses,
-    check_cluster,
     check_permissions,
     check_settings,
     unknown_profile,
 )
 from exporter.config.cleanup_checks import check_choices
-from exporter.config.document import BROKEN, Document, ExpandedText, SourceList, SourceMapping
+from exporter.config.cluster_checks import check_cluster
+from exporter.config.database_url import SqliteUrl
+from exporter.config.document import BROKEN, Document, SourceList, SourceMapping, has_variable
 from exporter.config.fields import FilePattern
-from exporter.config.merge import Config, merge
 from exporter.config.named_files import NamedFiles, Pattern
 from exporter.config.problems import ConfigError, Problem, SourceLocation
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings, TargetGroup
-from exporter.config.sections import Layers, Section, Target
+from exporter.config.sections import Layers, Section, Target, merge
 from exporter.config.validation import kind_of, validate, validate_value
 from exporter.config.yaml_source import parse_document, read_document
 from exporter.ontap.endpoint import ClusterSettings
@@ -54,6 +54,7 @@ class MainFile:
     entries: tuple[Section[ClusterEntry], ...]
     patterns: tuple[Pattern, ...]
     cleanup: Section[CleanupConfig] | None
+    environ: Mapping[str, str] = field(repr=False)
 
     @property
     def path(self) -> Path:
@@ -97,6 +98,23 @@ class Sources:
     """Of each cluster file, sorted by name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration without a mistake."""
+
+    clusters: tuple[ClusterSettings, ...]
+    """In the order of the file; then those of the cluster files, by the names of these."""
+    cluster_files: tuple[str, ...]
+    """The patterns of files with more clusters, as they were written."""
+    max_concurrent_polls: int
+    cleanup: CleanupConfig | None
+    """``None``: nothing is ever deleted."""
+    warnings: tuple[Problem, ...] = field(compare=False)
+    """What is allowed and yet hardly meant, by file and line."""
+    sources: Sources = field(repr=False, compare=False)
+    """What each file says."""
+
+
 def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
     """Read the configuration file; its document has the mistakes that one mapping by itself can hold.
 
@@ -134,6 +152,7 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
         entries=entries,
         patterns=tuple(_patterns(root, document)),
         cleanup=cleanup,
+        environ=environ,
     )
 
 
@@ -142,14 +161,14 @@ def _patterns(root: Root, document: Document) -> Iterator[Pattern]:
     if "cluster_files" in root.model_fields_set and not root.cluster_files:
         message = "at least one pattern is expected; leave it out where there are no more files"
         document.report(above, message)
-    for index, written in enumerate(root.cluster_files):
+    for index in range(len(root.cluster_files)):
         path = (*above, index)
         pattern = validate_value(_PATTERN, document, path)
         if pattern is not None:
             yield Pattern(
                 pattern=pattern,
                 location=document.location(path),
-                written=written.written if isinstance(written, ExpandedText) else None,
+                written=document.written(path) if has_variable(document.written(path)) else None,
             )
 
 
@@ -212,7 +231,7 @@ def make_clusters(main: MainFile, entries: Sequence[Section[ClusterEntry]], file
         if profile is not None and profile not in main.profiles:
             found.errors.add(unknown_profile(entry, main.profiles, len(errors)))
         elif not entry.is_broken("profile"):
-            cluster = check_cluster(main.layers(entry), files, found)
+            cluster = check_cluster(main.layers(entry), files, found, environ=main.environ)
             clusters += [] if cluster is None else [cluster]
         for error in found.errors:
             errors.setdefault(error, entry.location())
@@ -253,4 +272,17 @@ def assemble(
         cleanup=main.root.cleanup,
         warnings=tuple(sorted(found.warnings)),
         sources=Sources(main=main, own=own, files=files),
+    )
+
+
+def shared_state(config: Config) -> Problem | None:
+    """Return a warning where processes with one configuration, a shard each, would share a file of SQLite."""
+    section = config.sources.main.cleanup
+    if section is None or not isinstance(section.model.state, SqliteUrl):
+        return None
+    if has_variable(section.written("state")):
+        return None
+    return section.location("state").problem(
+        "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
+        " or name the file after the shard, e.g. with ${POD_NAME}"
     )

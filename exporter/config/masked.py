@@ -12,11 +12,10 @@ from pydantic import BaseModel
 
 from exporter.config.database_url import PostgresqlUrl, SqliteUrl
 from exporter.config.document import escape
-from exporter.config.loader import Clusters, MainFile
-from exporter.config.merge import Config
+from exporter.config.loader import Clusters, Config, MainFile
 from exporter.config.schema import PolicyConfig
 from exporter.config.values import format_duration
-from exporter.ontap.endpoint import Endpoint, Secret
+from exporter.ontap.endpoint import Endpoint, Proxy, Secret
 
 MASK: Final = "<secret>"
 _DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -92,7 +91,7 @@ def _shown(value: object, *, every: bool = False) -> object:
             shown = format_duration(value)
         case Endpoint():
             shown = escape(value.origin)
-        case SqliteUrl() | PostgresqlUrl():
+        case SqliteUrl() | PostgresqlUrl() | Proxy():
             shown = escape(value.masked(MASK))
         case Path() | str():
             shown = escape(str(value))

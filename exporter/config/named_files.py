@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.config.problems import Problem, SourceLocation
-from exporter.config.values import check_credentials, check_password
-from exporter.files import read_file, read_text, why_unreadable
+from exporter.config.values import (
+    check_credentials,
+    check_header_value,
+    check_password,
+    check_username,
+)
+from exporter.files import read_text, why_unreadable
 from exporter.ontap.endpoint import MAX_SECRET_BYTES
+from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
-MAX_PEM_BYTES: Final = 16 * 1024 * 1024
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 # In a message or a comment, these would end the line or could not be written at all.
 _UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -29,6 +34,8 @@ class Verdict:
 
     error: str | None = None
     warning: str | None = None
+    is_about_key: bool = False
+    """Whether the error is about a private key, not about its certificate."""
 
 
 class NamedFiles:
@@ -37,14 +44,14 @@ class NamedFiles:
     def __init__(self) -> None:
         self._verdicts: dict[tuple[Any, ...], Verdict] = {}
 
-    def check(self, look: Callable[..., str | None], *paths: Path | None) -> Verdict:
+    def check(self, look: Callable[..., str | None], *content: Path | str | None) -> Verdict:
         """Return the verdict of one of the functions ``check_*`` on its files."""
-        question = (look, *paths)
+        question = (look, *content)
         if question not in self._verdicts:
             try:
-                verdict = Verdict(warning=look(*paths))
+                verdict = Verdict(warning=look(*content))
             except (OSError, ValueError) as error:
-                verdict = Verdict(error=why_unreadable(error))
+                verdict = Verdict(error=why_unreadable(error), is_about_key=isinstance(error, BadKeyError))
             self._verdicts[question] = verdict
         return self._verdicts[question]
 
@@ -62,23 +69,34 @@ def check_password_file(path: Path) -> str | None:
     return _check_secret(path, check_password)
 
 
+def check_username_file(path: Path) -> None:
+    """Check a file with a user name in it, likewise; the name is no secret."""
+    check_username(_content(path))
+
+
+def check_secret_file(path: Path) -> str | None:
+    """Check a file with any secret in it, likewise."""
+    return _check_secret(path, str)
+
+
+def check_header_file(path: Path) -> str | None:
+    """Check a file with a header's value in it, likewise."""
+    return _check_secret(path, check_header_value)
+
+
 def check_credentials_file(path: Path) -> str | None:
     """Check a file with credentials in it, likewise."""
     return _check_secret(path, check_credentials)
 
 
-def check_authority(path: Path) -> None:
-    """Check a PEM file of authorities to trust."""
-    check_readable(path)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except ssl.SSLError:
-        raise ValueError("no certificate in PEM form that can be trusted") from None
+def check_authority(pem: Path | str) -> None:
+    """Check authorities to trust, in PEM form."""
+    trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), _text(pem))
 
 
 def check_readable(path: Path) -> None:
     """Check that a certificate's file can be read."""
-    read_file(path, max_bytes=MAX_PEM_BYTES)
+    read_pem(path)
 
 
 def check_private_key(path: Path) -> str | None:
@@ -87,9 +105,10 @@ def check_private_key(path: Path) -> str | None:
     return secret_for_everyone(permissions(path))
 
 
-def check_chain(certificate: Path, key: Path | None) -> None:
+def check_chain(certificate: Path | str, key: Path | str | None) -> None:
     """Check that a certificate and its key can be shown to a server."""
-    load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    load_chain(context, _text(certificate), None if key is None else _text(key))
 
 
 def check_database(path: Path) -> str | None:
@@ -130,38 +149,20 @@ def file_for_everyone(mode: int) -> str | None:
     return f"every user of this machine can write the file (mode {mode:04o})" if mode & stat.S_IWOTH else None
 
 
-def load_chain(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    """Put a certificate and its key into a context.
-
-    Raises:
-        OSError: a file cannot be read.
-        ValueError: they cannot be used; says why, without a path.
-    """
-    passphrases = 0
-
-    def passphrase() -> str:
-        # Without this, OpenSSL asks whoever sits at the terminal.
-        nonlocal passphrases
-        passphrases += 1
-        return ""
-
-    try:
-        context.load_cert_chain(certificate, key, password=passphrase)
-    except ssl.SSLError as error:
-        if passphrases:
-            raise ValueError("the private key is encrypted; one without a passphrase is expected") from None
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise ValueError("the private key does not belong to the certificate") from None
-        what = "certificate and private key" if key is None else "certificate, or no private key in key_file,"
-        raise ValueError(f"no {what} in PEM form") from None
+def _text(pem: Path | str) -> str:
+    return read_pem(pem) if isinstance(pem, Path) else pem
 
 
 def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
+    check(_content(path))
+    return secret_for_everyone(permissions(path))
+
+
+def _content(path: Path) -> str:
     text = read_text(path, max_bytes=MAX_SECRET_BYTES).strip()
     if not text:
         raise ValueError("the file is empty")
-    check(text)
-    return secret_for_everyone(permissions(path))
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

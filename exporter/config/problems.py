@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 KeyPath = tuple[str | int, ...]
@@ -20,10 +21,26 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 # A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret. So is a hash.
 _VALUE_IN_KEY: Final = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W|\$2\w?\$).*", re.DOTALL)
 # The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
-_LOGINS: Final = frozenset({"basic_auth", "authorization"})
-_LOGIN_KEYS: Final = frozenset(
-    {"username", "password", "password_file", "type", "credentials", "credentials_file"}
+_LOGIN_KEYS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "basic_auth": frozenset(
+            {"username", "username_file", "username_ref", "password", "password_file", "password_ref"}
+        ),
+        "authorization": frozenset({"type", "credentials", "credentials_file", "credentials_ref"}),
+        "oauth2": frozenset(
+            {
+                *("client_id", "client_secret", "client_secret_file", "client_secret_ref"),
+                *("endpoint_params", "grant_type", "scopes", "tls_config", "token_url"),
+                *("no_proxy", "proxy_connect_header", "proxy_from_environment", "proxy_url"),
+            }
+        ),
+    }
 )
+# A secret that begins with { reads as a mapping.
+_SECRET_KEYS: Final = frozenset(
+    {"username", "password", "credentials", "client_secret", "key", "proxy_url", "secrets"}
+)
+_MAPPINGS_OF_SECRETS: Final = frozenset({"endpoint_params", "proxy_connect_header"})
 _LONGEST_DISPLAYED: Final = 60
 _DEEPEST_DISPLAYED: Final = 8
 
@@ -98,18 +115,20 @@ class BadValueError(ValueError):
 
 def show_path(path: KeyPath) -> str:
     """Write a path as ``clusters[3].labels["dr site"]``; what may be a piece of a secret as ``[…]``."""
-    shown = ""
-    is_login = False
+    shown, parent, grandparent = "", "", ""
     for step in path[:_DEEPEST_DISPLAYED]:
         if isinstance(step, int):
             shown += f"[{step}]"
-        elif step == HIDDEN or (is_login and step not in _LOGIN_KEYS):
+            continue
+        is_known = parent not in _LOGIN_KEYS or step in _LOGIN_KEYS[parent]
+        is_in_secret = parent in _SECRET_KEYS or grandparent in _MAPPINGS_OF_SECRETS
+        if step == HIDDEN or not is_known or is_in_secret:
             shown += HIDDEN
         elif _PLAIN_KEY.fullmatch(step) and len(step) <= _LONGEST_DISPLAYED:
             shown += f".{step}" if shown else step
         else:
             shown += f"[{show_key(step)}]"
-        is_login = is_login or step in _LOGINS
+        parent, grandparent = step, parent
     return shown + ("…" if len(path) > _DEEPEST_DISPLAYED else "")
 
 

@@ -7,10 +7,11 @@ A default of a field is the default of the key. What takes two values to check i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from fnmatch import translate
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +20,7 @@ from exporter.config.fields import (
     Address,
     AuthorizationType,
     ClusterGlobs,
+    ConnectHeaderName,
     Count,
     Credentials,
     Duration,
@@ -28,6 +30,8 @@ from exporter.config.fields import (
     FileName,
     Glob,
     GroupLabels,
+    HeaderName,
+    HeaderValue,
     Host,
     JournalUrl,
     Kept,
@@ -39,13 +43,20 @@ from exporter.config.fields import (
     Name,
     Number,
     Password,
+    ProxyUrl,
     ReturnTimeout,
     Schedule,
+    SecretHeaderValue,
+    SecretText,
+    Text,
+    TokenUrl,
     Truth,
     Username,
     VersionGlobs,
 )
 from exporter.ontap.endpoint import ClusterSettings, TlsVersion
+
+_NO_MANAGER: Final = "there is no secret manager; write the key that ends in _file"
 
 
 class Shape(BaseModel):
@@ -56,14 +67,18 @@ class Shape(BaseModel):
     """Where such a mapping stands, for hints about keys that belong there."""
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Keys that exclude each other: in one mapping a mistake; a nearer layer's replaces the other one."""
+    unsupported: ClassVar[Mapping[str, str]] = {}
+    """Keys that Prometheus has here and the exporter has not, with what to do instead."""
 
 
 class BasicAuth(Shape):
     """User name and password."""
 
     home = "under basic_auth"
-    exclusive = (("password", "password_file"),)
+    exclusive = (("username", "username_file"), ("password", "password_file"))
+    unsupported = dict.fromkeys(("username_ref", "password_ref"), _NO_MANAGER)
     username: Maybe[Username] = None
+    username_file: Maybe[FileName] = None
     password: Maybe[Password] = None
     password_file: Maybe[FileName] = None
 
@@ -73,6 +88,7 @@ class Authorization(Shape):
 
     home = "under authorization"
     exclusive = (("credentials", "credentials_file"),)
+    unsupported = {"credentials_ref": _NO_MANAGER}
     type: AuthorizationType = "Bearer"
     credentials: Maybe[Credentials] = None
     credentials_file: Maybe[FileName] = None
@@ -82,19 +98,97 @@ class TlsConfig(Shape):
     """Whom to trust, and which certificate to show."""
 
     home = "under tls_config"
+    exclusive = (("ca", "ca_file"), ("cert", "cert_file"), ("key", "key_file"))
+    unsupported = {
+        **dict.fromkeys(("ca_ref", "cert_ref", "key_ref"), _NO_MANAGER),
+        "max_version": "the newest version that both sides have is used",
+        "next_protos": "requests are HTTP/1.1",
+    }
+    ca: Maybe[Text] = None
     ca_file: Maybe[FileName] = None
+    cert: Maybe[Text] = None
     cert_file: Maybe[FileName] = None
+    key: Maybe[SecretText] = None
     key_file: Maybe[FileName] = None
     server_name: Maybe[Host] = None
     insecure_skip_verify: Truth = False
     min_version: MinTlsVersion = TlsVersion.TLS12
 
 
-class Settings(Shape):
+class ProxyKeys(Shape):
+    """Through which proxy requests go."""
+
+    exclusive: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("proxy_from_environment", "proxy_url"),
+        ("no_proxy", "proxy_from_environment"),
+    )
+    proxy_url: Maybe[ProxyUrl] = None
+    no_proxy: Maybe[str] = None
+    proxy_from_environment: Truth = False
+    proxy_connect_header: dict[ConnectHeaderName, list[SecretHeaderValue]] = {}
+
+
+class OAuth2(ProxyKeys):
+    """A client's credentials, for which a token endpoint gives a bearer token."""
+
+    home = "under oauth2"
+    exclusive = (*ProxyKeys.exclusive, ("client_secret", "client_secret_file"))
+    unsupported = {
+        "client_secret_ref": _NO_MANAGER,
+        **dict.fromkeys(
+            (
+                "audience",
+                "claims",
+                "client_certificate_key",
+                "client_certificate_key_file",
+                "client_certificate_key_id",
+                "client_certificate_key_ref",
+                "grant_type",
+                "iss",
+                "signature_algorithm",
+            ),
+            "the grant is client_credentials, with a client secret",
+        ),
+    }
+    client_id: Maybe[Text] = None
+    client_secret: Maybe[SecretText] = None
+    client_secret_file: Maybe[FileName] = None
+    token_url: Maybe[TokenUrl] = None
+    scopes: list[Text] = []
+    endpoint_params: dict[str, SecretText] = {}
+    tls_config: TlsConfig = TlsConfig()
+
+
+class HttpHeader(Shape):
+    """The values of one header; each is sent as a header of its own."""
+
+    home = "under a header of http_headers"
+    values: list[HeaderValue] = []
+    secrets: list[SecretHeaderValue] = []
+    files: list[FileName] = []
+
+
+class Settings(ProxyKeys):
     """What ``defaults``, a profile and a cluster's own entry can all say; each may leave out anything."""
 
     home = "in defaults, in a profile or in an entry of clusters"
-    exclusive = (("authorization", "basic_auth"),)
+    exclusive = (
+        *ProxyKeys.exclusive,
+        ("authorization", "basic_auth"),
+        ("basic_auth", "oauth2"),
+        ("authorization", "oauth2"),
+    )
+    unsupported = {
+        **dict.fromkeys(
+            ("bearer_token", "bearer_token_file"), "write authorization, with credentials or credentials_file"
+        ),
+        "enable_http2": "requests are HTTP/1.1",
+        "follow_redirects": "redirects are never followed",
+        "scheme": "write address: https://host, or http://host with allow_http: true",
+        "scrape_interval": "write poll_interval",
+        "scrape_timeout": "write poll_timeout",
+        **dict.fromkeys(("azuread", "google_iam", "sigv4"), "write basic_auth, authorization or oauth2"),
+    }
     poll_interval: Duration = timedelta(minutes=5)
     poll_timeout: Duration = timedelta(minutes=1)
     return_timeout: ReturnTimeout = 15
@@ -102,7 +196,9 @@ class Settings(Shape):
     stale_after: Maybe[Duration] = None
     basic_auth: Maybe[BasicAuth] = None
     authorization: Maybe[Authorization] = None
+    oauth2: Maybe[OAuth2] = None
     tls_config: TlsConfig = TlsConfig()
+    http_headers: dict[HeaderName, HttpHeader] = {}
     allow_http: Truth = False
     labels: Labels = Field(default_factory=dict)
 

@@ -1,7 +1,8 @@
-"""The mappings of a file, each with its place: one by itself, and the layers that make one cluster."""
+"""The mappings of a file, each with its place: one by itself, and the layers of one cluster."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -20,32 +21,60 @@ class Section(Generic[ShapeT]):
     document: Document = field(repr=False)
     path: KeyPath
 
-    def at(self, *keys: str) -> KeyPath:
+    def at(self, *keys: str | int) -> KeyPath:
         """Return the path of a key below."""
         return (*self.path, *keys)
 
-    def location(self, *keys: str) -> SourceLocation:
+    def location(self, *keys: str | int) -> SourceLocation:
         """Return where a key below stands, or the mapping itself where the key is not set."""
         return self.document.location(self.at(*keys) if self.has(*keys) else self.path)
 
-    def is_broken(self, *keys: str) -> bool:
+    def is_broken(self, *keys: str | int) -> bool:
         """Whether a mistake has been found in one of these keys."""
         return any(self.document.is_broken(self.at(key)) for key in keys)
 
-    def displayed(self, value: object, *keys: str) -> str:
+    def displayed(self, value: object, *keys: str | int) -> str:
         """Return the value of a key below for messages; environment variables stay as ``${NAME}``."""
         return self.document.displayed(self.at(*keys), value)
 
-    def has(self, *keys: str) -> bool:
+    def has(self, *keys: str | int) -> bool:
         """Whether a key below is set."""
         value: Any = self.model
         for key in keys:
-            if isinstance(value, dict):
-                return key in value
-            if value is None or key not in value.model_fields_set:
+            if isinstance(value, Shape):
+                is_set = key in value.model_fields_set
+                value = getattr(value, str(key), None)
+            else:
+                is_set = key in value if isinstance(value, dict) else key in range(len(value or ()))
+                value = value[key] if is_set else None
+            if not is_set:
                 return False
-            value = getattr(value, key)
         return True
+
+    def written(self, *keys: str | int) -> str:
+        """Return the text at a key below as it stands in the file."""
+        return self.document.written((*self.path, *keys))
+
+    def walk(self) -> Iterator[tuple[KeyPath, object]]:
+        """Yield the model itself and all values below that are set, each with the keys that lead to it."""
+        return walk(self.model)
+
+
+def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
+    """Yield a value and all below that are set, each with the keys that lead to it from ``keys`` on."""
+    yield keys, value
+    below: Iterable[tuple[str | int, object]] = ()
+    match value:
+        case Shape():
+            below = ((key, getattr(value, key)) for key in value.model_fields_set)
+        case dict():
+            below = value.items()
+        case list():
+            below = enumerate(value)
+        case _:
+            pass
+    for key, one in below:
+        yield from walk(one, (*keys, key))
 
 
 class Target(Section[ClusterEntry]):
@@ -53,7 +82,7 @@ class Target(Section[ClusterEntry]):
 
     __slots__ = ()
 
-    def at(self, *keys: str) -> KeyPath:
+    def at(self, *keys: str | int) -> KeyPath:
         """Return the path of what stands for a key of an entry."""
         match keys:
             case ("labels", *_):
@@ -75,7 +104,7 @@ class Layers:
         """The cluster's own entry."""
         return self.sections[0]
 
-    def is_broken(self, *keys: str) -> bool:
+    def is_broken(self, *keys: str | int) -> bool:
         """Whether a mistake has been found in one of these keys, in any section."""
         return any(section.is_broken(*keys) for section in self.sections)
 
@@ -96,3 +125,21 @@ def policies_of(section: Section[CleanupConfig]) -> list[Section[PolicyConfig]]:
         Section(model=policy, document=section.document, path=(*section.path, "policies", index))
         for index, policy in enumerate(section.model.policies)
     ]
+
+
+def merge(base: Shape, over: ShapeT) -> ShapeT:
+    """Return what ``over`` sets and, where it does not, what ``base`` sets, mapping by mapping."""
+    pairs = (both for pair in over.exclusive for both in (pair, pair[::-1]))
+    replaced = {theirs for ours, theirs in pairs if ours in over.model_fields_set and getattr(over, ours)}
+    update: dict[str, Any] = {}
+    for name in base.model_fields_set - replaced:
+        below = getattr(base, name)
+        if name in over.model_fields_set:
+            above = getattr(over, name)
+            if isinstance(above, Shape):
+                update[name] = merge(below, above)
+            elif isinstance(above, dict):
+                update[name] = below | above
+        else:
+            update[name] = below
+    return over.model_copy(update=update)

@@ -19,6 +19,8 @@ from exporter.config.schema import (
     CleanupConfig,
     ClusterChoice,
     ClusterEntry,
+    HttpHeader,
+    OAuth2,
     PolicyConfig,
     Root,
     Settings,
@@ -48,7 +50,13 @@ _KINDS: Final = (
     (list, "a list"),
     (dict, "a mapping"),
 )
-_OUTSIDE_CLEANUP: Final = (TargetGroup, Root, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings)
+_OUTSIDE_CLEANUP: Final = (
+    *(TargetGroup, Root, HttpHeader, OAuth2, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings),
+)
+_LOGINS: Final = (BasicAuth, Authorization, OAuth2)
+_HOLD_SECRETS: Final = frozenset({"endpoint_params", "http_headers", "proxy_connect_header"})
+_CLOSE: Final = 0.73
+"""How alike two keys are, from 0 to 1, for one to be meant by the other."""
 _INSIDE_CLEANUP: Final = (ClusterChoice, PolicyConfig, CleanupConfig)
 
 
@@ -123,16 +131,22 @@ def _problem(
     location = document.location(path)
     owner = _owner(shape, steps)
     model = owner if isinstance(owner, type) and issubclass(owner, Shape) else None
+    if value is None and steps and _may_be_of_a_secret(path):
+        # The end of a secret with a comma in it, written without quotation marks, reads as a key beside it.
+        message = "unknown key; is a space missing behind a colon, or quotation marks around a comma?"
+        return replace(location, path=(*path[:-1], HIDDEN)).problem(message)
     if detail["type"] == "extra_forbidden" and model is not None:
-        key = str(steps[-1])
-        if model is CleanupConfig and value is None and key not in _HOMES:
-            # The end of a password with a comma in it reads as a key beside the URL that it belongs to.
-            message = "unknown key; is a space missing behind a colon, or quotation marks around a comma?"
-            return replace(location, path=(*path[:-1], HIDDEN)).problem(message)
-        return location.problem(_unknown_key(key, model, belongs))
+        return location.problem(_unknown_key(str(steps[-1]), model, belongs))
     if value is None and model is not None and steps and steps[-1] in model.model_fields:
         return location.problem("nothing stands behind the colon")
     return location.problem(_message(detail, value))
+
+
+def _may_be_of_a_secret(path: KeyPath) -> bool:
+    key = path[-1]
+    if isinstance(key, int) or key in _HOMES or len(path) == 1:
+        return False
+    return path[-2] == "cleanup" or not _HOLD_SECRETS.isdisjoint(path[:-1])
 
 
 def _message(detail: ErrorDetails, value: Value) -> str:
@@ -154,16 +168,19 @@ def _message(detail: ErrorDetails, value: Value) -> str:
 
 
 def _unknown_key(key: str, shape: type[Shape], belongs: Mapping[str, str] | None) -> str:
+    if key in shape.unsupported:
+        return f"is not supported: {shape.unsupported[key]}"
     if belongs is None:
         belongs = _HOMES_IN_CLEANUP if shape in _INSIDE_CLEANUP else _HOMES
     if key in belongs:
         return f"not allowed here; it belongs {belongs[key]}"
     if ":" in key:
         return "unknown key; is a space missing behind the colon?"
-    close = get_close_matches(key, shape.model_fields, n=1)
+    begun = [name for name in shape.model_fields if name.startswith(f"{key}_")]
+    close = begun or get_close_matches(key, shape.model_fields, n=1, cutoff=_CLOSE)
     if close:
         return f"unknown key; did you mean {close[0]}?"
-    if shape is BasicAuth or shape is Authorization:
+    if shape in _LOGINS:
         return "unknown key; a secret with a comma in it needs quotation marks"
     return "unknown key"
 

@@ -299,3 +299,14 @@ def check_credentials(text: str) -> str:
     if not _HEADER_VALUE.fullmatch(text):
         raise ValueError("credentials are one line of ASCII characters")
     return text
+
+
+def check_header_value(text: str) -> str:
+    """Return the value of a header.
+
+    Raises:
+        ValueError: it is none; the message holds nothing of it. Source: RFC 9110, section 5.5.
+    """
+    if not _HEADER_VALUE.fullmatch(text) or text != text.strip():
+        raise ValueError("a header's value is one line of ASCII characters, with no white space around it")
+    return text

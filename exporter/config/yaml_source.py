@@ -18,7 +18,7 @@ import yaml
 
 from exporter.config.document import BROKEN, Document, SourceList, SourceMapping, Value, expand
 from exporter.config.problems import HIDDEN, KeyPath, SourceLocation
-from exporter.files import read_file, why_unreadable
+from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 _DEEPEST: Final = 64
@@ -112,9 +112,12 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # made of C where libyaml is 
 
 def _decoded(content: bytes) -> str:
     try:
+        check_encoding(content)
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _UnreadableError("not UTF-8", line=content.count(b"\n", 0, error.start) + 1) from None
+    except ValueError as error:
+        raise _UnreadableError(str(error)) from None
     found = _UNPRINTABLE.search(text)
     if found is not None:
         line = text.count("\n", 0, found.start()) + 1

@@ -13,11 +13,13 @@ import aiohttp
 
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, TokenLogin
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.listing import ListingQuery
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
+from exporter.ontap.through_proxy import proxy_secrets
 from exporter.ontap.tls import TlsContexts
+from exporter.ontap.tokens import Tokens
 from exporter.ontap.wire import Conversation
 
 T = TypeVar("T")
@@ -169,6 +171,7 @@ class AccessOpener:
         self._read_login = read_login
         self._first_pause_seconds = first_pause_seconds
         self._contexts = TlsContexts()
+        self._tokens = Tokens(session=session, contexts=self._contexts)
         self._accounts: dict[AccountKey, Account] = {}
 
     def open(self, clusters: Iterable[ClusterSettings]) -> Mapping[str, ClusterAccess]:
@@ -209,7 +212,10 @@ class AccessOpener:
         return MappingProxyType({one.name: self._reopened(one, kept.get(one.name)) for one in clusters})
 
     def _forget_unused(self, clusters: tuple[ClusterSettings, ...]) -> None:
-        self._contexts.keep(one.tls for one in clusters)
+        logins = [one.login for one in clusters]
+        token_endpoints = (login.tls for login in logins if isinstance(login, OAuth2Login))
+        self._contexts.keep((*(one.tls for one in clusters), *token_endpoints))
+        self._tokens.keep(logins)
         now = asyncio.get_running_loop().time()
         used = {_account_of(one) for one in clusters}
         self._accounts = {
@@ -236,8 +242,9 @@ class AccessOpener:
             session=self._session,
             contexts=self._contexts,
             endpoint=cluster.endpoint,
-            credentials=credentials or Credentials(cluster.login, cluster.tls, read=self._read_login),
+            credentials=credentials or self._credentials(cluster),
             tls=cluster.tls,
+            proxy=cluster.proxy,
             counts=self._counts,
             jitter=random.random,
         )
@@ -249,14 +256,26 @@ class AccessOpener:
             )
         return ClusterAccess(config=cluster, client=client, account=account)
 
+    def _credentials(self, cluster: ClusterSettings) -> Credentials:
+        return Credentials(
+            cluster.login,
+            cluster.tls,
+            headers=cluster.headers,
+            tokens=self._tokens,
+            other_secrets=proxy_secrets(cluster.proxy),
+            read=self._read_login,
+        )
+
 
 def _account_of(cluster: ClusterSettings) -> AccountKey:
     """Return what identifies the account of a cluster's login."""
     match cluster.login:
-        case BasicLogin(username=username):
-            return cluster.endpoint, f"user {username}"
+        case BasicLogin(username=username, username_file=file):
+            return cluster.endpoint, f"user {username or file}"
         case TokenLogin(type=scheme):
             return cluster.endpoint, f"token {scheme}"
+        case OAuth2Login(client_id=client):
+            return cluster.endpoint, f"client {client}"
         case None:
             return cluster.endpoint, "certificate"
 
@@ -266,12 +285,17 @@ def _logs_in_as_before(cluster: ClusterSettings, before: Mapping[str, ClusterAcc
     earlier = before.get(cluster.name)
     if earlier is None:
         return False
-    return (earlier.config.endpoint, earlier.config.login) == (cluster.endpoint, cluster.login)
+    return _what_is_sent(earlier.config) == _what_is_sent(cluster)
+
+
+def _what_is_sent(cluster: ClusterSettings) -> tuple[object, ...]:
+    return (cluster.endpoint, cluster.login, cluster.headers, cluster.proxy)
 
 
 def _request_settings(cluster: ClusterSettings) -> tuple[object, ...]:
     """Return the settings that decide which requests are sent, and how."""
     return (
-        *(cluster.endpoint, cluster.login, cluster.tls),
+        *_what_is_sent(cluster),
+        cluster.tls,
         *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
     )

@@ -20,12 +20,14 @@ from typing import TypeVar
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import ContentEncodingError
+from multidict import CIMultiDict
 from yarl import URL
 
 from exporter import __version__
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import Endpoint, Tls
+from exporter.ontap.endpoint import Endpoint, Proxy, Tls
 from exporter.ontap.errors import BadResponse, ConnectionFailed, DeadlineExceeded, OntapError, TlsFailed
+from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.wire import (
     JSON_MEDIA_TYPE,
@@ -136,6 +138,7 @@ class OntapClient:
         endpoint: the address of the cluster.
         credentials: the credentials to send.
         tls: how to verify the cluster's certificate, and which client certificate to show.
+        proxy: the proxy through which it is reached.
         counts: counts the requests.
         jitter: gives random numbers from 0 to 1.
 
@@ -154,6 +157,7 @@ class OntapClient:
         endpoint: Endpoint,
         credentials: Credentials,
         tls: Tls,
+        proxy: Proxy | None = None,
         counts: RequestCounts,
         jitter: Callable[[], float],
     ) -> None:
@@ -164,6 +168,7 @@ class OntapClient:
         self._contexts = contexts
         self._endpoint = endpoint
         self._tls = tls
+        self._proxy = proxy
         self._counts = counts
         self._jitter = jitter
 
@@ -228,9 +233,7 @@ class OntapClient:
 
     async def _exchange(self, request: Request, gate: SendGate | None) -> Response:
         """Send a request once and read the whole answer."""
-        headers = {}
-        if (authorization := await self.credentials.header()) is not None:
-            headers["Authorization"] = authorization
+        headers = CIMultiDict(await self.credentials.headers())
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time
         sending = _Sending(clock=clock, sent=clock(), gate=gate)
@@ -245,6 +248,7 @@ class OntapClient:
                 server_hostname=self._tls.server_name,
                 ssl=context,
                 trace_request_ctx=sending,
+                **proxy_arguments(self._proxy),
             ) as response:
                 status = response.status
                 if isinstance(response, _Response):
@@ -282,7 +286,9 @@ class _Sending:
 
 def _trace_of_sending() -> aiohttp.TraceConfig:
     async def note(_: object, context: SimpleNamespace, __: object) -> None:
-        sending: _Sending = context.trace_request_ctx
+        sending: _Sending | None = context.trace_request_ctx
+        if sending is None:  # a request for a token
+            return
         sending.sent = sending.clock()
         if sending.gate is not None:
             sending.gate.open()
@@ -342,7 +348,7 @@ def _translate(exc: aiohttp.ClientError | ssl.SSLError) -> OntapError:
             return DeadlineExceeded(message)
         case _ if _is_tls_error(exc) or _closed_in_handshake(exc):
             return TlsFailed(f"no TLS: {message}")
-        case aiohttp.ClientConnectorError():
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return ConnectionFailed(f"no connection: {message}")
         case aiohttp.ClientPayloadError() if not isinstance(exc.__cause__, ContentEncodingError):
             return ConnectionFailed(f"the answer was cut off: {message}", transient=True)
@@ -364,14 +370,17 @@ def _closed_in_handshake(exc: BaseException) -> bool:
 
 def _message_of(exc: aiohttp.ClientError | ssl.SSLError) -> str:
     """Return the error's message, without the memory addresses that aiohttp adds."""
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        return f"the proxy answers HTTP {exc.status} {exc.message}"
     if not isinstance(exc, aiohttp.ClientConnectorError):
         return str(exc) or type(exc).__name__
+    whose = "the proxy " if isinstance(exc, aiohttp.ClientProxyConnectionError) else ""
     cause = exc.os_error
     if _is_tls_error(cause) or not cause.errno or cause.errno < 0:
         words = cause.strerror or str(cause)
     else:
         words = os.strerror(cause.errno)
-    return f"{exc.host}:{exc.port}: {words or type(cause).__name__}"
+    return f"{whose}{exc.host}:{exc.port}: {words or type(cause).__name__}"
 
 
 def _is_tls_error(exc: BaseException | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,19 @@ import aiohttp
 
 from exporter.background import Refreshed
 from exporter.files import read_file
-from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Tls, TokenLogin
+from exporter.ontap.endpoint import (
+    MAX_SECRET_BYTES,
+    BasicLogin,
+    Header,
+    Login,
+    OAuth2Login,
+    Secret,
+    Tls,
+    TokenLogin,
+)
 from exporter.ontap.errors import Unauthorized
 from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.tokens import Tokens
 
 PATIENCE_SECONDS = 1.0
 """How long reading the files again may take; after that, the content from before is used."""
@@ -35,11 +45,15 @@ class LoginContent:
     Attributes:
         header: the value of the ``Authorization`` header, if any.
         secret: the secret in it.
+        headers: more headers to send, by name and value.
+        secret_headers: the values of those that are secret.
         certificate: digests of the client certificate's files; None for a file that cannot be read.
     """
 
     header: str | None = field(repr=False)
     secret: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    secret_headers: tuple[str, ...] = field(default=(), repr=False)
     certificate: tuple[bytes | None, ...]
 
     @property
@@ -47,7 +61,8 @@ class LoginContent:
         """Identifies the credentials within this process; empty if a certificate cannot be read."""
         if None in self.certificate:
             return b""
-        parts = (one or b"" for one in (self.header and self.header.encode(), *self.certificate))
+        secrets = (value.encode() for value in self.secret_headers)
+        parts = (one or b"" for one in (self.header and self.header.encode(), *secrets, *self.certificate))
         return hashlib.blake2b(b"\0".join(parts), digest_size=_DIGEST_BYTES, key=_KEY).digest()
 
 
@@ -62,7 +77,7 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
         ValueError: the file is not a regular file, too large or not UTF-8, or a header cannot carry the
             secret.
     """
-    header, secret = (None, "") if login is None else _header(login)
+    header, secret = _header(login)
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
 
 
@@ -72,6 +87,9 @@ class Credentials:
     Args:
         login: user name and password, or a token; None if there is neither.
         tls: names the client certificate, if there is one.
+        headers: more headers to send.
+        tokens: gets the tokens of an :class:`~exporter.ontap.endpoint.OAuth2Login`, which cannot do without.
+        other_secrets: are redacted too.
         read: reads the files, in a thread.
         patience_seconds: how long reading the files again may take.
     """
@@ -81,20 +99,37 @@ class Credentials:
         login: Login,
         tls: Tls | None = None,
         *,
+        headers: tuple[Header, ...] = (),
+        tokens: Tokens | None = None,
+        other_secrets: tuple[str, ...] = (),
         read: LoginReader = read_login,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._login = login
+        self._headers = headers
+        self._tokens = tokens
+        self._other_secrets = other_secrets
         self._certificate_files = () if tls is None else tls.certificate_files
         self._read = read
         self._content: Refreshed[LoginContent] = Refreshed(
-            lambda _: self._read(self._login, self._certificate_files),
+            lambda _: self._read_all(),
             name="credentials",
             patience_seconds=patience_seconds,
         )
         self._sent: LoginContent | None = None
         self._secrets: tuple[str, ...] = ()
         self._spellings: tuple[str, ...] | None = None
+
+    async def headers(self) -> tuple[tuple[str, str], ...]:
+        """Read the credentials if necessary, and return all headers to send, by name and value.
+
+        Raises:
+            Unauthorized: a secret cannot be read or cannot be sent.
+            OntapError: there is no token to be had.
+        """
+        authorization = await self.header()
+        more = () if self._sent is None else self._sent.headers
+        return more if authorization is None else (("Authorization", authorization), *more)
 
     async def header(self) -> str | None:
         """Read the credentials if necessary, and return the value of the ``Authorization`` header to send.
@@ -103,10 +138,12 @@ class Credentials:
             Unauthorized: the secret cannot be read or cannot be sent.
         """
         try:
-            content = await self._content.get() if self._has_files else self._read(self._login, ())
+            content = await self._content.get() if self._has_files else self._read_all()
         except (OSError, ValueError) as exc:
             self._sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
+        if isinstance(self._login, OAuth2Login) and self._tokens is not None:
+            content = _with_token(content, await self._tokens.get(self._login))
         if content != self._sent:
             self._remember(content)
         self._sent = content
@@ -121,9 +158,12 @@ class Credentials:
     def fingerprint(self) -> bytes:
         """The fingerprint of the credentials to send next; empty if they cannot be read."""
         try:
-            content = self._content.value if self._has_files else self._read(self._login, ())
+            content = self._content.value if self._has_files else self._read_all()
         except ValueError:
             return b""
+        if content is not None and isinstance(self._login, OAuth2Login):
+            token = None if self._tokens is None else self._tokens.current(self._login)
+            content = None if token is None else _with_token(content, token)
         return b"" if content is None else content.fingerprint
 
     def forget(self) -> None:
@@ -131,7 +171,12 @@ class Credentials:
         self._content.forget()
 
     async def renew(self) -> None:
-        """Read the files again now; if that fails or takes too long, the content from before stays."""
+        """Read the files again now; if that fails or takes too long, the content from before stays.
+
+        A token that was sent is replaced: it has been refused.
+        """
+        if isinstance(self._login, OAuth2Login) and self._tokens is not None:
+            await self._tokens.renew(self._login, refused="" if self._sent is None else self._sent.secret)
         if self._has_files:
             await self._content.renew()
             if self._content.value is not None:
@@ -146,24 +191,46 @@ class Credentials:
     def redact(self, text: str) -> str:
         """Return a text from the cluster with the secrets in it redacted."""
         if self._spellings is None:
-            self._spellings = spellings(self._secrets)
+            self._spellings = spellings((*self._secrets, *self._other_secrets))
         return redact(text, self._spellings)
 
     @property
     def _has_files(self) -> bool:
         match self._login:
+            case BasicLogin(username_file=Path()):
+                return True
             case BasicLogin(password=secret) | TokenLogin(credentials=secret) if secret.file is not None:
                 return True
             case _:
-                return bool(self._certificate_files)
+                named = any(header.value.file is not None for header in self._headers)
+                return named or bool(self._certificate_files)
+
+    def _read_all(self) -> LoginContent:
+        """Read the credentials and the other headers.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: its content cannot be used.
+        """
+        content = self._read(self._login, self._certificate_files)
+        if not self._headers:
+            return content
+        headers = tuple((header, _value_of(header)) for header in self._headers)
+        return replace(
+            content,
+            headers=tuple((header.name, value) for header, value in headers),
+            secret_headers=tuple(value for header, value in headers if header.is_secret),
+        )
 
     def _remember(self, content: LoginContent) -> None:
         """Redact a secret from now on."""
+        latest = list(content.secret_headers)
         if content.header is not None:
             sent = content.header.partition(" ")[2]
-            latest = (content.header, sent, sent.rstrip("="), content.secret)
+            latest += [content.header, sent, sent.rstrip("="), content.secret]
+        if latest:
             earlier = (one for one in self._secrets if one not in latest)
-            self._secrets = (*latest, *earlier)[:REMEMBERED_SECRETS]
+            self._secrets = (*latest, *earlier)[: REMEMBERED_SECRETS + len(content.secret_headers)]
             self._spellings = None
 
 
@@ -176,17 +243,31 @@ def _digest(file: Path) -> bytes | None:
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
-def _header(login: BasicLogin | TokenLogin) -> tuple[str, str]:
-    """Return the header's value and the secret in it.
+def _with_token(content: LoginContent, token: str) -> LoginContent:
+    return replace(content, header=f"Bearer {token}", secret=token)
+
+
+def _value_of(header: Header) -> str:
+    value = header.value.read()
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"the value of {header.name} holds characters that an HTTP header cannot carry")
+    return value
+
+
+def _header(login: Login) -> tuple[str | None, str]:
+    """Return the header's value and the secret in it; None and "" where nothing is sent, or only a token.
 
     Raises:
         OSError: the secret's file cannot be read.
         ValueError: the file is not a regular file, too large or not UTF-8, or a header cannot carry the
             secret.
     """
+    if login is None or isinstance(login, OAuth2Login):
+        return None, ""
     if isinstance(login, BasicLogin):
+        username = Secret(value=login.username or None, file=login.username_file).read()
         password = login.password.read()
-        return aiohttp.encode_basic_auth(login.username, password), password
+        return aiohttp.encode_basic_auth(username, password), password
     token = login.credentials.read()
     if not token.isascii() or not token.isprintable():
         raise ValueError("the token holds characters that an HTTP header cannot carry")

@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from exporter.files import read_text
 
@@ -64,7 +65,9 @@ class Secret:
 class BasicLogin:
     """User name and password, sent as HTTP basic authentication in UTF-8."""
 
-    username: str
+    username: str = ""
+    username_file: Path | None = None
+    """The file that holds the user name; ``username`` is empty then."""
     password: Secret
 
 
@@ -76,7 +79,23 @@ class TokenLogin:
     credentials: Secret
 
 
-Login = BasicLogin | TokenLogin | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuth2Login:
+    """A bearer token that a token endpoint gives for a client's credentials (RFC 6749, section 4.4)."""
+
+    client_id: str
+    client_secret: Secret
+    token_url: str
+    scopes: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, Secret], ...] = ()
+    """More parameters of the token request, sorted by name."""
+    tls: Tls
+    """For the token endpoint."""
+    proxy: Proxy | None = None
+    """For the token endpoint."""
+
+
+Login = BasicLogin | TokenLogin | OAuth2Login | None
 """``None``: neither a password nor a token, but maybe a client certificate."""
 
 
@@ -96,9 +115,13 @@ class TlsVersion(StrEnum):
 class Tls:
     """How a cluster's certificate is verified, and which client certificate is shown to the cluster."""
 
+    ca: str | None = None
+    """The authorities to trust, in PEM form; without ``ca`` and ``ca_file``, those of the system."""
     ca_file: Path | None = None
-    """PEM file of the authorities to trust; None: the authorities of the system."""
+    cert: str | None = None
+    """The client certificate in PEM form; the key may be in the same text or file."""
     cert_file: Path | None = None
+    key: Secret | None = None
     key_file: Path | None = None
     server_name: str | None = None
     """The name that the certificate must have and that is sent as SNI; None: the host of the address."""
@@ -114,6 +137,38 @@ class Tls:
     def files(self) -> tuple[Path, ...]:
         """All files."""
         return tuple(file for file in (self.ca_file, self.cert_file, self.key_file) if file is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A header to send."""
+
+    name: str
+    value: Secret
+    is_secret: bool = True
+    """Whether the value is redacted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """An HTTP proxy; requests go through it in a tunnel (``CONNECT``)."""
+
+    host: str
+    port: int
+    login: BasicLogin | None = None
+    """For the proxy itself; the cluster never gets it."""
+    headers: tuple[Header, ...] = ()
+    """Sent with ``CONNECT``, and to the proxy alone."""
+
+    @property
+    def url(self) -> str:
+        """``http://host:port``, without the login."""
+        return Endpoint(scheme="http", host=self.host, port=self.port).origin
+
+    def masked(self, mask: str) -> str:
+        """Return the URL with ``mask`` in place of the password."""
+        login = "" if self.login is None else f"{quote(self.login.username, safe='')}:{mask}@"
+        return self.url.replace("://", f"://{login}", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,3 +190,6 @@ class ClusterSettings:
     """How long ONTAP is asked to wait; shorter than ``poll_timeout``."""
     max_records: int
     """The page size that ONTAP is asked for."""
+    headers: tuple[Header, ...] = ()
+    """Sent with every request to the cluster."""
+    proxy: Proxy | None = None

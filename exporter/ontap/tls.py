@@ -16,6 +16,7 @@ from pathlib import Path
 from exporter.background import Refreshed
 from exporter.ontap.endpoint import Tls
 from exporter.ontap.errors import TlsFailed
+from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
 CHECK_SECONDS = 1.0
 """How long a context is used before its files are checked again."""
@@ -32,19 +33,37 @@ def build_context(tls: Tls) -> ssl.SSLContext:
     checks of Python 3.13 are off. Both are necessary because ONTAP's own certificates are self-signed.
 
     Raises:
-        OSError: a file cannot be read (:class:`ssl.SSLError`: or holds no certificate or key).
+        OSError: a file cannot be read.
+        ValueError: it holds no certificate or key.
     """
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if (authorities := _text(tls.ca, tls.ca_file)) is None:
+        context.load_default_certs()
+    else:
+        trust(context, authorities)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.minimum_version = tls.min_version.in_ssl
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file is not None:
-        # Without a passphrase, OpenSSL would ask whoever sits at the terminal.
-        context.load_cert_chain(tls.cert_file, tls.key_file, password="")
+    if (certificate := _text(tls.cert, tls.cert_file)) is not None:
+        key = _text(None if tls.key is None else tls.key.value, tls.key_file)
+        try:
+            load_chain(context, certificate, key)
+        except ValueError as exc:
+            named = tls.key_file if isinstance(exc, BadKeyError) and key is not None else tls.cert_file
+            raise ValueError(f"{named}: {exc}" if named else str(exc)) from None
     return context
+
+
+def _text(text: str | None, file: Path | None) -> str | None:
+    """Return a text in PEM form, or that of its file; None if there is neither."""
+    if file is None:
+        return text
+    try:
+        return read_pem(file)
+    except ValueError as exc:
+        raise ValueError(f"{file}: {exc}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

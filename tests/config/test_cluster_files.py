@@ -295,7 +295,7 @@ def _make_socket(path: Path) -> None:
         (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
         (lambda path: path.symlink_to("nowhere"), "cannot be read: No such file or directory"),
         (lambda path: path.write_bytes(b"- address: \xff\n"), "not UTF-8"),
-        (lambda path: path.write_bytes("[]".encode("utf-16")), "not UTF-8"),
+        (lambda path: path.write_bytes("[]".encode("utf-16")), "encoded as UTF-16; save the file as UTF-8"),
         (lambda path: path.write_bytes(b"- address: a\0\n"), "a character that YAML does not allow: U+0000"),
         (lambda path: _make_sparse(path, 64 * 1024 * 1024 + 1), "larger than 64 MiB"),
     ],

@@ -26,6 +26,7 @@ from exporter.ontap.endpoint import (
 
 Load = Callable[..., Config]
 
+_NO_LOGIN = "no login: neither basic_auth nor authorization nor oauth2 nor a client certificate"
 _LOGIN = "defaults: {basic_auth: {username: monitor, password: made-up}}\n"
 
 
@@ -214,7 +215,7 @@ def test_byte_order_mark_and_dos_line_ends_are_no_mistake(load: Load) -> None:
     [
         (
             "clusters:\n  - address: a\n",
-            "2: clusters[0]: no login: neither basic_auth nor authorization nor tls_config.cert_file",
+            f"2: clusters[0]: {_NO_LOGIN}",
         ),
         (
             _LOGIN + "clusters:\n  - address: a\n    tls_config: {insecure_skip_verify: true}\n",

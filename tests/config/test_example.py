@@ -18,6 +18,8 @@ from exporter.config.schema import (
     CleanupConfig,
     ClusterChoice,
     ClusterEntry,
+    HttpHeader,
+    OAuth2,
     PolicyConfig,
     Root,
     Settings,
@@ -30,11 +32,12 @@ _ENVIRON = {"ONTAP_PASSWORD": "made-up"}
 NESTED: dict[str, type[Shape]] = {
     "basic_auth": BasicAuth,
     "authorization": Authorization,
+    "oauth2": OAuth2,
     "tls_config": TlsConfig,
 }
 _SHAPES: list[type[Shape]] = [Root, ClusterEntry, *NESTED.values()]
 _CLEANUP_SHAPES: list[type[Shape]] = [CleanupConfig, PolicyConfig, ClusterChoice]
-_KEY = re.compile(r"(?:# *)?(?:- )?([a-z_]+):(?: (.*))?")
+_KEY = re.compile(r"(?:# *)?(?:- )?([a-z0-9_]+):(?: (.*))?")
 _DEFAULT = re.compile(r"Default: (.*)")
 
 
@@ -148,6 +151,7 @@ def test_example_with_every_line_in_force_has_the_right_shape() -> None:
     assert Settings.model_validate(defaults).model_fields_set == Settings.model_fields.keys()
     for key, shape in NESTED.items():
         assert defaults[key].keys() == shape.model_fields.keys()
+    assert defaults["http_headers"]["X-Team"].keys() == HttpHeader.model_fields.keys()
 
 
 def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:

@@ -116,14 +116,14 @@ def test_certificate_file_may_hold_the_key(load: Load, pems: Path) -> None:
             "ca_file: client-key.pem",
             "ca_file: no certificate in PEM form that can be trusted: {}/client-key.pem",
         ),
-        ("cert_file: client.pem", "cert_file: no certificate and private key in PEM form: {}/client.pem"),
+        ("cert_file: client.pem", "cert_file: no private key in PEM form: {}/client.pem"),
         (
             "cert_file: client.pem, key_file: other-key.pem",
             "cert_file: the private key does not belong to the certificate: {}/client.pem",
         ),
         (
             "cert_file: client.pem, key_file: ca.pem",
-            "cert_file: no certificate, or no private key in key_file, in PEM form: {}/client.pem",
+            "key_file: no private key in PEM form: {}/ca.pem",
         ),
         ("key_file: client-key.pem", "key_file: key_file without cert_file"),
     ],
@@ -138,7 +138,11 @@ def test_encrypted_key_is_an_error_and_nobody_is_asked_for_its_passphrase(load: 
     (pems / "client-key.pem").write_bytes(encrypted)
     message = "the private key is encrypted; one without a passphrase is expected"
     assert _messages(load, _tls("cert_file: client.pem, key_file: client-key.pem")) == [
-        f"clusters[0].tls_config.cert_file: {message}: {pems / 'client.pem'}"
+        f"clusters[0].tls_config.key_file: {message}: {pems / 'client-key.pem'}"
+    ]
+    (pems / "client-both.pem").write_bytes((pems / "client.pem").read_bytes() + encrypted)
+    assert _messages(load, _tls("cert_file: client-both.pem")) == [
+        f"clusters[0].tls_config.cert_file: {message}: {pems / 'client-both.pem'}"
     ]
 
 

@@ -20,6 +20,7 @@ clusters:
 
 _MASKED = """\
 defaults:
+  proxy_from_environment: false
   poll_interval: 5m
   poll_timeout: 1m
   return_timeout: 20

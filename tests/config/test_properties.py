@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.config import Config, format_duration, load_config, masked_yaml
 from exporter.config.document import escape
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, TokenLogin
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, OAuth2Login, TokenLogin
 
 _on_disk = settings(deadline=None)
 _SECRET = "s3cr3t-"
@@ -197,7 +197,7 @@ def _as_written(cluster: ClusterSettings) -> dict[str, Any]:
             login = {"basic_auth": {"username": username, "password": password.value}}
         case TokenLogin(type=kind, credentials=credentials):
             login = {"authorization": {"type": kind, "credentials": credentials.value}}
-        case None:
+        case OAuth2Login() | None:
             pass
     return login | {
         "poll_interval": format_duration(cluster.poll_interval),

@@ -16,6 +16,8 @@ from exporter.config.schema import (
     Authorization,
     BasicAuth,
     ClusterEntry,
+    OAuth2,
+    ProxyKeys,
     Root,
     Settings,
     Shape,
@@ -27,12 +29,17 @@ ROWS = rows(PAGE, "key")
 NESTED: dict[str, type[Shape]] = {
     "basic_auth": BasicAuth,
     "authorization": Authorization,
+    "oauth2": OAuth2,
     "tls_config": TlsConfig,
 }
 
 
 def keys_of_the_schema() -> set[str]:
-    nested = {f"{key}.{inner}" for key, shape in NESTED.items() for inner in shape.model_fields}
+    nested = {
+        f"{key}.{inner}"
+        for key, shape in NESTED.items()
+        for inner in shape.model_fields.keys() - (ProxyKeys.model_fields.keys() if shape is OAuth2 else set())
+    }
     return {*Root.model_fields, *Settings.model_fields, *ClusterEntry.model_fields, *nested}
 
 

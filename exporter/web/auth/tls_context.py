@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from exporter.config.named_files import load_chain
+from exporter.pem import load_chain, trust
 from exporter.web.auth.web_config import ClientAuth, ServerTls
 
 _KEY_EXCHANGES: Final = ("ECDSA", "RSA")
@@ -48,7 +46,8 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
     """Build a server's context.
 
     Raises:
-        ValueError: certificate, key or authorities cannot be used; the message says why.
+        BadKeyError: the key cannot be used; the message says why.
+        ValueError: certificate or authorities cannot be used; the message says why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = tls.min_version.in_ssl
@@ -61,10 +60,9 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    with _as_file(tls.certificate_pem) as certificate, _as_file(tls.key_pem) as key:
-        load_chain(context, certificate, key)
+    load_chain(context, tls.certificate_pem, tls.key_pem)
     if tls.client_auth is not ClientAuth.NONE:
-        trust(context, tls.client_ca_pem)
+        trust_authorities(context, tls.client_ca_pem)
     context.verify_mode = _VERIFY[tls.client_auth]
     return context
 
@@ -81,6 +79,17 @@ def set_ciphers(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
         raise ValueError("this system's OpenSSL has none of these suites") from None
 
 
+def trust_authorities(context: ssl.SSLContext, authorities: str) -> None:
+    """Trust clients' certificates of these authorities.
+
+    Raises:
+        ValueError: there is none.
+    """
+    trust(context, authorities)
+    # As in Go: what the file holds is trusted, whether it is a root or signed by another one.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
 def takes_curve(openssl_name: str) -> bool:
     """Say whether this Python can require a curve: some versions accept only NIST curves."""
     try:
@@ -88,20 +97,6 @@ def takes_curve(openssl_name: str) -> bool:
     except (ssl.SSLError, ValueError):
         return False
     return True
-
-
-def trust(context: ssl.SSLContext, authorities_pem: str) -> None:
-    """Trust clients' certificates of these authorities.
-
-    Raises:
-        ValueError: there is none.
-    """
-    try:
-        context.load_verify_locations(cadata=authorities_pem)
-    except (ssl.SSLError, ValueError):
-        raise ValueError("no certificate in PEM form that can be trusted") from None
-    # As in Go: what the file holds is trusted, whether it is a root or signed by another one.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def subject_alternative_names(certificate: Mapping[str, Any] | None) -> Iterator[str]:
@@ -115,15 +110,3 @@ def subject_alternative_names(certificate: Mapping[str, Any] | None) -> Iterator
                     yield str(ip_address(value.strip()))
             case _:
                 pass  # no other kind can be allowed
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[Path]:
-    """Give a file in memory: OpenSSL reads certificates only from files, and a key must not be on a disk."""
-    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as stream:
-            stream.write(content)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

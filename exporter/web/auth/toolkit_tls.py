@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from exporter.config.document import Document
-from exporter.config.named_files import MAX_PEM_BYTES, check_private_key
+from exporter.config.named_files import check_private_key
 from exporter.config.problems import Problem
 from exporter.config.validation import validate
-from exporter.files import read_file, why_unreadable
+from exporter.files import why_unreadable
 from exporter.ontap.endpoint import TlsVersion
-from exporter.web.auth.tls_context import CIPHERS, CURVES, build_context, set_ciphers, trust
+from exporter.pem import BadKeyError, read_pem
+from exporter.web.auth.tls_context import CIPHERS, CURVES, build_context, set_ciphers, trust_authorities
 from exporter.web.auth.toolkit_schema import HOMES, TlsServerConfig
 from exporter.web.auth.web_config import ClientAuth, ServerTls
 
@@ -67,6 +68,8 @@ class TlsSection:
         )
         try:
             self.context = build_context(tls)
+        except BadKeyError as error:
+            self._report_pem("key", settings.key_file, error)
         except ValueError as error:
             self._report_pem("cert", settings.cert_file, error)
         except OSError as error:
@@ -74,14 +77,14 @@ class TlsSection:
         else:
             self.tls = tls
 
-    def _pem(self, key: str, text: str | None, path: Path | None, *, is_required: bool) -> bytes | None:
+    def _pem(self, key: str, text: str | None, path: Path | None, *, is_required: bool) -> str | None:
         """Return the content of a key or of its file; None if there is neither, or a mistake."""
         key_of_file = f"{key}_file"
         if self._is_broken(key, key_of_file):
             return None
         if text is not None:
             if path is None:
-                return text.encode()
+                return text
             self._report((key,), f"{key} and {key_of_file} exclude each other")
         elif path is not None:
             return self._read_file(path, key_of_file)
@@ -89,12 +92,12 @@ class TlsSection:
             self._report((), f"{key_of_file} is missing")
         return None
 
-    def _read_file(self, path: Path, key: str) -> bytes | None:
+    def _read_file(self, path: Path, key: str) -> str | None:
         self.files.append(path)
         displayed = self.document.displayed((SECTION, key), path)
         try:
             warning = check_private_key(path) if key == "key_file" else None
-            content = read_file(path, max_bytes=MAX_PEM_BYTES)
+            content = read_pem(path)
         except (OSError, ValueError) as error:
             self._report((key,), f"{why_unreadable(error)}: {displayed}")
             return None
@@ -102,7 +105,7 @@ class TlsSection:
             self._warn(key, f"{warning}: {displayed}")
         return content
 
-    def _client_ca(self, settings: TlsServerConfig, pem: bytes | None) -> str:
+    def _client_ca(self, settings: TlsServerConfig, pem: str | None) -> str:
         """Check the settings for clients' certificates together; return the authorities."""
         if self._is_broken("client_auth_type", "client_ca", "client_ca_file"):
             return ""
@@ -121,13 +124,12 @@ class TlsSection:
             self._report(("client_allowed_sans",), "an empty list would let nobody in")
         if pem is None:
             return ""
-        text = pem.decode("ascii", "ignore")  # comments between the certificates may be in any language
         try:
-            trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), text)
+            trust_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem)
         except ValueError as error:
             self._report_pem("client_ca", settings.client_ca_file, error)
             return ""
-        return text
+        return pem
 
     def _check_versions(self, settings: TlsServerConfig) -> None:
         is_upside_down = settings.min_version is TlsVersion.TLS13 and settings.max_version is TlsVersion.TLS12

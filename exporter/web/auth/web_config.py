@@ -28,8 +28,8 @@ class ServerTls:
     It holds the contents of the files: two of them are equal only if nothing has changed.
     """
 
-    certificate_pem: bytes
-    key_pem: bytes = field(repr=False)
+    certificate_pem: str
+    key_pem: str = field(repr=False)
     client_auth: ClientAuth
     client_ca_pem: str
     """Empty if no client is asked for a certificate."""
@@ -66,7 +66,7 @@ class WebConfig:
     @property
     def client_requirements(self) -> ServerTls | None:
         """The requirements for clients: all settings but the server's own certificate."""
-        return self.tls and replace(self.tls, certificate_pem=b"", key_pem=b"")
+        return self.tls and replace(self.tls, certificate_pem="", key_pem="")
 
     def lacks_of(self, before: WebConfig) -> tuple[str, ...]:
         """Return the keys that protected the pages before and no longer do."""

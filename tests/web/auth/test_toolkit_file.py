@@ -9,6 +9,12 @@ from pathlib import Path
 
 import bcrypt
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from exporter.config import ConfigError
 from exporter.ontap.endpoint import TlsVersion
@@ -95,6 +101,19 @@ def test_a_key_that_belongs_to_another_certificate_is_reported(tmp_path: Path) -
     assert str(caught.value) == (
         f"{tmp_path}/web.yaml:2: tls_server_config.cert_file: "
         f"the private key does not belong to the certificate: {tmp_path}/server.crt"
+    )
+
+
+def test_an_encrypted_key_is_reported_at_the_key(tmp_path: Path) -> None:
+    Certificates(tmp_path)
+    key = load_pem_private_key((tmp_path / "server.key").read_bytes(), password=None)
+    encryption = BestAvailableEncryption(b"made-up")
+    write(tmp_path / "server.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    with pytest.raises(ConfigError) as caught:
+        load_web_config(write(tmp_path / "web.yaml", TLS), environ={})
+    assert str(caught.value) == (
+        f"{tmp_path}/web.yaml:3: tls_server_config.key_file: "
+        f"the private key is encrypted; one without a passphrase is expected: {tmp_path}/server.key"
     )
 
 

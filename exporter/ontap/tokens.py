@@ -1,0 +1,200 @@
+"""Gets bearer tokens from token endpoints, by OAuth 2.0's grant for client credentials.
+
+All clusters with equal settings share a token. It is kept in memory, until shortly before it expires or
+until a cluster refuses it. Source: RFC 6749, sections 2.3.1, 4.4 and 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote_plus, urlencode
+
+import aiohttp
+from yarl import URL
+
+from exporter.background import begin
+from exporter.ontap.endpoint import Login, OAuth2Login
+from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, Unauthorized
+from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.through_proxy import proxy_arguments
+from exporter.ontap.tls import TlsContexts
+
+TOKEN_TIMEOUT_SECONDS: Final = 10.0
+"""How long a token endpoint may take to answer."""
+FAILURE_SECONDS: Final = 5.0
+"""How long a token endpoint is not asked again after a failure, by all clusters together."""
+_EARLIER_SECONDS: Final = 30.0
+"""How long before its end a token is renewed; half of its lifetime, if that is shorter."""
+_MAX_BODY_BYTES: Final = 64 * 1024
+_REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """What is known about the tokens of one client; times are the event loop's."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    token: str | None = None
+    usable_until: float = float("inf")
+    failure: OntapError | None = None
+    failed_until: float = float("-inf")
+    is_secret_in_body: bool | None = None
+    """Where the endpoint wants the client secret: in the body or in a header; None: not known."""
+
+
+class Tokens:
+    """The tokens of all clients.
+
+    Args:
+        session: sends the requests.
+        contexts: shared TLS contexts.
+    """
+
+    def __init__(self, *, session: aiohttp.ClientSession, contexts: TlsContexts) -> None:
+        self._session = session
+        self._contexts = contexts
+        self._held: dict[OAuth2Login, _Held] = {}
+
+    async def get(self, login: OAuth2Login) -> str:
+        """Return a token that has not expired, a new one where there is none.
+
+        Raises:
+            OntapError: there is none to be had.
+        """
+        held = self._held.setdefault(login, _Held())
+        clock = asyncio.get_running_loop().time
+        async with held.lock:
+            if held.token is not None and clock() < held.usable_until:
+                return held.token
+            held.token = None
+            if held.failure is not None and clock() < held.failed_until:
+                raise type(held.failure)(str(held.failure)) from held.failure
+            try:
+                async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS):
+                    return await self._fetch(login, held)
+            except TimeoutError:
+                failure: OntapError = DeadlineExceeded("the token endpoint did not answer in time")
+            except OntapError as exc:
+                failure = exc
+            held.failure, held.failed_until = failure, clock() + FAILURE_SECONDS
+            raise failure
+
+    def current(self, login: OAuth2Login) -> str | None:
+        """Return the token that was got last, if there is one."""
+        held = self._held.get(login)
+        return None if held is None else held.token
+
+    async def renew(self, login: OAuth2Login, *, refused: str) -> None:
+        """Get another token, if the one that there is has been refused; a failure changes nothing."""
+        held = self._held.get(login)
+        if held is not None and held.token == refused:
+            held.token = None
+        with suppress(OntapError):
+            await self.get(login)
+
+    def keep(self, in_use: Iterable[Login]) -> None:
+        """Drop the tokens of all other clients."""
+        wanted = {login for login in in_use if isinstance(login, OAuth2Login)}
+        self._held = {login: held for login, held in self._held.items() if login in wanted}
+
+    async def _fetch(self, login: OAuth2Login, held: _Held) -> str:
+        """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""
+        try:
+            secret = await begin(login.client_secret.read, name="client secret")
+        except (OSError, ValueError) as exc:
+            raise Unauthorized(f"the client secret cannot be used: {exc}") from exc
+        redacted = spellings((secret, *(value.value or "" for _, value in login.parameters)))
+        ways = (False, True) if held.is_secret_in_body is None else (held.is_secret_in_body,)
+        for is_secret_in_body in ways:
+            status, body = await self._post(login, secret, is_secret_in_body=is_secret_in_body)
+            is_last = is_secret_in_body is ways[-1]
+            if status in _REFUSED and not is_last:
+                continue
+            try:
+                token, lifetime_seconds = _read_token(status, body)
+            except OntapError as exc:
+                exc.redact(lambda text: redact(text, redacted))
+                raise
+            held.is_secret_in_body = is_secret_in_body
+            margin = min(_EARLIER_SECONDS, lifetime_seconds / 2)
+            held.token = token
+            held.usable_until = asyncio.get_running_loop().time() + lifetime_seconds - margin
+            return token
+        raise AssertionError  # the last way has returned or raised
+
+    async def _post(self, login: OAuth2Login, secret: str, *, is_secret_in_body: bool) -> tuple[int, bytes]:
+        """Send one request, never along a redirect, and return status and body."""
+        from oauthlib.oauth2 import BackendApplicationClient  # noqa: PLC0415 - few clusters need it
+
+        parameters = {name: value.value or "" for name, value in login.parameters}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept-Encoding": "identity"}
+        if is_secret_in_body:
+            parameters["client_secret"] = secret
+        else:
+            headers["Authorization"] = aiohttp.encode_basic_auth(
+                quote_plus(login.client_id), quote_plus(secret)
+            )
+        body: str = BackendApplicationClient(login.client_id).prepare_request_body(
+            body=urlencode(parameters),
+            scope=" ".join(login.scopes) or None,
+            include_client_id=is_secret_in_body,
+        )
+        context = await self._contexts.context(login.tls)
+        try:
+            async with self._session.post(
+                URL(login.token_url, encoded=True),
+                data=body.encode(),
+                allow_redirects=False,
+                headers=headers,
+                server_hostname=login.tls.server_name,
+                ssl=context,
+                **proxy_arguments(login.proxy),
+            ) as response:
+                return response.status, await _read_body(response)
+        except aiohttp.ClientError as exc:
+            raise BadResponse(f"the token endpoint gives no answer: {exc}") from exc
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body to its end.
+
+    Raises:
+        BadResponse: it is too large for the answer of a token endpoint.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _MAX_BODY_BYTES:
+            raise BadResponse("the token endpoint's answer is too large")
+    return bytes(body)
+
+
+def _read_token(status: int, body: bytes) -> tuple[str, float]:
+    """Return a token and its lifetime in seconds.
+
+    Raises:
+        Unauthorized: the endpoint refuses to give one.
+        BadResponse: the answer is none.
+    """
+    from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error  # noqa: PLC0415 - few clusters need it
+
+    try:
+        answer = BackendApplicationClient("").parse_request_body_response(body.decode("utf-8", "replace"))
+        token, lifetime = answer["access_token"], answer.get("expires_in")
+    except OAuth2Error as exc:
+        said = f"HTTP {status}: {exc.error}: {exc.description or 'no description'}"
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise BadResponse(f"the token endpoint gives no token: {said}") from None
+        raise Unauthorized(f"the token endpoint gives no token: {said}") from None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise BadResponse(f"the token endpoint's answer is none: HTTP {status}") from None
+    if status != HTTPStatus.OK:
+        raise BadResponse(f"the token endpoint gives no token: HTTP {status}")
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
+        raise BadResponse("the token endpoint gives a token that a header cannot carry")
+    return token, float(lifetime) if isinstance(lifetime, int) and lifetime > 0 else float("inf")

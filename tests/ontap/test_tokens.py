@@ -1,0 +1,219 @@
+"""Bearer tokens from a token endpoint: got once, renewed in time, and never shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from exporter.ontap.access import AccessOpener, ClusterAccess
+from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.endpoint import OAuth2Login, Proxy, Secret, Tls
+from exporter.ontap.errors import OntapError, Reason, Unauthorized
+from exporter.ontap.facts import read_identity
+from exporter.simulator import SimulatedCluster, Simulator
+from support.connect_proxy import ConnectProxy, connect_proxy
+from support.fleet import cluster_config
+from support.token_endpoint import TokenEndpoint, token_endpoint
+from support.waiting import eventually
+
+SECRET = "s3cr3t of/the+client"
+WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Two clusters whose tokens come from one endpoint."""
+
+    endpoint: TokenEndpoint
+    clusters: tuple[SimulatedCluster, ...]
+    accesses: tuple[ClusterAccess, ...]
+
+    def accept(self, token: str) -> None:
+        for cluster in self.clusters:
+            cluster.bearer_token = token
+
+    async def ask(self) -> None:
+        for access in self.accesses:
+            await access.ask(read_identity())
+
+    async def failure(self) -> OntapError:
+        with pytest.raises(OntapError) as caught:
+            await self.accesses[0].ask(read_identity())
+        return caught.value
+
+
+@asynccontextmanager
+async def scene(directory: Path, **changes: object) -> AsyncIterator[Scene]:
+    clusters = tuple(SimulatedCluster(name, bearer_token="token-1") for name in ("c1", "c2"))
+    async with (
+        token_endpoint(directory) as endpoint,
+        Simulator(clusters, directory=directory) as simulator,
+        open_session() as session,
+    ):
+        login = OAuth2Login(
+            client_id="the exporter",
+            client_secret=Secret(value=SECRET),
+            token_url=endpoint.url,
+            tls=Tls(ca_file=endpoint.ca_file),
+        )
+        login = replace(login, **changes)  # type: ignore[arg-type]
+        opener = AccessOpener(session=session, counts=RequestCounts())
+        configs = [cluster_config(cluster, simulator.ca_file, login=login) for cluster in clusters]
+        accesses = tuple(opener.open(configs).values())
+        yield Scene(endpoint=endpoint, clusters=clusters, accesses=accesses)
+
+
+async def test_one_token_serves_all_requests_of_all_clusters(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.ask()
+        await it.ask()
+        assert len(it.endpoint.requests) == 1
+        sent = [request.headers["Authorization"] for cluster in it.clusters for request in cluster.requests]
+        assert sent == ["Bearer token-1"] * 4
+
+
+async def test_the_request_is_that_of_the_grant_for_client_credentials(tmp_path: Path) -> None:
+    parameters = (("audience", Secret(value="https://ontap")), ("scope2", Secret(value="x y")))
+    async with scene(tmp_path, scopes=("read", "write"), parameters=parameters) as it:
+        await it.ask()
+        (request,) = it.endpoint.requests
+        assert request.parameters == {
+            "grant_type": "client_credentials",
+            "scope": "read write",
+            "audience": "https://ontap",
+            "scope2": "x y",
+        }
+        assert request.client == ("the+exporter", "s3cr3t+of%2Fthe%2Bclient")
+
+
+async def test_an_endpoint_that_wants_the_secret_in_the_body_gets_it_there_from_then_on(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as it:
+        it.endpoint.wants_secret_in_body = True
+        await it.ask()
+        first, second = it.endpoint.requests
+        assert (first.client is None, "client_secret" in first.parameters) == (False, False)
+        assert second.client is None
+        assert second.parameters["client_id"] == "the exporter"
+        assert second.parameters["client_secret"] == SECRET
+        it.accept("token-2")
+        assert (await it.failure()).reason is Reason.UNAUTHORIZED
+        await it.accesses[0].ask(read_identity())
+        assert [request.client for request in it.endpoint.requests[2:]] == [None]
+
+
+async def test_the_secret_is_read_from_its_file_for_each_token(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"\xef\xbb\xbffirst\n")
+    async with scene(tmp_path, client_secret=Secret(file=file)) as it:
+        await it.ask()
+        file.write_text("second")
+        it.accept("token-2")
+        await it.failure()
+        await it.accesses[0].ask(read_identity())
+        assert [request.client for request in it.endpoint.requests] == [
+            ("the+exporter", "first"),
+            ("the+exporter", "second"),
+        ]
+
+
+async def test_a_token_is_renewed_before_it_expires(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.endpoint.lifetime_seconds = 1
+
+        async def is_renewed() -> bool:
+            it.accept(f"token-{len(it.endpoint.requests) or 1}")
+            try:
+                await it.accesses[0].ask(read_identity())
+            except Unauthorized:
+                return True  # the next token was sent, before the cluster was told of it
+            return False
+
+        await it.ask()
+        await eventually(is_renewed, seconds=WAIT_SECONDS, what="another token")
+        assert len(it.endpoint.requests) == 2
+
+
+async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.ask()
+        it.accept("token-2")
+        assert (await it.failure()).reason is Reason.UNAUTHORIZED
+        await it.ask()
+        assert len(it.endpoint.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason", "said"),
+    [
+        (
+            401,
+            f'{{"error": "invalid_client", "error_description": "not {SECRET}"}}',
+            Reason.UNAUTHORIZED,
+            "the token endpoint gives no token: HTTP 401: invalid_client: not <secret>",
+        ),
+        (
+            200,
+            '{"token": 1}',
+            Reason.UNAUTHORIZED,
+            "HTTP 200: missing_token: Missing access token parameter.",
+        ),
+        (200, "<html>", Reason.UNAUTHORIZED, "missing_token"),
+        (200, "[]", Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
+        (200, '{"access_token": "a\\nb"}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
+        (200, '{"access_token": 7}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
+        (503, "busy", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 503"),
+        (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint's answer is too large"),
+    ],
+    ids=["refused", "no token", "html", "list", "line break", "number", "busy", "large"],
+)
+async def test_without_a_token_nothing_is_sent_and_the_endpoint_is_left_alone_for_a_while(
+    status: int, body: str, reason: Reason, said: str, tmp_path: Path
+) -> None:
+    async with scene(tmp_path) as it:
+        it.endpoint.answer = status, body
+        failure = await it.failure()
+        assert failure.reason is reason
+        assert said in str(failure)
+        assert SECRET not in str(failure)
+        asked = len(it.endpoint.requests)
+        with pytest.raises(OntapError):
+            await it.accesses[1].ask(read_identity())
+        assert len(it.endpoint.requests) == asked
+        assert [cluster.requests for cluster in it.clusters] == [(), ()]
+
+
+async def test_a_redirect_of_the_endpoint_is_not_followed(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.endpoint.answer, it.endpoint.headers = (307, "{}"), {"Location": it.endpoint.url}
+        assert (await it.failure()).reason in {Reason.UNAUTHORIZED, Reason.BAD_RESPONSE}
+        assert len(it.endpoint.requests) == 1
+
+
+async def test_an_endpoint_that_is_not_trusted_does_not_get_the_secret(tmp_path: Path) -> None:
+    async with scene(tmp_path, tls=Tls()) as it:
+        assert (await it.failure()).reason is Reason.TLS
+        assert it.endpoint.requests == []
+
+
+async def test_tokens_come_through_the_proxy_of_the_endpoint_alone(tmp_path: Path) -> None:
+    async with connect_proxy() as proxy, scene(tmp_path, proxy=_at(proxy)) as it:
+        await it.ask()
+        assert proxy.targets == [it.endpoint.url.split("/")[2]]
+        assert SECRET.encode() not in proxy.seen
+
+
+def _at(proxy: ConnectProxy) -> Proxy:
+    return Proxy(host="127.0.0.1", port=proxy.port)
+
+
+async def test_a_cluster_that_echoes_the_token_does_not_get_it_into_a_message(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        await it.ask()
+        assert it.accesses[0].client.credentials.redact("got token-1") == "got <secret>"
+        assert SECRET not in repr(it.accesses[0].config)
