@@ -12,7 +12,20 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Row, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Row,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal.database import Database, Store, insert_or_update
@@ -35,6 +48,19 @@ MAX_MARGIN_SECONDS = 2.0
 FORGOTTEN_AFTER_SECONDS = 3600.0
 """A process that has not been heard of for so long is forgotten."""
 FOREVER_SECONDS = 1e10
+APPLICATION_NAME = "ontap-packages-exporter"
+"""Of our sessions in PostgreSQL, except for one that updates the tables."""
+_END_HUNG = text(
+    f"""
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND application_name = '{APPLICATION_NAME}'
+    AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > interval '5 seconds'
+    """  # noqa: S608 - a constant
+)
+"""Ends the transactions of processes that hang, with what they have locked: their own time is up after 3 s.
+
+The server's own timeouts miss a process that hangs between the two messages of one statement.
+"""
 CLUSTERS_KEPT_SECONDS = 400 * 86_400.0
 """A cluster whose lease nobody has held for so long is forgotten, besides its totals."""
 
@@ -143,13 +169,12 @@ class LeaseHolder:
         if self._alone:
             held = await _leases(connection, select(LEASES).where(mine), valid_until)
             return Heartbeat(leases=held, living_owners=1)
+        await connection.execute(_END_HUNG)
         expires = DATABASE_CLOCK + self._seconds
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
         held = await _leases(connection, renewing, valid_until)
         living = insert_or_update(connection, PROCESSES, {"expires_seconds": expires})
         await connection.execute(living.values(owner=self._owner, expires_seconds=expires))
-        forgotten = PROCESSES.c.expires_seconds < DATABASE_CLOCK - FORGOTTEN_AFTER_SECONDS
-        await connection.execute(delete(PROCESSES).where(forgotten))
         count = select(func.count()).where(PROCESSES.c.expires_seconds > DATABASE_CLOCK)
         return Heartbeat(leases=held, living_owners=(await connection.execute(count)).scalar_one())
 
@@ -207,8 +232,10 @@ async def release_leases(connection: AsyncConnection, *, condition: ColumnElemen
     await connection.execute(update(LEASES).where(condition).values(released))
 
 
-async def forget_clusters(connection: AsyncConnection) -> None:
-    """Delete what is known of clusters that have not been cleaned for more than a year."""
+async def forget_the_past(connection: AsyncConnection) -> None:
+    """Forget processes of an hour ago, and clusters that have not been cleaned for more than a year."""
+    vanished = PROCESSES.c.expires_seconds < DATABASE_CLOCK - FORGOTTEN_AFTER_SECONDS
+    await connection.execute(delete(PROCESSES).where(vanished))
     unended = exists().where(
         DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value
     )

@@ -14,7 +14,7 @@ from sqlalchemy import true
 from exporter.cleanup.journal.database import Database, completed
 from exporter.cleanup.journal.journal import Journal
 from exporter.cleanup.journal.journal_errors import JournalError
-from exporter.cleanup.journal.leases import LeaseHolder, forget_clusters, release_leases
+from exporter.cleanup.journal.leases import LeaseHolder, forget_the_past, release_leases
 from exporter.cleanup.journal.migrations import expect_newest, migrate
 from exporter.cleanup.journal.sqlite import SqliteFile, locked_file, sqlite_engine
 from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
@@ -67,7 +67,7 @@ async def open_journal(
                 "release the leases of earlier lives", partial(release_leases, condition=true())
             )
             await asyncio.to_thread(file.note_made)
-        await database.transact("forget clusters", forget_clusters)
+        await database.transact("forget the past", forget_the_past)
         holder = LeaseHolder(
             leases,
             owner=owner,

@@ -8,12 +8,14 @@ from weakref import WeakSet
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from exporter.cleanup.journal.leases import APPLICATION_NAME
+
 TRANSACTION_TIMEOUT_SECONDS = 3.0
 """Far more than any transaction takes. Together with what ends a connection that hangs, it is below 5 s."""
 CONNECT_TIMEOUT_SECONDS = 2.5
 
 SERVER_SETTINGS = {
-    "application_name": "ontap-packages-exporter",
+    "application_name": APPLICATION_NAME,
     # The server ends what waits before we do: then the connection stays, and the reason is known.
     "lock_timeout": "1500",
     "statement_timeout": "2500",

@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import Journal, JournalError
+from exporter.cleanup.journal.postgresql import SERVER_SETTINGS
 from exporter.cleanup.records import Lease, Outcome, Phase
 from support.journal.steps import (
     AMS,
@@ -225,6 +227,29 @@ async def test_what_a_process_that_hangs_has_locked_is_free_after_seconds(
             expiring = "UPDATE cleanup_leases SET expires_seconds = 0"
             await postgresql.ask(postgresql_url, expiring)
             await lease_of(other)
+
+
+async def test_a_process_that_hangs_amid_a_statement_locks_nothing_for_long(
+    postgresql: PostgresqlServer, postgresql_url: str
+) -> None:
+    async with opened(postgresql_url) as journal:
+        await lease_of(journal)
+        hung = await asyncpg.connect(postgresql_url, server_settings=SERVER_SETTINGS)
+        try:
+            await hung.execute("BEGIN")
+            await hung.fetch("SELECT 1 FROM cleanup_leases FOR KEY SHARE")
+            await hung.prepare("SELECT 1")  # the server waits for the statement's second message
+            await postgresql.ask(postgresql_url, "UPDATE cleanup_leases SET expires_seconds = 0")
+            async with opened(postgresql_url) as other:
+                assert await other.leases.acquire([AMS]) == {}
+
+                async def acquired() -> bool:
+                    await other.leases.heartbeat()
+                    return bool(await other.leases.acquire([AMS]))
+
+                await eventually(acquired, seconds=WAIT_SECONDS, what="the lease of the process that hangs")
+        finally:
+            hung.terminate()
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])

@@ -31,6 +31,7 @@ def migrate(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL application_name = 'ontap-packages-exporter upgrade'")
         connection.exec_driver_sql("SET LOCAL lock_timeout = 10000")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
     scripts = ScriptDirectory(str(Path(__file__).parent))
