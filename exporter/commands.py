@@ -128,10 +128,10 @@ def plan(parsed: argparse.Namespace) -> Exit:
 
 def health(parsed: argparse.Namespace) -> Exit:
     """Ask a running daemon whether it works."""
-    from exporter.health import DEFAULT_URLS, ask  # noqa: PLC0415 - loads an HTTP library
+    from exporter.health import ask, main_command_line, urls_of  # noqa: PLC0415 - loads an HTTP library
 
     try:
-        urls = DEFAULT_URLS if parsed.url is None else (parsed.url,)
+        urls = urls_of(main_command_line()) if parsed.url is None else (parsed.url,)
         wrong = ask(urls, cert_file=parsed.cert_file, key_file=parsed.key_file)
     except ValueError as exc:
         sys.stderr.write(f"{exc}\n")

@@ -78,7 +78,8 @@ def for_health(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``health``."""
     parser.add_argument(
         "--url",
-        help="where the daemon listens (default: http://localhost:10910, then https://localhost:10910)",
+        help="where the daemon listens, http://host:port or https://host:port (default: in a container, "
+        "where its main process listens; else port 10910 of localhost; with TLS or without)",
     )
     parser.add_argument(
         "--cert-file", type=Path, metavar="FILE", help="a client certificate, if the daemon asks for one"

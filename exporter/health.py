@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT_SECONDS = 4.0
-DEFAULT_URLS = ("http://localhost:10910", "https://localhost:10910")
-"""The default addresses of a daemon: without a web configuration, and with one."""
+LISTEN_FLAG = "--web.listen-address"
+DEFAULT_ADDRESS = ":10910"
+_EVERYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where a client finds them
 _WORKS = frozenset(
     {
         http.HTTPStatus.OK,
@@ -21,6 +22,32 @@ _WORKS = frozenset(
         http.HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
+
+
+def urls_of(command_line: bytes) -> tuple[str, ...]:
+    """Return where a daemon with this command line listens: each address without TLS, then with it.
+
+    Args:
+        command_line: as ``/proc/PID/cmdline`` has it. The main process of a container is its process 1.
+    """
+    arguments = command_line.decode(errors="replace").split("\0")
+    given = [
+        value or following
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for flag, _, value in [argument.partition("=")]
+        if flag == LISTEN_FLAG
+    ]
+    hosts_and_ports = (address.rpartition(":") for address in given or [DEFAULT_ADDRESS])
+    addresses = [f"{_EVERYWHERE.get(host, host)}:{port}" for host, _, port in hosts_and_ports]
+    return tuple(f"{scheme}://{address}" for address in addresses for scheme in ("http", "https"))
+
+
+def main_command_line() -> bytes:
+    """Return the command line of process 1, in a container the daemon; nothing if it cannot be read."""
+    try:
+        return Path("/proc/1/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | None = None) -> str | None:

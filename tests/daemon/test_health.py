@@ -1,0 +1,52 @@
+"""The health check of a container finds the daemon wherever it listens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from exporter import health
+from support.daemon import program
+
+CONFIG = 'clusters: [{address: "127.0.0.1:9", basic_auth: {username: u, password: p}}]\n'
+
+
+def free_port() -> int:
+    with socket.create_server(("", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    "form", [["{flag}=:{port}"], ["{flag}", "127.0.0.2:{port}"], ["{flag}=[::1]:{port}"]]
+)
+async def test_the_command_line_of_the_daemon_says_where_it_is_healthy(
+    form: list[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    listen = [part.format(flag="--web.listen-address", port=free_port()) for part in form]
+    async with program("run", f"--config.file={config}", *listen) as daemon:
+        command_line = Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()
+        urls = health.urls_of(command_line)
+        assert await asyncio.to_thread(health.ask, urls) is None
+        await daemon.stop()
+    assert await asyncio.to_thread(health.ask, urls) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "urls"),
+    [
+        ([], ["http://localhost:10910", "https://localhost:10910"]),
+        (
+            ["demo", "--web.listen-address=:1", "--web.listen-address", "0.0.0.0:2"],
+            ["http://localhost:1", "https://localhost:1", "http://127.0.0.1:2", "https://127.0.0.1:2"],
+        ),
+        (["run", "--web.listen-address=[::]:3"], ["http://[::1]:3", "https://[::1]:3"]),
+    ],
+)
+def test_an_address_that_means_everywhere_is_asked_on_loopback(arguments: list[str], urls: list[str]) -> None:
+    assert list(health.urls_of("\0".join(["/bin/ontap-packages-exporter", *arguments, ""]).encode())) == urls
