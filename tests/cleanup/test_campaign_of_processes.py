@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -88,25 +89,24 @@ class Processes:
     blows: Counter[str] = field(default_factory=Counter)
     takeovers: list[float] = field(default_factory=list)
 
-    async def all_held(self) -> None:
-        """Wait until every cluster is held by exactly one daemon."""
+    async def all_held(self) -> dict[int, set[str]]:
+        """Wait until every cluster is held by exactly one daemon; return the clusters of each."""
 
-        async def held() -> bool:
-            holders = Counter[str]()
-            for slot in self.slots:
-                holders.update(await slot.life.holds())
-            return holders == Counter(warden.cluster.name for warden in self.wardens)
+        async def held() -> dict[int, set[str]]:
+            holds = {slot.number: await slot.life.holds() for slot in self.slots}
+            clusters = Counter(warden.cluster.name for warden in self.wardens)
+            return holds if Counter(chain(*holds.values())) == clusters else {}
 
-        await eventually(held, seconds=CALM_SECONDS, what="every cluster to be held by one daemon")
+        return await eventually(held, seconds=CALM_SECONDS, what="every cluster to be held by one daemon")
 
     async def strike(self, blow: str) -> None:
         """Let one thing happen to one daemon, or to the server, and wait until others go on."""
         self.blows[blow] += 1
         for warden in self.wardens:
             warden.supply(SUPPLY)
-        await self.all_held()
-        slot = self.chance.choice([one for one in self.slots if await one.life.holds()])
-        held = await slot.life.holds()
+        holds = await self.all_held()
+        slot = self.chance.choice([one for one in self.slots if holds[one.number]])
+        held = holds[slot.number]
         await asyncio.sleep(self.chance.uniform(0.0, 0.5))
         match blow:
             case "kill":
