@@ -93,7 +93,7 @@ async def _with_first_seen(
 
     seen = dict(found)
     try:
-        async with read_journal(cleanup.state.dsn) as journal:
+        async with read_journal(cleanup.state) as journal:
             for name, preflight in found.items():
                 if preflight.facts is not None:
                     first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)

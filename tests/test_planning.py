@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from exporter.cleanup.journal import open_journal
 from exporter.simulator import ABSENT, Fault, FaultKind, Package, SimulatedCluster, Simulator, UpdateState
 from support.daemon import program
+from support.journal.steps import opened
 from support.plans import plan as plan_by
 from support.waiting import eventually
 
@@ -270,7 +270,7 @@ async def test_a_dry_run_of_the_daemon_decides_just_the_same(tmp_path: Path) -> 
 
             await eventually(ran, seconds=60, what="a dry run")
             assert await daemon.stop() == 0
-        async with open_journal(state, owner="test", takeover_after_seconds=60.0) as journal:
+        async with opened(state) as journal:
             (run,) = await journal.runs.recent(10)
         assert (run.policy, run.dry_run, run.success, run.deletions) == ("retire-old", True, True, ())
         journaled = json.loads(run.plan)

@@ -179,7 +179,7 @@ class CleanupService:
         while True:
             try:
                 async with open_journal(
-                    self._config.state.dsn,
+                    self._config.state,
                     owner=self._owner,
                     takeover_after_seconds=self._takeover_after_seconds,
                 ) as journal:

@@ -14,7 +14,7 @@ from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.cleanup.delete.steps import Rest
-from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Deletion, Lease, Outcome
@@ -27,6 +27,7 @@ from exporter.ontap.client import RequestCounts, open_session
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from support.fleet import cluster_config
+from support.journal.steps import opened
 
 OLD = "2019-02-04T19:00:00+00:00"
 POLICY = PolicyConfig(
@@ -165,9 +166,7 @@ async def cleaning(cluster: SimulatedCluster, directory: Path) -> AsyncIterator[
     async with (
         Simulator([cluster], directory=directory) as simulator,
         open_session() as session,
-        open_journal(
-            f"sqlite:///{directory}/state.db", owner="test", takeover_after_seconds=300.0
-        ) as journal,
+        opened(f"sqlite:///{directory}/state.db", takeover_after_seconds=300.0) as journal,
     ):
         config = cluster_config(cluster, simulator.ca_file)
         access = AccessOpener(session=session, counts=RequestCounts()).open([config])["c1"]

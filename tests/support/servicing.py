@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
-from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Lease, Run
@@ -27,6 +27,7 @@ from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE, changed
 from support.cleaning import POLICY as POLICY  # noqa: PLC0414 - for those who use a service
 from support.fleet import cluster_config
+from support.journal.steps import opened
 
 WAIT_SECONDS = 60.0
 HOUR = timedelta(hours=1)
@@ -203,7 +204,7 @@ class Life:
     @asynccontextmanager
     async def journal(self, cluster: SimulatedCluster) -> AsyncIterator[tuple[Journal, Lease]]:
         """Open the journal as an earlier life of the program did, which cleans one cluster."""
-        async with open_journal(self.state, owner="earlier", takeover_after_seconds=300.0) as journal:
+        async with opened(self.state, takeover_after_seconds=300.0) as journal:
             yield journal, (await journal.leases.acquire([cluster.uuid]))[cluster.uuid]
 
 

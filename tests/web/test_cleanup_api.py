@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from exporter.cleanup.journal import open_journal
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import Daemon, program
+from support.journal.steps import opened
 from support.waiting import eventually
 
 NOW = datetime.now(UTC)
@@ -227,7 +227,7 @@ async def test_a_run_that_goes_on_is_shown_with_its_deletion(tmp_path: Path) -> 
 async def test_a_journal_that_another_process_holds_is_reported_while_polls_go_on(tmp_path: Path) -> None:
     async with (
         Simulator([dirty_cluster()], directory=tmp_path) as simulator,
-        open_journal(f"sqlite:///{tmp_path}/state.db", owner="another", takeover_after_seconds=60.0),
+        opened(f"sqlite:///{tmp_path}/state.db"),
     ):
         config = tmp_path / "config.yaml"
         write_secret(config, exporter_config(simulator, extra=CLEANUP))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from exporter.cleanup.journal.journal_errors import JournalError, translated
 
@@ -17,41 +16,37 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+class Connector(Protocol):
+    """How transactions get to a database."""
+
+    async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:
+        """Do the work in a transaction; commit it, or roll it back where the work raises.
+
+        Args:
+            work: what to do.
+            timeout_seconds: how long it may take, if the database has a bound; None: as long as any.
+        """
+
+    async def disconnect(self) -> None:
+        """End all connections."""
+
+
 class Database:
     """Carries transactions to the database that holds the journal; connections that break are replaced.
 
     Args:
-        engine: connects to it.
-        disconnect: ends all connections of the engine.
+        connector: reaches it.
         name: the database, as it may be displayed.
-        timeout_seconds: how long a transaction may take, connecting included; None: as long as it takes.
-        check: raises JournalError where the database is not what was opened any more; called in a thread,
-            before a transaction and after its commit.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        *,
-        disconnect: Callable[[], Awaitable[None]] | None = None,
-        name: object,
-        timeout_seconds: float | None,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._engine = engine
-        self._disconnect = disconnect or engine.dispose
+    def __init__(self, connector: Connector, *, name: object) -> None:
+        self._connector = connector
         self._name = name
-        self._timeout_seconds = timeout_seconds
-        self._check = check
         self._closed = False
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def transact(
-        self,
-        doing: str,
-        work: Callable[[AsyncConnection], Awaitable[T]],
-        *,
-        timeout_seconds: float | None = None,
+        self, doing: str, work: Callable[[Connection], T], *, timeout_seconds: float | None = None
     ) -> T:
         """Do the work in a transaction; commit it, or roll it back where the work raises.
 
@@ -59,8 +54,8 @@ class Database:
 
         Args:
             doing: what it is for, to follow "cannot".
-            work: what to do; touches nothing but the database.
-            timeout_seconds: how long this one may take; None: as long as any.
+            work: what to do; it may be done in another thread, and touches nothing but the database.
+            timeout_seconds: how long this one may take in PostgreSQL; None: as long as any.
 
         Raises:
             JournalError: it failed. Where no answer came in time, it may have been committed.
@@ -68,9 +63,8 @@ class Database:
         if self._closed:
             raise JournalError(f"{self._name}: cannot {doing}: the journal is closed")
         with translated(self._name, doing):
-            return await completed(
-                self._transaction(work, timeout_seconds or self._timeout_seconds), self._under_way
-            )
+            running = self._connector.run(work, timeout_seconds=timeout_seconds)
+            return await completed(running, self._under_way)
 
     async def close(self) -> None:
         """Refuse further transactions, wait for those under way, and disconnect."""
@@ -78,22 +72,14 @@ class Database:
         if self._under_way:
             await asyncio.wait(self._under_way)
         with translated(self._name, "close it"):
-            await self._disconnect()
-
-    async def _transaction(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_seconds: float | None
-    ) -> T:
-        await asyncio.to_thread(self._check)
-        async with asyncio.timeout(timeout_seconds), self._engine.begin() as connection:
-            result = await work(connection)
-        await asyncio.to_thread(self._check)
-        return result
+            await self._connector.disconnect()
 
 
 class Store:
     """Some tables of the database, and what may be done with them.
 
-    A method that is marked with :func:`transaction` gets the connection of one, which its caller leaves out.
+    A method that is marked with :func:`transaction` gets the connection of one, which its caller leaves out;
+    the caller awaits it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -106,8 +92,7 @@ S = TypeVar("S", bound=Store)
 def transaction(
     doing: str,
 ) -> Callable[
-    [Callable[Concatenate[S, AsyncConnection, P], Awaitable[T]]],
-    Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+    [Callable[Concatenate[S, Connection, P], T]], Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 ]:
     """Make a method of a store one transaction: see :meth:`Database.transact`.
 
@@ -116,7 +101,7 @@ def transaction(
     """
 
     def decorate(
-        method: Callable[Concatenate[S, AsyncConnection, P], Awaitable[T]],
+        method: Callable[Concatenate[S, Connection, P], T],
     ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
         @wraps(method)
         async def transact(store: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -152,7 +137,7 @@ async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[An
 
 
 def insert_or_update(
-    connection: AsyncConnection, table: Table, changes: Mapping[str, object] | None
+    connection: Connection, table: Table, changes: Mapping[str, object] | None
 ) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that, where the table has a row of that primary key already, changes this instead.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
@@ -27,9 +26,9 @@ class DeletionStore(LeasedStore):
     """The deletions of every run, and the steps that each takes."""
 
     @transaction("note an intent")
-    async def intend(
+    def intend(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         lease: Lease,
         run_id: int,
         *,
@@ -59,10 +58,10 @@ class DeletionStore(LeasedStore):
             StepRefusedError: the kill switch is engaged, the policy is paused, the limit is reached, the run
                 has ended or is a dry one, or another deletion on the cluster is unended.
         """
-        await self.leases.confirm(connection, lease, unexpired=True)
-        run = await run_going_on(connection, lease, run_id)
-        await expect_none(connection, run.policy, policy_digest, max_deletes_per_day=max_deletes_per_day)
-        return await _insert(
+        self.leases.confirm(connection, lease, unexpired=True)
+        run = run_going_on(connection, lease, run_id)
+        expect_none(connection, run.policy, policy_digest, max_deletes_per_day=max_deletes_per_day)
+        return _insert(
             connection,
             lease,
             run_id,
@@ -76,9 +75,9 @@ class DeletionStore(LeasedStore):
         )
 
     @transaction("note another intent")
-    async def intend_again(
+    def intend_again(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         lease: Lease,
         deletion: Deletion,
         *,
@@ -91,10 +90,10 @@ class DeletionStore(LeasedStore):
             StepRefusedError: the deletion is not WAITING, the kill switch is engaged, or the policy is
                 paused.
         """
-        await self.leases.confirm(connection, lease, unexpired=True)
-        recorded = await _recorded(connection, lease, deletion)
-        await expect_none(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
-        return await _move(
+        self.leases.confirm(connection, lease, unexpired=True)
+        recorded = _recorded(connection, lease, deletion)
+        expect_none(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
+        return _move(
             connection,
             lease,
             recorded,
@@ -108,36 +107,36 @@ class DeletionStore(LeasedStore):
         )
 
     @transaction("note a refusal")
-    async def wait(
-        self, connection: AsyncConnection, lease: Lease, deletion: Deletion, *, code: str, message: str
+    def wait(
+        self, connection: Connection, lease: Lease, deletion: Deletion, *, code: str, message: str
     ) -> Deletion:
         """Note that ONTAP refused for a passing reason.
 
         Raises:
             StepRefusedError: the deletion is neither INTENDED nor FOLLOWED (its job has failed).
         """
-        await self.leases.confirm(connection, lease)
+        self.leases.confirm(connection, lease)
         allowed = {Phase.INTENDED, Phase.FOLLOWED}
         said = _said(code, message)
-        return await _move(connection, lease, deletion, allowed, phase=Phase.WAITING, **said)
+        return _move(connection, lease, deletion, allowed, phase=Phase.WAITING, **said)
 
     @transaction("note a job")
-    async def follow(
-        self, connection: AsyncConnection, lease: Lease, deletion: Deletion, *, job_uuid: str | None
+    def follow(
+        self, connection: Connection, lease: Lease, deletion: Deletion, *, job_uuid: str | None
     ) -> Deletion:
         """Note that ONTAP accepted, and the job that it named, if any.
 
         Raises:
             StepRefusedError: the deletion is not INTENDED.
         """
-        await self.leases.confirm(connection, lease)
+        self.leases.confirm(connection, lease)
         values = {"phase": Phase.FOLLOWED, "job_uuid": job_uuid}
-        return await _move(connection, lease, deletion, {Phase.INTENDED}, **values)
+        return _move(connection, lease, deletion, {Phase.INTENDED}, **values)
 
     @transaction("note an outcome")
-    async def end(
+    def end(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         lease: Lease,
         deletion: Deletion,
         *,
@@ -165,8 +164,8 @@ class DeletionStore(LeasedStore):
         Raises:
             StepRefusedError: the deletion had ended before.
         """
-        await self.leases.confirm(connection, lease)
-        ended = await _move(
+        self.leases.confirm(connection, lease)
+        ended = _move(
             connection,
             lease,
             deletion,
@@ -176,16 +175,16 @@ class DeletionStore(LeasedStore):
             ended_timestamp_seconds=now,
             **_said(code, message),
         )
-        await totals.count_outcome(connection, ended)
+        totals.count_outcome(connection, ended)
         seconds = max(0.0, now - ended.intended_timestamp_seconds)
-        await totals.count_duration(connection, ended.policy, seconds=seconds)
-        await count_failures(connection, ended, stop_after_failures=stop_after_failures, now=now)
+        totals.count_duration(connection, ended.policy, seconds=seconds)
+        count_failures(connection, ended, stop_after_failures=stop_after_failures, now=now)
         return ended
 
     @transaction("note a package that was left")
-    async def leave(
+    def leave(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         lease: Lease,
         run_id: int,
         *,
@@ -201,8 +200,8 @@ class DeletionStore(LeasedStore):
         Raises:
             StepRefusedError: the run has ended or is a dry one.
         """
-        await self.leases.confirm(connection, lease)
-        deletion = await _insert(
+        self.leases.confirm(connection, lease)
+        deletion = _insert(
             connection,
             lease,
             run_id,
@@ -214,18 +213,16 @@ class DeletionStore(LeasedStore):
             attempts=0,
             **_said("", message),
         )
-        await totals.count_outcome(connection, deletion)
+        totals.count_outcome(connection, deletion)
         return deletion
 
     @transaction("read deletions")
-    async def unended(self, connection: AsyncConnection, cluster_uuid: str) -> tuple[Deletion, ...]:
+    def unended(self, connection: Connection, cluster_uuid: str) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster without an outcome: one, or none."""
-        return await _read(
-            connection, DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.phase != Phase.ENDED
-        )
+        return _read(connection, DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.phase != Phase.ENDED)
 
     @transaction("read deletions")
-    async def given_up(self, connection: AsyncConnection, cluster_uuid: str) -> tuple[Deletion, ...]:
+    def given_up(self, connection: Connection, cluster_uuid: str) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster that may be going on though they have ended, oldest first.
 
         They are the newest deletion of each version, leaving out those that ended as PROTECTED, where its
@@ -243,22 +240,22 @@ class DeletionStore(LeasedStore):
             and_(DELETIONS.c.outcome == Outcome.DENIED, DELETIONS.c.job_uuid.is_not(None)),
         )
         of_cluster = DELETIONS.c.cluster_uuid == cluster_uuid
-        return await _read(connection, of_cluster, gave_up, ~exists().where(is_later))
+        return _read(connection, of_cluster, gave_up, ~exists().where(is_later))
 
     @transaction("read jobs")
-    async def job_uuids(self, connection: AsyncConnection, cluster_uuid: str, version: str) -> frozenset[str]:
+    def job_uuids(self, connection: Connection, cluster_uuid: str, version: str) -> frozenset[str]:
         """Return the jobs of every deletion of a version that is remembered: no later one has them."""
         of_version = (DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.version == version)
-        return frozenset().union(*map(_jobs_of, await _read(connection, *of_version)))
+        return frozenset().union(*map(_jobs_of, _read(connection, *of_version)))
 
 
-async def _insert(connection: AsyncConnection, lease: Lease, run_id: int, **values: object) -> Deletion:
+def _insert(connection: Connection, lease: Lease, run_id: int, **values: object) -> Deletion:
     """Write a new deletion of a run.
 
     Raises:
         StepRefusedError: the run is over or a dry one, or another deletion on the cluster is unended.
     """
-    run = await run_going_on(connection, lease, run_id)
+    run = run_going_on(connection, lease, run_id)
     if run.dry_run:
         raise StepRefusedError(f"run {run_id} is a dry run")
     row = {
@@ -274,26 +271,26 @@ async def _insert(connection: AsyncConnection, lease: Lease, run_id: int, **valu
         **values,
     }
     try:
-        made = await connection.execute(insert(DELETIONS).values(row).returning(*DELETION_COLUMNS))
+        made = connection.execute(insert(DELETIONS).values(row).returning(*DELETION_COLUMNS))
     except IntegrityError as exc:
         raise StepRefusedError(f"another deletion on {run.cluster} is unended") from exc
     return Deletion(**made.one()._asdict())
 
 
-async def _recorded(connection: AsyncConnection, lease: Lease, deletion: Deletion) -> Deletion:
+def _recorded(connection: Connection, lease: Lease, deletion: Deletion) -> Deletion:
     """Return what is recorded now of a deletion on the lease's cluster.
 
     Raises:
         StepRefusedError: there is none.
     """
     of_cluster = DELETIONS.c.cluster_uuid == lease.cluster_uuid
-    for found in await _read(connection, of_cluster, DELETIONS.c.id == deletion.id):
+    for found in _read(connection, of_cluster, DELETIONS.c.id == deletion.id):
         return found
     raise StepRefusedError(f"there is no deletion {deletion.id} on cluster {lease.cluster_uuid}")
 
 
-async def _move(
-    connection: AsyncConnection,
+def _move(
+    connection: Connection,
     lease: Lease,
     deletion: Deletion,
     allowed: Collection[Phase],
@@ -304,18 +301,18 @@ async def _move(
     Raises:
         StepRefusedError: it is in another, or there is none.
     """
-    recorded = await _recorded(connection, lease, deletion)
+    recorded = _recorded(connection, lease, deletion)
     if recorded.phase not in allowed:
         raise StepRefusedError(
             f"the deletion of {recorded.version} on {recorded.cluster} is {recorded.phase}"
         )
     moving = update(DELETIONS).where(DELETIONS.c.id == recorded.id).values(values)
-    return Deletion(**(await connection.execute(moving.returning(*DELETION_COLUMNS))).one()._asdict())
+    return Deletion(**connection.execute(moving.returning(*DELETION_COLUMNS)).one()._asdict())
 
 
-async def _read(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> tuple[Deletion, ...]:
+def _read(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[Deletion, ...]:
     """Return the deletions that meet all conditions, oldest first."""
-    rows = await connection.execute(select(*DELETION_COLUMNS).where(*conditions).order_by(DELETIONS.c.id))
+    rows = connection.execute(select(*DELETION_COLUMNS).where(*conditions).order_by(DELETIONS.c.id))
     return tuple(Deletion(**row._asdict()) for row in rows)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.journal_errors import StepRefusedError
@@ -30,11 +29,11 @@ class GuardStore(Store):
     """The kill switch, the paused policies, and deletions that have no outcome yet."""
 
     @transaction("read what stops deleting")
-    async def read(self, connection: AsyncConnection) -> Guards:
+    def read(self, connection: Connection) -> Guards:
         """Return what stops deleting."""
-        kill_switch = (await connection.execute(select(CONTROL.c.kill_switch))).scalar_one()
-        paused = await connection.execute(select(FAILURES).where(_PAUSED))
-        unended = await connection.execute(
+        kill_switch = connection.execute(select(CONTROL.c.kill_switch)).scalar_one()
+        paused = connection.execute(select(FAILURES).where(_PAUSED))
+        unended = connection.execute(
             select(DELETIONS.c.cluster_uuid, DELETIONS.c.cluster).where(DELETIONS.c.phase != Phase.ENDED)
         )
         return Guards(
@@ -54,19 +53,17 @@ class GuardStore(Store):
         )
 
     @transaction("set the kill switch")
-    async def set_kill_switch(self, connection: AsyncConnection, *, engaged: bool) -> None:
+    def set_kill_switch(self, connection: Connection, *, engaged: bool) -> None:
         """Engage or release the kill switch. Once this returns, no process stores another intent."""
-        await connection.execute(update(CONTROL).values(kill_switch=engaged))
+        connection.execute(update(CONTROL).values(kill_switch=engaged))
 
     @transaction("resume a policy")
-    async def resume(self, connection: AsyncConnection, policy: str) -> None:
+    def resume(self, connection: Connection, policy: str) -> None:
         """End the pause of a policy, and count its failures from zero."""
-        await connection.execute(delete(FAILURES).where(FAILURES.c.policy == policy))
+        connection.execute(delete(FAILURES).where(FAILURES.c.policy == policy))
 
 
-async def expect_none(
-    connection: AsyncConnection, policy: str, digest: str, *, max_deletes_per_day: int | None
-) -> None:
+def expect_none(connection: Connection, policy: str, digest: str, *, max_deletes_per_day: int | None) -> None:
     """Lock what all processes share until the transaction ends, and see that nothing stops a deletion.
 
     Where there is a daily limit, intents are stored one after the other.
@@ -75,42 +72,40 @@ async def expect_none(
         StepRefusedError: something stops it.
     """
     locking = select(CONTROL.c.kill_switch).with_for_update(read=max_deletes_per_day is None)
-    if (await connection.execute(locking)).scalar_one():
+    if connection.execute(locking).scalar_one():
         raise StepRefusedError("the kill switch is engaged")
     variant = and_(FAILURES.c.policy == policy, FAILURES.c.digest == digest)
-    reason = (
-        await connection.execute(select(FAILURES.c.reason).where(variant, _PAUSED))
-    ).scalar_one_or_none()
+    reason = (connection.execute(select(FAILURES.c.reason).where(variant, _PAUSED))).scalar_one_or_none()
     if reason is not None:
         raise StepRefusedError(f"policy {policy} is paused: {reason}")
     if max_deletes_per_day is None:
         return
     sent = select(func.count()).select_from(DELETIONS).where(SENT_IN_LAST_DAY)
-    if (await connection.execute(sent)).scalar_one() >= max_deletes_per_day:
+    if connection.execute(sent).scalar_one() >= max_deletes_per_day:
         raise StepRefusedError(
             f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours"
         )
 
 
-async def count_failures(
-    connection: AsyncConnection, deletion: Deletion, *, stop_after_failures: int, now: float
+def count_failures(
+    connection: Connection, deletion: Deletion, *, stop_after_failures: int, now: float
 ) -> None:
     """Count the failures in a row of an ended deletion's policy, and pause it where they are too many."""
     variant = and_(FAILURES.c.policy == deletion.policy, FAILURES.c.digest == deletion.policy_digest)
     if deletion.outcome in {Outcome.SUCCESS, Outcome.ALREADY_GONE}:
-        await connection.execute(delete(FAILURES).where(variant, ~_PAUSED))
+        connection.execute(delete(FAILURES).where(variant, ~_PAUSED))
     elif deletion.outcome in {Outcome.FAILURE, Outcome.TIMEOUT}:
-        failures = await _add_failure(connection, deletion)
+        failures = _add_failure(connection, deletion)
         if 0 < stop_after_failures <= failures:
             reason = (
                 f"{failures} deletions in a row ended as failure or timeout; the last one, of "
                 f"{deletion.version} on {deletion.cluster}: {deletion.message or deletion.outcome}"
             )
             pausing = {"paused_timestamp_seconds": now, "reason": reason}
-            await connection.execute(update(FAILURES).where(variant, ~_PAUSED).values(pausing))
+            connection.execute(update(FAILURES).where(variant, ~_PAUSED).values(pausing))
 
 
-async def _add_failure(connection: AsyncConnection, deletion: Deletion) -> int:
+def _add_failure(connection: Connection, deletion: Deletion) -> int:
     """Return how many they are now; the variants of the policy that are oldest are forgotten."""
     more = {"failures": FAILURES.c.failures + 1, "changed_seconds": DATABASE_CLOCK}
     adding = insert_or_update(connection, FAILURES, more).values(
@@ -120,9 +115,9 @@ async def _add_failure(connection: AsyncConnection, deletion: Deletion) -> int:
         changed_seconds=DATABASE_CLOCK,
         reason="",
     )
-    failures = (await connection.execute(adding.returning(FAILURES.c.failures))).scalar_one()
+    failures = connection.execute(adding.returning(FAILURES.c.failures)).scalar_one()
     of_policy = FAILURES.c.policy == deletion.policy
     newest = select(FAILURES.c.digest).where(of_policy).order_by(FAILURES.c.changed_seconds.desc())
     old = FAILURES.c.digest.not_in(newest.limit(KEPT_DIGESTS))
-    await connection.execute(delete(FAILURES).where(of_policy, old))
+    connection.execute(delete(FAILURES).where(of_policy, old))
     return int(failures)

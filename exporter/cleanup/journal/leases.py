@@ -7,14 +7,13 @@ anybody else has it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Executable,
+    Connection,
     Row,
     and_,
     case,
@@ -26,8 +25,8 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from exporter.cleanup.concurrency import in_slices
 from exporter.cleanup.journal.database import Database, Store, insert_or_update
 from exporter.cleanup.journal.journal_errors import LeaseLostError
 from exporter.cleanup.journal.tables import (
@@ -42,7 +41,7 @@ from exporter.cleanup.journal.tables import (
 from exporter.cleanup.records import Heartbeat, Lease, Phase
 
 TOGETHER = 200
-"""So many leases are acquired in one transaction, and read without a pause."""
+"""So many leases are acquired in one transaction."""
 MAX_MARGIN_SECONDS = 2.0
 """Between what a process relies on and what the database says: for clocks that run at different speeds."""
 FORGOTTEN_AFTER_SECONDS = 3600.0
@@ -95,9 +94,9 @@ class LeaseHolder:
     async def heartbeat(self) -> Heartbeat:
         """Say that this process lives, and renew all its leases. Call it three times per takeover_after."""
         valid_until = self._boot_clock() + self._relied_on_seconds
-        return await self._database.transact(
-            "renew the leases", partial(self._renew, valid_until=valid_until)
-        )
+        rows, living_owners = await self._database.transact("renew the leases", self._renew)
+        leases = {row.cluster_uuid: _lease(row, valid_until) async for row in in_slices(rows)}
+        return Heartbeat(leases=leases, living_owners=living_owners)
 
     async def acquire(self, uuids: Collection[str], *, at_most: int | None = None) -> dict[str, Lease]:
         """Acquire the leases of these clusters where they are free, have expired, or are held already.
@@ -134,23 +133,23 @@ class LeaseHolder:
             ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
             await self._database.transact("release leases", partial(release_leases, condition=ours))
 
-    async def confirm(self, connection: AsyncConnection, lease: Lease, *, unexpired: bool = False) -> None:
+    def confirm(self, connection: Connection, lease: Lease, *, unexpired: bool = False) -> None:
         """Keep everybody else from taking a lease over until the transaction has ended.
 
         Raises:
             LeaseLostError: somebody has taken it over; or it has expired, where it must not have.
         """
-        if lease.cluster_uuid not in await self.confirmed(connection, [lease]):
+        if lease.cluster_uuid not in self.confirmed(connection, [lease]):
             raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} was taken over or given up")
         if unexpired:
             valid = select(LEASES.c.expires_seconds > DATABASE_CLOCK)
             of_cluster = valid.where(LEASES.c.cluster_uuid == lease.cluster_uuid)
-            if not (await connection.execute(of_cluster)).scalar():
+            if not connection.execute(of_cluster).scalar():
                 raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} has expired")
 
-    async def confirmed(self, connection: AsyncConnection, leases: Collection[Lease]) -> frozenset[str]:
+    def confirmed(self, connection: Connection, leases: Collection[Lease]) -> frozenset[str]:
         """Do the same for many leases; return the clusters whose lease is still ours."""
-        found = await connection.execute(
+        found = connection.execute(
             select(LEASES.c.cluster_uuid, LEASES.c.epoch)
             .where(
                 LEASES.c.owner == self._owner,
@@ -163,23 +162,22 @@ class LeaseHolder:
             lease.cluster_uuid for lease in leases if epochs.get(lease.cluster_uuid) == lease.epoch
         )
 
-    async def _renew(self, connection: AsyncConnection, *, valid_until: float) -> Heartbeat:
-        """Renew all leases in one statement."""
+    def _renew(self, connection: Connection) -> tuple[Sequence[Row[Any]], int]:
+        """Renew all leases in one statement; return them, and how many processes live."""
         mine = LEASES.c.owner == self._owner
         if self._alone:
-            held = await _leases(connection, select(LEASES).where(mine), valid_until)
-            return Heartbeat(leases=held, living_owners=1)
-        await connection.execute(_END_HUNG)
+            return connection.execute(select(LEASES).where(mine)).all(), 1
+        connection.execute(_END_HUNG)
         expires = DATABASE_CLOCK + self._seconds
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
-        held = await _leases(connection, renewing, valid_until)
+        held = connection.execute(renewing).all()
         living = insert_or_update(connection, PROCESSES, {"expires_seconds": expires})
-        await connection.execute(living.values(owner=self._owner, expires_seconds=expires))
+        connection.execute(living.values(owner=self._owner, expires_seconds=expires))
         count = select(func.count()).where(PROCESSES.c.expires_seconds > DATABASE_CLOCK)
-        return Heartbeat(leases=held, living_owners=(await connection.execute(count)).scalar_one())
+        return held, connection.execute(count).scalar_one()
 
-    async def _acquire(
-        self, connection: AsyncConnection, *, uuids: Sequence[str], limit: int | None
+    def _acquire(
+        self, connection: Connection, *, uuids: Sequence[str], limit: int | None
     ) -> tuple[Sequence[Row[Any]], frozenset[str]]:
         """Return the rows that are ours now, and the clusters whose former owner had vanished."""
         wanted = LEASES.c.cluster_uuid.in_(uuids)
@@ -188,16 +186,14 @@ class LeaseHolder:
             LEASES.c.expires_seconds.is_(None),
             LEASES.c.expires_seconds <= DATABASE_CLOCK,
         )
-        known = {
-            row.cluster_uuid for row in await connection.execute(select(LEASES.c.cluster_uuid).where(wanted))
-        }
+        known = {row.cluster_uuid for row in connection.execute(select(LEASES.c.cluster_uuid).where(wanted))}
         if missing := [
             {"cluster_uuid": uuid, "owner": "", "epoch": 0} for uuid in uuids if uuid not in known
         ]:
-            await connection.execute(insert_or_update(connection, LEASES, None), missing)
+            connection.execute(insert_or_update(connection, LEASES, None), missing)
         # What others have locked is being acquired, or written under, right now.
         locking = select(LEASES).where(wanted, free).order_by(LEASES.c.cluster_uuid).limit(limit)
-        locked = (await connection.execute(locking.with_for_update(skip_locked=True))).all()
+        locked = connection.execute(locking.with_for_update(skip_locked=True)).all()
         acquiring = (
             update(LEASES)
             .where(LEASES.c.cluster_uuid.in_([row.cluster_uuid for row in locked]))
@@ -209,13 +205,13 @@ class LeaseHolder:
             )
             .returning(LEASES)
         )
-        rows = (await connection.execute(acquiring)).all()
+        rows = connection.execute(acquiring).all()
         vanished = frozenset(row.cluster_uuid for row in locked if row.owner not in {"", self._owner})
         return rows, vanished
 
-    async def _retire(self, connection: AsyncConnection) -> None:
-        await release_leases(connection, condition=LEASES.c.owner == self._owner)
-        await connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
+    def _retire(self, connection: Connection) -> None:
+        release_leases(connection, condition=LEASES.c.owner == self._owner)
+        connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
 
 
 class LeasedStore(Store):
@@ -226,42 +222,30 @@ class LeasedStore(Store):
         self.leases = leases
 
 
-async def release_leases(connection: AsyncConnection, *, condition: ColumnElement[bool]) -> None:
+def release_leases(connection: Connection, *, condition: ColumnElement[bool]) -> None:
     """Free the leases that meet a condition; their epochs stay, and until when they were held at most."""
     released = {"owner": "", "expires_seconds": _held_until()}
-    await connection.execute(update(LEASES).where(condition).values(released))
+    connection.execute(update(LEASES).where(condition).values(released))
 
 
-async def forget_the_past(connection: AsyncConnection) -> None:
+def forget_the_past(connection: Connection) -> None:
     """Forget processes of an hour ago, and clusters that have not been cleaned for more than a year."""
     vanished = PROCESSES.c.expires_seconds < DATABASE_CLOCK - FORGOTTEN_AFTER_SECONDS
-    await connection.execute(delete(PROCESSES).where(vanished))
+    connection.execute(delete(PROCESSES).where(vanished))
     unended = exists().where(
         DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value
     )
     old = LEASES.c.expires_seconds < DATABASE_CLOCK - CLUSTERS_KEPT_SECONDS
     locking = select(LEASES.c.cluster_uuid).where(old, ~unended).limit(TOGETHER)
-    uuids = (await connection.execute(locking.with_for_update(skip_locked=True))).scalars().all()
+    uuids = connection.execute(locking.with_for_update(skip_locked=True)).scalars().all()
     for table in (DELETIONS, RUNS, PACKAGES, CLUSTERS, LEASES):
-        await connection.execute(delete(table).where(table.c.cluster_uuid.in_(uuids)))
+        connection.execute(delete(table).where(table.c.cluster_uuid.in_(uuids)))
 
 
 def _held_until() -> ColumnElement[float | None]:
     """Return until when a lease was held that ends now or has expired; NULL where it never was."""
     expires = LEASES.c.expires_seconds
     return case((or_(expires.is_(None), expires < DATABASE_CLOCK), expires), else_=DATABASE_CLOCK)
-
-
-async def _leases(
-    connection: AsyncConnection, query: Executable, valid_until_seconds: float
-) -> dict[str, Lease]:
-    """Return leases by uuid, some at a time: in between, other work goes on."""
-    found = await connection.execute(query)
-    leases: dict[str, Lease] = {}
-    while some := found.fetchmany(TOGETHER):
-        leases |= {row.cluster_uuid: _lease(row, valid_until_seconds) for row in some}
-        await asyncio.sleep(0)
-    return leases
 
 
 def _lease(row: Row[Any], valid_until_seconds: float, *, vanished: Collection[str] = ()) -> Lease:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from exporter.cleanup.journal.leases import APPLICATION_NAME
+
+T = TypeVar("T")
 
 TRANSACTION_TIMEOUT_SECONDS = 3.0
 """Far more than any transaction takes. Together with what ends a connection that hangs, it is below 5 s."""
@@ -33,22 +38,45 @@ DURABLE = """
 """What is committed must be on disk."""
 
 
-def postgresql_engine(
-    dsn: str, *, connections: int, read_only: bool = False
-) -> tuple[AsyncEngine, Callable[[], Awaitable[None]]]:
-    """Return what connects to a database, and what ends all its connections without waiting for the server.
+class PostgresqlConnector:
+    """A few connections to a server, each with a bound on every wait.
 
     Args:
         dsn: a libpq connection URI.
         connections: so many at most.
         read_only: whether every change is refused.
     """
-    sessions: WeakSet[asyncpg.Connection] = WeakSet()
-    settings = SERVER_SETTINGS | ({"default_transaction_read_only": "on"} if read_only else {})
 
-    async def connect(*_: object, **__: object) -> asyncpg.Connection:
-        session = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=settings)
-        sessions.add(session)
+    def __init__(self, dsn: str, *, connections: int, read_only: bool = False) -> None:
+        self._dsn = dsn
+        self._settings = SERVER_SETTINGS | ({"default_transaction_read_only": "on"} if read_only else {})
+        self._sessions: WeakSet[asyncpg.Connection] = WeakSet()
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=connections,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+
+    async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:
+        """Do the work in a transaction, which takes some seconds at most, connecting included."""
+        seconds = timeout_seconds or TRANSACTION_TIMEOUT_SECONDS
+        async with asyncio.timeout(seconds), self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def disconnect(self) -> None:
+        """End all connections, without waiting for the server."""
+        await self._engine.dispose(close=False)
+        for session in list(self._sessions):
+            session.terminate()
+
+    async def _connect(self, *_: object, **__: object) -> asyncpg.Connection:
+        session = await asyncpg.connect(
+            self._dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=self._settings
+        )
+        self._sessions.add(session)
         await session.execute(DURABLE)
         if session.get_settings().server_encoding != "UTF8":
             for name in ("text", "varchar"):
@@ -56,21 +84,6 @@ def postgresql_engine(
                     name, schema="pg_catalog", encoder=_escape, decoder=_unescape, format="text"
                 )
         return session
-
-    async def disconnect() -> None:
-        await engine.dispose(close=False)
-        for session in list(sessions):
-            session.terminate()
-
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connect,
-        pool_size=connections,
-        max_overflow=0,
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )
-    return engine, disconnect
 
 
 def _escape(text: str) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
@@ -29,9 +28,9 @@ class RunStore(LeasedStore):
     """The runs of every policy on every cluster."""
 
     @transaction("begin a run")
-    async def begin(
+    def begin(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         lease: Lease,
         *,
         cluster: str,
@@ -53,11 +52,11 @@ class RunStore(LeasedStore):
             candidates: packages that the plan chose.
             now: when it begins.
         """
-        await self.leases.confirm(connection, lease)
+        self.leases.confirm(connection, lease)
         if dry_run:
             of_policy = and_(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.policy == policy)
             forgetting = update(RUNS).where(of_policy, RUNS.c.dry_run, RUNS.c.plan != "")
-            await connection.execute(forgetting.values(plan=""))
+            connection.execute(forgetting.values(plan=""))
         beginning = insert(RUNS).values(
             cluster_uuid=lease.cluster_uuid,
             cluster=cluster,
@@ -68,14 +67,14 @@ class RunStore(LeasedStore):
             error="",
             plan=plan if len(plan) <= MAX_PLAN_CHARACTERS else "",
         )
-        run_id: int = (await connection.execute(beginning.returning(RUNS.c.id))).scalar_one()
-        await totals.note_start(connection, cluster, policy, candidates=candidates, now=now)
+        run_id: int = connection.execute(beginning.returning(RUNS.c.id)).scalar_one()
+        totals.note_start(connection, cluster, policy, candidates=candidates, now=now)
         return run_id
 
     @transaction("end a run")
-    async def end(
+    def end(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         lease: Lease,
         run_id: int,
         *,
@@ -98,32 +97,32 @@ class RunStore(LeasedStore):
         Raises:
             StepRefusedError: it had ended before, or there is none on this cluster.
         """
-        await self.leases.confirm(connection, lease)
-        run = await run_going_on(connection, lease, run_id)
-        await _end(connection, run, success=success, failure=failure, error=error, now=now)
+        self.leases.confirm(connection, lease)
+        run = run_going_on(connection, lease, run_id)
+        _end(connection, run, success=success, failure=failure, error=error, now=now)
 
     @transaction("end interrupted runs")
-    async def end_interrupted(self, connection: AsyncConnection, lease: Lease, *, now: float) -> int:
+    def end_interrupted(self, connection: Connection, lease: Lease, *, now: float) -> int:
         """End, as failed (``interrupted``), the cluster's runs that are going on; return how many.
 
         A run with an unended deletion stays as it is until that has ended.
         """
-        await self.leases.confirm(connection, lease)
+        self.leases.confirm(connection, lease)
         unended = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
         going_on = and_(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.ended_timestamp_seconds.is_(None))
-        found = (await connection.execute(select(RUNS).where(going_on, ~unended).order_by(RUNS.c.id))).all()
+        found = connection.execute(select(RUNS).where(going_on, ~unended).order_by(RUNS.c.id)).all()
         error = "the program ended, or gave the cluster up, during this run"
         for run in found:
-            await _end(connection, run, success=False, failure=RunFailure.INTERRUPTED, error=error, now=now)
+            _end(connection, run, success=False, failure=RunFailure.INTERRUPTED, error=error, now=now)
         return len(found)
 
     @transaction("prune runs")
-    async def prune(self, connection: AsyncConnection, lease: Lease, *, keep: int) -> int:
+    def prune(self, connection: Connection, lease: Lease, *, keep: int) -> int:
         """Delete all but the newest ended runs of every policy on the cluster, and return how many.
 
         A run that is going on, or has a deletion that is unended or younger than a day, stays.
         """
-        await self.leases.confirm(connection, lease)
+        self.leases.confirm(connection, lease)
         place = func.row_number().over(partition_by=RUNS.c.policy, order_by=RUNS.c.id.desc()).label("place")
         ended = (
             select(RUNS.c.id, place)
@@ -133,26 +132,26 @@ class RunStore(LeasedStore):
         needed = exists().where(
             DELETIONS.c.run_id == ended.c.id, or_(DELETIONS.c.phase != Phase.ENDED, SENT_IN_LAST_DAY)
         )
-        found = await connection.execute(select(ended.c.id).where(ended.c.place > keep, ~needed))
+        found = connection.execute(select(ended.c.id).where(ended.c.place > keep, ~needed))
         run_ids = found.scalars().all()
-        await connection.execute(delete(DELETIONS).where(DELETIONS.c.run_id.in_(run_ids)))
-        await connection.execute(delete(RUNS).where(RUNS.c.id.in_(run_ids)))
+        connection.execute(delete(DELETIONS).where(DELETIONS.c.run_id.in_(run_ids)))
+        connection.execute(delete(RUNS).where(RUNS.c.id.in_(run_ids)))
         return len(run_ids)
 
     @transaction("read runs")
-    async def last_started(self, connection: AsyncConnection, cluster_uuid: str) -> Mapping[str, float]:
+    def last_started(self, connection: Connection, cluster_uuid: str) -> Mapping[str, float]:
         """Return when the last run of every policy on a cluster began, by policy, Unix seconds."""
         of_cluster = RUNS.c.cluster_uuid == cluster_uuid
         newest = select(func.max(RUNS.c.id)).where(of_cluster).group_by(RUNS.c.policy)
-        rows = await connection.execute(
+        rows = connection.execute(
             select(RUNS.c.policy, RUNS.c.started_timestamp_seconds).where(RUNS.c.id.in_(newest))
         )
         return {row.policy: row.started_timestamp_seconds for row in rows}
 
     @transaction("read runs")
-    async def recent(
+    def recent(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         limit: int,
         *,
         before: int | None = None,
@@ -171,22 +170,22 @@ class RunStore(LeasedStore):
             conditions.append(RUNS.c.id < before)
         if cluster is not None:
             conditions.append(RUNS.c.cluster == cluster)
-        return await _read(connection, *conditions, limit=limit)
+        return _read(connection, *conditions, limit=limit)
 
     @transaction("read a run")
-    async def get(self, connection: AsyncConnection, run_id: int) -> Run | None:
+    def get(self, connection: Connection, run_id: int) -> Run | None:
         """Return a run with its deletions; None where there is none."""
-        return next(iter(await _read(connection, RUNS.c.id == run_id, limit=1)), None)
+        return next(iter(_read(connection, RUNS.c.id == run_id, limit=1)), None)
 
 
-async def run_going_on(connection: AsyncConnection, lease: Lease, run_id: int) -> Row[Any]:
+def run_going_on(connection: Connection, lease: Lease, run_id: int) -> Row[Any]:
     """Return the row of a run that has not ended.
 
     Raises:
         StepRefusedError: it has ended, or the cluster has none of that id.
     """
     of_cluster = and_(RUNS.c.id == run_id, RUNS.c.cluster_uuid == lease.cluster_uuid)
-    row = (await connection.execute(select(RUNS).where(of_cluster))).one_or_none()
+    row = connection.execute(select(RUNS).where(of_cluster)).one_or_none()
     if row is None:
         raise StepRefusedError(f"there is no run {run_id}")
     if row.ended_timestamp_seconds is not None:
@@ -194,21 +193,21 @@ async def run_going_on(connection: AsyncConnection, lease: Lease, run_id: int) -
     return row
 
 
-async def _end(
-    connection: AsyncConnection, run: Row[Any], *, success: bool, failure: str, error: str, now: float
+def _end(
+    connection: Connection, run: Row[Any], *, success: bool, failure: str, error: str, now: float
 ) -> None:
     failure, error = failure[:MAX_MESSAGE_CHARACTERS], error[:MAX_MESSAGE_CHARACTERS]
     values = {"ended_timestamp_seconds": now, "success": success, "failure": failure, "error": error}
-    await connection.execute(update(RUNS).where(RUNS.c.id == run.id).values(values))
-    await totals.note_end(connection, run.cluster, run.policy, success=success, failure=failure, now=now)
+    connection.execute(update(RUNS).where(RUNS.c.id == run.id).values(values))
+    totals.note_end(connection, run.cluster, run.policy, success=success, failure=failure, now=now)
 
 
-async def _read(connection: AsyncConnection, *conditions: ColumnElement[bool], limit: int) -> tuple[Run, ...]:
+def _read(connection: Connection, *conditions: ColumnElement[bool], limit: int) -> tuple[Run, ...]:
     """Return the newest runs that meet all conditions with their deletions, newest first."""
     newest = select(*_RUN_COLUMNS).where(*conditions).order_by(RUNS.c.id.desc()).limit(limit)
-    rows = (await connection.execute(newest)).all()
+    rows = connection.execute(newest).all()
     of_runs = DELETIONS.c.run_id.in_([row.id for row in rows])
     deletions: dict[int, list[Deletion]] = defaultdict(list)
-    for row in await connection.execute(select(*DELETION_COLUMNS).where(of_runs).order_by(DELETIONS.c.id)):
+    for row in connection.execute(select(*DELETION_COLUMNS).where(of_runs).order_by(DELETIONS.c.id)):
         deletions[row.run_id].append(Deletion(**row._asdict()))
     return tuple(Run(**row._asdict(), deletions=tuple(deletions[row.id])) for row in rows)

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, delete, select, tuple_
 
 from exporter.cleanup.journal.database import insert_or_update, transaction
 from exporter.cleanup.journal.guards import DAY_SECONDS
@@ -23,8 +22,8 @@ class SeenStore(LeasedStore):
     """The packages of every cluster's last listing."""
 
     @transaction("note listings")
-    async def note(
-        self, connection: AsyncConnection, listings: Mapping[Lease, Collection[SeenPackage]], *, now: float
+    def note(
+        self, connection: Connection, listings: Mapping[Lease, Collection[SeenPackage]], *, now: float
     ) -> frozenset[str]:
         """Note whole listings, of many clusters in one transaction.
 
@@ -34,37 +33,33 @@ class SeenStore(LeasedStore):
         Returns:
             The clusters whose lease was lost: nothing was noted of them.
         """
-        ours = await self.leases.confirmed(connection, listings)
+        ours = self.leases.confirmed(connection, listings)
         noted = {lease.cluster_uuid: packages for lease, packages in listings.items()}
-        await _note(connection, {uuid: noted[uuid] for uuid in ours}, now=now)
+        _note(connection, {uuid: noted[uuid] for uuid in ours}, now=now)
         return frozenset(noted) - ours
 
     @transaction("read what was seen")
-    async def since(
-        self, connection: AsyncConnection, cluster_uuid: str, *, now: float
-    ) -> Mapping[str, float]:
+    def since(self, connection: Connection, cluster_uuid: str, *, now: float) -> Mapping[str, float]:
         """Return since when every package of the last listing has been seen, by version, Unix seconds.
 
         It is empty where that listing is more than a day away from now.
         """
         listed = select(CLUSTERS.c.listed_timestamp_seconds).where(CLUSTERS.c.cluster_uuid == cluster_uuid)
-        last_listed = (await connection.execute(listed)).scalar_one_or_none()
+        last_listed = connection.execute(listed).scalar_one_or_none()
         if last_listed is None or abs(now - last_listed) > DAY_SECONDS:
             return {}
-        rows = await connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid == cluster_uuid))
+        rows = connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid == cluster_uuid))
         return {row.version: row.first_seen_timestamp_seconds for row in rows}
 
 
-async def _note(
-    connection: AsyncConnection, listings: Mapping[str, Collection[SeenPackage]], *, now: float
-) -> None:
+def _note(connection: Connection, listings: Mapping[str, Collection[SeenPackage]], *, now: float) -> None:
     """Write what is new in the whole listings of clusters, by uuid, and delete what has gone."""
     if not listings:
         return
-    listed = await connection.execute(select(CLUSTERS).where(CLUSTERS.c.cluster_uuid.in_(listings)))
+    listed = connection.execute(select(CLUSTERS).where(CLUSTERS.c.cluster_uuid.in_(listings)))
     last_listed = {row.cluster_uuid: row.listed_timestamp_seconds for row in listed}
     known: dict[str, dict[str, Row[Any]]] = defaultdict(dict)
-    for row in await connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid.in_(listings))):
+    for row in connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid.in_(listings))):
         known[row.cluster_uuid][row.version] = row
     gone: list[tuple[str, str]] = []
     new: list[dict[str, object]] = []
@@ -83,7 +78,7 @@ async def _note(
             for version in remembered
             if not looked or not _is_same(known[uuid].get(version), present[version], now=now)
         ]
-    await _write(connection, gone, new, list(listings), now=now)
+    _write(connection, gone, new, list(listings), now=now)
 
 
 def _is_same(row: Row[Any] | None, package: SeenPackage, *, now: float) -> bool:
@@ -95,8 +90,8 @@ def _is_same(row: Row[Any] | None, package: SeenPackage, *, now: float) -> bool:
     )
 
 
-async def _write(
-    connection: AsyncConnection,
+def _write(
+    connection: Connection,
     gone: list[tuple[str, str]],
     new: list[dict[str, object]],
     uuids: list[str],
@@ -105,15 +100,13 @@ async def _write(
 ) -> None:
     for start in range(0, len(gone), 1000):
         those = tuple_(PACKAGES.c.cluster_uuid, PACKAGES.c.version).in_(gone[start : start + 1000])
-        await connection.execute(delete(PACKAGES).where(those))
+        connection.execute(delete(PACKAGES).where(those))
     if new:
         inserting = insert_or_update(connection, PACKAGES, None)
         changes = {
             name: inserting.excluded[name]
             for name in ("create_timestamp_seconds", "first_seen_timestamp_seconds")
         }
-        await connection.execute(insert_or_update(connection, PACKAGES, changes), new)
+        connection.execute(insert_or_update(connection, PACKAGES, changes), new)
     listed = insert_or_update(connection, CLUSTERS, {"listed_timestamp_seconds": now})
-    await connection.execute(
-        listed, [{"cluster_uuid": uuid, "listed_timestamp_seconds": now} for uuid in uuids]
-    )
+    connection.execute(listed, [{"cluster_uuid": uuid, "listed_timestamp_seconds": now} for uuid in uuids])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from exporter.cleanup.journal.journal_errors import JournalError, translated
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_MILLISECONDS = 2000
 """How long to wait for somebody who looks into the file with a tool of his own."""
@@ -99,29 +103,57 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
         os.close(lock)
 
 
-def sqlite_engine(path: Path, *, read_only: bool) -> AsyncEngine:
-    """Return what opens the file, which it never makes, with one connection at a time."""
-    url = URL.create(
-        "sqlite+aiosqlite",
-        database=f"file:{quote(str(path))}",
-        query={"mode": "ro" if read_only else "rw", "uri": "true"},
-    )
-    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=None, hide_parameters=True)
+class SqliteConnector:
+    """One connection to a file, which is never made, used in a thread of its own.
 
-    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        # The driver would begin a transaction only before the first change, and never before CREATE TABLE.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-        if not read_only:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = FULL")
-            cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
+    What a file system does cannot be cut short.
 
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    Args:
+        path: the file.
+        check: raises JournalError where the file is not what was opened any more; called before each
+            transaction and after its commit. None: the file is only read.
+    """
 
-    event.listen(engine.sync_engine, "connect", set_up)
-    event.listen(engine.sync_engine, "begin", begin)
-    return engine
+    def __init__(self, path: Path, check: Callable[[], None] | None) -> None:
+        self._check = check or (lambda: None)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        is_read_only = check is None
+        url = URL.create(
+            "sqlite",
+            database=f"file:{quote(str(path))}",
+            query={"mode": "ro" if is_read_only else "rw", "uri": "true"},
+        )
+        self._engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+
+        def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            # The driver would begin a transaction only before the first change, never before CREATE TABLE.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+            if not is_read_only:
+                cursor.execute("PRAGMA journal_mode = WAL")
+                cursor.execute("PRAGMA synchronous = FULL")
+                cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
+
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+
+        event.listen(self._engine, "connect", set_up)
+        event.listen(self._engine, "begin", begin)
+
+    async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:  # noqa: ARG002
+        """Do the work in a transaction, after all that were asked for before."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+
+    async def disconnect(self) -> None:
+        """Close the file."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown(wait=False)
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        self._check()
+        with self._engine.begin() as connection:
+            result = work(connection)
+        self._check()
+        return result

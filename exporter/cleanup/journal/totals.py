@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, Table, and_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Table, and_, select, tuple_, update
 
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.tables import CODES, DATABASE_CLOCK, DURATIONS, POLICIES
@@ -54,9 +53,9 @@ class TotalsStore(Store):
             after, read_until = list(some.policies)[-1], some.read_until
 
     @transaction("read the totals")
-    async def _read(
+    def _read(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         since: float,
         after: tuple[str, str] | None,
         read_until: float | None,
@@ -65,32 +64,30 @@ class TotalsStore(Store):
     ) -> Totals:
         """Return the totals that follow on a cluster and policy."""
         if read_until is None:
-            read_until = (await connection.execute(select(DATABASE_CLOCK))).scalar_one() - LATE_SECONDS
+            read_until = connection.execute(select(DATABASE_CLOCK)).scalar_one() - LATE_SECONDS
         key = tuple_(POLICIES.c.cluster, POLICIES.c.policy)
         wanted = POLICIES.c.changed_seconds >= since
         if after is not None:
             wanted = and_(wanted, key > tuple_(*after))
         ordered = select(POLICIES).where(wanted).order_by(POLICIES.c.cluster, POLICIES.c.policy).limit(limit)
-        policies = (await connection.execute(ordered)).all()
+        policies = connection.execute(ordered).all()
         codes: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         if policies:
             last = key <= tuple_(policies[-1].cluster, policies[-1].policy)
             same = and_(CODES.c.cluster == POLICIES.c.cluster, CODES.c.policy == POLICIES.c.policy)
             of_policies = select(CODES).join(POLICIES, same).where(wanted, last).order_by(CODES.c.code)
-            for row in await connection.execute(of_policies):
+            for row in connection.execute(of_policies):
                 codes[row.cluster, row.policy][row.code] = row.deletions
         return Totals(
             policies=MappingProxyType(
                 {(row.cluster, row.policy): _totals(row, codes[row.cluster, row.policy]) for row in policies}
             ),
-            durations=await _durations(connection) if after is None else None,
+            durations=_durations(connection) if after is None else None,
             read_until=read_until,
         )
 
 
-async def note_start(
-    connection: AsyncConnection, cluster: str, policy: str, *, candidates: int, now: float
-) -> None:
+def note_start(connection: Connection, cluster: str, policy: str, *, candidates: int, now: float) -> None:
     """Remember that a run has begun."""
     values = {
         "changed_seconds": DATABASE_CLOCK,
@@ -98,44 +95,44 @@ async def note_start(
         "last_started_timestamp_seconds": now,
     }
     noting = insert_or_update(connection, POLICIES, values)
-    await connection.execute(noting.values(cluster=cluster, policy=policy, last_failure="", **values))
+    connection.execute(noting.values(cluster=cluster, policy=policy, last_failure="", **values))
 
 
-async def note_end(
-    connection: AsyncConnection, cluster: str, policy: str, *, success: bool, failure: str, now: float
+def note_end(
+    connection: Connection, cluster: str, policy: str, *, success: bool, failure: str, now: float
 ) -> None:
     """Remember that a run has ended."""
     values = {"last_ended_timestamp_seconds": now, "last_success": success, "last_failure": failure}
     if success:
         values["last_success_timestamp_seconds"] = now
-    await _change(connection, cluster, policy, values)
+    _change(connection, cluster, policy, values)
 
 
-async def count_outcome(connection: AsyncConnection, deletion: Deletion) -> None:
+def count_outcome(connection: Connection, deletion: Deletion) -> None:
     """Count a deletion that has ended."""
     column = f"ended_{deletion.outcome}"
-    await _change(connection, deletion.cluster, deletion.policy, {column: POLICIES.c[column] + 1})
+    _change(connection, deletion.cluster, deletion.policy, {column: POLICIES.c[column] + 1})
     if not deletion.code:
         return
     of_policy = and_(CODES.c.cluster == deletion.cluster, CODES.c.policy == deletion.policy)
-    codes = set((await connection.execute(select(CODES.c.code).where(of_policy))).scalars())
+    codes = set(connection.execute(select(CODES.c.code).where(of_policy)).scalars())
     told_apart = deletion.code in codes or len(codes) < MAX_CODES
     code = deletion.code if told_apart else OTHER_CODES
     names = {"cluster": deletion.cluster, "policy": deletion.policy, "code": code}
-    await _add(connection, CODES, names, {"deletions": 1})
+    _add(connection, CODES, names, {"deletions": 1})
 
 
-async def count_duration(connection: AsyncConnection, policy: str, *, seconds: float) -> None:
+def count_duration(connection: Connection, policy: str, *, seconds: float) -> None:
     """Count how long a deletion took."""
     bound = next((bound for bound in DURATION_BUCKETS_SECONDS if seconds <= bound), math.inf)
     names = {"policy": policy, "up_to_seconds": bound}
-    await _add(connection, DURATIONS, names, {"deletions": 1, "sum_seconds": seconds})
+    _add(connection, DURATIONS, names, {"deletions": 1, "sum_seconds": seconds})
 
 
-async def _durations(connection: AsyncConnection) -> Mapping[str, Durations]:
+def _durations(connection: Connection) -> Mapping[str, Durations]:
     """Return how long deletions took since the journal began, by policy."""
     found: dict[str, list[tuple[float, int, float]]] = defaultdict(list)
-    for row in await connection.execute(select(DURATIONS).order_by(DURATIONS.c.policy)):
+    for row in connection.execute(select(DURATIONS).order_by(DURATIONS.c.policy)):
         found[row.policy].append((row.up_to_seconds, row.deletions, row.sum_seconds))
     return MappingProxyType(
         {
@@ -151,21 +148,17 @@ async def _durations(connection: AsyncConnection) -> Mapping[str, Durations]:
     )
 
 
-async def _change(
-    connection: AsyncConnection, cluster: str, policy: str, values: Mapping[str, object]
-) -> None:
+def _change(connection: Connection, cluster: str, policy: str, values: Mapping[str, object]) -> None:
     of_policy = and_(POLICIES.c.cluster == cluster, POLICIES.c.policy == policy)
-    await connection.execute(
-        update(POLICIES).where(of_policy).values(changed_seconds=DATABASE_CLOCK, **values)
-    )
+    connection.execute(update(POLICIES).where(of_policy).values(changed_seconds=DATABASE_CLOCK, **values))
 
 
-async def _add(
-    connection: AsyncConnection, table: Table, names: Mapping[str, object], amounts: Mapping[str, float]
+def _add(
+    connection: Connection, table: Table, names: Mapping[str, object], amounts: Mapping[str, float]
 ) -> None:
     """Add to the row of these names, or make it."""
     sums = {name: table.c[name] + amount for name, amount in amounts.items()}
-    await connection.execute(insert_or_update(connection, table, sums).values(**names, **amounts))
+    connection.execute(insert_or_update(connection, table, sums).values(**names, **amounts))
 
 
 def _totals(row: Row[Any], codes: dict[str, int]) -> PolicyTotals:

@@ -7,6 +7,8 @@ import random
 
 import pytest
 from cleanup.journal.conftest import NewUrl
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
 from exporter.cleanup.records import Lease, Phase
@@ -58,17 +60,24 @@ async def test_a_step_that_has_begun_is_completed_before_its_caller_is_cancelled
     journal: Journal, ams: Lease
 ) -> None:
     run_id = await new_run(journal, ams)
-    begun, done = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def work(_: object) -> None:
-        begun.set()
-        await turns(10)
-        done.set()
+    def work(connection: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        if connection.dialect.name == "sqlite":  # in a thread
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+        else:
+            await_only(go_on.wait())
+        loop.call_soon_threadsafe(done.set)
 
     async with asyncio.timeout(WAIT_SECONDS):
         task = asyncio.create_task(journal.runs.database.transact("test", work))
         await begun.wait()
         task.cancel()
+        await turns(10)
+        assert not task.done()
+        go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert done.is_set()

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from cleanup.journal.conftest import NewUrl
-from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import Connection, create_engine, inspect, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from exporter.cleanup.journal import JournalError, read_journal
+from exporter.cleanup.journal import JournalError
 from exporter.cleanup.journal.tables import METADATA, VERSION_TABLE
 from exporter.cleanup.records import Phase
-from support.journal.steps import AMS, deletion_in, lease_of, opened
+from support.journal.steps import AMS, deletion_in, lease_of, opened, reading
+
+T = TypeVar("T")
 
 
-@asynccontextmanager
-async def raw_connection(url: str) -> AsyncIterator[AsyncConnection]:
+async def with_a_tool(url: str, work: Callable[[Connection], T]) -> T:
     """Look into a journal that nobody has open, with a tool of one's own."""
-    scheme = "sqlite+aiosqlite" if url.startswith("sqlite") else "postgresql+asyncpg"
-    engine = create_async_engine(url.replace(url.partition(":")[0], scheme, 1))
-    try:
+    if url.startswith("postgresql"):
+        engine = create_async_engine(url.replace("postgresql", "postgresql+asyncpg", 1))
         async with engine.begin() as connection:
-            yield connection
-    finally:
+            found = await connection.run_sync(work)
         await engine.dispose()
+        return found
+    tool = create_engine(url)
+    with tool.begin() as opened_file:
+        found = work(opened_file)
+    tool.dispose()
+    return found
+
+
+def execute(statement: str) -> Callable[[Connection], None]:
+    def work(connection: Connection) -> None:
+        connection.execute(text(statement))
+
+    return work
 
 
 def difference(connection: Connection) -> list[object]:
@@ -55,13 +67,16 @@ def constraints(connection: Connection) -> dict[str, object]:
 async def test_the_migrations_make_the_tables_that_the_journal_uses(url: str) -> None:
     async with opened(url):
         pass
-    async with raw_connection(url) as connection:
-        assert await connection.run_sync(difference) == []
-        migrated = await connection.run_sync(constraints)
-        await connection.run_sync(METADATA.drop_all)
-        await connection.run_sync(METADATA.create_all)
-        assert await connection.run_sync(constraints) == migrated
-        await connection.rollback()
+
+    def compare(connection: Connection) -> None:
+        assert difference(connection) == []
+        migrated = constraints(connection)
+        METADATA.drop_all(connection)
+        METADATA.create_all(connection)
+        assert constraints(connection) == migrated
+        connection.rollback()
+
+    await with_a_tool(url, compare)
 
 
 async def test_opening_again_changes_nothing(url: str) -> None:
@@ -70,9 +85,8 @@ async def test_opening_again_changes_nothing(url: str) -> None:
     for _ in range(2):
         async with opened(url) as journal:
             assert await journal.deletions.unended(AMS) == (deletion,)
-    async with raw_connection(url) as connection:
-        revisions = await connection.execute(text("SELECT * FROM cleanup_schema_version"))
-        assert revisions.all() == [("0001",)]
+    revision = select(text("version_num")).select_from(text("cleanup_schema_version"))
+    assert await with_a_tool(url, lambda connection: connection.execute(revision).all()) == [("0001",)]
 
 
 async def test_processes_that_start_together_make_the_tables_once(postgresql_url: str) -> None:
@@ -86,8 +100,7 @@ async def test_processes_that_start_together_make_the_tables_once(postgresql_url
 async def test_tables_of_a_newer_program_are_refused_and_left_as_they_are(url: str) -> None:
     async with opened(url):
         pass
-    async with raw_connection(url) as connection:
-        await connection.execute(text("UPDATE cleanup_schema_version SET version_num = '9999'"))
+    await with_a_tool(url, execute("UPDATE cleanup_schema_version SET version_num = '9999'"))
     for _ in range(2):
         with pytest.raises(
             JournalError,
@@ -96,18 +109,16 @@ async def test_tables_of_a_newer_program_are_refused_and_left_as_they_are(url: s
             async with opened(url):
                 pass
     with pytest.raises(JournalError, match="those of another version of this program"):
-        async with read_journal(url):
+        async with reading(url):
             pass
 
 
 async def test_a_migration_that_fails_leaves_nothing_half_done(new_url: NewUrl) -> None:
     url = await new_url()
-    async with raw_connection(url) as connection:
-        await connection.execute(text("CREATE TABLE cleanup_durations (mine INTEGER)"))
+    await with_a_tool(url, execute("CREATE TABLE cleanup_durations (mine INTEGER)"))
     for _ in range(2):
         with pytest.raises(JournalError, match=r"cleanup_durations.* already exists"):
             async with opened(url):
                 pass
-    async with raw_connection(url) as connection:
-        tables = await connection.run_sync(lambda one: inspect(one).get_table_names())
-        assert tables == ["cleanup_durations"]
+    tables = await with_a_tool(url, lambda connection: inspect(connection).get_table_names())
+    assert tables == ["cleanup_durations"]

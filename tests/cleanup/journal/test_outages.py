@@ -14,7 +14,8 @@ from time import monotonic
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.journal.postgresql import SERVER_SETTINGS
@@ -214,10 +215,10 @@ async def test_what_a_process_that_hangs_has_locked_is_free_after_seconds(
         lease = await lease_of(journal)
         reached = asyncio.Event()
 
-        async def hang(connection: AsyncConnection) -> None:
-            await journal.leases.confirm(connection, lease)
+        def hang(connection: Connection) -> None:
+            journal.leases.confirm(connection, lease)
             reached.set()
-            await asyncio.Event().wait()
+            await_only(asyncio.Event().wait())
 
         hanging = asyncio.create_task(journal.runs.database.transact("hang", hang))
         await reached.wait()

@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from exporter.cleanup.journal import JournalError, open_journal
-from support.journal.steps import AMS, FRA
+from exporter.cleanup.journal import JournalError
+from support.journal.steps import AMS, FRA, opened
 
 
 async def hold(url: str, takeover_after_seconds: float) -> None:
     try:
-        async with open_journal(
-            url, owner="holder", takeover_after_seconds=takeover_after_seconds
-        ) as journal:
+        async with opened(url, takeover_after_seconds=takeover_after_seconds) as journal:
             await journal.leases.heartbeat()
             sys.stdout.write(f"held {len(await journal.leases.acquire([AMS, FRA]))}\n")
             sys.stdout.flush()

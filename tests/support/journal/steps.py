@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
-from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal import Journal, open_journal, read_journal
 from exporter.cleanup.records import Deletion, Durations, Lease, Outcome, Phase, PolicyTotals
+from exporter.config import parse_database_url
 
 ALL_RUNS = 100_000
 AMS = "11111111-0000-0000-0000-000000000000"
@@ -27,8 +29,18 @@ async def opened(
     """Open a journal as a process of its own."""
     owner = f"life {next(_lives)}"
     async with open_journal(
-        url, owner=owner, takeover_after_seconds=takeover_after_seconds, **arguments
+        parse_database_url(url, Path()),
+        owner=owner,
+        takeover_after_seconds=takeover_after_seconds,
+        **arguments,
     ) as journal:
+        yield journal
+
+
+@asynccontextmanager
+async def reading(url: str) -> AsyncIterator[Journal]:
+    """Open a journal as the command ``plan`` does."""
+    async with read_journal(parse_database_url(url, Path())) as journal:
         yield journal
 
 

@@ -11,9 +11,9 @@ import os
 import random
 import sys
 
-from exporter.cleanup.journal import Journal, open_journal
+from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, Outcome
-from support.journal.steps import NAMES, end, intend, new_run
+from support.journal.steps import NAMES, end, intend, new_run, opened
 
 
 def say(*words: object) -> None:
@@ -22,7 +22,7 @@ def say(*words: object) -> None:
 
 
 async def write(url: str, chance: random.Random) -> None:
-    async with open_journal(url, owner=str(chance.random()), takeover_after_seconds=0.5) as journal:
+    async with opened(url, takeover_after_seconds=0.5) as journal:
         await journal.leases.heartbeat()
         leases: dict[str, Lease] = {}
         while len(leases) < len(NAMES):  # PostgreSQL keeps those of the life before for half a second
