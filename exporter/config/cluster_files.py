@@ -7,10 +7,11 @@ that is known to be gone takes its clusters away; one in a folder that cannot be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from exporter.config.checks import Diagnostics, check_settings, name_conflicts
 from exporter.config.cleanup_checks import check_cleanup
@@ -26,6 +27,8 @@ from exporter.config.loader import (
 )
 from exporter.config.named_files import NamedFiles, Pattern, match_patterns
 from exporter.config.problems import ConfigError, Problem
+from exporter.config.sections import Section
+from exporter.config.targets import distinct
 from exporter.config.yaml_source import MAX_BYTES
 from exporter.files import read_file, why_unreadable
 
@@ -137,8 +140,7 @@ class ConfigFiles:
             hashes[path] = sha256(content).digest()
         parts = (own, *files.values())
         found.errors.update(error for part in parts for error in part.errors)
-        entries = (entry for part in parts for entry in part.entries)
-        found.errors.update(problem for _, problem in name_conflicts(entries))
+        found.errors.update(problem for _, problem in _conflicts(parts))
         found.errors.update(main.document.problems, matched.errors)
         if found.errors:
             raise ConfigError(found.errors)
@@ -231,14 +233,19 @@ class ConfigFiles:
         """Return the first of the changed files that has a name which is taken."""
         kept = [file.applied for path, file in self._watched.items() if file.applied and path not in changed]
         parts = (own, *kept, *changed.values())
-        conflicts = name_conflicts(entry for part in parts for entry in part.entries)
-        return next(((Path(entry.document.file), problem) for entry, problem in conflicts), None)
+        return next(((Path(entry.document.file), problem) for entry, problem in _conflicts(parts)), None)
 
     def _publish(self, errors: Iterable[Problem]) -> None:
         problems = (problem for file in self._watched.values() for problem in file.problems)
         self.problems = tuple(sorted({*errors, *problems}))
         self.files = len(self._watched)
         self.failed_files = sum(bool(file.problems) for file in self._watched.values())
+
+
+def _conflicts(parts: Iterable[Clusters]) -> Iterator[tuple[Section[Any], Problem]]:
+    """Yield every entry whose name an earlier one has, with the mistake."""
+    entries = distinct([entry for part in parts for entry in part.entries])
+    return name_conflicts(entry for entry in entries if entry is not None)
 
 
 def _own(clusters: Clusters, path: Path) -> Iterable[Problem]:

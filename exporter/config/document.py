@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,13 +16,19 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class SourceMapping(dict[str, "Value"]):
-    """A mapping that knows the line of each key."""
+    """A mapping that knows the line of each key.
 
-    __slots__ = ("lines",)
+    Attributes:
+        lines: of the keys.
+        plain: what was written where the value is no text but a number, true, false or nothing.
+    """
+
+    __slots__ = ("lines", "plain")
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: dict[str, int] = {}
+        self.plain: dict[str, str] = {}
 
 
 class SourceList(list["Value"]):
@@ -91,6 +97,16 @@ class Document:
                 break  # nothing stands there, or nothing is left of it
         return SourceLocation(file=self.file, line=line, path=path)
 
+    def take_as_text(self, path: KeyPath) -> None:
+        """Take the numbers and the like in the mapping at ``path`` for the text that was written.
+
+        So do readers in Go where they want text. Nothing becomes empty text.
+        """
+        mapping = self.value(path)
+        if isinstance(mapping, SourceMapping):
+            for key, written in mapping.plain.items():
+                mapping[key] = "" if mapping.get(key) is None else written
+
     def report(self, path: KeyPath, message: str) -> None:
         """Add a mistake in the key at ``path``."""
         self.problems.append(self.location(path).problem(message))
@@ -128,11 +144,18 @@ class Document:
 
     def is_broken(self, path: KeyPath) -> bool:
         """Whether a mistake has been found in the value at ``path``, below or around it."""
+        return self.has_broken([path])
+
+    def has_broken(self, paths: Iterable[KeyPath]) -> bool:
+        """Whether a mistake has been found in the value at one of the paths, below or around it."""
         if not self._broken:
             return False
-        return path in self._broken_below or any(
-            path[:length] in self._broken for length in range(len(path) + 1)
-        )
+        around: set[KeyPath] = set()
+        for path in paths:
+            if path in self._broken or path in self._broken_below:
+                return True
+            around.add(path[:-1])
+        return any(path[:length] in self._broken for path in around for length in range(len(path) + 1))
 
 
 def _below(value: Value, step: str | int) -> Value:

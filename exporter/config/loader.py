@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +24,9 @@ from exporter.config.document import BROKEN, Document, SourceList, SourceMapping
 from exporter.config.fields import FilePattern
 from exporter.config.named_files import NamedFiles, Pattern
 from exporter.config.problems import ConfigError, Problem, SourceLocation
-from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings, TargetGroup
-from exporter.config.sections import Layers, Section, Target, merge
+from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
+from exporter.config.sections import Layers, Section, merge
+from exporter.config.targets import distinct, has_group_keys, is_group, targets_of
 from exporter.config.validation import kind_of, validate, validate_value
 from exporter.config.yaml_source import parse_document, read_document
 from exporter.ontap.endpoint import ClusterSettings
@@ -37,7 +38,6 @@ _ADVICE: Final = "write [] for no clusters"
 _JSON_PAIR: Final = re.compile(
     r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 )
-_NOTHING_SET: Final = ClusterEntry()
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(FilePattern)
 
 
@@ -174,8 +174,13 @@ def _patterns(root: Root, document: Document) -> Iterator[Pattern]:
 
 def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]) -> ClusterFile:
     """Return what a cluster file says: entries as under ``clusters``, groups as in file_sd, or both."""
+    is_json = path.suffix == ".json"
     document = parse_document(
-        _as_yaml(content, path), path, environ=environ, if_empty=f"the file is empty; {_ADVICE}"
+        _as_yaml(content) if is_json else content,
+        path,
+        environ=environ,
+        if_empty=f"the file is empty; {_ADVICE}" if is_json else None,
+        is_literal=is_group,
     )
     entries: list[Section[ClusterEntry]] = []
     root = document.root
@@ -186,16 +191,16 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
                 document.report((index,), f"more than {_MOST_CLUSTERS} clusters in one file")
                 entries.clear()
                 break
-    elif root is not BROKEN:
+    elif root is not BROKEN and root is not None:
         is_main = isinstance(root, SourceMapping) and "clusters" in root
         advice = "the list begins without clusters: above it" if is_main else _ADVICE
         document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
     return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
 
 
-def _as_yaml(content: bytes, path: Path) -> bytes:
-    """Return the content of a file as YAML, which JSON is, save for one kind of escape."""
-    if path.suffix != ".json" or b"\\u" not in content:
+def _as_yaml(content: bytes) -> bytes:
+    """Return JSON as YAML, which it is, save for one kind of escape."""
+    if b"\\u" not in content:
         return content
 
     def character(match: re.Match[str]) -> str:
@@ -208,15 +213,10 @@ def _as_yaml(content: bytes, path: Path) -> bytes:
 
 def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
     item = document.value((index,))
-    if not (isinstance(item, SourceMapping) and "targets" in item):
+    if isinstance(item, SourceMapping) and has_group_keys(item.keys()):
+        yield from targets_of(document, index)
+    else:
         yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))
-        return
-    group = validate(TargetGroup, document, (index,))
-    labels = {name: value for name, value in group.labels.items() if not name.startswith("__")}
-    shared = {"labels": labels} if labels else {}
-    for number, address in enumerate(group.targets):
-        entry = _NOTHING_SET.model_copy(update={"address": address, **shared})
-        yield Target(model=entry, document=document, path=(index, "targets", number))
 
 
 def make_clusters(main: MainFile, entries: Sequence[Section[ClusterEntry]], files: NamedFiles) -> Clusters:
@@ -252,9 +252,15 @@ def assemble(
         warnings: of the configuration file and of the patterns.
     """
     parts = (own, *files.values())
-    entries = [entry for part in parts for entry in part.entries]
-    clusters = tuple(cluster for part in parts for cluster in part.configs)
     found = Diagnostics(warnings={*warnings, *(warning for part in parts for warning in part.warnings)})
+    resolved = distinct([entry for part in parts for entry in part.entries], found.warnings)
+    configs = (config for part in parts for config in part.configs)
+    clusters = tuple(
+        config if entry.model.name in {None, config.name} else replace(config, name=entry.model.name)
+        for entry, config in zip(resolved, configs, strict=True)
+        if entry is not None
+    )
+    entries = [entry for entry in resolved if entry is not None]
     check_addresses(entries, found)
     used = {entry.model.profile for entry in entries}
     for name, profile in main.profiles.items():

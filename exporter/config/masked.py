@@ -12,10 +12,12 @@ from pydantic import BaseModel
 
 from exporter.config.database_url import PostgresqlUrl, SqliteUrl
 from exporter.config.document import escape
-from exporter.config.loader import Clusters, Config, MainFile
-from exporter.config.schema import PolicyConfig
+from exporter.config.loader import Config, MainFile
+from exporter.config.schema import ClusterEntry, PolicyConfig
+from exporter.config.sections import Section
+from exporter.config.targets import distinct
 from exporter.config.values import format_duration
-from exporter.ontap.endpoint import Endpoint, Proxy, Secret
+from exporter.ontap.endpoint import ClusterSettings, Endpoint, Proxy, Secret
 
 MASK: Final = "<secret>"
 _DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -29,17 +31,18 @@ def masked_yaml(config: Config) -> str:
     """
     main = config.sources.main
     folder = escape_glob(str(main.document.folder))
+    clusters = _by_file(config)
     content = {
         "defaults": _keys(main.root.defaults, every=True),
         "profiles": {name: _keys(profile.model) for name, profile in main.profiles.items()},
-        "clusters": _clusters(main, config.sources.own),
+        "clusters": clusters.get(main.document.file, []),
         "cluster_files": [escape(str(Path(folder, pattern))) for pattern in config.cluster_files],
         "max_concurrent_polls": config.max_concurrent_polls,
         "cleanup": {} if main.root.cleanup is None else _keys(main.root.cleanup, every=True),
     }
     shown = _dumped({key: value for key, value in content.items() if value not in ({}, [])})
-    for path, clusters in config.sources.files.items():
-        lines = _dumped(_clusters(main, clusters)).splitlines()
+    for path in config.sources.files:
+        lines = _dumped(clusters.get(str(path), [])).splitlines()
         shown += f"# Clusters of {path}:\n" + "".join(f"# {line}\n" for line in lines)
     return shown
 
@@ -48,19 +51,30 @@ def _dumped(content: object) -> str:
     return str(yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
 
 
-def _clusters(main: MainFile, clusters: Clusters) -> list[dict[str, object]]:
-    shown = []
-    for entry, cluster in zip(clusters.entries, clusters.configs, strict=True):
-        merged = main.layers(entry).merged
-        update: dict[str, object] = {}
-        # It follows the cluster's own poll_interval, so it cannot stand in defaults.
-        if merged.stale_after is None:
-            update["stale_after"] = cluster.stale_after
-        if merged.return_timeout != cluster.return_timeout_seconds:
-            update["return_timeout"] = cluster.return_timeout_seconds
-        first = {"name": escape(cluster.name), "address": _shown(cluster.endpoint)}
-        shown.append(first | _keys(entry.model.model_copy(update=update)))
+def _by_file(config: Config) -> dict[str, list[dict[str, object]]]:
+    """Return the clusters of each file."""
+    sources = config.sources
+    parts = (sources.own, *sources.files.values())
+    entries = distinct([entry for part in parts for entry in part.entries])
+    shown: dict[str, list[dict[str, object]]] = {}
+    clusters = iter(config.clusters)
+    for entry in entries:
+        if entry is not None:
+            cluster = _cluster(sources.main, entry, next(clusters))
+            shown.setdefault(entry.document.file, []).append(cluster)
     return shown
+
+
+def _cluster(main: MainFile, entry: Section[ClusterEntry], cluster: ClusterSettings) -> dict[str, object]:
+    merged = main.layers(entry).merged
+    update: dict[str, object] = {}
+    # It follows the cluster's own poll_interval, so it cannot stand in defaults.
+    if merged.stale_after is None:
+        update["stale_after"] = cluster.stale_after
+    if merged.return_timeout != cluster.return_timeout_seconds:
+        update["return_timeout"] = cluster.return_timeout_seconds
+    first = {"name": escape(cluster.name), "address": _shown(cluster.endpoint)}
+    return first | _keys(entry.model.model_copy(update=update))
 
 
 def _keys(model: BaseModel, *, every: bool = False) -> dict[str, object]:

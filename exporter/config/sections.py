@@ -31,7 +31,7 @@ class Section(Generic[ShapeT]):
 
     def is_broken(self, *keys: str | int) -> bool:
         """Whether a mistake has been found in one of these keys."""
-        return any(self.document.is_broken(self.at(key)) for key in keys)
+        return self.document.has_broken(map(self.at, keys))
 
     def displayed(self, value: object, *keys: str | int) -> str:
         """Return the value of a key below for messages; environment variables stay as ``${NAME}``."""
@@ -75,20 +75,6 @@ def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
             pass
     for key, one in below:
         yield from walk(one, (*keys, key))
-
-
-class Target(Section[ClusterEntry]):
-    """One target of a group: its address is the target itself, its labels are those of the group."""
-
-    __slots__ = ()
-
-    def at(self, *keys: str | int) -> KeyPath:
-        """Return the path of what stands for a key of an entry."""
-        match keys:
-            case ("labels", *_):
-                return (*self.path[:-2], *keys)
-            case _:
-                return self.path
 
 
 @dataclass(frozen=True, slots=True)

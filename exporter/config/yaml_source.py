@@ -62,18 +62,33 @@ def read_document(path: Path, *, environ: Mapping[str, str]) -> Document:
 
 
 def parse_document(
-    content: bytes, path: Path, *, environ: Mapping[str, str], if_empty: str = "the file holds no values"
+    content: bytes,
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    if_empty: str | None = "the file holds no values",
+    is_literal: Callable[[yaml.Node], bool] | None = None,
 ) -> Document:
-    """Return the values in the content of a file; the root is ``BROKEN`` where the file is no YAML."""
+    """Return the values in the content of a file; the root is ``BROKEN`` where the file is no YAML.
+
+    Args:
+        content: of the file.
+        path: the file.
+        environ: holds what ``${NAME}`` stands for.
+        if_empty: the mistake of a file without a value; None: it is none, and the root is ``None``.
+        is_literal: says of an item of a list at the top whether ``$`` means nothing in it.
+    """
     document = Document(file=str(path), folder=path.absolute().parent)
     try:
         text = _decoded(content)
         node = _composed(text)
         if node is not None:
             document.line = node.start_mark.line + 1
-            document.root = _Builder(document, environ).build(node, ())
-        else:
+            document.root = _Builder(document, environ, is_literal).build(node, ())
+        elif if_empty is not None:
             document.report((), if_empty)
+        else:
+            document.root = None
     except _UnreadableError as error:
         location = SourceLocation(file=document.file, line=error.line, path=error.path)
         document.problems.append(location.problem(str(error)))
@@ -195,9 +210,16 @@ def _path_before(text: str, index: int) -> KeyPath:
 class _Builder:
     """Builds the values of a document from its nodes."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        environ: Mapping[str, str],
+        is_literal: Callable[[yaml.Node], bool] | None,
+    ) -> None:
         self._document = document
         self._environ = environ
+        self._is_literal = is_literal
+        self._in_literal = False
         # By the id of the node, which an alias repeats: the value, and its size with every alias written out.
         self._built: dict[int, tuple[Value, int] | None] = {}  # None: being built
         self._size = 0
@@ -206,6 +228,8 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: KeyPath) -> Value:
         """Return the value of ``node``, which stands at ``path``."""
+        if self._is_literal is not None and len(path) == 1:
+            self._in_literal = self._is_literal(node)
         if isinstance(node, yaml.ScalarNode):
             self._size += 1
             return self._scalar(node, path)
@@ -247,7 +271,8 @@ class _Builder:
             return self._broken(node, path, message)
         try:
             value = plain_value(node.value) if node.tag == _PLAIN else node.value
-            return expand(value, self._environ) if isinstance(value, str) else value
+            is_text = isinstance(value, str) and not self._in_literal
+            return expand(str(value), self._environ) if is_text else value
         except ValueError as error:
             return self._broken(node, path, str(error))
 
@@ -275,6 +300,8 @@ class _Builder:
             else:
                 mapping.lines[key] = _line(key_node)
                 mapping[key] = value
+                if value is None or isinstance(value, int | float):
+                    mapping.plain[key] = str(value_node.value)
         for value_node, value in merges:
             self._merge(mapping, value_node, value, path)
         return mapping
@@ -300,6 +327,8 @@ class _Builder:
                     if key not in mapping.lines:
                         mapping.lines[key] = source.lines[key]
                         mapping[key] = below
+                        if key in source.plain:
+                            mapping.plain[key] = source.plain[key]
             elif source is not BROKEN:
                 self._report(_line(node), path, "a merge key (<<) takes a mapping or a list of mappings")
 

@@ -119,7 +119,7 @@ def test_change_that_keeps_size_and_time_of_modification_is_seen(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "clusters.d/a.yaml: the file is empty; write [] for no clusters"),
+        ("text", "clusters.d/a.yaml:1: a list is expected, not text; write [] for no clusters"),
         ("- address: [\n", None),
         ("- addres: a\n- address: new\n", None),
         ("- address: new\n  profile: x\n", "clusters.d/a.yaml:2: [0].profile: no profile is named 'x'"),
@@ -212,7 +212,7 @@ def test_file_that_is_no_file_for_one_scan_is_no_problem(tmp_path: Path) -> None
 def test_broken_file_that_changes_stays_a_problem_until_its_new_content_is_read_twice(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n")
     fleet.files.load()
-    fleet.write("a", "")
+    fleet.write("a", "[")
     assert fleet.scan_twice() is None
     before = fleet.problems
     assert before
@@ -222,6 +222,28 @@ def test_broken_file_that_changes_stays_a_problem_until_its_new_content_is_read_
     config = fleet.files.scan()
     assert config is not None
     assert (fleet.problems, _names(config)) == ([], ["b"])
+
+
+def test_a_file_with_targets_of_another_file_is_applied_and_keeps_them_once_the_other_is_gone(
+    tmp_path: Path,
+) -> None:
+    fleet = _Fleet(tmp_path, a="- targets: [x]\n  labels: {of: a}\n")
+    fleet.files.load()
+    fleet.write("b", "- targets: [x, y]\n  labels: {of: b}\n")
+    assert fleet.scan_twice() == ["x", "y"]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
+    fleet.path("a").unlink()
+    config = [fleet.files.scan() for _ in range(2)][-1]
+    assert config is not None
+    assert [dict(cluster.labels) for cluster in config.clusters] == [{"of": "b"}] * 2
+
+
+def test_a_file_that_becomes_empty_has_no_clusters(tmp_path: Path) -> None:
+    fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
+    fleet.files.load()
+    fleet.write("a", "")
+    assert fleet.scan_twice() == ["b"]
+    assert (fleet.counts, fleet.problems) == ((2, 0), [])
 
 
 def test_names_may_be_swapped_between_two_files_at_once(tmp_path: Path) -> None:
@@ -361,7 +383,7 @@ def test_configuration_file_itself_stays_as_it_was_loaded(tmp_path: Path) -> Non
 def test_load_that_fails_leaves_the_applied_configuration(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
     fleet.files.load()
-    fleet.write("a", "")
+    fleet.write("a", "[")
     fleet.main.write_text("clusters: [{address: m}]\n" + _PATTERNS)
     with pytest.raises(ConfigError):
         fleet.files.load()
