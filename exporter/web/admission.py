@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import resource
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
+
+from exporter.background import begin
 
 _SHARE_OF_FILES: Final = 4
 """Clients may use one in this many of the files that the process may open; polls need the rest."""
 _SHARE_OF_ONE_CLIENT: Final = 4
 _LEAST_OF_ONE_CLIENT: Final = 8
 _LOG_SECONDS: Final = 60.0
+_CROWD: Final = 32
+"""So many connections at once need memory that is worth returning."""
+_TRIM_SECONDS: Final = 2.0
+"""After a crowd has left: by then, the answers that it shared have been dropped too."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -28,7 +39,7 @@ class Limits:
         first_request_seconds: the time from the start of a connection to the head of its first request.
         idle_seconds: the time between two requests; longer than the usual minute between scrapes.
         answer_seconds: the time to receive one answer; the longest ``scrape_timeout`` in use.
-        request_bytes: how many bytes are read for one request.
+        request_bytes: how many bytes a request may have.
     """
 
     connections: int = 512
@@ -55,6 +66,8 @@ class Admitted(Protocol):
     """The client: an IPv4 address, or an IPv6 network."""
     has_asked: bool
     """Whether handling a request has begun."""
+    stalled_since: float | None
+    """Since when the client has read nothing of what was sent; None if it has read everything."""
 
     @property
     def is_busy(self) -> bool:
@@ -82,35 +95,56 @@ class Admission(Generic[AdmittedT]):
         self.limits = limits
         self._open: dict[AdmittedT, None] = {}
         self._silent_until = 0.0
+        self._is_crowded = False
 
     def admit(self, connection: AdmittedT) -> bool:
         """Count a new connection; return False if it must end at once."""
         most = self.limits.most_connections()
-        of_client = [one for one in self._open if one.client == connection.client]
-        if len(of_client) >= max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT):
-            has_room = self._make_room("of one client", of_client, most=most)
+        counts = Counter(one.client for one in self._open)
+        if counts[connection.client] >= max(_LEAST_OF_ONE_CLIENT, most // _SHARE_OF_ONE_CLIENT):
+            has_room = self._make_room("of one client", {connection.client}, most=most)
         elif len(self._open) >= most:
-            has_room = self._make_room("of all clients", self._open, most=most)
+            largest = max(counts.values())
+            greediest = {client for client, count in counts.items() if count == largest}
+            has_room = self._make_room("of all clients", greediest, most=most)
         else:
             has_room = True
         if has_room:
             self._open[connection] = None
+            self._is_crowded = self._is_crowded or len(self._open) >= _CROWD
         return has_room
 
     def forget(self, connection: AdmittedT) -> None:
-        """Remove a connection from the count."""
+        """Remove a connection from the count; when a crowd has left, return its memory to the system."""
         self._open.pop(connection, None)
+        if self._is_crowded and len(self._open) <= _CROWD // 2:
+            self._is_crowded = False
+            asyncio.get_running_loop().call_later(_TRIM_SECONDS, partial(begin, trim_heap, name="trim-heap"))
 
     def connections(self) -> tuple[AdmittedT, ...]:
         """Return the connections that are counted now, the oldest first."""
         return tuple(self._open)
 
-    def _make_room(self, whose: str, connections: Iterable[AdmittedT], *, most: int) -> bool:
-        """End an idle connection, first one without a request, the oldest; return False if all are busy."""
+    def _make_room(self, whose: str, clients: Collection[str], *, most: int) -> bool:
+        """End a connection of these clients; return False if each of them waits for an answer of ours.
+
+        Idle ones end first, beginning with those that have sent no request; then the one whose client has
+        read nothing for longest. Among equals, the oldest ends.
+        """
         if (now := asyncio.get_running_loop().time()) >= self._silent_until:
             self._silent_until = now + _LOG_SECONDS
             log.warning("too many connections of clients", whose=whose, most=most)
-        idle = [one for one in connections if not one.is_busy]
-        if idle:
+        connections = [one for one in self._open if one.client in clients]
+        if idle := [one for one in connections if not one.is_busy]:
             min(idle, key=lambda one: (one.has_begun_request, one.has_asked)).abort()
-        return bool(idle)
+        elif stalled := [(one.stalled_since, one) for one in connections if one.stalled_since is not None]:
+            min(stalled, key=itemgetter(0))[1].abort()
+        else:
+            return False
+        return True
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system; glibc would keep it. Does nothing with another C library."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -23,6 +23,8 @@ from exporter.web.admission import Admission, Limits
 
 _GRACE_SECONDS: Final = 1.0
 """How long a handshake or a request may go on after its connection was asked to end."""
+SERVER: Final = "ontap-packages-exporter"
+"""The header ``Server``; aiohttp's own names its version and Python's."""
 _GOODBYE_SECONDS: Final = 1.0
 """How long a client may take to answer the end of TLS."""
 
@@ -82,13 +84,13 @@ class Connection(web.RequestHandler):
     Attributes:
         client: whose connection it is.
         has_asked: whether a request has been taken up.
+        stalled_since: since when the client has read nothing of what was sent; None if it has read all.
     """
 
     __slots__ = (
         "_admission",
         "_first_request_timer",
         "_handshake",
-        "_has_sent_too_much",
         "_is_answering",
         "_limits",
         "_server",
@@ -97,6 +99,7 @@ class Connection(web.RequestHandler):
         "_unused_bytes",
         "client",
         "has_asked",
+        "stalled_since",
     )
 
     def __init__(self, server: BoundedServer) -> None:
@@ -120,8 +123,8 @@ class Connection(web.RequestHandler):
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._taking_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
-        self._has_sent_too_much = False
         self._unused_bytes = 0
+        self.stalled_since: float | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -151,31 +154,36 @@ class Connection(web.RequestHandler):
         stream.set_write_buffer_limits(high=1)  # 0 would always be reached with TLS
         super().connection_made(stream)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the timers and remove the connection from the count."""
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - see below
+        """Stop the timers and remove the connection from the count, in the same way whatever ended it.
+
+        aiohttp would keep ``exc`` in a cycle with the frames of the handler, and so with the answer, until
+        the next full garbage collection.
+        """
         self._forget()
-        super().connection_lost(exc)
+        super().connection_lost(None)
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request; if the request is too large, throw the rest away."""
-        if self._has_sent_too_much:
-            return
-        room = self._limits.request_bytes - self._unused_bytes
+        """Read parts of requests, and check that each request is small enough.
+
+        While a request is answered, aiohttp reads a few requests more and then pauses.
+        """
         self._unused_bytes += len(data)
-        if len(data) > room:
-            self._has_sent_too_much = True
-            self._later(_GRACE_SECONDS, self._end_now)
-        super().data_received(data[:room])
+        super().data_received(data)
+        if self._unused_bytes > self._limits.request_bytes and not self._is_answering:
+            asyncio.get_running_loop().call_soon(self._end_if_too_large)  # by then, a whole request has begun
 
     def pause_writing(self) -> None:
         """Wait until the client has received what was sent, under a deadline."""
         super().pause_writing()
+        self.stalled_since = asyncio.get_running_loop().time()
         if self._taking_timer is None:
             self._taking_timer = self._later(self._limits.answer_seconds, self._abort_untaken)
 
     def resume_writing(self) -> None:
         """Continue: the client has received everything so far."""
         super().resume_writing()
+        self.stalled_since = None
         self._note_taken()
 
     def begin_request(self) -> None:
@@ -216,18 +224,16 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a malformed request without repeating it: it may hold a password.
-
-        Raises:
-            ConnectionError: the client has gone away.
-        """
-        if isinstance(exc, ConnectionError):
-            raise exc
+        """Answer a malformed request without repeating it: it may hold a password."""
+        if isinstance(exc, ConnectionError):  # the client has gone away, so it will not get this answer
+            return web.Response(status=500, headers={hdrs.SERVER: SERVER})
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
         # From now on, nothing is read: every further read would be another mistake with its traceback.
         self.close()
-        response = web.Response(status=400, text="Bad Request\n")
+        if self._stream is not None:
+            self._stream.pause_reading()
+        response = web.Response(status=400, text="Bad Request\n", headers={hdrs.SERVER: SERVER})
         response.force_close()
         return response
 
@@ -286,6 +292,10 @@ class Connection(web.RequestHandler):
             self.force_close()
         elif self._stream is None:
             self.abort()
+
+    def _end_if_too_large(self) -> None:
+        if self._unused_bytes > self._limits.request_bytes and not self._is_answering:
+            self._end_now()
 
     def _abort_without_request(self) -> None:
         if not self.has_asked:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,8 +28,12 @@ from support.waiting import eventually
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 HEALTHY = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE = HEALTHY.replace(b"/-/healthy", b"/large")
+SLOW = HEALTHY.replace(b"/-/healthy", b"/slow")
+HUNG_UP = (LARGE, LARGE * 30, HEALTHY, HEALTHY[:20], b"\x16\x03\x01", b"\x00\xff\r\n" * 9000, b"")
+"""What clients have sent when they hang up."""
 WAIT_SECONDS = 10.0
-LARGE_BYTES = 32 * 1024 * 1024
+LARGE_BYTES = 16 * 1024 * 1024
+SOME_SLICES = 20
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -56,11 +62,17 @@ def run(request: pytest.FixtureRequest) -> Run:
     return run
 
 
+class Mark:
+    """Lives as long as the frame that holds it."""
+
+
 class Server:
     """A running server; calling it connects to it."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.answering: list[web.RequestHandler] = []
+        self.go_on = asyncio.Event()
+        self.frames: weakref.WeakSet[Mark] = weakref.WeakSet()
         self.opened: list[asyncio.StreamWriter] = []
         self._address = address
 
@@ -73,11 +85,23 @@ class Server:
     async def large(self, request: web.Request) -> web.StreamResponse:
         """Answer with more than the buffers of the system take."""
         self.answering.append(request.protocol)
+        in_frame = Mark()
+        self.frames.add(in_frame)
         response = web.StreamResponse(headers={"Content-Length": str(LARGE_BYTES)})
         await response.prepare(request)
         for _ in range(LARGE_BYTES // SLICE_BYTES):
             await response.write(bytes(SLICE_BYTES))
         return response
+
+    async def slow(self, request: web.Request) -> web.Response:
+        """Answer when told to."""
+        self.answering.append(request.protocol)
+        await self.go_on.wait()
+        return web.Response(text="done")
+
+
+async def is_true(value: object) -> bool:
+    return bool(value)
 
 
 @asynccontextmanager
@@ -86,7 +110,7 @@ async def server(limits: Limits = LIMITS, *, tls: bool = False) -> AsyncIterator
     application = build_application(sources())
     with socket.create_server(("127.0.0.1", 0)) as bound:
         connect = Server(bound.getsockname())
-        application.add_routes([web.get("/large", connect.large)])
+        application.add_routes([web.get("/large", connect.large), web.get("/slow", connect.slow)])
         protection: Any = Tls() if tls else None
         async with serving(application, [bound], protection, limits=limits):
             yield connect
@@ -166,35 +190,51 @@ def test_the_oldest_connection_that_asks_for_nothing_makes_room(
     run(scene())
 
 
-def test_a_new_connection_ends_at_once_if_every_other_one_waits_for_its_answer(run: Run) -> None:
+def test_a_new_connection_ends_at_once_if_no_client_keeps_the_server_waiting(run: Run) -> None:
     async def scene() -> None:
         async with server(Limits(connections=2)) as connect:
             busy = [await connect() for _ in range(2)]
-            for reader, writer in busy:
-                writer.write(LARGE)
-                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            for _, writer in busy:
+                writer.write(SLOW)
+            await eventually(lambda: is_true(len(connect.answering) == 2), seconds=WAIT_SECONDS, what="both")
             refused, _ = await connect()
             assert await at_end(refused) == b""
+            connect.go_on.set()
             for reader, _ in busy:
-                assert len(await reader.readexactly(LARGE_BYTES)) == LARGE_BYTES
+                assert b"200 OK" in await reader.readuntil(b"done")
             assert b"200 OK" in await ask(*await connect())
 
     run(scene())
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_one_client_that_never_reads_shuts_no_other_out(run: Run, *, tls: bool) -> None:
+@pytest.mark.parametrize("greedy", [["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "127.0.0.3", "127.0.0.4"]])
+def test_clients_that_never_read_shut_nobody_out(greedy: list[str], run: Run, *, tls: bool) -> None:
     context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
         async with server(Limits(connections=16), tls=tls) as connect:
-            for _ in range(8):
-                reader, writer = await connect(tls=context)
-                writer.write(LARGE * 20)
-                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
-            for _ in range(20):
-                assert await at_end((await connect())[0]) == b""
-                assert b"200 OK" in await ask(*await connect("127.0.0.2", context))
+            for number in range(30):
+                _, never_reads = await connect(greedy[number % len(greedy)], context)
+                never_reads.write(LARGE * 20)
+                good = await connect("127.0.0.1", context)
+                good[1].write(LARGE)
+                assert b"200 OK" in await good[0].readuntil(b"\r\n\r\n")
+                for _ in range(SOME_SLICES):
+                    await good[0].readexactly(SLICE_BYTES)
+                good[1].transport.abort()
+
+    run(scene())
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_pipelined_requests_are_all_answered(run: Run, *, tls: bool) -> None:
+    async def scene() -> None:
+        async with server(tls=tls) as connect:
+            reader, writer = await connect(tls=CLIENT_TLS if tls else None)
+            writer.write(HEALTHY * 5000)  # much more than one request may have
+            for _ in range(5000):
+                assert b"200 OK" in await reader.readuntil(b"is healthy.\n")
 
     run(scene())
 
@@ -236,22 +276,50 @@ def test_a_request_that_is_not_http_is_answered_with_400_and_not_repeated(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("way", ["abort", "close"])
 def test_a_client_that_hangs_up_leaves_no_trace_in_the_log(
-    run: Run, caplog: pytest.LogCaptureFixture
+    way: str, run: Run, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
-        async with server() as connect:
-            for _ in range(20):
-                reader, writer = await connect()
-                writer.write(LARGE)
-                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
-                writer.transport.abort()
-            assert b"200 OK" in await ask(*await connect())
+        async with server(tls=tls) as connect:
+            for request in HUNG_UP * 3:
+                # With TLS, some hang up before the handshake, or in its middle.
+                for handshaken in {context, None}:
+                    reader, writer = await connect(tls=handshaken)
+                    writer.write(request)
+                    if request[:9] == LARGE[:9] and handshaken is context:
+                        await reader.readexactly(100)
+                    getattr(writer.transport, way)()
+            assert b"200 OK" in await ask(*await connect(tls=context))
 
     run(scene())
     assert [line for line in caplog.records if line.exc_info or line.levelno > logging.DEBUG] == []
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_hangs_up_leaves_nothing_for_the_garbage_collector(run: Run, *, tls: bool) -> None:
+    async def scene() -> None:
+        async with server(tls=tls) as connect:
+            for _ in range(20):
+                reader, writer = await connect(tls=CLIENT_TLS if tls else None)
+                writer.write(LARGE)
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+                writer.transport.abort()
+            connect.answering.clear()
+            await eventually(
+                lambda: is_true(not connect.frames), seconds=WAIT_SECONDS, what="all answers to be freed"
+            )
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scene())
+    finally:
+        gc.enable()
 
 
 def test_a_request_that_is_too_large_and_never_ends_is_given_up(run: Run) -> None:
