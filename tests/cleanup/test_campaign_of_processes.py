@@ -90,9 +90,11 @@ class Processes:
     takeovers: list[float] = field(default_factory=list)
 
     async def all_held(self) -> dict[int, set[str]]:
-        """Wait until every cluster is held by exactly one daemon; return the clusters of each."""
+        """Wait until every cluster is held by one daemon, and may be by the others; return who holds what."""
 
         async def held() -> dict[int, set[str]]:
+            if not all([await slot.life.may_take_over() for slot in self.slots]):
+                return {}
             holds = {slot.number: await slot.life.holds() for slot in self.slots}
             clusters = Counter(warden.cluster.name for warden in self.wardens)
             return holds if Counter(chain(*holds.values())) == clusters else {}

@@ -113,6 +113,16 @@ class Life:
                 return {dict(labels)["cluster"] for (_, labels), value in samples.items() if value == 1}
         return set()
 
+    async def may_take_over(self) -> bool:
+        """Say whether it has its journal and knows all its clusters, so that it can clean any of them."""
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(2):
+                samples = await self.samples("ontap_")
+                names = Counter(name for name, _ in samples)
+                is_open = samples.get(("ontap_cleanup_journal_open", ())) == 1
+                return is_open and names["ontap_cluster_info"] == names["ontap_cleanup_lease_held"] > 0
+        return False
+
     async def kill(self) -> None:
         """End it as a power cut would."""
         assert self.process.returncode is None, self.output
