@@ -18,8 +18,9 @@ from exporter.cleanup.policy_values import rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.config import CleanupConfig, Config, PolicyConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
-from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.client import RequestCounts
 from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.session import open_session
 
 _HEADINGS = ("CLUSTER", "POLICY", "VERSION", "AGE", "VERDICT", "REASON")
 

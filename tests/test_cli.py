@@ -178,7 +178,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-LIBRARIES = "aiohttp.web, aiodns, prometheus_client, pydantic, structlog, uvloop, yaml"
+LIBRARIES = "aiohttp.web, prometheus_client, pydantic, structlog, uvloop, yaml"
 """What the daemon needs before it can listen."""
 
 

@@ -26,7 +26,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.process import ProcessMetrics
-from exporter.ontap.client import open_session
+from exporter.ontap.session import open_session
 from exporter.polling.lateness import monitor
 from exporter.sharding import WHOLE, Shard
 from exporter.web.addresses import ListenAddress, open_sockets

@@ -13,7 +13,8 @@
 * :mod:`~exporter.ontap.refusals`: the pause after a 401 (no I/O).
 * :mod:`~exporter.ontap.credentials`: reads passwords, tokens and client certificates; never shows them.
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
-* :mod:`~exporter.ontap.client`: the only HTTP client; it sends all requests.
+* :mod:`~exporter.ontap.session`: the HTTP session of all clusters: names, connections, bounds of answers.
+* :mod:`~exporter.ontap.client`: the client of one cluster; it sends all requests.
 * :mod:`~exporter.ontap.access`: one cluster's client, and the pauses after its account was refused.
 
 Nothing is imported here: reading a configuration needs the values, not the HTTP client.

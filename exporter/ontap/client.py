@@ -1,58 +1,34 @@
-"""The only HTTP client: sends the requests of conversations to one cluster, under a deadline.
-
-Exceptions of aiohttp are translated to the classes of :mod:`exporter.ontap.errors`.
-"""
+"""The client of one cluster: sends the requests of conversations, under a deadline."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import ssl
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
-from aiohttp.connector import Connection
-from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from exporter import __version__
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import Endpoint, Proxy, Tls
-from exporter.ontap.errors import BadResponse, ConnectionFailed, DeadlineExceeded, OntapError, TlsFailed
+from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError
+from exporter.ontap.session import ClusterResponse, translate
 from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
-from exporter.ontap.wire import (
-    JSON_MEDIA_TYPE,
-    Conversation,
-    Request,
-    Response,
-    failure_of,
-    pause_before_retry,
-    read_date,
-)
+from exporter.ontap.wire import Conversation, Request, Response, failure_of, pause_before_retry, read_date
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-"""More than any page of 10,000 records has."""
-CONNECT_TIMEOUT_SECONDS = 10.0
-"""How long a connection may take to come about, however long the poll may take."""
-UNACKNOWLEDGED_MILLISECONDS = 20_000
-"""How long the kernel tries to deliver what a cluster does not acknowledge."""
-KEEPALIVE_SECONDS = 0.5
-"""How long a connection may be idle: long enough for one poll's requests, which follow each other at once.
-
-ONTAP closes an idle connection after 5 s, so one that it is about to close is never reused. A TLS connection
-also holds a buffer of 256 KiB, which is not needed between polls.
-"""
+MAX_BODY_BYTES = 2 * 1024 * 1024
+"""More than any page of 10,000 records has. No answer of this size holds up the event loop for long."""
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
@@ -102,38 +78,11 @@ class RequestCounts:
         return MappingProxyType(dict(self._counts))
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Open the session that the clients of all clusters share; the caller closes it."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0,  # a poll and a deletion have one connection each
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            use_dns_cache=False,
-            socket_factory=_make_socket,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept": JSON_MEDIA_TYPE, "User-Agent": f"ontap-packages-exporter/{__version__}"},
-        middlewares=(_translate_errors,),
-        response_class=_Response,
-        trace_configs=[_trace_of_sending()],
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_SECONDS),
-    )
-
-
-def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Make a socket that gives up what is not acknowledged: nothing may arrive long after it was sent."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MILLISECONDS)
-    return made
-
-
 class OntapClient:
     """Talks to one cluster, one request at a time.
 
     Args:
-        session: from :func:`open_session`.
+        session: from :func:`exporter.ontap.session.open_session`.
         contexts: shared TLS contexts.
         endpoint: the address of the cluster.
         credentials: the credentials to send.
@@ -247,18 +196,18 @@ class OntapClient:
                 headers=headers,
                 server_hostname=self._tls.server_name,
                 ssl=context,
-                trace_request_ctx=sending,
+                trace_request_ctx=sending.begin,
                 **proxy_arguments(self._proxy),
             ) as response:
                 status = response.status
-                if isinstance(response, _Response):
+                if isinstance(response, ClusterResponse):
                     self.certificate_expiry_timestamp_seconds = response.certificate_expiry_timestamp_seconds
                 body = await _read_body(response)
         except NothingSentError:
             sent = False
             raise
         except aiohttp.ClientError as exc:
-            raise _translate(exc) from exc
+            raise translate(exc) from exc
         finally:
             if sent:
                 self._counts.add(request.method, status)
@@ -283,110 +232,35 @@ class _Sending:
     sent: float
     gate: SendGate | None
 
-
-def _trace_of_sending() -> aiohttp.TraceConfig:
-    async def note(_: object, context: SimpleNamespace, __: object) -> None:
-        sending: _Sending | None = context.trace_request_ctx
-        if sending is None:  # a request for a token
-            return
-        sending.sent = sending.clock()
-        if sending.gate is not None:
-            sending.gate.open()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(note)
-    return trace
-
-
-class _Response(aiohttp.ClientResponse):
-    """Notes which certificate the connection has, before the end of the body gives the connection back."""
-
-    certificate_expiry_timestamp_seconds: float | None = None
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        certificate = connection.transport.get_extra_info("peercert") if connection.transport else None
-        if certificate and "notAfter" in certificate:
-            self.certificate_expiry_timestamp_seconds = float(
-                ssl.cert_time_to_seconds(certificate["notAfter"])
-            )
-        return await super().start(connection)
+    def begin(self) -> None:
+        """Let the request out, and remember when."""
+        self.sent = self.clock()
+        if self.gate is not None:
+            self.gate.open()
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """Read a body to its end.
 
     Raises:
-        BadResponse: it is larger than ``MAX_BODY_BYTES`` after decompression.
+        BadResponse: it is larger than ``MAX_BODY_BYTES`` after decompression, or cannot be decompressed.
     """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity", "gzip", "x-gzip"}:
+        raise BadResponse("the body has a Content-Encoding that was not asked for")
+    unzip = zlib.decompressobj(_GZIP_WINDOW) if "gzip" in encoding else None
     body = bytearray()
+    received = 0
     async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
+        received += len(chunk)
+        try:
+            body += chunk if unzip is None else unzip.decompress(chunk, MAX_BODY_BYTES + 1 - len(body))
+        except zlib.error as exc:
+            raise BadResponse(f"the body is not gzip: {exc}") from exc
+        if max(received, len(body)) > MAX_BODY_BYTES:
             raise BadResponse(f"the body is larger than {MAX_BODY_BYTES} bytes")
+        if unzip is not None and unzip.unused_data:
+            raise BadResponse("something follows the end of the gzip body")
+    if unzip is not None and received and not unzip.eof:
+        raise BadResponse("the gzip body has no end")
     return bytes(body)
-
-
-async def _translate_errors(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Translate the errors of one attempt before aiohttp sees them.
-
-    aiohttp sends a request again if the connection broke, even a DELETE. Only
-    :func:`~exporter.ontap.wire.pause_before_retry` may decide that.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectionError, ssl.SSLError) as exc:
-        raise _translate(exc) from exc
-
-
-def _translate(exc: aiohttp.ClientError | ssl.SSLError) -> OntapError:
-    """Return our error for an exception of aiohttp or ssl."""
-    message = _message_of(exc)
-    match exc:
-        case aiohttp.ServerTimeoutError():
-            return DeadlineExceeded(message)
-        case _ if _is_tls_error(exc) or _closed_in_handshake(exc):
-            return TlsFailed(f"no TLS: {message}")
-        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
-            return ConnectionFailed(f"no connection: {message}")
-        case aiohttp.ClientPayloadError() if not isinstance(exc.__cause__, ContentEncodingError):
-            return ConnectionFailed(f"the answer was cut off: {message}", transient=True)
-        case aiohttp.ClientConnectionError():
-            return ConnectionFailed(f"the connection broke: {message}", transient=True)
-        case _:
-            return BadResponse(f"the answer is not HTTP as it should be: {message}")
-
-
-def _closed_in_handshake(exc: BaseException) -> bool:
-    """Say whether the server closed the connection during the handshake, without a TLS alert.
-
-    Some servers refuse a TLS version or a cipher like this. If the connection was reset, there is an errno.
-    """
-    if not isinstance(exc, aiohttp.ClientConnectorError):
-        return False
-    return isinstance(exc.os_error, ConnectionResetError) and exc.os_error.errno is None
-
-
-def _message_of(exc: aiohttp.ClientError | ssl.SSLError) -> str:
-    """Return the error's message, without the memory addresses that aiohttp adds."""
-    if isinstance(exc, aiohttp.ClientHttpProxyError):
-        return f"the proxy answers HTTP {exc.status} {exc.message}"
-    if not isinstance(exc, aiohttp.ClientConnectorError):
-        return str(exc) or type(exc).__name__
-    whose = "the proxy " if isinstance(exc, aiohttp.ClientProxyConnectionError) else ""
-    cause = exc.os_error
-    if _is_tls_error(cause) or not cause.errno or cause.errno < 0:
-        words = cause.strerror or str(cause)
-    else:
-        words = os.strerror(cause.errno)
-    return f"{whose}{exc.host}:{exc.port}: {words or type(cause).__name__}"
-
-
-def _is_tls_error(exc: BaseException | None) -> bool:
-    """Say whether an error or one of its causes is a TLS error; an alert may come after the handshake."""
-    while exc is not None:
-        if isinstance(exc, ssl.SSLError | ssl.CertificateError | aiohttp.ClientSSLError):
-            return True
-        exc = exc.__cause__ or exc.__context__
-    return False

@@ -17,7 +17,7 @@
 An exception of any other class is a bug in the exporter; the poll that it ends has the reason
 ``internal_error``.
 
-Exceptions of other libraries are translated in :mod:`exporter.ontap.client` and nowhere else.
+Exceptions of other libraries are translated in :mod:`exporter.ontap.session` and nowhere else.
 """
 
 from __future__ import annotations

@@ -13,19 +13,19 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
-from exporter.ontap.paging import may_be_cut_short, next_target
+from exporter.ontap.paging import may_be_cut_short, next_target, records_of
 from exporter.ontap.versions import Release, parse_release
 from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
 
 PACKAGES_PATH = "/api/cluster/software/packages"
 MAX_PAGES = 1_000
 """More pages than any repository has. A listing with more pages is taken for endless."""
-MAX_PACKAGES = 10_000
-MAX_LISTING_BYTES = 32 * 1024 * 1024
+MAX_PACKAGES = 2_000
+"""Far more packages than any repository has. Reading them holds up the event loop for some milliseconds."""
+MAX_LISTING_BYTES = 8 * 1024 * 1024
 """The largest size of all pages together."""
 MAX_VERSION_CHARACTERS = 256
 _DIGEST_BYTES = 16
@@ -101,7 +101,7 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
     """
     found: dict[str, Package] = {}
     hasher = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    unnamed = pages = size = 0
+    unnamed = pages = size = count = 0
     request = _first_page(query)
     asked = {request.target}
     while True:
@@ -114,10 +114,11 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
         size += len(response.body)
         if size > MAX_LISTING_BYTES:
             raise BadResponse(f"the listing is larger than {MAX_LISTING_BYTES} bytes")
-        records = _records(page)
-        unnamed += sum(not _add(record, found) for record in records)
-        if len(found) + unnamed > MAX_PACKAGES:
+        records = records_of(page)
+        count += len(records)
+        if count > MAX_PACKAGES:
             raise IncompleteListing(f"the listing has more than {MAX_PACKAGES} packages")
+        unnamed += sum(not _add(record, found) for record in records)
         following = next_target(page, query.endpoint)
         if following is None:
             if records or not may_be_cut_short(
@@ -160,13 +161,6 @@ def _first_page(query: ListingQuery) -> Request:
             "return_timeout": query.return_timeout_seconds,
         },
     )
-
-
-def _records(page: dict[str, Any]) -> list[Any]:
-    records = page.get("records")
-    if not isinstance(records, list):
-        raise BadResponse("the page has no list of records")
-    return records
 
 
 def _add(record: object, found: dict[str, Package]) -> bool:

@@ -8,6 +8,23 @@ from urllib.parse import urlsplit
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
 
+MAX_LINK_CHARACTERS = 8 * 1024
+"""Longer than any next link; the cluster would not take a longer request either."""
+
+
+def records_of(page: dict[str, Any]) -> list[Any]:
+    """Return the records of a page. ONTAP may leave out the list of an empty collection.
+
+    Raises:
+        BadResponse: the page is not of the described shape.
+    """
+    records = page.get("records")
+    if records is None and type(page.get("num_records")) is int and page["num_records"] == 0:
+        return []
+    if not isinstance(records, list):
+        raise BadResponse("the page has no list of records")
+    return records
+
 
 def next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
     """Return the path and query of the next link, or None on the last page.
@@ -27,6 +44,8 @@ def next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
     href = link.get("href") if isinstance(link, dict) else None
     if not isinstance(href, str) or not href:
         raise BadResponse("the page's next link has no href")
+    if len(href) > MAX_LINK_CHARACTERS:
+        raise BadResponse(f"the page's next link is longer than {MAX_LINK_CHARACTERS} characters")
     target = _own_target(href, endpoint)
     if target is None:
         raise IncompleteListing(f"the next link leads off the cluster: {href!r}")

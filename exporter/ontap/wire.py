@@ -26,7 +26,7 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
-from exporter.ontap.redaction import REDACTED
+from exporter.ontap.redaction import LONGEST_TEXT_CHARACTERS, REDACTED
 
 T = TypeVar("T")
 
@@ -43,6 +43,11 @@ _TRANSIENT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAIL
 MAX_ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
 
+MAX_JSON_MARKS = 50_000
+"""How many brackets, commas, colons and backslashes an answer may have: they tell how long decoding takes."""
+_JSON_MARKS = (b"[", b"{", b",", b":", b"\\")
+_LONGEST_NUMBER = 40
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXCERPT_CHARACTERS = 200
 _EXCERPT_BYTES = 64 * 1024
 _CODE = re.compile(r"[0-9A-Za-z_.-]{1,32}")
@@ -115,24 +120,47 @@ def read_record(response: Response) -> dict[str, Any]:
         BadResponse: the body is not a JSON object.
     """
     try:
-        document = json.loads(response.body)
-    except (ValueError, RecursionError) as exc:
+        document = _decode(response.body)
+    except ValueError as exc:
         raise BadResponse(f"the body is not JSON: {exc}; it begins {_excerpt(response)}") from exc
     if not isinstance(document, dict):
         raise BadResponse(f"the body is JSON but not an object; it begins {_excerpt(response)}")
     return document
 
 
-def text_or_none(value: object) -> str | None:
-    """Return a text that is not empty, or None for anything else.
+def _decode(body: bytes) -> object:
+    """Return the JSON value of a body, unless decoding it could take long.
 
-    JSON may contain lone surrogates, which cannot be encoded. They become the replacement character.
+    Raises:
+        ValueError: it is not JSON in UTF-8, nested too deeply, or has more values than any answer of ONTAP.
+    """
+    if sum(map(body.count, _JSON_MARKS)) > MAX_JSON_MARKS:
+        raise ValueError("it has more values than any answer of ONTAP")
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_int=_whole_number, parse_float=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _whole_number(digits: str) -> int:
+    """Return a number, or only the beginning of one that is too long for any use: reading it takes long."""
+    return int(digits[:_LONGEST_NUMBER])
+
+
+def _no_number(_: str) -> float:
+    """Return no number: ONTAP's fractions have no use here, and reading them takes long."""
+    return math.nan
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a text that is not empty, or None for anything else. A text that is too long for any use is cut.
+
+    JSON may contain lone surrogates, which cannot be encoded. They become replacement characters.
     """
     if not isinstance(value, str) or not value:
         return None
-    if value.isascii():
-        return value
-    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    text = value[: LONGEST_TEXT_CHARACTERS + 1]  # one more, so that it is redacted as a text that was cut
+    return text if text.isascii() else _SURROGATE.sub("\ufffd\ufffd\ufffd", text)
 
 
 def read_code(value: object, redact: Callable[[str], str]) -> str:
@@ -217,8 +245,8 @@ class _StatedError:
 
 def _json_or_none(body: bytes) -> object:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return _decode(body)
+    except ValueError:
         return None
 
 

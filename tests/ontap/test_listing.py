@@ -224,7 +224,7 @@ def test_more_packages_than_any_repository_has_are_incomplete() -> None:
 
 
 def test_a_listing_larger_than_any_repository_is_a_bad_response() -> None:
-    record = {"version": "9.8", "padding": "x" * 7_000_000}
+    record = {"version": "9.8", "padding": "x" * 1_900_000}
     failure, asked = read([page([record], f"{PATH}?page={number}") for number in range(10)])
     assert isinstance(failure, BadResponse)
     assert len(asked) == 5

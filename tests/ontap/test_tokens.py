@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
-from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.client import RequestCounts
 from exporter.ontap.endpoint import OAuth2Login, Proxy, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.ontap.facts import read_identity
+from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.connect_proxy import ConnectProxy, connect_proxy
 from support.fleet import cluster_config

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from exporter.ontap.client import OntapClient, RequestCounts, open_session
+from exporter.ontap.client import OntapClient, RequestCounts
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls, TlsVersion
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.session import open_session
 from exporter.ontap.tls import TlsContexts
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 

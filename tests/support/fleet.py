@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.ontap.access import AccessOpener
-from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.client import RequestCounts
 from exporter.ontap.credentials import LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, Secret, Tls
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS
+from exporter.ontap.session import LookUp, open_session
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
 from exporter.simulator import SimulatedCluster, Simulator
@@ -93,11 +95,15 @@ async def polled(
     max_concurrent_polls: int = 64,
     read_login: LoginReader = read_login,
     first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+    look_up: LookUp = socket.getaddrinfo,
 ) -> AsyncIterator[PolledFleet]:
     """Serve clusters and poll them for as long as the context lasts."""
     watch = Watch()
     board = Board(on_change=watch.on_change)
-    async with Simulator(clusters, directory=directory) as simulator, open_session() as session:
+    async with (
+        Simulator(clusters, directory=directory) as simulator,
+        open_session(look_up=look_up) as session,
+    ):
         it = PolledFleet(simulator=simulator, board=board, watch=watch)
         configs = [configure(cluster, simulator.ca_file) for cluster in simulator.clusters]
         async with asyncio.TaskGroup() as group:

@@ -20,9 +20,10 @@ from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
 from exporter.config.schema import ClusterChoice
 from exporter.inventory import Inventory
 from exporter.ontap.access import AccessOpener, ClusterAccess
-from exporter.ontap.client import RequestCounts, open_session
+from exporter.ontap.client import RequestCounts
 from exporter.ontap.facts import ClusterIdentity
 from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
+from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE, changed
 from support.cleaning import POLICY as POLICY  # noqa: PLC0414 - for those who use a service
