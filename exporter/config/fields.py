@@ -105,7 +105,12 @@ def _folder(info: ValidationInfo) -> Path:
     return Path(info.context or "")
 
 
-def _duration(value: object) -> timedelta:
+def parse_duration_or_zero(value: object) -> timedelta:
+    """Return what a value of a file writes as a duration; a plain 0 needs no unit.
+
+    Raises:
+        ValueError: it is none.
+    """
     match value:
         case timedelta():
             return value
@@ -251,7 +256,7 @@ Count = Annotated[Number, Field(ge=1, le=100_000)]
 Kept = Annotated[Number, AfterValidator(_kept), Field(le=100_000)]
 ReturnTimeout = Annotated[Number, Field(ge=0, le=120)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
-DurationOrZero = Annotated[timedelta, PlainValidator(_duration)]
+DurationOrZero = Annotated[timedelta, PlainValidator(parse_duration_or_zero)]
 Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
 LongDuration = Annotated[DurationOrZero, AfterValidator(_at_least_a_second)]
 Schedule = Annotated[str, AfterValidator(parse_schedule)]

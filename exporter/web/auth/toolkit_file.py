@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from exporter.config import ConfigError, Problem
@@ -28,6 +29,9 @@ from exporter.web.auth.web_config import WebConfig
 _HTTP: Final = "http_server_config"
 _USERS: Final = "basic_auth_users"
 _RATE: Final = "rate_limit"
+_UNPROTECTED: Final[Mapping[str, str]] = MappingProxyType(
+    {_TLS: "pages are served without TLS", _USERS: "nobody is asked for a password"}
+)
 _HTTP2: Final = "HTTP/1.1 is served, which every client of HTTP/2 speaks as well"
 
 
@@ -40,14 +44,17 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
         ConfigError: with every problem that could be found, whatever the files hold.
     """
     document = read_document(path, environ=environ)
-    written = validate(WebRoot, document, belongs=HOMES).model_fields_set
+    root = validate(WebRoot, document, belongs=HOMES)
     section = TlsSection(document=document)
-    if _TLS in written:
-        section.read()
     warnings = section.warnings
-    headers = _headers(document, warnings) if _HTTP in written else ()
-    users = _users(document) if _USERS in written else {}
-    rate_limit = _rate_limit(document) if _RATE in written else None
+    for key, what in _UNPROTECTED.items():
+        if key in root.model_fields_set and not getattr(root, key):
+            warnings.append(document.location((key,)).problem(f"nothing stands here, so {what}"))
+    if root.tls_server_config:
+        section.read()
+    headers = _headers(document, warnings) if root.http_server_config is not None else ()
+    users = _users(document) if root.basic_auth_users else {}
+    rate_limit = _rate_limit(document) if root.rate_limit is not None else None
     if document.problems:
         raise ConfigError(document.problems)
     holds_secret = bool(users) or section.has_inline_key
@@ -70,8 +77,9 @@ def _headers(document: Document, warnings: list[Problem]) -> tuple[tuple[str, st
     settings = validate(HttpServerConfig, document, (_HTTP,), belongs=HOMES)
     if settings.http2:
         warnings.append(document.location((_HTTP, "http2")).problem(_HTTP2))
-    if "headers" not in settings.model_fields_set:
+    if settings.headers is None:
         return ()
+    document.take_as_text((_HTTP, "headers"))
     found = validate(HttpHeaders, document, (_HTTP, "headers"), belongs=HOMES).__pydantic_extra__
     for name, value in found.items():
         try:
@@ -83,22 +91,19 @@ def _headers(document: Document, warnings: list[Problem]) -> tuple[tuple[str, st
 
 def _users(document: Document) -> dict[str, bytes]:
     """Read ``basic_auth_users``."""
+    document.take_as_text((_USERS,))
     found = validate(BasicAuthUsers, document, (_USERS,), belongs=HOMES).__pydantic_extra__
     for name in found:
         if ":" in name:
             document.report((_USERS, name), "a user name cannot hold a colon (RFC 7617)")
-    if not found and not document.is_broken((_USERS,)):
-        document.report((_USERS,), "nobody would be asked for a password; leave it out if that is meant")
     return {name: value.encode() for name, value in found.items()}
 
 
 def _rate_limit(document: Document) -> RateLimit | None:
     """Read ``rate_limit``."""
     settings = validate(RateLimitConfig, document, (_RATE,), belongs=HOMES)
-    if settings.interval is None and not document.is_broken((_RATE, "interval")):
-        document.report((_RATE,), "interval is missing")
-    if settings.interval and settings.burst is None and not document.is_broken((_RATE, "burst")):
-        document.report((_RATE,), "burst is missing")
-    if not settings.interval or settings.burst is None:
+    if settings.interval and not settings.burst and not document.is_broken((_RATE, "burst")):
+        document.report((_RATE,), "burst is missing or 0: no request would be answered")
+    if not settings.interval or not settings.burst:
         return None
     return RateLimit(interval=settings.interval, burst=settings.burst)

@@ -1,17 +1,24 @@
-"""The shape of a web configuration file: its keys, and the values that each may have."""
+"""The shape of a web configuration file: its keys, and the values that each may have.
+
+As in exporter-toolkit, a key with nothing behind its colon, or with empty text, is as if it were left out.
+Source: https://github.com/prometheus/exporter-toolkit/blob/master/web/tls_config.go
+"""
 
 from __future__ import annotations
 
 import platform
 import re
 from collections.abc import Mapping
+from datetime import timedelta
+from fractions import Fraction
+from math import ceil
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from exporter.config.fields import DurationOrZero, FileName, Maybe, Number, Text, Truth
+from exporter.config.fields import FileName, Number, Text, Truth, parse_duration_or_zero
 from exporter.config.schema import Shape
 from exporter.config.validation import homes
 from exporter.ontap.endpoint import TlsVersion
@@ -40,6 +47,19 @@ _INSTEAD: Final[Mapping[str, ClientAuth]] = MappingProxyType(
         "RequireClientCert": ClientAuth.REQUIRED,
     }
 )
+_NANOSECONDS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "ns": 1,
+        **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), 1000),
+        "ms": 1_000_000,
+        "s": 1_000_000_000,
+        "m": 60 * 1_000_000_000,
+        "h": 3600 * 1_000_000_000,
+    }
+)
+_LONGEST_NANOSECONDS: Final = 2**63 - 1
+_GO_PART: Final = re.compile(rf"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)({'|'.join(_NANOSECONDS)})")
+_GO_DURATION: Final = re.compile(rf"\+?(?:{_GO_PART.pattern})+")
 _ANY_KEY: Final = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
 
 
@@ -107,6 +127,8 @@ def check_header(name: str, value: str) -> None:
 
 def _hash(value: str) -> str:
     """Accept a hash of bcrypt. An error message holds no part of the value."""
+    if not value:
+        raise ValueError("nothing stands behind the user name; is a space missing behind the colon?")
     match = _HASH.fullmatch(value)
     if match is None:
         raise ValueError(
@@ -125,29 +147,49 @@ def _hash(value: str) -> str:
     return value
 
 
-_ClientAuth = Annotated[ClientAuth, PlainValidator(_client_auth)]
-_TlsVersion = Annotated[TlsVersion, PlainValidator(_tls_version)]
+def _duration(value: object) -> timedelta:
+    """Return a duration as Go writes it, or as Prometheus does."""
+    match = _GO_DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return parse_duration_or_zero(value)
+    parts = _GO_PART.findall(value if isinstance(value, str) else "")
+    nanoseconds = sum(Fraction(number) * _NANOSECONDS[unit] for number, unit in parts)
+    if nanoseconds > _LONGEST_NANOSECONDS:
+        raise ValueError("a duration of more than 292 years")
+    # What is shorter than a microsecond is still not 0, which means something else.
+    return timedelta(microseconds=ceil(nanoseconds / 1000))
+
+
+def _nothing(value: object) -> object:
+    return None if value == "" else value
+
+
+_Nothing = BeforeValidator(_nothing)
+_Text = Annotated[str | None, _Nothing]
+_File = Annotated[FileName | None, _Nothing]
+_ClientAuth = Annotated[Annotated[ClientAuth, PlainValidator(_client_auth)] | None, _Nothing]
+_TlsVersion = Annotated[Annotated[TlsVersion, PlainValidator(_tls_version)] | None, _Nothing]
 
 
 class TlsServerConfig(Shape):
     """How connections are encrypted; certificate and key must be there, which the loader checks."""
 
     home = "under tls_server_config"
-    cert: Maybe[Text] = None
-    key: Maybe[Text] = Field(default=None, repr=False)
-    client_ca: Maybe[Text] = None
-    cert_file: Maybe[FileName] = None
-    key_file: Maybe[FileName] = None
-    client_ca_file: Maybe[FileName] = None
-    client_auth_type: Maybe[_ClientAuth] = None
-    client_allowed_sans: Maybe[list[Text]] = None
-    min_version: Maybe[_TlsVersion] = None
-    max_version: Maybe[_TlsVersion] = None
-    cipher_suites: Maybe[list[Annotated[str, AfterValidator(_cipher)]]] = None
-    curve_preferences: Maybe[
-        Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)]
-    ] = None
-    prefer_server_cipher_suites: Maybe[Truth] = None
+    cert: _Text = None
+    key: _Text = Field(default=None, repr=False)
+    client_ca: _Text = None
+    cert_file: _File = None
+    key_file: _File = None
+    client_ca_file: _File = None
+    client_auth_type: _ClientAuth = None
+    client_allowed_sans: list[Text] | None = None
+    min_version: _TlsVersion = None
+    max_version: _TlsVersion = None
+    cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] | None = None
+    curve_preferences: (
+        Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)] | None
+    ) = None
+    prefer_server_cipher_suites: Truth | None = None
 
 
 class HttpServerConfig(Shape):
@@ -166,11 +208,11 @@ class HttpHeaders(Shape):
 
 
 class RateLimitConfig(Shape):
-    """A token bucket; one of the two keys needs the other, which the loader checks."""
+    """A token bucket; with an interval, it needs a burst, which the loader checks."""
 
     home = "under rate_limit"
-    interval: Maybe[DurationOrZero] = None
-    burst: Maybe[Annotated[Number, Field(ge=1, le=1_000_000)]] = None
+    interval: Annotated[timedelta, PlainValidator(_duration)] | None = None
+    burst: Annotated[Number, Field(ge=0, le=2**63 - 1)] | None = None
 
 
 class BasicAuthUsers(Shape):
@@ -184,6 +226,9 @@ class WebRoot(Shape):
     """A whole file; the loader reads its sections."""
 
     home = "at the top of the file"
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "ip_socket_config": "the system decides about these fields of packets"
+    }
     tls_server_config: Any = None
     http_server_config: Any = None
     basic_auth_users: Any = None

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from docs.markdown import rows
 
 from exporter.config import ConfigError
 from exporter.ontap.endpoint import TlsVersion
@@ -62,6 +63,178 @@ def test_every_commented_line_of_the_example_loads_on_every_python(tmp_path: Pat
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_the_page_explains_every_key(key: str) -> None:
     assert f"`{key}`" in PAGE or f".{key}`" in PAGE
+
+
+_TOOLKIT_KEYS = {
+    "": ["tls_server_config", "http_server_config", "rate_limit", "basic_auth_users", "ip_socket_config"],
+    "tls_server_config": [
+        *("cert", "key", "client_ca", "cert_file", "key_file", "client_auth_type", "client_ca_file"),
+        *("cipher_suites", "curve_preferences", "min_version", "max_version"),
+        *("prefer_server_cipher_suites", "client_allowed_sans"),
+    ],
+    "http_server_config": ["http2", "headers"],
+    "rate_limit": ["burst", "interval"],
+}
+"""The keys of exporter-toolkit. Source: the types of its web/tls_config.go."""
+
+
+@pytest.mark.parametrize(
+    ("above", "key"), [(above, key) for above, keys in _TOOLKIT_KEYS.items() for key in keys]
+)
+def test_every_key_of_exporter_toolkit_is_taken_or_named_as_not_supported(
+    above: str, key: str, tmp_path: Path
+) -> None:
+    text = f"{above}: {{{key}: }}\n" if above else f"{key}:\n"
+    try:
+        load_web_config(write(tmp_path / "web.yaml", text), environ={})
+    except ConfigError as error:
+        problems = [problem for problem in error.problems if problem.key.rpartition(".")[2] == key]
+        supported = "is not supported: "
+        assert all(problem.message.startswith(supported) for problem in problems)
+        assert not problems or f"`{key}`" in _DIFFERENCES
+
+
+_DIFFERENCES = PAGE.partition("## Differences from exporter-toolkit")[2]
+_BEHIND_CERTIFICATE = f"{TLS}  "
+_DIFFERENT: dict[str, tuple[str, str | None]] = {
+    "`client_auth_type`: `RequestClientCert`, `RequireAnyClientCert`, `RequireClientCert`": (
+        f"{_BEHIND_CERTIFICATE}client_auth_type: RequireAnyClientCert\n",
+        "client_auth_type: Python's TLS verifies each certificate that it asks for",
+    ),
+    "`client_auth_type` without authorities": (
+        f"{_BEHIND_CERTIFICATE}client_auth_type: RequireAndVerifyClientCert\n",
+        "client_ca_file is missing",
+    ),
+    "`client_allowed_sans: []`, or without `RequireAndVerifyClientCert`": (
+        f"{_BEHIND_CERTIFICATE}client_allowed_sans: [a]\n",
+        "client_allowed_sans: needs client_auth_type: RequireAndVerifyClientCert",
+    ),
+    "`min_version`, `max_version`: `TLS10`, `TLS11`": (
+        f"{_BEHIND_CERTIFICATE}min_version: TLS11\n",
+        "min_version: versions before TLS 1.2 are not supported",
+    ),
+    "`curve_preferences` with several curves": (
+        f"{_BEHIND_CERTIFICATE}curve_preferences: [CurveP256, CurveP384]\n",
+        "curve_preferences: Python's TLS takes one curve",
+    ),
+    "`tls_server_config` with other keys and without a certificate": (
+        "tls_server_config: {min_version: TLS13}\n",
+        "tls_server_config: cert_file is missing",
+    ),
+    "`cert` and `cert_file` at once, and the like": (
+        f"{_BEHIND_CERTIFICATE}cert: x\n",
+        "cert: cert and cert_file exclude each other",
+    ),
+    "an empty file": ("# nothing\n", "the file holds no values"),
+    "`http2: true`": ("http_server_config: {http2: true}\n", None),
+    "hashes of a cost above 15": (
+        "basic_auth_users: {a: $2b$16$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}\n",
+        "basic_auth_users.a: the cost of the hash is not 4 to 15",
+    ),
+    "user names that are numbers and the like": (
+        "basic_auth_users: {7: x}\n",
+        "a key is text; put quotation marks around it",
+    ),
+    "`interval` as a number but 0, or negative": (
+        "rate_limit: {interval: 5, burst: 1}\n",
+        "rate_limit.interval: a duration has a unit: 5",
+    ),
+    "`interval` without `burst`": ("rate_limit: {interval: 1s}\n", "rate_limit: burst is missing or 0"),
+    "`${NAME}` and `$$` in a value": (
+        "basic_auth_users: {a: '${NONE}'}\n",
+        "the environment variable NONE is not set",
+    ),
+    "`ip_socket_config`": ("ip_socket_config: {dscp: 1}\n", "ip_socket_config: is not supported"),
+}
+
+
+def test_the_page_lists_every_difference_in_what_is_taken() -> None:
+    listed = [row["key"] for row in rows(_DIFFERENCES, "key") if "at run time" not in row["here"]]
+    assert listed == list(_DIFFERENT)
+
+
+@pytest.mark.parametrize(("text", "message"), _DIFFERENT.values(), ids=list(_DIFFERENT))
+def test_each_difference_on_the_page_is_real(text: str, message: str | None, tmp_path: Path) -> None:
+    Certificates(tmp_path)
+    path = write(tmp_path / "web.yaml", text)
+    if message is None:
+        assert load_web_config(path, environ={}).warnings
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_web_config(path, environ={})
+    assert any(message in str(problem) for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("interval", "microseconds"),
+    [
+        *(("1.5s", 1_500_000), ("500us", 500), ("500\u00b5s", 500), ("500\u03bcs", 500), (".5s", 500_000)),
+        *(("1h15m30.918s", 4_530_918_000), ("+1m", 60_000_000), ("1.s", 1_000_000), ("100ns", 1)),
+        *(("2m1h", 3_720_000_000), ("250ms", 250_000), ("1m30s", 90_000_000), ("1d", 86_400_000_000)),
+    ],
+)
+def test_durations_are_read_as_go_reads_them(interval: str, microseconds: int, tmp_path: Path) -> None:
+    text = f"rate_limit: {{interval: {interval}, burst: 1}}\n"
+    config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
+    assert config.rate_limit == RateLimit(interval=timedelta(microseconds=microseconds), burst=1)
+
+
+@pytest.mark.parametrize("interval", ["1.5", "s", "1.5 s", "-1s", "1,5s", "1x", "300000000h", "."])
+def test_what_is_no_duration_is_an_error(interval: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rate_limit\.interval: "):
+        load_web_config(
+            write(tmp_path / "web.yaml", f"rate_limit: {{interval: '{interval}', burst: 1}}\n"), environ={}
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "rate_limit: {interval: 0, burst: 0}\n",
+            "rate_limit: {interval: 0s}\n",
+            "rate_limit: {burst: 5}\n",
+        ),
+        *("rate_limit:\n", "rate_limit: {}\n", "rate_limit: {interval: , burst: }\n"),
+    ],
+)
+def test_an_interval_of_nothing_is_no_limit(text: str, tmp_path: Path) -> None:
+    config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
+    assert (config.rate_limit, config.warnings) == (None, ())
+
+
+def test_numbers_and_the_like_are_text_in_headers_and_a_header_of_nothing_is_not_sent(tmp_path: Path) -> None:
+    headers = "{X-XSS-Protection: 1, Content-Security-Policy: , X-Frame-Options: ''}"
+    text = f"http_server_config:\n  headers: {headers}\n"
+    config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
+    assert config.headers == (("X-XSS-Protection", "1"),)
+    text = "http_server_config: {headers: {X-XSS-Protection: 0.0, Strict-Transport-Security: yes}}\n"
+    config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
+    assert config.headers == (("X-XSS-Protection", "0.0"), ("Strict-Transport-Security", "yes"))
+
+
+def test_keys_with_nothing_behind_the_colon_are_as_if_they_were_left_out(tmp_path: Path) -> None:
+    Certificates(tmp_path)
+    nothing = "".join(f"  {key}: \n" for key in TlsServerConfig.model_fields if key not in TLS)
+    empty = "".join(f"  {key}: ''\n" for key in ("cert", "client_ca_file", "client_auth_type", "min_version"))
+    plain = load_web_config(write(tmp_path / "web.yaml", TLS), environ={})
+    for more in (nothing, empty):
+        config = load_web_config(write(tmp_path / "web.yaml", f"{TLS}{more}"), environ={})
+        assert config == plain
+    text = f"{TLS}http_server_config: {{http2: , headers: }}\nrate_limit:\n"
+    assert load_web_config(write(tmp_path / "web.yaml", text), environ={}) == plain
+    assert load_web_config(write(tmp_path / "web.yaml", "http_server_config:\n"), environ={}).headers == ()
+
+
+@pytest.mark.parametrize("nothing", ["", "{}"])
+def test_a_section_with_nothing_in_it_protects_nothing_and_says_so(nothing: str, tmp_path: Path) -> None:
+    text = f"tls_server_config: {nothing}\nbasic_auth_users: {nothing}\n"
+    config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
+    assert (config.tls, dict(config.users)) == (None, {})
+    assert [f"{warning.line}: {warning.key}: {warning.message}" for warning in config.warnings] == [
+        "1: tls_server_config: nothing stands here, so pages are served without TLS",
+        "2: basic_auth_users: nothing stands here, so nobody is asked for a password",
+    ]
 
 
 def test_keys_that_are_left_out_have_the_defaults_of_exporter_toolkit(tmp_path: Path) -> None:
