@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from exporter.simulator import command
 from support.alertmanager import needs_alertmanager
 from support.daemon import program
 from support.kubernetes import ROOT
-from support.postgresql import PostgresqlServer, postgresql_programs, running_postgresql
+from support.postgresql import PostgresqlServer
 from support.prometheus import needs_prometheus
 from support.waiting import eventually
 
@@ -27,15 +27,6 @@ COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 VOLUME = "/var/lib/ontap-packages-exporter"
 START_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgresqlServer]:
-    programs = postgresql_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's initdb and pg_ctl are not installed")
-    with running_postgresql(programs) as server:
-        yield server
 
 
 @asynccontextmanager

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from support.daemon import Daemon
 from support.kubernetes import needs_helm, of_kind, render
 from support.pods import Pods
-from support.postgresql import PostgresqlServer, postgresql_programs, running_postgresql
+from support.postgresql import PostgresqlServer
 from support.prometheus import needs_prometheus, prometheus
 from support.waiting import eventually
 
@@ -26,15 +24,6 @@ OLD = "2019-02-04T19:00:00+00:00"
 TAKEOVER_SECONDS = 60.0
 NAME = "ontap-ontap-packages-exporter"
 CLUSTERS = 6
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgresqlServer]:
-    programs = postgresql_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's initdb and pg_ctl are not installed")
-    with running_postgresql(programs) as server:
-        yield server
 
 
 def fleet() -> list[SimulatedCluster]:

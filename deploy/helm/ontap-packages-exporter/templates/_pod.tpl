@@ -64,10 +64,10 @@ spec:
           containerPort: 10910
           protocol: TCP
       livenessProbe:
-        {{- include "exporter.probe" (list . "/-/healthy") | nindent 8 }}
+        {{- include "exporter.livenessProbe" . | nindent 8 }}
         {{- toYaml .Values.livenessProbe | nindent 8 }}
       readinessProbe:
-        {{- include "exporter.probe" (list . "/-/ready") | nindent 8 }}
+        {{- include "exporter.readinessProbe" . | nindent 8 }}
         {{- toYaml .Values.readinessProbe | nindent 8 }}
       resources:
         {{- toYaml .Values.resources | nindent 8 }}
@@ -170,15 +170,25 @@ spec:
     {{- end }}
 {{- end }}
 
-{{- /* How a probe asks. With a web configuration, the kubelet would be refused, which the command `health` accepts. */ -}}
-{{- define "exporter.probe" -}}
-{{- $root := index . 0 -}}
-{{- if $root.Values.web.existingSecret -}}
+{{- /* How the probes ask. With a web configuration, the pages may refuse the kubelet, which the command `health` accepts. */ -}}
+{{- define "exporter.livenessProbe" -}}
+{{- if .Values.web.existingSecret -}}
 exec:
   command: [ontap-packages-exporter, health]
 {{- else -}}
 httpGet:
-  path: {{ index . 1 }}
+  path: /-/healthy
+  port: http
+{{- end }}
+{{- end }}
+
+{{- define "exporter.readinessProbe" -}}
+{{- if .Values.web.existingSecret -}}
+tcpSocket:
+  port: http
+{{- else -}}
+httpGet:
+  path: /-/ready
   port: http
 {{- end }}
 {{- end }}
