@@ -91,6 +91,18 @@ def test_the_dashboards_are_those_of_everybody_else() -> None:
     assert max(len(text) for text in shipped.values()) < 1_000_000
 
 
+def test_the_packaged_chart_holds_the_same_rules_and_dashboards(tmp_path: Path) -> None:
+    import helm_python  # noqa: PLC0415 - there may be none
+
+    archive = helm_python.package(CHART, destination=tmp_path)
+    with helm_python.Chart.load(archive) as packaged, helm_python.Chart.load(CHART) as chart:
+        files = {file["name"]: file["data"] for file in packaged.files}
+        assert files == {file["name"]: file["data"] for file in chart.files}
+        assert packaged.version == exporter.__version__
+    shipped = {name.rpartition("/")[2] for name in files if name.startswith("files/dashboards/")}
+    assert shipped == {file.name for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
+
+
 @by_values
 def test_a_configuration_of_the_values_is_one_that_the_program_takes(
     values: dict[str, Any], tmp_path: Path
