@@ -43,8 +43,8 @@ class _Command:
 
 def _with_command(given: list[str]) -> list[str]:
     """Return the arguments with a command in front; --help and --version count as commands."""
-    if given[:1] == ["help"] and given[1:2] and given[1] in _COMMANDS:
-        return [given[1], "--help"]
+    if given[:1] == ["help"] and given[1:]:
+        return [*_with_command(given[1:])[:1], "--help"]
     if given and given[0] in _SPELLED_AS_COMMANDS:
         return [_SPELLED_AS_COMMANDS[given[0]]]
     if given and (given[0] in _COMMANDS or given[0] in {"-h", "--help", "--version"}):
@@ -61,7 +61,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
     parser = _parser(given[0])
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
-        known = re.findall(r"--[\w.-]+", parsed.usage)
+        known = [*re.findall(r"--[\w.-]+", parsed.usage), "--help", "--version"]
         hints = (_nearest(flag.partition("=")[0], known) for flag in unknown if flag.startswith("-"))
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, hints), '')}")
     return parsed

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _NO_CONFIGURATION = """\
 To try the exporter without a configuration: ontap-packages-exporter demo
-To name a configuration: --config.file=FILE. Every flag: ontap-packages-exporter run --help
+To name a configuration: --config.file=FILE. Every flag: ontap-packages-exporter {command} --help
 """
 
 
@@ -51,8 +51,7 @@ def run(parsed: argparse.Namespace) -> Exit:
     shard = _shard(parsed)
     files = ConfigFiles(parsed.config_file, environ=os.environ)
     config = _read(files.load)
-    if config is None and not parsed.config_file.exists():
-        sys.stderr.write(_NO_CONFIGURATION)
+    _advise_without_configuration(parsed)
     settings = _settings(parsed)
     if shard is None or config is None or settings is None:
         return Exit.USAGE
@@ -65,6 +64,12 @@ def run(parsed: argparse.Namespace) -> Exit:
         await daemon.run(files, config, sharded, stop=stop)
 
     return _serve(poll_and_serve, new_loop=_fast_loop_factory())
+
+
+def _advise_without_configuration(parsed: argparse.Namespace) -> None:
+    """Say what to do where there is no configuration."""
+    if not parsed.config_file.exists():
+        sys.stderr.write(_NO_CONFIGURATION.format(command=parsed.usage.split()[2]))
 
 
 def check_config(parsed: argparse.Namespace) -> Exit:
@@ -91,6 +96,7 @@ def plan(parsed: argparse.Namespace) -> Exit:
     from exporter import planning  # noqa: PLC0415 - loads the HTTP libraries
 
     config = _load(parsed.config_file)
+    _advise_without_configuration(parsed)
     if config is None:
         return Exit.USAGE
     for warning in config.warnings:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from exporter.simulator.exporter_configuration import exporter_config, write_sec
 from exporter.simulator.ready_made_fleets import demo_fleet
 
 POLL_INTERVAL = "15s"
-POLL_TIMEOUT = "20s"
+POLL_TIMEOUT = POLL_INTERVAL
 CLEANUP = """\
 cleanup:
   policies:
@@ -49,4 +51,10 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
             )
             write_secret(file, config)
             files = ConfigFiles(file, environ={})
+            settings = replace(settings, announce=_say_what_to_open)
             await daemon.run(files, files.load(), settings, stop=stop)
+
+
+def _say_what_to_open(url: str) -> None:
+    sys.stdout.write(f"The demo runs: open {url} in a browser. Ctrl+C ends it, and leaves nothing behind.\n")
+    sys.stdout.flush()

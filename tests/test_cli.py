@@ -54,6 +54,8 @@ def test_help_names_every_command(spelling: str, tmp_path: Path) -> None:
         (["run", "--log.level=loud"], "invalid choice: 'loud'"),
         (["run", "--config=x"], "unrecognized arguments: --config=x; did you mean --config.file?"),
         (["run", "--web.listen-adress=:1"], "--web.listen-adress=:1; did you mean --web.listen-address?"),
+        (["--verison"], "unrecognized arguments: --verison; did you mean --version?"),
+        (["help", "paln"], "no such command: 'paln'; did you mean plan?"),
         (["--shards=2"], "unrecognized arguments: --shards=2; did you mean --shard?"),
         (["check-confg", "x"], "no such command: 'check-confg'; did you mean check-config?"),
         (["explode"], "no such command: 'explode'; there are run, check-config, check-web-config, plan"),
@@ -69,13 +71,15 @@ def test_bad_flags_end_with_2_and_say_why(arguments: list[str], says: str, tmp_p
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["run"]])
-def test_run_without_a_configuration_ends_with_2(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"]])
+def test_without_a_configuration_it_ends_with_2_and_says_what_to_do(
+    command: list[str], tmp_path: Path
+) -> None:
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("config.yaml:")
     assert "ontap-packages-exporter demo\n" in done.stderr
-    assert "ontap-packages-exporter run --help\n" in done.stderr
+    assert f"ontap-packages-exporter {(command or ['run'])[0]} --help\n" in done.stderr
 
 
 def test_run_with_a_bad_configuration_ends_with_2_and_names_the_line(tmp_path: Path) -> None:
@@ -123,7 +127,7 @@ def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -
         "clusters:\n  - address: a..b\n  - {}\ncluster_files: [more.json]\ncolour: red\n"
     )
     (tmp_path / "more.json").write_text(
-        '[\n{"targets": ["b", "b"]},\n{"address": 5},\n{"address": "c", "profile": "p"},\n"d"\n]\n'
+        '[\n{"targets": ["b", "b..c"]},\n{"address": 5},\n{"address": "c", "profile": "p"},\n"d"\n]\n'
     )
     done = run("check-config", "bad.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -134,7 +138,7 @@ def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -
         "bad.yaml:6: clusters[0].address: not a host name: 'a..b'",
         "bad.yaml:7: clusters[1]: address is missing",
         "bad.yaml:9: colour: unknown key",
-        "more.json:2: [0].targets[1]: the name 'b' is taken: more.json:2: [0].targets[0]",
+        "more.json:2: [0].targets[1]: not a host name: 'b..c'",
         "more.json:3: [1].address: text is expected, not a number; put quotation marks around it",
         "more.json:4: [2].profile: no profile is named 'p'",
         "more.json:5: [3]: a mapping is expected, not text",
@@ -243,9 +247,18 @@ def test_warn_means_warning(tmp_path: Path) -> None:
     assert done.stderr.startswith("config.yaml:")
 
 
+async def test_simulated_clusters_are_polled_without_a_warning_of_the_configuration(tmp_path: Path) -> None:
+    async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator))
+    done = run("check-config", "config.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "config.yaml: valid, 1 cluster\n")
+
+
 async def test_the_demo_shows_a_fleet(tmp_path: Path) -> None:
     async with program("demo", LISTEN, environ={"TMPDIR": str(tmp_path)}) as daemon:
         await daemon.until_ready()
+        await daemon.until_line(f"open {daemon.url}/ in a browser. Ctrl+C ends it")
+        assert not any("level=warning" in line and "msg=configuration" in line for line in daemon.lines)
         _, metrics = await daemon.get("/metrics")
         for line in (
             'ontap_up{cluster="syd-dr-01"',

@@ -34,6 +34,8 @@ from exporter.web.routes import build_application, serving
 from exporter.web.sources import Sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exporter.web.auth import Protection, WebConfig
 
 REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
@@ -63,6 +65,7 @@ class Settings:
         shard: the share of the clusters that this process looks after.
         web_config: how the pages are protected; None: not at all.
         pace: the pauses of cleanup; no flag changes them.
+        announce: is told the URL of the pages as soon as they can be opened.
     """
 
     listen_addresses: tuple[ListenAddress, ...]
@@ -72,6 +75,7 @@ class Settings:
     shard: Shard = WHOLE
     web_config: WebConfig | None = None
     pace: Pace = field(default_factory=Pace)
+    announce: Callable[[str], None] | None = None
 
 
 async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
@@ -237,7 +241,17 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
     has_tls = settings.web_config is not None and settings.web_config.tls is not None
     for listening in sockets:
         log.info("listening", address=_address_of(listening), tls=has_tls)
+    if settings.announce is not None and sockets:
+        settings.announce(_url_of(sockets[0], has_tls=has_tls))
     return tuple(sockets)
+
+
+def _url_of(bound: socket, *, has_tls: bool) -> str:
+    """Return the URL for a browser on this machine."""
+    host, port, *_ = bound.getsockname()
+    is_any = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
+    scheme = "https" if has_tls else "http"
+    return f"{scheme}://localhost:{port}/" if is_any else f"{scheme}://{_address_of(bound)}/"
 
 
 def _address_of(bound: socket) -> str:

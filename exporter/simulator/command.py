@@ -110,6 +110,8 @@ async def serve(
             control = await stack.enter_async_context(ControlServer(simulator, host=host, port=port))
             line += f" (control: {control.url}/clusters)"
         (say or _print)(line)
+        if say is None:
+            _print("Then open http://localhost:10910/ in a browser. Ctrl+C ends the simulation.")
         await stop.wait()
 
 

@@ -18,7 +18,7 @@ def exporter_config(
     simulator: Simulator,
     *,
     poll_interval: str = "15s",
-    poll_timeout: str | None = None,
+    poll_timeout: str = "15s",
     extra: str = "",
 ) -> str:
     """The configuration with which the exporter polls every cluster of a simulator.
@@ -26,15 +26,13 @@ def exporter_config(
     Args:
         simulator: It must be serving.
         poll_interval: As the configuration writes durations.
-        poll_timeout: As the configuration writes durations; None leaves the default.
+        poll_timeout: As the configuration writes durations.
         extra: Further YAML at the end, such as a `cleanup` section.
     """
     clusters = simulator.clusters
     logins = Counter((cluster.username, cluster.password) for cluster in clusters)
     usual = logins.most_common(1)[0][0] if logins else ("monitor", "simulated")
-    lines = ["defaults:", f"  poll_interval: {poll_interval}"]
-    if poll_timeout is not None:
-        lines.append(f"  poll_timeout: {poll_timeout}")
+    lines = ["defaults:", f"  poll_interval: {poll_interval}", f"  poll_timeout: {poll_timeout}"]
     lines.append(f"  basic_auth: {_json(_login(*usual))}")
     lines.append(f"  tls_config: {_json({'ca_file': str(simulator.ca_file.resolve())})}")
     if any(cluster.plain_http for cluster in clusters):

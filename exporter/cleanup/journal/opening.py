@@ -114,5 +114,7 @@ def _postgresql(url: PostgresqlUrl, *, connections: int, read_only: bool = False
     try:
         from exporter.cleanup.journal.postgresql import PostgresqlConnector  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as exc:
-        raise JournalError(f"{url}: cannot open it: install ontap-packages-exporter[postgresql]") from exc
+        raise JournalError(
+            f"{url}: cannot open it: the library asyncpg is not installed: pip install asyncpg"
+        ) from exc
     return Database(PostgresqlConnector(url.dsn, connections=connections, read_only=read_only), name=url)

@@ -103,8 +103,8 @@ def _new_ca() -> "trustme.CA":
         import trustme  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
         raise ModuleNotFoundError(
-            "the simulator makes its certificates with trustme, which is not installed: "
-            "pip install 'ontap-packages-exporter[simulator]'"
+            "the simulator makes its certificates with the library trustme, which is not installed: "
+            "pip install trustme"
         ) from error
     return trustme.CA(organization_name="ONTAP simulator")
 

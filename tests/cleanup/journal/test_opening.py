@@ -203,7 +203,8 @@ asyncio.run(main())
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.splitlines()[-1].endswith(
-        "postgresql://ontap@host/db: cannot open it: install ontap-packages-exporter[postgresql]"
+        "postgresql://ontap@host/db: cannot open it: the library asyncpg is not installed:"
+        " pip install asyncpg"
     )
 
 
