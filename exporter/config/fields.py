@@ -14,19 +14,24 @@ from exporter.config.database_url import DatabaseUrl, parse_database_url
 from exporter.config.problems import BadValueError, show_key
 from exporter.config.proxy import parse_proxy_url
 from exporter.config.values import (
-    check_credentials,
     check_file_pattern,
     check_glob,
-    check_header_value,
     check_name,
-    check_password,
-    check_username,
     parse_address,
     parse_duration,
     parse_host,
     parse_schedule,
 )
-from exporter.ontap.endpoint import Endpoint, Proxy, Secret, TlsVersion
+from exporter.ontap.endpoint import (
+    Endpoint,
+    Proxy,
+    Secret,
+    TlsVersion,
+    check_credentials,
+    check_header_value,
+    check_password,
+    check_username,
+)
 
 _ValueT = TypeVar("_ValueT")
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.config.problems import Problem, SourceLocation
-from exporter.config.values import (
+from exporter.files import why_unreadable
+from exporter.ontap.endpoint import (
     check_credentials,
     check_header_value,
     check_password,
     check_username,
+    read_secret_file,
 )
-from exporter.files import read_text, why_unreadable
-from exporter.ontap.endpoint import MAX_SECRET_BYTES
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
 _WILDCARDS: Final = re.compile(r"[*?\[]")
@@ -71,7 +71,7 @@ def check_password_file(path: Path) -> str | None:
 
 def check_username_file(path: Path) -> None:
     """Check a file with a user name in it, likewise; the name is no secret."""
-    check_username(_content(path))
+    check_username(read_secret_file(path))
 
 
 def check_secret_file(path: Path) -> str | None:
@@ -154,15 +154,8 @@ def _text(pem: Path | str) -> str:
 
 
 def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
-    check(_content(path))
+    check(read_secret_file(path))
     return secret_for_everyone(permissions(path))
-
-
-def _content(path: Path) -> str:
-    text = read_text(path, max_bytes=MAX_SECRET_BYTES).strip()
-    if not text:
-        raise ValueError("the file is empty")
-    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,6 @@ _SEARCHED_FROM: Final = datetime(2025, 1, 1, tzinfo=UTC)
 # As fnmatch reads it: a ] that comes first is one of the characters.
 _CHARACTER_CLASS: Final = re.compile(r"\[!?+\]?+[^\]]*+\]")
 _CONTROL_CHARACTER: Final = re.compile("[\0-\x1f\x7f-\x9f]")
-_HEADER_VALUE: Final = re.compile("[\x20-\x7e]+")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -257,56 +256,4 @@ def check_file_pattern(text: str) -> str:
     """
     if "**" in Path(check_glob(text)).parts:
         raise ValueError("** is not supported; * stands for the name of one folder")
-    return text
-
-
-def check_username(text: str) -> str:
-    """Return a user name that HTTP basic authentication can send.
-
-    Raises:
-        ValueError: it is none. Source: RFC 7617, section 2.
-    """
-    if not text:
-        raise ValueError("must not be empty")
-    if ":" in text:
-        raise ValueError("a user name cannot hold a colon (RFC 7617)")
-    if _CONTROL_CHARACTER.search(text):
-        raise ValueError("a user name cannot hold a control character (RFC 7617)")
-    return text
-
-
-def check_password(text: str) -> str:
-    """Return a password that HTTP basic authentication can send.
-
-    Raises:
-        ValueError: it is none; the message holds nothing of it. Source: RFC 7617, section 2.
-    """
-    if not text:
-        raise ValueError("a password must not be empty")
-    if _CONTROL_CHARACTER.search(text):
-        raise ValueError("a password cannot hold a line break or another control character (RFC 7617)")
-    return text
-
-
-def check_credentials(text: str) -> str:
-    """Return credentials that an ``Authorization`` header can hold.
-
-    Raises:
-        ValueError: they are none; the message holds nothing of them. Source: RFC 9110, section 5.5.
-    """
-    if not text:
-        raise ValueError("credentials must not be empty")
-    if not _HEADER_VALUE.fullmatch(text):
-        raise ValueError("credentials are one line of ASCII characters")
-    return text
-
-
-def check_header_value(text: str) -> str:
-    """Return the value of a header.
-
-    Raises:
-        ValueError: it is none; the message holds nothing of it. Source: RFC 9110, section 5.5.
-    """
-    if not _HEADER_VALUE.fullmatch(text) or text != text.strip():
-        raise ValueError("a header's value is one line of ASCII characters, with no white space around it")
     return text

@@ -25,6 +25,10 @@ from exporter.ontap.endpoint import (
     Secret,
     Tls,
     TokenLogin,
+    check_credentials,
+    check_header_value,
+    check_password,
+    check_username,
 )
 from exporter.ontap.errors import Unauthorized
 from exporter.ontap.redaction import redact, spellings
@@ -74,8 +78,7 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not a regular file, too large or not UTF-8, or a header cannot carry the
-            secret.
+        ValueError: a secret cannot be read or sent; holds nothing of it.
     """
     header, secret = _header(login)
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
@@ -138,6 +141,7 @@ class Credentials:
             Unauthorized: the secret cannot be read or cannot be sent.
         """
         try:
+            self._content.expire()  # a token may have been renewed in its file a moment ago
             content = await self._content.get() if self._has_files else self._read_all()
         except (OSError, ValueError) as exc:
             self._sent = None
@@ -248,10 +252,10 @@ def _with_token(content: LoginContent, token: str) -> LoginContent:
 
 
 def _value_of(header: Header) -> str:
-    value = header.value.read()
-    if not value.isascii() or not value.isprintable():
-        raise ValueError(f"the value of {header.name} holds characters that an HTTP header cannot carry")
-    return value
+    try:
+        return header.value.read(check_header_value)
+    except ValueError as exc:
+        raise ValueError(f"{header.name}: {exc}") from None
 
 
 def _header(login: Login) -> tuple[str | None, str]:
@@ -259,16 +263,13 @@ def _header(login: Login) -> tuple[str | None, str]:
 
     Raises:
         OSError: the secret's file cannot be read.
-        ValueError: the file is not a regular file, too large or not UTF-8, or a header cannot carry the
-            secret.
+        ValueError: a secret cannot be read or sent; holds nothing of it.
     """
     if login is None or isinstance(login, OAuth2Login):
         return None, ""
     if isinstance(login, BasicLogin):
-        username = Secret(value=login.username or None, file=login.username_file).read()
-        password = login.password.read()
+        username = Secret(value=login.username or None, file=login.username_file).read(check_username)
+        password = login.password.read(check_password)
         return aiohttp.encode_basic_auth(username, password), password
-    token = login.credentials.read()
-    if not token.isascii() or not token.isprintable():
-        raise ValueError("the token holds characters that an HTTP header cannot carry")
+    token = login.credentials.read(check_credentials)
     return f"{login.type} {token}", token

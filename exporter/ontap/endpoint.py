@@ -5,18 +5,22 @@ Standard library only: reading a configuration must not load an HTTP client.
 
 from __future__ import annotations
 
+import re
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from exporter.files import read_text
 
 MAX_SECRET_BYTES = 64 * 1024
 """The largest file that is read for a password, a token, a certificate or a key."""
+_CONTROL_CHARACTER: Final = re.compile("[\0-\x1f\x7f-\x9f]")
+_HEADER_VALUE: Final = re.compile("[\x20-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,20 @@ class Endpoint:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+def read_secret_file(path: Path) -> str:
+    """Return the text of a file, without the white space around it. Blocks for as long as the disk does.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file, empty, too large or not UTF-8. The message holds neither the
+            path nor the content.
+    """
+    text = read_text(path, max_bytes=MAX_SECRET_BYTES).strip()
+    if not text:
+        raise ValueError("the file is empty")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
     """A secret: its value, or the file that holds it. ``repr`` never shows the value."""
@@ -42,23 +60,77 @@ class Secret:
     value: str | None = field(default=None, repr=False)
     file: Path | None = None
 
-    def read(self) -> str:
+    def read(self, check: Callable[[str], str] = str) -> str:
         """Return the secret; white space around a file's content is dropped, as Prometheus does.
 
         Blocks for as long as the file's disk does.
 
+        Args:
+            check: one of the functions below: the file may have changed since the configuration was checked.
+
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is not a regular file, too large or not UTF-8.
+            ValueError: it is not a regular file, empty, too large or not UTF-8, or the check fails. The
+                message holds nothing of the secret.
         """
-        if self.value is not None:
-            return self.value
         if self.file is None:
-            return ""
+            return check(self.value) if self.value else ""
         try:
-            return read_text(self.file, max_bytes=MAX_SECRET_BYTES).strip()
+            return check(read_secret_file(self.file))
         except ValueError as exc:
             raise ValueError(f"{self.file}: {exc}") from None
+
+
+def check_username(text: str) -> str:
+    """Return a user name that HTTP basic authentication can send.
+
+    Raises:
+        ValueError: it is none. Source: RFC 7617, section 2.
+    """
+    if not text:
+        raise ValueError("must not be empty")
+    if ":" in text:
+        raise ValueError("a user name cannot hold a colon (RFC 7617)")
+    if _CONTROL_CHARACTER.search(text):
+        raise ValueError("a user name cannot hold a control character (RFC 7617)")
+    return text
+
+
+def check_password(text: str) -> str:
+    """Return a password that HTTP basic authentication can send.
+
+    Raises:
+        ValueError: it is none; the message holds nothing of it. Source: RFC 7617, section 2.
+    """
+    if not text:
+        raise ValueError("a password must not be empty")
+    if _CONTROL_CHARACTER.search(text):
+        raise ValueError("a password cannot hold a line break or another control character (RFC 7617)")
+    return text
+
+
+def check_credentials(text: str) -> str:
+    """Return credentials that an ``Authorization`` header can hold.
+
+    Raises:
+        ValueError: they are none; the message holds nothing of them. Source: RFC 9110, section 5.5.
+    """
+    if not text:
+        raise ValueError("credentials must not be empty")
+    if not _HEADER_VALUE.fullmatch(text):
+        raise ValueError("credentials are one line of ASCII characters")
+    return text
+
+
+def check_header_value(text: str) -> str:
+    """Return the value of a header.
+
+    Raises:
+        ValueError: it is none; the message holds nothing of it. Source: RFC 9110, section 5.5.
+    """
+    if not _HEADER_VALUE.fullmatch(text) or text != text.strip():
+        raise ValueError("a header's value is one line of ASCII characters, with no white space around it")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,19 @@ async def test_a_secret_comes_from_its_file_without_its_line_end(tmp_path: Path)
         assert len((await it.list()).packages) == 3
 
 
+async def test_a_token_that_expires_when_its_file_is_renewed_costs_no_request(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("token-1")
+    login = TokenLogin(credentials=Secret(file=file))
+    async with bench(small_cluster(bearer_token="token-1"), tmp_path, login=login) as it:
+        for number in range(2, 5):
+            await it.list()
+            file.write_text(f"token-{number}")
+            it.cluster.bearer_token = f"token-{number}"
+        await it.list()
+        assert it.counts.totals() == {("GET", "200"): 4}
+
+
 async def test_a_secret_that_cannot_be_read_sends_nothing(tmp_path: Path) -> None:
     login = BasicLogin(username="monitor", password=Secret(file=tmp_path / "missing"))
     async with bench(small_cluster(), tmp_path, login=login) as it:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.ontap.credentials import Credentials, LoginContent, read_login
-from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Login, Secret, Tls, TokenLogin
+from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Header, Login, Secret, Tls, TokenLogin
 from exporter.ontap.errors import Unauthorized
 
 DEADLINE_SECONDS = 60.0
@@ -38,8 +38,6 @@ async def test_a_file_that_has_become_a_pipe_is_refused_at_once(file: Path) -> N
     file.unlink()
     os.mkfifo(file)
     assert not await has_others(credentials)
-    assert await credentials.header() == "Bearer first"
-    credentials.forget()
     with pytest.raises(Unauthorized, match="not a regular file"):
         await credentials.header()
 
@@ -55,6 +53,55 @@ async def test_a_file_that_is_too_large_is_refused(file: Path) -> None:
 async def test_a_byte_order_mark_is_no_part_of_a_secret(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfsecret\r\n")
     assert await from_file(file).header() == "Bearer secret"
+
+
+async def test_a_secret_that_was_renewed_in_its_file_is_sent_next(file: Path) -> None:
+    file.write_text("first")
+    credentials = from_file(file)
+    assert await credentials.header() == "Bearer first"
+    file.write_text("other")  # of the same length, maybe within the same tick of the clock
+    assert await credentials.header() == "Bearer other"
+    renewed = file.with_suffix(".new")
+    renewed.write_text("third")
+    renewed.rename(file)
+    assert await credentials.header() == "Bearer third"
+
+
+UNUSABLE = [
+    (b"", "empty"),
+    (b" \r\n\t\n", "empty"),
+    (b"\xef\xbb\xbf\n", "empty"),
+    (b"s3cr\0t", "one line of ASCII|control character"),
+    (b"s3cr\nt", "one line of ASCII|control character"),
+    (b"s3cr\x7ft", "one line of ASCII|control character"),
+    (b"s3cr\xfft", "UTF-8"),
+    ("s3cr\u0085t".encode(), "one line of ASCII|control character"),
+    ("s3crt".encode("utf-16"), "UTF-16|UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("content", "why"), UNUSABLE, ids=[repr(content) for content, _ in UNUSABLE])
+@pytest.mark.parametrize("kind", ["token", "password", "user name", "header"])
+async def test_a_file_that_becomes_unusable_is_not_sent_and_named_without_its_content(
+    kind: str, content: bytes, why: str, file: Path
+) -> None:
+    password = Secret(value="simulated")
+    credentials = {
+        "token": from_file(file),
+        "password": Credentials(BasicLogin(username="monitor", password=Secret(file=file))),
+        "user name": Credentials(BasicLogin(username_file=file, password=password)),
+        "header": Credentials(None, headers=(Header(name="X-Key", value=Secret(file=file)),)),
+    }[kind]
+    file.write_bytes(b"good")
+    await credentials.headers()
+    file.write_bytes(content)
+    with pytest.raises(Unauthorized, match=why) as caught:
+        await credentials.headers()
+    assert str(file) in str(caught.value)
+    assert "s3cr" not in str(caught.value)
+    assert credentials.sent_fingerprint == b""
+    file.write_bytes(b"good")
+    await credentials.headers()
 
 
 class Disk:
