@@ -18,6 +18,7 @@ import structlog
 
 from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
+from exporter.app.loop_errors import handle_loop_error
 from exporter.app.reload import Reloader
 from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
@@ -95,6 +96,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         OSError: an address cannot be listened on.
         ExceptionGroup: a bug ended a task.
     """
+    asyncio.get_running_loop().set_exception_handler(handle_loop_error)
     notifier = Notifier(os.environ)
     kill_switch = KillSwitch(active=settings.cleanup_halted)
 
