@@ -21,6 +21,7 @@ from exporter.background import begin
 from exporter.ontap.endpoint import Login, OAuth2Login
 from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, Unauthorized
 from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.session import translate
 from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
 
@@ -111,7 +112,11 @@ class Tokens:
         redacted = spellings((secret, *(value.value or "" for _, value in login.parameters)))
         ways = (False, True) if held.is_secret_in_body is None else (held.is_secret_in_body,)
         for is_secret_in_body in ways:
-            status, body = await self._post(login, secret, is_secret_in_body=is_secret_in_body)
+            try:
+                status, body = await self._post(login, secret, is_secret_in_body=is_secret_in_body)
+            except OntapError as exc:
+                exc.args = (f"the token endpoint: {exc}",)
+                raise
             is_last = is_secret_in_body is ways[-1]
             if status in _REFUSED and not is_last:
                 continue
@@ -157,7 +162,7 @@ class Tokens:
             ) as response:
                 return response.status, await _read_body(response)
         except aiohttp.ClientError as exc:
-            raise BadResponse(f"the token endpoint gives no answer: {exc}") from exc
+            raise translate(exc) from exc
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
@@ -170,7 +175,7 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > _MAX_BODY_BYTES:
-            raise BadResponse("the token endpoint's answer is too large")
+            raise BadResponse("the answer is too large")
     return bytes(body)
 
 

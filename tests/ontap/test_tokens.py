@@ -169,7 +169,7 @@ async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tm
         (200, '{"access_token": "a\\nb"}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (200, '{"access_token": 7}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (503, "busy", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 503"),
-        (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint's answer is too large"),
+        (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint: the answer is too large"),
     ],
     ids=["refused", "no token", "html", "list", "line break", "number", "busy", "large"],
 )
@@ -198,7 +198,9 @@ async def test_a_redirect_of_the_endpoint_is_not_followed(tmp_path: Path) -> Non
 
 async def test_an_endpoint_that_is_not_trusted_does_not_get_the_secret(tmp_path: Path) -> None:
     async with scene(tmp_path, tls=Tls()) as it:
-        assert (await it.failure()).reason is Reason.TLS
+        failure = await it.failure()
+        assert failure.reason is Reason.TLS
+        assert str(failure).startswith("the token endpoint: no TLS: ")
         assert it.endpoint.requests == []
 
 
