@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -19,7 +19,7 @@ from exporter.cleanup.delete.steps import Rest
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
-from exporter.cleanup.records import Lease, RunFailure
+from exporter.cleanup.records import Deletion, Inherited, Lease, RunFailure
 from exporter.cleanup.run import Run, Services, log_outcome
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
@@ -71,6 +71,7 @@ class Cleaner:
         self._services = services
         self._lease: Lease | None = None
         self._recovered_epoch: int | None = None
+        self._inherited: Inherited | None = None
         self._last_started: dict[str, float] = {}
         self._due: dict[str, tuple[PolicyConfig, float]] = {}
         self._is_busy = False
@@ -104,10 +105,16 @@ class Cleaner:
             self._show_problem("")
             self._note_change()
 
-    def hold(self, lease: Lease | None) -> None:
-        """Take note of the lease, renewed or new; None: this process has none."""
+    def hold(self, lease: Lease | None, inherited: Inherited | None = None) -> None:
+        """Take note of the lease, renewed or new; None: this process has none.
+
+        Args:
+            lease: on the cluster.
+            inherited: what a new lease comes with; None: the cleaner asks for it.
+        """
         before, self._lease = self._lease, lease
         if (before and before.epoch) != (lease and lease.epoch):
+            self._inherited = inherited
             self._note_change()
 
     def look_again(self, *, at_schedules: bool = False) -> None:
@@ -147,8 +154,7 @@ class Cleaner:
     async def _clean(self, lease: Lease, assignment: Assignment, seen: int) -> None:
         """Recover, then make every run at its time, until the lease or the assignment changes."""
         if self._recovered_epoch != lease.epoch:
-            await self._talk(self._recover, lease, assignment)
-            self._last_started = dict(await self._services.journal.runs.last_started(self.cluster_uuid))
+            await self._recover(lease, assignment)
             self._recovered_epoch = lease.epoch
             self._due.clear()
         self._show_problem("")
@@ -159,11 +165,26 @@ class Cleaner:
                 await self._start_run(lease, assignment, policy, due)
 
     async def _recover(self, lease: Lease, assignment: Assignment) -> None:
-        """Bring to an end what an earlier life, or another process, has left unended on this cluster."""
+        """Find out what an earlier life, or another process, has left on this cluster; bring it to an end."""
+        inherited, self._inherited = self._inherited, None
+        if inherited is None:
+            inherited = await self._inherit(lease)
+        if inherited.unended:
+            await self._talk(self._end_deletions, lease, assignment, inherited.unended)
+            inherited = await self._inherit(lease)
+            await self._services.show_counts()
+        self._last_started = dict(inherited.last_started)
+
+    async def _inherit(self, lease: Lease) -> Inherited:
+        found = await self._services.journal.runs.inherit([lease], now=self._services.wall_clock())
+        if self.cluster_uuid not in found:
+            raise LeaseLostError(f"the lease of cluster {self.cluster_uuid} was taken over or given up")
+        return found[self.cluster_uuid]
+
+    async def _end_deletions(self, lease: Lease, assignment: Assignment, unended: Iterable[Deletion]) -> None:
+        """Bring deletions to their end, and send nothing."""
         services = self._services
-        unended = await services.journal.deletions.unended(self.cluster_uuid)
-        if unended:
-            await self._check_identity(assignment.access)
+        await self._check_identity(assignment.access)
         policies = {policy.name: policy for policy in assignment.policies}
         for deletion in unended:
             policy = policies.get(deletion.policy)
@@ -195,9 +216,6 @@ class Cleaner:
             with services.board.in_progress((deletion.cluster, deletion.policy)):
                 ended = await driver.drive(progress, action)
             log_outcome(ended)
-        interrupted = await services.journal.runs.end_interrupted(lease, now=services.wall_clock())
-        if unended or interrupted:
-            await services.show_counts()
 
     async def _check_identity(self, access: ClusterAccess) -> None:
         """Make sure that the cluster that deletions were sent to answers here.
@@ -297,9 +315,9 @@ class Cleaner:
         self._show_next_run(policy, due.at)
 
     def _show_next_run(self, policy: PolicyConfig, at: float) -> None:
-        self._services.board.change(
-            self._key(policy), lambda status: replace(status, next_run_timestamp_seconds=at)
-        )
+        status = self._services.board.get(self._key(policy))
+        if status is not None and status.next_run_timestamp_seconds != at:
+            self._services.board.put(replace(status, next_run_timestamp_seconds=at))
 
     def _count_skipped(self, policy: PolicyConfig, count: int) -> None:
         if count:

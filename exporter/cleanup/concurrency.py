@@ -13,12 +13,17 @@ T = TypeVar("T")
 SLICE_SECONDS = 0.005
 
 
-async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
-    """Give items one by one; every few milliseconds, the event loop does something else."""
+async def in_slices(items: Iterable[T], *, at_most: int | None = None) -> AsyncIterator[T]:
+    """Give items one by one; every few milliseconds, the event loop does something else.
+
+    Args:
+        items: all of them.
+        at_most: so many without a pause, where each wakes a task that has work of its own; None: any number.
+    """
     until = perf_counter() + SLICE_SECONDS
-    for item in items:
+    for count, item in enumerate(items, 1):
         yield item
-        if perf_counter() >= until:
+        if perf_counter() >= until or (at_most and count % at_most == 0):
             await asyncio.sleep(0)
             until = perf_counter() + SLICE_SECONDS
 

@@ -200,6 +200,19 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inherited:
+    """What earlier lives of the program have left on a cluster.
+
+    Attributes:
+        unended: its deletions without an outcome: one, or none.
+        last_started: when the last run of every policy began, by policy, Unix seconds.
+    """
+
+    unended: tuple[Deletion, ...]
+    last_started: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTotals:
     """What has happened on one cluster under one policy since the journal began; it never shrinks.
 

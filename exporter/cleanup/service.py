@@ -35,6 +35,8 @@ KEPT_RUNS = 50
 SHOWN_RUNS = 100
 """So many runs, of all policies and clusters together, are in the report."""
 HEARTBEATS_PER_LEASE = 3
+WOKEN_TOGETHER = 10
+"""So many cleaners find out at a time what they are to do."""
 NOTED_TOGETHER = 50
 """So many listings are noted in one transaction."""
 CLOCK_STEP_SECONDS = 5.0
@@ -137,7 +139,7 @@ class CleanupService:
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
         self._board.keep(wanted)
         self._shown = tuple(dict.fromkeys(name for name, _ in wanted))
-        async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids):
+        async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_TOGETHER):
             self._assign(uuid)
         self._beat_now.set()
 
@@ -235,7 +237,7 @@ class CleanupService:
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self.problem = ""
             log.info("cleanup has its journal")
-            async for uuid in in_slices(self._identities.uuids):
+            async for uuid in in_slices(self._identities.uuids, at_most=WOKEN_TOGETHER):
                 self._assign(uuid)
             self._beat_now.set()
             group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
@@ -252,7 +254,7 @@ class CleanupService:
             self._beat_now.clear()
             step = self._wall_clock() - self._clock_without_suspends() - before
             if abs(step) > CLOCK_STEP_SECONDS:
-                async for cleaner in in_slices(tuple(self._cleaners.values())):
+                async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_TOGETHER):
                     cleaner.look_again(at_schedules=step < 0)
             try:
                 await self._beat(journal)
@@ -371,10 +373,11 @@ class CleanupService:
         acquired = dict(await journal.leases.acquire(overdue)) if overdue else {}
         if (room_left := room - len(acquired)) > 0:
             acquired |= await journal.leases.acquire(missing - overdue, at_most=room_left)
-        for uuid, lease in acquired.items():
-            self.takeovers += lease.taken_over
+        self.takeovers += sum(lease.taken_over for lease in acquired.values())
+        inherited = await journal.runs.inherit(acquired.values(), now=self._wall_clock())
+        async for uuid, lease in in_slices(acquired.items(), at_most=WOKEN_TOGETHER):
             if (cleaner := self._cleaners.get(uuid)) is not None:
-                cleaner.hold(lease)
+                cleaner.hold(lease, inherited.get(uuid))
         give_up = set(beat.leases.keys() - wanted)
         if beat.living_owners > self._living_owners and room < 0:
             idle = sorted(uuid for uuid in held if not self._cleaners[uuid].is_busy)

@@ -26,6 +26,7 @@ from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, Cleaning, at_request, changed, cleaning, cluster_with, only
 from support.connections import forwarding
+from support.journal.steps import unended_on
 from support.servicing import C1, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0
@@ -341,7 +342,7 @@ async def test_a_delete_that_is_still_connecting_when_the_program_stops_is_withd
         async with asyncio.timeout(WAIT_SECONDS):
             async with gated.service(changed(POLICY, job_timeout=timedelta(hours=1))) as one:
                 await gate.holds.wait()
-                (deletion,) = await one.journal.deletions.unended(cluster.uuid)
+                (deletion,) = await unended_on(one.journal, cluster.uuid)
                 assert deletion.phase is Phase.INTENDED
         deletion = await only_deletion(it, cluster)
         assert (deletion.outcome, deletion.message) == (Outcome.PROTECTED, STOPPING)

@@ -19,7 +19,7 @@ from exporter.ontap.facts import CLUSTER_PATH
 from exporter.ontap.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, SHORT, at_request, changed, cleaning, cluster_with, only
-from support.journal.steps import totals_of
+from support.journal.steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
     OFTEN,
@@ -135,7 +135,7 @@ async def test_a_cluster_that_is_renamed_keeps_its_deletion(host: str | None, tm
             await configure(it, one, {"c1b": (named("c1b", it.accesses["c1"], host=host), cluster)}, QUICK)
             await one.watch.beats(8)
         assert not warned(logs, STAYS_UNENDED)
-        assert (deletes(cluster), len(await one.journal.deletions.unended(cluster.uuid))) == (1, 1)
+        assert (deletes(cluster), len(await unended_on(one.journal, cluster.uuid))) == (1, 1)
         cluster.release_jobs()
         await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
         await all_ended(one)

@@ -22,7 +22,7 @@ from exporter.ontap.deletion import delete_package
 from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, changed
-from support.journal.steps import totals_of
+from support.journal.steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
     C1,
@@ -209,7 +209,7 @@ async def resumed(it: Life, *policies: PolicyConfig) -> tuple[Deletion, Run]:
         run = (await one.runs())[0]
         (deletion,) = run.deletions
         assert one.watch.statuses[C1].totals == (await totals_of(one.journal))[C1]
-        assert await one.journal.deletions.unended(deletion.cluster_uuid) == ()
+        assert await unended_on(one.journal, deletion.cluster_uuid) == ()
         return deletion, run
 
 
@@ -392,7 +392,7 @@ async def test_unended_deletions_of_a_cluster_that_left_stay_untouched_with_a_wa
         async with it.service(POLICY, BEAT, without="c1") as one:
             with capture_logs() as logs:
                 await one.watch.beats()
-            (deletion,) = await one.journal.deletions.unended(cluster.uuid)
+            (deletion,) = await unended_on(one.journal, cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
         warnings = [
             line["event"] for line in logs if line["log_level"] == "warning" and line.get("cluster") == "c1"
@@ -410,7 +410,7 @@ async def test_an_unended_deletion_on_a_cluster_of_another_shard_is_no_matter(tm
         with capture_logs() as logs:
             async with it.service(POLICY, BEAT, without="c1", elsewhere=["c1"]) as one:
                 await one.watch.beats()
-                assert await one.journal.deletions.unended(cluster.uuid)
+                assert await unended_on(one.journal, cluster.uuid)
         assert [line for line in logs if line.get("cluster") == "c1" and line["log_level"] == "warning"] == []
 
 
@@ -452,7 +452,7 @@ async def test_the_end_of_the_program_lets_a_delete_that_is_being_sent_be_record
         async with it.service(POLICY):
             await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
         async with it.journal(cluster) as (journal, _):
-            (deletion,) = await journal.deletions.unended(cluster.uuid)
+            (deletion,) = await unended_on(journal, cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
             assert deletion.job_uuid is not None
         deletion, run = await resumed(it, POLICY)

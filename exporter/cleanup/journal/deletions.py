@@ -217,11 +217,6 @@ class DeletionStore(LeasedStore):
         return deletion
 
     @transaction("read deletions")
-    def unended(self, connection: Connection, cluster_uuid: str) -> tuple[Deletion, ...]:
-        """Return the deletions of a cluster without an outcome: one, or none."""
-        return _read(connection, DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.phase != Phase.ENDED)
-
-    @transaction("read deletions")
     def given_up(self, connection: Connection, cluster_uuid: str) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster that may be going on though they have ended, oldest first.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import fields
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
@@ -13,9 +14,9 @@ from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
 from exporter.cleanup.journal.guards import SENT_IN_LAST_DAY
 from exporter.cleanup.journal.journal_errors import StepRefusedError
-from exporter.cleanup.journal.leases import LeasedStore
+from exporter.cleanup.journal.leases import TOGETHER, LeasedStore
 from exporter.cleanup.journal.tables import DELETIONS, RUNS
-from exporter.cleanup.records import Deletion, Lease, Phase, Run, RunFailure
+from exporter.cleanup.records import Deletion, Inherited, Lease, Phase, Run, RunFailure
 
 MAX_MESSAGE_CHARACTERS = 1000
 MAX_PLAN_CHARACTERS = 1_000_000
@@ -101,20 +102,41 @@ class RunStore(LeasedStore):
         run = run_going_on(connection, lease, run_id)
         _end(connection, run, success=success, failure=failure, error=error, now=now)
 
-    @transaction("end interrupted runs")
-    def end_interrupted(self, connection: Connection, lease: Lease, *, now: float) -> int:
-        """End, as failed (``interrupted``), the cluster's runs that are going on; return how many.
+    async def inherit(self, leases: Iterable[Lease], *, now: float) -> dict[str, Inherited]:
+        """Return what earlier lives have left on clusters, and end their interrupted runs, as failed.
 
-        A run with an unended deletion stays as it is until that has ended.
+        A run with an unended deletion stays as it is: once that has ended, this is to be called again.
+
+        Returns:
+            What each cluster comes with, by uuid. Those whose lease was lost are missing.
         """
-        self.leases.confirm(connection, lease)
-        unended = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
-        going_on = and_(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.ended_timestamp_seconds.is_(None))
-        found = connection.execute(select(RUNS).where(going_on, ~unended).order_by(RUNS.c.id)).all()
+        waiting = iter(leases)
+        found: dict[str, Inherited] = {}
+        while some := list(islice(waiting, TOGETHER)):
+            found |= await self._inherit(some, now=now)
+        return found
+
+    @transaction("read what was left")
+    def _inherit(self, connection: Connection, leases: list[Lease], *, now: float) -> dict[str, Inherited]:
+        ours = self.leases.confirmed(connection, leases)
+        unended: dict[str, list[Deletion]] = defaultdict(list)
+        of_ours = and_(DELETIONS.c.cluster_uuid.in_(ours), DELETIONS.c.phase != Phase.ENDED)
+        for row in connection.execute(select(*DELETION_COLUMNS).where(of_ours).order_by(DELETIONS.c.id)):
+            unended[row.cluster_uuid].append(Deletion(**row._asdict()))
+        goes_on = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
+        begun = and_(RUNS.c.cluster_uuid.in_(ours), RUNS.c.ended_timestamp_seconds.is_(None))
         error = "the program ended, or gave the cluster up, during this run"
-        for run in found:
+        for run in connection.execute(select(RUNS).where(begun, ~goes_on).order_by(RUNS.c.id)).all():
             _end(connection, run, success=False, failure=RunFailure.INTERRUPTED, error=error, now=now)
-        return len(found)
+        last_started: dict[str, dict[str, float]] = defaultdict(dict)
+        newest = select(func.max(RUNS.c.id)).where(RUNS.c.cluster_uuid.in_(ours))
+        newest = newest.group_by(RUNS.c.cluster_uuid, RUNS.c.policy)
+        columns = (RUNS.c.cluster_uuid, RUNS.c.policy, RUNS.c.started_timestamp_seconds)
+        for uuid, policy, started in connection.execute(select(*columns).where(RUNS.c.id.in_(newest))):
+            last_started[uuid][policy] = started
+        return {
+            uuid: Inherited(unended=tuple(unended[uuid]), last_started=last_started[uuid]) for uuid in ours
+        }
 
     @transaction("prune runs")
     def prune(self, connection: Connection, lease: Lease, *, keep: int) -> int:
@@ -137,16 +159,6 @@ class RunStore(LeasedStore):
         connection.execute(delete(DELETIONS).where(DELETIONS.c.run_id.in_(run_ids)))
         connection.execute(delete(RUNS).where(RUNS.c.id.in_(run_ids)))
         return len(run_ids)
-
-    @transaction("read runs")
-    def last_started(self, connection: Connection, cluster_uuid: str) -> Mapping[str, float]:
-        """Return when the last run of every policy on a cluster began, by policy, Unix seconds."""
-        of_cluster = RUNS.c.cluster_uuid == cluster_uuid
-        newest = select(func.max(RUNS.c.id)).where(of_cluster).group_by(RUNS.c.policy)
-        rows = connection.execute(
-            select(RUNS.c.policy, RUNS.c.started_timestamp_seconds).where(RUNS.c.id.in_(newest))
-        )
-        return {row.policy: row.started_timestamp_seconds for row in rows}
 
     @transaction("read runs")
     def recent(

@@ -201,6 +201,12 @@ DELETIONS = Table(
     sqlite_autoincrement=True,
 )
 Index(
+    "cleanup_runs_going_on",
+    RUNS.c.cluster_uuid,
+    sqlite_where=RUNS.c.ended_timestamp_seconds.is_(None),
+    postgresql_where=RUNS.c.ended_timestamp_seconds.is_(None),
+)
+Index(
     "cleanup_deletions_one_unended",
     DELETIONS.c.cluster_uuid,
     unique=True,

@@ -12,7 +12,17 @@ from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
 from exporter.cleanup.records import Lease, Phase
-from support.journal.steps import AMS, assert_consistent, deletion_in, end, intend, lease_of, new_run, opened
+from support.journal.steps import (
+    AMS,
+    assert_consistent,
+    deletion_in,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    unended_on,
+)
 
 WAIT_SECONDS = 60.0
 
@@ -93,7 +103,7 @@ async def test_many_cancelled_at_random_leave_a_consistent_journal(journal: Jour
             await asyncio.gather(*(cancelled_after(task, chance.randrange(250)) for task in tasks))
             await assert_consistent(journal)
             for lease in leases.values():
-                for left in await journal.deletions.unended(lease.cluster_uuid):
+                for left in await unended_on(journal, lease.cluster_uuid):
                     await end(journal, lease, left)
 
 
@@ -120,4 +130,4 @@ async def test_a_journal_that_is_closed_amid_a_step_completes_it(url: str) -> No
             await turns(4)
         assert await running > 0
         with pytest.raises(JournalError, match="the journal is closed"):
-            await journal.deletions.unended(AMS)
+            await unended_on(journal, AMS)

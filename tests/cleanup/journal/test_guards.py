@@ -10,7 +10,7 @@ from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.journal import Journal, StepRefusedError
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
-from support.journal.steps import AMS, FRA, deletion_in, end, intend, lease_of, new_run, opened
+from support.journal.steps import AMS, FRA, deletion_in, end, intend, lease_of, new_run, opened, unended_on
 from support.postgresql import PostgresqlServer
 
 FAILING = (Outcome.FAILURE, Outcome.TIMEOUT)
@@ -23,7 +23,7 @@ PAUSED = "policy old is paused"
 async def refused(journal: Journal, lease: Lease, run_id: int, why: str, limit: int | None = None) -> None:
     with pytest.raises(StepRefusedError, match=why):
         await intend(journal, lease, run_id, max_deletes_per_day=limit)
-    assert await journal.deletions.unended(lease.cluster_uuid) == ()
+    assert await unended_on(journal, lease.cluster_uuid) == ()
 
 
 async def sent_today(journal: Journal, lease: Lease, run_id: int, count: int) -> None:

@@ -17,6 +17,7 @@ from support.journal.steps import (
     new_run,
     opened,
     totals_of,
+    unended_on,
 )
 from support.postgresql import PostgresqlServer
 
@@ -117,8 +118,13 @@ async def test_the_start_of_the_last_run_is_known_by_cluster_and_policy(journal:
         await new_run(journal, ams, now=now)
     await new_run(journal, ams, policy="other", now=400.0)
     await new_run(journal, fra, now=500.0)
-    assert await journal.runs.last_started(AMS) == {"old": 200.0, "other": 400.0}
-    assert await journal.runs.last_started("nobody") == {}
+    new = await lease_of(journal, "new")
+    inherited = await journal.runs.inherit([ams, fra, new], now=600.0)
+    assert {uuid: dict(one.last_started) for uuid, one in inherited.items()} == {
+        AMS: {"old": 200.0, "other": 400.0},
+        FRA: {"old": 500.0},
+        "new": {},
+    }
 
 
 async def test_pruning_keeps_the_newest_of_each_policy_and_other_clusters(journal: Journal) -> None:
@@ -160,7 +166,7 @@ async def test_pruning_leaves_what_is_unended_or_counts_for_the_day(
         await postgresql.ask(postgresql_url, aging)
         if phase is not Phase.ENDED:
             assert await journal.runs.prune(ams, keep=0) == 0
-            assert await journal.deletions.unended(AMS) == (deletion,)
+            assert await unended_on(journal, AMS) == (deletion,)
             await end(journal, ams, deletion, Outcome.TIMEOUT)
         assert await journal.runs.prune(ams, keep=0) == 1
         assert await journal.deletions.given_up(AMS) == ()
@@ -172,7 +178,7 @@ async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal)
     cut_short = await new_run(journal, ams)
     unended = await deletion_in(journal, ams, Phase.FOLLOWED)
     elsewhere = await new_run(journal, fra)
-    assert await journal.runs.end_interrupted(ams, now=500.0) == 1
+    assert (await journal.runs.inherit([ams], now=500.0))[AMS].unended == (unended,)
     runs = {run.id: run for run in await journal.runs.recent(10)}
     ended = runs[cut_short]
     assert (ended.success, ended.failure, ended.error, ended.ended_timestamp_seconds) == (
@@ -185,13 +191,31 @@ async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal)
     assert runs[unended.run_id].ended_timestamp_seconds is None
     assert (await totals_of(journal))["ams", "old"].last_success is False
     await end(journal, ams, unended)
-    assert await journal.runs.end_interrupted(ams, now=600.0) == 1
-    assert await journal.runs.end_interrupted(fra, now=600.0) == 1
+    inherited = await journal.runs.inherit([ams, fra], now=600.0)
+    assert {uuid: one.unended for uuid, one in inherited.items()} == {AMS: (), FRA: ()}
     assert {run.id for run in await journal.runs.recent(10) if run.ended_timestamp_seconds == 600.0} == {
         unended.run_id,
         elsewhere,
     }
-    assert await journal.runs.end_interrupted(ams, now=700.0) == 0
+    await journal.runs.inherit([ams, fra], now=700.0)
+    assert not [run for run in await journal.runs.recent(10) if run.ended_timestamp_seconds == 700.0]
+
+
+async def test_more_clusters_than_one_transaction_takes_are_inherited(journal: Journal) -> None:
+    leases = await journal.leases.acquire([f"cluster {number}" for number in range(450)])
+    run_ids = [await new_run(journal, leases[f"cluster {number}"]) for number in (0, 449)]
+    inherited = await journal.runs.inherit(leases.values(), now=500.0)
+    assert inherited.keys() == leases.keys()
+    assert {run.id for run in await journal.runs.recent(10) if run.failure == "interrupted"} == {*run_ids}
+
+
+async def test_a_lost_lease_inherits_nothing_and_ends_no_run(journal: Journal) -> None:
+    ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
+    await new_run(journal, ams)
+    again = await lease_of(journal, AMS)
+    assert (await journal.runs.inherit([ams, fra], now=500.0)).keys() == {FRA}
+    assert (await journal.runs.recent(1))[0].ended_timestamp_seconds is None
+    assert (await journal.runs.inherit([again], now=500.0)).keys() == {AMS}
 
 
 async def test_the_id_of_a_pruned_run_never_comes_back(journal: Journal, ams: Lease) -> None:
@@ -214,7 +238,7 @@ async def test_a_cluster_that_has_gone_for_more_than_a_year_is_forgotten_besides
     await postgresql.ask(postgresql_url, aging)
     async with opened(postgresql_url) as journal:
         assert [run.cluster for run in await journal.runs.recent(9)] == ["fra"]
-        assert await journal.deletions.unended(FRA) == (unended,)
+        assert await unended_on(journal, FRA) == (unended,)
         assert await journal.seen.since(AMS, now=6.0) == {}
         assert await journal.seen.since(FRA, now=6.0) == {"9.9.1": 5.0}
         assert set(await totals_of(journal)) == {("ams", "old"), ("fra", "old")}

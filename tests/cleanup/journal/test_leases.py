@@ -25,6 +25,7 @@ from support.journal.steps import (
     new_run,
     opened,
     totals_of,
+    unended_on,
 )
 from support.postgresql import PostgresqlServer
 from support.waiting import eventually
@@ -98,7 +99,7 @@ async def test_a_deletion_takes_no_step_under_the_lease_of_another_cluster(journ
     deletion = await deletion_in(journal, ams, Phase.FOLLOWED)
     with pytest.raises(StepRefusedError, match=f"there is no deletion {deletion.id} on cluster {FRA}"):
         await end(journal, fra, deletion)
-    assert await journal.deletions.unended(AMS) == (deletion,)
+    assert await unended_on(journal, AMS) == (deletion,)
 
 
 async def test_a_restart_has_the_leases_at_once_and_knows_until_when_they_were_held(url: str) -> None:

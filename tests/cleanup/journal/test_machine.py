@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from exporter.cleanup.journal import Journal, LeaseLostError, StepRefusedError
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Lease, Outcome, Phase, Run
 from support.journal.model import Model, kept
-from support.journal.steps import NAMES, durations_of, end, intend, opened, totals_of
+from support.journal.steps import NAMES, durations_of, end, intend, opened, totals_of, unended_on
 
 T = TypeVar("T")
 
@@ -306,15 +306,19 @@ class JournalMachine(RuleBasedStateMachine):
         assert pruned == self.model.prune(keep_runs, uuid)
 
     @rule(uuid=UUIDS, now=TIMES)
-    def end_interrupted_runs(self, uuid: str, now: float) -> None:
+    def inherit(self, uuid: str, now: float) -> None:
         held = {one.run_id for one in self.model.unended()}
         cut_short = [
             run
             for run in self.model.runs.values()
             if run.ended_timestamp_seconds is None and run.id not in held and run.cluster_uuid == uuid
         ]
-        ended = self.runner.run(self.journal.runs.end_interrupted(self.leases[uuid], now=now))
-        assert ended == len(cut_short)
+        inherited = self.runner.run(self.journal.runs.inherit([self.leases[uuid]], now=now))[uuid]
+        assert list(inherited.unended) == self.model.unended_on(uuid)
+        newest = {one.policy: one for one in self.model.runs.values() if one.cluster_uuid == uuid}
+        assert inherited.last_started == {
+            policy: one.started_timestamp_seconds for policy, one in newest.items()
+        }
         error = "the program ended, or gave the cluster up, during this run"
         for run in cut_short:
             self.model.end_run(run, "interrupted", error, success=False, now=now)
@@ -354,7 +358,7 @@ class JournalMachine(RuleBasedStateMachine):
         ]
         assert list(self.runner.run(self.journal.runs.recent(1000))) == expected[::-1]
         for uuid in NAMES:
-            assert list(self.runner.run(self.journal.deletions.unended(uuid))) == self.model.unended_on(uuid)
+            assert list(self.runner.run(unended_on(self.journal, uuid))) == self.model.unended_on(uuid)
 
     @rule()
     def the_jobs_given_up_agree(self) -> None:

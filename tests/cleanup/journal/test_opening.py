@@ -15,7 +15,18 @@ from sqlalchemy import Connection
 
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.records import Deletion, Lease, Phase, SeenPackage
-from support.journal.steps import AMS, deletion_in, end, intend, lease_of, new_run, opened, reading, totals_of
+from support.journal.steps import (
+    AMS,
+    deletion_in,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    reading,
+    totals_of,
+    unended_on,
+)
 from support.postgresql import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
 
 
@@ -94,7 +105,7 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None
             await journal.runs.begin(
                 lease, cluster="ams", policy="old", dry_run=True, plan="x" * 10**6, candidates=1, now=1.0
             )
-        assert await journal.deletions.unended(AMS) == (deletion,)
+        assert await unended_on(journal, AMS) == (deletion,)
         assert len(await journal.runs.recent(9)) == 1
 
 
@@ -127,14 +138,14 @@ async def test_a_journal_is_read_while_another_process_uses_it_and_never_changed
         async with reading(url) as reader:
             assert await reader.seen.since(AMS, now=6.0) == {"9.9.1": 5.0}
             assert set((await reader.guards.read()).unended) == {AMS}
-            assert await reader.deletions.unended(AMS) == (deletion,)
+            assert await unended_on(reader, AMS) == (deletion,)
             for writing in (reader.guards.set_kill_switch(engaged=True), reader.leases.acquire([AMS, "new"])):
                 with pytest.raises(JournalError, match=r"read-?only"):
                     await writing
             await journal.deletions.follow(
                 lease, await end_and_intend(journal, lease, deletion), job_uuid=None
             )
-            assert len(await reader.deletions.unended(AMS)) == 1
+            assert len(await unended_on(reader, AMS)) == 1
         assert not (await journal.guards.read()).kill_switch
     async with reading(url) as reader:
         assert len(await reader.runs.recent(5)) == 1

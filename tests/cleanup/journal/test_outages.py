@@ -31,6 +31,7 @@ from support.journal.steps import (
     new_run,
     opened,
     totals_of,
+    unended_on,
 )
 from support.postgresql import PostgresqlServer
 from support.silent_proxy import SilentProxy, silent_proxy
@@ -289,7 +290,7 @@ async def test_a_text_in_a_column_of_numbers_fails_single_calls(tmp_path: Path) 
         tool.execute("UPDATE cleanup_policies SET last_started_timestamp_seconds = 'yesterday'")
         tool.commit()
         tool.close()
-        for reading in (journal.deletions.unended(AMS), totals_of(journal), journal.runs.recent(5)):
+        for reading in (unended_on(journal, AMS), totals_of(journal), journal.runs.recent(5)):
             with pytest.raises(JournalError, match="could not convert string to float"):
                 await reading
         await journal.leases.heartbeat()
@@ -305,7 +306,7 @@ async def test_a_word_that_this_version_does_not_know_fails_single_calls(tmp_pat
         tool.commit()
         tool.close()
         with pytest.raises(JournalError, match="'paused' is not a valid Phase"):
-            await journal.deletions.unended(AMS)
+            await unended_on(journal, AMS)
         await totals_of(journal)
 
 
@@ -319,7 +320,7 @@ async def test_a_table_that_has_gone_fails_the_whole_step(tmp_path: Path) -> Non
         tool.commit()
         with pytest.raises(JournalError, match=r"cannot note an outcome: .*cleanup_durations"):
             await end(journal, lease, deletion)  # one of its last writes fails
-        assert await journal.deletions.unended(AMS) == (deletion,)
+        assert await unended_on(journal, AMS) == (deletion,)
         tool.execute("ALTER TABLE mislaid RENAME TO cleanup_durations")
         tool.commit()
         tool.close()

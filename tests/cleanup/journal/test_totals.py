@@ -7,7 +7,18 @@ from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, Lease, Outcome, PolicyTotals
-from support.journal.steps import AMS, FRA, durations_of, end, intend, lease_of, new_run, opened, totals_of
+from support.journal.steps import (
+    AMS,
+    FRA,
+    durations_of,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    totals_of,
+    unended_on,
+)
 
 NONE = dict.fromkeys(Outcome, 0)
 
@@ -109,7 +120,7 @@ async def test_everything_is_there_after_a_restart(new_url: NewUrl) -> None:
     async with opened(url) as journal:
         after = await totals_of(journal), await durations_of(journal), await journal.runs.recent(5)
         assert after == before
-        assert await journal.deletions.unended(AMS) == (intended,)
+        assert await unended_on(journal, AMS) == (intended,)
         assert await new_run(journal, await lease_of(journal)) > run_id
 
 

@@ -20,6 +20,7 @@ from support.journal.steps import (
     lease_of,
     new_run,
     totals_of,
+    unended_on,
 )
 
 Step = Callable[[Journal, Lease, Deletion], Awaitable[Deletion]]
@@ -72,14 +73,14 @@ async def test_an_intent_is_recorded_as_given(journal: Journal, ams: Lease) -> N
         code="",
         message="",
     )
-    assert await journal.deletions.unended(AMS) == (deletion,)
+    assert await unended_on(journal, AMS) == (deletion,)
 
 
 async def test_a_refusal_is_recorded_with_its_reason(journal: Journal, ams: Lease) -> None:
     intended = await deletion_in(journal, ams, Phase.INTENDED)
     waiting = await journal.deletions.wait(ams, intended, code="7", message="busy")
     assert waiting == replace(intended, phase=Phase.WAITING, code="7", message="busy")
-    assert await journal.deletions.unended(AMS) == (waiting,)
+    assert await unended_on(journal, AMS) == (waiting,)
 
 
 async def test_a_job_that_failed_for_a_passing_reason_does_not_stand_for_the_next_attempt(
@@ -121,7 +122,7 @@ async def test_an_accepted_deletion_is_followed_with_or_without_a_job(
     intended = await deletion_in(journal, ams, Phase.INTENDED)
     followed = await journal.deletions.follow(ams, intended, job_uuid=job_uuid)
     assert followed == replace(intended, phase=Phase.FOLLOWED, job_uuid=job_uuid)
-    assert await journal.deletions.unended(AMS) == (followed,)
+    assert await unended_on(journal, AMS) == (followed,)
 
 
 @pytest.mark.parametrize("phase", sorted(ALLOWED["end"]))
@@ -139,7 +140,7 @@ async def test_an_unended_deletion_ends_from_any_phase_with_any_outcome(
             message="so",
             ended_timestamp_seconds=130.0,
         )
-        assert await journal.deletions.unended(AMS) == ()
+        assert await unended_on(journal, AMS) == ()
         assert (await totals_of(journal))["ams", "old"].outcomes[outcome] == 1
 
 
@@ -211,7 +212,7 @@ async def test_a_dry_run_intends_nothing(journal: Journal, ams: Lease) -> None:
     run_id = await new_run(journal, ams, dry_run=True)
     with pytest.raises(StepRefusedError, match=f"run {run_id} is a dry run"):
         await intend(journal, ams, run_id)
-    assert await journal.deletions.unended(AMS) == ()
+    assert await unended_on(journal, AMS) == ()
 
 
 async def test_a_package_that_was_left_is_counted_at_once_and_never_unended(
@@ -223,7 +224,7 @@ async def test_a_package_that_was_left_is_counted_at_once_and_never_unended(
     )
     assert (deletion.phase, deletion.outcome, deletion.attempts) == (Phase.ENDED, Outcome.PROTECTED, 0)
     assert (deletion.message, deletion.ended_timestamp_seconds) == ("in use", 110.0)
-    assert await journal.deletions.unended(AMS) == ()
+    assert await unended_on(journal, AMS) == ()
     assert (await totals_of(journal))["ams", "old"].outcomes[Outcome.PROTECTED] == 1
     assert await durations_of(journal) == {}
 
@@ -302,6 +303,6 @@ async def test_names_with_characters_that_cannot_be_kept_are_found_again(journal
     )
     deletion = await intend(journal, lease, run_id, version="9\0")
     assert (deletion.cluster, deletion.policy, deletion.version) == ("a\ufffd", "p\ufffd", "9\ufffd")
-    assert await journal.deletions.unended(AMS) == (deletion,)
+    assert await unended_on(journal, AMS) == (deletion,)
     assert set(await totals_of(journal)) == {("a\ufffd", "p\ufffd")}
     assert await journal.runs.recent(1, cluster="a\0")

@@ -76,6 +76,13 @@ def _make_runs(op: Operations) -> None:
     )
     op.create_index("cleanup_runs_of_policy", "cleanup_runs", ["cluster_uuid", "policy", "id"])
     op.create_index("cleanup_runs_of_cluster", "cleanup_runs", ["cluster", "id"])
+    op.create_index(
+        "cleanup_runs_going_on",
+        "cleanup_runs",
+        ["cluster_uuid"],
+        sqlite_where=text("ended_timestamp_seconds IS NULL"),
+        postgresql_where=text("ended_timestamp_seconds IS NULL"),
+    )
 
 
 def _make_deletions(op: Operations) -> None:
