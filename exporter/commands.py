@@ -181,15 +181,22 @@ def _shard(parsed: argparse.Namespace) -> Shard | None:
 
 
 def _settings(parsed: argparse.Namespace) -> Settings | None:
-    """Return the settings of a daemon; if the web configuration is bad, print why and return None."""
+    """Return the settings of a daemon; if the web configuration or a flag is bad, print why, return None."""
     from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.web.site import parse_site  # noqa: PLC0415 - likewise
 
+    try:
+        site = parse_site(parsed.external_url, parsed.route_prefix)
+    except ValueError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return None
     web_config = None
     if parsed.web_config_file is not None and (web_config := _load_web(parsed.web_config_file)) is None:
         return None
     return daemon.Settings(
         listen_addresses=tuple(parsed.listen_addresses or ()),
         telemetry_path=parsed.telemetry_path,
+        site=site,
         reload_by_http=getattr(parsed, "reload_by_http", False),
         cleanup_halted=getattr(parsed, "cleanup_halted", False),
         web_config=web_config,

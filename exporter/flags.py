@@ -10,8 +10,8 @@ from exporter.logs import LogFormat, LogLevel
 from exporter.sharding import AUTO
 from exporter.web.addresses import ListenAddress, parse_listen_address
 
-RESERVED_PATHS = frozenset({"/probe", "/config", "/sd", "/api/v1/clusters", "/api/v1/cleanup"})
-"""Paths of other pages; metrics cannot be served there."""
+RESERVED_PATHS = ("/-", "/probe", "/config", "/sd", "/api/v1", "/clusters", "/cleanup")
+"""Other pages are at these paths and below; metrics cannot be served there."""
 
 
 def for_run(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +115,19 @@ def for_daemon(parser: argparse.ArgumentParser) -> None:
         help="where metrics are served (default: %(default)s)",
     )
     parser.add_argument(
+        "--web.external-url",
+        dest="external_url",
+        metavar="URL",
+        help="the URL at which browsers find the pages, e.g. behind a proxy; a request for another host name "
+        "is then refused (default: none)",
+    )
+    parser.add_argument(
+        "--web.route-prefix",
+        dest="route_prefix",
+        metavar="PATH",
+        help="what every path begins with (default: the path of --web.external-url)",
+    )
+    parser.add_argument(
         "--web.config.file",
         dest="web_config_file",
         type=Path,
@@ -175,6 +188,7 @@ def _ordinal(text: str) -> int | str:
 
 
 def _telemetry_path(text: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text) or text.startswith("/-/") or text in RESERVED_PATHS:
+    is_taken = any(f"{text}/".startswith(f"{path}/") for path in RESERVED_PATHS)
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text) or is_taken:
         raise argparse.ArgumentTypeError(f"not a path for metrics: {text!r}; write e.g. /metrics")
     return text

@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT_SECONDS = 4.0
 LISTEN_FLAG = "--web.listen-address"
+EXTERNAL_URL_FLAG = "--web.external-url"
+ROUTE_PREFIX_FLAG = "--web.route-prefix"
 DEFAULT_ADDRESS = ":10910"
 _EVERYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where a client finds them
 _WORKS = frozenset(
@@ -31,15 +33,24 @@ def urls_of(command_line: bytes) -> tuple[str, ...]:
         command_line: as ``/proc/PID/cmdline`` has it. The main process of a container is its process 1.
     """
     arguments = command_line.decode(errors="replace").split("\0")
-    given = [
+    hosts_and_ports = (
+        address.rpartition(":") for address in _given(arguments, LISTEN_FLAG) or [DEFAULT_ADDRESS]
+    )
+    addresses = [f"{_EVERYWHERE.get(host, host)}:{port}" for host, _, port in hosts_and_ports]
+    external = [urlsplit(url).path for url in _given(arguments, EXTERNAL_URL_FLAG)]
+    prefix = (_given(arguments, ROUTE_PREFIX_FLAG) or external or [""])[-1].strip("/")
+    path = f"/{prefix}" if prefix else ""
+    return tuple(f"{scheme}://{address}{path}" for address in addresses for scheme in ("http", "https"))
+
+
+def _given(arguments: Sequence[str], wanted: str) -> list[str]:
+    """Return every value of a flag."""
+    return [
         value or following
         for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
         for flag, _, value in [argument.partition("=")]
-        if flag == LISTEN_FLAG
+        if flag == wanted
     ]
-    hosts_and_ports = (address.rpartition(":") for address in given or [DEFAULT_ADDRESS])
-    addresses = [f"{_EVERYWHERE.get(host, host)}:{port}" for host, _, port in hosts_and_ports]
-    return tuple(f"{scheme}://{address}" for address in addresses for scheme in ("http", "https"))
 
 
 def main_command_line() -> bytes:
@@ -56,7 +67,7 @@ def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | 
     The daemon's certificate is not verified: it may not name ``localhost``, and nothing secret is sent.
 
     Raises:
-        ValueError: a URL is not ``http://host[:port]`` or ``https://host[:port]``, or the client's
+        ValueError: a URL is not ``http://host[:port][/prefix]`` or the same with ``https``, or the client's
             certificate cannot be used.
     """
     context = _context(cert_file, key_file)
@@ -70,9 +81,10 @@ def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | 
 
 
 def _ask(url: str, context: ssl.SSLContext) -> str | None:
-    connection = _connection(urlsplit(url), url, context)
+    parts = urlsplit(url)
+    connection = _connection(parts, url, context)
     try:
-        connection.request("GET", "/-/healthy")
+        connection.request("GET", f"{parts.path.rstrip('/')}/-/healthy")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
         return f"{url} does not answer: {exc}"
@@ -82,7 +94,7 @@ def _ask(url: str, context: ssl.SSLContext) -> str | None:
 
 
 def _connection(parts: SplitResult, url: str, context: ssl.SSLContext) -> http.client.HTTPConnection:
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
     if parts.scheme == "http":
         return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)

@@ -51,6 +51,9 @@ def test_help_names_every_command(spelling: str, tmp_path: Path) -> None:
         (["run", "--web.listen-address=nowhere"], "not a listen address: 'nowhere'"),
         (["run", "--web.telemetry-path=metrics"], "not a path for metrics: 'metrics'"),
         (["run", "--web.telemetry-path=/-/healthy"], "not a path for metrics: '/-/healthy'"),
+        (["run", "--web.telemetry-path=/clusters/x"], "not a path for metrics: '/clusters/x'"),
+        (["demo", "--web.external-url=ontap.example.com"], "not a URL for browsers: 'ontap.example.com'"),
+        (["demo", "--web.route-prefix=/a?b"], "not a path of pages: '/a?b'"),
         (["run", "--log.level=loud"], "invalid choice: 'loud'"),
         (["run", "--config=x"], "unrecognized arguments: --config=x; did you mean --config.file?"),
         (["run", "--web.listen-adress=:1"], "--web.listen-adress=:1; did you mean --web.listen-address?"),
@@ -217,7 +220,7 @@ async def test_metrics_move_to_the_path_that_is_asked_for(tmp_path: Path) -> Non
     ) as daemon:
         assert (await daemon.get("/federate"))[0] == 200
         assert (await daemon.get("/metrics"))[0] == 404
-        assert 'href="/federate"' in (await daemon.get("/"))[1]
+        assert 'href="federate"' in (await daemon.get("/"))[1]
 
 
 async def test_health_asks_the_daemon(tmp_path: Path) -> None:

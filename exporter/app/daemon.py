@@ -32,6 +32,7 @@ from exporter.polling.lateness import monitor
 from exporter.sharding import WHOLE, Shard
 from exporter.web.addresses import ListenAddress, open_sockets
 from exporter.web.routes import build_application, serving
+from exporter.web.site import Site
 from exporter.web.sources import Sources
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Settings:
     Attributes:
         listen_addresses: where to listen; if empty, on the sockets from systemd, else at the default address.
         telemetry_path: where the metrics are served.
+        site: where browsers find the pages.
         reload_by_http: whether a request may reload the configuration.
         cleanup_halted: whether the kill switch is on from the start.
         shard: the share of the clusters that this process looks after.
@@ -71,6 +73,7 @@ class Settings:
 
     listen_addresses: tuple[ListenAddress, ...]
     telemetry_path: str
+    site: Site = field(default_factory=Site)
     reload_by_http: bool = False
     cleanup_halted: bool = False
     shard: Shard = WHOLE
@@ -214,6 +217,7 @@ def _sources(
         wall_clock=time.time,
         renderers=renderers,
         telemetry_path=settings.telemetry_path,
+        site=settings.site,
     )
 
 

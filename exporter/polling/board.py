@@ -128,19 +128,26 @@ class Board:
         self._on_change = on_change
         self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
+        self._unpolled: set[str] = set()
         self.lateness = Lateness()
+        self._was_complete = False
         self.poll_durations = PollDurations()
 
     def put(self, status: ClusterStatus) -> None:
         """Replace the status of a cluster, or add it."""
         self._on_change(status)
         self._statuses[status.name] = status
+        if status.last_poll is None:
+            self._unpolled.add(status.name)
+        else:
+            self._note_polled({status.name})
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove every other cluster at once, and keep these in the given order."""
         kept = {name: self._statuses[name] for name in names if name in self._statuses}
         gone = self._statuses.keys() - kept.keys()
         self._statuses = kept
+        self._note_polled(gone)
         for name in gone:
             self._on_removal(name)
 
@@ -158,6 +165,17 @@ class Board:
             if status.up and status.inventory is not None:
                 yield status.name, status.inventory
 
+    @property
     def unpolled(self) -> int:
-        """Return how many clusters have not been polled once, good or bad."""
-        return sum(status.last_poll is None for status in self._statuses.values())
+        """How many clusters have not been polled once, good or bad."""
+        return len(self._unpolled)
+
+    @property
+    def was_complete(self) -> bool:
+        """Whether every cluster had been polled once, good or bad, now or at any time before."""
+        return self._was_complete or not self._unpolled
+
+    def _note_polled(self, names: Iterable[str]) -> None:
+        """Wait no longer for these clusters."""
+        self._unpolled.difference_update(names)
+        self._was_complete = self.was_complete

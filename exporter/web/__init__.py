@@ -1,6 +1,7 @@
 """Serves what is known. No handler ever waits for a cluster.
 
 * :mod:`~exporter.web.routes`: the routes, the health checks, and serving them.
+* :mod:`~exporter.web.site`: where browsers find the pages, and what protects the pages from other sites.
 * :mod:`~exporter.web.connections`: how long a client may take for what.
 * :mod:`~exporter.web.admission`: how many connections there may be.
 * :mod:`~exporter.web.auth`: who may see the pages.

@@ -17,15 +17,29 @@ JSON_TYPE: Final = "application/json; charset=utf-8"
 
 
 async def clusters(request: web.Request) -> web.StreamResponse:
-    """Answer with every cluster as JSON."""
+    """Answer with every cluster as JSON, or with those that ``cluster`` names."""
     sources = request.app[SOURCES]
+    names = frozenset(request.query.getall("cluster", []))
 
     async def make() -> Iterator[bytes]:
         now = sources.wall_clock()
-        documents = (_as_json(status, now) for status in sources.board.statuses())
+        statuses = sources.board.statuses()
+        documents = (_as_json(status, now) for status in statuses if not names or status.name in names)
         return itertools.chain([b'{"clusters": '], json_list(documents), [b"}"])
 
-    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: JSON_TYPE}
+    return await answer(request, make, headers, variant=names, is_selected=bool(names))
+
+
+async def cluster(request: web.Request) -> web.Response:
+    """Answer with one cluster as JSON: 404 if it is unknown."""
+    sources = request.app[SOURCES]
+    name = request.match_info["name"]
+    status = sources.board.get(name)
+    if status is None:
+        raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
+    document = json.dumps(_as_json(status, sources.wall_clock()))
+    return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 async def cleanup(request: web.Request) -> web.StreamResponse:
@@ -48,7 +62,7 @@ async def config(request: web.Request) -> web.StreamResponse:
     async def make() -> Iterator[bytes]:
         return (sources.masked_config().encode() for _ in range(1))
 
-    headers: dict[str, str] = {hdrs.CONTENT_TYPE: "application/yaml; charset=utf-8"}
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8"}  # which browsers show
     return await answer(request, make, headers)
 
 
@@ -70,7 +84,7 @@ def _as_json(status: ClusterStatus, now: float) -> dict[str, Any]:
         "cluster": status.name,
         "address": status.address,
         "labels": dict(status.labels),
-        "up": status.up,
+        "up": status.up if poll is not None else None,
         "identity": None
         if identity is None
         else {"name": identity.name, "uuid": identity.uuid, "ontap_version": identity.ontap_version},

@@ -14,6 +14,7 @@ from exporter.web.addresses import BACKLOG
 from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
 from exporter.web.connections import BoundedServer
+from exporter.web.site import add_headers
 from exporter.web.sources import SOURCES, Sources
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def build_application(
         protection: checks every request first.
         shared_seconds: how long a long answer is shared before a new one is made.
     """
-    application = web.Application(middlewares=[] if protection is None else [protection.authenticate])
+    site = sources.site
+    middlewares = [site.check] if protection is None else [protection.authenticate, site.check]
+    application = web.Application(middlewares=middlewares)
+    application.on_response_prepare.append(add_headers)
     if protection is not None:
         application.on_response_prepare.append(protection.add_headers)
     application[SOURCES] = sources
@@ -42,21 +46,22 @@ def build_application(
     application[SELECTED_ANSWERS] = SharedAnswers(
         sources.renderers, shared_seconds=shared_seconds, most_keys=MOST_SELECTIONS
     )
-    application.add_routes(
-        [
-            web.get("/", status_page.status_page),
-            web.get(sources.telemetry_path, scrape.metrics),
-            web.get("/probe", scrape.probe),
-            web.get("/sd", http_sd.targets),
-            web.get("/api/v1/clusters", documents.clusters),
-            web.get("/api/v1/cleanup", documents.cleanup),
-            web.get("/config", documents.config),
-            web.get("/-/healthy", _healthy),
-            web.get("/-/ready", _ready),
-            web.post("/-/reload", _reload),
-            web.put("/-/reload", _reload),
-        ]
-    )
+    handlers = {
+        "/": status_page.status_page,
+        sources.telemetry_path: scrape.metrics,
+        "/probe": scrape.probe,
+        "/sd": http_sd.targets,
+        "/api/v1/clusters": documents.clusters,
+        "/api/v1/clusters/{name:.+}": documents.cluster,
+        "/api/v1/cleanup": documents.cleanup,
+        "/config": documents.config,
+        "/-/healthy": _healthy,
+        "/-/ready": _ready,
+    }
+    application.add_routes(web.get(site.prefix + path, handler) for path, handler in handlers.items())
+    application.add_routes(add(f"{site.prefix}/-/reload", _reload) for add in (web.post, web.put))
+    if site.prefix:
+        application.add_routes(web.get(path, _to_pages) for path in ("/", site.prefix))
     return application
 
 
@@ -95,15 +100,19 @@ async def serving(
         await runner.cleanup()
 
 
+async def _to_pages(request: web.Request) -> web.Response:
+    raise web.HTTPFound(f"{request.app[SOURCES].site.external_prefix}/")
+
+
 async def _healthy(_: web.Request) -> web.Response:
     return web.Response(text="ontap-packages-exporter is healthy.\n")
 
 
 async def _ready(request: web.Request) -> web.Response:
     board = request.app[SOURCES].board
-    if waiting := board.unpolled():
+    if not board.was_complete:
         count = len(board.statuses())
-        raise web.HTTPServiceUnavailable(text=f"{waiting} of {count} clusters not polled yet.\n")
+        raise web.HTTPServiceUnavailable(text=f"{board.unpolled} of {count} clusters not polled yet.\n")
     return web.Response(text="ontap-packages-exporter is ready.\n")
 
 

@@ -54,7 +54,9 @@ async def probe(request: web.Request) -> web.StreamResponse:
     if status is None:
         raise web.HTTPNotFound(text=f"No cluster named {targets[0]!r} is configured.\n")
     if status.fresh_inventory(sources.wall_clock()) is None:
-        failure = status.last_poll.failure if status.last_poll else None
+        if status.last_poll is None:
+            raise web.HTTPServiceUnavailable(text=f"{status.name!r} has not been polled yet.\n")
+        failure = status.last_poll.failure
         why = f"; the last one failed: {failure.message}" if failure else ""
         raise web.HTTPServiceUnavailable(text=f"No good poll of {status.name!r} within stale_after{why}.\n")
     tables: _Tables = (sources.exposition.only([status.name]),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
 from exporter.polling.board import Board, ClusterStatus
+from exporter.web.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,8 @@ class Sources:
         reload: reads the configuration again and gives its mistakes; None: requests may not reload.
         wall_clock: gives Unix seconds.
         renderers: threads in which long answers are made.
-        telemetry_path: where the metrics are served.
+        telemetry_path: where the metrics are served, below the site's prefix.
+        site: where browsers find the pages.
     """
 
     board: Board
@@ -65,6 +67,7 @@ class Sources:
     wall_clock: Callable[[], float]
     renderers: Executor
     telemetry_path: str
+    site: Site = field(default_factory=Site)
 
 
 SOURCES = web.AppKey("sources", Sources)

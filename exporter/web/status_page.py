@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
@@ -11,6 +14,7 @@ from aiohttp import hdrs, web
 from exporter.metrics.exporter import ExporterState
 from exporter.polling.board import ClusterStatus
 from exporter.web.answers import answer
+from exporter.web.site import CONTENT_POLICY
 from exporter.web.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ async def status_page(request: web.Request) -> web.StreamResponse:
             telemetry_path=sources.telemetry_path,
         )
 
-    headers: dict[str, str] = {hdrs.CONTENT_TYPE: "text/html; charset=utf-8"}
+    headers = {hdrs.CONTENT_TYPE: "text/html; charset=utf-8", CONTENT_POLICY: _content_policy()}
     return await answer(request, make, headers)
 
 
@@ -40,6 +44,7 @@ def _pieces(
     pieces = _template().generate(
         rows=(_row(status, now) for status in _worst_first(statuses)),
         up=sum(status.up for status in statuses),
+        unpolled=sum(status.last_poll is None for status in statuses),
         clusters=len(statuses),
         exporter=exporter,
         telemetry_path=telemetry_path,
@@ -52,6 +57,7 @@ def _pieces(
 def _template() -> jinja2.Template:
     """Load the template at its first use: if nobody opens the page, jinja2 is not loaded."""
     import jinja2  # noqa: PLC0415 - see above
+    import markupsafe  # noqa: PLC0415 - likewise
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("exporter.web"),
@@ -61,11 +67,26 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["ago"] = _ago
+    environment.globals["style"] = markupsafe.Markup(_style())  # noqa: S704 - our own file
     return environment.get_template("status.html")
 
 
+@functools.cache
+def _style() -> str:
+    return (resources.files("exporter.web") / "templates" / "pages.css").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _content_policy() -> str:
+    """Allow nothing but our own style and links."""
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    nothing_else = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return f"default-src 'none'; style-src 'sha256-{digest}'; {nothing_else}"
+
+
 def _worst_first(statuses: Iterable[ClusterStatus]) -> list[ClusterStatus]:
-    return sorted(statuses, key=lambda status: (status.up, status.name))
+    """Order failing clusters first, then those that have not been polled yet, each by name."""
+    return sorted(statuses, key=lambda status: (status.up, status.last_poll is None, status.name))
 
 
 def _row(status: ClusterStatus, now: float) -> dict[str, Any]:

@@ -21,7 +21,12 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize(
-    "form", [["{flag}=:{port}"], ["{flag}", "127.0.0.2:{port}"], ["{flag}=[::1]:{port}"]]
+    "form",
+    [
+        ["{flag}=:{port}"],
+        ["{flag}", "127.0.0.2:{port}"],
+        ["{flag}=[::1]:{port}", "--web.external-url=https://x.example/a"],
+    ],
 )
 async def test_the_command_line_of_the_daemon_says_where_it_is_healthy(
     form: list[str], tmp_path: Path
@@ -46,6 +51,14 @@ async def test_the_command_line_of_the_daemon_says_where_it_is_healthy(
             ["http://localhost:1", "https://localhost:1", "http://127.0.0.1:2", "https://127.0.0.1:2"],
         ),
         (["run", "--web.listen-address=[::]:3"], ["http://[::1]:3", "https://[::1]:3"]),
+        (
+            ["run", "--web.external-url=https://x.example/a/"],
+            ["http://localhost:10910/a", "https://localhost:10910/a"],
+        ),
+        (
+            ["run", "--web.external-url=https://x.example/a/", "--web.route-prefix", "/"],
+            ["http://localhost:10910", "https://localhost:10910"],
+        ),
     ],
 )
 def test_an_address_that_means_everywhere_is_asked_on_loopback(arguments: list[str], urls: list[str]) -> None:

@@ -206,7 +206,7 @@ async def test_a_slow_cluster_delays_nobody(tmp_path: Path) -> None:
         status = await it.watch.polls("c1", 5)
         assert status.polls >= 5
         assert not any(it.board.get(one.name).last_poll for one in slow)  # type: ignore[union-attr]
-        assert it.board.unpolled() == 8
+        assert it.board.unpolled == 8
 
 
 async def test_no_more_polls_run_at_once_than_allowed(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_no_more_polls_run_at_once_than_allowed(tmp_path: Path) -> None:
             for one in held[first : first + 2]:
                 one.faults.clear()
                 await it.watch.polls(one.name, 1)
-        assert it.board.unpolled() == 0
+        assert it.board.unpolled == 0
 
 
 async def test_clusters_that_hang_never_keep_the_others_waiting_twice(tmp_path: Path) -> None:

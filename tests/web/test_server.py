@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
+from urllib.parse import quote, urlencode
 
 import pytest
 from aiohttp import ClientResponse
@@ -15,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from yarl import URL
 
 from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
@@ -170,15 +172,70 @@ async def test_healthy_and_ready_answer_get_and_head(client: Client) -> None:
                 assert (await response.text() == "") == (method == "HEAD")
 
 
-async def test_readiness_waits_for_every_first_poll(
+async def test_readiness_waits_for_every_first_poll_and_stays() -> None:
+    board = Board(on_change=lambda _: None)
+    async with TestClient(TestServer(build_application(sources(board=board)))) as client:
+
+        async def ready() -> tuple[int, str]:
+            async with client.get("/-/ready") as response:
+                return response.status, await response.text()
+
+        board.put(unpolled_status("a"))
+        board.put(unpolled_status("b"))
+        assert await ready() == (503, "2 of 2 clusters not polled yet.\n")
+        board.put(failed_status("a"))
+        assert await ready() == (503, "1 of 2 clusters not polled yet.\n")
+        async with client.get("/-/healthy") as response:
+            assert response.status == 200
+        board.put(fresh_status("b"))
+        board.put(unpolled_status("c"))  # nobody has asked in between
+        assert (await ready())[0] == 200
+        board.keep(["c"])
+        assert (await ready())[0] == 200
+
+
+async def test_readiness_does_not_wait_for_a_cluster_that_is_removed() -> None:
+    board = Board(on_change=lambda _: None)
+    async with TestClient(TestServer(build_application(sources(board=board)))) as client:
+        board.put(fresh_status("a"))
+        board.put(unpolled_status("b"))
+        board.keep(["a"])
+        async with client.get("/-/ready") as response:
+            assert response.status == 200
+
+
+async def test_a_cluster_that_was_not_polled_yet_is_not_one_that_does_not_answer(
     client: Client, board_and_exposition: tuple[Board, Exposition[ClusterStatus]]
 ) -> None:
     board_and_exposition[0].put(unpolled_status("new"))
-    async with client.get("/-/ready") as response:
-        assert response.status == 503
-        assert await response.text() == "1 of 3 clusters not polled yet.\n"
-    async with client.get("/-/healthy") as response:
-        assert response.status == 200
+    assert "1 of 3 clusters answered their last poll; 1 not polled yet." in await text_of(client, "/")
+    assert json.loads(await text_of(client, "/api/v1/clusters/new"))["up"] is None
+    async with client.get("/probe?target=new") as response:
+        assert (response.status, await response.text()) == (503, "'new' has not been polled yet.\n")
+
+
+async def test_clusters_as_json_can_be_asked_for_by_name(
+    client: Client, board_and_exposition: tuple[Board, Exposition[ClusterStatus]]
+) -> None:
+    strange = "a b/ü?%2F<c>"
+    board_and_exposition[0].put(fresh_status(strange))
+    everything = json.loads(await text_of(client, "/api/v1/clusters"))["clusters"]
+    for number, name in enumerate(["good", "bad", strange]):
+        one = json.loads(await text_of(client, f"/api/v1/clusters?{urlencode({'cluster': name})}"))
+        assert one == {"clusters": [everything[number]]}
+        path = URL(f"/api/v1/clusters/{quote(name, safe='')}", encoded=True)
+        async with client.get(path) as response:
+            assert await response.json() == everything[number]
+    two = json.loads(await text_of(client, "/api/v1/clusters?cluster=bad&cluster=good"))
+    assert two == {"clusters": everything[:2]}
+    async with client.get("/api/v1/clusters/nobody") as response:
+        assert (response.status, await response.text()) == (404, "No cluster named 'nobody' is configured.\n")
+
+
+async def test_the_configuration_is_text_that_browsers_show(client: Client) -> None:
+    async with client.get("/config") as response:
+        assert response.content_type == "text/plain"
+        assert "Content-Disposition" not in response.headers
 
 
 async def test_clusters_as_json_show_the_same_facts(client: Client) -> None:
