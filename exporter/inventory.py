@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from exporter.ontap.facts import IDLE_DOWNLOAD_STATES, ClusterIdentity, SoftwareFacts
 from exporter.ontap.listing import Listing, Package
+from exporter.ontap.versions import in_use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,4 +36,4 @@ class Inventory:
 
     def in_use(self, package: Package) -> bool | None:
         """Say whether the package's version is in use; None if that is not known."""
-        return None if self.versions_in_use is None else package.version in self.versions_in_use
+        return None if self.versions_in_use is None else in_use(self.versions_in_use).have(package.version)

@@ -45,10 +45,13 @@ def _create_timestamps(status: ClusterStatus) -> Iterable[Sample]:
 
 def _in_use(status: ClusterStatus) -> Iterable[Sample]:
     inventory = status.inventory
-    if inventory is None or inventory.versions_in_use is None:
+    if inventory is None:
         return ()
-    in_use = inventory.versions_in_use
-    return (((package.version,), package.version in in_use) for package in inventory.listing.packages)
+    return (
+        ((package.version,), is_in_use)
+        for package in inventory.listing.packages
+        if (is_in_use := inventory.in_use(package)) is not None
+    )
 
 
 def _update_info(status: ClusterStatus) -> Iterable[Sample]:
@@ -137,7 +140,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     ),
     Family(
         name="ontap_software_package_create_timestamp_seconds",
-        help="When the package was added to the repository, in Unix time.",
+        help="The package's create_time, in Unix time: when it was loaded or built.",
         source="GET /cluster/software/packages: create_time",
         labels=("version",),
         samples=_create_timestamps,

@@ -25,7 +25,11 @@ FINISHED_UPDATE_STATES = _SETTLED_UPDATE_STATES | {"canceled", "failed"}
 IDLE_DOWNLOAD_STATES = frozenset({"not_started", "success", "failure"})
 """Every other word for the state of a download, a new one too, counts as running."""
 UNREADABLE = "unreadable"
-"""The state if ONTAP sends one that is not a text."""
+"""The state if ONTAP sends one that is not a word."""
+MAX_WORD_CHARACTERS = 256
+"""Longer than any name, version or state. They become labels, so a longer one counts as missing."""
+MAX_NODES = 100
+"""More nodes than any cluster has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +74,8 @@ def read_identity() -> Conversation[ClusterIdentity]:
     """
     document = read_object((yield get(CLUSTER_PATH, {"fields": "name,uuid,version"})))
     return ClusterIdentity(
-        name=text_or_none(document.get("name")),
-        uuid=text_or_none(document.get("uuid")),
+        name=_short(document.get("name")),
+        uuid=_short(document.get("uuid")),
         ontap_version=_release(document.get("version")) or _numbers(document.get("version")),
     )
 
@@ -87,7 +91,7 @@ def read_software() -> Conversation[SoftwareFacts]:
     response = yield get(SOFTWARE_PATH, {"fields": "version,pending_version,state,nodes"})
     document = read_object(response)
     facts = SoftwareFacts(
-        version=text_or_none(document.get("version")),
+        version=_release(document.get("version")),
         pending_version=_pending(document.get("pending_version")),
         node_versions=_every_version(document.get("nodes")),
         update_state=_word(document.get("state")),
@@ -117,7 +121,7 @@ def _read_node_versions() -> Conversation[tuple[str, ...] | None]:
 
 
 def _every_version(nodes: object) -> tuple[str, ...] | None:
-    if not isinstance(nodes, list) or not nodes:
+    if not isinstance(nodes, list) or not 0 < len(nodes) <= MAX_NODES:
         return None
     versions = tuple(_release(node.get("version")) if isinstance(node, dict) else None for node in nodes)
     known = tuple(version for version in versions if version is not None)
@@ -126,10 +130,10 @@ def _every_version(nodes: object) -> tuple[str, ...] | None:
 
 def _release(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
     """Return the whole release, from a plain version or an object's ``full``; None if it is missing."""
-    if not isinstance(version, dict):
-        return text_or_none(version)
-    match = _RELEASE.search(text_or_none(version.get("full")) or "")
-    return match[1] if match else None
+    is_object = isinstance(version, dict)
+    text = _short(version.get("full") if is_object else version)
+    match = _RELEASE.search(text or "")
+    return match[1] if match else None if is_object else text
 
 
 def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
@@ -139,7 +143,7 @@ def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
     numbers = [version.get(part) for part in ("generation", "major", "minor")]
     if all(isinstance(number, int) for number in numbers):
         return ".".join(str(number) for number in numbers)
-    return text_or_none(version.get("full"))
+    return _short(version.get("full"))
 
 
 def _pending(value: object) -> str | None:
@@ -157,5 +161,11 @@ def _pending(value: object) -> str | None:
 
 
 def _word(value: object) -> str | None:
-    """Return ONTAP's word for a state; None if it is missing, ``UNREADABLE`` if it is not a text."""
-    return None if value is None else text_or_none(value) or UNREADABLE
+    """Return ONTAP's word for a state; None if it is missing, ``UNREADABLE`` if it is not a word."""
+    return None if value is None else _short(value) or UNREADABLE
+
+
+def _short(value: object) -> str | None:
+    """Return a text, or None for anything else and for a text that is too long to be a word."""
+    text = text_or_none(value)
+    return text if text is not None and len(text) <= MAX_WORD_CHARACTERS else None

@@ -37,6 +37,8 @@ _TIMESTAMP = re.compile(
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 _MICROSECOND_DIGITS = 6
+_EARLIEST = datetime(1998, 1, 1, tzinfo=UTC)
+"""Before any release of ONTAP. A clock that was not set writes 1970 or the year 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +189,7 @@ def parse_create_time(value: object) -> float | None:
     The value must be an ISO 8601 date and time with ``T`` or a space between them. A fraction of a second and
     an offset (``Z``, ``UTC``, ``GMT``, ``+0530``, ``+05:30``, ``+05``) are optional; a space may come before
     the offset. Without an offset, the time is UTC. A date alone is unreadable, because it could be a day off.
+    So is a time before 1998, which is no package's.
 
     Source: ``create_time`` of GET /cluster/software/packages.
     """
@@ -196,6 +199,6 @@ def parse_create_time(value: object) -> float | None:
     offset = (match["offset"] or "Z").upper().replace("UTC", "Z").replace("GMT", "Z")
     try:
         moment = datetime.fromisoformat(f"{match['date']}T{match['time']}.{fraction:0<6}{offset}")
-        return (moment - _EPOCH).total_seconds()
+        return (moment - _EPOCH).total_seconds() if moment >= _EARLIEST else None
     except (ValueError, OverflowError):
         return None

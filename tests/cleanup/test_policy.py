@@ -14,6 +14,7 @@ from exporter.cleanup.decide.policy import (
     MOST_CLOCK_SKEW_SECONDS,
     make_plan,
 )
+from exporter.inventory import Inventory
 from exporter.ontap.deletion import is_safe_version
 from exporter.ontap.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.listing import Listing, Package
@@ -124,7 +125,34 @@ def test_an_unknown_release_keeps_under_keep_newest_and_takes_no_place() -> None
     assert "nightly" in chosen(make_plan(ALL, repository, IDLE, now=NOW))
 
 
-@pytest.mark.parametrize("named", ["9.13.1", "9.13.1.0", " 9.13.1 "])
+SPELLED = (
+    "9.7",
+    "9.7.0",
+    "9.8P1",
+    "9.8p1",
+    "9.9.1P9X3",
+    "9.13.1",
+    "Dayblazer__9.13.1",
+    "R9.18.1xN_251015_0400",
+    "nightly",
+)
+
+
+@given(
+    st.lists(st.sampled_from(SPELLED), unique=True),
+    st.frozensets(st.sampled_from((*SPELLED, "9.07", "Dayblazer__9.7", "DAYBLAZER__9.8P1")), max_size=3),
+)
+def test_the_plan_and_the_metric_agree_on_what_is_in_use(listed: list[str], named: frozenset[str]) -> None:
+    repository = listing(*map(package, listed))
+    facts = replace(IDLE, named=dict.fromkeys(named, "a node"))
+    plan = make_plan(ALL, repository, facts, now=NOW)
+    inventory = Inventory(listing=repository, identity=None, versions_in_use=named)
+    expected = {True: Reason.IN_USE, None: Reason.FACTS_UNKNOWN, False: Reason.RETIRED}
+    for one in repository.packages:
+        assert reason(plan, one.version) is expected[inventory.in_use(one)]
+
+
+@pytest.mark.parametrize("named", ["9.13.1", "9.13.1.0", " 9.13.1 ", "Dayblazer__9.13.1"])
 @pytest.mark.parametrize("by", ["the cluster", "node n1", "the pending update"])
 def test_a_version_in_use_is_kept(named: str, by: str) -> None:
     plan = make_plan(ALL, REPOSITORY, replace(IDLE, named={named: by}), now=NOW)

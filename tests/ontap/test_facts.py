@@ -7,9 +7,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from exporter.ontap.errors import BadResponse
 from exporter.ontap.facts import (
+    MAX_NODES,
+    UNREADABLE,
     ClusterIdentity,
     SoftwareFacts,
+    read_download_state,
     read_identity,
     read_software,
 )
@@ -49,6 +53,45 @@ def test_the_identity_names_the_release() -> None:
 )
 def test_other_forms_of_a_version_are_read(version: object, expected: str | None) -> None:
     assert answered(read_identity(), {"version": version}).ontap_version == expected
+
+
+@pytest.mark.parametrize(
+    ("full", "release"),
+    [
+        ("NetApp Release Dayblazer__9.5.0: Fri Jun 01 10:00:00 UTC 2018", "Dayblazer__9.5.0"),
+        ("NetApp Release 9.17.1P7D1", "9.17.1P7D1"),
+        ("NetApp Release 8.2.3 7-Mode: Thu Jan 15 21:30:45 PST 2015", "8.2.3"),
+        ("NetApp Release 9.9.1P9X3: Mon Jan 03 10:00:00 UTC 2022", "9.9.1P9X3"),
+    ],
+)
+def test_a_release_is_found_in_what_any_release_writes(full: str, release: str) -> None:
+    assert answered(read_identity(), {"version": {"full": full}}).ontap_version == release
+    software = {"version": full, "pending_version": full, "nodes": [{"version": full}]}
+    facts = answered(read_software(), software)
+    assert (facts.version, facts.pending_version, facts.node_versions) == (release, release, (release,))
+
+
+LONG = "9.1" * 2_000_000
+
+
+def test_a_word_that_is_too_long_for_a_label_is_none() -> None:
+    document = {"name": LONG, "uuid": LONG, "version": {"full": LONG}}
+    assert answered(read_identity(), document) == ClusterIdentity(name=None, uuid=None, ontap_version=None)
+    full = {"full": f"NetApp Release {LONG}"}
+    assert answered(read_identity(), {"version": full}).ontap_version is None
+    facts = answered(read_software(), {"version": LONG, "state": LONG, "nodes": [{"version": LONG}]})
+    assert (facts.version, facts.node_versions, facts.update_state) == (None, None, UNREADABLE)
+    assert answered(read_download_state(), {"state": LONG}) == UNREADABLE
+    with pytest.raises(BadResponse, match="names no version"):
+        answered(read_software(), {"version": "9.7", "pending_version": LONG})
+
+
+def test_more_nodes_than_any_cluster_has_are_not_all_known() -> None:
+    nodes = [{"version": f"9.{number}.1"} for number in range(MAX_NODES + 1)]
+    documents = ({"version": "9.7", "nodes": nodes}, {"records": nodes})
+    assert answered(read_software(), *documents).node_versions is None
+    document = {"version": "9.7", "nodes": nodes[1:]}
+    assert len(answered(read_software(), document).node_versions or ()) == MAX_NODES
 
 
 def test_an_empty_identity_is_all_unknown() -> None:

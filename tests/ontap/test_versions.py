@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.versions import Release, parse_release
+from exporter.ontap.versions import Release, in_use, parse_release
 
 IN_ORDER = [
     "8.3.2P12",
@@ -21,7 +21,13 @@ IN_ORDER = [
     "9.9.1",
     "9.9.1D3",
     "9.9.1P1",
+    "9.9.1P8",
+    "9.9.1P9X3",
+    "9.9.1P9X12",
+    "Dayblazer__9.9.1P9",
     "9.10.1X9",
+    "9.10.1X12",
+    "9.10.1RC1X2",
     "9.10.1RC1",
     "9.10.1RC2",
     "9.10.1RC10",
@@ -43,9 +49,42 @@ def test_known_releases_come_in_the_order_of_their_release() -> None:
     assert len(set(releases)) == len(releases)
 
 
-@pytest.mark.parametrize("same", ["9.7", "9.7.0", "9.7.0.0", "9.07"])
-def test_trailing_zeros_do_not_matter(same: str) -> None:
-    assert parse_release(same) == parse_release("9.7")
+SAME = [
+    ("9.7", "9.7.0", "9.7.0.0", "9.07", "Dayblazer__9.7"),
+    ("9.8P1", "9.8p1", "9.8.0P1", "Dayblazer__9.8p1", "R_2-x__9.8P1"),
+    ("9.16.1RC1", "9.16.1rc1"),
+    ("9.9.1P9X3D1", "9.9.1p9x3d1"),
+]
+
+
+@pytest.mark.parametrize("spellings", SAME, ids=lambda spellings: spellings[0])
+def test_all_spellings_of_a_release_are_that_release(spellings: tuple[str, ...]) -> None:
+    assert len({parse_release(one) for one in spellings}) == 1
+    assert parse_release(spellings[0]) is not None
+    for named in spellings:
+        assert all(in_use(frozenset({named})).have(one) for one in (*spellings, f" {named}\n"))
+
+
+NIGHTLY = "R9.18.1xN_251015_0400"
+
+
+@pytest.mark.parametrize(
+    ("named", "version", "is_in_use"),
+    [
+        (set(), "9.7", False),
+        ({"9.7"}, "9.7.1", False),
+        ({"9.7"}, NIGHTLY, False),
+        ({"9.7", NIGHTLY}, "9.7.0", True),
+        ({"9.7", NIGHTLY}, NIGHTLY.lower(), True),
+        ({"9.7", NIGHTLY}, "9.8", None),
+        ({"9.7", ""}, "9.8", None),
+        ({"Dayblazer__nightly"}, "nightly", True),
+    ],
+)
+def test_not_in_use_is_unknown_where_a_version_in_use_cannot_be_compared(
+    named: set[str], version: str, *, is_in_use: bool | None
+) -> None:
+    assert in_use(frozenset(named)).have(version) is is_in_use
 
 
 @pytest.mark.parametrize(
@@ -57,7 +96,10 @@ def test_trailing_zeros_do_not_matter(same: str) -> None:
         ".9",
         "9.14.1P",
         "9.14.1Q2",
-        "9.14.1p2",
+        "9.14.1P2P1",
+        "9.10.1X9X3",
+        "__9.14.1",
+        "9__9.14.1",
         "9.14.1P2P3",
         "9.14.1RC1P1",
         "9.14.1 P2",
@@ -102,7 +144,7 @@ def test_a_candidate_precedes_general_availability_and_patches_follow_it(
 RELEASES = st.builds(
     lambda numbers, suffix: parse_release(".".join(map(str, numbers)) + suffix),
     NUMBERS,
-    st.sampled_from(["", "X3", "RC2", "P2", "P10", "P2D1", "P2D10", "D1"]),
+    st.sampled_from(["", "X3", "RC2", "P2", "P10", "P2D1", "P2D10", "D1", "P2X1", "P2X10", "RC2X1", "X3D1"]),
 )
 
 

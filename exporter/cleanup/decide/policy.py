@@ -14,7 +14,7 @@ from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Reason, Rul
 from exporter.ontap.deletion import is_safe_version
 from exporter.ontap.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.listing import Listing, Package
-from exporter.ontap.versions import Release, parse_release
+from exporter.ontap.versions import Release, in_use, parse_release
 
 MOST_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted where the cluster's clock and ours differ by more."""
@@ -95,13 +95,16 @@ def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
     if facts is None:
         yield Reason.FACTS_UNKNOWN, "what the cluster runs could not be read"
         return
+    is_in_use = in_use(frozenset(facts.named)).have(version)
+    if is_in_use is None:
+        yield Reason.FACTS_UNKNOWN, "a version in use cannot be compared with others"
     if facts.update_state not in FINISHED_UPDATE_STATES:
         yield Reason.UPDATE_UNFINISHED, f"a software update is {facts.update_state}"
     if facts.download_state not in IDLE_DOWNLOAD_STATES:
         yield Reason.DOWNLOAD_RUNNING, f"a package download is {facts.download_state or 'in no known state'}"
-    for named, by in facts.named.items():
-        if _same_version(version, named):
-            yield Reason.IN_USE, f"named by {by}"
+    if is_in_use:
+        by = next(by for named, by in facts.named.items() if in_use(frozenset({named})).have(version))
+        yield Reason.IN_USE, f"named by {by}"
     if version in facts.being_deleted:
         yield Reason.BEING_DELETED, "the job of an earlier deletion may still be running"
 
@@ -160,13 +163,6 @@ def _newest(rules: Rules, listing: Listing) -> frozenset[str]:
     ]
     placed.sort(reverse=True)
     return frozenset(version for _, version in placed[: rules.keep_newest or 0])
-
-
-def _same_version(version: str, named: str) -> bool:
-    """Say whether two texts mean one version, in any case of letters and any number of trailing zeros."""
-    ours, theirs = version.strip().upper(), named.strip().upper()
-    release = parse_release(ours)
-    return ours == theirs or (release is not None and release == parse_release(theirs))
 
 
 def _oldest_first(decision: Decision) -> tuple[bool, float, bool, Release | tuple[()], str]:
