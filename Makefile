@@ -12,7 +12,7 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench bench-full chaos chaos-full image image-test dashboards \
+.PHONY: help run test lint types unit bench bench-full chaos chaos-full image image-test mixin rules-elsewhere \
 	release release-files release-test sbom pins clean
 
 help: ## Show the targets
@@ -77,8 +77,11 @@ sbom: $(VENV)/.release ## List what the image installs as CycloneDX in dist/sbom
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/sbom.json requirements/demo.txt
 
-dashboards: $(VENV)/.dev ## Write the Grafana dashboards anew from their code
-	PYTHONPATH=grafana $(BIN)/python -m ontap_dashboards
+mixin: $(VENV)/.dev ## Write the alert rules and dashboards anew from grafana/mixin.yaml and their code
+	PYTHONPATH=grafana $(BIN)/python -m ontap_mixin
+
+rules-elsewhere: ## Run the rule tests with another promtool (PROMTOOL=) and with vmalert-tool (VMALERT_TOOL=)
+	PROMTOOL="$(PROMTOOL)" VMALERT_TOOL="$(VMALERT_TOOL)" .ci/rules-elsewhere
 
 pins: ## Pin the dependencies anew (needs uv)
 	requirements/compile.sh --upgrade

@@ -28,7 +28,7 @@ def links(dashboard: Any) -> list[str]:
 
 def test_the_committed_dashboards_are_those_that_the_code_writes() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in DIRECTORY.iterdir()}
-    assert committed == catalogue.files(), "run `make dashboards`"
+    assert committed == catalogue.files(), "run `make mixin`"
 
 
 def test_identities_last() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from exporter.simulator import Simulator
+from ontap_mixin.settings import load
 from support.alertmanager import needs_alertmanager
 from support.prometheus import needs_prometheus
 from support.rules import PROMETHEUS, RULE_FILES, alerts
@@ -69,10 +71,12 @@ def test_the_labels_of_the_exporter_win_in_every_job(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_rules_and_the_examples_name_the_same_job(name: str) -> None:
-    named = {job for path in RULE_FILES for job in re.findall(r'up\{job="([^"]+)"', path.read_text())}
-    assert named == {"ontap-packages"}
-    assert named <= set(scrape_configs(example(name)))
+def test_the_rules_watch_the_job_of_an_example_that_scrapes_exporters(name: str) -> None:
+    label, _, pattern = load().selector.partition("=~")
+    assert label == "job"
+    jobs = scrape_configs(example(name))
+    watched = {job for job in jobs if re.fullmatch(json.loads(pattern), job)}
+    assert watched == {job for job, config in jobs.items() if config.get("metrics_path") != "/probe"}
 
 
 @needs_alertmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES
+from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 
@@ -26,6 +26,7 @@ SERVED = frozenset(
         *(family.name for family in CLEANUP_FAMILIES),
         *(family.name for family in EXPORTER_FAMILIES),
         *(family.name for family in CLEANUP_STATE_FAMILIES),
+        *(family.name for family in LEASE_FAMILIES),
     )
 )
 """The names of all metrics of the exporter."""
@@ -88,11 +89,30 @@ def recorded() -> dict[str, Rule]:
     return {rule.record: rule for rule in rules() if rule.record is not None}
 
 
-def quickened_rules(directory: Path) -> str:
-    """Write the rules so that a test need not wait, and return the glob that names them.
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+QUICK = 100
+"""How many times as fast as in production alerts fire and messages are sent in a test."""
 
-    Every group is evaluated each second, an alert fires at its first evaluation and ends with its expression.
+
+def seconds(duration: str) -> int:
+    """Return the seconds of a duration such as ``5m`` or ``1h30m``."""
+    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhd])", duration))
+
+
+def quickened(duration: str, *, most_seconds: float) -> str:
+    """Return a duration for a test: a hundredth, and no longer than that."""
+    return f"{round(1000 * min(seconds(duration) / QUICK, most_seconds))}ms"
+
+
+def quickened_rules(directory: Path, *, most_seconds: float = 0.0) -> str:
+    """Write the rules so that a test need not wait long, and return the glob that names them.
+
+    Every group is evaluated each second. An alert fires after a hundredth of its time, and ends as fast.
     Expressions, thresholds, labels and annotations are those that operators deploy.
+
+    Args:
+        directory: where they are written.
+        most_seconds: no alert waits longer than that; by default, none waits at all.
     """
     directory.mkdir()
     for path in RULE_FILES:
@@ -100,21 +120,21 @@ def quickened_rules(directory: Path) -> str:
         for group in document["groups"]:
             group["interval"] = "1s"
             for rule in group["rules"]:
-                rule.pop("for", None)
-                rule.pop("keep_firing_for", None)
+                for key in {"for", "keep_firing_for"} & rule.keys():
+                    rule[key] = quickened(rule[key], most_seconds=most_seconds)
         (directory / path.name).write_text(yaml.safe_dump(document), encoding="utf-8")
     return str(directory / "*.yaml")
 
 
-def quickened_alertmanager(webhook_url: str) -> dict[str, Any]:
-    """Return the example configuration of Alertmanager so that a test need not wait.
+def quickened_alertmanager(webhook_url: str, *, group_wait_seconds: float = 0.1) -> dict[str, Any]:
+    """Return the example configuration of Alertmanager so that a test need not wait long.
 
-    A message is sent after a tenth of a second, to a path of the webhook that is the name of its receiver.
-    Routes, groups and inhibitions are those of the example.
+    A message is sent after this time, to a path of the webhook that is the name of its receiver. Routes,
+    groups and inhibitions are those of the example.
     """
     config: dict[str, Any] = yaml.safe_load((PROMETHEUS / "alertmanager.yaml").read_text(encoding="utf-8"))
     for route in (config["route"], *config["route"]["routes"]):
-        route["group_wait"] = "100ms"
+        route["group_wait"] = f"{round(1000 * group_wait_seconds)}ms"
         route["group_interval"] = "1s"
     for receiver in config["receivers"]:
         for webhook in receiver["webhook_configs"]:
