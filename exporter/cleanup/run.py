@@ -130,6 +130,7 @@ class Run:
             now=started,
         )
         log_plan(self._access.name, self._policy, plan)
+        services.board.show_plan((self._access.name, self._policy.name), plan)
         await services.show_counts()
         failed = await self._carry_out(lease, run_id, plan, preflight, being_deleted)
         ended = services.wall_clock()

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.cleanup.cleanup_board import LeaseStatus, PolicyStatus
+from exporter.cleanup.decide.plan import Reason, Verdict
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
+from exporter.metrics.family import Family, HistogramFamily, Kind, Row, Sample, one
+
+
+def _planned(status: PolicyStatus) -> Iterable[Sample]:
+    """Give what a plan holds, and an explicit 0 if it deletes nothing."""
+    if status.planned is None:
+        return ()
+    counts = {(Verdict.DELETE, Reason.RETIRED): 0, **status.planned}
+    ordered = sorted(counts.items())
+    return (((str(reason), str(verdict)), count) for (verdict, reason), count in ordered)
+
 
 CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
@@ -67,6 +78,13 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         samples=lambda status: (
             (((status.totals.last_failure,), 1),) if status.totals.last_success is False else ()
         ),
+    ),
+    Family(
+        name="ontap_cleanup_plan_packages",
+        help="Packages in the last good plan that this process made, by verdict and reason.",
+        source="exporter",
+        labels=("reason", "verdict"),
+        samples=_planned,
     ),
     Family(
         name="ontap_cleanup_last_success_timestamp_seconds",

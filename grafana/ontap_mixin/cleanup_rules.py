@@ -64,10 +64,12 @@ def _records(p: Promql) -> tuple[Record, ...]:
         ),
         Record(
             name=PLANNED,
+            why="Only the process that may clean the cluster has the newest plan.",
             expr=text(f"""
                 sum by ({p.job}, policy, verdict, reason) (
                   max by ({_of_policy(p, "verdict", "reason")}) (
-                    {_with_journal(p, "ontap_cleanup_plan_packages")}
+                    {p.series("ontap_cleanup_plan_packages")}
+                    unless on ({p.polled}) {p.series("ontap_cleanup_lease_held")} == 0
                   )
                 )
             """),

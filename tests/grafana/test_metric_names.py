@@ -68,6 +68,7 @@ def test_the_dashboards_together_show_nearly_every_metric() -> None:
         "ontap_cluster_certificate_expiry_timestamp_seconds",
         "ontap_cluster_clock_skew_seconds",
         "ontap_cleanup_last_run_failure",
+        "ontap_cleanup_plan_packages",
         "ontap_exporter_poll_duration_seconds",
     }
 

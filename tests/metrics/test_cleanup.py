@@ -21,6 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
+from exporter.cleanup.decide.plan import Decision, Plan, Reason, Verdict
 from exporter.cleanup.records import (
     DURATION_BUCKETS_SECONDS,
     Durations,
@@ -57,6 +58,7 @@ CONTRACT = {
     "ontap_cleanup_last_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_last_run_success": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_last_run_failure": ("gauge", {"cluster", "policy", "reason"}),
+    "ontap_cleanup_plan_packages": ("gauge", {"cluster", "policy", "reason", "verdict"}),
     "ontap_cleanup_last_success_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_next_run_timestamp_seconds": ("gauge", {"cluster", "policy"}),
     "ontap_cleanup_policy_paused": ("gauge", {"policy"}),
@@ -65,8 +67,9 @@ CONTRACT = {
 }
 """Type and labels of every metric that operators may rely on."""
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+OWN_LABELS = {"cluster", "policy", *(label for family in CLEANUP_FAMILIES for label in family.labels)}
 LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
-    lambda name: not name.startswith("__") and name not in {"cluster", "policy", "code", "reason", "outcome"}
+    lambda name: not name.startswith("__") and name not in OWN_LABELS
 )
 TIMES = st.none() | st.floats(1e9, 2e9)
 TOTALS = st.builds(
@@ -94,6 +97,8 @@ STATUSES = st.lists(
         next_run_timestamp_seconds=TIMES,
         skipped_runs=st.integers(0, 9),
         remembered=st.booleans(),
+        planned=st.none()
+        | st.dictionaries(st.tuples(st.sampled_from(Verdict), st.sampled_from(Reason)), st.integers(0, 9)),
     ),
     max_size=3,
     unique_by=lambda status: status.key,
@@ -185,6 +190,7 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         totals=totals,
         next_run_timestamp_seconds=2e9,
         remembered=True,
+        planned={},
     )
     failed = replace(status, cluster="c2").with_failure(RunFailure.DENIED, 1e9)
     found: dict[str, tuple[str, set[str]]] = {}
@@ -236,6 +242,42 @@ def test_the_reason_of_a_failed_run_goes_with_the_next_good_one() -> None:
     assert reasons(denied.with_failure(RunFailure.STOPPED, 2e9)) == ["stopped"]
     good = replace(denied.totals, last_success=True, last_failure="")
     assert reasons(replace(denied, totals=good)) == []
+
+
+def decision(version: str, verdict: Verdict, reason: Reason) -> Decision:
+    return Decision(
+        version=version,
+        create_timestamp_seconds=None,
+        age_seconds=None,
+        verdict=verdict,
+        reason=reason,
+        detail="",
+    )
+
+
+def test_a_plan_is_shown_by_reason_and_stays_through_a_run_that_cannot_read_everything() -> None:
+    exposition = Exposition(CLEANUP_FAMILIES)
+    board = CleanupBoard(on_change=lambda status: update_policy(exposition, status))
+    board.put(STATUS)
+
+    def planned() -> dict[tuple[str, str], float]:
+        found = samples(text_of(exposition.all()))
+        return {
+            (dict(labels)["verdict"], dict(labels)["reason"]): value
+            for (name, labels), value in found.items()
+            if name == "ontap_cleanup_plan_packages"
+        }
+
+    assert planned() == {}
+    waiting = [decision(version, Verdict.KEEP, Reason.NOT_APPROVED) for version in ("9.1", "9.2")]
+    board.show_plan(STATUS.key, Plan(decisions=(decision("9.0", Verdict.DELETE, Reason.RETIRED), *waiting)))
+    good = {("delete", "retired"): 1, ("keep", "not_approved"): 2}
+    assert planned() == good
+    unknown = Plan(decisions=(decision("9.0", Verdict.KEEP, Reason.FACTS_UNKNOWN),), problem="no facts")
+    board.show_plan(STATUS.key, unknown)
+    assert planned() == good
+    board.show_plan(STATUS.key, Plan(decisions=()))
+    assert planned() == {("delete", "retired"): 0}
 
 
 def test_before_the_first_run_every_outcome_is_0_and_nothing_else_is_claimed() -> None:
@@ -410,6 +452,7 @@ async def test_a_probe_shows_the_clusters_own_cleanup_and_no_other(tmp_path: Pat
 
 async def test_counters_survive_a_restart_on_the_same_journal(tmp_path: Path) -> None:
     passing = {
+        "ontap_cleanup_plan_packages",
         "ontap_cleanup_jobs_in_progress",
         "ontap_cleanup_skipped_runs_total",
         "ontap_cleanup_journal_open",

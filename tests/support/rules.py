@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.family import sample_names
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -22,14 +24,14 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 
 SERVED = frozenset(
     (
-        *(family.name for family in CLUSTER_FAMILIES),
-        *(family.name for family in CLEANUP_FAMILIES),
-        *(family.name for family in EXPORTER_FAMILIES),
-        *(family.name for family in CLEANUP_STATE_FAMILIES),
-        *(family.name for family in LEASE_FAMILIES),
+        *chain.from_iterable(map(sample_names, CLUSTER_FAMILIES)),
+        *chain.from_iterable(map(sample_names, CLEANUP_FAMILIES)),
+        *chain.from_iterable(map(sample_names, EXPORTER_FAMILIES)),
+        *chain.from_iterable(map(sample_names, CLEANUP_STATE_FAMILIES)),
+        *chain.from_iterable(map(sample_names, LEASE_FAMILIES)),
     )
 )
-"""The names of all metrics of the exporter."""
+"""The names of all samples of the exporter."""
 
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"')
 _NO_METRICS = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -135,6 +136,11 @@ class Plan:
     def chosen(self) -> tuple[Decision, ...]:
         """The packages to delete, oldest first."""
         return tuple(decision for decision in self.decisions if decision.verdict is Verdict.DELETE)
+
+    @property
+    def counts(self) -> Mapping[tuple[Verdict, Reason], int]:
+        """How many packages have each verdict and reason."""
+        return Counter((decision.verdict, decision.reason) for decision in self.decisions)
 
     def decision(self, version: str) -> Decision | None:
         """Return the decision on a version; None where the listing does not have it."""
