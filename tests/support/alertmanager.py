@@ -35,15 +35,19 @@ class Webhook:
     Attributes:
         url: where to send it; the path after it names the receiver.
         alerts: every alert of every message in the order of their arrival, with its ``receiver``.
+        messages: for each message, its receiver and the names of its alerts.
     """
 
     url: str
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, request: web.Request) -> web.Response:
         message = await request.json()
+        names = frozenset(alert["labels"]["alertname"] for alert in message["alerts"])
         async with self._arrived:
+            self.messages.append((request.match_info["receiver"], names))
             self.alerts += [
                 {**alert, "receiver": request.match_info["receiver"]} for alert in message["alerts"]
             ]

@@ -92,6 +92,8 @@ def recorded() -> dict[str, Rule]:
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SHORTEST_RANGE_SECONDS = 3
+_RANGE = re.compile(r"\[(\d+[smhd])\]")
 QUICK = 100
 """How many times as fast as in production alerts fire and messages are sent in a test."""
 
@@ -106,15 +108,19 @@ def quickened(duration: str, *, most_seconds: float) -> str:
     return f"{round(1000 * min(seconds(duration) / QUICK, most_seconds))}ms"
 
 
+def _quickened_range(match: re.Match[str]) -> str:
+    return f"[{max(seconds(match[1]) // QUICK, SHORTEST_RANGE_SECONDS)}s]"
+
+
 def quickened_rules(directory: Path, *, most_seconds: float = 0.0) -> str:
     """Write the rules so that a test need not wait long, and return the glob that names them.
 
-    Every group is evaluated each second. An alert fires after a hundredth of its time, and ends as fast.
-    Expressions, thresholds, labels and annotations are those that operators deploy.
+    Every group is evaluated each second. Thresholds, labels and annotations are those that operators deploy.
 
     Args:
         directory: where they are written.
-        most_seconds: no alert waits longer than that; by default, none waits at all.
+        most_seconds: by default, no alert waits. Otherwise it waits for a hundredth of its time, and at most
+            so long, and the ranges in expressions are a hundredth too.
     """
     directory.mkdir()
     for path in RULE_FILES:
@@ -122,6 +128,8 @@ def quickened_rules(directory: Path, *, most_seconds: float = 0.0) -> str:
         for group in document["groups"]:
             group["interval"] = "1s"
             for rule in group["rules"]:
+                if most_seconds:
+                    rule["expr"] = _RANGE.sub(_quickened_range, rule["expr"])
                 for key in {"for", "keep_firing_for"} & rule.keys():
                     rule[key] = quickened(rule[key], most_seconds=most_seconds)
         (directory / path.name).write_text(yaml.safe_dump(document), encoding="utf-8")
