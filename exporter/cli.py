@@ -118,6 +118,11 @@ _COMMANDS = {
         add_flags=flags.for_plan,
         act=commands.plan,
     ),
+    "import-harvest": _Command(
+        summary="print a configuration made of NetApp Harvest's harvest.yml, with the passwords in it",
+        add_flags=flags.for_import_harvest,
+        act=commands.import_harvest,
+    ),
     "health": _Command(
         summary="ask a running daemon whether it works", add_flags=flags.for_health, act=commands.health
     ),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from exporter.app.signals import hold_daemon_signals, stop_on_signals
+from exporter.files import write_file
 from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.sharding import AUTO, Shard, ordinal_from_pod
 
@@ -52,6 +53,11 @@ def run(parsed: argparse.Namespace) -> Exit:
     files = ConfigFiles(parsed.config_file, environ=os.environ)
     config = _read(files.load)
     _advise_without_configuration(parsed)
+    if parsed.output is not None and not parsed.once:
+        sys.stderr.write("--output is only for --once\n")
+        return Exit.USAGE
+    if parsed.once:
+        return Exit.USAGE if shard is None or config is None else _run_once(parsed, config, shard)
     settings = _settings(parsed)
     if shard is None or config is None or settings is None:
         return Exit.USAGE
@@ -64,6 +70,26 @@ def run(parsed: argparse.Namespace) -> Exit:
         await daemon.run(files, config, sharded, stop=stop)
 
     return _serve(poll_and_serve, new_loop=_fast_loop_factory())
+
+
+def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
+    """Poll every cluster once and write what there is to scrape."""
+    from exporter.app.once import poll_once  # noqa: PLC0415 - loads the HTTP libraries
+
+    _configure_logging(parsed)
+    log = structlog.get_logger(__name__)
+    for warning in config.warnings:
+        log.warning("configuration", **warning.logged())
+    polled = asyncio.run(poll_once(config, shard=shard))
+    try:
+        if parsed.output is None:
+            sys.stdout.buffer.write(polled.exposition)
+        else:
+            write_file(parsed.output, polled.exposition)
+    except OSError as exc:
+        sys.stderr.write(f"{parsed.output or 'standard output'}: cannot be written: {exc.strerror}\n")
+        return Exit.FAILED
+    return Exit.FAILED if polled.failed else Exit.OK
 
 
 def _advise_without_configuration(parsed: argparse.Namespace) -> None:
@@ -130,6 +156,21 @@ def plan(parsed: argparse.Namespace) -> Exit:
             sys.stderr.write(f"{parsed.save}: cannot be written: {exc.strerror}\n")
             return Exit.FAILED
     return Exit.FAILED if any(one.plan.problem for one in plans.plans) else Exit.OK
+
+
+def import_harvest(parsed: argparse.Namespace) -> Exit:
+    """Print a configuration made of Harvest's."""
+    from exporter.harvest import convert  # noqa: PLC0415 - loads the YAML library
+
+    try:
+        sys.stdout.write(convert(parsed.file))
+    except OSError as exc:
+        sys.stderr.write(f"{exc.filename or parsed.file}: cannot be read: {exc.strerror}\n")
+        return Exit.FAILED
+    except ValueError as exc:
+        sys.stderr.write(f"{parsed.file}: {exc}\n")
+        return Exit.FAILED
+    return Exit.OK
 
 
 def health(parsed: argparse.Namespace) -> Exit:

@@ -1,4 +1,4 @@
-"""Reads small files: at most a given size, and without waiting for a pipe or a device.
+"""Reads small files: at most a given size, and without waiting for a pipe or a device. Writes whole ones.
 
 Call these functions in a thread: a file on a mount that hangs blocks forever.
 """
@@ -75,6 +75,20 @@ def check_encoding(content: bytes) -> None:
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("encoded as UTF-16; save the file as UTF-8")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def why_unreadable(error: OSError | ValueError) -> str:

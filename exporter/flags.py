@@ -17,6 +17,17 @@ RESERVED_PATHS = ("/-", "/probe", "/config", "/sd", "/api/v1", "/clusters", "/cl
 def for_run(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``run``."""
     _config_flag(parser)
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="poll every cluster once, write the metrics and end; nothing is deleted and nothing is served",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="with --once: where the metrics are written, whole or not at all (default: standard output)",
+    )
     for_daemon(parser)
     parser.add_argument(
         "--web.enable-lifecycle",
@@ -55,6 +66,11 @@ def for_check_config(parser: argparse.ArgumentParser) -> None:
 def for_check_web_config(parser: argparse.ArgumentParser) -> None:
     """Add the argument of ``check-web-config``, which is also taken as the flag of ``run``."""
     _file_argument(parser, "--web.config.file", dest="web_config_file")
+
+
+def for_import_harvest(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of ``import-harvest``."""
+    parser.add_argument("file", type=Path, metavar="HARVEST_YML")
 
 
 def for_plan(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.config import CleanupConfig, Config, PolicyConfig
+from exporter.files import write_file
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.endpoint import ClusterSettings
@@ -193,12 +193,7 @@ def save(plans: Plans, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(as_json(plans), encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_file(path, as_json(plans).encode())
 
 
 def _plan(policy: PolicyConfig, preflight: Preflight, approved: Approved | None, *, now: float) -> Plan:

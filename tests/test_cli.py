@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
+from exporter.ontap.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon import program
@@ -248,6 +249,55 @@ def test_warn_means_warning(tmp_path: Path) -> None:
     """The configuration is missing, so the flags have been taken."""
     done = run("run", "--log.level=warn", cwd=tmp_path)
     assert done.stderr.startswith("config.yaml:")
+
+
+async def run_beside_a_simulator(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(run, *arguments, cwd=cwd)
+
+
+async def test_once_polls_every_cluster_once_and_writes_the_metrics(tmp_path: Path) -> None:
+    clusters = [SimulatedCluster(name, packages=["9.14.1"]) for name in ("c1", "c2")]
+    async with Simulator(clusters, directory=tmp_path) as simulator:
+        policy = "{name: p, every: 1s, older_than: 1d, dry_run: false, seen_for: 0s}"
+        cleanup = f"cleanup: {{state: sqlite:///state.db, policies: [{policy}]}}\n"
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=cleanup))
+        done = await run_beside_a_simulator("run", "--once", cwd=tmp_path)
+        assert done.returncode == 0
+        assert 'ontap_up{cluster="c1"} 1.0\n' in done.stdout
+        assert 'ontap_software_packages{cluster="c2"} 1.0\n' in done.stdout
+        assert "ontap_exporter_clusters 2.0\n" in done.stdout
+        assert "process_" not in done.stdout
+        listed = [len(cluster.requests_to(PACKAGES_PATH)) for cluster in clusters]
+        assert listed == [1, 1]
+        assert not any(cluster.deletions for cluster in clusters)
+        assert not (tmp_path / "state.db").exists()
+        clusters[0].faults.add(Fault(FaultKind.SERVER_ERROR))
+        (tmp_path / "ontap.prom").write_text("before")
+        done = await run_beside_a_simulator("run", "--once", "--output=ontap.prom", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    written = (tmp_path / "ontap.prom").read_text()
+    assert 'ontap_up{cluster="c1"} 0.0\n' in written
+    assert 'ontap_up{cluster="c2"} 1.0\n' in written
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_once_that_cannot_write_or_is_not_asked_for_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("clusters: [{address: 127.0.0.1:1}]\n")
+    done = run("run", "--once", "--output=no/folder/x.prom", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no/folder/x.prom: cannot be written: No such file or directory" in done.stderr
+    done = run("run", "--output=x.prom", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "--output is only for --once\n")
+
+
+def test_a_configuration_of_harvest_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "harvest.yml").write_text("Pollers: {c1: {addr: 10.0.0.1, username: u, password: p}}\n")
+    done = run("import-harvest", "harvest.yml", cwd=tmp_path)
+    assert done.returncode == 0
+    (tmp_path / "made.yaml").write_text(done.stdout)
+    assert run("check-config", "made.yaml", cwd=tmp_path).returncode == 0
+    done = run("import-harvest", "gone.yml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "gone.yml: cannot be read: No such file or directory\n")
 
 
 async def test_simulated_clusters_are_polled_without_a_warning_of_the_configuration(tmp_path: Path) -> None:

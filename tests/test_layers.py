@@ -20,6 +20,7 @@ ALLOWED = {
     "files": set(),
     "pem": {"files"},
     "health": set(),
+    "harvest": {"config", "files"},
     "sharding": set(),
     "flags": {"logs", "sharding", "simulator", "web"},
     "background": set(),
@@ -31,7 +32,7 @@ ALLOWED = {
     "metrics": {"cleanup", "polling"},
     "web": {"background", "cleanup", "config", "files", "inventory", "metrics", "ontap", "pem", "polling"},
     "simulator": set(),
-    "planning": {"cleanup", "config", "ontap"},
+    "planning": {"cleanup", "config", "files", "ontap"},
     "app": {
         "__init__",
         "background",
@@ -48,6 +49,8 @@ ALLOWED = {
     "cli": {"__init__", "commands", "flags"},
     "commands": {
         "config",
+        "files",
+        "harvest",
         "app",
         "demo",
         "health",

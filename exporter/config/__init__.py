@@ -21,7 +21,7 @@ The steps, in the order in which a file goes through them:
 
 from exporter.config.cluster_files import Candidate, ConfigFiles, load_config
 from exporter.config.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
-from exporter.config.loader import Config, shared_state
+from exporter.config.loader import Config, entry_problems, shared_state
 from exporter.config.masked import masked_yaml
 from exporter.config.problems import ConfigError, Problem, SourceLocation
 from exporter.config.schema import CleanupConfig, PolicyConfig
@@ -39,6 +39,7 @@ __all__ = [
     "Problem",
     "SourceLocation",
     "SqliteUrl",
+    "entry_problems",
     "format_duration",
     "load_config",
     "masked_yaml",

@@ -198,6 +198,15 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
     return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
 
 
+def entry_problems(text: str) -> list[str]:
+    """Return what is wrong with a list of one cluster; every environment variable counts as set."""
+    names = re.findall(r"\$\{(\w+)\}", text)
+    file = parse_cluster_file(text.encode(), Path("entries.yaml"), environ=dict.fromkeys(names, "x"))
+    found = [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
+    missing = ["address is missing" for entry in file.entries if entry.model.address is None]
+    return found or missing
+
+
 def _as_yaml(content: bytes) -> bytes:
     """Return JSON as YAML, which it is, save for one kind of escape."""
     if b"\\u" not in content:

@@ -93,6 +93,11 @@ class Poller:
             due = self._due_after(max(clock(), due))
             lateness.missed += round((due - following) / self._interval_seconds)
 
+    async def poll_once(self) -> None:
+        """Poll once, as soon as the limiter allows."""
+        async with self._limiter.slot(silent=False):
+            await self._poll()
+
     async def _is_rescheduled_before(self, due: float) -> bool:
         """Wait until a poll is due; return True early if the configuration has changed the interval."""
         try:

@@ -1,0 +1,79 @@
+"""Polls every cluster once, and gives what there is to scrape: for cron jobs and textfile collectors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from dataclasses import dataclass
+
+from exporter import __version__
+from exporter.app.daemon import REVISION_VARIABLE
+from exporter.config import Config
+from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.exposition import Exposition, render_once
+from exporter.metrics.text import Format
+from exporter.ontap.access import AccessOpener
+from exporter.ontap.client import RequestCounts
+from exporter.ontap.session import open_session
+from exporter.polling.board import Board, ClusterStatus
+from exporter.polling.limiter import PollLimiter
+from exporter.polling.poller import Poller
+from exporter.sharding import Shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """What polling once has found.
+
+    Attributes:
+        exposition: the metrics as text; those of the process itself are left out, because a textfile
+            collector has its own of the same names.
+        failed: the names of the clusters that could not be read.
+    """
+
+    exposition: bytes
+    failed: tuple[str, ...]
+
+
+async def poll_once(config: Config, *, shard: Shard) -> Polled:
+    """Poll every cluster of a share once; nothing is deleted.
+
+    Args:
+        config: names the clusters.
+        shard: the share.
+    """
+    rendered: Exposition[ClusterStatus] = Exposition(CLUSTER_FAMILIES)
+    board = Board(on_change=lambda status: update_cluster(rendered, status))
+    counts = RequestCounts()
+    limiter = PollLimiter(config.max_concurrent_polls)
+    async with open_session() as session, asyncio.TaskGroup() as group:
+        accesses = AccessOpener(session=session, counts=counts).open(shard.share(config.clusters))
+        for name, access in accesses.items():
+            poller = Poller(access=access, board=board, limiter=limiter, wall_clock=time.time)
+            group.create_task(poller.poll_once(), name=f"poll {name}")
+    now = time.time()
+    state = ExporterState(
+        version=__version__,
+        python_version=platform.python_version(),
+        revision=os.environ.get(REVISION_VARIABLE) or "unknown",
+        last_reload_successful=True,
+        last_reload_success_timestamp_seconds=now,
+        cluster_files=len(config.sources.files),
+        cluster_files_failed=0,
+        clusters=len(accesses),
+        requests=counts.totals(),
+        poll_delay_seconds=0.0,
+        shard_ordinal=shard.ordinal,
+        total_shards=shard.total,
+        poll_durations=board.poll_durations.cumulative(),
+        poll_duration_sum_seconds=board.poll_durations.sum_seconds,
+    )
+    tables = (rendered.all(), render_once(EXPORTER_FAMILIES, state))
+    blocks = (block for table in tables for block in table.blocks(now=now, form=Format.TEXT))
+    return Polled(
+        exposition=b"".join(blocks),
+        failed=tuple(status.name for status in board.statuses() if not status.up),
+    )
