@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +38,7 @@ PAGES = (
 WAYS = ("/probe", "/-/reload", "/no-such-page")
 """Paths whose answers are not 200: a parameter, a method or a page is missing."""
 CHECK_SECONDS = 0.02
+HOUR = timedelta(hours=1)
 WAIT_SECONDS = 60.0
 _TIMEOUT = aiohttp.ClientTimeout(WAIT_SECONDS)
 
@@ -71,9 +73,12 @@ class Certificates:
         self.ca_file = write(folder / "ca.pem", self.authority.cert_pem.bytes())
         self.issue_server()
 
-    def issue_server(self) -> None:
-        """Write a new certificate of the server, and its key."""
-        leaf = self.authority.issue_cert("127.0.0.1", "localhost")
+    def issue_server(self, *, valid_from: timedelta = -HOUR, valid_to: timedelta = HOUR) -> None:
+        """Write a new certificate of the server, and its key; its dates count from now."""
+        now = datetime.now(UTC)
+        leaf = self.authority.issue_cert(
+            "127.0.0.1", "localhost", not_before=now + valid_from, not_after=now + valid_to
+        )
         write(self.folder / "server.key", leaf.private_key_pem.bytes())
         write(self.folder / "server.crt", leaf.cert_chain_pems[0].bytes())
 

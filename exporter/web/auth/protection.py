@@ -123,8 +123,14 @@ class Protection:
             await asyncio.sleep(check_seconds)
 
     async def reload(self) -> ConfigError | None:
-        """Read the files now; if they have mistakes, return these and keep the last good version."""
-        return await self._read(await self._hash())
+        """Read the files now; if they have mistakes, return these and keep the last good version.
+
+        Files that are applied already are no mistake, even if the certificate has expired since.
+        """
+        hashes = await self._hash()
+        if hashes == self._read_hashes and not self._problems:
+            return None
+        return await self._read(hashes)
 
     def _hash(self) -> asyncio.Future[tuple[str, ...]]:
         files = self.config.files

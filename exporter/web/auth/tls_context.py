@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
@@ -35,6 +36,8 @@ CURVES: Final[Mapping[str, str]] = MappingProxyType(
     {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 )
 """OpenSSL's names of the curves that exporter-toolkit knows."""
+_NO_CHECK_TIME: Final = 0x200000
+"""OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, for which Python has no name."""
 _VERIFY: Final = {
     ClientAuth.NONE: ssl.CERT_NONE,
     ClientAuth.IF_GIVEN: ssl.CERT_OPTIONAL,
@@ -47,9 +50,11 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
 
     Raises:
         BadKeyError: the key cannot be used; the message says why.
-        ValueError: certificate or authorities cannot be used; the message says why.
+        ValueError: certificate or authorities cannot be used, or the certificate is not valid now; says why.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_chain(context, tls.certificate_pem, tls.key_pem)
+    _check_dates(context, tls.certificate_pem)
     context.minimum_version = tls.min_version.in_ssl
     context.maximum_version = tls.max_version.in_ssl
     if tls.ciphers:
@@ -60,7 +65,6 @@ def build_context(tls: ServerTls) -> ssl.SSLContext:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    load_chain(context, tls.certificate_pem, tls.key_pem)
     if tls.client_auth is not ClientAuth.NONE:
         trust_authorities(context, tls.client_ca_pem)
     context.verify_mode = _VERIFY[tls.client_auth]
@@ -110,3 +114,27 @@ def subject_alternative_names(certificate: Mapping[str, Any] | None) -> Iterator
                     yield str(ip_address(value.strip()))
             case _:
                 pass  # no other kind can be allowed
+
+
+def _check_dates(context: ssl.SSLContext, certificate_pem: str) -> None:
+    """Check that a server's certificate is valid now; a handshake in memory tells its dates.
+
+    Raises:
+        ValueError: it has expired, or is not valid yet.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    trust(client, certificate_pem)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_side = client.wrap_bio(to_client, to_server)
+    server_side = context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client_side, server_side, client_side):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    dates = client_side.getpeercert() or {}
+    now, begin, end = time.time(), str(dates["notBefore"]), str(dates["notAfter"])
+    if now > ssl.cert_time_to_seconds(end):
+        raise ValueError(f"the certificate has expired, it was valid until {end}")
+    if now < ssl.cert_time_to_seconds(begin):
+        raise ValueError(f"the certificate is not valid yet, but from {begin} on")

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import structlog
 import trustme
 
 from exporter.config import ConfigError
+from exporter.web.auth import load_web_config
 from support.connections import close
 from support.guarded import (
     CHECK_SECONDS,
+    HOUR,
     TLS,
     WAIT_SECONDS,
     Certificates,
@@ -270,9 +273,7 @@ async def test_changes_lose_no_request(file: Path, certificates: Certificates) -
     assert set(answers) == {200}
 
 
-@pytest.mark.parametrize(
-    "broken", ["", "basic_auth_users:\n  alice: made-up\n", "basic_auth_users: {}\n", "{"]
-)
+@pytest.mark.parametrize("broken", ["", "basic_auth_users:\n  alice: made-up\n", "{"])
 async def test_a_bad_new_version_changes_nothing_and_is_logged_once(broken: str, file: Path) -> None:
     async with guarded(write(file, users("right"))) as server:
         with structlog.testing.capture_logs() as lines:
@@ -329,3 +330,50 @@ async def test_reloading_applies_a_change_and_returns_the_mistakes(file: Path) -
         assert isinstance(error, ConfigError)
         assert str(error) == f"{file}:1: basic_auth_users: a mapping is expected, not text"
         assert await server.status(login=("alice", "new")) == 200
+
+
+INVALID = [
+    ({"valid_from": -2 * HOUR, "valid_to": -HOUR}, "the certificate has expired, it was valid until "),
+    ({"valid_from": HOUR, "valid_to": 2 * HOUR}, "the certificate is not valid yet, but from "),
+]
+
+
+@pytest.mark.parametrize(("dates", "why"), INVALID)
+@pytest.mark.parametrize("text", [TLS, REQUIRED, TLS + "  max_version: TLS12\n"])
+async def test_a_certificate_that_is_not_valid_now_is_not_shown(
+    text: str, dates: dict[str, timedelta], why: str, file: Path, certificates: Certificates
+) -> None:
+    async with guarded(write(file, text)) as server:
+        context = certificates.client("a.example")
+        before = await server.serial_number(context)
+        with structlog.testing.capture_logs() as lines:
+            certificates.issue_server(**dates)
+            await until_line(lines, "new web configuration cannot be used, the last good one stays applied")
+        assert any(line.get("why", "").startswith(why) for line in lines)
+        error = await server.protection.reload()
+        assert error is not None
+        assert why in str(error)
+        assert await server.serial_number(context) == before
+        with structlog.testing.capture_logs() as lines:
+            certificates.issue_server()
+            await until_line(lines, "web configuration applied")
+        assert await server.serial_number(context) != before
+
+
+async def test_a_reload_does_not_fail_because_the_applied_certificate_has_expired_meanwhile(
+    file: Path, certificates: Certificates
+) -> None:
+    certificates.issue_server(valid_to=timedelta(seconds=3))
+    async with guarded(write(file, TLS)) as server:
+        with structlog.testing.capture_logs():
+            assert await server.protection.reload() is None
+
+            async def is_refused() -> bool:
+                try:
+                    await asyncio.to_thread(load_web_config, file, environ={})
+                except ConfigError:
+                    return True
+                return False
+
+            await eventually(is_refused, seconds=WAIT_SECONDS, what="the certificate to expire")
+            assert await server.protection.reload() is None

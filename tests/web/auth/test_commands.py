@@ -7,6 +7,7 @@ import contextlib
 import ssl
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +16,7 @@ import pytest
 from exporter import health
 from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program
-from support.guarded import TLS, Certificates, basic, hashed, write
+from support.guarded import HOUR, TLS, Certificates, basic, hashed, write
 
 LISTEN = "--web.listen-address=127.0.0.1:0"
 CONFIG = "clusters: [{address: 127.0.0.1, basic_auth: {username: u, password: p}}]\n"
@@ -92,16 +93,29 @@ basic_auth_users: {{alice: {hashed("right")}}}
 
 
 def test_every_mistake_is_printed_and_the_exit_code_is_1(folder: Path) -> None:
-    write(folder / "web.yaml", "tls_server_config: {cert_file: a, key_file: b}\nrate_limit: {burst: 0}\n")
+    write(folder / "web.yaml", "tls_server_config: {cert_file: a, key_file: b}\nrate_limit: {burst: many}\n")
     done = run("check-web-config", "web.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (1, "")
     locations = [line.split(": ")[:2] for line in done.stderr.splitlines()]
     assert locations == [
         ["web.yaml:1", "tls_server_config.cert_file"],
         ["web.yaml:1", "tls_server_config.key_file"],
-        ["web.yaml:2", "rate_limit"],
         ["web.yaml:2", "rate_limit.burst"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "why"),
+    [(-2 * HOUR, -HOUR, "the certificate has expired"), (HOUR, 2 * HOUR, "the certificate is not valid yet")],
+)
+def test_a_certificate_that_is_not_valid_now_is_a_mistake(
+    valid_from: timedelta, valid_to: timedelta, why: str, folder: Path, certificates: Certificates
+) -> None:
+    certificates.issue_server(valid_from=valid_from, valid_to=valid_to)
+    write(folder / "web.yaml", TLS)
+    done = run("check-web-config", "web.yaml", cwd=folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"web.yaml:2: tls_server_config.cert_file: {why}")
 
 
 async def test_the_daemon_is_protected_healthy_and_silent_about_passwords(
