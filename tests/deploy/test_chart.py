@@ -103,6 +103,20 @@ def test_the_packaged_chart_holds_the_same_rules_and_dashboards(tmp_path: Path) 
     assert shipped == {file.name for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
 
 
+def test_a_prefix_is_in_every_path_that_is_asked_for() -> None:
+    manifests = render(VALUES["shards-per-cluster"])
+    (workload,) = of_kind(manifests, "StatefulSet")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert "--web.route-prefix=/ontap" in container["args"]
+    probes = [container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")]
+    assert probes == ["/ontap/-/healthy", "/ontap/-/ready"]
+    (monitor,) = of_kind(manifests, "PodMonitor")
+    assert monitor["spec"]["podMetricsEndpoints"][0]["path"] == "/ontap/metrics"
+    for config in of_kind(manifests, "ScrapeConfig"):
+        assert config["spec"]["metricsPath"] == "/ontap/probe"
+        assert config["spec"]["httpSDConfigs"][0]["url"].endswith(":10910/ontap/sd")
+
+
 @by_values
 def test_a_configuration_of_the_values_is_one_that_the_program_takes(
     values: dict[str, Any], tmp_path: Path
@@ -184,6 +198,6 @@ def test_the_notes_name_what_there_is() -> None:
     assert "does not know this exporter yet" not in shards
     replicas = notes(VALUES["replicas-with-web"])
     assert "port-forward service/ontap-ontap-packages-exporter 10910:443" in replicas
-    assert "https://localhost:10910" in replicas
+    assert "https://localhost:10910/" in replicas
     assert "rollout restart deployment/ontap-ontap-packages-exporter" in replicas
     assert "does not know this exporter yet" in notes(MINIMUM)

@@ -39,6 +39,9 @@ spec:
         {{- if .Values.web.existingSecret }}
         - --web.config.file=/etc/ontap-packages-exporter/web/{{ .Values.web.key }}
         {{- end }}
+        {{- with .Values.web.routePrefix }}
+        - --web.route-prefix={{ . }}
+        {{- end }}
         - --log.level={{ .Values.log.level }}
         - --log.format={{ .Values.log.format }}
         {{- with .Values.extraArgs }}
@@ -177,7 +180,7 @@ exec:
   command: [ontap-packages-exporter, health]
 {{- else -}}
 httpGet:
-  path: /-/healthy
+  path: {{ .Values.web.routePrefix }}/-/healthy
   port: http
 {{- end }}
 {{- end }}
@@ -188,7 +191,7 @@ tcpSocket:
   port: http
 {{- else -}}
 httpGet:
-  path: /-/ready
+  path: {{ .Values.web.routePrefix }}/-/ready
   port: http
 {{- end }}
 {{- end }}
