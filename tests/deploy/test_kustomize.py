@@ -81,7 +81,7 @@ def test_the_example_configuration_is_one_that_the_program_takes(tmp_path: Path)
     assert len(ConfigFiles(tmp_path / "config" / "config.yaml", environ={}).load().clusters) == 1
 
 
-def test_monitoring_brings_the_same_dashboards_and_monitor_as_everybody_gets(tmp_path: Path) -> None:
+def test_monitoring_brings_the_same_dashboards_and_rules_as_everybody_gets(tmp_path: Path) -> None:
     overlay = tmp_path / "kustomization.yaml"
     up = os.path.relpath(KUBERNETES, tmp_path.resolve())
     text = {"resources": [f"{up}/overlays/one"], "components": [f"{up}/components/monitoring"]}
