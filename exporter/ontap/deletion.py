@@ -37,7 +37,11 @@ def delete_package(version: str, *, return_timeout_seconds: int) -> Conversation
     target = f"{PACKAGES_PATH}/{version}?return_timeout={return_timeout_seconds}"
     response = yield Request(method="DELETE", target=target)
     try:
-        job = read_object(response).get("job")
+        document = read_object(response)
     except BadResponse:
         return None
-    return job_uuid(job, response.redact)
+    if (uuid := job_uuid(document.get("job"), response.redact)) is not None:
+        return uuid
+    jobs = document.get("jobs")
+    uuids = {job_uuid(job, response.redact) for job in jobs} if isinstance(jobs, list) else set()
+    return uuids.pop() if len(uuids) == 1 else None

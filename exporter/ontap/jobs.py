@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.errors import BadResponse
-from exporter.ontap.paging import next_target
+from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, BadResponse, IncompleteListing
+from exporter.ontap.paging import may_be_cut_short, next_target, records_of
 from exporter.ontap.wire import (
     Conversation,
     Request,
@@ -28,8 +28,13 @@ from exporter.ontap.wire import (
 JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100
 
+_MAX_RECORDS = 500
+_RETURN_TIMEOUT_SECONDS = 15
 _JOB_FIELDS = "state,message,code,error"
 _SAFE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_LINK = re.compile(rf".{{0,256}}{re.escape(JOBS_PATH)}/([^/?#]{{1,64}})/?(?:\?.{{0,256}})?")
+_MAX_LINK_CHARACTERS = 1024
+_MAX_STATE_CHARACTERS = 64
 
 
 class JobState(StrEnum):
@@ -40,6 +45,13 @@ class JobState(StrEnum):
     PAUSED = "paused"  # somebody has paused it
     SUCCESS = "success"  # it is over and did its work
     FAILURE = "failure"  # it is over and did not
+    ERROR = "error"  # likewise
+    QUIT = "quit"  # likewise: somebody has ended it
+    DEAD = "dead"  # likewise: its process is gone
+    UNKNOWN = "unknown"  # nobody can say; it may go on
+
+
+_FAILED = frozenset({JobState.FAILURE, JobState.ERROR, JobState.QUIT, JobState.DEAD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +78,7 @@ class Job:
     @property
     def failed(self) -> bool:
         """Whether it is over and did not do its work."""
-        return self.state == JobState.FAILURE
+        return self.state in _FAILED
 
     @property
     def over(self) -> bool:
@@ -83,17 +95,19 @@ class JobSearch:
             None if no description names the version.
         open: whether another job that is not over may be the deletion, although its description does not
             name the version.
+        is_unfollowable: whether a record names the version and may not be over, but has no uuid.
         listed_uuids: every job of the list, whatever it does.
     """
 
     job: Job | None
     open: bool
+    is_unfollowable: bool = False
     listed_uuids: frozenset[str] = frozenset()
 
     @property
     def unfinished(self) -> bool:
         """Whether a job names the version and is not over."""
-        return self.job is not None and not self.job.over
+        return self.is_unfollowable or (self.job is not None and not self.job.over)
 
 
 def read_job(uuid: str) -> Conversation[Job]:
@@ -103,7 +117,10 @@ def read_job(uuid: str) -> Conversation[Job]:
         BadResponse: the answer is not of the described shape.
     """
     response = yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})
-    return _job(uuid, read_record(response), response.redact)
+    document = read_record(response)
+    if text_or_none(document.get("state")) is None:
+        raise BadResponse("the job has no state")
+    return _job(uuid, document, response.redact)
 
 
 def find_job(
@@ -120,60 +137,85 @@ def find_job(
 
     Raises:
         BadResponse: an answer is not of the described shape.
-        IncompleteListing: paging leaves the cluster.
+        IncompleteListing: paging leaves the cluster, or the list may have been cut short.
     """
     names_version = re.compile(rf"(?<![A-Za-z0-9._-]){re.escape(version)}(?![A-Za-z0-9_-]|\.[A-Za-z0-9])")
     found: Job | None = None
-    might_be_it = False
+    might_be_it = is_unfollowable = False
     listed: set[str] = set()
-    request = get(JOBS_PATH, {"fields": f"description,{_JOB_FIELDS}"})
+    request = get(
+        JOBS_PATH,
+        {
+            "fields": f"description,{_JOB_FIELDS}",
+            "max_records": _MAX_RECORDS,
+            "return_timeout": _RETURN_TIMEOUT_SECONDS,
+        },
+    )
     for _ in range(MAX_JOB_PAGES):
         response = yield request
         page = read_object(response)
-        records = page.get("records")
-        if not isinstance(records, list):
-            raise BadResponse("the page of jobs has no list of records")
-        listed.update(filter(None, (job_uuid(record, response.redact) for record in records)))
+        records = records_of(page)
         for job, description in _described(records, response.redact):
+            listed.update({job.uuid} - {""})
             if job.uuid in (earlier or ()):
                 continue
             if "delete" in description.lower() and names_version.search(description):
                 is_of_interest = earlier is not None or not job.succeeded
-                if is_of_interest and (found is None or found.over):
+                if not job.uuid:
+                    is_unfollowable = is_unfollowable or not job.over
+                elif is_of_interest and (found is None or found.over):
                     found = job
             elif not job.over and (not description or "package" in description.lower()):
                 might_be_it = True
         following = next_target(page, endpoint)
         if following is None:
-            return JobSearch(job=found, open=might_be_it, listed_uuids=frozenset(listed))
+            if not records and may_be_cut_short(
+                elapsed_seconds=response.elapsed_seconds, return_timeout_seconds=_RETURN_TIMEOUT_SECONDS
+            ):
+                raise IncompleteListing("the list of jobs may have been cut short")
+            return JobSearch(
+                job=found,
+                open=might_be_it or is_unfollowable,
+                is_unfollowable=is_unfollowable,
+                listed_uuids=frozenset(listed),
+            )
         request = Request(method="GET", target=following)
     raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
 
 
 def job_uuid(job: object, redact: Callable[[str], str]) -> str | None:
-    """Return the uuid of a job; None if it is missing, or not safe in a URL and in the log."""
-    uuid = text_or_none(job.get("uuid")) if isinstance(job, dict) else None
+    """Return the uuid of a job, maybe from its link; None if it is missing, or not safe in a URL."""
+    if not isinstance(job, dict):
+        return None
+    uuid = text_or_none(job.get("uuid")) or _uuid_in_link(job)
     if uuid is None or _SAFE_UUID.fullmatch(uuid) is None or holds_secret(uuid, redact):
         return None
     return uuid
 
 
+def _uuid_in_link(job: dict[str, Any]) -> str | None:
+    """Return the uuid in ``_links.self.href``; nothing else of the link is used."""
+    links = job.get("_links")
+    link = links.get("self") if isinstance(links, dict) else None
+    href = text_or_none(link.get("href")) if isinstance(link, dict) else None
+    match = _LINK.fullmatch(href) if href is not None and len(href) <= _MAX_LINK_CHARACTERS else None
+    return match[1] if match else None
+
+
 def _described(records: list[Any], redact: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
-    """Yield each job that can be read, with its description."""
+    """Yield each job with its description; one that cannot be read may be any job, and is not over."""
     for record in records:
-        uuid = job_uuid(record, redact)
-        if uuid is not None and text_or_none(record.get("state")):
-            yield _job(uuid, record, redact), text_or_none(record.get("description")) or ""
+        document = record if isinstance(record, dict) else {}
+        uuid = job_uuid(document, redact) or ""
+        yield _job(uuid, document, redact), text_or_none(document.get("description")) or ""
 
 
 def _job(uuid: str, document: dict[str, Any], redact: Callable[[str], str]) -> Job:
     """Read a job's document; old releases put code and message into the job itself."""
     error = document.get("error")
     stated = error if isinstance(error, dict) else document
-    state = text_or_none(document.get("state"))
-    if state is None:
-        raise BadResponse("the job has no state")
+    state = (text_or_none(document.get("state")) or JobState.UNKNOWN)[:_MAX_STATE_CHARACTERS]
     message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
     code = read_code(stated.get("code"), redact) or read_code(document.get("code"), redact)
-    code = code if state == JobState.FAILURE else ""
-    return Job(uuid=uuid, state=state, code=code, message=redact(message))
+    code = code if state in _FAILED else ""
+    return Job(uuid=uuid, state=state, code=code, message=redact(message)[:MAX_MESSAGE_CHARACTERS])

@@ -198,7 +198,11 @@ def failure_of(response: Response) -> OntapError | None:
         return decided_by_status(said, transient=transient, retry_after_seconds=retry_after, code=code)
     if stated is not None and status >= HTTPStatus.BAD_REQUEST:
         return ApiError(
-            said, status=status, code=stated.code, transient=transient, retry_after_seconds=retry_after
+            said,
+            status=status,
+            code=stated.code,
+            transient=transient or is_locked(stated.message),
+            retry_after_seconds=retry_after,
         )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return BadResponse(f"HTTP {status}: a redirect, which is never followed")
@@ -208,6 +212,11 @@ def failure_of(response: Response) -> OntapError | None:
         transient=transient,
         retry_after_seconds=retry_after,
     )
+
+
+def is_locked(message: str) -> bool:
+    """Say whether a message means that something is busy. ONTAP may send it with the code of "not found"."""
+    return "temporarily locked" in message.lower()
 
 
 def pause_before_retry(

@@ -49,6 +49,14 @@ def test_the_table_holds_every_code_that_the_module_knows() -> None:
     assert set(BY_CODE) == TRANSIENT_CODES | GONE_CODES | UNKNOWN_TRANSIENT_CODES | UNKNOWN_CODES
 
 
+@pytest.mark.parametrize("code", ["4", "", "8"])
+def test_what_is_temporarily_locked_is_busy_and_not_gone(code: str) -> None:
+    message = "HTTP 404: The package is Temporarily locked (code 4)"
+    assert read_reply(ApiError(message, status=404, code=code)).meaning is Meaning.TRANSIENT
+    job = Job(uuid="j", state="failure", code=code, message=message)
+    assert read_failed_job(job).meaning is Meaning.TRANSIENT
+
+
 @pytest.mark.parametrize("status", [400, 404, 409, 500, 503])
 @pytest.mark.parametrize(("code", "meaning"), BY_CODE.items())
 def test_a_known_code_in_the_reply_counts_whatever_the_status(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin
 
@@ -117,7 +118,25 @@ def test_the_collection_is_never_the_target(version: str) -> None:
         ({"job": {"uuid": f"{UUID}?fields=*"}}, None),
         ({"job": {"uuid": "."}}, None),
         ({"job": {"uuid": "a" * 65}}, None),
+        ({"job": {"_links": {"self": {"href": f"{JOBS_PATH}/{UUID}"}}}}, UUID),
+        ({"job": {"_links": {"self": {"href": f"{JOBS_PATH}/{UUID}/?fields=*"}}}}, UUID),
+        ({"job": {"uuid": None, "_links": {"self": {"href": f"https://c1{JOBS_PATH}/{UUID}"}}}}, UUID),
+        ({"job": {"_links": {"self": {"href": f"{JOBS_PATH}/.."}}}}, None),
+        ({"job": {"_links": {"self": {"href": f"{JOBS_PATH}/{UUID}/x"}}}}, None),
+        ({"job": {"_links": {"self": {"href": f"/api/cluster/software/packages/{UUID}"}}}}, None),
+        ({"job": {"_links": {"self": {"href": JOBS_PATH + "/" + "a" * 4_000_000}}}}, None),
+        ({"job": {"_links": {"self": {"href": 7}}}}, None),
+        ({"job": {"_links": {"self": None}}}, None),
+        ({"job": {"_links": []}}, None),
+        ({"jobs": [{"uuid": UUID}]}, UUID),
+        ({"jobs": [{"_links": {"self": {"href": f"{JOBS_PATH}/{UUID}"}}}]}, UUID),
+        ({"job": {}, "jobs": [{"uuid": UUID}, {"uuid": UUID}]}, UUID),
+        ({"jobs": [{"uuid": UUID}, {"uuid": "another"}]}, None),
+        ({"jobs": [{"uuid": UUID}, {}]}, None),
+        ({"jobs": []}, None),
+        ({"jobs": {"uuid": UUID}}, None),
     ],
+    ids=str,
 )
 @pytest.mark.parametrize("status", [200, 202])
 def test_the_job_is_named_by_a_plain_uuid_or_not_at_all(
@@ -165,8 +184,29 @@ def test_an_error_inside_a_good_status_is_an_error() -> None:
         ({"state": "failure", "code": "4", "error": None}, ("failure", "4", "")),
         ({"state": "failure", "code": True, "message": 7}, ("failure", "", "")),
         ({"state": "failure", "error": {}}, ("failure", "", "")),
+        ({"state": "error", "code": 10551367, "message": "busy"}, ("error", "10551367", "busy")),
+        ({"state": "quit", "error": {"code": "8", "message": "ended"}}, ("quit", "8", "ended")),
+        ({"state": "dead", "code": "4"}, ("dead", "4", "")),
+        ({"state": "waiting", "code": 4}, ("waiting", "", "")),
+        ({"state": "x" * 999, "message": "y" * 99_999}, ("x" * 64, "", "y" * 1000)),
     ],
-    ids=["success", "running", "queued", "unknown", "new", "number", "old", "old text", "odd", "nothing"],
+    ids=[
+        "success",
+        "running",
+        "queued",
+        "unknown",
+        "new",
+        "number",
+        "old",
+        "old text",
+        "odd",
+        "nothing",
+        "error",
+        "quit",
+        "dead",
+        "waiting",
+        "long",
+    ],
 )
 def test_a_job_is_read_in_the_style_of_any_release(document: object, job: tuple[str, str, str]) -> None:
     found, (request,) = converse(read_job(UUID), answer(document))
@@ -209,11 +249,17 @@ def test_a_job_without_a_state_is_a_bad_response(document: object) -> None:
     [
         ("success", (True, False)),
         ("failure", (False, True)),
+        ("error", (False, True)),
+        ("quit", (False, True)),
+        ("dead", (False, True)),
+        ("waiting", (False, False)),
+        ("dormant", (False, False)),
+        ("unknown", (False, False)),
         ("SUCCESS", (False, False)),
         ("done", (False, False)),
     ],
 )
-def test_only_the_two_words_for_an_end_are_an_end(state: str, over: tuple[bool, bool]) -> None:
+def test_only_the_words_for_an_end_are_an_end(state: str, over: tuple[bool, bool]) -> None:
     job = Job(uuid=UUID, state=state, code="", message="")
     assert (job.succeeded, job.failed) == over
 
@@ -284,7 +330,7 @@ def test_a_job_counts_by_what_its_description_says(description: object, *, found
 
 def test_every_job_is_asked_for_since_a_description_may_say_nothing() -> None:
     _, (request,) = converse(find_job("9.14.1P2", endpoint=ENDPOINT), jobs_page())
-    target = f"{JOBS_PATH}?fields=description,state,message,code,error"
+    target = f"{JOBS_PATH}?fields=description,state,message,code,error&max_records=500&return_timeout=15"
     assert request == Request(method="GET", target=target)
 
 
@@ -325,6 +371,52 @@ def test_a_job_that_goes_on_and_might_be_it_leaves_the_question_open(
 ) -> None:
     found = search("9.14.1", jobs_page(record(1, "9.14.1", state, description=description)))
     assert (found.job, found.open) == (None, is_open)
+
+
+@pytest.mark.parametrize("state", [None, "", 7, "unknown", "waiting"])
+def test_a_job_whose_state_cannot_be_read_is_not_over(state: object) -> None:
+    page = jobs_page(record(1, "9.13.1", state=state))  # type: ignore[arg-type]
+    assert (find("9.13.1", page), search("9.13.1", page).unfinished) == ("job-1", True)
+    nameless = jobs_page(record(1, "9.13.1", state=state, description=None))  # type: ignore[arg-type]
+    assert search("9.13.1", nameless).open
+
+
+@pytest.mark.parametrize(
+    ("state", "is_over"),
+    [("running", False), (None, False), ("success", True), ("failure", True), ("dead", True)],
+)
+@pytest.mark.parametrize("uuid", [None, "../x", 7])
+def test_a_job_without_a_usable_uuid_is_no_proof_that_there_is_none(
+    uuid: object, state: object, *, is_over: bool
+) -> None:
+    found = search("9.13.1", jobs_page({**record(1, "9.13.1"), "uuid": uuid, "state": state}))
+    assert (found.job, found.unfinished, found.open) == (None, not is_over, not is_over)
+    assert found.listed_uuids == frozenset()
+
+
+@pytest.mark.parametrize("odd", [None, 7, "9.13.1", [], {}])
+def test_what_cannot_be_read_among_the_jobs_may_be_any_job(odd: object) -> None:
+    assert search("9.13.1", jobs_page(odd)).open
+
+
+def test_a_job_may_be_known_by_its_link_alone() -> None:
+    link = {"self": {"href": f"{JOBS_PATH}/{UUID}"}}
+    page = jobs_page({**record(1, "9.13.1"), "uuid": None, "_links": link})
+    assert find("9.13.1", page) == UUID
+    assert search("9.13.1", page).listed_uuids == {UUID}
+
+
+@pytest.mark.parametrize("elapsed_seconds", [14.0, 15.2])
+def test_an_empty_page_after_about_return_timeout_is_not_no_job(elapsed_seconds: float) -> None:
+    late = replace(jobs_page(), elapsed_seconds=elapsed_seconds)
+    for pages in ([late], [jobs_page(record(1, "9.13.1", "failure"), following="/api/x?p=2"), late]):
+        with pytest.raises(IncompleteListing, match="may have been cut short"):
+            search("9.13.1", *pages)
+    assert search("9.13.1", replace(late, elapsed_seconds=13.0)) == JobSearch(job=None, open=False)
+
+
+def test_no_jobs_at_all_may_come_without_a_list() -> None:
+    assert search("9.13.1", answer({"num_records": 0})) == JobSearch(job=None, open=False)
 
 
 def test_every_page_of_jobs_is_read_to_the_letter() -> None:

@@ -190,6 +190,21 @@ def test_json_made_to_harm_is_a_bad_response_or_no_package(body: bytes) -> None:
     assert isinstance(end, BadResponse) or (isinstance(end, Listing) and end.packages == ())
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"num_records": 0}', b'{"num_records": 0, "records": null, "_links": {}}']
+)
+def test_no_packages_at_all_may_come_without_a_list(body: bytes) -> None:
+    assert listed([Response(status=200, body=body)]).packages == ()
+    late = Response(status=200, body=body, elapsed_seconds=15.0)
+    assert isinstance(read([late])[0], IncompleteListing)
+
+
+@pytest.mark.parametrize("count", ["1", '"0"', "false", "0.0", "null", "[]"])
+def test_a_page_without_a_list_says_in_so_many_words_that_it_is_empty(count: str) -> None:
+    body = b'{"num_records": ' + count.encode() + b"}"
+    assert isinstance(read([Response(status=200, body=body)])[0], BadResponse)
+
+
 def test_links_of_a_wrong_shape_are_a_bad_response() -> None:
     failure, _ = read([Response(status=200, body=b'{"records": [], "_links": []}')])
     assert isinstance(failure, BadResponse)

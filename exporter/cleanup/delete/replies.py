@@ -21,6 +21,7 @@ from exporter.ontap.errors import (
     Unauthorized,
 )
 from exporter.ontap.jobs import Job
+from exporter.ontap.wire import is_locked
 
 TRANSIENT_CODES = frozenset(
     {
@@ -80,7 +81,7 @@ def read_reply(error: OntapError) -> Diagnosis:
 def read_failed_job(job: Job) -> Diagnosis:
     """Say what a failed job means."""
     return Diagnosis(
-        meaning=_meaning_of_code(job.code) or Meaning.FAILURE,
+        meaning=_meaning_of_code(job.code, job.message) or Meaning.FAILURE,
         code=job.code,
         message=job.message or "the job failed without a message",
     )
@@ -93,7 +94,7 @@ def _meaning_of_reply(error: OntapError) -> Meaning:
         case RateLimited():
             return Meaning.TRANSIENT
         case ApiError():
-            return _meaning_of_code(error.code) or _meaning_of_status(error.status)
+            return _meaning_of_code(error.code, str(error)) or _meaning_of_status(error.status)
         case ConnectionFailed() if not error.transient:
             return Meaning.TRANSIENT  # no connection came about, so nothing was sent
         case BadResponse() if error.status:
@@ -102,7 +103,9 @@ def _meaning_of_reply(error: OntapError) -> Meaning:
             return Meaning.UNKNOWN
 
 
-def _meaning_of_code(code: str) -> Meaning | None:
+def _meaning_of_code(code: str, message: str) -> Meaning | None:
+    if is_locked(message):
+        return Meaning.TRANSIENT
     for codes, meaning in (
         (TRANSIENT_CODES, Meaning.TRANSIENT),
         (GONE_CODES, Meaning.GONE),
