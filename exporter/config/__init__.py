@@ -2,16 +2,15 @@
 
 The steps, in the order in which a file goes through them:
 
-* :mod:`~exporter.config.yaml_source`: text to a :mod:`~exporter.config.document`, plain values that know
-  their lines, with environment variables replaced.
+* :mod:`~exporter.config.reading`: text to a document, plain values that know their lines, with environment
+  variables replaced; and what a single value may be.
 * :mod:`~exporter.config.validation`: the values against the models of the :mod:`~exporter.config.schema`,
-  whose :mod:`~exporter.config.fields` say what one value may be; :mod:`~exporter.config.values` and
-  :mod:`~exporter.config.database_url` read single values.
+  whose :mod:`~exporter.config.fields` say what one value may be.
+* :mod:`~exporter.config.targets`: the clusters out of groups of targets.
 * :mod:`~exporter.config.sections`: the models of defaults, profile and entry merged, by what was set;
-  :mod:`~exporter.config.cluster_settings` makes of them what the client takes, with the
-  :mod:`~exporter.config.proxy` that is used.
-* :mod:`~exporter.config.checks` and :mod:`~exporter.config.cleanup_checks`: what takes more than one value
-  to check; the :mod:`~exporter.config.named_files` that the configuration names.
+  :mod:`~exporter.config.cluster_settings` makes of them what the client takes.
+* :mod:`~exporter.config.checking`: what takes more than one value to check, and the files that the
+  configuration names.
 * :mod:`~exporter.config.loader`: these steps for one file, and all files put together.
 * :mod:`~exporter.config.cluster_files`: all files loaded, and cluster files scanned for changes.
 * :mod:`~exporter.config.masked`: the way back to YAML, without the secrets.
@@ -20,12 +19,12 @@ The steps, in the order in which a file goes through them:
 """
 
 from exporter.config.cluster_files import Candidate, ConfigFiles, load_config
-from exporter.config.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
 from exporter.config.loader import Config, entry_problems, shared_state
 from exporter.config.masked import masked_yaml
 from exporter.config.problems import ConfigError, Problem, SourceLocation
+from exporter.config.reading.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
+from exporter.config.reading.values import format_duration, parse_duration
 from exporter.config.schema import CleanupConfig, PolicyConfig
-from exporter.config.values import format_duration, parse_duration
 
 __all__ = [
     "Candidate",

@@ -13,8 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from exporter.config.checks import Diagnostics, check_settings, name_conflicts
-from exporter.config.cleanup_checks import check_cleanup
+from exporter.config.checking.cleanup_checks import check_cleanup
+from exporter.config.checking.named_files import NamedFiles, Pattern, match_patterns
+from exporter.config.checking.section_checks import Diagnostics, check_settings, name_conflicts
 from exporter.config.loader import (
     ClusterFile,
     Clusters,
@@ -25,11 +26,10 @@ from exporter.config.loader import (
     parse_cluster_file,
     read_main_file,
 )
-from exporter.config.named_files import NamedFiles, Pattern, match_patterns
 from exporter.config.problems import ConfigError, Problem
+from exporter.config.reading.yaml_source import MAX_BYTES
 from exporter.config.sections import Section
 from exporter.config.targets import distinct
-from exporter.config.yaml_source import MAX_BYTES
 from exporter.files import read_file, why_unreadable
 
 Reader = Callable[[Path], bytes]

@@ -9,7 +9,8 @@ from datetime import timedelta
 from math import ceil
 from typing import Final
 
-from exporter.config.proxy import is_excepted, proxy_of_environment
+from exporter.config.reading.proxy import is_excepted, proxy_of_environment
+from exporter.config.reading.values import LONGEST_DURATION, parse_address
 from exporter.config.schema import (
     ClusterEntry,
     HttpHeader,
@@ -17,7 +18,6 @@ from exporter.config.schema import (
     ProxyKeys,
     Settings,
 )
-from exporter.config.values import LONGEST_DURATION, parse_address
 from exporter.ontap.endpoint import (
     BasicLogin,
     ClusterSettings,

@@ -10,10 +10,10 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from exporter.config.database_url import DatabaseUrl, parse_database_url
 from exporter.config.problems import BadValueError, show_key
-from exporter.config.proxy import parse_proxy_url
-from exporter.config.values import (
+from exporter.config.reading.database_url import DatabaseUrl, parse_database_url
+from exporter.config.reading.proxy import parse_proxy_url
+from exporter.config.reading.values import (
     check_file_pattern,
     check_glob,
     check_name,

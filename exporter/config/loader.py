@@ -10,25 +10,25 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from exporter.config.checks import (
+from exporter.config.checking.cleanup_checks import check_choices
+from exporter.config.checking.cluster_checks import check_cluster
+from exporter.config.checking.named_files import NamedFiles, Pattern
+from exporter.config.checking.section_checks import (
     Diagnostics,
     check_addresses,
     check_permissions,
     check_settings,
     unknown_profile,
 )
-from exporter.config.cleanup_checks import check_choices
-from exporter.config.cluster_checks import check_cluster
-from exporter.config.database_url import SqliteUrl
-from exporter.config.document import BROKEN, Document, SourceList, SourceMapping, has_variable
 from exporter.config.fields import FilePattern
-from exporter.config.named_files import NamedFiles, Pattern
 from exporter.config.problems import ConfigError, Problem, SourceLocation
+from exporter.config.reading.database_url import SqliteUrl
+from exporter.config.reading.document import BROKEN, Document, SourceList, SourceMapping, has_variable
+from exporter.config.reading.yaml_source import parse_document, read_document
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
 from exporter.config.sections import Layers, Section, merge
 from exporter.config.targets import distinct, has_group_keys, is_group, targets_of
 from exporter.config.validation import kind_of, validate, validate_value
-from exporter.config.yaml_source import parse_document, read_document
 from exporter.ontap.endpoint import ClusterSettings
 
 # Few lines with aliases in them can name a million.

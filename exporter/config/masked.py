@@ -10,13 +10,13 @@ from typing import Final
 import yaml
 from pydantic import BaseModel
 
-from exporter.config.database_url import PostgresqlUrl, SqliteUrl
-from exporter.config.document import escape
 from exporter.config.loader import Config, MainFile
+from exporter.config.reading.database_url import PostgresqlUrl, SqliteUrl
+from exporter.config.reading.document import escape
+from exporter.config.reading.values import format_duration
 from exporter.config.schema import ClusterEntry, PolicyConfig
 from exporter.config.sections import Section
 from exporter.config.targets import distinct
-from exporter.config.values import format_duration
 from exporter.ontap.endpoint import ClusterSettings, Endpoint, Proxy, Secret
 
 MASK: Final = "<secret>"

@@ -1,7 +1,7 @@
 """The models of a configuration file: which keys there are.
 
 A default of a field is the default of the key. What takes two values to check is in
-:mod:`exporter.config.checks`.
+:mod:`exporter.config.checking.section_checks`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.config.database_url import DEFAULT_DATABASE_URL
 from exporter.config.fields import (
     Address,
     AuthorizationType,
@@ -54,6 +53,7 @@ from exporter.config.fields import (
     Username,
     VersionGlobs,
 )
+from exporter.config.reading.database_url import DEFAULT_DATABASE_URL
 from exporter.ontap.endpoint import ClusterSettings, TlsVersion
 
 _NO_MANAGER: Final = "there is no secret manager; write the key that ends in _file"
@@ -204,7 +204,7 @@ class Settings(ProxyKeys):
 
 
 class ClusterEntry(Settings):
-    """One entry of ``clusters``; ``address`` must be there, which :mod:`exporter.config.checks` checks."""
+    """One entry of ``clusters``; ``address`` must be there, which the checks see to."""
 
     home = "in an entry of clusters"
     name: Maybe[Name] = None
@@ -246,7 +246,7 @@ class PolicyConfig(Shape):
     """Which packages are deleted, where and when.
 
     A policy has a name, one of ``schedule`` and ``every``, and one or both of ``keep_newest`` and
-    ``older_than``, which :mod:`exporter.config.checks` checks.
+    ``older_than``, which :mod:`exporter.config.checking.section_checks` checks.
     """
 
     home = "in an entry of cleanup.policies"

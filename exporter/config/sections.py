@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from exporter.config.document import Document
 from exporter.config.problems import KeyPath, SourceLocation
+from exporter.config.reading.document import Document
 from exporter.config.schema import CleanupConfig, ClusterEntry, PolicyConfig, Shape
 
 ShapeT = TypeVar("ShapeT", bound=Shape)

@@ -13,8 +13,8 @@ from typing import Final
 
 import yaml
 
-from exporter.config.document import Document, SourceMapping
 from exporter.config.problems import KeyPath, Problem
+from exporter.config.reading.document import Document, SourceMapping
 from exporter.config.schema import ClusterEntry, TargetGroup
 from exporter.config.sections import Section
 from exporter.config.validation import validate

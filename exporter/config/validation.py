@@ -11,8 +11,8 @@ from typing import Annotated, Final, TypeVar, Union, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.config.document import BROKEN, Document, ExpandedText, SourceMapping, Value
 from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
+from exporter.config.reading.document import BROKEN, Document, ExpandedText, SourceMapping, Value
 from exporter.config.schema import (
     Authorization,
     BasicAuth,

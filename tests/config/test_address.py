@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.values import parse_address
+from exporter.config.reading.values import parse_address
 from exporter.ontap.endpoint import Endpoint
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import PostgresqlUrl, SqliteUrl, parse_database_url
-from exporter.config.named_files import NamedFiles, check_database
+from exporter.config.checking.named_files import NamedFiles, check_database
 
 _FOLDER = Path("/etc/exporter")
 

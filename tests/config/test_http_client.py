@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from exporter.config import Config, ConfigError, masked_yaml
-from exporter.config.proxy import is_excepted, parse_proxy_url
+from exporter.config.reading.proxy import is_excepted, parse_proxy_url
 from exporter.ontap.endpoint import (
     BasicLogin,
     Endpoint,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config import Config, format_duration, load_config, masked_yaml
-from exporter.config.document import escape
+from exporter.config.reading.document import escape
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, OAuth2Login, TokenLogin
 
 _on_disk = settings(deadline=None)

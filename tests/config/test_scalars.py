@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.document import escape, expand
-from exporter.config.yaml_source import ScalarValue, plain_value
+from exporter.config.reading.document import escape, expand
+from exporter.config.reading.yaml_source import ScalarValue, plain_value
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.values import fires, guess_timezone, parse_schedule, parse_timezone
+from exporter.config.reading.values import fires, guess_timezone, parse_schedule, parse_timezone
 
 _UTC = ZoneInfo("UTC")
 

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 from exporter.config import ConfigError, Problem
-from exporter.config.document import Document
-from exporter.config.named_files import permissions, secret_for_everyone
+from exporter.config.checking.named_files import permissions, secret_for_everyone
+from exporter.config.reading.document import Document
+from exporter.config.reading.yaml_source import read_document
 from exporter.config.validation import validate
-from exporter.config.yaml_source import read_document
 from exporter.web.auth.rate_limit import RateLimit
 from exporter.web.auth.toolkit_schema import (
     HOMES,

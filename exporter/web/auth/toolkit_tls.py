@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from exporter.config.document import Document
-from exporter.config.named_files import check_private_key
+from exporter.config.checking.named_files import check_private_key
 from exporter.config.problems import Problem
+from exporter.config.reading.document import Document
 from exporter.config.validation import validate
 from exporter.files import why_unreadable
 from exporter.ontap.endpoint import TlsVersion

@@ -1,7 +1,7 @@
 """Checks what each section of a file says by itself, and what several of them have in common.
 
-What the layers of a cluster come to is checked by :mod:`exporter.config.cluster_checks`, what stands under
-``cleanup`` by :mod:`exporter.config.cleanup_checks`.
+:mod:`~exporter.config.checking.cluster_checks` checks what the layers of a cluster come to,
+:mod:`~exporter.config.checking.cleanup_checks` what stands under ``cleanup``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from exporter.config import named_files
-from exporter.config.database_url import PostgresqlUrl, passwords_of
-from exporter.config.document import has_variable
-from exporter.config.named_files import NamedFiles, Verdict
+from exporter.config.checking import named_files
+from exporter.config.checking.named_files import NamedFiles, Verdict
 from exporter.config.problems import KeyPath, Problem, SourceLocation, show_value
-from exporter.config.proxy import passwords_of_proxy
+from exporter.config.reading.database_url import PostgresqlUrl, passwords_of
+from exporter.config.reading.document import has_variable
+from exporter.config.reading.proxy import passwords_of_proxy
 from exporter.config.schema import (
     Authorization,
     BasicAuth,

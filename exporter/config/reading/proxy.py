@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import unquote
 
-from exporter.config.values import parse_address
+from exporter.config.reading.values import parse_address
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Proxy, Secret, check_password, check_username
 
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from exporter.config import named_files
-from exporter.config.checks import Diagnostics
+from exporter.config.checking import named_files
+from exporter.config.checking.named_files import NamedFiles
+from exporter.config.checking.section_checks import Diagnostics
 from exporter.config.cluster_settings import (
     cluster_settings,
     proxy_for,
@@ -15,10 +16,9 @@ from exporter.config.cluster_settings import (
     stale_after,
     token_endpoint,
 )
-from exporter.config.named_files import NamedFiles
+from exporter.config.reading.values import format_duration
 from exporter.config.schema import ClusterEntry, ProxyKeys, TlsConfig
 from exporter.config.sections import Layers
-from exporter.config.values import format_duration
 from exporter.ontap.endpoint import ClusterSettings, Endpoint
 
 _LOGINS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_plus
 
-from exporter.config.values import HIGHEST_PORT, parse_host
+from exporter.config.reading.values import HIGHEST_PORT, parse_host
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///state.db"
 

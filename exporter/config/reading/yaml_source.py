@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.config.document import BROKEN, Document, SourceList, SourceMapping, Value, expand
 from exporter.config.problems import HIDDEN, KeyPath, SourceLocation
+from exporter.config.reading.document import BROKEN, Document, SourceList, SourceMapping, Value, expand
 from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024

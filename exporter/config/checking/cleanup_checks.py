@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from exporter.config import named_files
-from exporter.config.checks import Diagnostics, check_section, name_conflicts
-from exporter.config.database_url import SqliteUrl
-from exporter.config.named_files import NamedFiles
+from exporter.config.checking import named_files
+from exporter.config.checking.named_files import NamedFiles
+from exporter.config.checking.section_checks import Diagnostics, check_section, name_conflicts
 from exporter.config.problems import BadValueError, Problem, show_value
+from exporter.config.reading.database_url import SqliteUrl
+from exporter.config.reading.values import fires, format_duration, guess_timezone, parse_timezone
 from exporter.config.schema import CleanupConfig, PolicyConfig
 from exporter.config.sections import Section, policies_of
-from exporter.config.values import fires, format_duration, guess_timezone, parse_timezone
 from exporter.ontap.endpoint import ClusterSettings
 
 _HARDLY_MEANT: Final = timedelta(minutes=1)

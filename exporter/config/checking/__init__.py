@@ -1,0 +1,1 @@
+"""What takes more than one value to check, and the files that a configuration names."""
