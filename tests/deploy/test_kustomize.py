@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 import exporter
 from exporter.config import ConfigFiles
@@ -97,6 +98,10 @@ def test_monitoring_brings_the_same_dashboards_and_rules_as_everybody_gets(tmp_p
     assert shipped == {
         file.name: file.read_text() for file in (ROOT / "grafana" / "dashboards").glob("*.json")
     }
+    (rule,) = of_kind(manifests, "PrometheusRule")
+    rules = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
+    groups = {one["name"]: one for file in rules for one in yaml.safe_load(file.read_text())["groups"]}
+    assert {one["name"]: one for one in rule["spec"]["groups"]} == groups
 
 
 def test_the_url_of_the_trial_database_has_its_password() -> None:
