@@ -124,6 +124,7 @@ class Cleaning:
                     takeovers=service.takeovers,
                 ),
                 report=service.report,
+                recorded_run=service.recorded_run,
             ),
             task=self._group.create_task(service.run(), name="cleanup"),
         )

@@ -1,14 +1,24 @@
-"""The whole account of cleanup as a JSON document: policies, next runs, the last runs with every verdict."""
+"""The account of cleanup, page by page: policies, next runs, the last runs with every verdict, as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
 
 from exporter.cleanup.cleanup_board import PolicyStatus
-from exporter.cleanup.records import Deletion, Run
+from exporter.cleanup.records import Deletion, PolicyPause, Run
 from exporter.config import PolicyConfig, format_duration
+
+if TYPE_CHECKING:
+    from exporter.cleanup.journal.runs import RunStore
+
+READ_TOGETHER = 10
+"""So many runs are read in one transaction."""
+MOST_CHARACTERS = 4_000_000
+"""A page has no further runs once their plans and messages are so long together."""
 
 
 def policy_as_json(policy: PolicyConfig) -> dict[str, Any]:
@@ -44,6 +54,7 @@ def status_as_json(status: PolicyStatus) -> dict[str, Any]:
         "jobs_in_progress": status.in_progress,
         "last_run_timestamp_seconds": totals.last_ended_timestamp_seconds,
         "last_run_success": totals.last_success,
+        "last_run_failure": totals.last_failure,
         "last_success_timestamp_seconds": totals.last_success_timestamp_seconds,
         "next_run_timestamp_seconds": status.next_run_timestamp_seconds,
         "skipped_runs": status.skipped_runs,
@@ -54,32 +65,103 @@ def status_as_json(status: PolicyStatus) -> dict[str, Any]:
 def run_as_json(run: Run) -> dict[str, Any]:
     """Return one run with every verdict of its plan and every outcome."""
     return {
+        "id": run.id,
         "cluster": run.cluster,
         "policy": run.policy,
         "dry_run": run.dry_run,
         "started_timestamp_seconds": run.started_timestamp_seconds,
         "ended_timestamp_seconds": run.ended_timestamp_seconds,
         "success": run.success,
+        "failure": run.failure,
         "error": run.error,
         "plan": _plan(run),
         "deletions": [_deletion_as_json(deletion) for deletion in run.deletions],
     }
 
 
-def report(
-    policies: Iterable[PolicyConfig],
-    statuses: Iterable[PolicyStatus],
-    runs: Iterable[Run],
-    *,
-    halted: bool,
-    problem: str,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of the account is wanted.
+
+    Attributes:
+        limit: so many clusters, and so many runs, at most.
+        before: only runs with a smaller id; None: from the newest on.
+        after: only clusters that follow on this name in the configuration; None: from the first on.
+        clusters: only these names; empty: all.
+    """
+
+    limit: int = 100
+    before: int | None = None
+    after: str | None = None
+    clusters: frozenset[str] = frozenset()
+
+    def statuses(self, statuses: Iterable[PolicyStatus]) -> tuple[PolicyStatus, ...]:
+        """Return the statuses on this page, given all of them in the order of the configuration.
+
+        Raises:
+            ValueError: no policy applies to the cluster ``after``.
+        """
+        groups = groupby(statuses, key=lambda status: status.cluster)
+        if self.after is not None and self.after not in (name for name, _ in groups):
+            raise ValueError(f"after: no policy applies to a cluster {self.after!r}; begin again without it")
+        wanted = (group for name, group in groups if not self.clusters or name in self.clusters)
+        return tuple(status for group in islice(wanted, self.limit) for status in group)
+
+    async def runs(self, store: RunStore) -> tuple[Run, ...]:
+        """Return the runs on this page, newest first; where their plans are long, they are fewer.
+
+        Raises:
+            JournalError: they cannot be read.
+        """
+        found: list[Run] = []
+        characters, before = 0, self.before
+        while len(found) < self.limit and characters < MOST_CHARACTERS:
+            limit = min(READ_TOGETHER, self.limit - len(found))
+            some = await store.recent(limit, before=before, clusters=self.clusters)
+            if not some:
+                break
+            found += some
+            before = some[-1].id
+            characters += sum(_characters(run) for run in some)
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A page of the account.
+
+    Attributes:
+        page: which one.
+        statuses: of the policies on its clusters.
+        runs: newest first.
+        summary: what every page has, as JSON.
+    """
+
+    page: Page
+    statuses: tuple[PolicyStatus, ...]
+    runs: tuple[Run, ...]
+    summary: Mapping[str, Any]
+
+    @property
+    def next(self) -> Page | None:
+        """The page that follows; None after the last one."""
+        clusters = len({status.cluster for status in self.statuses})
+        characters = sum(map(_characters, self.runs))
+        if max(clusters, len(self.runs)) < self.page.limit and characters < MOST_CHARACTERS:
+            return None
+        after = self.statuses[-1].cluster if self.statuses else self.page.after
+        before = self.runs[-1].id if self.runs else self.page.before or 0
+        return replace(self.page, before=before, after=after)
+
+
+def summary_of(
+    policies: Iterable[PolicyConfig], paused: Iterable[PolicyPause], *, halted: bool, problem: str
 ) -> dict[str, Any]:
-    """Return the whole account.
+    """Return what holds for all clusters.
 
     Args:
         policies: as configured.
-        statuses: of every policy on every cluster.
-        runs: the last ones, newest first.
+        paused: those that are paused after failures.
         halted: whether deleting is halted.
         problem: why there is no journal, so that nothing is deleted; "" where there is one.
     """
@@ -87,9 +169,19 @@ def report(
         "halted": halted,
         "problem": problem,
         "policies": [policy_as_json(policy) for policy in policies],
-        "clusters": [status_as_json(status) for status in statuses],
-        "runs": [run_as_json(run) for run in runs],
+        "paused": [
+            {
+                "policy": pause.policy,
+                "since_timestamp_seconds": pause.since_timestamp_seconds,
+                "reason": pause.reason,
+            }
+            for pause in paused
+        ],
     }
+
+
+def _characters(run: Run) -> int:
+    return len(run.plan) + len(run.error) + sum(len(one.message) for one in run.deletions)
 
 
 def _plan(run: Run) -> Any:  # noqa: ANN401 - JSON

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import structlog
 
@@ -22,7 +22,7 @@ from exporter.cleanup.known_clusters import ConfiguredCluster, Identities, Polle
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import as_seen, usable_uuid
 from exporter.cleanup.records import Heartbeat, Run, RunFailure
-from exporter.cleanup.report import report
+from exporter.cleanup.report import Page, Report, summary_of
 from exporter.cleanup.run import Services
 from exporter.config import CleanupConfig
 from exporter.inventory import Inventory
@@ -32,8 +32,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 KEPT_RUNS = 50
 """So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
-SHOWN_RUNS = 100
-"""So many runs, of all policies and clusters together, are in the report."""
 HEARTBEATS_PER_LEASE = 3
 WOKEN_TOGETHER = 10
 """So many cleaners find out at a time what they are to do."""
@@ -199,22 +197,34 @@ class CleanupService:
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
             await asyncio.sleep(self._pace.retry_seconds)
 
-    async def report(self) -> dict[str, Any]:
-        """Return everything that is known as a JSON document; without a journal, without the runs."""
+    async def report(self, page: Page) -> Report:
+        """Return a page of all that is known; without a journal, without the runs.
+
+        Raises:
+            ValueError: there is no such page.
+        """
+        statuses = page.statuses(self._board.statuses())
         runs: tuple[Run, ...] = ()
         problem = self.problem
         if self.journal is not None:
             try:
-                runs = await self.journal.runs.recent(SHOWN_RUNS)
+                runs = await page.runs(self.journal.runs)
             except JournalError as exc:
                 problem = str(exc)
-        return report(
-            self._config.policies,
-            self._board.statuses(),
-            runs,
-            halted=self._kill_switch.active,
-            problem=problem,
-        )
+        policies = self._config.policies
+        pauses = (self._board.paused.get((policy.name, digest_of(policy))) for policy in policies)
+        paused = [pause for pause in pauses if pause is not None]
+        summary = summary_of(policies, paused, halted=self._kill_switch.active, problem=problem)
+        return Report(page=page, statuses=statuses, runs=runs, summary=summary)
+
+    async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:
+        """Return a run, None where there is none, and why the journal cannot be read, "" where it can."""
+        if self.journal is None:
+            return None, self.problem
+        try:
+            return await self.journal.runs.get(run_id), ""
+        except JournalError as exc:
+            return None, str(exc)
 
     async def _clean(self, journal: Journal) -> None:
         """Run cleaners and renew their leases, until the journal has failed for too long."""

@@ -1,4 +1,4 @@
-"""Documents for programs: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/config``."""
+"""Documents for programs: ``/api/v1/clusters`` and ``/config``."""
 
 from __future__ import annotations
 
@@ -40,19 +40,6 @@ async def cluster(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
     document = json.dumps(_as_json(status, sources.wall_clock()))
     return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
-
-
-async def cleanup(request: web.Request) -> web.StreamResponse:
-    """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
-    sources = request.app[SOURCES]
-
-    async def make() -> Iterator[bytes]:
-        document: dict[str, Any] = {"configured": False, "policies": [], "clusters": [], "runs": []}
-        if (configured := sources.cleanup()) is not None:
-            document = {"configured": True, **await configured.report()}
-        return (json.dumps(document).encode() for _ in range(1))
-
-    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 async def config(request: web.Request) -> web.StreamResponse:

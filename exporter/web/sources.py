@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
+from exporter.cleanup.records import Run
+from exporter.cleanup.report import Page, Report
 from exporter.metrics.cleanup import CleanupState
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
@@ -27,14 +28,16 @@ class CleanupSources:
         exposition: the same, rendered.
         leases: whether this process may clean each cluster, rendered.
         state: gives what is known of cleanup as a whole.
-        report: gives everything that there is to show as a JSON document.
+        report: gives a page of the account of cleanup.
+        recorded_run: gives a run by its id, None if there is none, and why the journal cannot be read.
     """
 
     board: CleanupBoard
     exposition: Exposition[PolicyStatus]
     leases: Exposition[LeaseStatus]
     state: Callable[[], CleanupState]
-    report: Callable[[], Awaitable[dict[str, Any]]]
+    report: Callable[[Page], Awaitable[Report]]
+    recorded_run: Callable[[int], Awaitable[tuple[Run | None, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,3 +246,151 @@ async def test_a_journal_that_another_process_holds_is_reported_while_polls_go_o
             assert {'ontap_up{cluster="c1"} 1.0', "ontap_cleanup_journal_open 0.0"} <= set(metrics)
             assert simulator["c1"].requests_to(method="DELETE") == ()
             assert await daemon.stop() == 0
+
+
+async def test_a_policy_that_is_paused_is_shown_with_the_reason(tmp_path: Path) -> None:
+    begun = time.time()
+    cleanup = CLEANUP.replace("retry_busy_for: 0s", "retry_busy_for: 0s\n      stop_after_failures: 1")
+    async with Simulator([dirty_cluster()], directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator, extra=cleanup))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+
+            async def paused() -> list[dict[str, Any]]:
+                return list((await account(daemon))["paused"])
+
+            found = await eventually(paused, seconds=20, what="the policy to be paused")
+    assert found is not None
+    (pause,) = found
+    assert pause["policy"] == "retire-old"
+    assert begun < pause["since_timestamp_seconds"] < time.time()
+    assert pause["reason"].startswith(
+        "1 deletions in a row ended as failure or timeout; the last one, of 9.10.1P4"
+    )
+
+
+PAGES = """
+cleanup:
+  state: sqlite:///state.db
+  policies:
+    - {name: a, every: 52w, keep_newest: 1}
+    - {name: b, every: 52w, keep_newest: 1}
+"""
+RUNS = 23
+
+
+async def fill(tmp_path: Path, *, plan: str = "[]", runs: int = RUNS) -> list[int]:
+    """Make a journal as an earlier life of the program has left it: a run on each of many clusters."""
+    async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
+        leases = await journal.leases.acquire([f"uuid-{number:03}" for number in range(runs)])
+        run_ids = []
+        for number, lease in enumerate(leases.values()):
+            run_id = await journal.runs.begin(
+                lease, cluster=f"old-{number}", policy="a", dry_run=False, plan=plan, candidates=0, now=1.0
+            )
+            await journal.runs.end(
+                lease, run_id, success=False, failure="unreadable", error="no listing", now=2.0
+            )
+            run_ids.append(run_id)
+    return run_ids
+
+
+@asynccontextmanager
+async def paging(tmp_path: Path, *clusters: str) -> AsyncIterator[Daemon]:
+    """Run a daemon over clusters that are never polled well, so that it makes no run of its own."""
+    faults = [Fault(FaultKind.UNAVAILABLE)]
+    simulated = [SimulatedCluster(name, faults=faults) for name in clusters]
+    async with Simulator(simulated, directory=tmp_path) as simulator:
+        config = tmp_path / "config.yaml"
+        write_secret(config, exporter_config(simulator, extra=PAGES))
+        async with program("run", f"--config.file={config}", LISTEN) as daemon:
+
+            async def journal_is_open() -> bool:
+                return bool((await account(daemon))["problem"] == "")
+
+            await eventually(journal_is_open, seconds=20, what="the journal to be open")
+            yield daemon
+
+
+async def pages(daemon: Daemon, query: str) -> list[dict[str, Any]]:
+    """Follow the links from a page to the last one."""
+    found = []
+    link: str | None = query
+    while link is not None:
+        status, text = await daemon.get(f"/api/v1/cleanup{link}")
+        assert status == 200
+        found.append(json.loads(text))
+        link = found[-1]["next"]
+        assert len(found) < 100
+    return found
+
+
+async def test_following_next_shows_every_run_and_every_cluster_once(tmp_path: Path) -> None:
+    run_ids = await fill(tmp_path)
+    async with paging(tmp_path, "c1", "c2", "c3", "c4", "c5") as daemon:
+        whole = await account(daemon)
+        assert whole["next"] is None
+        assert [run["id"] for run in whole["runs"]] == run_ids[::-1]
+        assert (whole["runs"][0]["failure"], whole["runs"][0]["error"]) == ("unreadable", "no listing")
+        for limit in (1, 2, 5, 22, 23, 24):
+            found = await pages(daemon, f"?limit={limit}")
+            assert [run for page in found for run in page["runs"]] == whole["runs"]
+            assert [one for page in found for one in page["clusters"]] == whole["clusters"]
+            for page in found:
+                assert len(page["runs"]) <= limit
+                assert len({one["cluster"] for one in page["clusters"]}) <= limit
+                assert page["policies"] == whole["policies"]
+
+
+async def test_clusters_can_be_chosen_by_name(tmp_path: Path) -> None:
+    run_ids = await fill(tmp_path)
+    async with paging(tmp_path, "c1", "c2", "c3") as daemon:
+        (page,) = await pages(daemon, "?cluster=c2")
+        assert [(one["cluster"], one["policy"]) for one in page["clusters"]] == [("c2", "a"), ("c2", "b")]
+        assert page["runs"] == []
+        (page,) = await pages(daemon, "?cluster=old-3&cluster=c1")
+        assert {one["cluster"] for one in page["clusters"]} == {"c1"}
+        assert [run["id"] for run in page["runs"]] == [run_ids[3]]
+        found = await pages(daemon, "?cluster=old-3&cluster=old-9&limit=1")
+        assert [run["id"] for page in found for run in page["runs"]] == [run_ids[9], run_ids[3]]
+        (page,) = await pages(daemon, "?cluster=nobody")
+        assert (page["clusters"], page["runs"], page["next"]) == ([], [], None)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("limit=0", "limit: a whole number from 1 to 1000 is expected\n"),
+        ("limit=1001", "limit: a whole number from 1 to 1000 is expected\n"),
+        ("limit=ten", "limit: a whole number from 1 to 1000 is expected\n"),
+        ("limit=", "limit: a whole number from 1 to 1000 is expected\n"),
+        ("limit=1e2", "limit: a whole number from 1 to 1000 is expected\n"),
+        ("limit=%D9%A1", "limit: a whole number from 1 to 1000 is expected\n"),
+        ("limit=1&limit=2", "limit: given more than once\n"),
+        ("before=-1", "before: a whole number from 0 to 9223372036854775807 is expected\n"),
+        ("before=9223372036854775808", "before: a whole number from 0 to 9223372036854775807 is expected\n"),
+        ("after=nobody", "after: no policy applies to a cluster 'nobody'; begin again without it\n"),
+    ],
+)
+async def test_a_page_that_cannot_be_is_refused_with_the_reason(
+    tmp_path: Path, query: str, text: str
+) -> None:
+    async with paging(tmp_path, "c1") as daemon:
+        assert await daemon.get(f"/api/v1/cleanup?{query}") == (400, text)
+
+
+async def test_long_plans_make_more_pages_not_longer_ones(tmp_path: Path) -> None:
+    run_ids = await fill(tmp_path, plan=json.dumps(["x" * 990_000]), runs=60)
+    async with paging(tmp_path, "c1") as daemon:
+        found = await pages(daemon, "?limit=1000")
+        assert [run["id"] for page in found for run in page["runs"]] == run_ids[::-1]
+        assert max(len(page["runs"]) for page in found) <= 10
+
+
+async def test_a_run_is_shown_by_its_id(tmp_path: Path) -> None:
+    run_ids = await fill(tmp_path)
+    async with paging(tmp_path, "c1") as daemon:
+        status, text = await daemon.get(f"/api/v1/cleanup/runs/{run_ids[4]}")
+        assert (status, json.loads(text)) == (200, (await account(daemon))["runs"][-5])
+        assert await daemon.get("/api/v1/cleanup/runs/99999") == (404, "The journal has no run 99999.\n")
+        assert (await daemon.get("/api/v1/cleanup/runs/first"))[0] == 400

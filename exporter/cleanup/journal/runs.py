@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from itertools import islice
 from typing import Any
@@ -167,7 +167,7 @@ class RunStore(LeasedStore):
         limit: int,
         *,
         before: int | None = None,
-        cluster: str | None = None,
+        clusters: Collection[str] = (),
     ) -> tuple[Run, ...]:
         """Return the newest runs with their deletions, newest first.
 
@@ -175,13 +175,13 @@ class RunStore(LeasedStore):
             connection: of the transaction.
             limit: so many at most.
             before: only runs with a smaller id.
-            cluster: only runs of this configured name.
+            clusters: only runs of these configured names; empty: of all.
         """
         conditions: list[ColumnElement[bool]] = []
         if before is not None:
             conditions.append(RUNS.c.id < before)
-        if cluster is not None:
-            conditions.append(RUNS.c.cluster == cluster)
+        if clusters:
+            conditions.append(RUNS.c.cluster.in_(clusters))
         return _read(connection, *conditions, limit=limit)
 
     @transaction("read a run")

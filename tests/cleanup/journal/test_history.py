@@ -75,7 +75,7 @@ async def test_runs_come_newest_first_with_their_deletions_oldest_first(journal:
     assert [run.id for run in await journal.runs.recent(1)] == [second]
     assert await journal.runs.recent(0) == ()
     assert [run.id for run in await journal.runs.recent(5, before=second)] == [first]
-    assert [run.id for run in await journal.runs.recent(5, cluster="ams")] == [first]
+    assert [run.id for run in await journal.runs.recent(5, clusters={"ams"})] == [first]
     assert (await journal.runs.get(second) or runs[1]).deletions == (a, c)
 
 

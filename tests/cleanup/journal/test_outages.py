@@ -275,7 +275,7 @@ async def test_a_database_of_another_encoding_holds_every_text(
         ended = await end(journal, lease, deletion, Outcome.FAILURE, code="9", message=said)
         assert ended.message == said
     async with opened(url) as journal:
-        (run,) = await journal.runs.recent(1, cluster="münchen")
+        (run,) = await journal.runs.recent(1, clusters={"münchen"})
         assert (run.policy, run.plan, run.deletions[0].message) == ("ältere", '["\\u00fc"]', said)
         assert set(await totals_of(journal)) == {("münchen", "ältere")}
 

@@ -305,4 +305,4 @@ async def test_names_with_characters_that_cannot_be_kept_are_found_again(journal
     assert (deletion.cluster, deletion.policy, deletion.version) == ("a\ufffd", "p\ufffd", "9\ufffd")
     assert await unended_on(journal, AMS) == (deletion,)
     assert set(await totals_of(journal)) == {("a\ufffd", "p\ufffd")}
-    assert await journal.runs.recent(1, cluster="a\0")
+    assert await journal.runs.recent(1, clusters={"a\0"})
