@@ -28,3 +28,21 @@ def next_due_time(*, after: float, phase_seconds: float, interval_seconds: float
     while due_time(number - 1) > after:
         number -= 1
     return due_time(number)
+
+
+def due_time_after_poll(
+    due: float, *, now: float, phase_seconds: float, interval_seconds: float
+) -> tuple[float, int]:
+    """Return when the next poll is due, and how many due times have passed during the poll.
+
+    Args:
+        due: when the poll was due. Even if its timer fired a moment early, this due time never comes again.
+        now: when it has ended.
+        phase_seconds: of the cluster.
+        interval_seconds: between two due times.
+    """
+    following, upcoming = (
+        next_due_time(after=after, phase_seconds=phase_seconds, interval_seconds=interval_seconds)
+        for after in (due, max(now, due))
+    )
+    return upcoming, round((upcoming - following) / interval_seconds)

@@ -33,13 +33,13 @@ class PollLog:
         self._unlogged = 0
         self._unread: frozenset[str] = frozenset()
 
-    def log_poll(self, failure: PollFailure | None, now: float, *, mistake: Exception | None = None) -> None:
+    def log_poll(self, failure: PollFailure | None, now: float, *, traceback: str = "") -> None:
         """Log the end of a poll if the poll before ended differently.
 
         Args:
             failure: why it failed; None if it was good.
             now: seconds of any one clock.
-            mistake: our own mistake that made it fail, logged with its traceback.
+            traceback: of our own mistake that made it fail, without secrets; empty: there is none.
         """
         reason = None if failure is None else failure.reason
         if reason == self._reason:
@@ -48,8 +48,8 @@ class PollLog:
             self._log_steady(now)
             return
         self._reason = reason
-        if failure is not None and mistake is not None:
-            log.error("poll failed", **self._why(failure), exc_info=mistake)
+        if failure is not None and traceback:
+            log.error("poll failed", **self._why(failure), exception=traceback)
         is_often = len(self._changes) == LOGGED_CHANGES and now - self._changes[0] < STEADY_SECONDS
         self._changes.append(now)
         if is_often or self._unlogged:
@@ -61,7 +61,7 @@ class PollLog:
             self._unlogged += 1
         elif failure is None:
             log.info("cluster answers again", cluster=self._cluster)
-        elif mistake is None:
+        elif not traceback:
             log.warning("poll failed", **self._why(failure))
 
     def log_unread_facts(self, errors: tuple[OntapError, ...]) -> None:

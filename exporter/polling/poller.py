@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from traceback import format_exception
 from typing import NoReturn
 
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
-from exporter.polling.due_times import next_due_time, phase_seconds
+from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
 from exporter.polling.reading import Reading, read_cluster
@@ -89,9 +90,10 @@ class Poller:
                         await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))
                     lateness.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
                     await self._poll()
-            following = self._due_after(due)
-            due = self._due_after(max(clock(), due))
-            lateness.missed += round((due - following) / self._interval_seconds)
+            due, missed = due_time_after_poll(
+                due, now=clock(), phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
+            )
+            lateness.missed += missed
 
     async def poll_once(self) -> None:
         """Poll once, as soon as the limiter allows."""
@@ -137,9 +139,21 @@ class Poller:
                 pause_seconds = min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
                 self._access.asked_to_wait_until = asyncio.get_running_loop().time() + pause_seconds
             self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
-        except Exception as exc:  # noqa: BLE001 - our own mistake costs one poll of one cluster, not the daemon
-            message = f"{type(exc).__name__}: {self._access.client.credentials.redact(str(exc))}"
-            self._put_failure(PollFailure(reason=Reason.INTERNAL_ERROR, message=message), begun, mistake=exc)
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and self._is_being_cancelled():
+                raise
+            redact = self._access.client.credentials.redact
+            message = f"{type(exc).__name__}: {redact(str(exc))}"
+            self._put_failure(
+                PollFailure(reason=Reason.INTERNAL_ERROR, message=message),
+                begun,
+                traceback=redact("".join(format_exception(exc))),
+            )
+
+    def _is_being_cancelled(self) -> bool:
+        """Say whether somebody has cancelled this poller, not only something that it has awaited."""
+        task = asyncio.current_task()
+        return self._is_stopped or task is None or task.cancelling() > 0
 
     def _put_success(self, reading: Reading, begun: float) -> None:
         poll = self._ended(begun, failure=None)
@@ -149,9 +163,9 @@ class Poller:
         self._poll_log.log_poll(None, asyncio.get_running_loop().time())
         self._poll_log.log_unread_facts(reading.unread)
 
-    def _put_failure(self, failure: PollFailure, begun: float, *, mistake: Exception | None = None) -> None:
+    def _put_failure(self, failure: PollFailure, begun: float, *, traceback: str = "") -> None:
         poll = self._ended(begun, failure=failure)
-        self._poll_log.log_poll(failure, asyncio.get_running_loop().time(), mistake=mistake)
+        self._poll_log.log_poll(failure, asyncio.get_running_loop().time(), traceback=traceback)
         self._status = self._status.after_failure(poll, failure)
         self._board.put(self._status)
 

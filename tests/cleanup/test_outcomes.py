@@ -112,6 +112,18 @@ async def test_each_code_in_the_job_while_the_package_stays(
         assert run.success is False
 
 
+async def test_a_job_that_is_found_only_after_a_while_is_followed_to_its_success(tmp_path: Path) -> None:
+    """FSx says "entry doesn't exist" of a job that it has just named."""
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        not_yet = Fault(FaultKind.ERROR, path=f"{JOBS_PATH}/", code=4, status=404, times=3)
+        it.cluster.faults.add(not_yet)
+        it.cluster.job_script = JobScript(seconds=2.0)
+        run = await it.run()
+        assert (only(run).outcome, only(run).code) == (Outcome.SUCCESS, "")
+        assert it.deletes() == 1
+        assert len(it.cluster.requests_to(f"{JOBS_PATH}/{only(run).job_uuid}")) > 3
+
+
 @pytest.mark.parametrize("code", ["10551315", "10551325", "4"])
 @pytest.mark.parametrize("status", [404, 400, 500])
 async def test_a_reply_that_says_it_is_gone_is_believed_after_a_look(

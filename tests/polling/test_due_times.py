@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.polling.due_times import next_due_time, phase_seconds
+from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
 
 INTERVALS = st.floats(0.1, 86_400)
 TIMES = st.floats(0, 1e8)
@@ -34,6 +34,31 @@ def test_each_due_time_comes_once_even_if_the_clock_passes_a_power_of_two(
         following = next_due_time(after=due, phase_seconds=phase, interval_seconds=interval)
         assert following - due == pytest.approx(interval, abs=1e-6)
         due = following
+
+
+@given(
+    name=st.text(),
+    interval=INTERVALS,
+    around=st.integers(-2, 26).map(lambda power: 2.0**power),
+    takes=st.floats(-1e-3, 0.9),
+)
+def test_polls_shorter_than_the_interval_miss_nothing_even_if_the_clock_passes_a_power_of_two(
+    name: str, interval: float, around: float, takes: float
+) -> None:
+    """Timers may fire a moment early, and past a power of two the clock is coarser than before."""
+    phase = phase_seconds(name, interval)
+    due = next_due_time(after=max(around - 20 * interval, 0), phase_seconds=phase, interval_seconds=interval)
+    for _ in range(40):
+        following, missed = due_time_after_poll(
+            due, now=due + takes * interval, phase_seconds=phase, interval_seconds=interval
+        )
+        assert missed == 0
+        assert following - due == pytest.approx(interval, abs=1e-6)
+        due = following
+
+
+def test_due_times_during_a_poll_are_missed() -> None:
+    assert due_time_after_poll(970, now=1159, phase_seconds=10, interval_seconds=60) == (1210, 3)
 
 
 def test_missed_due_times_are_skipped() -> None:

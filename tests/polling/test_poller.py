@@ -299,12 +299,15 @@ async def test_states_are_logged_when_they_change_and_not_at_every_poll(tmp_path
     assert logged == [("poll failed", "api_error"), ("cluster answers again", None)]
 
 
-async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mistake", [RuntimeError, asyncio.CancelledError])
+async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_once(
+    mistake: type[BaseException], tmp_path: Path
+) -> None:
     is_broken = True
 
     def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
         if is_broken and isinstance(login, BasicLogin) and login.username == "broken":
-            raise RuntimeError("nobody has thought of this")
+            raise mistake("nobody has thought of this")
         return read_login(login, certificate_files)
 
     clusters = [cluster(username="broken"), cluster("other")]
@@ -314,14 +317,35 @@ async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_onc
             assert status.failures[Reason.INTERNAL_ERROR] == status.polls
             assert status.last_poll is not None
             assert status.last_poll.failure == PollFailure(
-                reason=Reason.INTERNAL_ERROR, message="RuntimeError: nobody has thought of this"
+                reason=Reason.INTERNAL_ERROR, message=f"{mistake.__name__}: nobody has thought of this"
             )
             assert (await it.watch.polls("other", 1)).up
             is_broken = False
             assert (await it.watch.until("c1", lambda status: status.up)).inventory is not None
     (line,) = [line for line in lines if line["log_level"] == "error"]
     assert (line["event"], line["cluster"], line["reason"]) == ("poll failed", "c1", "internal_error")
-    assert isinstance(line["exc_info"], RuntimeError)
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].rstrip().endswith("nobody has thought of this")
+
+
+async def test_the_traceback_of_a_mistake_holds_no_secret(tmp_path: Path) -> None:
+    is_broken = False
+
+    def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+        content = read_login(login, certificate_files)
+        if is_broken:
+            raise KeyError(content.secret)
+        return content
+
+    simulated = cluster(password="s3cr3t-password")
+    with structlog.testing.capture_logs() as lines:
+        async with polled([simulated], tmp_path, read_login=read) as it:
+            await it.watch.polls("c1", 1)
+            is_broken = True
+            status = await it.watch.until("c1", failed(Reason.INTERNAL_ERROR))
+    assert "KeyError" in str(status)
+    assert "KeyError" in str(lines)
+    assert "s3cr3t-password" not in f"{status} {lines}"
 
 
 async def test_a_bug_outside_of_polls_ends_everything_loudly(tmp_path: Path) -> None:
