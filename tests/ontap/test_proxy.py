@@ -79,6 +79,25 @@ async def test_the_proxy_gets_its_own_login_and_nothing_of_the_cluster(tmp_path:
             assert secret.encode() not in it.proxy.seen
 
 
+async def test_secret_headers_are_redacted_and_read_from_their_file_for_each_request(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("s3cr3t-first\n")
+    headers = (
+        Header(name="X-Key", value=Secret(file=file)),
+        Header(name="X-Key", value=Secret(value="s3cr3t-inline")),
+        Header(name="X-Team", value=Secret(value="storage"), is_secret=False),
+    )
+    async with scene(tmp_path, headers=headers) as it:
+        await it.access.ask(read_identity())
+        file.write_text("s3cr3t-second\n")
+        await it.access.client.renew_login()
+        await it.access.ask(read_identity())
+        redact = it.access.client.credentials.redact
+        echoed = "s3cr3t-first s3cr3t-second s3cr3t-inline storage"
+        assert redact(echoed) == "<secret> <secret> <secret> storage"
+        assert "s3cr3t-inline" not in repr(it.access.config)
+
+
 async def test_the_cluster_gets_nothing_of_what_is_for_the_proxy(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         await it.access.ask(read_identity())
