@@ -112,10 +112,13 @@ async def test_each_code_in_the_job_while_the_package_stays(
         assert run.success is False
 
 
-async def test_a_job_that_is_found_only_after_a_while_is_followed_to_its_success(tmp_path: Path) -> None:
-    """FSx says "entry doesn't exist" of a job that it has just named."""
+@pytest.mark.parametrize(("code", "status"), [(4, 404), (13001, 500)])
+async def test_a_job_that_can_be_read_only_after_a_while_is_followed_to_its_success(
+    code: int, status: int, tmp_path: Path
+) -> None:
+    """FSx says "entry doesn't exist" of a job that it has just named; a management daemon may be busy."""
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
-        not_yet = Fault(FaultKind.ERROR, path=f"{JOBS_PATH}/", code=4, status=404, times=3)
+        not_yet = Fault(FaultKind.ERROR, path=f"{JOBS_PATH}/", code=code, status=status, times=3)
         it.cluster.faults.add(not_yet)
         it.cluster.job_script = JobScript(seconds=2.0)
         run = await it.run()

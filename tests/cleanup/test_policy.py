@@ -169,6 +169,7 @@ def test_a_version_in_use_is_kept(named: str, by: str) -> None:
         "paused_on_error",
         "pause_pending",
         "cancel_pending",
+        "in_error",
         "a_new_word",
         "",
     ],

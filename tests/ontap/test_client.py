@@ -29,6 +29,7 @@ from exporter.ontap.tls import TlsContexts
 from exporter.ontap.wire import Conversation, Request, read_object
 from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator
 from support.connections import forwarding
+from support.waiting import eventually
 
 DEADLINE_SECONDS = 60.0
 
@@ -365,7 +366,8 @@ async def test_a_deletion_is_sent_once_whatever_happens_to_it(kind: FaultKind, t
             await it.client.converse(
                 send_once("DELETE", f"{PACKAGES_PATH}/9.12.1?return_timeout=0"), deadline=it.deadline()
             )
-        assert len(it.cluster.requests_to(PACKAGES_PATH, method="DELETE")) == 1
+        (deletion,) = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
+        assert deletion.body == b""
         assert it.counts.totals()["DELETE", "503" if kind is FaultKind.UNAVAILABLE else "error"] == 1
 
 
@@ -452,6 +454,17 @@ async def test_a_name_that_does_not_resolve_is_no_connection(tmp_path: Path) -> 
             jitter=lambda: 0.0,
         )
         assert (await it.failure()).reason in {Reason.CONNECTION, Reason.TIMEOUT}
+
+
+async def test_an_idle_connection_is_closed_before_the_cluster_would_close_it(tmp_path: Path) -> None:
+    async with bench(small_cluster(), tmp_path) as it:
+        it.cluster.keepalive_seconds = 3600.0  # so that nobody but the client closes it
+        await it.list()
+
+        async def is_closed() -> bool:
+            return it.cluster.open_connections == 0
+
+        await eventually(is_closed, seconds=DEADLINE_SECONDS, what="the end of the connection")
 
 
 async def test_a_connection_closed_while_idle_is_opened_again(tmp_path: Path) -> None:

@@ -125,8 +125,9 @@ def test_a_node_without_a_version_leaves_all_node_versions_unknown(records: obje
     assert answered(read_software(), {"version": "9.5.0"}, {"records": records}).node_versions is None
 
 
-def test_an_empty_software_document_is_all_unknown() -> None:
-    assert answered(read_software(), {}) == SoftwareFacts(
+@pytest.mark.parametrize("document", [{}, {"_links": {"self": {"href": "/api/cluster/software"}}}])
+def test_an_empty_software_document_is_all_unknown(document: dict[str, Any]) -> None:
+    assert answered(read_software(), document) == SoftwareFacts(
         version=None, pending_version=None, node_versions=None, update_state=None
     )
 

@@ -199,6 +199,13 @@ def test_no_packages_at_all_may_come_without_a_list(body: bytes) -> None:
     assert isinstance(read([late])[0], IncompleteListing)
 
 
+@pytest.mark.parametrize("count", [0, 1, 99, -1, None, "many"])
+def test_what_a_page_says_about_its_number_of_records_does_not_matter(count: object) -> None:
+    document = {"records": records_of("9.7", "9.8"), "num_records": count}
+    listing = listed([Response(status=200, body=json.dumps(document).encode())])
+    assert [package.version for package in listing.packages] == ["9.7", "9.8"]
+
+
 @pytest.mark.parametrize("count", ["1", '"0"', "false", "0.0", "null", "[]"])
 def test_a_page_without_a_list_says_in_so_many_words_that_it_is_empty(count: str) -> None:
     body = b'{"num_records": ' + count.encode() + b"}"
