@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
@@ -39,6 +40,48 @@ async def test_a_cluster_that_hides_its_uuid_keeps_its_packages_and_the_next_one
     assert hidden.requests_to(method="DELETE") == ()
     assert set(hidden.versions) == {"9.9.1", "9.14.1P2"}
     assert set(clear.versions) == {"9.14.1P2"}
+
+
+# Whom permissions would not stop gives up what lets it pass.
+PERMITTED = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+    if os.geteuid() == 0
+    else ()
+)
+
+
+async def test_a_journal_whose_folder_may_not_be_searched_stops_deleting_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    cluster = SimulatedCluster("c1", packages=("9.9.1", "9.14.1P2"))
+    folder = tmp_path / "closed" / "journal"
+    folder.mkdir(parents=True)
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        extra = CLEANUP.format(state="closed/journal/state.db")
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=extra))
+        folder.parent.chmod(0)
+        try:
+            async with program(
+                "run", f"--config.file={tmp_path}/config.yaml", LISTEN, wrapper=PERMITTED
+            ) as daemon:
+                warning = (
+                    "its folder cannot be searched (Permission denied), so nothing is deleted until it can"
+                )
+                await daemon.until_line(warning)
+                await daemon.until_ready()
+                await daemon.until_line("closed/journal/state.db: cannot open it: Permission denied")
+                assert await daemon.by_cluster("ontap_up") == {"c1": 1}
+                assert await daemon.value("ontap_cleanup_journal_open") == 0
+                assert cluster.requests_to(method="DELETE") == ()
+                folder.parent.chmod(0o700)
+
+                async def deleted() -> bool:
+                    return set(cluster.versions) == {"9.14.1P2"}
+
+                await eventually(deleted, seconds=60, what="the journal to be opened and the package deleted")
+                assert await daemon.stop() == 0
+        finally:
+            folder.parent.chmod(0o700)
 
 
 async def test_a_journal_without_a_folder_stops_deleting_and_nothing_else(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ async def program(
     *arguments: str,
     environ: Mapping[str, str] | None = None,
     signals_while_starting: Sequence[signal.Signals] = (),
+    wrapper: Sequence[str] = (),
 ) -> AsyncIterator[Daemon]:
     """Run the program with these arguments; kill it at the end if it still runs.
 
@@ -108,11 +109,13 @@ async def program(
         arguments: the command and its flags.
         environ: added to this process's own.
         signals_while_starting: sent at once, as soon as the program holds them back and before it listens.
+        wrapper: a command that runs the program.
 
     Raises:
         TimeoutError: it neither listened nor ended in time.
     """
     process = await asyncio.create_subprocess_exec(
+        *wrapper,
         sys.executable,
         "-m",
         "exporter",

@@ -15,7 +15,7 @@ from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Lease, Run
-from exporter.cleanup.service import CleanupService
+from exporter.cleanup.service import KEPT_RUNS, CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
 from exporter.config.schema import ClusterChoice
 from exporter.inventory import Inventory
@@ -170,7 +170,7 @@ class Life:
         elsewhere: Collection[str] = (),
         max_concurrent_clusters: int = 4,
         takeover_after: timedelta = timedelta(seconds=60),
-        kept_runs: int = 50,
+        kept_runs: int = KEPT_RUNS,
     ) -> AsyncIterator[Servicing]:
         """Run a service for as long as the context lasts; by default every cluster has had a good poll."""
         watch = Watch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -114,17 +115,22 @@ def check_chain(certificate: Path | str, key: Path | str | None) -> None:
 def check_database(path: Path) -> str | None:
     """Check that a file of SQLite is there, or that there is a folder for it.
 
-    Only a warning says that the folder is missing: it may be on a volume that is not mounted yet. Until it
-    is there, nothing is deleted.
+    Only a warning says that the folder is missing, or that it cannot be searched: it may be on a volume that
+    is not mounted yet. Until it can, nothing is deleted.
     """
     if any(character in str(path) for character in "?%"):
         raise ValueError("the path of a state holds neither ? nor %")
-    if not path.parent.exists():
-        return "its folder does not exist, so nothing is deleted until it does"
-    if not path.parent.is_dir():
-        raise ValueError("its folder is no directory")
-    if path.exists() and not path.is_file():
-        raise ValueError("not a regular file")
+    try:
+        if not path.parent.exists():
+            return "its folder does not exist, so nothing is deleted until it does"
+        if not path.parent.is_dir():
+            raise ValueError("its folder is no directory")
+        if path.exists() and not path.is_file():
+            raise ValueError("not a regular file")
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            raise
+        return f"its folder cannot be searched ({exc.strerror}), so nothing is deleted until it can"
     return None
 
 
