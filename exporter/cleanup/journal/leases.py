@@ -89,11 +89,11 @@ class LeaseHolder:
         self._alone = alone
         self._seconds = takeover_after_seconds
         self._relied_on_seconds = takeover_after_seconds - min(MAX_MARGIN_SECONDS, takeover_after_seconds / 5)
-        self._boot_clock = boot_clock
+        self.boot_clock = boot_clock
 
     async def heartbeat(self) -> Heartbeat:
         """Say that this process lives, and renew all its leases. Call it three times per takeover_after."""
-        valid_until = self._boot_clock() + self._relied_on_seconds
+        valid_until = self.boot_clock() + self._relied_on_seconds
         rows, living_owners = await self._database.transact("renew the leases", self._renew)
         leases = {row.cluster_uuid: _lease(row, valid_until) async for row in in_slices(rows)}
         return Heartbeat(leases=leases, living_owners=living_owners)
@@ -113,7 +113,7 @@ class LeaseHolder:
             limit = None if at_most is None else at_most - len(acquired)
             if limit is not None and limit <= 0:
                 break
-            valid_until = self._boot_clock() + self._relied_on_seconds
+            valid_until = self.boot_clock() + self._relied_on_seconds
             rows, vanished = await self._database.transact(
                 "acquire leases", partial(self._acquire, uuids=some, limit=limit)
             )

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, tuple_
+from sqlalchemy import Connection, Row, delete, select, tuple_, update
 
-from exporter.cleanup.journal.database import insert_or_update, transaction
+from exporter.cleanup.journal.database import Database, insert_or_update, transaction
 from exporter.cleanup.journal.guards import DAY_SECONDS
-from exporter.cleanup.journal.leases import LeasedStore
+from exporter.cleanup.journal.leases import LeasedStore, LeaseHolder
 from exporter.cleanup.journal.tables import CLUSTERS, PACKAGES, sanitize
 from exporter.cleanup.records import Lease, SeenPackage
 
@@ -18,8 +18,21 @@ MAX_PACKAGES = 1000
 """So many packages of one cluster are remembered; the others count as never seen, and are kept."""
 
 
+CLOCK_STEP_SECONDS = 5.0
+"""A wall clock that has moved by so much more or less than time has passed was set."""
+
+
 class SeenStore(LeasedStore):
-    """The packages of every cluster's last listing."""
+    """The packages of every cluster's last listing.
+
+    For how long a package has been seen is measured by wall clocks, but setting the clock makes it neither
+    longer nor shorter as long as one process notes the listings.
+    """
+
+    def __init__(self, database: Database, leases: LeaseHolder) -> None:
+        super().__init__(database, leases)
+        self._noted: dict[str, tuple[float, float]] = {}
+        """When each cluster's listing was noted here: by the wall clock, and by the clock since boot."""
 
     @transaction("note listings")
     def note(
@@ -35,8 +48,22 @@ class SeenStore(LeasedStore):
         """
         ours = self.leases.confirmed(connection, listings)
         noted = {lease.cluster_uuid: packages for lease, packages in listings.items()}
-        _note(connection, {uuid: noted[uuid] for uuid in ours}, now=now)
+        listed = connection.execute(select(CLUSTERS).where(CLUSTERS.c.cluster_uuid.in_(ours)))
+        last_listed = {row.cluster_uuid: row.listed_timestamp_seconds for row in listed}
+        self._follow_clock(connection, last_listed, now=now)
+        _note(connection, {uuid: noted[uuid] for uuid in ours}, last_listed, now=now)
+        self._noted |= dict.fromkeys(ours, (now, self.leases.boot_clock()))
         return frozenset(noted) - ours
+
+    def _follow_clock(self, connection: Connection, last_listed: Mapping[str, float], *, now: float) -> None:
+        """Move the times of packages by as much as the wall clock was set since they were noted here."""
+        since_boot = self.leases.boot_clock()
+        for uuid, listed in last_listed.items():
+            noted_at, noted_since_boot = self._noted.get(uuid, (None, 0.0))
+            step = (now - listed) - (since_boot - noted_since_boot)
+            if noted_at == listed and abs(step) > CLOCK_STEP_SECONDS:
+                moved = {"first_seen_timestamp_seconds": PACKAGES.c.first_seen_timestamp_seconds + step}
+                connection.execute(update(PACKAGES).where(PACKAGES.c.cluster_uuid == uuid).values(moved))
 
     @transaction("read what was seen")
     def since(self, connection: Connection, cluster_uuid: str, *, now: float) -> Mapping[str, float]:
@@ -52,12 +79,16 @@ class SeenStore(LeasedStore):
         return {row.version: row.first_seen_timestamp_seconds for row in rows}
 
 
-def _note(connection: Connection, listings: Mapping[str, Collection[SeenPackage]], *, now: float) -> None:
+def _note(
+    connection: Connection,
+    listings: Mapping[str, Collection[SeenPackage]],
+    last_listed: Mapping[str, float],
+    *,
+    now: float,
+) -> None:
     """Write what is new in the whole listings of clusters, by uuid, and delete what has gone."""
     if not listings:
         return
-    listed = connection.execute(select(CLUSTERS).where(CLUSTERS.c.cluster_uuid.in_(listings)))
-    last_listed = {row.cluster_uuid: row.listed_timestamp_seconds for row in listed}
     known: dict[str, dict[str, Row[Any]]] = defaultdict(dict)
     for row in connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid.in_(listings))):
         known[row.cluster_uuid][row.version] = row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from exporter.cleanup.journal import Journal
@@ -13,11 +15,43 @@ DAY = 24 * HOUR
 START = 1.6e9
 
 
+class Boot:
+    """The clock since boot, which nobody can set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def boot() -> Boot:
+    return Boot()
+
+
+@pytest.fixture
+async def journal(url: str, boot: Boot) -> AsyncIterator[Journal]:
+    async with opened(url, boot_clock=boot) as journal:
+        yield journal
+
+
+@pytest.fixture
+async def ams(journal: Journal) -> Lease:
+    return await lease_of(journal)
+
+
 def packages(*versions: str, created: float | None = 1.0) -> list[SeenPackage]:
     return [SeenPackage(version=version, create_timestamp_seconds=created) for version in versions]
 
 
-async def see(journal: Journal, lease: Lease, seen: list[SeenPackage], *, now: float) -> dict[str, float]:
+async def see(
+    journal: Journal, lease: Lease, seen: list[SeenPackage], *, now: float, since_boot: float | None = None
+) -> dict[str, float]:
+    """Note a listing; unless the wall clock was set, it goes with the clock since boot."""
+    boot = journal.leases.boot_clock
+    assert isinstance(boot, Boot)
+    boot.now = now if since_boot is None else since_boot
     assert await journal.seen.note({lease: seen}, now=now) == frozenset()
     return dict(await journal.seen.since(lease.cluster_uuid, now=now))
 
@@ -57,21 +91,62 @@ async def test_who_did_not_look_for_more_than_a_day_starts_anew(journal: Journal
 
 
 @pytest.mark.parametrize("jump", [3 * 365 * DAY, -3 * 365 * DAY, 2 * DAY])
-async def test_a_clock_that_jumps_and_comes_back_never_makes_a_package_older(
+async def test_a_clock_that_jumps_far_and_comes_back_never_makes_a_package_older(
     journal: Journal, ams: Lease, jump: float
 ) -> None:
     await see(journal, ams, packages("1"), now=START)
     assert await journal.seen.since(AMS, now=START + jump) == {}
-    assert await see(journal, ams, packages("1"), now=START + jump) == {"1": START + jump}
-    assert await see(journal, ams, packages("1"), now=START + 60.0) == {"1": START + 60.0}
+    there = await see(journal, ams, packages("1"), now=START + jump, since_boot=START + 30.0)
+    assert there == {"1": START + jump}
+    back = await see(journal, ams, packages("1"), now=START + 60.0, since_boot=START + 60.0)
+    assert back == {"1": START + 60.0}
 
 
-async def test_a_clock_that_is_set_back_a_little_never_leaves_a_package_in_the_future(
-    journal: Journal, ams: Lease
+@pytest.mark.parametrize("step", [23 * HOUR, -23 * HOUR, 60.0])
+async def test_however_often_the_clock_is_set_a_package_was_seen_for_as_long_as_it_was(
+    journal: Journal, ams: Lease, step: float
 ) -> None:
     await see(journal, ams, packages("1"), now=START)
-    await see(journal, ams, packages("1", "2"), now=START + HOUR)
-    assert await see(journal, ams, packages("1", "2"), now=START + 60.0) == {"1": START, "2": START + 60.0}
+    for count in range(1, 8):
+        real = 600.0 * count
+        now = START + real + step * count
+        found = await see(journal, ams, packages("1", "2"), now=now, since_boot=START + real)
+        assert now - found["1"] == pytest.approx(real, abs=1e-3)
+        assert now - found["2"] == pytest.approx(real - 600.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("drift", [4.0, -4.0])
+async def test_a_clock_that_goes_a_little_faster_or_slower_moves_nothing(
+    journal: Journal, ams: Lease, drift: float
+) -> None:
+    await see(journal, ams, packages("1"), now=START)
+    now = START + 600.0
+    assert await see(journal, ams, packages("1"), now=now, since_boot=now + drift) == {"1": START}
+
+
+async def test_a_process_that_did_not_note_the_last_listing_moves_nothing(
+    postgresql_url: str, boot: Boot
+) -> None:
+    async with opened(postgresql_url, boot_clock=boot) as one:
+        await see(one, await lease_of(one), packages("1"), now=START)
+        async with opened(postgresql_url, boot_clock=boot) as two:
+            await one.leases.release([AMS])
+            elsewhere = await lease_of(two)
+            assert await see(two, elsewhere, packages("1"), now=START + HOUR, since_boot=5.0) == {"1": START}
+            await two.leases.release([AMS])
+            again = await lease_of(one)
+            assert await see(one, again, packages("1"), now=START + 2 * HOUR, since_boot=START) == {
+                "1": START
+            }
+
+
+async def test_a_package_that_was_first_seen_in_the_future_starts_anew(url: str, boot: Boot) -> None:
+    async with opened(url, boot_clock=boot) as journal:
+        await see(journal, await lease_of(journal), packages("1"), now=START)
+        await see(journal, await lease_of(journal), packages("1", "2"), now=START + HOUR)
+    async with opened(url, boot_clock=boot) as journal:  # which does not know that the clock was set back
+        found = await see(journal, await lease_of(journal), packages("1", "2"), now=START + 60.0)
+        assert found == {"1": START, "2": START + 60.0}
 
 
 async def test_listings_of_many_clusters_are_noted_together(journal: Journal) -> None:
@@ -106,7 +181,7 @@ async def test_versions_that_no_database_can_hold_are_seen_too(journal: Journal,
 
 
 async def test_what_was_seen_is_there_after_a_restart_and_a_takeover(url: str) -> None:
-    async with opened(url) as journal:
+    async with opened(url, boot_clock=Boot()) as journal:
         await see(journal, await lease_of(journal), packages("1"), now=START)
-    async with opened(url) as journal:
+    async with opened(url, boot_clock=Boot()) as journal:
         assert await see(journal, await lease_of(journal), packages("1"), now=START + 1.0) == {"1": START}
