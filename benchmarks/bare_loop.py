@@ -20,9 +20,9 @@ import uvloop
 from yarl import URL
 
 from benchmarks.fake_fleet import PASSWORD, USERNAME, address
+from exporter.ontap.conversations.facts import read_download_state, read_identity, read_software
+from exporter.ontap.conversations.listing import ListingQuery, read_listing
 from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.facts import read_download_state, read_identity, read_software
-from exporter.ontap.listing import ListingQuery, read_listing
 from exporter.simulator.wire.simulated_certificates import SERVER_NAME
 
 FACTS = tuple(next(fact).target for fact in (read_identity(), read_software(), read_download_state()))

@@ -23,8 +23,8 @@ from exporter.cleanup.records import Deletion, Inherited, Lease, RunFailure
 from exporter.cleanup.run import Run, Services, log_outcome
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
+from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.errors import OntapError
-from exporter.ontap.facts import read_identity
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

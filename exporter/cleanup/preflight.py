@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from exporter.cleanup.decide.plan import GuardFacts
 from exporter.cleanup.records import SeenPackage
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
-from exporter.ontap.facts import (
+from exporter.ontap.conversations.facts import (
     ClusterIdentity,
     SoftwareFacts,
     read_download_state,
     read_identity,
     read_software,
 )
-from exporter.ontap.listing import Listing, Package, read_listing
+from exporter.ontap.conversations.listing import Listing, Package, read_listing
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")

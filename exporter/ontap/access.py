@@ -12,15 +12,15 @@ from typing import TypeVar
 import aiohttp
 
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
+from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
-from exporter.ontap.listing import ListingQuery
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
 from exporter.ontap.through_proxy import proxy_secrets
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.tokens import Tokens
-from exporter.ontap.wire import Conversation
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class ClusterAccess:
         After a refusal, the credentials are read again first. New credentials may be sent at once.
 
         Args:
-            conversation: what to ask; see :mod:`exporter.ontap.wire`.
+            conversation: what to ask; see :mod:`exporter.ontap.conversations.wire`.
             deadline: in the event loop's time; by default that of a poll.
             is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
             gate: asked before a request goes out; see :class:`exporter.ontap.client.SendGate`.

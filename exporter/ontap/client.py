@@ -16,13 +16,20 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from exporter.ontap.conversations.wire import (
+    Conversation,
+    Request,
+    Response,
+    failure_of,
+    pause_before_retry,
+    read_date,
+)
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import Endpoint, Proxy, Tls
 from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError
 from exporter.ontap.session import ClusterResponse, translate
 from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
-from exporter.ontap.wire import Conversation, Request, Response, failure_of, pause_before_retry, read_date
 
 T = TypeVar("T")
 
@@ -127,7 +134,7 @@ class OntapClient:
         """Send the requests of a conversation until it ends, and return its result.
 
         Args:
-            conversation: see :mod:`exporter.ontap.wire`.
+            conversation: see :mod:`exporter.ontap.conversations.wire`.
             deadline: in the event loop's time; covers every request, retry and pause.
             gate: asked before a request goes out.
 

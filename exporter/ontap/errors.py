@@ -53,7 +53,7 @@ class OntapError(Exception):
         reason: the class of the failure.
         transient: whether sending the same safe request again may help at once.
         retry_after_seconds: the pause that the cluster asked for, or None.
-        code: ONTAP's error code, "" if it states none; see :func:`exporter.ontap.wire.read_code`.
+        code: ONTAP's error code, "" if it states none; it may become a label.
     """
 
     reason: ClassVar[Reason]

@@ -9,16 +9,16 @@ from typing import TypeVar
 
 from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import ApiError, LoginPaused, OntapError
-from exporter.ontap.facts import (
+from exporter.ontap.conversations.facts import (
     ClusterIdentity,
     SoftwareFacts,
     read_download_state,
     read_identity,
     read_software,
 )
-from exporter.ontap.listing import Listing, read_listing
-from exporter.ontap.wire import Conversation
+from exporter.ontap.conversations.listing import Listing, read_listing
+from exporter.ontap.conversations.wire import Conversation
+from exporter.ontap.errors import ApiError, LoginPaused, OntapError
 
 T = TypeVar("T")
 

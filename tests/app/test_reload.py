@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program

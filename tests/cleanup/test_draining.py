@@ -19,9 +19,9 @@ from exporter.cleanup.run import CHANGED, HALTED
 from exporter.config import PolicyConfig
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.facts import SOFTWARE_PATH
-from exporter.ontap.jobs import JOBS_PATH
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.conversations.facts import SOFTWARE_PATH
+from exporter.ontap.conversations.jobs import JOBS_PATH
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, Cleaning, at_request, changed, cleaning, cluster_with, only

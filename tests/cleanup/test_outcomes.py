@@ -11,9 +11,9 @@ import pytest
 
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.facts import SOFTWARE_PATH
-from exporter.ontap.jobs import JOBS_PATH
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.conversations.facts import SOFTWARE_PATH
+from exporter.ontap.conversations.jobs import JOBS_PATH
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import (
     DownloadState,
     Fault,

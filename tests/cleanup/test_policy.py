@@ -15,10 +15,10 @@ from exporter.cleanup.decide.policy import (
     make_plan,
 )
 from exporter.inventory import Inventory
-from exporter.ontap.deletion import is_safe_version
-from exporter.ontap.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
-from exporter.ontap.listing import Listing, Package
-from exporter.ontap.versions import parse_release
+from exporter.ontap.conversations.deletion import is_safe_version
+from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
+from exporter.ontap.conversations.listing import Listing, Package
+from exporter.ontap.conversations.versions import parse_release
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

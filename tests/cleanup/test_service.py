@@ -19,8 +19,8 @@ from exporter.cleanup.records import Deletion, Lease, Outcome, Phase, Run
 from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterChoice
-from exporter.ontap.deletion import delete_package
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.conversations.deletion import delete_package
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, changed
 from support.journal.steps import totals_of, unended_on

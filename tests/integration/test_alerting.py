@@ -17,9 +17,9 @@ from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
+from exporter.ontap.conversations.listing import Listing
+from exporter.ontap.conversations.listing import Package as ListedPackage
 from exporter.ontap.errors import Reason
-from exporter.ontap.listing import Listing
-from exporter.ontap.listing import Package as ListedPackage
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret

@@ -20,9 +20,9 @@ from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition, in_chunks, render_once
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format, ages, number
+from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
+from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
-from exporter.ontap.facts import ClusterIdentity, SoftwareFacts
-from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from support import sources
 from support.exposed import text_of

@@ -19,14 +19,14 @@ import trustme
 
 from exporter.ontap import client as client_module
 from exporter.ontap.client import OntapClient, RequestCounts
+from exporter.ontap.conversations.facts import ClusterIdentity, read_identity
+from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.wire import Conversation, Request, read_object
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 from exporter.ontap.errors import OntapError, Reason
-from exporter.ontap.facts import ClusterIdentity, read_identity
-from exporter.ontap.listing import PACKAGES_PATH, Listing, ListingQuery, read_listing
 from exporter.ontap.session import open_session
 from exporter.ontap.tls import TlsContexts
-from exporter.ontap.wire import Conversation, Request, read_object
 from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator
 from support.connections import forwarding
 from support.waiting import eventually

@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from exporter.ontap.errors import BadResponse
-from exporter.ontap.facts import (
+from exporter.ontap.conversations.facts import (
     MAX_NODES,
     UNREADABLE,
     ClusterIdentity,
@@ -17,7 +16,8 @@ from exporter.ontap.facts import (
     read_identity,
     read_software,
 )
-from exporter.ontap.wire import Conversation, Response
+from exporter.ontap.conversations.wire import Conversation, Response
+from exporter.ontap.errors import BadResponse
 
 T = TypeVar("T")
 FULL = "NetApp Release 9.14.1P2: Sun Mar 03 01:32:05 UTC 2024"

@@ -12,13 +12,13 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import MAX_BODY_BYTES, OntapClient, RequestCounts
+from exporter.ontap.conversations.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.wire import MAX_JSON_MARKS as MARKS
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason
-from exporter.ontap.listing import Listing, ListingQuery, read_listing
 from exporter.ontap.session import MAX_HEADER_LINE_BYTES, MAX_INTERIM_ANSWERS, open_session
 from exporter.ontap.tls import TlsContexts
-from exporter.ontap.wire import MAX_JSON_MARKS as MARKS
 from support.hostile_cluster import answer, hostile_cluster, loop_lag
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

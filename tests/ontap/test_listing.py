@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.ontap.conversations.listing import MAX_PAGES, Listing, ListingQuery, Package, read_listing
+from exporter.ontap.conversations.wire import Request, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing, OntapError
-from exporter.ontap.listing import MAX_PAGES, Listing, ListingQuery, Package, read_listing
-from exporter.ontap.wire import Request, Response
 
 ENDPOINT = Endpoint(host="10.20.0.5")
 QUERY = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)

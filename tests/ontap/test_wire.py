@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.ontap.conversations.wire import Response, failure_of, get, read_object, text_or_none
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -20,7 +21,6 @@ from exporter.ontap.errors import (
     Unauthorized,
 )
 from exporter.ontap.redaction import redact, spellings
-from exporter.ontap.wire import Response, failure_of, get, read_object, text_or_none
 
 
 def error_body(code: object = "4", message: str = "entry doesn't exist") -> bytes:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.endpoint import ClusterSettings, Tls
 from exporter.ontap.errors import Reason
-from exporter.ontap.listing import PACKAGES_PATH
 from exporter.polling.board import ClusterStatus, Poll
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.fleet import cluster_config, polled

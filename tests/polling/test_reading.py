@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from exporter.inventory import Inventory
-from exporter.ontap.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFTWARE_PATH, ClusterIdentity
-from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
+from exporter.ontap.conversations.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFTWARE_PATH, ClusterIdentity
+from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
 from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
 from exporter.simulator import Fault, FaultKind, SimulatedCluster

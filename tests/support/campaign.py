@@ -24,9 +24,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.facts import DOWNLOAD_PATH
-from exporter.ontap.jobs import JOBS_PATH
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.conversations.facts import DOWNLOAD_PATH
+from exporter.ontap.conversations.jobs import JOBS_PATH
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
 from support.waiting import eventually
 from support.warden import RUNNING, Warden

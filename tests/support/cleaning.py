@@ -24,7 +24,7 @@ from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterChoice
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.listing import PACKAGES_PATH
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from support.fleet import cluster_config

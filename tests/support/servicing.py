@@ -21,8 +21,8 @@ from exporter.config.schema import ClusterChoice
 from exporter.inventory import Inventory
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.facts import ClusterIdentity
-from exporter.ontap.listing import PACKAGES_PATH, Listing, Package
+from exporter.ontap.conversations.facts import ClusterIdentity
+from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE, changed

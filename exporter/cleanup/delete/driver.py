@@ -50,10 +50,10 @@ from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_
 from exporter.cleanup.records import Deletion, Lease
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import NothingSentError, SendGate
-from exporter.ontap.deletion import delete_package
+from exporter.ontap.conversations.deletion import delete_package
+from exporter.ontap.conversations.facts import read_identity
+from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
-from exporter.ontap.facts import read_identity
-from exporter.ontap.jobs import find_job, read_job
 
 DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""

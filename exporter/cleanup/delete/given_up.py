@@ -5,8 +5,8 @@ from __future__ import annotations
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.records import Deletion
 from exporter.ontap.access import ClusterAccess
+from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.errors import ApiError, OntapError
-from exporter.ontap.jobs import find_job, read_job
 
 FORGOTTEN_SECONDS = 86_400.0
 """For so long a deletion that was given up counts as going on where nothing says that it is over."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
+from exporter.ontap.conversations.jobs import Job
+from exporter.ontap.conversations.wire import is_locked
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -20,8 +22,6 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
-from exporter.ontap.jobs import Job
-from exporter.ontap.wire import is_locked
 
 TRANSIENT_CODES = frozenset(
     {

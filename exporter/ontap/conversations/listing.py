@@ -14,11 +14,11 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
+from exporter.ontap.conversations.versions import Release, parse_release
+from exporter.ontap.conversations.wire import Conversation, Request, get, read_object, text_or_none
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
-from exporter.ontap.paging import may_be_cut_short, next_target, records_of
-from exporter.ontap.versions import Release, parse_release
-from exporter.ontap.wire import Conversation, Request, get, read_object, text_or_none
 
 PACKAGES_PATH = "/api/cluster/software/packages"
 MAX_PAGES = 1_000

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from exporter.ontap.conversations.wire import Conversation, get, read_object, text_or_none
 from exporter.ontap.errors import BadResponse
-from exporter.ontap.wire import Conversation, get, read_object, text_or_none
 
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, BadResponse, IncompleteListing
-from exporter.ontap.paging import may_be_cut_short, next_target, records_of
-from exporter.ontap.wire import (
+from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
+from exporter.ontap.conversations.wire import (
     Conversation,
     Request,
     get,
@@ -24,6 +22,8 @@ from exporter.ontap.wire import (
     read_record,
     text_or_none,
 )
+from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, BadResponse, IncompleteListing
 
 JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100
