@@ -104,7 +104,7 @@ def test_labels_of_fleets_and_clusters_are_kept_wherever_a_cluster_is_told() -> 
     assert [labels for labels in joins if not labels.startswith("region, ")] == []
 
 
-@pytest.mark.parametrize("name", SETTINGS.thresholds.model_fields_set)
+@pytest.mark.parametrize("name", sorted(SETTINGS.thresholds.model_fields_set))
 def test_every_threshold_changes_a_rule(name: str) -> None:
     changed = settings(thresholds={**SETTINGS.thresholds.model_dump(), name: 4711})
     before = [rule.expr for rule in rules_of(SETTINGS)]
