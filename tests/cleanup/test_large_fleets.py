@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from time import thread_time
+from datetime import timedelta
+from pathlib import Path
+from time import thread_time, time
 
 import pytest
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
+from exporter.cleanup.journal.opening import boot_time
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Totals
+from exporter.cleanup.service import CleanupService
+from exporter.config import CleanupConfig, SqliteUrl
+from exporter.inventory import Inventory
+from exporter.ontap.access import AccessOpener
+from exporter.ontap.client import RequestCounts
+from exporter.ontap.conversations.facts import ClusterIdentity
+from exporter.ontap.conversations.listing import Listing, Package
+from exporter.ontap.session import open_session
+from exporter.simulator import SimulatedCluster, Simulator
+from support.cleaning import POLICY, QUICK_PACE, changed
+from support.fleet import cluster_config
+from support.waiting import eventually
 
 COUNT = 300
 EACH_SECONDS = 0.001
@@ -75,3 +91,62 @@ async def test_what_changes_on_all_clusters_is_shown_bit_by_bit(
     for status in statuses():
         board.put(status)
     assert await longest_turn(change(board)) < TURN_SECONDS
+
+
+def inventory(number: int) -> Inventory:
+    packages = tuple(Package(version=f"9.{minor}.1", create_timestamp_seconds=1.0) for minor in range(3))
+    identity = ClusterIdentity(name=f"c{number}", uuid=f"uuid-{number}", ontap_version="9.14.1")
+    listing = Listing(packages=packages, pages=1, unnamed=0)
+    return Inventory(listing=listing, identity=identity, versions_in_use=frozenset())
+
+
+async def test_a_fleet_is_taken_up_and_reconfigured_bit_by_bit(tmp_path: Path) -> None:
+    """Each cluster's cleaner shows when it runs next, which is a millisecond of work here."""
+    cluster = SimulatedCluster("c0")
+    names = [f"c{number}" for number in range(COUNT)]
+    at_new_year = changed(POLICY, schedule="0 3 1 1 *", every=None, seen_for=timedelta(days=7))
+    in_july = changed(at_new_year, schedule="0 3 1 7 *")
+    next_runs: dict[str, float] = {}
+
+    def show(status: PolicyStatus) -> None:
+        due = status.next_run_timestamp_seconds
+        if due is not None and due != next_runs.get(status.cluster):
+            next_runs[status.cluster] = due
+            work(status)
+
+    async with Simulator([cluster], directory=tmp_path) as simulator, open_session() as session:
+        one = cluster_config(cluster, simulator.ca_file)
+        opener = AccessOpener(session=session, counts=RequestCounts())
+        accesses = opener.open([replace(one, name=name) for name in names])
+        config = CleanupConfig(state=SqliteUrl(path=tmp_path / "state.db"), policies=[at_new_year])
+        service = CleanupService(
+            config=config,
+            board=CleanupBoard(on_change=show),
+            kill_switch=KillSwitch(),
+            pace=QUICK_PACE,
+            clock=boot_time,
+            wall_clock=time,
+        )
+
+        async def take_up_and_reconfigure() -> None:
+            await service.configure(config, accesses)
+            for number, name in enumerate(names):
+                service.note_good_poll(name, inventory(number))
+            running = asyncio.create_task(service.run())
+
+            async def all_are_shown() -> bool:
+                return len(next_runs) == COUNT
+
+            await eventually(all_are_shown, seconds=60, what="every next run")
+            before = set(next_runs.values())
+
+            async def all_are_changed() -> bool:
+                return not before & set(next_runs.values())
+
+            await service.configure(config.model_copy(update={"policies": [in_july]}), accesses)
+            await eventually(all_are_changed, seconds=60, what="every other next run")
+            running.cancel()
+            await asyncio.wait({running})
+
+        assert await longest_turn(take_up_and_reconfigure()) < 2 * TURN_SECONDS
+        assert cluster.requests == ()

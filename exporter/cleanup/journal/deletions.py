@@ -39,19 +39,10 @@ class DeletionStore(LeasedStore):
         policy_digest: str,
         now: float,
     ) -> Deletion:
-        """Note that DELETE is about to be sent for the first time.
+        """Note that DELETE is about to be sent for the first time, for a package that a run decided on.
 
-        Args:
-            connection: of the transaction.
-            lease: of the cluster; it must not have expired.
-            run_id: the run that decided on it.
-            version: the package's version.
-            create_timestamp_seconds: the package's create_time; None where it is not known.
-            earlier_job_uuids: jobs that the cluster lists already.
-            max_deletes_per_day: so many are sent at most in 24 hours, on all clusters together; None: no
-                limit.
-            policy_digest: identifies the policy's rules.
-            now: Unix seconds.
+        ``earlier_job_uuids`` are jobs that the cluster lists already. ``max_deletes_per_day`` counts on all
+        clusters together, in any 24 hours; None: no limit.
 
         Raises:
             LeaseLostError: the lease has been taken over, or has expired.
@@ -149,17 +140,7 @@ class DeletionStore(LeasedStore):
         """Note the outcome and count it.
 
         FAILURE and TIMEOUT count as failures in a row of the policy (by name and digest) over all clusters;
-        SUCCESS and ALREADY_GONE end the row.
-
-        Args:
-            connection: of the transaction.
-            lease: of the cluster.
-            deletion: what has ended.
-            outcome: how.
-            code: ONTAP's error code, "" where there is none.
-            message: for people.
-            stop_after_failures: so many failures in a row pause the policy; 0: never.
-            now: Unix seconds.
+        SUCCESS and ALREADY_GONE end the row. ``stop_after_failures`` of them pause the policy; 0: never.
 
         Raises:
             StepRefusedError: the deletion had ended before.

@@ -41,17 +41,10 @@ class RunStore(LeasedStore):
         candidates: int,
         now: float,
     ) -> int:
-        """Note that a run begins, and return its id.
+        """Note that a run of a policy begins on the cluster of this configured name, and return its id.
 
-        Args:
-            connection: of the transaction.
-            lease: of the cluster.
-            cluster: the cluster's configured name.
-            policy: the policy's name.
-            dry_run: whether it only plans. Earlier dry runs of the policy on the cluster lose their plans.
-            plan: the plan as JSON; one of more than a million characters is not kept.
-            candidates: packages that the plan chose.
-            now: when it begins.
+        The plan is JSON; one of more than a million characters is not kept. When a dry run begins, earlier
+        dry runs of the policy on the cluster lose their plans.
         """
         self.leases.confirm(connection, lease)
         if dry_run:
@@ -84,16 +77,7 @@ class RunStore(LeasedStore):
         error: str = "",
         now: float,
     ) -> None:
-        """Note that a run has ended.
-
-        Args:
-            connection: of the transaction.
-            lease: of the cluster.
-            run_id: the run.
-            success: whether every deletion succeeded or there was none to make.
-            failure: a word for why it failed, "" where it did not.
-            error: the same for people.
-            now: Unix seconds.
+        """Note that a run has ended, and why it failed: ``failure`` is a word for it, ``error`` for people.
 
         Raises:
             StepRefusedError: it had ended before, or there is none on this cluster.
@@ -171,11 +155,7 @@ class RunStore(LeasedStore):
     ) -> tuple[Run, ...]:
         """Return the newest runs with their deletions, newest first.
 
-        Args:
-            connection: of the transaction.
-            limit: so many at most.
-            before: only runs with a smaller id.
-            clusters: only runs of these configured names; empty: of all.
+        ``before`` leaves only those with a smaller id, ``clusters`` only those of these configured names.
         """
         conditions: list[ColumnElement[bool]] = []
         if before is not None:
