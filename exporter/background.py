@@ -1,15 +1,45 @@
-"""Runs work that may block forever in threads; neither the event loop nor the exit waits for them."""
+"""Keeps work from holding up the event loop.
+
+Work that may block forever runs in threads, for which neither the event loop nor the exit waits. Long work
+that has to run on the event loop does so in turns.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class Turns:
+    """Lets other tasks run in between, while a task handles very many items.
+
+    Args:
+        items: how many items are handled at once at most; what they cause may be handled only afterwards.
+        seconds: how long items are handled at once at most.
+    """
+
+    def __init__(self, *, items: int = 50, seconds: float = 0.005) -> None:
+        self._items = items
+        self._seconds = seconds
+        self._begin()
+
+    async def after_item(self) -> None:
+        """Call this after each item; it lets other tasks run if it is time to."""
+        self._left -= 1
+        if self._left <= 0 or time.monotonic() >= self._ends:  # the event loop's time stands still meanwhile
+            await asyncio.sleep(0)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._left = self._items
+        self._ends = time.monotonic() + self._seconds
 
 
 def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:

@@ -27,7 +27,7 @@ ALLOWED = {
     "ontap": {"__init__", "background", "files", "pem"},
     "config": {"background", "files", "ontap", "pem"},
     "inventory": {"ontap"},
-    "polling": {"inventory", "ontap"},
+    "polling": {"background", "inventory", "ontap"},
     "cleanup": {"background", "config", "files", "inventory", "ontap"},
     "metrics": {"cleanup", "polling"},
     "web": {"background", "cleanup", "config", "files", "inventory", "metrics", "ontap", "pem", "polling"},

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import aiohttp
 
 from exporter.app.cleaning import Cleaning
+from exporter.background import Turns
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config
@@ -81,18 +82,20 @@ class AppliedConfiguration:
         """
         before = self._accesses
         settings = {name: access.config for name, access in before.items()}
+        turns = Turns()
         accesses = await self._opener.reopen(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
-        self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
+        await self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         configured = frozenset(cluster.name for cluster in config.clusters)
         await self.cleaning.apply(config.cleanup, accesses, configured=configured)
         for name, inventory in self.board.good_polls():
             self.cleaning.note_good_poll(name, inventory)
+            await turns.after_item()
         self.version += 1
-        kept = sum(
-            before.get(name) is access and settings[name] == access.config
-            for name, access in accesses.items()
-        )
+        kept = 0
+        for name, access in accesses.items():
+            kept += before.get(name) is access and settings[name] == access.config
+            await turns.after_item()
         return Changes(
             added=len(accesses.keys() - before.keys()),
             changed=len(accesses.keys() & before.keys()) - kept,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -21,6 +24,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
 """How often cluster files are read; a change is applied when two scans in a row have read the same."""
+_FEW_COLLECTIONS_SECONDS = 60.0
+_NEVER = 2**31 - 1
 LOGGED_PROBLEMS = 20
 """How many problems of a configuration are logged at most; the answer to a reload request has all of them."""
 
@@ -102,6 +107,10 @@ class Reloader:
                 answer.set_result(wrong)
 
     async def _reload(self) -> str:
+        with _few_collections():
+            return await self._reload_now()
+
+    async def _reload_now(self) -> str:
         try:
             candidate = await begin(self._files.read, name="read-configuration")
         except ConfigError as exc:
@@ -154,3 +163,20 @@ class Reloader:
             if warning not in self._warned:
                 log.warning("configuration", **warning.logged())
         self._warned = frozenset(warnings)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Leave out full garbage collections while very many objects are made, but not for longer than a minute.
+
+    Each would stop the program for as long as it visits all of these objects, which are no garbage.
+    """
+    young, middle, full = gc.get_threshold()
+    gc.set_threshold(young, middle, _NEVER)
+    restore = partial(gc.set_threshold, young, middle, full)
+    timer = asyncio.get_running_loop().call_later(_FEW_COLLECTIONS_SECONDS, restore)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        restore()

@@ -11,11 +11,12 @@ from typing import TypeVar
 
 import aiohttp
 
+from exporter.background import Turns
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
 from exporter.ontap.conversations.listing import ListingQuery
 from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, TokenLogin
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, Tls, TokenLogin
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
 from exporter.ontap.through_proxy import proxy_secrets
@@ -199,30 +200,44 @@ class AccessOpener:
             one access for each cluster, by name, in their order.
         """
         clusters = tuple(clusters)
-        kept = {one.name: before[one.name] for one in clusters if _logs_in_as_before(one, before)}
+        turns = Turns()
+        kept: dict[str, ClusterAccess] = {}
         refused: list[ClusterAccess] = []
         for one in clusters:
-            if (access := kept.get(one.name)) is not None:
+            if _logs_in_as_before(one, before):
+                access = kept[one.name] = before[one.name]
                 access.client.credentials.use_certificate_of(one.tls)
                 access.client.credentials.forget()
                 if access.has_refusals:
                     refused.append(access)
+            await turns.after_item()
         await asyncio.gather(*(access.client.renew_login() for access in refused))
-        self._forget_unused(clusters)
-        return MappingProxyType({one.name: self._reopened(one, kept.get(one.name)) for one in clusters})
+        await self._forget_unused(clusters)
+        accesses: dict[str, ClusterAccess] = {}
+        for one in clusters:
+            accesses[one.name] = self._reopened(one, kept.get(one.name))
+            await turns.after_item()
+        return MappingProxyType(accesses)
 
-    def _forget_unused(self, clusters: tuple[ClusterSettings, ...]) -> None:
-        logins = [one.login for one in clusters]
-        token_endpoints = (login.tls for login in logins if isinstance(login, OAuth2Login))
-        self._contexts.keep((*(one.tls for one in clusters), *token_endpoints))
+    async def _forget_unused(self, clusters: Iterable[ClusterSettings]) -> None:
+        turns = Turns()
+        settings_of_tls: set[Tls] = set()
+        logins: set[OAuth2Login] = set()
+        used: set[AccountKey] = set()
+        for one in clusters:
+            settings_of_tls.add(one.tls)
+            if isinstance(one.login, OAuth2Login):
+                settings_of_tls.add(one.login.tls)
+                logins.add(one.login)
+            used.add(_account_of(one))
+            await turns.after_item()
+        self._contexts.keep(settings_of_tls)
         self._tokens.keep(logins)
         now = asyncio.get_running_loop().time()
-        used = {_account_of(one) for one in clusters}
-        self._accounts = {
-            key: account
-            for key, account in self._accounts.items()
-            if key in used or account.refusals.must_be_remembered(now)
-        }
+        for key, account in tuple(self._accounts.items()):
+            if key not in used and not account.refusals.must_be_remembered(now):
+                del self._accounts[key]
+            await turns.after_item()
 
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
         if earlier is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -140,14 +140,16 @@ class Board:
         if status.last_poll is None:
             self._unpolled.add(status.name)
         else:
-            self._note_polled({status.name})
+            self._unpolled.discard(status.name)
+            self._was_complete = self.was_complete
 
-    def keep(self, names: Iterable[str]) -> None:
-        """Remove every other cluster at once, and keep these in the given order."""
+    def keep(self, names: Collection[str]) -> None:
+        """Remove every other cluster at once, and keep these in the given order; some may be put later."""
         kept = {name: self._statuses[name] for name in names if name in self._statuses}
         gone = self._statuses.keys() - kept.keys()
         self._statuses = kept
-        self._note_polled(gone)
+        self._unpolled = {name for name in names if name not in kept or kept[name].last_poll is None}
+        self._was_complete = self.was_complete
         for name in gone:
             self._on_removal(name)
 
@@ -174,8 +176,3 @@ class Board:
     def was_complete(self) -> bool:
         """Whether every cluster had been polled once, good or bad, now or at any time before."""
         return self._was_complete or not self._unpolled
-
-    def _note_polled(self, names: Iterable[str]) -> None:
-        """Wait no longer for these clusters."""
-        self._unpolled.difference_update(names)
-        self._was_complete = self.was_complete

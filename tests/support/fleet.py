@@ -115,7 +115,7 @@ async def polled(
                 first_pause_seconds=first_pause_seconds,
             )
             accesses = opener.open(configs)
-            fleet.poll(accesses, max_concurrent_polls=max_concurrent_polls)
+            await fleet.poll(accesses, max_concurrent_polls=max_concurrent_polls)
             try:
                 yield it
             finally:

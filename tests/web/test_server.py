@@ -204,6 +204,21 @@ async def test_readiness_does_not_wait_for_a_cluster_that_is_removed() -> None:
             assert response.status == 200
 
 
+async def test_readiness_waits_for_clusters_that_are_about_to_be_added() -> None:
+    board = Board(on_change=lambda _: None)
+    async with TestClient(TestServer(build_application(sources(board=board)))) as client:
+
+        async def status() -> int:
+            async with client.get("/-/ready") as response:
+                return response.status
+
+        board.keep(["a", "b"])
+        board.put(fresh_status("a"))
+        assert await status() == 503
+        board.put(failed_status("b"))
+        assert await status() == 200
+
+
 async def test_a_cluster_that_was_not_polled_yet_is_not_one_that_does_not_answer(
     client: Client, board_and_exposition: tuple[Board, Exposition[ClusterStatus]]
 ) -> None:

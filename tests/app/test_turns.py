@@ -1,0 +1,92 @@
+"""A new configuration of very many clusters is applied without holding up anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.app.applied import AppliedConfiguration
+from exporter.cleanup.delete.limits import Pace
+from exporter.cleanup.kill_switch import KillSwitch
+from exporter.config import Config, load_config
+from exporter.ontap.session import open_session
+from exporter.sharding import WHOLE
+
+CLUSTERS = 2000
+LONGEST_SECONDS = 0.05
+
+
+@pytest.fixture(autouse=True)
+def _without_collections() -> Iterator[None]:
+    """Measure no garbage collection of what other tests have left."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def configured(folder: Path, *, site: str, clusters: range) -> Config:
+    """Return a configuration of clusters that refuse every connection."""
+    file = folder / "config.yaml"
+    defaults = f"{{basic_auth: {{username: u, password: p}}, labels: {{site: {site}}}}}"
+    lines = [f"max_concurrent_polls: 1\ndefaults: {defaults}\nclusters:\n"]
+    lines += [
+        f"- {{name: c{number}, address: '127.9.{number >> 8}.{number & 255}:1'}}\n" for number in clusters
+    ]
+    file.write_text("".join(lines))
+    return load_config(file, environ={})
+
+
+async def longest_stall_seconds(work: Awaitable[object]) -> float:
+    """Return the longest CPU time that the event loop has spent without a turn for another task."""
+    is_over = False
+    longest = 0.0
+
+    async def take_turns() -> None:
+        nonlocal longest
+        while not is_over:
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+
+    other = asyncio.create_task(take_turns())
+    await asyncio.sleep(0)
+    await work
+    is_over = True
+    await other
+    return longest
+
+
+async def test_no_change_of_very_many_clusters_holds_up_the_event_loop(tmp_path: Path) -> None:
+    everybody, half = range(CLUSTERS), range(CLUSTERS // 2)
+    first = configured(tmp_path, site="ams", clusters=everybody)
+    changes = {
+        "nothing": configured(tmp_path, site="ams", clusters=everybody),
+        "a label": configured(tmp_path, site="fra", clusters=everybody),
+        "half of them gone": configured(tmp_path, site="fra", clusters=half),
+        "half of them new": configured(tmp_path, site="fra", clusters=everybody),
+    }
+    async with open_session() as session, asyncio.TaskGroup() as group:
+        applied = AppliedConfiguration(
+            first,
+            shard=WHOLE,
+            session=session,
+            group=group,
+            kill_switch=KillSwitch(active=False),
+            pace=Pace(),
+        )
+        await applied.apply(first)
+        try:
+            stalls = {
+                change: await longest_stall_seconds(applied.apply(config))
+                for change, config in changes.items()
+            }
+            names = [status.name for status in applied.board.statuses()]
+        finally:
+            applied.stop()
+    assert {change: stall for change, stall in stalls.items() if stall > LONGEST_SECONDS} == {}
+    assert names == [f"c{number}" for number in everybody]
