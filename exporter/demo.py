@@ -13,10 +13,13 @@ from exporter.app import daemon
 from exporter.config import ConfigFiles
 from exporter.simulator import Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from exporter.simulator.fleet_activity import FleetActivity
 from exporter.simulator.ready_made_fleets import demo_fleet
 
 POLL_INTERVAL = "15s"
 POLL_TIMEOUT = POLL_INTERVAL
+CHANGING = ("ams-", "fra-prod-02", "nyc-prod-01")
+"""How the names of those clusters begin where packages arrive and something fails now and then."""
 CLEANUP = """\
 cleanup:
   policies:
@@ -52,7 +55,16 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
             write_secret(file, config)
             files = ConfigFiles(file, environ={})
             settings = replace(settings, announce=_say_what_to_open)
-            await daemon.run(files, files.load(), settings, stop=stop)
+            activity = FleetActivity(
+                (cluster for cluster in simulator.clusters if cluster.name.startswith(CHANGING)),
+                lambda: datetime.now(UTC),
+            )
+            going_on = asyncio.create_task(activity.run(), name="demo activity")
+            try:
+                await daemon.run(files, files.load(), settings, stop=stop)
+            finally:
+                going_on.cancel()
+                await asyncio.wait([going_on])
 
 
 def _say_what_to_open(url: str) -> None:

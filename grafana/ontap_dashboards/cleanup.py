@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, stat, table, text, timeseries
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import frame, styles
-from ontap_dashboards.panels import bars, graph, note, number
-from ontap_dashboards.promql import JOB, POLICY, how_many, milliseconds, of_cluster, of_policy, series
+from ontap_dashboards.panels import bars, graph, number
+from ontap_dashboards.promql import ENDED, JOB, POLICY, how_many, milliseconds, of_cluster, of_policy, series
 from ontap_dashboards.tables import Column, Label, listing
+from ontap_mixin import cleanup_rules
 
 THIS_CLUSTER = Label(
     name="cluster", title="Cluster", link=styles.dashboard_link("Open this cluster", frame.CLUSTER, "cluster")
@@ -27,10 +28,11 @@ CANDIDATES = of_policy("ontap_cleanup_candidates")
 IN_PROGRESS = of_policy("ontap_cleanup_jobs_in_progress")
 WORST = f"topk($rows, ({SUCCESS} == bool 0) or 0 * {DRY})"
 """1 for a policy whose last run on a cluster failed, else 0; only as many as are shown."""
-JOBS = series("ontap_cleanup_jobs_total", POLICY)
 ERRORS = series("ontap_cleanup_job_errors_total", POLICY)
 SKIPPED = series("ontap_cleanup_skipped_runs_total", POLICY)
 SECONDS = "ontap_cleanup_job_duration_seconds"
+FAILURE = of_policy("ontap_cleanup_last_run_failure", "reason")
+UNDER_WAY = f"({IN_PROGRESS} > 0)"
 NOT_CONFIGURED = "Cleanup is not configured, or nothing matches the choice above."
 HIDDEN_BY_FILTERS = "A filter on a label of the clusters hides this."
 
@@ -56,10 +58,33 @@ def dashboard() -> builders.Dashboard:
         frame.filters("filters", "Filters"),
     ):
         board = board.with_variable(variable)
-    board = frame.group(board, "Now", *_alarms(), *_sizes(), _explanation())
-    board = frame.group(board, "Policies", _policies(), _policies_on_clusters())
+    for name, expression, color in _events():
+        board = frame.annotated(board, name, expression, color)
+    board = frame.group(board, "Now", *_alarms(), *_sizes())
+    board = frame.group(board, "Policies", _policies(), _policies_on_clusters(), *_under_way())
     board = frame.group(board, "What became of deletions", *_deletions())
     return frame.group(board, "Over time", *_deletions_over_time(), *_runs_over_time())
+
+
+def _events() -> tuple[tuple[str, str, str], ...]:
+    failed = f'{cleanup_rules.FAILURES}{{{JOB}, policy=~"$policy"}}'
+    return (
+        (
+            "Deletions",
+            f"sum by (policy) (sum_over_time({_ended('success')}[$__interval])) > 0",
+            styles.BLUE,
+        ),
+        ("Runs that failed", f"{failed} > ({failed} offset $__interval or 0 * {failed})", styles.RED),
+        (
+            "Starts of exporters",
+            f"changes({series('process_start_time_seconds', JOB)}[$__interval]) > 0",
+            "purple",
+        ),
+    )
+
+
+def _ended(outcome: str) -> str:
+    return ENDED.removesuffix("}") + f', outcome="{outcome}"}}'
 
 
 def _alarms() -> tuple[stat.Panel, ...]:
@@ -68,10 +93,12 @@ def _alarms() -> tuple[stat.Panel, ...]:
         return number(title, description, expression, colors=colors)
 
     return (
-        alarm(
-            "Kill switch on",
-            f"Exporters whose kill switch is on, so that they delete nothing. {HIDDEN_BY_FILTERS}",
-            how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
+        number(
+            "Kill switch",
+            f"Whether the kill switch is on, so that nothing is deleted. {HIDDEN_BY_FILTERS}",
+            f"max({series('ontap_cleanup_halted', JOB)})",
+            colors=styles.NONE_IS_GOOD,
+            words=styles.ON_OR_OFF,
         ),
         alarm(
             "Journal not open",
@@ -87,8 +114,8 @@ def _alarms() -> tuple[stat.Panel, ...]:
         ),
         alarm(
             "Runs overdue",
-            "Runs that were due more than an hour ago and have not ended: "
-            "they take long, or wait for other runs.",
+            "Runs that were due more than an hour ago and have not ended: they take long, or wait for other "
+            "runs.",
             how_many(f"{NEXT_RUN} < bool time() - 3600"),
             harmless=True,
         ),
@@ -142,16 +169,6 @@ def _sizes() -> tuple[stat.Panel, ...]:
     )
 
 
-def _explanation() -> text.Panel:
-    return note(
-        "If this dashboard is empty",
-        "What missing values mean here.",
-        "A dash or an empty panel means that cleanup is not configured in the chosen exporters, "
-        "that no run has ended yet, or that nothing matches the choice above. "
-        "Clusters to which no policy applies are not shown at all.",
-    )
-
-
 def _policies() -> table.Panel:
     return listing(
         "Policies",
@@ -181,9 +198,10 @@ def _policies_on_clusters() -> table.Panel:
     return listing(
         "Policies on clusters",
         "One line for every policy on every cluster, failed ones first. “Rows” sets how many.",
-        labels=(THIS_CLUSTER, THIS_POLICY),
+        labels=(THIS_CLUSTER, THIS_POLICY, Label(name="reason", title="Failed as")),
         columns=(
             Column(query=WORST, title="Result", words=result),
+            Column(query=f"{FAILURE} and on (cluster, policy) {WORST}", title=None),
             Column(query=f"{DRY} and {WORST}", title="Mode", words=styles.DRY_RUN),
             Column(query=f"{CANDIDATES} and {WORST}", title="Candidates", decimals=0),
             Column(query=f"{IN_PROGRESS} and {WORST}", title="In progress", decimals=0),
@@ -197,6 +215,45 @@ def _policies_on_clusters() -> table.Panel:
     )
 
 
+def _under_way() -> tuple[table.Panel, table.Panel]:
+    since = f"sum_over_time(({IN_PROGRESS} > bool 0)[6h:5m]) * 300 and {UNDER_WAY}"
+    plan = (
+        "max by (cluster, policy, verdict, reason) "
+        f"({series('ontap_cleanup_plan_packages', POLICY)}"
+        f" unless on (job, instance, cluster) {series('ontap_cleanup_lease_held', JOB)} == 0)"
+    )
+    return (
+        listing(
+            "Deletions under way",
+            "Clusters on which a deletion is being sent or followed, and for how long one has been, up to "
+            "six hours. A deletion should take no longer than retry_busy_for and job_timeout together.",
+            labels=(THIS_CLUSTER, THIS_POLICY),
+            columns=(Column(query=since, title="For", unit=styles.SECONDS, decimals=0),),
+            sort=("For", True),
+            no_value="No deletion is known to be under way.",
+            width=10,
+            height=8,
+        ),
+        listing(
+            "Last plans, by reason",
+            "Packages in the last good plans of each policy, on all clusters together, by verdict and "
+            "reason. docs/cleanup.md explains the reasons.",
+            labels=(
+                THIS_POLICY,
+                Label(name="verdict", title="Verdict"),
+                Label(name="reason", title="Reason"),
+            ),
+            columns=(
+                Column(query=f"sum by (policy, verdict, reason) ({plan})", title="Packages", decimals=0),
+            ),
+            sort=("Packages", True),
+            no_value="No plan is known.",
+            width=14,
+            height=8,
+        ),
+    )
+
+
 def _moment(query: str, title: str, missing: str) -> Column:
     return Column(query=milliseconds(query), title=title, unit="dateTimeFromNow", missing=missing)
 
@@ -205,15 +262,17 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
     return (
         bars(
             "Deletions in the time shown",
-            "Deletions that ended in the time shown, by outcome. docs/cleanup.md explains the outcomes.",
-            ((f"sum by (outcome) (increase({JOBS}[$__range]))", "{{outcome}}"),),
+            "Deletions that ended in the time shown, by outcome, each counted once. docs/cleanup.md "
+            "explains the outcomes. From the series that the rules record.",
+            ((f"sum by (outcome) (sum_over_time({ENDED}[$__range])) > 0", "{{outcome}}"),),
+            no_value="none is known",
             width=8,
         ),
         listing(
             "ONTAP's error codes",
-            "Deletions that ended with an error code of ONTAP, since the journal began, most frequent first. "
-            "docs/cleanup.md explains the codes.",
-            labels=(THIS_CLUSTER, THIS_POLICY, Label(name="code", title="Code")),
+            "Deletions that ended with an error code of ONTAP, since the journal began, most frequent "
+            "first. docs/cleanup.md explains the codes.",
+            labels=(THIS_CLUSTER, THIS_POLICY, Label(name="code", title="Code", texts=styles.CODES)),
             columns=(
                 Column(
                     query=f"topk($rows, max by (cluster, policy, code) ({ERRORS}))",
@@ -222,7 +281,7 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
                 ),
             ),
             sort=("Deletions", True),
-            no_value="No deletion has ended with an error code.",
+            no_value="No deletion is known to have ended with an error code.",
             width=9,
             height=8,
         ),
@@ -242,10 +301,10 @@ def _durations() -> table.Panel:
         "From DELETE to the outcome, since the journal began, on all clusters together.",
         labels=(THIS_POLICY,),
         columns=(
-            Column(query=mean, title="Mean", unit="s", decimals=1),
-            Column(query=most, title="90 %", unit="s", decimals=1),
+            Column(query=mean, title="Mean", unit=styles.SECONDS, decimals=1),
+            Column(query=most, title="90 %", unit=styles.SECONDS, decimals=1),
         ),
-        no_value="No deletion has ended.",
+        no_value="No deletion is known to have ended.",
         width=7,
         height=8,
     )
@@ -255,8 +314,8 @@ def _deletions_over_time() -> tuple[timeseries.Panel, ...]:
     return (
         graph(
             "Deletions by outcome",
-            "Deletions that ended, by outcome.",
-            ((f"sum by (outcome) (increase({JOBS}[$__rate_interval]))", "{{outcome}}"),),
+            "Deletions that ended, by outcome; each is in one bar. From the series that the rules record.",
+            ((f"sum by (outcome) (sum_over_time({ENDED}[$__interval])) > 0", "{{outcome}}"),),
             bars=True,
             colors={
                 "success": styles.GREEN,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import frame, promql, styles
-from ontap_dashboards.panels import bars, graph, number
-from ontap_dashboards.promql import CLUSTER, milliseconds, of_cluster, series
+from ontap_dashboards.panels import bars, graph, number, timeline
+from ontap_dashboards.promql import CLUSTER, days, milliseconds, of_cluster, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing
+from ontap_mixin import cleanup_rules
 
 THIS_POLICY = Label(
     name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
 )
 NOT_CONFIGURED = "No policy of cleanup applies to this cluster."
-NOT_FRESH = "not fresh"
+NOT_KNOWN = "not known"
 FAILURES = series("ontap_poll_failures_total", CLUSTER)
+WHAT_TO_DO = styles.link("What to do", f"{frame.SETTINGS.runbook_base}OntapClusterDown.md")
 
 
 def dashboard() -> builders.Dashboard:
@@ -34,10 +36,23 @@ def dashboard() -> builders.Dashboard:
         frame.filters("filters", "Filters"),
     ):
         board = board.with_variable(variable)
-    board = frame.group(board, "Now", *_state(), *_sizes())
+    for name, expression, color in _events():
+        board = frame.annotated(board, name, expression, color)
+    board = frame.group(board, "Now", *_state(), *_sizes(), *_health())
     board = frame.group(board, "Packages", _packages(), _packages_over_time(), _identity())
     board = frame.group(board, "Polls", *_polls(), *_failures())
     return frame.group(board, "Cleanup", _policies(), *_deletions())
+
+
+def _events() -> tuple[tuple[str, str, str], ...]:
+    jobs = f'{cleanup_rules.JOBS}{{{CLUSTER}, outcome="success"}}'
+    failed = f"{cleanup_rules.FAILURE}{{{CLUSTER}}}"
+    update = f"max by (cluster) ({series('ontap_software_update_in_progress', promql.NAMED)})"
+    return (
+        ("Deletions", f"{jobs} - {jobs} offset $__interval > 0", styles.BLUE),
+        ("Runs that failed", f"{failed} unless {failed} offset $__interval", styles.RED),
+        ("Updates", f"{update} > {update} offset $__interval", "purple"),
+    )
 
 
 def _state() -> tuple[stat.Panel, ...]:
@@ -47,14 +62,24 @@ def _state() -> tuple[stat.Panel, ...]:
             "Whether the last poll succeeded.",
             promql.UP,
             words=styles.UP_OR_DOWN,
-            colors=styles.thresholds((None, styles.RED), (1, styles.GREEN)),
+            colors=styles.thresholds((None, styles.GREY)),
+            no_value=NOT_KNOWN,
+        ),
+        number(
+            "Why it is down",
+            "The reason of the last poll. docs/metrics.md says what to do for each reason.",
+            promql.REASONS,
+            legend="{{reason}}",
+            colors=styles.thresholds((None, styles.GREY), (1, styles.RED)),
+            width=4,
+            link=WHAT_TO_DO,
         ),
         number(
             "Available",
             "Share of the time shown in which the last poll had succeeded.",
             f"max by (cluster) (avg_over_time({series('ontap_up', CLUSTER)}[$__range]))",
             unit="percentunit",
-            colors=styles.thresholds((None, styles.RED), (0.9, styles.ORANGE), (0.99, styles.GREEN)),
+            colors=styles.SHARE_UP,
         ),
         number(
             "Last good poll",
@@ -62,13 +87,31 @@ def _state() -> tuple[stat.Panel, ...]:
             milliseconds(promql.LAST_GOOD_POLL),
             unit="dateTimeFromNow",
             words=styles.NEVER,
+            no_value=NOT_KNOWN,
+            width=4,
         ),
         number(
             "Release",
             "The ONTAP release that the cluster states; the lowest among its nodes.",
             f"max by (ontap_version) ({series('ontap_cluster_info', CLUSTER)})",
             legend="{{ontap_version}}",
-            no_value="unknown",
+            no_value=NOT_KNOWN,
+            width=4,
+        ),
+        number(
+            "Update",
+            "The state of the software update, in ONTAP's word; “none” if none ever ran.",
+            f"label_replace(max by (state) ({of_repository('ontap_software_update_info', 'state')})"
+            ', "state", "none", "state", "")',
+            legend="{{state}}",
+            no_value=NOT_KNOWN,
+        ),
+        number(
+            "Download",
+            "Whether a package is being downloaded.",
+            of_repository("ontap_software_download_in_progress"),
+            words=styles.IN_PROGRESS,
+            no_value=NOT_KNOWN,
         ),
     )
 
@@ -77,53 +120,86 @@ def _sizes() -> tuple[stat.Panel, ...]:
     return (
         number(
             "Packages",
-            "Packages in the repository. A dash means that the listing is not fresh.",
+            "Packages in the repository. Not known while the cluster is down.",
             promql.PACKAGES,
-            no_value=NOT_FRESH,
+            no_value=NOT_KNOWN,
         ),
         number(
             "Old packages",
-            "Packages older than “Old after” that are not known to be in use.",
-            f"{promql.old_packages()} or {promql.NO_PACKAGE}",
+            "Packages older than “Old after” that are known to be unused.",
+            f"{promql.old_packages()} or 0 * count({promql.IN_USE}) or {promql.PACKAGES} == 0",
             colors=styles.NONE_IS_BETTER,
-            no_value=NOT_FRESH,
+            no_value=NOT_KNOWN,
         ),
         number(
-            "Oldest not in use",
-            "Age of the oldest package that is not known to be in use.",
-            f"max({promql.NOT_IN_USE})",
-            unit="s",
-            colors=styles.AGE,
-            no_value="none",
+            "Oldest unused",
+            "Age of the oldest package that is known to be unused.",
+            days(f"max({promql.UNUSED})"),
+            unit=styles.DAYS,
+            colors=styles.AGE_DAYS,
         ),
         number(
             "Unnamed records",
             "Records of the listing that have no usable version. They are counted nowhere else.",
-            of_cluster("ontap_software_packages_unnamed"),
+            of_repository("ontap_software_packages_unnamed"),
             colors=styles.NONE_IS_BETTER,
-            no_value=NOT_FRESH,
+            no_value=NOT_KNOWN,
+        ),
+    )
+
+
+def _health() -> tuple[stat.Panel, ...]:
+    expiry = of_cluster("ontap_cluster_certificate_expiry_timestamp_seconds")
+    return (
+        number(
+            "Certificate",
+            "Days until the certificate expires that the cluster showed last. Not known if not verified.",
+            days(f"({expiry} - time())"),
+            unit=styles.DAYS,
+            colors=styles.thresholds(
+                (None, styles.GREY), (-100_000, styles.RED), (0, styles.ORANGE), (30, styles.GREEN)
+            ),
+            no_value=NOT_KNOWN,
+            width=6,
+        ),
+        number(
+            "Clock skew",
+            "The cluster's clock minus the exporter's. Beyond an hour, cleanup deletes nothing by age.",
+            f"abs({of_cluster('ontap_cluster_clock_skew_seconds')})",
+            unit="s",
+            colors=styles.thresholds(
+                (None, styles.GREY), (0, styles.GREEN), (300, styles.ORANGE), (3600, styles.RED)
+            ),
+            no_value=NOT_KNOWN,
+            width=6,
         ),
     )
 
 
 def _packages() -> table.Panel:
-    created = of_cluster("ontap_software_package_create_timestamp_seconds", "version")
+    created = of_repository("ontap_software_package_create_timestamp_seconds", "version")
     return listing(
         "Packages",
-        "Every package in the repository, the oldest first. “Unknown” means that ONTAP did not say when "
-        "it was added, or that the versions in use could not be read in full.",
+        "Every package in the repository, in the order of releases. “Unknown” means that ONTAP did not say "
+        "when it was added, or that the versions in use could not be read in full. Empty while the cluster "
+        "is down.",
         labels=(Label(name="version", title="Version"),),
         columns=(
-            Column(query=of_cluster("ontap_software_package_info", "version"), title=None),
+            Column(query=of_repository("ontap_software_package_info", "sort_key", "version"), title=None),
             Column(query=promql.IN_USE, title="Use", words=styles.USE, missing="unknown"),
             Column(query=milliseconds(created), title="Added", unit="dateTimeAsIso", missing="unknown"),
             Column(
-                query=promql.AGES, title="Age", unit="s", colors=styles.AGE, missing="unknown", decimals=1
+                query=days(promql.AGES),
+                title="Age",
+                unit=styles.DAYS,
+                colors=styles.AGE_DAYS,
+                missing="unknown",
+                decimals=0,
             ),
         ),
         hidden=("cluster",),
-        sort=("Age", True),
-        no_value="The repository is empty, or its listing is not fresh.",
+        order="sort_key",
+        no_value="The repository is empty, or what it holds is not known.",
         width=14,
         height=11,
     )
@@ -132,10 +208,11 @@ def _packages() -> table.Panel:
 def _packages_over_time() -> timeseries.Panel:
     return graph(
         "Packages over time",
-        "Packages in the repository, and those that are old. A gap means that the listing was not fresh.",
+        "Packages in the repository, and those that are old and known to be unused. A gap means that the "
+        "listing was not known.",
         (
             (promql.PACKAGES, "packages"),
-            (f"{promql.old_packages()} or {promql.NO_PACKAGE}", "old and not in use"),
+            (f"{promql.old_packages()} or 0 * count({promql.IN_USE})", "old and not in use"),
         ),
         decimals=0,
         colors={"packages": styles.BLUE, "old and not in use": styles.ORANGE},
@@ -164,16 +241,22 @@ def _identity() -> table.Panel:
     )
 
 
-def _polls() -> tuple[timeseries.Panel, ...]:
+def _polls() -> tuple[timeseries.Panel | statetimeline.Panel, ...]:
     polls = series("ontap_polls_total", CLUSTER)
+    update, download = (
+        f"max by (cluster) ({series(f'ontap_software_{what}_in_progress', promql.NAMED)})"
+        for what in ("update", "download")
+    )
     return (
-        graph(
-            "State over time",
-            "Whether the last poll had succeeded.",
-            ((promql.UP, "state"),),
-            words=styles.UP_OR_DOWN,
-            decimals=0,
-            most=1,
+        timeline(
+            "States over time",
+            "Whether the last poll had succeeded, and whether an update or a download was under way. A gap "
+            "means that this was not known.",
+            (
+                (promql.UP, "polls", styles.UP_OR_DOWN),
+                (update, "update", styles.IN_PROGRESS),
+                (download, "download", styles.IN_PROGRESS),
+            ),
             width=8,
         ),
         graph(
@@ -209,8 +292,9 @@ def _failures() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
         bars(
             "Failed polls in the time shown",
             "Failed polls by reason, in the time shown.",
-            ((f"sum by (reason) (increase({FAILURES}[$__range]))", "{{reason}}"),),
-            colors=styles.thresholds((None, styles.RED)),
+            ((f"sum by (reason) (increase({FAILURES}[$__range])) > 0", "{{reason}}"),),
+            colors=styles.thresholds((None, styles.GREY), (0, styles.RED)),
+            no_value="none is known",
             width=8,
             height=10,
         ),
@@ -225,8 +309,8 @@ def _failures() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
     )
 
 
-def _of_policy(metric: str) -> str:
-    return f"max by (policy) ({series(metric, CLUSTER)})"
+def _of_policy(metric: str, *labels: str) -> str:
+    return f"max by ({', '.join(('policy', *labels))}) ({series(metric, CLUSTER)})"
 
 
 def _moment(metric: str) -> str:
@@ -238,9 +322,10 @@ def _policies() -> table.Panel:
     return listing(
         "Policies",
         "The policies of cleanup that apply to this cluster, and their last runs.",
-        labels=(THIS_POLICY,),
+        labels=(THIS_POLICY, Label(name="reason", title="Failed as")),
         columns=(
             Column(query=_of_policy("ontap_cleanup_dry_run"), title="Mode", words=styles.DRY_RUN),
+            Column(query=_of_policy("ontap_cleanup_last_run_failure", "reason"), title=None),
             Column(query=_of_policy("ontap_cleanup_candidates"), title="Candidates", decimals=0),
             Column(query=_of_policy("ontap_cleanup_jobs_in_progress"), title="In progress", decimals=0),
             Column(
@@ -273,23 +358,24 @@ def _policies() -> table.Panel:
 
 
 def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
-    jobs = series("ontap_cleanup_jobs_total", CLUSTER)
+    jobs = f"{cleanup_rules.JOBS}{{{CLUSTER}}}"
     errors = series("ontap_cleanup_job_errors_total", CLUSTER)
     return (
         bars(
             "Deletions in the time shown",
-            "Deletions that ended in the time shown, by outcome. docs/cleanup.md explains the outcomes.",
-            ((f"sum by (outcome) (increase({jobs}[$__range]))", "{{outcome}}"),),
-            no_value=NOT_CONFIGURED,
+            "Deletions that ended in the time shown, by outcome, each counted once. docs/cleanup.md "
+            "explains the outcomes. From the series that the rules record.",
+            ((f"sum by (outcome) ({jobs} - min_over_time({jobs}[$__range])) > 0", "{{outcome}}"),),
+            no_value="none is known",
         ),
         listing(
             "ONTAP's error codes",
-            "Deletions that ended with an error code of ONTAP, since the journal began. "
-            "docs/cleanup.md explains the codes.",
-            labels=(THIS_POLICY, Label(name="code", title="Code")),
+            "Deletions that ended with an error code of ONTAP, since the journal began. docs/cleanup.md "
+            "explains the codes.",
+            labels=(THIS_POLICY, Label(name="code", title="Code", texts=styles.CODES)),
             columns=(Column(query=f"max by (policy, code) ({errors})", title="Deletions", decimals=0),),
             sort=("Deletions", True),
-            no_value="No deletion has ended with an error code.",
+            no_value="No deletion is known to have ended with an error code.",
             width=12,
             height=8,
         ),

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import stat, table, timeseries
 
 from ontap_dashboards import frame, styles
-from ontap_dashboards.panels import graph, number, spread
+from ontap_dashboards.panels import graph, number
 from ontap_dashboards.promql import INSTANCE, JOB, how_many, milliseconds, series
 from ontap_dashboards.tables import Column, Label, listing
 
@@ -15,11 +15,13 @@ THIS_INSTANCE = Label(
     title="Instance",
     link=styles.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
 )
+QUANTILES = ((0.99, "99 %"), (0.9, "90 %"), (0.5, "median"))
 LATE = (
-    "How late the latest poll started, or how late a waiting poll already is. "
-    "It grows when more polls are due than max_concurrent_polls or the machine allows."
+    "How late the latest poll started, or how late a waiting poll already is. It grows when more polls are "
+    "due than max_concurrent_polls or the machine allows."
 )
 REQUESTS = "ontap_exporter_api_requests_total"
+UP = f"max by (job, instance) ({series('up', INSTANCE)})"
 
 
 def dashboard() -> builders.Dashboard:
@@ -31,7 +33,8 @@ def dashboard() -> builders.Dashboard:
         refresh="30s",
         since="now-6h",
     )
-    instances = 'label_values(ontap_exporter_build_info{job=~"$job"}, instance)'
+    # With `up`, an exporter that is dead can be chosen too.
+    instances = 'label_values(up{job=~"$job"}, instance)'
     for variable in (
         frame.jobs(),
         frame.several("instance", "Instance", instances),
@@ -39,6 +42,8 @@ def dashboard() -> builders.Dashboard:
         frame.filters("exporter_filters", "Filters"),
     ):
         board = board.with_variable(variable)
+    started = f"changes({series('process_start_time_seconds', INSTANCE)}[$__interval]) > 0"
+    board = frame.annotated(board, "Starts of exporters", started, styles.ORANGE)
     board = frame.group(board, "Now", *_alarms(), *_sizes())
     board = frame.group(board, "Exporters", _exporters())
     board = frame.group(board, "Polling", *_polling(), *_keeping_up(), *_requests())
@@ -48,6 +53,11 @@ def dashboard() -> builders.Dashboard:
 
 def _of_instance(metric: str) -> str:
     return f"max by (instance) ({series(metric, INSTANCE)})"
+
+
+def _quantile(share: float) -> str:
+    buckets = _rate("ontap_exporter_poll_duration_seconds_bucket", "le")
+    return f"histogram_quantile({share}, {buckets})"
 
 
 def _rate(metric: str, by: str) -> str:
@@ -61,7 +71,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         number(
             "Exporters down",
             "Exporters that Prometheus cannot scrape.",
-            how_many(f"{series('up', INSTANCE)} == bool 0"),
+            how_many(f"{UP} == bool 0"),
             colors=styles.NONE_IS_GOOD,
         ),
         number(
@@ -87,14 +97,18 @@ def _alarms() -> tuple[stat.Panel, ...]:
             LATE,
             f"max({series('ontap_exporter_poll_delay_seconds', INSTANCE)})",
             unit="s",
-            colors=styles.thresholds((None, styles.GREEN), (5, styles.ORANGE), (60, styles.RED)),
+            colors=styles.thresholds(
+                (None, styles.GREY), (0, styles.GREEN), (5, styles.ORANGE), (60, styles.RED)
+            ),
         ),
         number(
             "Slowest scrape",
             "How long the last scrape of the slowest exporter took.",
-            f"max({series('scrape_duration_seconds', INSTANCE)})",
+            f"max({series('scrape_duration_seconds', INSTANCE)} and on (job, instance) {UP} == 1)",
             unit="s",
-            colors=styles.thresholds((None, styles.GREEN), (5, styles.ORANGE), (10, styles.RED)),
+            colors=styles.thresholds(
+                (None, styles.GREY), (0, styles.GREEN), (5, styles.ORANGE), (10, styles.RED)
+            ),
         ),
     )
 
@@ -104,13 +118,13 @@ def _sizes() -> tuple[stat.Panel, ...]:
         number(
             "Exporters up",
             "Exporters that Prometheus can scrape.",
-            f"sum({series('up', INSTANCE)})",
-            colors=styles.thresholds((None, styles.RED), (1, styles.GREEN)),
+            f"sum({UP})",
+            colors=styles.thresholds((None, styles.GREY), (0, styles.RED), (1, styles.GREEN)),
         ),
         number(
             "Clusters",
-            "Clusters that the exporters poll, all shards together.",
-            f"sum({series('ontap_exporter_clusters', INSTANCE)})",
+            "Clusters that the exporters poll, all shards together. What several replicas poll counts once.",
+            f"count(count by (cluster) ({series('ontap_up', INSTANCE)}))",
         ),
     )
 
@@ -122,7 +136,8 @@ def _exporters() -> table.Panel:
     started = _of_instance("process_start_time_seconds")
     return listing(
         "Exporters",
-        "One line for every process: what it was built from, its shard, its configuration and its start.",
+        "One line for every process, those that are down first: what it was built from, its shard, its "
+        "configuration and its start. Of one that is down, only that is known.",
         labels=(
             THIS_INSTANCE,
             Label(name="version", title="Version"),
@@ -130,6 +145,7 @@ def _exporters() -> table.Panel:
             Label(name="python_version", title="Python"),
         ),
         columns=(
+            Column(query=_of_instance("up"), title="State", words=styles.UP_OR_DOWN, width=80),
             Column(query=f"max by (instance, version, revision, python_version) ({build})", title=None),
             Column(query=_of_instance(f"{own}_shard_ordinal"), title="Shard", decimals=0),
             Column(query=_of_instance(f"{own}_total_shards"), title="of", decimals=0),
@@ -143,7 +159,7 @@ def _exporters() -> table.Panel:
             Column(query=milliseconds(accepted), title="Last accepted", unit="dateTimeFromNow"),
             Column(query=milliseconds(started), title="Started", unit="dateTimeFromNow"),
         ),
-        sort=("Shard", False),
+        sort=("State", False),
         height=6,
     )
 
@@ -166,8 +182,8 @@ def _polling() -> tuple[timeseries.Panel, ...]:
         ),
         graph(
             "How long polls take",
-            "The last poll of every cluster: the slowest, the 90th percentile and the median.",
-            spread(series("ontap_poll_duration_seconds", INSTANCE)),
+            "Of all polls that ended: the 99th and 90th percentile, and the median.",
+            [(_quantile(share), legend) for share, legend in QUANTILES],
             unit="s",
             width=8,
         ),

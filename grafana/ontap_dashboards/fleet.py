@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
-from grafana_foundation_sdk.builders import stat, table, timeseries
 
 from ontap_dashboards import fleet_clusters, fleet_holdings, frame, promql, styles
-from ontap_dashboards.panels import graph, number
-from ontap_dashboards.promql import CLUSTER, JOB, how_many, milliseconds, of_cluster, refused, series
+from ontap_dashboards.panels import bars, graph, number
+from ontap_dashboards.promql import CLUSTER, JOB, NAMED, days, how_many, milliseconds, series
 from ontap_dashboards.tables import Column, Label, listing
+from ontap_mixin import cleanup_rules, cluster_rules, package_rules
 
 RUN_SUCCESS = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_success', CLUSTER)})"
+RUN_FAILURE = f"max by (cluster, policy, reason) ({series('ontap_cleanup_last_run_failure', CLUSTER)})"
 RUN_END = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_timestamp_seconds', CLUSTER)})"
 THIS_POLICY = Label(
     name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
 )
-FAILURES = series("ontap_poll_failures_total", CLUSTER)
-DOWN_FOR_LONGEST = f"bottomk($rows, {promql.LAST_GOOD_POLL} and {promql.DOWN})"
+THIS_REASON = Label(
+    name="reason",
+    title="Reason",
+    link=styles.link("What to do", f"{frame.SETTINGS.runbook_base}OntapClusterDown.md"),
+)
+DOWN_NEWEST = f"topk($rows, {promql.LAST_GOOD_POLL} and {promql.DOWN})"
+RECORDED = "no rules, or nothing known"
 
 
 def dashboard() -> builders.Dashboard:
@@ -25,52 +32,56 @@ def dashboard() -> builders.Dashboard:
         frame.FLEET,
         "ONTAP packages / Fleet",
         "The package repositories of all clusters: what needs attention now, and which cluster holds what.",
-        refresh="1m",
+        refresh="5m",
         since="now-24h",
     )
     for variable in (
         frame.jobs(),
         frame.several("cluster", "Cluster", 'label_values(ontap_up{job=~"$job"}, cluster)'),
-        frame.several(
-            "version",
-            "Version",
-            'label_values(ontap_software_package_info{job=~"$job", cluster=~"$cluster"}, version)',
-        ),
+        frame.label_of_clusters(),
         frame.old_after(),
         frame.rows(),
         frame.filters("filters", "Filters"),
     ):
         board = board.with_variable(variable)
+    for name, expression, color in _events():
+        board = frame.annotated(board, name, expression, color)
     board = frame.group(
-        board, "What needs a person now", *_alarms(), *_cleanup_alarms(), _clusters_down(), _runs_failed()
+        board, "What needs a person now", *_alarms(), _reasons(), _alerts(), _clusters_down(), _runs_failed()
     )
-    board = frame.group(board, "The fleet at a glance", *_sizes(), *_old(), *_over_time())
-    board = frame.group(board, "Old packages", *fleet_holdings.old())
-    board = frame.group(board, "Versions", *fleet_holdings.versions(), fleet_holdings.holdings())
-    board = frame.group(board, "Clusters", fleet_clusters.clusters())
-    return frame.group(board, "Polls", *fleet_clusters.polls())
+    board = frame.group(board, "The fleet at a glance", *_sizes(), *_over_time())
+    board = frame.folded(board, "Clusters", fleet_clusters.breakdown(), fleet_clusters.clusters())
+    board = frame.folded(board, "Old packages", *fleet_holdings.old())
+    board = frame.folded(board, "Versions", *fleet_holdings.versions(), fleet_holdings.holdings())
+    return frame.folded(board, "Polls", *fleet_clusters.polls())
+
+
+def _events() -> tuple[tuple[str, str, str], ...]:
+    """Mark what happened, by the few series that the rules record for it."""
+    ended = f'{cleanup_rules.ENDED}{{{JOB}, outcome="success"}}'
+    failed = f"{cleanup_rules.FAILURES}{{{JOB}}}"
+    updates = package_rules.UPDATES
+    started = series("process_start_time_seconds", JOB)
+    return (
+        ("Deletions", f"sum by (policy) (sum_over_time({ended}[$__interval])) > 0", styles.BLUE),
+        ("Runs that failed", f"{failed} > ({failed} offset $__interval or 0 * {failed})", styles.RED),
+        ("Updates", f"{updates} > {updates} offset $__interval", "purple"),
+        ("Starts of exporters", f"changes({started}[$__interval]) > 0", styles.ORANGE),
+    )
 
 
 def _alarm(title: str, description: str, expression: str, *, leads_to: str = "") -> stat.Panel:
     """Show a number that should be 0."""
     link = styles.link("Open the dashboard", f"/d/{leads_to}?{styles.KEPT}") if leads_to else None
-    return number(title, description, expression, colors=styles.NONE_IS_GOOD, link=link)
+    return number(title, description, expression, colors=styles.NONE_IS_GOOD, link=link, width=4)
 
 
 def _alarms() -> tuple[stat.Panel, ...]:
-    reloaded = series("ontap_exporter_config_last_reload_successful", JOB)
     return (
         _alarm(
             "Exporters down",
             "Exporters that Prometheus cannot scrape. A filter on a label of the clusters hides this.",
-            how_many(f"{series('up', JOB)} == bool 0"),
-            leads_to=frame.EXPORTER,
-        ),
-        _alarm(
-            "Config refused",
-            "Exporters whose latest configuration was refused, so that an older one stays applied. "
-            "A filter on a label of the clusters hides this.",
-            how_many(f"{reloaded} == bool 0"),
+            how_many(f"max by (job, instance) ({series('up', JOB)}) == bool 0"),
             leads_to=frame.EXPORTER,
         ),
         _alarm(
@@ -79,65 +90,88 @@ def _alarms() -> tuple[stat.Panel, ...]:
             how_many(f"{promql.UP} == bool 0"),
         ),
         _alarm(
-            "Passwords refused",
-            "Clusters that are down and have refused the login within the last two hours. "
-            "ONTAP locks an account after a few wrong passwords.",
-            refused("unauthorized"),
-        ),
-        _alarm(
-            "Incomplete listings",
-            "Clusters that are down and whose listing could not be read to its end in the last two hours.",
-            refused("incomplete"),
-        ),
-        _alarm(
             "No fresh listing",
-            "Clusters without a good poll within stale_after. The panels below do not show their packages.",
-            f"count({promql.UP}) - (count({promql.PACKAGES}) or 0 * count({promql.UP}))",
+            "Clusters without a good poll within stale_after. Nothing is said about their packages.",
+            f"count({promql.UP}) - (count(max by (cluster) ({series('ontap_software_packages', NAMED)})"
+            f" and on (cluster) {promql.UP}) or 0 * count({promql.UP}))",
+        ),
+        _alarm(
+            "Cleanup failed",
+            "Policies whose last run on a cluster did not succeed, counted once for every cluster. A dash "
+            "means that cleanup is not configured, or no run has ended yet.",
+            how_many(f"{RUN_SUCCESS} == bool 0"),
+            leads_to=frame.CLEANUP,
+        ),
+        number(
+            "Kill switch",
+            "Whether the kill switch is on, so that nothing is deleted. A dash means that cleanup is not "
+            "configured. A filter on a label of the clusters hides this.",
+            f"max({series('ontap_cleanup_halted', JOB)})",
+            colors=styles.NONE_IS_GOOD,
+            words=styles.ON_OR_OFF,
+            width=4,
+            link=styles.link("Open the dashboard", f"/d/{frame.CLEANUP}?{styles.KEPT}"),
+        ),
+        number(
+            "Up",
+            "Share of the clusters whose last poll succeeded.",
+            f"avg({promql.UP})",
+            unit="percentunit",
+            colors=styles.SHARE_UP,
+            width=4,
         ),
     )
 
 
-def _cleanup_alarms() -> tuple[stat.Panel, ...]:
-    return (
-        _alarm(
-            "Cleanup failed",
-            "Policies whose last run on a cluster did not succeed, counted once for every cluster. "
-            "A dash means that cleanup is not configured, or no run has ended yet.",
-            how_many(f"{RUN_SUCCESS} == bool 0"),
-            leads_to=frame.CLEANUP,
+def _reasons() -> bargauge.Panel:
+    return bars(
+        "Down, by reason",
+        "Clusters that are down, by the reason of their last poll. docs/metrics.md says what to do for each.",
+        ((f"count by (reason) ({promql.REASONS})", "{{reason}}"),),
+        colors=styles.thresholds((None, styles.GREY), (0, styles.RED)),
+        no_value="no reason is known",
+        width=8,
+        height=7,
+    )
+
+
+def _alerts() -> table.Panel:
+    firing = 'ALERTS{alertname=~"Ontap.+", alertstate="firing"}'
+    page = f"{frame.SETTINGS.runbook_base}${{__value.raw}}.md"
+    return listing(
+        "Firing alerts",
+        "Alerts of the exporter's rules that fire now, and about how many clusters, policies or processes.",
+        labels=(
+            Label(name="alertname", title="Alert", link=styles.link("What to do", page)),
+            Label(name="severity", title="Severity"),
         ),
-        _alarm(
-            "Kill switch on",
-            "Exporters whose kill switch is on, so that they delete nothing. A dash means that cleanup "
-            "is not configured. A filter on a label of the clusters hides this.",
-            how_many(f"{series('ontap_cleanup_halted', JOB)} == bool 1"),
-            leads_to=frame.CLEANUP,
+        columns=(
+            Column(query=f"count by (alertname, severity) ({firing})", title="Firing", decimals=0, width=90),
         ),
+        sort=("Severity", False),
+        no_value="No alert is known to fire.",
+        width=16,
+        height=7,
     )
 
 
 def _clusters_down() -> table.Panel:
-    reasons = f"topk by (cluster) (1, sum by (cluster, reason) (increase({FAILURES}[2h])) > 0)"
     return listing(
         "Clusters that are down",
-        "Clusters whose last poll failed, and the most frequent reason of the last two hours. Those without "
-        "a good poll for the longest time come first. docs/metrics.md explains the reasons.",
-        labels=(fleet_holdings.THIS_CLUSTER, Label(name="reason", title="Reason")),
+        "Clusters whose last poll failed, and the reason of that poll; those that went down last come "
+        "first. Nothing is said about their packages.",
+        labels=(fleet_holdings.THIS_CLUSTER, THIS_REASON),
         columns=(
             Column(
-                query=milliseconds(DOWN_FOR_LONGEST),
+                query=milliseconds(DOWN_NEWEST),
                 title="Last good poll",
                 unit="dateTimeFromNow",
                 words=styles.NEVER,
             ),
-            Column(
-                query=f"{reasons} and on (cluster) {DOWN_FOR_LONGEST}",
-                title="Failed polls in 2 h",
-                decimals=0,
-            ),
+            Column(query=f"{promql.REASONS} and on (cluster) {DOWN_NEWEST}", title=None),
         ),
-        sort=("Last good poll", False),
-        no_value="Every cluster is up.",
+        sort=("Last good poll", True),
+        no_value="No cluster is known to be down.",
         width=12,
         height=8,
     )
@@ -146,12 +180,14 @@ def _clusters_down() -> table.Panel:
 def _runs_failed() -> table.Panel:
     return listing(
         "Cleanup runs that failed",
-        "The last runs of policies that did not succeed, the latest first. "
-        "Empty if cleanup is not configured.",
-        labels=(fleet_holdings.THIS_CLUSTER, THIS_POLICY),
+        "The last runs of policies that did not succeed, and why, the latest first. Empty if cleanup is not "
+        "configured.",
+        labels=(fleet_holdings.THIS_CLUSTER, THIS_POLICY, Label(name="reason", title="Reason")),
         columns=(
             Column(
-                query=milliseconds(f"topk($rows, {RUN_END} and {RUN_SUCCESS} == 0)"),
+                query=milliseconds(
+                    f"topk($rows, {RUN_FAILURE} * on (cluster, policy) group_left () {RUN_END})"
+                ),
                 title="Last run",
                 unit="dateTimeFromNow",
             ),
@@ -164,70 +200,64 @@ def _runs_failed() -> table.Panel:
 
 
 def _sizes() -> tuple[stat.Panel, ...]:
-    versions = f"count(count by (version) ({of_cluster('ontap_software_package_info', 'version')}))"
+    with_old = f"sum({promql.OLDEST_UNUSED} > bool $old_after) or {promql.NO_PACKAGE}"
     return (
-        number("Clusters", "Clusters that are polled.", f"count({promql.UP})"),
-        number(
-            "Up",
-            "Share of the clusters whose last poll succeeded.",
-            f"avg({promql.UP})",
-            unit="percentunit",
-            colors=styles.thresholds((None, styles.RED), (0.9, styles.ORANGE), (1, styles.GREEN)),
-        ),
-        number("Packages", "Packages in all fresh listings together.", f"sum({promql.PACKAGES})"),
-        number(
-            "Versions",
-            "Different versions in all fresh listings together.",
-            f"{versions} or {promql.NO_PACKAGE}",
-        ),
-    )
-
-
-def _old() -> tuple[stat.Panel, ...]:
-    holding = f"sum(max by (cluster) ({promql.NOT_IN_USE} > bool $old_after))"
-    return (
-        number(
-            "Old packages",
-            "Packages older than “Old after” that are not known to be in use.",
-            f"{promql.old_packages()} or {promql.NO_PACKAGE}",
-            colors=styles.NONE_IS_BETTER,
-        ),
+        number("Clusters", "Clusters that are polled.", f"count({promql.UP})", width=4),
+        number("Packages", "Packages of all clusters that are up.", f"sum({promql.PACKAGES})", width=4),
         number(
             "Have old packages",
-            "Clusters that hold at least one package older than “Old after” that is not known to be in use.",
-            f"{holding} or {promql.NO_PACKAGE}",
+            "Clusters with at least one package that is older than “Old after” and known to be unused. From "
+            "the series that the rules record.",
+            with_old,
             colors=styles.NONE_IS_BETTER,
+            no_value=RECORDED,
+            width=4,
         ),
         number(
-            "Oldest package",
-            "Age of the oldest package that is not known to be in use.",
-            f"max({promql.NOT_IN_USE})",
-            unit="s",
-            colors=styles.AGE,
+            "Oldest unused package",
+            "Age of the oldest package that is known to be unused. From the series that the rules record.",
+            days(f"max({promql.OLDEST_UNUSED})"),
+            unit=styles.DAYS,
+            colors=styles.AGE_DAYS,
+            no_value=RECORDED,
+            width=4,
         ),
         number(
-            "Unnamed records",
-            "Records of listings that have no usable version. They are counted nowhere else.",
-            f"sum({of_cluster('ontap_software_packages_unnamed')})",
+            "Updates",
+            "Clusters with a software update that is unfinished.",
+            f"sum({promql.of_repository('ontap_software_update_in_progress')})",
+            width=4,
+        ),
+        number(
+            "Certificates",
+            "Certificates of clusters that expire within 30 days, or have expired.",
+            how_many(
+                f"min by (cluster) ({series('ontap_cluster_certificate_expiry_timestamp_seconds', CLUSTER)})"
+                " < bool time() + 30 * 86400"
+            ),
             colors=styles.NONE_IS_BETTER,
+            width=4,
         ),
     )
 
 
 def _over_time() -> tuple[timeseries.Panel, ...]:
+    up = f"max by (cluster) ({cluster_rules.UP}{{{CLUSTER}}})"
+    held = f"max by (cluster) ({package_rules.PACKAGES}{{{NAMED}}})"
     return (
         graph(
-            "Clusters up and down",
-            "Clusters by the result of their last poll.",
-            ((f"sum({promql.UP})", "up"), (how_many(f"{promql.UP} == bool 0"), "down")),
-            stacked=True,
+            "Clusters down",
+            "Clusters whose last poll failed. A gap means that nothing is known. From the series that the "
+            "rules record.",
+            ((how_many(f"{up} == bool 0"), "down"),),
             decimals=0,
-            colors={"up": styles.GREEN, "down": styles.RED},
+            colors={"down": styles.RED},
         ),
         graph(
             "Packages",
-            "Packages in all fresh listings together. It falls while a cluster has no fresh listing.",
-            ((f"sum({promql.PACKAGES})", "packages"),),
+            "Packages in all fresh listings together. It falls while a cluster has no fresh listing. From "
+            "the series that the rules record.",
+            ((f"sum({held})", "packages"),),
             decimals=0,
         ),
     )

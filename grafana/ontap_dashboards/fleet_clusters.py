@@ -1,35 +1,68 @@
-"""The fleet's clusters, one by one, and how their polls go."""
+"""The fleet's clusters, one by one and by a label of theirs, and how their polls go."""
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, statetimeline, table, timeseries
 
 from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.fleet_holdings import THIS_CLUSTER
-from ontap_dashboards.panels import bars, graph, spread
-from ontap_dashboards.promql import CLUSTER, milliseconds, of_cluster, series
+from ontap_dashboards.panels import bars, graph, spread, timeline
+from ontap_dashboards.promql import CLUSTER, days, milliseconds, of_cluster, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing
+from ontap_mixin import cluster_rules
+
+
+def breakdown() -> table.Panel:
+    """Compare the parts of the fleet that a label of the clusters tells apart."""
+    up = f"max by (cluster, $by) ({series('ontap_up', CLUSTER)})"
+    held = "max by (cluster, $by) " + f"({series('ontap_software_packages', promql.NAMED)})"
+    return listing(
+        "By label",
+        "Clusters and packages by the label that “Break down by” chooses. Clusters without this label are "
+        "in the line without a name.",
+        labels=(Label(name="$by", title="Value"),),
+        columns=(
+            Column(query=f"count by ($by) ({up})", title="Clusters", decimals=0),
+            Column(
+                query=f"sum by ($by) ({up} == bool 0)",
+                title="Down",
+                colors=styles.NONE_IS_GOOD,
+                decimals=0,
+            ),
+            Column(
+                query=f"sum by ($by) ({held} and on (cluster) {promql.UP} == 1)",
+                title="Packages",
+                decimals=0,
+            ),
+        ),
+        sort=("Clusters", True),
+        height=8,
+    )
 
 
 def clusters() -> table.Panel:
     """List every cluster."""
-    old = f"{promql.old_packages(by='cluster')} or 0 * {promql.PACKAGES}"
     return listing(
         "All clusters",
-        "Every cluster that is polled; clusters that are down come first. A dash means that the value is not "
-        "known: package counts go away when the listing is no longer fresh.",
+        "Every cluster that is polled; clusters that are down come first. A dash means that the value is "
+        "not known: nothing is said about the packages of a cluster that is down.",
         labels=(THIS_CLUSTER, Label(name="ontap_version", title="Release")),
         columns=(
             Column(query=promql.UP, title="State", words=styles.UP_OR_DOWN, width=90),
             Column(query=of_cluster("ontap_cluster_info", "ontap_version"), title=None),
             Column(query=promql.PACKAGES, title="Packages", decimals=0),
-            Column(query=old, title="Old packages", decimals=0),
+            Column(query=promql.OLD_UNUSED, title="Old and unused", decimals=0),
             Column(
-                query=f"max by (cluster) ({promql.NOT_IN_USE})",
-                title="Oldest not in use",
-                unit="s",
-                colors=styles.AGE,
-                decimals=1,
+                query=days(promql.OLDEST_UNUSED),
+                title="Oldest unused",
+                unit=styles.DAYS,
+                colors=styles.AGE_DAYS,
+                decimals=0,
+            ),
+            Column(
+                query=of_repository("ontap_software_update_in_progress"),
+                title="Update",
+                words=styles.IN_PROGRESS,
             ),
             Column(
                 query=milliseconds(promql.LAST_GOOD_POLL),
@@ -37,18 +70,48 @@ def clusters() -> table.Panel:
                 unit="dateTimeFromNow",
                 words=styles.NEVER,
             ),
-            Column(query=of_cluster("ontap_poll_duration_seconds"), title="Poll took", unit="s", decimals=2),
+            Column(
+                query=of_cluster("ontap_poll_duration_seconds"),
+                title="Poll took",
+                unit=styles.SECONDS,
+                decimals=2,
+            ),
         ),
         sort=("State", False),
         height=14,
     )
 
 
-def polls() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
+def polls() -> tuple[timeseries.Panel | bargauge.Panel | statetimeline.Panel, ...]:
     """Show how polls go."""
     failures = series("ontap_poll_failures_total", CLUSTER)
-    available = f"max by (cluster) (avg_over_time({series('ontap_up', CLUSTER)}[$__range]))"
+    available = f"max by (cluster) (avg_over_time({cluster_rules.UP}{{{CLUSTER}}}[$__range]))"
+    least = f"bottomk(10, {available} < 1)"
     return (
+        timeline(
+            "Clusters that were down",
+            "The ten clusters that were up for the smallest share of the time shown. From the series that "
+            "the rules record.",
+            (
+                (
+                    f"max by (cluster) ({cluster_rules.UP}{{{CLUSTER}}}) and on (cluster) {least}",
+                    "{{cluster}}",
+                    styles.UP_OR_DOWN,
+                ),
+            ),
+            width=16,
+        ),
+        bars(
+            "Least available clusters",
+            "The share of the time shown in which these clusters were up. Clusters that were always up are "
+            "not shown. From the series that the rules record.",
+            ((least, "{{cluster}}"),),
+            unit="percentunit",
+            colors=styles.SHARE_UP,
+            no_value="none is known",
+            most=1,
+            width=8,
+        ),
         graph(
             "Failed polls by reason",
             "Failed polls per minute. docs/metrics.md explains the reasons.",
@@ -56,24 +119,11 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
             unit="cpm",
             stacked=True,
             interval=frame.POLL_INTERVAL,
-            width=8,
         ),
         graph(
             "How long polls take",
             "The last poll of every cluster: the slowest, the 90th percentile and the median.",
             spread(of_cluster("ontap_poll_duration_seconds")),
             unit="s",
-            width=8,
-        ),
-        bars(
-            "Least available clusters",
-            "The ten clusters that were up for the smallest share of the time shown. "
-            "Clusters that were always up are not shown.",
-            ((f"bottomk(10, {available} < 1)", "{{cluster}}"),),
-            unit="percentunit",
-            colors=styles.thresholds((None, styles.RED), (0.9, styles.ORANGE)),
-            no_value="none",
-            most=1,
-            width=8,
         ),
     )

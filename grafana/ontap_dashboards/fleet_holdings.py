@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import bargauge, table
 
 from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.panels import bars
-from ontap_dashboards.promql import CLUSTER, series
+from ontap_dashboards.promql import CLUSTER, days, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing, matrix
 
 THIS_CLUSTER = Label(
@@ -17,10 +17,8 @@ THIS_CLUSTER = Label(
     link=styles.dashboard_link("Open this cluster", frame.CLUSTER, "cluster", "old_after"),
 )
 THIS_VERSION = Label(name="version", title="Version")
-VERSION = 'version=~"$version"'
-INFO = f"max by (cluster, version) ({series('ontap_software_package_info', CLUSTER, VERSION)})"
-USE = f"max by (cluster, version) ({series('ontap_software_package_in_use', CLUSTER, VERSION)})"
-AGE = f"max by (cluster, version) ({series('ontap_software_package_age_seconds', CLUSTER, VERSION)})"
+INFO = of_repository("ontap_software_package_info", "sort_key", "train", "version")
+DAY_SECONDS = 86_400
 BRACKETS = (
     ("up to 30 days", 0, 30),
     ("30 to 90 days", 30, 90),
@@ -36,16 +34,16 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
     return (
         listing(
             "Oldest packages that are not in use",
-            "The oldest packages that are not known to be in use, whatever “Old after” says. "
-            "“Rows” sets how many.",
+            "The oldest packages that are known to be unused, whatever “Old after” says. “Rows” sets how "
+            "many.",
             labels=(THIS_CLUSTER, THIS_VERSION),
             columns=(
                 Column(
-                    query=f"topk($rows, {promql.NOT_IN_USE})",
+                    query=days(f"topk($rows, {promql.UNUSED})"),
                     title="Age",
-                    unit="s",
-                    colors=styles.AGE,
-                    decimals=1,
+                    unit=styles.DAYS,
+                    colors=styles.AGE_DAYS,
+                    decimals=0,
                 ),
             ),
             sort=("Age", True),
@@ -55,9 +53,10 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
         ),
         bars(
             "Clusters with the most old packages",
-            "The ten clusters with the most packages older than “Old after” that are not known to be in use.",
+            "The ten clusters with the most packages that are older than “Old after” and known to be unused.",
             ((f"topk(10, {promql.old_packages(by='cluster')} > 0)", "{{cluster}}"),),
-            colors=styles.thresholds((None, styles.ORANGE)),
+            colors=styles.thresholds((None, styles.GREY), (0, styles.ORANGE)),
+            no_value="none is known",
             width=7,
             height=11,
         ),
@@ -65,6 +64,7 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
             "Packages by age",
             "All packages whose age is known, those in use included, by the time since they were added.",
             [(_between(since, until), title) for title, since, until in BRACKETS],
+            no_value="no age is known",
             width=7,
             height=11,
         ),
@@ -73,35 +73,40 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
 
 def _between(since_days: int, until_days: int | None) -> str:
     """Count the packages of an age."""
-    aged = f"{promql.AGES} >= {since_days * styles.DAY}"
+    aged = f"{promql.AGES} >= {since_days * DAY_SECONDS}"
     if until_days:
-        aged += f" < {until_days * styles.DAY}"
+        aged += f" < {until_days * DAY_SECONDS}"
     return f"count({aged}) or {promql.NO_PACKAGE}"
 
 
 def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
     """Show how many clusters hold each version, and which versions are not in use."""
     releases = f"max by (cluster, ontap_version) ({series('ontap_cluster_info', CLUSTER)})"
-    unused = f"count by (version) ({INFO}) and on (version) sum by (version) ({USE}) == 0"
+    unused = f"count by (version) ({promql.INFO}) and on (version) sum by (version) ({promql.IN_USE}) == 0"
     return (
         listing(
             "Versions",
-            "Every version in the repositories: how many clusters hold it, and on how many it is in use. "
-            "“Version” above restricts this row.",
-            labels=(THIS_VERSION,),
+            "Every version in the repositories, in the order of releases: how many clusters hold it, and on "
+            "how many it is in use.",
+            labels=(THIS_VERSION, Label(name="train", title="Train")),
             columns=(
-                Column(query=f"count by (version) ({INFO})", title="Clusters that hold it", decimals=0),
-                Column(query=f"sum by (version) ({USE})", title="In use on", missing="unknown", decimals=0),
+                Column(query=f"count by (sort_key, train, version) ({INFO})", title="Clusters", decimals=0),
                 Column(
-                    query=f"max by (version) ({AGE})",
-                    title="Oldest",
-                    unit="s",
-                    colors=styles.AGE,
+                    query=f"sum by (version) ({promql.IN_USE})",
+                    title="In use on",
                     missing="unknown",
-                    decimals=1,
+                    decimals=0,
+                ),
+                Column(
+                    query=days(f"max by (version) ({promql.AGES})"),
+                    title="Oldest",
+                    unit=styles.DAYS,
+                    colors=styles.AGE_DAYS,
+                    missing="unknown",
+                    decimals=0,
                 ),
             ),
-            sort=("Clusters that hold it", True),
+            order="sort_key",
             width=10,
             height=12,
         ),
@@ -118,6 +123,7 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
             "Most widespread unused versions",
             "The ten versions that most clusters hold and that no chosen cluster uses.",
             ((f"topk(10, {unused})", "{{version}}"),),
+            no_value="none is known",
             width=8,
             height=12,
         ),
@@ -125,17 +131,17 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
 
 
 def holdings() -> table.Panel:
-    """Show which cluster holds which version."""
+    """Show which cluster holds packages of which release train."""
+    ordered = rf'label_replace({INFO}, "order", "$1", "sort_key", "([0-9]+[.][0-9]+)[.].*")'
     return matrix(
-        "Which cluster holds which version",
-        "One line for each cluster, one column for each version. The clusters with most packages are shown; "
-        "“Rows” sets how many. “Cluster” and “Version” above restrict the table.",
-        f"({USE} or 2 * {INFO}) and on (cluster) topk($rows, {promql.PACKAGES})",
-        rows=replace(THIS_CLUSTER, width=160),
-        across="version",
-        words={
-            0: ("held", "semi-dark-blue"),
-            1: ("in use", "semi-dark-green"),
-            2: ("use unknown", "semi-dark-orange"),
-        },
+        "Which cluster holds packages of which train",
+        "Packages by release train, such as 9.14: one line for each cluster. The clusters with most "
+        "packages are shown; “Rows” sets how many. “Cluster” above restricts the table, and a cluster's "
+        "name opens the list of its versions. Versions that are no release are under “other”.",
+        "label_replace("
+        f"count by (cluster, train, order) ({ordered}) and on (cluster) topk($rows, {promql.PACKAGES})"
+        ', "train", "other", "train", "")',
+        rows=replace(THIS_CLUSTER, width=180),
+        across="train",
+        order="order",
     )

@@ -6,6 +6,9 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
+from ontap_mixin.settings import Link, load
+
+SETTINGS = load()
 TAG = "ontap-packages-exporter"
 FLEET, CLUSTER, CLEANUP, EXPORTER = (
     f"ontap-packages-{name}" for name in ("fleet", "cluster", "cleanup", "exporter")
@@ -18,14 +21,14 @@ ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 def frame(uid: str, title: str, description: str, *, refresh: str, since: str) -> builders.Dashboard:
     """Begin a read-only dashboard with links to the others."""
-    links = (
+    ours = (
         builders.DashboardLink("ONTAP packages")
         .type(models.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
         .include_vars(True)  # noqa: FBT003 - the library's own interface
         .keep_time(True)  # noqa: FBT003
     )
-    return (
+    board = (
         builders.Dashboard(title)
         .uid(uid)
         .description(description)
@@ -35,9 +38,32 @@ def frame(uid: str, title: str, description: str, *, refresh: str, since: str) -
         .timezone("browser")
         .time(since, "now")
         .refresh(refresh)
-        .link(links)
+        .link(ours)
         .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
     )
+    for further in SETTINGS.links:
+        board = board.link(_link(further))
+    return board
+
+
+def _link(further: Link) -> builders.DashboardLink:
+    link = builders.DashboardLink(further.title).keep_time(True)  # noqa: FBT003 - the library's own interface
+    if further.url is not None:
+        return link.type(models.DashboardLinkType.LINK).url(further.url)
+    return link.type(models.DashboardLinkType.DASHBOARDS).tags([further.tag or ""])
+
+
+def annotated(board: builders.Dashboard, name: str, expression: str, color: str) -> builders.Dashboard:
+    """Mark the times at which an expression has a value."""
+    annotation = (
+        builders.AnnotationQuery()
+        .name(name)
+        .datasource(DATASOURCE)
+        .enable(True)  # noqa: FBT003 - the library's own interface
+        .icon_color(color)
+        .expr(expression)
+    )
+    return board.annotation(annotation)
 
 
 def several(name: str, label: str, query: str) -> builders.QueryVariable:
@@ -105,6 +131,12 @@ def old_after() -> builders.CustomVariable:
     )
 
 
+def label_of_clusters() -> builders.CustomVariable:
+    """Choose one of the labels that the configuration gives to clusters."""
+    labels = SETTINGS.cluster_labels
+    return choice("by", "Break down by", {label: label for label in labels}, labels[0])
+
+
 def rows() -> builders.CustomVariable:
     """Choose how many rows the long tables have."""
     return choice("rows", "Rows", {number: number for number in ("10", "20", "50", "100", "500")}, "20")
@@ -118,8 +150,20 @@ def group(board: builders.Dashboard, title: str, *panels: Builder[models.Panel])
     return board
 
 
+def folded(board: builders.Dashboard, title: str, *panels: Builder[models.Panel]) -> builders.Dashboard:
+    """Add a row that is closed at first: its panels ask nothing until it is opened."""
+    row = builders.Row(title).collapsed(True)  # noqa: FBT003 - the library's own interface
+    for panel in panels:
+        row = row.with_panel(panel)
+    return board.with_row(row)
+
+
 def numbered(dashboard: models.Dashboard) -> models.Dashboard:
     """Number the panels in their order; links to panels use these numbers."""
-    for number, panel in enumerate(dashboard.panels or (), start=1):
-        panel.id_val = number
+    number = 0
+    for panel in dashboard.panels or ():
+        inner = panel.panels if isinstance(panel, models.RowPanel) else []
+        for one in (panel, *inner):
+            number += 1
+            one.id_val = number
     return dashboard

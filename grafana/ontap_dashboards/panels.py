@@ -1,13 +1,20 @@
-"""All panels but tables: stats, graphs, bars and text."""
+"""All panels but tables: stats, graphs, bars and timelines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, text, timeseries
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    statetimeline,
+    timeseries,
+)
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models.text import TextMode
 
 from ontap_dashboards import styles
 from ontap_dashboards.frame import DATASOURCE
@@ -178,14 +185,34 @@ def bars(
     return panel
 
 
-def note(title: str, description: str, content: str, *, height: int = 3) -> text.Panel:
-    """A text across the whole width."""
-    return (
-        text.Panel()
+def timeline(
+    title: str,
+    description: str,
+    queries: Sequence[tuple[str, str, Words]],
+    *,
+    width: int = 12,
+    height: int = 8,
+) -> statetimeline.Panel:
+    """States over time, one line for each: an expression, its legend, and the words of its values."""
+    panel = (
+        statetimeline.Panel()
         .title(title)
         .description(description)
-        .span(24)
+        .datasource(DATASOURCE)
+        .span(width)
         .height(height)
-        .mode(TextMode.MARKDOWN)
-        .content(content)
+        .unit(COUNT)
+        .no_value("no data")
+        .max_data_points(POINTS)
+        .color_scheme(styles.BY_VALUE)
+        .thresholds(styles.thresholds((None, styles.GREY)))
+        .merge_values(True)  # noqa: FBT003 - the library's own interface
+        .show_value(options.VisibilityMode.NEVER)
+        .fill_opacity(80)
     )
+    for reference, (expression, legend, words) in zip(REFERENCES, queries, strict=False):
+        query = prometheus.Dataquery().expr(expression).range().legend_format(legend)
+        panel = panel.with_target(query.ref_id(reference).datasource(DATASOURCE))
+        mappings = models.DynamicConfigValue(id_val="mappings", value=styles.words(words))
+        panel = panel.override_by_query(reference, [mappings])
+    return panel

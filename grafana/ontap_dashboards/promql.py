@@ -2,17 +2,25 @@
 
 Several exporters may see the same cluster, as two that stand by for each other do, or an old and a new one
 during a roll-out. So what is known of a cluster is reduced to one series with ``max`` before it is counted.
-What happened is summed: every poll took place, and one exporter at a time adds to the totals of cleanup.
+
+Packages may come from another job than the state of their cluster, one target for each cluster. So nothing
+about packages is chosen by ``job`` or ``instance``. Nothing is said about packages of a cluster that is down.
+
+Whatever needs all packages of a large fleet is asked from the series that the rules record.
 """
 
 from __future__ import annotations
+
+from ontap_mixin import cleanup_rules, package_rules
 
 JOB = 'job=~"$job"'
 """The exporters that were chosen."""
 INSTANCE = f'{JOB}, instance=~"$instance"'
 """The processes that were chosen."""
-CLUSTER = f'{JOB}, cluster=~"$cluster"'
-"""The clusters that were chosen."""
+NAMED = 'cluster=~"$cluster"'
+"""The clusters that were chosen, whatever job serves them."""
+CLUSTER = f"{JOB}, {NAMED}"
+"""The clusters that were chosen, as the chosen exporters see them."""
 POLICY = f'{CLUSTER}, policy=~"$policy"'
 """The policies that were chosen, on the clusters that were chosen."""
 
@@ -27,6 +35,12 @@ def of_cluster(metric: str, *labels: str) -> str:
     return f"max by ({', '.join(('cluster', *labels))}) ({series(metric, CLUSTER)})"
 
 
+def of_repository(metric: str, *labels: str) -> str:
+    """Likewise for what comes from the listing, of clusters that are up."""
+    held = f"max by ({', '.join(('cluster', *labels))}) ({series(metric, NAMED)})"
+    return f"({held} and on (cluster) {UP} == 1)"
+
+
 def of_policy(metric: str, *labels: str) -> str:
     """One series for every policy on every cluster, or for these and the labels."""
     return f"max by ({', '.join(('cluster', 'policy', *labels))}) ({series(metric, POLICY)})"
@@ -37,6 +51,11 @@ def milliseconds(expression: str) -> str:
     return f"1000 * {expression}"
 
 
+def days(seconds: str) -> str:
+    """Give a time in days, the unit of all ages here."""
+    return f"{seconds} / 86400"
+
+
 def how_many(condition: str) -> str:
     """Count the series for which a ``bool`` comparison holds: 0 if it holds for none of them."""
     return f"sum({condition})"
@@ -45,28 +64,25 @@ def how_many(condition: str) -> str:
 UP = of_cluster("ontap_up")
 DOWN = f"({UP} == 0)"
 """The clusters whose last poll failed."""
+REASONS = f"({of_cluster('ontap_poll_failing', 'reason')} and on (cluster) {DOWN})"
+"""Why they are down."""
 LAST_GOOD_POLL = of_cluster("ontap_last_successful_poll_timestamp_seconds")
-PACKAGES = of_cluster("ontap_software_packages")
-IN_USE = of_cluster("ontap_software_package_in_use", "version")
-AGES = of_cluster("ontap_software_package_age_seconds", "version")
-NOT_IN_USE = f"({AGES} unless {IN_USE} == 1)"
-"""The ages of packages that are not known to be in use."""
+PACKAGES = of_repository("ontap_software_packages")
+INFO = of_repository("ontap_software_package_info", "version")
+IN_USE = of_repository("ontap_software_package_in_use", "version")
+AGES = of_repository("ontap_software_package_age_seconds", "version")
+UNUSED = f"({AGES} and {IN_USE} == 0)"
+"""The ages of packages that are known to be unused."""
 NO_PACKAGE = f"0 * sum({PACKAGES})"
 """0 if there is a listing, no value if there is none."""
-
-
-def refused(reason: str) -> str:
-    """Count the clusters that are down now, after a failure for this reason within the last two hours.
-
-    Two hours cover the longest pause between two polls, which is one hour.
-    """
-    failures = series("ontap_poll_failures_total", CLUSTER, f'reason="{reason}"')
-    return (
-        how_many(f"{UP} == bool 0 and max by (cluster) (increase({failures}[2h])) > 0") + f" or 0 * sum({UP})"
-    )
+OLDEST_UNUSED = of_repository(package_rules.OLDEST)
+OLD_UNUSED = of_repository(package_rules.OLD)
+ENDED = f'{cleanup_rules.ENDED}{{{JOB}, policy=~"$policy"}}'
+"""Deletions that have ended since the rules were evaluated before."""
+ENDED_ANYWHERE = f"{cleanup_rules.ENDED}{{{JOB}}}"
 
 
 def old_packages(*, by: str = "") -> str:
-    """Count the packages beyond the chosen age that are not known to be in use."""
+    """Count the packages beyond the chosen age that are known to be unused."""
     grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} ({NOT_IN_USE} > bool $old_after)"
+    return f"sum{grouping} ({UNUSED} > bool $old_after)"

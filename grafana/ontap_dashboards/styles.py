@@ -8,9 +8,11 @@ from grafana_foundation_sdk.models import dashboard as models
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
 COUNT = "locale"
 """The unit of a count: it is shown as 1,000, not as 1 K."""
+SECONDS = "suffix: s"
+"""The unit of durations in a table: the same in every line."""
+DAYS = "suffix: d"
+"""The unit of every age: days, and no weeks or years beside them."""
 ABSENT = "–"  # noqa: RUF001 - a dash for an unknown value
-DAY = 86_400
-YEAR = 365 * DAY
 
 Step = tuple[float | None, str]
 Words = dict[float, tuple[str, str]]
@@ -25,16 +27,36 @@ def thresholds(*steps: Step) -> builders.ThresholdsConfig:
 
 BY_VALUE = builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
 """Colours follow the thresholds."""
-PLAIN = thresholds((None, BLUE))
+# The first step is the colour of a value that is not known: grey, never green.
+PLAIN = thresholds((None, GREY), (0, BLUE))
 """A number that is neither good nor bad."""
-NONE_IS_GOOD = thresholds((None, GREEN), (1, RED))
+NONE_IS_GOOD = thresholds((None, GREY), (0, GREEN), (1, RED))
 """Red from one on."""
-NONE_IS_BETTER = thresholds((None, GREEN), (1, ORANGE))
+NONE_IS_BETTER = thresholds((None, GREY), (0, GREEN), (1, ORANGE))
 """Orange from one on: somebody should check it, but not at night."""
-AGE = thresholds((None, GREEN), (180 * DAY, ORANGE), (YEAR, RED))
+AGE_DAYS = thresholds((None, GREY), (0, GREEN), (180, ORANGE), (365, RED))
 """How long a package may stay in a repository."""
+SHARE_UP = thresholds((None, GREY), (0, RED), (0.9, ORANGE), (0.99, GREEN))
+"""The share of clusters that are up, or of the time in which one was."""
 
 UP_OR_DOWN: Words = {1: ("up", GREEN), 0: ("down", RED)}
+ON_OR_OFF: Words = {0: ("off", GREEN), 1: ("on", RED)}
+IN_PROGRESS: Words = {0: ("no", GREY), 1: ("in progress", BLUE)}
+CODES = {
+    "4": "4: there is no such package",
+    "10551315": "10551315: the repository is empty",
+    "10551325": "10551325: there is no such package",
+    "10551346": "10551346: a validation is in progress",
+    "10551347": "10551347: an update is in progress",
+    "10551367": "10551367: the repository is busy",
+    "10551388": "10551388: the deletion timed out",
+    "10551322": "10551322: internal error, cleanup status",
+    "10551323": "10551323: internal error on a node",
+    "10551324": "10551324: internal error on several nodes",
+    "10551326": "10551326: older cleanup tasks could not be deleted",
+    "10551892": "10551892: a node is unhealthy",
+}
+"""What ONTAP's codes mean; docs/cleanup.md has more about each."""
 YES_IS_GOOD: Words = {1: ("yes", GREEN), 0: ("no", RED)}
 NEVER: Words = {0: ("never", RED)}
 USE: Words = {0: ("not in use", GREY), 1: ("in use", GREEN)}
@@ -46,6 +68,15 @@ def words(mapping: Words) -> list[models.ValueMapping]:
     results = {
         f"{value:g}": models.ValueMappingResult(text=text, color=color, index=index)
         for index, (value, (text, color)) in enumerate(mapping.items())
+    }
+    return [models.ValueMap(options=results)]
+
+
+def texts(mapping: dict[str, str]) -> list[models.ValueMapping]:
+    """Show texts instead of the values of a label."""
+    results = {
+        value: models.ValueMappingResult(text=text, index=index)
+        for index, (value, text) in enumerate(mapping.items())
     }
     return [models.ValueMap(options=results)]
 

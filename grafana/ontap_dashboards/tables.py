@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, table
@@ -27,12 +27,14 @@ class Label:
         title: the column's title.
         link: the page that a value links to.
         width: in pixels; None: a share of the remaining width.
+        texts: shown instead of some values.
     """
 
     name: str
     title: str
     link: dashboard.DashboardLink | None = None
     width: int | None = None
+    texts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ def listing(
     columns: Sequence[Column],
     hidden: Sequence[str] = (),
     sort: tuple[str, bool] | None = None,
+    order: str = "",
     no_value: str = "none",
     width: int = 24,
     height: int = 9,
@@ -81,6 +84,7 @@ def listing(
         columns: the values of a row.
         hidden: labels that have the same value in every row.
         sort: the title of the column to sort by, and whether the largest value comes first.
+        order: a label that is not shown, by which the rows are ordered.
         no_value: shown if the table is empty.
         width: the panel's width.
         height: the panel's height.
@@ -98,12 +102,17 @@ def listing(
     shown = {label.name: label.title for label in labels}
     shown |= {name: column.title for name, column in values.items() if column.title}
     organize = {
-        "excludeByName": {name: True for name in ("Time", *hidden, *values) if name not in shown},
+        "excludeByName": {
+            name: True for name in ("Time", *hidden, *filter(None, (order,)), *values) if name not in shown
+        },
         "indexByName": {name: index for index, name in enumerate(names)},
         "renameByName": shown,
     }
     if len(columns) > 1:
         panel = panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    if order:
+        ordering = {"sort": [{"field": order}]}
+        panel = panel.with_transformation(models.DataTransformerConfig(id_val="sortBy", options=ordering))
     panel = panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=organize))
     for label in labels:
         panel = _with_style(panel, label.title, _label_style(label))
@@ -117,25 +126,24 @@ def listing(
 
 
 def matrix(
-    title: str, description: str, query: str, *, rows: Label, across: str, words: Words, height: int = 11
+    title: str, description: str, query: str, *, rows: Label, across: str, order: str, height: int = 11
 ) -> table.Panel:
-    """A table with one row for every value of a label, and one column for every value of another."""
+    """A table of numbers: a row for every value of a label, a column for every value of another, ordered."""
     panel = _empty(title, description, width=24, height=height)
     corner = f"{rows.name}\\{across}"
-    sort = {"sort": [{"field": across}]}
+    sort = {"sort": [{"field": order}]}
     pivot = {"rowField": rows.name, "columnField": across, "valueField": "Value", "emptyValue": "null"}
     panel = (
         panel.with_target(_query(query, "A"))
         .with_transformation(models.DataTransformerConfig(id_val="sortBy", options=sort))
         .with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=pivot))
         .sort_by([common.TableSortByFieldState().display_name(rows.title)])
-        .mappings(styles.words(words))
         .cell_options(
             options.TableColoredBackgroundCellOptions(mode=options.TableCellBackgroundDisplayMode.BASIC)
         )
-        .thresholds(styles.thresholds((None, "transparent")))
+        .thresholds(styles.thresholds((None, "transparent"), (1, "semi-dark-blue")))
         .align(options.FieldTextAlignment.CENTER)
-        .min_width(90)
+        .min_width(70)
     )
     own = [models.DynamicConfigValue(id_val="custom.align", value="left"), *_label_style(rows)]
     plain = models.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "auto"})
@@ -176,13 +184,17 @@ def _label_style(label: Label) -> list[models.DynamicConfigValue]:
     ]
     if label.link:
         properties.append(models.DynamicConfigValue(id_val="links", value=[label.link.build()]))
+    if label.texts:
+        properties.append(models.DynamicConfigValue(id_val="mappings", value=styles.texts(dict(label.texts))))
     if label.width:
         properties.append(models.DynamicConfigValue(id_val="custom.width", value=label.width))
     return properties
 
 
 def _column_style(column: Column) -> list[models.DynamicConfigValue]:
-    style: dict[str, object] = {"unit": column.unit, "noValue": column.missing, "custom.align": "left"}
+    style: dict[str, object] = {"unit": column.unit, "noValue": column.missing, "custom.align": "right"}
+    if column.words or column.unit.startswith("dateTime"):
+        style["custom.align"] = "left"
     if column.decimals is not None:
         style["decimals"] = column.decimals
     if column.words:

@@ -10,6 +10,9 @@ from ontap_mixin.rules import Alert, Group, Promql, Record, text
 
 JOBS = "cluster_policy_outcome:ontap_cleanup_jobs:max"
 FAILURE = "cluster_policy_reason:ontap_cleanup_last_run_failure:max"
+ENDED = "job_policy_outcome:ontap_cleanup_jobs:delta2m"
+FAILURES = "job_policy_reason:ontap_cleanup_last_run_failure:count"
+EVALUATED_EVERY = "2m"
 PLANNED = "policy_reason:ontap_cleanup_plan_packages:sum"
 DELETIONS = "job:ontap_cleanup_deletions:delta1d"
 
@@ -17,7 +20,7 @@ DELETIONS = "job:ontap_cleanup_deletions:delta1d"
 def groups(p: Promql) -> tuple[Group, ...]:
     """Return the rules."""
     return (
-        Group(name="ontap-cleanup.rules", rules=_records(p), interval="2m"),
+        Group(name="ontap-cleanup.rules", rules=_records(p), interval=EVALUATED_EVERY),
         Group(
             name="ontap-cleanup.alerts",
             rules=(_unusual(p), *_failed(p), *_late(p), *_stopped(p), *_waiting(p)),
@@ -55,6 +58,13 @@ def _records(p: Promql) -> tuple[Record, ...]:
             """),
         ),
         Record(
+            name=ENDED,
+            why="For dashboards: their sum over any time counts each deletion once, and needs few series.",
+            expr=text(f"""
+                sum by ({p.job}, policy, outcome) (clamp_min({JOBS} - {JOBS} offset {EVALUATED_EVERY}, 0))
+            """),
+        ),
+        Record(
             name=FAILURE,
             expr=text(f"""
                 max by ({_of_policy(p, "reason")}) (
@@ -62,6 +72,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
                 )
             """),
         ),
+        Record(name=FAILURES, expr=f"count by ({p.job}, policy, reason) ({FAILURE})"),
         Record(
             name=PLANNED,
             why="Only the process that may clean the cluster has the newest plan.",

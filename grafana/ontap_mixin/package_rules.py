@@ -15,6 +15,7 @@ UNUSED = "cluster:ontap_software_package_unused:count"
 OLD = "cluster:ontap_software_package_unused_old:count"
 OLDEST = "cluster:ontap_software_package_unused_age_seconds:max"
 AGELESS = "cluster:ontap_software_package_unused_ageless:count"
+UPDATES = "fleet:ontap_software_update_in_progress:sum"
 HELD = "cluster_train:ontap_software_package_info:count"
 
 
@@ -71,6 +72,14 @@ def _records(p: Promql) -> tuple[Record, ...]:
                 count by ({p.of_repository()}) (
                   max by ({p.of_repository("version")}) ({in_use}) == 0
                   unless on ({package}) {created}
+                )
+            """),
+        ),
+        Record(
+            name=UPDATES,
+            expr=text(f"""
+                sum by ({p.fleet}) (
+                  max by ({p.cluster}) ({p.series("ontap_software_update_in_progress")})
                 )
             """),
         ),

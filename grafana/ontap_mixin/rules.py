@@ -83,6 +83,11 @@ class Promql:
         return f"{metric}{{{self.settings.selector}}}"
 
     @property
+    def fleet(self) -> str:
+        """The labels of a fleet; none, if there is one."""
+        return _listed(*self.settings.fleet_labels)
+
+    @property
     def job(self) -> str:
         """The labels of a job."""
         return _listed(*self.settings.fleet_labels, "job")
