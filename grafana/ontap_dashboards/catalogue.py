@@ -8,6 +8,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from ontap_dashboards import cleanup, cluster, exporter, fleet
 from ontap_dashboards.frame import numbered
+from ontap_mixin.settings import Settings
 
 DIRECTORY = Path(__file__).parents[1] / "dashboards"
 _DASHBOARDS = {
@@ -18,10 +19,10 @@ _DASHBOARDS = {
 }
 
 
-def files() -> dict[str, str]:
+def files(settings: Settings) -> dict[str, str]:
     """Give the text of every dashboard's file, by the file's name."""
     encoder = JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False)
     return {
-        f"{name}.json": encoder.encode(numbered(dashboard().build())) + "\n"
+        f"{name}.json": encoder.encode(numbered(dashboard(settings).build())) + "\n"
         for name, dashboard in _DASHBOARDS.items()
     }

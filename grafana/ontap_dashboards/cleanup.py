@@ -10,6 +10,7 @@ from ontap_dashboards.panels import bars, graph, number
 from ontap_dashboards.promql import ENDED, JOB, POLICY, how_many, milliseconds, of_cluster, of_policy, series
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules
+from ontap_mixin.settings import Settings
 
 THIS_CLUSTER = Label(
     name="cluster", title="Cluster", link=styles.dashboard_link("Open this cluster", frame.CLUSTER, "cluster")
@@ -26,8 +27,9 @@ LAST_SUCCESS = of_policy("ontap_cleanup_last_success_timestamp_seconds")
 NEXT_RUN = of_policy("ontap_cleanup_next_run_timestamp_seconds")
 CANDIDATES = of_policy("ontap_cleanup_candidates")
 IN_PROGRESS = of_policy("ontap_cleanup_jobs_in_progress")
-WORST = f"topk($rows, ({SUCCESS} == bool 0) or 0 * {DRY})"
-"""1 for a policy whose last run on a cluster failed, else 0; only as many as are shown."""
+NO_RUN = -1
+WORST = f"topk($rows, ({SUCCESS} == bool 0) or {NO_RUN} + 0 * {DRY})"
+"""1 for a policy whose last run on a cluster failed, 0 if it was good; only as many as are shown."""
 ERRORS = series("ontap_cleanup_job_errors_total", POLICY)
 SKIPPED = series("ontap_cleanup_skipped_runs_total", POLICY)
 SECONDS = "ontap_cleanup_job_duration_seconds"
@@ -37,9 +39,10 @@ NOT_CONFIGURED = "Cleanup is not configured, or nothing matches the choice above
 HIDDEN_BY_FILTERS = "A filter on a label of the clusters hides this."
 
 
-def dashboard() -> builders.Dashboard:
+def dashboard(settings: Settings) -> builders.Dashboard:
     """Build it."""
     board = frame.frame(
+        settings,
         frame.CLEANUP,
         "ONTAP packages / Cleanup",
         "The policies of cleanup: what they chose, how deletions ended, when runs are due, what stops them.",
@@ -194,7 +197,11 @@ def _policies() -> table.Panel:
 
 
 def _policies_on_clusters() -> table.Panel:
-    result: styles.Words = {0: ("good or none", styles.GREEN), 1: ("failed", styles.RED)}
+    result: styles.Words = {
+        NO_RUN: ("not known", styles.GREY),
+        0: ("good", styles.GREEN),
+        1: ("failed", styles.RED),
+    }
     return listing(
         "Policies on clusters",
         "One line for every policy on every cluster, failed ones first. “Rows” sets how many.",

@@ -10,6 +10,7 @@ from ontap_dashboards.panels import bars, graph, number, timeline
 from ontap_dashboards.promql import CLUSTER, days, milliseconds, of_cluster, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules
+from ontap_mixin.settings import Settings
 
 THIS_POLICY = Label(
     name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
@@ -17,12 +18,12 @@ THIS_POLICY = Label(
 NOT_CONFIGURED = "No policy of cleanup applies to this cluster."
 NOT_KNOWN = "not known"
 FAILURES = series("ontap_poll_failures_total", CLUSTER)
-WHAT_TO_DO = styles.link("What to do", f"{frame.SETTINGS.runbook_base}OntapClusterDown.md")
 
 
-def dashboard() -> builders.Dashboard:
+def dashboard(settings: Settings) -> builders.Dashboard:
     """Build it."""
     board = frame.frame(
+        settings,
         frame.CLUSTER,
         "ONTAP packages / Cluster",
         "One cluster: what its repository holds, whether its polls succeed, and what cleanup does there.",
@@ -38,7 +39,7 @@ def dashboard() -> builders.Dashboard:
         board = board.with_variable(variable)
     for name, expression, color in _events():
         board = frame.annotated(board, name, expression, color)
-    board = frame.group(board, "Now", *_state(), *_sizes(), *_health())
+    board = frame.group(board, "Now", *_state(settings), *_sizes(), *_health())
     board = frame.group(board, "Packages", _packages(), _packages_over_time(), _identity())
     board = frame.group(board, "Polls", *_polls(), *_failures())
     return frame.group(board, "Cleanup", _policies(), *_deletions())
@@ -55,7 +56,8 @@ def _events() -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def _state() -> tuple[stat.Panel, ...]:
+def _state(settings: Settings) -> tuple[stat.Panel, ...]:
+    what_to_do = styles.link("What to do", styles.runbook(settings, "OntapClusterDown"))
     return (
         number(
             "State",
@@ -72,7 +74,7 @@ def _state() -> tuple[stat.Panel, ...]:
             legend="{{reason}}",
             colors=styles.thresholds((None, styles.GREY), (1, styles.RED)),
             width=4,
-            link=WHAT_TO_DO,
+            link=what_to_do,
         ),
         number(
             "Available",

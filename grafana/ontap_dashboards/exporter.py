@@ -9,11 +9,13 @@ from ontap_dashboards import frame, styles
 from ontap_dashboards.panels import graph, number
 from ontap_dashboards.promql import INSTANCE, JOB, how_many, milliseconds, series
 from ontap_dashboards.tables import Column, Label, listing
+from ontap_mixin.settings import Settings
 
 THIS_INSTANCE = Label(
     name="instance",
     title="Instance",
     link=styles.dashboard_link("Show this instance only", frame.EXPORTER, "instance"),
+    width=180,
 )
 QUANTILES = ((0.99, "99 %"), (0.9, "90 %"), (0.5, "median"))
 LATE = (
@@ -24,9 +26,10 @@ REQUESTS = "ontap_exporter_api_requests_total"
 UP = f"max by (job, instance) ({series('up', INSTANCE)})"
 
 
-def dashboard() -> builders.Dashboard:
+def dashboard(settings: Settings) -> builders.Dashboard:
     """Build it."""
     board = frame.frame(
+        settings,
         frame.EXPORTER,
         "ONTAP packages / Exporter",
         "The exporters themselves: whether they work, whether their polls are on time, and what they use.",

@@ -10,6 +10,7 @@ from ontap_dashboards.panels import bars, graph, number
 from ontap_dashboards.promql import CLUSTER, JOB, NAMED, days, how_many, milliseconds, series
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules, cluster_rules, package_rules
+from ontap_mixin.settings import Settings
 
 RUN_SUCCESS = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_success', CLUSTER)})"
 RUN_FAILURE = f"max by (cluster, policy, reason) ({series('ontap_cleanup_last_run_failure', CLUSTER)})"
@@ -17,18 +18,14 @@ RUN_END = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_timestamp_
 THIS_POLICY = Label(
     name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
 )
-THIS_REASON = Label(
-    name="reason",
-    title="Reason",
-    link=styles.link("What to do", f"{frame.SETTINGS.runbook_base}OntapClusterDown.md"),
-)
 DOWN_NEWEST = f"topk($rows, {promql.LAST_GOOD_POLL} and {promql.DOWN})"
 RECORDED = "no rules, or nothing known"
 
 
-def dashboard() -> builders.Dashboard:
+def dashboard(settings: Settings) -> builders.Dashboard:
     """Build it."""
     board = frame.frame(
+        settings,
         frame.FLEET,
         "ONTAP packages / Fleet",
         "The package repositories of all clusters: what needs attention now, and which cluster holds what.",
@@ -38,7 +35,7 @@ def dashboard() -> builders.Dashboard:
     for variable in (
         frame.jobs(),
         frame.several("cluster", "Cluster", 'label_values(ontap_up{job=~"$job"}, cluster)'),
-        frame.label_of_clusters(),
+        frame.label_of_clusters(settings),
         frame.old_after(),
         frame.rows(),
         frame.filters("filters", "Filters"),
@@ -47,7 +44,13 @@ def dashboard() -> builders.Dashboard:
     for name, expression, color in _events():
         board = frame.annotated(board, name, expression, color)
     board = frame.group(
-        board, "What needs a person now", *_alarms(), _reasons(), _alerts(), _clusters_down(), _runs_failed()
+        board,
+        "What needs a person now",
+        *_alarms(),
+        _reasons(),
+        _alerts(settings),
+        _clusters_down(settings),
+        _runs_failed(),
     )
     board = frame.group(board, "The fleet at a glance", *_sizes(), *_over_time())
     board = frame.folded(board, "Clusters", fleet_clusters.breakdown(), fleet_clusters.clusters())
@@ -135,9 +138,9 @@ def _reasons() -> bargauge.Panel:
     )
 
 
-def _alerts() -> table.Panel:
+def _alerts(settings: Settings) -> table.Panel:
     firing = 'ALERTS{alertname=~"Ontap.+", alertstate="firing"}'
-    page = f"{frame.SETTINGS.runbook_base}${{__value.raw}}.md"
+    page = f"{settings.runbook_base}${{__value.raw}}.md"
     return listing(
         "Firing alerts",
         "Alerts of the exporter's rules that fire now, and about how many clusters, policies or processes.",
@@ -155,12 +158,16 @@ def _alerts() -> table.Panel:
     )
 
 
-def _clusters_down() -> table.Panel:
+def _clusters_down(settings: Settings) -> table.Panel:
+    what_to_do = styles.link("What to do", styles.runbook(settings, "OntapClusterDown"))
     return listing(
         "Clusters that are down",
         "Clusters whose last poll failed, and the reason of that poll; those that went down last come "
         "first. Nothing is said about their packages.",
-        labels=(fleet_holdings.THIS_CLUSTER, THIS_REASON),
+        labels=(
+            fleet_holdings.THIS_CLUSTER,
+            Label(name="reason", title="Reason", link=what_to_do),
+        ),
         columns=(
             Column(
                 query=milliseconds(DOWN_NEWEST),

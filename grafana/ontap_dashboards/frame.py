@@ -6,9 +6,8 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
-from ontap_mixin.settings import Link, load
+from ontap_mixin.settings import Link, Settings
 
-SETTINGS = load()
 TAG = "ontap-packages-exporter"
 FLEET, CLUSTER, CLEANUP, EXPORTER = (
     f"ontap-packages-{name}" for name in ("fleet", "cluster", "cleanup", "exporter")
@@ -19,7 +18,9 @@ POLL_INTERVAL = "5m"
 ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
-def frame(uid: str, title: str, description: str, *, refresh: str, since: str) -> builders.Dashboard:
+def frame(
+    settings: Settings, uid: str, title: str, description: str, *, refresh: str, since: str
+) -> builders.Dashboard:
     """Begin a read-only dashboard with links to the others."""
     ours = (
         builders.DashboardLink("ONTAP packages")
@@ -41,7 +42,7 @@ def frame(uid: str, title: str, description: str, *, refresh: str, since: str) -
         .link(ours)
         .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
     )
-    for further in SETTINGS.links:
+    for further in settings.links:
         board = board.link(_link(further))
     return board
 
@@ -131,9 +132,9 @@ def old_after() -> builders.CustomVariable:
     )
 
 
-def label_of_clusters() -> builders.CustomVariable:
+def label_of_clusters(settings: Settings) -> builders.CustomVariable:
     """Choose one of the labels that the configuration gives to clusters."""
-    labels = SETTINGS.cluster_labels
+    labels = settings.cluster_labels
     return choice("by", "Break down by", {label: label for label in labels}, labels[0])
 
 

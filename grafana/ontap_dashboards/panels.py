@@ -148,7 +148,7 @@ def bars(
     *,
     unit: str = COUNT,
     colors: dashboard.ThresholdsConfig = styles.PLAIN,
-    no_value: str = "none",
+    no_value: str = "nothing is known",
     most: float | None = None,
     width: int = 12,
     height: int = 8,

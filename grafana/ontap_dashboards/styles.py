@@ -5,6 +5,8 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
+from ontap_mixin.settings import Settings
+
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
 COUNT = "locale"
 """The unit of a count: it is shown as 1,000, not as 1 K."""
@@ -84,6 +86,11 @@ def texts(mapping: dict[str, str]) -> list[models.ValueMapping]:
 def link(title: str, url: str) -> builders.DashboardLink:
     """Link a value to a page."""
     return builders.DashboardLink(title).url(url)
+
+
+def runbook(settings: Settings, alert: str) -> str:
+    """Return the address of an alert's page."""
+    return f"{settings.runbook_base}{alert}.md"
 
 
 KEPT = "${datasource:queryparam}&${job:queryparam}&${__url_time_range}"

@@ -71,7 +71,7 @@ def listing(
     hidden: Sequence[str] = (),
     sort: tuple[str, bool] | None = None,
     order: str = "",
-    no_value: str = "none",
+    no_value: str = "Nothing is known.",
     width: int = 24,
     height: int = 9,
 ) -> table.Panel:

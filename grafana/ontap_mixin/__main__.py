@@ -14,7 +14,7 @@ def main() -> int:
     """Write every file, and remove the files of rules and dashboards that no longer exist."""
     settings = load()
     texts = {ROOT / path: text for path, text in rule_files(settings).items()}
-    texts |= {DIRECTORY / name: text for name, text in dashboard_files().items()}
+    texts |= {DIRECTORY / name: text for name, text in dashboard_files(settings).items()}
     for stale in (*DIRECTORY.glob("*.json"), *(ROOT / RULES).glob("*.yaml")):
         if stale not in texts:
             stale.unlink()

@@ -110,6 +110,7 @@ def labels_missing(dashboard: Any, asked: list[Answer]) -> list[tuple[str, set[s
     found = []
     for panel in panels(dashboard):
         answered = {label for answer in asked if answer.panel == panel["title"] for label in answer.labels}
-        if missing := labels_shown(panel) - answered:
+        shown = {substituted(label, chosen(dashboard)) for label in labels_shown(panel)}
+        if missing := shown - answered:
             found.append((panel["title"], missing))
     return found

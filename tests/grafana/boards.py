@@ -13,7 +13,7 @@ DIRECTORY = ROOT / "grafana" / "dashboards"
 DASHBOARDS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIRECTORY.glob("*.json"))
 }
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([A-Za-z_]\w*))")
 
 
 def panels(dashboard: Any) -> Iterator[Any]:

@@ -21,12 +21,18 @@ RULES: dict[str, Rule] = {}
 TEMPLATED = {"$datasource", "${datasource}"}
 UNITS = {
     *("locale", "string", "short", "percent", "percentunit", "bytes", "s", "reqps", "cps", "cpm"),
-    *("dateTimeAsIso", "dateTimeFromNow"),
+    *("dateTimeAsIso", "dateTimeFromNow", "suffix: d", "suffix: s"),
 }
 """Those of Grafana's units that make sense for what is measured here."""
 CORE_PANELS = {"row", "stat", "timeseries", "table", "bargauge", "heatmap", "state-timeline", "text"}
 """Panels that every Grafana has, without a plugin to be installed."""
+SINGLE_VALUES = {"stat", "bargauge"}
+COLORLESS = {"text", "transparent"}
+MOST_QUERIES = {"ontap-packages-fleet": 25}
+"""How much a dashboard may ask when it is opened, with all of a large fleet in it."""
 GRID_WIDTH = 24
+_PACKAGES = re.compile("ontap_software_")
+_OF_ANY_JOB = re.compile(r"selects (\S*ontap_software_\S*|ALERTS) ")
 _FUNCTIONS = {"label_names", "label_values", "metrics", "query_result"}
 _CALL = re.compile(r"(\w+)\((.*)\)")
 _LOGQL_RANGE = re.compile(r"\[([^\]]*)\]")
@@ -206,7 +212,43 @@ def _matched(dashboard: Any, label: str) -> Iterator[Violation]:
 
 @rule("target-job-rule")
 def queries_keep_to_the_job(dashboard: Any) -> Iterator[Violation]:
-    yield from _matched(dashboard, "job")
+    """Hold all but packages to the job: they may come from one target for each cluster."""
+    for title, message in _matched(dashboard, "job"):
+        if not _OF_ANY_JOB.match(message):
+            yield title, message
+
+
+@rule("packages-of-any-job")
+def packages_are_not_chosen_by_job(dashboard: Any) -> Iterator[Violation]:
+    for panel, target in targets(dashboard):
+        for selector in selected(dashboard, target):
+            chosen = {matcher for matcher in selector.matchers if matcher.startswith(("job", "instance"))}
+            if _PACKAGES.search(selector.metric) and chosen:
+                yield panel["title"], f"selects {selector.metric} by {', '.join(sorted(chosen))}"
+
+
+@rule("unknown-is-grey")
+def what_is_not_known_is_not_green(dashboard: Any) -> Iterator[Violation]:
+    """Without a value, Grafana takes the colour of the first threshold."""
+    for panel in panels(dashboard):
+        config = panel.get("fieldConfig", {})
+        thresholds = [config.get("defaults", {}).get("thresholds")] if panel["type"] in SINGLE_VALUES else []
+        for override in config.get("overrides", ()):
+            thresholds += [one["value"] for one in override["properties"] if one["id"] == "thresholds"]
+        for one in filter(None, thresholds):
+            if one["steps"][0]["color"] not in COLORLESS:
+                yield panel["title"], f"is {one['steps'][0]['color']} when nothing is known"
+        unknown = config.get("defaults", {}).get("noValue", "")
+        if unknown.strip(" .").lower() in {"none", "0", "no", "ok", "every cluster is up"}:
+            yield panel["title"], f"says {unknown} when nothing is known"
+
+
+@rule("few-queries")
+def a_dashboard_that_is_opened_asks_little(dashboard: Any) -> Iterator[Violation]:
+    opened = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    asked = sum(len(panel.get("targets") or ()) for panel in opened) + len(dashboard["annotations"]["list"])
+    if asked > MOST_QUERIES.get(dashboard["uid"], asked):
+        yield "", f"asks {asked} queries when it is opened"
 
 
 @rule("target-instance-rule")

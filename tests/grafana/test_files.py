@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from grafana.boards import DASHBOARDS, DIRECTORY, ROOT, panels, variables, variables_in
 
 from ontap_dashboards import catalogue
+from ontap_mixin.settings import FILE, Settings, load
 
 PROVISIONING = ROOT / "grafana" / "provisioning"
 UIDS = {"ontap-packages-fleet", "ontap-packages-cluster", "ontap-packages-cleanup", "ontap-packages-exporter"}
@@ -28,7 +30,25 @@ def links(dashboard: Any) -> list[str]:
 
 def test_the_committed_dashboards_are_those_that_the_code_writes() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in DIRECTORY.iterdir()}
-    assert committed == catalogue.files(), "run `make mixin`"
+    assert committed == catalogue.files(load()), "run `make mixin`"
+
+
+def test_alerts_and_reasons_lead_to_pages_that_are_there() -> None:
+    base = load().runbook_base
+    pages = {
+        url.removeprefix(base) for one in DASHBOARDS.values() for url in links(one) if url.startswith(base)
+    }
+    assert pages == {"OntapClusterDown.md", "${__value.raw}.md"}
+    assert (ROOT / "docs" / "runbooks" / "OntapClusterDown.md").is_file()
+
+
+def test_further_links_are_on_every_dashboard() -> None:
+    further = [{"title": "Harvest", "tag": "harvest"}, {"title": "Wiki", "url": "https://wiki.example.org/"}]
+    document = {**yaml.safe_load(FILE.read_text(encoding="utf-8")), "links": further}
+    for text in catalogue.files(Settings.model_validate(document)).values():
+        named = {link["title"]: link for link in json.loads(text)["links"]}
+        assert named["Harvest"]["tags"] == ["harvest"]
+        assert named["Wiki"]["url"] == "https://wiki.example.org/"
 
 
 def test_identities_last() -> None:
@@ -46,7 +66,7 @@ def test_a_dashboard_is_tagged_and_keeps_itself_up_to_date(name: str) -> None:
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_links_between_dashboards_keep_variables_and_time(name: str) -> None:
-    (link,) = DASHBOARDS[name]["links"]
+    link = DASHBOARDS[name]["links"][0]
     assert link["tags"] == ["ontap-packages-exporter"]
     assert link["includeVars"]
     assert link["keepTime"]
@@ -55,6 +75,8 @@ def test_links_between_dashboards_keep_variables_and_time(name: str) -> None:
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_values_lead_to_dashboards_that_are_there_and_keep_the_time(name: str) -> None:
     for url in links(DASHBOARDS[name]):
+        if url.startswith(load().runbook_base):
+            continue
         assert url.removeprefix("/d/").partition("?")[0] in UIDS
         assert "${__url_time_range}" in url
         assert "${datasource:queryparam}" in url

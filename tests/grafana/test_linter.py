@@ -177,6 +177,22 @@ def _bare_counter(dashboard: Any) -> None:
     ask(dashboard, 'max_over_time(ontap_polls_total{job=~"$job", instance=~"$instance"}[$__range])')
 
 
+@breaks("packages-of-any-job")
+def _packages_of_a_job(dashboard: Any) -> None:
+    ask(dashboard, 'ontap_software_packages{job=~"$job", instance=~"$instance"}')
+
+
+@breaks("unknown-is-grey")
+def _green_dash(dashboard: Any) -> None:
+    first(dashboard, "stat")["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] = "green"
+
+
+@breaks("few-queries")
+def _many_queries(dashboard: Any) -> None:
+    dashboard["uid"] = "ontap-packages-fleet"
+    first(dashboard, "timeseries")["targets"] *= 26
+
+
 @breaks("uneditable-dashboard")
 def _editable(dashboard: Any) -> None:
     dashboard["editable"] = True
