@@ -34,9 +34,9 @@ from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
 from exporter.metrics.exposition import Exposition, RenderedTable, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
+from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
+from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
-from exporter.ontap.facts import ClusterIdentity, SoftwareFacts
-from exporter.ontap.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 
 DAY = 86_400.0
