@@ -23,7 +23,7 @@ Around them:
 * :mod:`exporter.app` is the daemon: it builds everything and owns the tasks.
 * :mod:`exporter.sharding` decides which of several processes has a cluster.
 * :mod:`exporter.logs` writes log lines, :mod:`exporter.files` reads small files, and
-  :mod:`exporter.background` runs blocking work in threads, and long work in turns.
+  :mod:`exporter.background` runs blocking work in threads, and long work in slices.
 * :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.
 """
 

@@ -1,7 +1,7 @@
 """Keeps work from holding up the event loop.
 
 Work that may block forever runs in threads, for which neither the event loop nor the exit waits. Long work
-that has to run on the event loop does so in turns.
+that has to run on the event loop does so in slices.
 """
 
 from __future__ import annotations
@@ -9,37 +9,29 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+SLICE_SECONDS = 0.005
 
-class Turns:
-    """Lets other tasks run in between, while a task handles very many items.
+
+async def in_slices(items: Iterable[T], *, at_most: int = 50) -> AsyncIterator[T]:
+    """Give items one by one; every few milliseconds, other tasks run in between.
 
     Args:
-        items: how many items are handled at once at most; what they cause may be handled only afterwards.
-        seconds: how long items are handled at once at most.
+        items: all of them.
+        at_most: so many without a pause; what they cause may be handled only afterwards.
     """
-
-    def __init__(self, *, items: int = 50, seconds: float = 0.005) -> None:
-        self._items = items
-        self._seconds = seconds
-        self._begin()
-
-    async def after_item(self) -> None:
-        """Call this after each item; it lets other tasks run if it is time to."""
-        self._left -= 1
-        if self._left <= 0 or time.monotonic() >= self._ends:  # the event loop's time stands still meanwhile
+    until = time.perf_counter() + SLICE_SECONDS  # the event loop's time stands still meanwhile
+    for count, item in enumerate(items, 1):
+        yield item
+        if count % at_most == 0 or time.perf_counter() >= until:
             await asyncio.sleep(0)
-            self._begin()
-
-    def _begin(self) -> None:
-        self._left = self._items
-        self._ends = time.monotonic() + self._seconds
+            until = time.perf_counter() + SLICE_SECONDS
 
 
 def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:

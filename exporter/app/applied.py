@@ -10,7 +10,7 @@ from types import MappingProxyType
 import aiohttp
 
 from exporter.app.cleaning import Cleaning
-from exporter.background import Turns
+from exporter.background import in_slices
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config
@@ -82,20 +82,17 @@ class AppliedConfiguration:
         """
         before = self._accesses
         settings = {name: access.config for name, access in before.items()}
-        turns = Turns()
         accesses = await self._opener.reopen(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
         await self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         configured = frozenset(cluster.name for cluster in config.clusters)
         await self.cleaning.apply(config.cleanup, accesses, configured=configured)
-        for name, inventory in self.board.good_polls():
+        async for name, inventory in in_slices(self.board.good_polls()):
             self.cleaning.note_good_poll(name, inventory)
-            await turns.after_item()
         self.version += 1
         kept = 0
-        for name, access in accesses.items():
+        async for name, access in in_slices(accesses.items()):
             kept += before.get(name) is access and settings[name] == access.config
-            await turns.after_item()
         return Changes(
             added=len(accesses.keys() - before.keys()),
             changed=len(accesses.keys() & before.keys()) - kept,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from exporter.cleanup.concurrency import in_slices
+from exporter.background import in_slices
 from exporter.cleanup.decide.plan import Plan, Reason, Verdict
 from exporter.cleanup.records import (
     Durations,

@@ -1,31 +1,12 @@
-"""How cleanup shares: how many clusters are talked to at once, and how long the event loop is held."""
+"""How cleanup waits: for its share of the clusters that are talked to at once, and for what must be ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from time import perf_counter
 from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T")
-
-SLICE_SECONDS = 0.005
-
-
-async def in_slices(items: Iterable[T], *, at_most: int | None = None) -> AsyncIterator[T]:
-    """Give items one by one; every few milliseconds, the event loop does something else.
-
-    Args:
-        items: all of them.
-        at_most: so many without a pause, where each wakes a task that has work of its own; None: any number.
-    """
-    until = perf_counter() + SLICE_SECONDS
-    for count, item in enumerate(items, 1):
-        yield item
-        if perf_counter() >= until or (at_most and count % at_most == 0):
-            await asyncio.sleep(0)
-            until = perf_counter() + SLICE_SECONDS
 
 
 class ConcurrencyLimit:
@@ -66,3 +47,29 @@ class ConcurrencyLimit:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+
+
+async def wait_uninterrupted(
+    task: asyncio.Task[T], *, seconds: float | None = None
+) -> asyncio.CancelledError | None:
+    """Wait for the end of a task, however often waiting is cancelled.
+
+    Args:
+        task: is cancelled after some seconds.
+        seconds: how many; None: it is never cancelled.
+
+    Returns:
+        The last cancellation, for the caller to raise; None where there was none.
+    """
+    clock = asyncio.get_running_loop().time
+    end = float("inf") if seconds is None else clock() + seconds
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        left = end - clock()
+        if left <= 0 and not task.cancelling():
+            task.cancel()
+        try:
+            await asyncio.wait({task}, timeout=left if 0 < left < float("inf") else None)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    return cancelled

@@ -12,9 +12,10 @@ from typing import NoReturn
 
 import structlog
 
+from exporter.background import in_slices
 from exporter.cleanup.cleaner import Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.concurrency import ConcurrencyLimit, in_slices
+from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.kill_switch import KillSwitch

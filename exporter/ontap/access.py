@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import aiohttp
 
-from exporter.background import Turns
+from exporter.background import in_slices
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
 from exporter.ontap.conversations.listing import ListingQuery
 from exporter.ontap.conversations.wire import Conversation
@@ -200,44 +200,37 @@ class AccessOpener:
             one access for each cluster, by name, in their order.
         """
         clusters = tuple(clusters)
-        turns = Turns()
         kept: dict[str, ClusterAccess] = {}
         refused: list[ClusterAccess] = []
-        for one in clusters:
+        async for one in in_slices(clusters):
             if _logs_in_as_before(one, before):
                 access = kept[one.name] = before[one.name]
                 access.client.credentials.use_certificate_of(one.tls)
                 access.client.credentials.forget()
                 if access.has_refusals:
                     refused.append(access)
-            await turns.after_item()
         await asyncio.gather(*(access.client.renew_login() for access in refused))
         await self._forget_unused(clusters)
-        accesses: dict[str, ClusterAccess] = {}
-        for one in clusters:
-            accesses[one.name] = self._reopened(one, kept.get(one.name))
-            await turns.after_item()
-        return MappingProxyType(accesses)
+        return MappingProxyType(
+            {one.name: self._reopened(one, kept.get(one.name)) async for one in in_slices(clusters)}
+        )
 
     async def _forget_unused(self, clusters: Iterable[ClusterSettings]) -> None:
-        turns = Turns()
         settings_of_tls: set[Tls] = set()
         logins: set[OAuth2Login] = set()
         used: set[AccountKey] = set()
-        for one in clusters:
+        async for one in in_slices(clusters):
             settings_of_tls.add(one.tls)
             if isinstance(one.login, OAuth2Login):
                 settings_of_tls.add(one.login.tls)
                 logins.add(one.login)
             used.add(_account_of(one))
-            await turns.after_item()
         self._contexts.keep(settings_of_tls)
         self._tokens.keep(logins)
         now = asyncio.get_running_loop().time()
-        for key, account in tuple(self._accounts.items()):
+        async for key, account in in_slices(tuple(self._accounts.items())):
             if key not in used and not account.refusals.must_be_remembered(now):
                 del self._accounts[key]
-            await turns.after_item()
 
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
         if earlier is None:

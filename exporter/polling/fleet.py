@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.background import Turns
+from exporter.background import in_slices
 from exporter.ontap.access import ClusterAccess
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.limiter import PollLimiter
@@ -47,22 +47,20 @@ class Fleet:
         A cluster whose access is the same object as before keeps its poller, which then uses the labels and
         times of the new configuration. A cluster with a new access gets a new poller. The new poller starts
         with the status that is known, unless the address has changed, and polls as soon as the limiter
-        allows. This is done in turns with other tasks.
+        allows. In between, other tasks run.
 
         Args:
             accesses: the clusters by name, in the order of the board.
             max_concurrent_polls: how many polls may run at once.
         """
         self._limiter.limit(max_concurrent_polls)
-        turns = Turns()
         gone = [name for name in self._polled if name not in accesses]
         for name in gone:
             self._polled[name].poller.stop()
         self._board.keep(accesses)
-        for name in gone:
+        async for name in in_slices(gone):
             self._polled.pop(name).task.cancel()
-            await turns.after_item()
-        for name, access in accesses.items():
+        async for name, access in in_slices(accesses.items()):
             earlier = self._polled.get(name)
             if earlier is not None and earlier.access is access:
                 earlier.poller.apply_configuration()
@@ -70,7 +68,6 @@ class Fleet:
                 if earlier is not None:
                     earlier.stop()
                 self._polled[name] = self._start(access, None if earlier is None else self._board.get(name))
-            await turns.after_item()
         self._board.keep(accesses)
 
     def stop(self) -> None:

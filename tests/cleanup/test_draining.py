@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cleanup.concurrency import wait_uninterrupted
 from exporter.cleanup.delete.driver import OLDEST_FACTS_SECONDS
-from exporter.cleanup.delete.uninterrupted import wait_uninterrupted
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.records import Deletion, Outcome, Phase
 from exporter.cleanup.run import CHANGED, HALTED

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import assert_never
 
+from exporter.cleanup.concurrency import wait_uninterrupted
 from exporter.cleanup.decide.plan import Decision
 from exporter.cleanup.delete.lifecycle import Progress, step, stored
 from exporter.cleanup.delete.replies import Meaning, read_reply
@@ -44,7 +45,6 @@ from exporter.cleanup.delete.steps import (
     Undecided,
     Withheld,
 )
-from exporter.cleanup.delete.uninterrupted import wait_uninterrupted
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
 from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_listing_of, usable_uuid
 from exporter.cleanup.records import Deletion, Lease

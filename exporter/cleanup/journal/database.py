@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from exporter.cleanup.concurrency import wait_uninterrupted
 from exporter.cleanup.journal.journal_errors import JournalError, translated
 
 T = TypeVar("T")
@@ -125,13 +126,7 @@ async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[An
     if under_way is not None:
         under_way.add(task)
         task.add_done_callback(under_way.discard)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is not None:
+    if (cancelled := await wait_uninterrupted(task)) is not None:
         raise cancelled from (None if task.cancelled() else task.exception())
     return task.result()
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from exporter.cleanup.concurrency import in_slices
+from exporter.background import in_slices
 from exporter.cleanup.journal.database import Database, Store, insert_or_update
 from exporter.cleanup.journal.journal_errors import LeaseLostError
 from exporter.cleanup.journal.tables import (
