@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.cleanup.approval import load_plan, read_approval
+from exporter.cleanup.approval import approval_of, load_plan
 from exporter.cleanup.decide.plan import Approved, Decision, Plan
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import rules_of
@@ -68,7 +68,7 @@ async def make_plans(config: Config, clusters: Iterable[ClusterSettings]) -> Pla
     problem = ""
     if config.cleanup is not None and any(policy.seen_for for policy in policies):
         found, problem = await _with_first_seen(found, config.cleanup, now=now)
-    approvals = {policy.name: await _approval(policy, now=now) for policy in policies}
+    approvals = {policy.name: await approval_of(policy, now=now) for policy in policies}
     return Plans(
         made_timestamp_seconds=now,
         plans=tuple(
@@ -98,17 +98,10 @@ async def _with_first_seen(
             for name, preflight in found.items():
                 if preflight.facts is not None:
                     first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
-                    facts = replace(preflight.facts, first_seen=first_seen)
-                    seen[name] = replace(preflight, facts=facts)
+                    seen[name] = preflight.with_facts(first_seen=first_seen)
     except JournalError as exc:
         return dict(found), str(exc)
     return seen, ""
-
-
-async def _approval(policy: PolicyConfig, *, now: float) -> Approved | None:
-    if policy.approved_plan is None:
-        return None
-    return await read_approval(policy.approved_plan, valid_for=policy.approval_valid_for, now=now)
 
 
 def as_table(plans: Plans) -> str:
@@ -140,17 +133,7 @@ def as_json(plans: Plans) -> str:
                 "policy": one.policy.name,
                 "dry_run": one.policy.dry_run,
                 "problem": one.plan.problem,
-                "packages": [
-                    {
-                        "version": decision.version,
-                        "create_timestamp_seconds": decision.create_timestamp_seconds,
-                        "age_seconds": decision.age_seconds,
-                        "verdict": str(decision.verdict),
-                        "reason": str(decision.reason),
-                        "detail": decision.detail,
-                    }
-                    for decision in one.plan.decisions
-                ],
+                "packages": one.plan.as_json(),
             }
             for one in plans.plans
         ],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporter.background import begin
 from exporter.cleanup.decide.plan import Approved, Verdict
+from exporter.config import PolicyConfig
 from exporter.files import read_text
 
 _LARGEST_BYTES = 256 * 1024 * 1024
@@ -57,14 +57,20 @@ def load_plan(path: Path) -> SavedPlan:
         raise ValueError(f"not a saved plan: {where}: {first['msg']}") from None
 
 
-async def read_approval(path: Path, *, valid_for: timedelta, now: float) -> Approved:
-    """Return what a saved plan approves at a moment (Unix seconds): nothing where it cannot be used."""
+async def approval_of(policy: PolicyConfig, *, now: float) -> Approved | None:
+    """Return what a policy's saved plan approves at a moment (Unix seconds): nothing where it cannot be used.
+
+    None where the policy asks for no approval.
+    """
+    path = policy.approved_plan
+    if path is None:
+        return None
     try:
         plan = await begin(lambda: load_plan(path), name="read an approved plan")
     except ValueError as exc:
         return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
     age = now - plan.saved_timestamp_seconds
-    if not 0 <= age <= valid_for.total_seconds():
+    if not 0 <= age <= policy.approval_valid_for.total_seconds():
         return Approved(packages=frozenset(), problem="the approved plan is too old, or from the future")
     chosen = [
         (one.cluster_uuid, package.version)

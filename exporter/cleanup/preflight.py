@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
 from exporter.cleanup.records import SeenPackage
@@ -56,6 +57,10 @@ class Preflight:
     facts_read_at: float = _NO_FACTS
     problem: str = ""
     denied: bool = False
+
+    def with_facts(self, **changes: Any) -> Preflight:  # noqa: ANN401 - what GuardFacts takes
+        """Return the same with changed facts, where there are any."""
+        return self if self.facts is None else replace(self, facts=replace(self.facts, **changes))
 
 
 def as_seen(packages: Iterable[Package]) -> list[SeenPackage]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
-from exporter.cleanup.approval import read_approval
+from exporter.cleanup.approval import approval_of
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
@@ -112,20 +112,16 @@ class Run:
         self._epoch = lease.epoch
         services = self._services
         started = services.wall_clock()
-        if self._policy.approved_plan is not None:
-            approved = await read_approval(
-                self._policy.approved_plan, valid_for=self._policy.approval_valid_for, now=started
-            )
-            self._rules = replace(self._rules, approved=approved)
+        self._rules = replace(self._rules, approved=await approval_of(self._policy, now=started))
         preflight = await self._read_preflight(lease)
         being_deleted = await self._being_deleted(lease)
-        plan = self._plan(_guarding(preflight, being_deleted))
+        plan = self._plan(preflight.with_facts(being_deleted=being_deleted))
         run_id = await services.journal.runs.begin(
             lease,
             cluster=self._access.name,
             policy=self._policy.name,
             dry_run=self._policy.dry_run,
-            plan=plan_as_json(plan),
+            plan=json.dumps(plan.as_json()),
             candidates=len(plan.chosen),
             now=started,
         )
@@ -274,7 +270,7 @@ class Run:
         now = self._services.wall_clock()
         await journal.seen.note({lease: as_seen(preflight.listing.packages)}, now=now)
         first_seen = await journal.seen.since(lease.cluster_uuid, now=now)
-        return replace(preflight, facts=replace(preflight.facts, first_seen=first_seen))
+        return preflight.with_facts(first_seen=first_seen)
 
     def _plan(self, preflight: Preflight, rules: Rules | None = None) -> Plan:
         return make_plan(
@@ -310,11 +306,6 @@ def log_outcome(deletion: Deletion, decision: Decision | None = None) -> None:
     )
 
 
-def plan_as_json(plan: Plan) -> str:
-    """Return every decision of a plan as a JSON list, for the journal."""
-    return json.dumps([asdict(decision) for decision in plan.decisions])
-
-
 def log_plan(cluster: str, policy: PolicyConfig, plan: Plan) -> None:
     """Log every decision of a plan; those to keep are for whoever wants to know it exactly."""
     for decision in plan.decisions:
@@ -338,13 +329,6 @@ def _failure(why: Undecided) -> RunFailure:
     if why.refused:
         return RunFailure.REFUSED
     return RunFailure.STOPPED if why.stopped else RunFailure.UNREADABLE
-
-
-def _guarding(preflight: Preflight, being_deleted: frozenset[str]) -> Preflight:
-    facts = preflight.facts
-    if facts is None:
-        return preflight
-    return replace(preflight, facts=replace(facts, being_deleted=being_deleted))
 
 
 def _rounded(seconds: float | None) -> int | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,10 @@ class Plan:
     def counts(self) -> Mapping[tuple[Verdict, Reason], int]:
         """How many packages have each verdict and reason."""
         return Counter((decision.verdict, decision.reason) for decision in self.decisions)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return every decision, as the journal and a saved plan have it."""
+        return [asdict(decision) for decision in self.decisions]
 
     def decision(self, version: str) -> Decision | None:
         """Return the decision on a version; None where the listing does not have it."""

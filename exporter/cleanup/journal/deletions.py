@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from exporter.cleanup.journal import totals
@@ -54,8 +55,7 @@ class DeletionStore(LeasedStore):
         expect_none(connection, run.policy, policy_digest, max_deletes_per_day=max_deletes_per_day)
         return _insert(
             connection,
-            lease,
-            run_id,
+            run,
             version=version,
             policy_digest=policy_digest,
             create_timestamp_seconds=create_timestamp_seconds,
@@ -86,7 +86,6 @@ class DeletionStore(LeasedStore):
         expect_none(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
         return _move(
             connection,
-            lease,
             recorded,
             {Phase.WAITING},
             phase=Phase.INTENDED,
@@ -107,9 +106,9 @@ class DeletionStore(LeasedStore):
             StepRefusedError: the deletion is neither INTENDED nor FOLLOWED (its job has failed).
         """
         self.leases.confirm(connection, lease)
+        recorded = _recorded(connection, lease, deletion)
         allowed = {Phase.INTENDED, Phase.FOLLOWED}
-        said = _said(code, message)
-        return _move(connection, lease, deletion, allowed, phase=Phase.WAITING, **said)
+        return _move(connection, recorded, allowed, phase=Phase.WAITING, **_said(code, message))
 
     @transaction("note a job")
     def follow(
@@ -121,8 +120,8 @@ class DeletionStore(LeasedStore):
             StepRefusedError: the deletion is not INTENDED.
         """
         self.leases.confirm(connection, lease)
-        values = {"phase": Phase.FOLLOWED, "job_uuid": job_uuid}
-        return _move(connection, lease, deletion, {Phase.INTENDED}, **values)
+        recorded = _recorded(connection, lease, deletion)
+        return _move(connection, recorded, {Phase.INTENDED}, phase=Phase.FOLLOWED, job_uuid=job_uuid)
 
     @transaction("note an outcome")
     def end(
@@ -148,8 +147,7 @@ class DeletionStore(LeasedStore):
         self.leases.confirm(connection, lease)
         ended = _move(
             connection,
-            lease,
-            deletion,
+            _recorded(connection, lease, deletion),
             UNENDED,
             phase=Phase.ENDED,
             outcome=outcome,
@@ -184,8 +182,7 @@ class DeletionStore(LeasedStore):
         self.leases.confirm(connection, lease)
         deletion = _insert(
             connection,
-            lease,
-            run_id,
+            run_going_on(connection, lease, run_id),
             version=version,
             phase=Phase.ENDED,
             outcome=outcome,
@@ -225,18 +222,17 @@ class DeletionStore(LeasedStore):
         return frozenset().union(*map(_jobs_of, _read(connection, *of_version)))
 
 
-def _insert(connection: Connection, lease: Lease, run_id: int, **values: object) -> Deletion:
-    """Write a new deletion of a run.
+def _insert(connection: Connection, run: Row[Any], **values: object) -> Deletion:
+    """Write a new deletion of a run that is going on.
 
     Raises:
-        StepRefusedError: the run is over or a dry one, or another deletion on the cluster is unended.
+        StepRefusedError: the run is a dry one, or another deletion on the cluster is unended.
     """
-    run = run_going_on(connection, lease, run_id)
     if run.dry_run:
-        raise StepRefusedError(f"run {run_id} is a dry run")
+        raise StepRefusedError(f"run {run.id} is a dry run")
     row = {
-        "run_id": run_id,
-        "cluster_uuid": lease.cluster_uuid,
+        "run_id": run.id,
+        "cluster_uuid": run.cluster_uuid,
         "cluster": run.cluster,
         "policy": run.policy,
         "policy_digest": "",
@@ -266,18 +262,13 @@ def _recorded(connection: Connection, lease: Lease, deletion: Deletion) -> Delet
 
 
 def _move(
-    connection: Connection,
-    lease: Lease,
-    deletion: Deletion,
-    allowed: Collection[Phase],
-    **values: object,
+    connection: Connection, recorded: Deletion, allowed: Collection[Phase], **values: object
 ) -> Deletion:
     """Change a deletion that is in one of the allowed phases.
 
     Raises:
-        StepRefusedError: it is in another, or there is none.
+        StepRefusedError: it is in another.
     """
-    recorded = _recorded(connection, lease, deletion)
     if recorded.phase not in allowed:
         raise StepRefusedError(
             f"the deletion of {recorded.version} on {recorded.cluster} is {recorded.phase}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -40,8 +40,10 @@ from exporter.cleanup.journal.tables import (
 )
 from exporter.cleanup.records import Heartbeat, Lease, Phase
 
+T = TypeVar("T")
+
 TOGETHER = 200
-"""So many leases are acquired in one transaction."""
+"""So many clusters are handled in one transaction."""
 MAX_MARGIN_SECONDS = 2.0
 """Between what a process relies on and what the database says: for clocks that run at different speeds."""
 FORGOTTEN_AFTER_SECONDS = 3600.0
@@ -109,7 +111,7 @@ class LeaseHolder:
             The leases acquired, by uuid. What another process holds is missing.
         """
         acquired: dict[str, Lease] = {}
-        for some in _batches(sorted(set(uuids))):
+        for some in batches(sorted(set(uuids))):
             limit = None if at_most is None else at_most - len(acquired)
             if limit is not None and limit <= 0:
                 break
@@ -129,7 +131,7 @@ class LeaseHolder:
         if uuids is None:
             await self._database.transact("release the leases", self._retire)
             return
-        for some in _batches(sorted(set(uuids))):
+        for some in batches(sorted(set(uuids))):
             ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
             await self._database.transact("release leases", partial(release_leases, condition=ours))
 
@@ -258,6 +260,7 @@ def _lease(row: Row[Any], valid_until_seconds: float, *, vanished: Collection[st
     )
 
 
-def _batches(uuids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(uuids), TOGETHER):
-        yield uuids[start : start + TOGETHER]
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Give some items at a time, few enough for one transaction."""
+    for start in range(0, len(items), TOGETHER):
+        yield items[start : start + TOGETHER]

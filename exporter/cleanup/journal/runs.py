@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
@@ -14,7 +13,7 @@ from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
 from exporter.cleanup.journal.guards import SENT_IN_LAST_DAY
 from exporter.cleanup.journal.journal_errors import StepRefusedError
-from exporter.cleanup.journal.leases import TOGETHER, LeasedStore
+from exporter.cleanup.journal.leases import LeasedStore, batches
 from exporter.cleanup.journal.tables import DELETIONS, RUNS
 from exporter.cleanup.records import Deletion, Inherited, Lease, Phase, Run, RunFailure
 
@@ -94,14 +93,15 @@ class RunStore(LeasedStore):
         Returns:
             What each cluster comes with, by uuid. Those whose lease was lost are missing.
         """
-        waiting = iter(leases)
         found: dict[str, Inherited] = {}
-        while some := list(islice(waiting, TOGETHER)):
+        for some in batches(tuple(leases)):
             found |= await self._inherit(some, now=now)
         return found
 
     @transaction("read what was left")
-    def _inherit(self, connection: Connection, leases: list[Lease], *, now: float) -> dict[str, Inherited]:
+    def _inherit(
+        self, connection: Connection, leases: Sequence[Lease], *, now: float
+    ) -> dict[str, Inherited]:
         ours = self.leases.confirmed(connection, leases)
         unended: dict[str, list[Deletion]] = defaultdict(list)
         of_ours = and_(DELETIONS.c.cluster_uuid.in_(ours), DELETIONS.c.phase != Phase.ENDED)
