@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +12,10 @@ from exporter.cleanup.records import SeenPackage
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
     ClusterIdentity,
-    SoftwareFacts,
     read_download_state,
     read_identity,
     read_software,
+    versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, Package, read_listing
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
@@ -100,13 +100,14 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         problem = f"what guards the packages could not be read: {exc}"
         return Preflight(listing=listing, problem=problem, denied=_is_denial(exc))
     cluster_uuid = usable_uuid(identity)
-    if software.version is None or software.node_versions is None:
+    named = versions_named(identity, software)
+    if named is None:
         problem = "the cluster does not say in full which versions are in use"
         return Preflight(listing=listing, cluster_uuid=cluster_uuid, problem=problem)
     if cluster_uuid is None:
         return Preflight(listing=listing, problem="the cluster does not say who it is: it states no uuid")
     facts = GuardFacts(
-        named=dict(reversed(list(_named(identity, software)))),
+        named=named,
         update_state=software.update_state,
         download_state=download_state,
         cluster_uuid=cluster_uuid,
@@ -121,17 +122,6 @@ async def read_listing_of(access: ClusterAccess) -> Listing | None:
         return await access.ask(read_listing(access.query))
     except OntapError:
         return None
-
-
-def _named(identity: ClusterIdentity, software: SoftwareFacts) -> Iterator[tuple[str, str]]:
-    """Give every version that something names, and who names it."""
-    for version in (identity.ontap_version, software.version):
-        if version is not None:
-            yield version, "the cluster"
-    for version in software.node_versions or ():
-        yield version, "a node"
-    if software.pending_version is not None:
-        yield software.pending_version, "the pending update"
 
 
 def _is_denial(error: OntapError) -> bool:

@@ -211,6 +211,11 @@ class ClusterEntry(Settings):
     address: Maybe[Address] = None
     profile: Maybe[Name] = None
 
+    @property
+    def effective_name(self) -> str | None:
+        """The name, which is the address's host where none is set; ``None`` where there is neither."""
+        return self.name or (self.address.host if self.address else None)
+
 
 class TargetGroup(Shape):
     """One group of Prometheus's file_sd.

@@ -83,7 +83,9 @@ def distinct(
         entries: of all files.
         warnings: takes a warning of each target whose labels are not used.
     """
-    named = {_name_of(entry): entry for entry in reversed(entries) if not isinstance(entry, Target)}
+    named = {
+        entry.model.effective_name: entry for entry in reversed(entries) if not isinstance(entry, Target)
+    }
     by_address: dict[Endpoint, Section[ClusterEntry]] = {}
     hosts: set[str] = set()
     found: list[Section[ClusterEntry] | None] = []
@@ -92,7 +94,7 @@ def distinct(
         if not isinstance(entry, Target) or address is None:
             found.append(entry)
             continue
-        key = replace(address, host=address.host.lower().rstrip("."))
+        key = replace(address, host=address.canonical_host)
         other = by_address.get(key) or _with_address(named.get(address.host), address)
         if other is None:
             one = entry.with_port() if address.host in hosts else entry
@@ -110,9 +112,3 @@ def distinct(
 
 def _with_address(entry: Section[ClusterEntry] | None, address: Endpoint) -> Section[ClusterEntry] | None:
     return entry if entry is not None and entry.model.address == address else None
-
-
-def _name_of(entry: Section[ClusterEntry]) -> str | None:
-    if entry.model.name is None and entry.model.address is not None:
-        return entry.model.address.host
-    return entry.model.name

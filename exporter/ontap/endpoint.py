@@ -38,6 +38,11 @@ class Endpoint:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
+    @property
+    def canonical_host(self) -> str:
+        """The host as it compares: in small letters, without the dot at the end of a name."""
+        return self.host.lower().rstrip(".")
+
 
 def read_secret_file(path: Path) -> str:
     """Return the text of a file, without the white space around it. Blocks for as long as the disk does.

@@ -7,7 +7,7 @@ until a cluster refuses it. Source: RFC 6749, sections 2.3.1, 4.4 and 5.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from exporter.background import begin
-from exporter.ontap.endpoint import Login, OAuth2Login
+from exporter.ontap.endpoint import OAuth2Login
 from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, Unauthorized
 from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.session import translate
@@ -98,10 +98,9 @@ class Tokens:
         with suppress(OntapError):
             await self.get(login)
 
-    def keep(self, in_use: Iterable[Login]) -> None:
+    def keep(self, in_use: Collection[OAuth2Login]) -> None:
         """Drop the tokens of all other clients."""
-        wanted = {login for login in in_use if isinstance(login, OAuth2Login)}
-        self._held = {login: held for login, held in self._held.items() if login in wanted}
+        self._held = {login: held for login, held in self._held.items() if login in in_use}
 
     async def _fetch(self, login: OAuth2Login, held: _Held) -> str:
         """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""

@@ -10,11 +10,10 @@ from typing import TypeVar
 from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
-    ClusterIdentity,
-    SoftwareFacts,
     read_download_state,
     read_identity,
     read_software,
+    versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, read_listing
 from exporter.ontap.conversations.wire import Conversation
@@ -102,10 +101,11 @@ async def read_cluster(
     all_read = identity is not None and software is not None and not unread
     if all_read:
         access.fact_refusals.accepted()
+    named = versions_named(identity, software)
     inventory = Inventory(
         listing=listing,
         identity=identity,
-        versions_in_use=_versions_in_use(identity, software),
+        versions_in_use=None if named is None else frozenset(named),
         software=software,
         download_state=download_state,
     )
@@ -140,15 +140,3 @@ def _nothing_under_way(inventory: Inventory) -> bool:
         and inventory.software.no_update_open
         and not inventory.download_in_progress
     )
-
-
-def _versions_in_use(
-    identity: ClusterIdentity | None, software: SoftwareFacts | None
-) -> frozenset[str] | None:
-    """Return every version in use; None if one could not be read."""
-    if software is None or software.version is None or software.node_versions is None:
-        return None
-    named = (software.version, software.pending_version, *software.node_versions)
-    if identity is not None:
-        named = (identity.ontap_version, *named)
-    return frozenset(version for version in named if version is not None)

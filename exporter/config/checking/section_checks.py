@@ -142,10 +142,9 @@ def _name_key(entry: Section[Any]) -> str:
 
 def _name_of(entry: Section[Any]) -> str | None:
     """Return the name of a cluster or a policy; ``None`` where it has none."""
-    name: str | None = entry.model.name
-    if not name and isinstance(entry.model, ClusterEntry) and not entry.is_broken("name"):
-        return entry.model.address.host if entry.model.address else None
-    return name or None
+    if isinstance(entry.model, ClusterEntry) and not entry.is_broken("name"):
+        return entry.model.effective_name
+    return entry.model.name or None
 
 
 def check_addresses(entries: Iterable[Section[ClusterEntry]], found: Diagnostics) -> None:
@@ -154,7 +153,7 @@ def check_addresses(entries: Iterable[Section[ClusterEntry]], found: Diagnostics
     for entry in entries:
         endpoint = entry.model.address
         if endpoint is not None:
-            other = first.setdefault((endpoint.host.lower().rstrip("."), endpoint.port), entry)
+            other = first.setdefault((endpoint.canonical_host, endpoint.port), entry)
             if other is not entry:
                 same = other.location("address")
                 found.warn(entry.location("address"), f"the same address as {same}: {same.key}")

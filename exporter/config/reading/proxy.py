@@ -79,7 +79,7 @@ def is_excepted(endpoint: Endpoint, exceptions: str) -> bool:
         exceptions: names (with all names below), addresses and networks, separated by commas, maybe with
             ports; ``.name`` means only the names below, ``*`` everything.
     """
-    host = endpoint.host.lower().rstrip(".")
+    host = endpoint.canonical_host
     address = _address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
         return True

@@ -6,6 +6,7 @@ Source: GET /cluster, /cluster/software, /cluster/software/download and /cluster
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,6 +65,24 @@ class SoftwareFacts:
     def no_update_open(self) -> bool:
         """Whether no update is pending, running or interrupted."""
         return self.pending_version is None and self.update_state in _SETTLED_UPDATE_STATES
+
+
+def versions_named(
+    identity: ClusterIdentity | None, software: SoftwareFacts | None
+) -> Mapping[str, str] | None:
+    """Return every version in use, and who names it first: the cluster, a node or the pending update.
+
+    None if one of them could not be read.
+    """
+    if software is None or software.version is None or software.node_versions is None:
+        return None
+    named = [
+        (None if identity is None else identity.ontap_version, "the cluster"),
+        (software.version, "the cluster"),
+        *((version, "a node") for version in software.node_versions),
+        (software.pending_version, "the pending update"),
+    ]
+    return {version: by for version, by in reversed(named) if version is not None}
 
 
 def read_identity() -> Conversation[ClusterIdentity]:
