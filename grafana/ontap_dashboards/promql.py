@@ -79,7 +79,6 @@ OLDEST_UNUSED = of_repository(package_rules.OLDEST)
 OLD_UNUSED = of_repository(package_rules.OLD)
 ENDED = f'{cleanup_rules.ENDED}{{{JOB}, policy=~"$policy"}}'
 """Deletions that have ended since the rules were evaluated before."""
-ENDED_ANYWHERE = f"{cleanup_rules.ENDED}{{{JOB}}}"
 
 
 def old_packages(*, by: str = "") -> str:

@@ -11,7 +11,6 @@ Mimir or vmalert evaluates them:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from textwrap import dedent
 
@@ -125,8 +124,3 @@ def text(expression: str) -> str:
 
 def _listed(*labels: str) -> str:
     return ", ".join(labels)
-
-
-def alerts_of(groups: Iterable[Group]) -> list[Alert]:
-    """Return the alerts of some groups, in their order."""
-    return [rule for group in groups for rule in group.rules if isinstance(rule, Alert)]
