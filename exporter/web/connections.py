@@ -92,6 +92,7 @@ class Connection(web.RequestHandler):
         "_first_request_timer",
         "_handshake",
         "_is_answering",
+        "_is_refused",
         "_limits",
         "_server",
         "_stream",
@@ -123,6 +124,7 @@ class Connection(web.RequestHandler):
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._taking_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
+        self._is_refused = False
         self._unused_bytes = 0
         self.stalled_since: float | None = None
 
@@ -166,12 +168,15 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Read parts of requests, and check that each request is small enough.
 
-        While a request is answered, aiohttp reads a few requests more and then pauses.
+        What goes beyond that waits with the client until an answer has been made. The loop reads up to 32
+        times before anything else runs, and aiohttp keeps every read that it cannot parse.
         """
         self._unused_bytes += len(data)
         super().data_received(data)
-        if self._unused_bytes > self._limits.request_bytes and not self._is_answering:
-            asyncio.get_running_loop().call_soon(self._end_if_too_large)  # by then, a whole request has begun
+        if self._unused_bytes > self._limits.request_bytes and self._stream is not None:
+            self._stream.pause_reading()
+            if not self._is_answering:
+                asyncio.get_running_loop().call_soon(self._end_if_too_large)  # by then, a whole one has begun
 
     def pause_writing(self) -> None:
         """Wait until the client has received what was sent, under a deadline."""
@@ -200,6 +205,8 @@ class Connection(web.RequestHandler):
         finally:
             self._is_answering = False
             self._note_taken()
+            if self._stream is not None and not self._is_refused:
+                self._stream.resume_reading()
 
     def end(self) -> None:
         """End after the current answer; a handshake or a request that has begun may go on for a moment."""
@@ -229,7 +236,9 @@ class Connection(web.RequestHandler):
             return web.Response(status=500, headers={hdrs.SERVER: SERVER})
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
+        exc.__traceback__ = None  # its frames hold what was read, and themselves until a garbage collection
         # From now on, nothing is read: every further read would be another mistake with its traceback.
+        self._is_refused = True
         self.close()
         if self._stream is not None:
             self._stream.pause_reading()

@@ -277,6 +277,28 @@ def test_a_request_that_is_not_http_is_answered_with_400_and_not_repeated(
 
 
 @pytest.mark.parametrize("tls", [False, True])
+def test_what_is_too_much_for_a_request_waits_until_an_answer_is_made(run: Run, *, tls: bool) -> None:
+    """Every read that is no HTTP would be kept with its error, and many come before anything else runs."""
+
+    async def scene() -> None:
+        async with server(tls=tls) as connect:
+            reader, writer = await connect(tls=CLIENT_TLS if tls else None)
+            writer.write(SLOW)
+            await eventually(lambda: is_true(connect.answering), seconds=WAIT_SECONDS, what="the request")
+            (answering,) = connect.answering
+            stream: Any = answering.transport
+            assert stream.is_reading()
+            answering.data_received(b"\x00\xff\r\n" * 9000)
+            assert not stream.is_reading()
+            connect.go_on.set()
+            answer = await at_end(reader)
+            assert b"done" in answer
+            assert answer.endswith(b"\r\n\r\nBad Request\n")
+
+    run(scene())
+
+
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("way", ["abort", "close"])
 def test_a_client_that_hangs_up_leaves_no_trace_in_the_log(
     way: str, run: Run, caplog: pytest.LogCaptureFixture, *, tls: bool
