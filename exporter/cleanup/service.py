@@ -80,6 +80,7 @@ class CleanupService:
         self._pace = pace
         self._clock = clock
         self._wall_clock = wall_clock
+        self._latest = 0.0
         self._kept_runs = kept_runs
         self._owner = secrets.token_hex(8)
         self._talking = ConcurrencyLimit(config.max_concurrent_clusters)
@@ -128,7 +129,7 @@ class CleanupService:
         self._configured = frozenset(configured) | accesses.keys()
         self._talking.change(config.max_concurrent_clusters)
         self._config = config
-        self._identities.configure(accesses, now=self._wall_clock())
+        self._identities.configure(accesses, now=self._now())
         self._listings.keep(self._identities.uuids)
         wanted = []
         async for name, access in in_slices(accesses.items()):
@@ -164,7 +165,7 @@ class CleanupService:
         if not cluster.is_unidentified:
             log.warning("a cluster states no uuid, so nothing is deleted there", cluster=name)
             cluster.is_unidentified = True
-        now = self._wall_clock()
+        now = self._now()
         for policy in self._config.policies:
             self._board.change(
                 (name, policy.name), lambda status: status.with_failure(RunFailure.UNIDENTIFIED, now)
@@ -236,7 +237,7 @@ class CleanupService:
             pace=self._pace,
             talking=self._talking,
             clock=self._clock,
-            wall_clock=self._wall_clock,
+            wall_clock=self._now,
             kept_runs=self._kept_runs,
             show_counts=self._show_counts,
         )
@@ -258,15 +259,17 @@ class CleanupService:
         """Renew the leases again and again, and look whether the wall clock was set meanwhile."""
         failing_since: float | None = None
         while True:
-            before = self._wall_clock() - self._clock_without_suspends()
+            ahead = self._now() - self._clock_without_suspends()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._takeover_after_seconds / HEARTBEATS_PER_LEASE):
                     await self._beat_now.wait()
             self._beat_now.clear()
-            step = self._wall_clock() - self._clock_without_suspends() - before
-            if abs(step) > CLOCK_STEP_SECONDS:
+            now = self._wall_clock()
+            is_set_back = now < self._latest - CLOCK_STEP_SECONDS
+            if is_set_back or now - self._clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
+                self._latest = now
                 async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_TOGETHER):
-                    cleaner.look_again(at_schedules=step < 0)
+                    cleaner.look_again(at_schedules=is_set_back)
             try:
                 await self._beat(journal)
             except JournalError as exc:
@@ -298,6 +301,12 @@ class CleanupService:
         await self._note_listings(journal)
         await self._read_totals(journal)
         await self._board.remember()
+
+    def _now(self) -> float:
+        """Return Unix seconds, and remember the latest: after a step back, what it led to is not valid."""
+        now = self._wall_clock()
+        self._latest = max(self._latest, now)
+        return now
 
     @staticmethod
     def _clock_without_suspends() -> float:
@@ -385,7 +394,7 @@ class CleanupService:
         if (room_left := room - len(acquired)) > 0:
             acquired |= await journal.leases.acquire(missing - overdue, at_most=room_left)
         self.takeovers += sum(lease.taken_over for lease in acquired.values())
-        inherited = await journal.runs.inherit(acquired.values(), now=self._wall_clock())
+        inherited = await journal.runs.inherit(acquired.values(), now=self._now())
         async for uuid, lease in in_slices(acquired.items(), at_most=WOKEN_TOGETHER):
             if (cleaner := self._cleaners.get(uuid)) is not None:
                 cleaner.hold(lease, inherited.get(uuid))
@@ -409,7 +418,7 @@ class CleanupService:
         for start in range(0, len(due), NOTED_TOGETHER):
             some = dict(due[start : start + NOTED_TOGETHER])
             seen = {leases[uuid]: as_seen(packages) for uuid, packages in some.items()}
-            await journal.seen.note(seen, now=self._wall_clock())
+            await journal.seen.note(seen, now=self._now())
             self._listings.noted(some, now=now)
 
     def _assign(self, uuid: str) -> None:

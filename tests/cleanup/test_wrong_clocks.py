@@ -29,12 +29,15 @@ async def test_where_our_clock_and_the_clusters_differ_nothing_is_judged_by_its_
     assert f'"reason": "{Reason.CLOCK_SKEWED}"' in run.plan
 
 
-async def test_a_clock_that_was_a_year_ahead_for_a_while_puts_off_no_later_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("takeover_after", [1, 9], ids=["seen by a heartbeat", "between two heartbeats"])
+async def test_a_clock_that_was_a_year_ahead_for_a_while_puts_off_no_later_run(
+    takeover_after: int, tmp_path: Path
+) -> None:
     cluster = cluster_named("c1", "9.14.1P2")
     policy = changed(POLICY, every=OFTEN)
     async with (
         life(tmp_path, cluster) as it,
-        it.service(policy, takeover_after=timedelta(seconds=1)) as one,
+        it.service(policy, takeover_after=timedelta(seconds=takeover_after)) as one,
     ):
         await one.watch.ended()
         one.clock.advance(timedelta(days=365))
