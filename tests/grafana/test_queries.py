@@ -87,11 +87,13 @@ async def asked(server: Prometheus, dashboard: Any) -> list[Answer]:
 async def scraped(directory: Path, cleanup: str, *, until: tuple[str, ...]) -> AsyncIterator[Prometheus]:
     """Poll and scrape the demo fleet, deletions failing on one cluster, until all is there to be shown.
 
+    No deletion ends before Prometheus has recorded that none has: only from then on is it an increase.
     Prometheus scrapes another program too, which is down: the dashboards must not show it.
     """
     clusters = demo_fleet(datetime.now(UTC))
     for cluster in clusters:
         cluster.job_seconds = 1.0
+        cluster.jobs.hold()
         if cluster.name == FAILING:
             cluster.faults.add(Fault(FaultKind.JOB_FAILURE, code=FAILED_CODE, message="The job failed."))
     async with Simulator(clusters, directory=directory) as simulator:
@@ -106,6 +108,10 @@ async def scraped(directory: Path, cleanup: str, *, until: tuple[str, ...]) -> A
             ]
             rules = quickened_rules(directory / "rules")
             async with prometheus(directory, jobs, rule_files=[rules]) as server:
+                if cleanup:
+                    await server.until(f'sum({JOBS}) == 0 and on () sum({JOBS}{{cluster="{FAILING}"}}) == 0')
+                for cluster in clusters:
+                    cluster.jobs.release()
                 for expression in until:
                     await server.until(expression)
                 yield server
