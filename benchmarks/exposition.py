@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from benchmarks import http_scrapes
-from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition, in_chunks
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format
 from exporter.ontap.conversations.facts import ClusterIdentity
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
 from exporter.web.answers import SLICE_BYTES

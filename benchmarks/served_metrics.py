@@ -20,7 +20,6 @@ from exporter.cleanup.cleanup_board import NO_TOTALS, LeaseStatus, PolicyStatus
 from exporter.cleanup.decide.plan import Reason as Kept
 from exporter.cleanup.decide.plan import Verdict
 from exporter.cleanup.records import Outcome, RunFailure
-from exporter.inventory import Inventory
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
     CLEANUP_STATE_FAMILIES,
@@ -35,6 +34,7 @@ from exporter.metrics.exposition import Exposition, RenderedTable, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
 from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
 from exporter.polling.board import ClusterStatus, Poll, PollFailure

@@ -7,7 +7,6 @@ Observe:
 * :mod:`exporter.config` turns YAML into a checked configuration.
 * :mod:`exporter.polling` polls every cluster at its time and keeps the newest status of each.
 * :mod:`exporter.ontap` speaks ONTAP's REST API: what to ask, what an answer means, how to send it.
-* :mod:`exporter.inventory` is the result of one good poll.
 * :mod:`exporter.metrics` turns statuses into the lines of a scrape.
 * :mod:`exporter.web` serves the metrics and pages; :mod:`exporter.web.auth` decides who may see them.
 
@@ -21,7 +20,6 @@ Around them:
   the command; :mod:`exporter.planning`, :mod:`exporter.demo` and :mod:`exporter.health` are the commands
   ``plan``, ``demo`` and ``health``.
 * :mod:`exporter.app` is the daemon: it builds everything and owns the tasks.
-* :mod:`exporter.sharding` decides which of several processes has a cluster.
 * :mod:`exporter.logs` writes log lines, :mod:`exporter.files` reads small files, and
   :mod:`exporter.background` runs blocking work in threads, and long work in slices.
 * :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
 from exporter.app.signals import hold_daemon_signals, stop_on_signals
 from exporter.files import write_file
 from exporter.logs import LogFormat, LogLevel, configure_logging
-from exporter.sharding import AUTO, Shard, ordinal_from_pod
 
 if TYPE_CHECKING:
     from exporter.app.daemon import Settings

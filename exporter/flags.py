@@ -6,8 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
+from exporter.app.sharding import AUTO
 from exporter.logs import LogFormat, LogLevel
-from exporter.sharding import AUTO
 from exporter.web.addresses import ListenAddress, parse_listen_address
 
 RESERVED_PATHS = ("/-", "/probe", "/config", "/sd", "/api/v1", "/clusters", "/cleanup")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import aiohttp
 
 from exporter.app.cleaning import Cleaning
+from exporter.app.sharding import Shard
 from exporter.background import in_slices
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
@@ -20,7 +21,6 @@ from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.fleet import Fleet
-from exporter.sharding import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import CleanupConfig
-from exporter.inventory import Inventory
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
     LEASE_FAMILIES,
@@ -22,6 +21,7 @@ from exporter.metrics.cleanup import (
 )
 from exporter.metrics.exposition import Exposition
 from exporter.ontap.access import ClusterAccess
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.web.sources import CleanupSources
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.loop_errors import handle_loop_error
 from exporter.app.reload import Reloader
+from exporter.app.sharding import WHOLE, Shard
 from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.delete.limits import Pace
@@ -29,7 +30,6 @@ from exporter.metrics.exporter import ExporterState
 from exporter.metrics.process import ProcessMetrics
 from exporter.ontap.session import open_session
 from exporter.polling.lateness import monitor
-from exporter.sharding import WHOLE, Shard
 from exporter.web.addresses import ListenAddress, open_sockets
 from exporter.web.routes import build_application, serving
 from exporter.web.site import Site

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from exporter import __version__
 from exporter.app.daemon import REVISION_VARIABLE
+from exporter.app.sharding import Shard
 from exporter.config import Config
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
@@ -21,7 +22,6 @@ from exporter.ontap.session import open_session
 from exporter.polling.board import Board, ClusterStatus
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poller import Poller
-from exporter.sharding import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

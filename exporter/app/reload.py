@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from exporter.app.applied import Changes
+from exporter.app.sharding import Shard
 from exporter.background import begin
 from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
-from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.web.auth import Protection

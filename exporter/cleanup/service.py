@@ -26,8 +26,8 @@ from exporter.cleanup.records import Heartbeat, Run, RunFailure
 from exporter.cleanup.report import Page, Report, summary_of
 from exporter.cleanup.run import Services
 from exporter.config import CleanupConfig
-from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
+from exporter.ontap.conversations.inventory import Inventory
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

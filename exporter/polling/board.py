@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from exporter.inventory import Inventory
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.errors import Reason
 from exporter.polling.lateness import Lateness
 from exporter.polling.poll_durations import PollDurations

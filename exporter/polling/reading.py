@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
-from exporter.inventory import Inventory
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
     read_download_state,
@@ -15,6 +14,7 @@ from exporter.ontap.conversations.facts import (
     read_software,
     versions_named,
 )
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, read_listing
 from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.errors import ApiError, LoginPaused, OntapError

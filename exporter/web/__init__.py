@@ -8,10 +8,8 @@
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
-* :mod:`~exporter.web.http_sd`: ``/sd``.
-* :mod:`~exporter.web.documents`: ``/api/v1/clusters`` and ``/config``.
+* :mod:`~exporter.web.documents`: ``/api/v1/clusters``, ``/sd`` and ``/config``.
 * :mod:`~exporter.web.cleanup_account`: ``/api/v1/cleanup``, page by page.
 * :mod:`~exporter.web.status_page`: the page for people.
-* :mod:`~exporter.web.accept`: what a client accepts (pure).
 * :mod:`~exporter.web.addresses`: addresses to listen on, and which address counts as one client.
 """

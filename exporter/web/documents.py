@@ -1,4 +1,4 @@
-"""Documents for programs: ``/api/v1/clusters`` and ``/config``."""
+"""Documents for programs: ``/api/v1/clusters``, ``/sd`` and ``/config``."""
 
 from __future__ import annotations
 
@@ -40,6 +40,19 @@ async def cluster(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
     document = json.dumps(_as_json(status, sources.wall_clock()))
     return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+
+
+async def targets(request: web.Request) -> web.StreamResponse:
+    """Answer with a group for each cluster; its target is the name that ``/probe`` takes.
+
+    Source: Prometheus, "HTTP SD": a JSON list of ``{"targets": [...], "labels": {...}}``.
+    """
+    sources = request.app[SOURCES]
+
+    async def make() -> Iterator[bytes]:
+        return json_list(map(_group, sources.board.statuses()))
+
+    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 async def config(request: web.Request) -> web.StreamResponse:
@@ -102,4 +115,17 @@ def _as_json(status: ClusterStatus, now: float) -> dict[str, Any]:
             }
             for package in inventory.listing.packages
         ],
+    }
+
+
+def _group(status: ClusterStatus) -> dict[str, Any]:
+    return {
+        "targets": [status.name],
+        "labels": {
+            "cluster": status.name,
+            **dict(status.labels),
+            "__meta_ontap_cluster": status.name,
+            "__meta_ontap_address": status.address,
+            **{f"__meta_ontap_label_{name}": value for name, value in status.labels},
+        },
     }

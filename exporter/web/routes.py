@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from exporter.web import cleanup_account, documents, http_sd, scrape, status_page
+from exporter.web import cleanup_account, documents, scrape, status_page
 from exporter.web.addresses import BACKLOG
 from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
@@ -50,7 +50,7 @@ def build_application(
         "/": status_page.status_page,
         sources.telemetry_path: scrape.metrics,
         "/probe": scrape.probe,
-        "/sd": http_sd.targets,
+        "/sd": documents.targets,
         "/api/v1/clusters": documents.clusters,
         "/api/v1/clusters/{name:.+}": documents.cluster,
         "/api/v1/cleanup": cleanup_account.account,

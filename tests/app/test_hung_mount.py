@@ -11,8 +11,8 @@ import pytest
 
 from exporter.app.applied import Changes
 from exporter.app.reload import Reloader
+from exporter.app.sharding import Shard
 from exporter.config import Config, ConfigFiles
-from exporter.sharding import Shard
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from exporter.app.applied import AppliedConfiguration
+from exporter.app.sharding import WHOLE
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, load_config
 from exporter.ontap.session import open_session
-from exporter.sharding import WHOLE
 
 CLUSTERS = 2000
 LONGEST_SECONDS = 0.05

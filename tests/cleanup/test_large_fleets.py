@@ -17,10 +17,10 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Totals
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, SqliteUrl
-from exporter.inventory import Inventory
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.conversations.facts import ClusterIdentity
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator

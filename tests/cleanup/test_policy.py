@@ -14,9 +14,9 @@ from exporter.cleanup.decide.policy import (
     MOST_CLOCK_SKEW_SECONDS,
     make_plan,
 )
-from exporter.inventory import Inventory
 from exporter.ontap.conversations.deletion import is_safe_version
 from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.conversations.versions import parse_release
 

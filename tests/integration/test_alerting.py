@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing
 from exporter.ontap.conversations.listing import Package as ListedPackage
 from exporter.ontap.errors import Reason

@@ -14,13 +14,13 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition, in_chunks, render_once
 from exporter.metrics.family import Kind, Value
 from exporter.metrics.text import Format, ages, number
 from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
 from exporter.polling.board import ClusterStatus, Poll, PollFailure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.inventory import Inventory
 from exporter.ontap.conversations.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFTWARE_PATH, ClusterIdentity
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
 from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from exporter.app import daemon
+from exporter.app.sharding import Shard
 from exporter.app.signals import hold_daemon_signals, stop_on_signals
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.config import ConfigFiles
 from exporter.logs import LogFormat, LogLevel, configure_logging
-from exporter.sharding import Shard
 from exporter.web.addresses import ListenAddress
 
 HASTY = Pace(

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from exporter.inventory import Inventory
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
 from support.sources import NOW

@@ -18,10 +18,10 @@ from exporter.cleanup.records import Lease, Run
 from exporter.cleanup.service import KEPT_RUNS, CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
 from exporter.config.schema import ClusterChoice
-from exporter.inventory import Inventory
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.conversations.facts import ClusterIdentity
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator

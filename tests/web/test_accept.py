@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.metrics.text import Format
-from exporter.web.accept import accepts_gzip, preferred_format
+from exporter.web.scrape import accepts_gzip, preferred_format
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"

@@ -18,12 +18,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from yarl import URL
 
-from exporter.inventory import Inventory
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
 from exporter.ontap.conversations.facts import ClusterIdentity
+from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sharding import Shard, jump_hash, ordinal_from_pod, shard_of
+from exporter.app.sharding import Shard, jump_hash, ordinal_from_pod, shard_of
 
 TOTALS = st.integers(min_value=1, max_value=300)
 FLEET = tuple(f"cluster-{number:05d}" for number in range(20_000))

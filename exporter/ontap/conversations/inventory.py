@@ -1,4 +1,4 @@
-"""The result of one good poll of one cluster."""
+"""The result of one good poll of one cluster. No I/O."""
 
 from __future__ import annotations
 
