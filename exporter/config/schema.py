@@ -38,7 +38,6 @@ from exporter.config.fields import (
     Labels,
     LongDuration,
     Maybe,
-    MinTlsVersion,
     Name,
     Number,
     Password,
@@ -47,6 +46,7 @@ from exporter.config.fields import (
     Schedule,
     SecretHeaderValue,
     SecretText,
+    SupportedTlsVersion,
     Text,
     TokenUrl,
     Truth,
@@ -112,7 +112,7 @@ class TlsConfig(Shape):
     key_file: Maybe[FileName] = None
     server_name: Maybe[Host] = None
     insecure_skip_verify: Truth = False
-    min_version: MinTlsVersion = TlsVersion.TLS12
+    min_version: SupportedTlsVersion = TlsVersion.TLS12
 
 
 class ProxyKeys(Shape):

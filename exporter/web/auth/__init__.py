@@ -1,8 +1,8 @@
 """Who may see the pages: TLS, passwords and a rate limit, in the format of Prometheus's exporter-toolkit.
 
 * :mod:`~exporter.web.auth.toolkit_schema`: the keys of a file, and the values that each may have.
-* :mod:`~exporter.web.auth.toolkit_file`: from a file to a :mod:`~exporter.web.auth.web_config`, or to every
-  mistake; :mod:`~exporter.web.auth.toolkit_tls` is the part about TLS.
+* :mod:`~exporter.web.auth.toolkit_file`: from a file to a :class:`WebConfig`, or to every mistake;
+  :mod:`~exporter.web.auth.toolkit_tls` is the part about TLS.
 * :mod:`~exporter.web.auth.tls_context`: builds Python's ``ssl`` context from the configuration.
 * :mod:`~exporter.web.auth.passwords`: whether a password is right; :mod:`~exporter.web.auth.fair_queue`
   decides which one is checked next.
@@ -13,7 +13,6 @@ Source: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-conf
 """
 
 from exporter.web.auth.protection import Protection, protecting
-from exporter.web.auth.toolkit_file import load_web_config
-from exporter.web.auth.web_config import WebConfig
+from exporter.web.auth.toolkit_file import WebConfig, load_web_config
 
 __all__ = ["Protection", "WebConfig", "load_web_config", "protecting"]

@@ -23,8 +23,8 @@ from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
 from exporter.web.auth.passwords import Passwords
 from exporter.web.auth.rate_limit import TokenBucket
 from exporter.web.auth.tls_context import subject_alternative_names
-from exporter.web.auth.toolkit_file import load_web_config
-from exporter.web.auth.web_config import ClientAuth, WebConfig
+from exporter.web.auth.toolkit_file import WebConfig, load_web_config
+from exporter.web.auth.toolkit_schema import ClientAuth
 from exporter.web.connections import BoundedServer
 
 CHECK_SECONDS: Final = 2.0
@@ -199,16 +199,17 @@ def _has_required_tls(config: WebConfig, request: web.Request) -> bool:
     transport = request.transport
     if transport is None or transport.get_extra_info("sslcontext") is None:
         return False
-    return config.tls.client_auth is not ClientAuth.REQUIRED or bool(transport.get_extra_info("peercert"))
+    return config.tls.client_auth_type is not ClientAuth.REQUIRED or bool(
+        transport.get_extra_info("peercert")
+    )
 
 
 def _has_allowed_name(config: WebConfig, request: web.Request) -> bool:
-    allowed = config.tls.client_allowed_sans if config.tls is not None else frozenset[str]()
-    if not allowed:
+    if config.tls is None or not config.tls.client_allowed_sans:
         return True
     transport = request.transport
     certificate = None if transport is None else transport.get_extra_info("peercert")
-    return not allowed.isdisjoint(subject_alternative_names(certificate))
+    return not set(config.tls.client_allowed_sans).isdisjoint(subject_alternative_names(certificate))
 
 
 def _hash_of(path: Path) -> str:
@@ -226,7 +227,7 @@ def _log_applied(config: WebConfig) -> None:
         "web configuration applied",
         file=str(config.path),
         tls=config.tls is not None,
-        client_certificates="NoClientCert" if config.tls is None else str(config.tls.client_auth),
+        client_certificates="NoClientCert" if config.tls is None else str(config.tls.client_auth_type),
         users=len(config.users),
         rate_limit=config.rate_limit is not None,
     )

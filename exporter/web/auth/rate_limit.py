@@ -6,28 +6,21 @@ Source: https://pkg.go.dev/golang.org/x/time/rate, which exporter-toolkit uses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
-    """A request every ``interval`` on average, and up to ``burst`` at once."""
-
-    interval: timedelta
-    burst: int
+from exporter.web.auth.toolkit_schema import RateLimitConfig
 
 
 @dataclass(slots=True)
 class TokenBucket:
     """Full at the start; a request takes a token, and each ``interval`` brings one."""
 
-    limit: RateLimit
+    limit: RateLimitConfig
     tokens: float
     filled_at: float
     """By the clock of ``take``."""
 
     @classmethod
-    def full(cls, limit: RateLimit, *, now: float) -> TokenBucket:
+    def full(cls, limit: RateLimitConfig, *, now: float) -> TokenBucket:
         """Return a bucket with all its tokens."""
         return cls(limit, float(limit.burst), now)
 

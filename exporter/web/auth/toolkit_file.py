@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -12,19 +14,19 @@ from exporter.config.checking.named_files import permissions, secret_for_everyon
 from exporter.config.reading.document import Document
 from exporter.config.reading.yaml_source import read_document
 from exporter.config.validation import validate
-from exporter.web.auth.rate_limit import RateLimit
 from exporter.web.auth.toolkit_schema import (
     HOMES,
     BasicAuthUsers,
+    ClientAuth,
     HttpHeaders,
     HttpServerConfig,
     RateLimitConfig,
+    TlsServerConfig,
     WebRoot,
     check_header,
 )
 from exporter.web.auth.toolkit_tls import SECTION as _TLS
 from exporter.web.auth.toolkit_tls import TlsSection
-from exporter.web.auth.web_config import WebConfig
 
 _HTTP: Final = "http_server_config"
 _USERS: Final = "basic_auth_users"
@@ -33,6 +35,43 @@ _UNPROTECTED: Final[Mapping[str, str]] = MappingProxyType(
     {_TLS: "pages are served without TLS", _USERS: "nobody is asked for a password"}
 )
 _HTTP2: Final = "HTTP/1.1 is served, which every client of HTTP/2 speaks as well"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """A whole web configuration."""
+
+    path: Path
+    tls: TlsServerConfig | None
+    """``None``: plain HTTP."""
+    context: ssl.SSLContext | None = field(compare=False)
+    """Built from ``tls``."""
+    users: Mapping[str, bytes] = field(repr=False)
+    """bcrypt hashes; empty: nobody is asked for a password."""
+    headers: tuple[tuple[str, str], ...]
+    """Sent with every answer."""
+    rate_limit: RateLimitConfig | None
+    files: tuple[Path, ...]
+    """The file itself, and all files that it names."""
+    warnings: tuple[Problem, ...] = field(compare=False)
+    """Settings that are allowed but probably mistakes, by file and line."""
+
+    @property
+    def client_requirements(self) -> TlsServerConfig | None:
+        """The requirements for clients: all settings but the server's own certificate."""
+        return self.tls and self.tls.model_copy(update={"cert": None, "key": None})
+
+    def lacks_of(self, before: WebConfig) -> tuple[str, ...]:
+        """Return the keys that protected the pages before and no longer do."""
+        old, new = before.tls, self.tls
+        lost = {
+            "tls_server_config": old is not None and new is None,
+            "client_auth_type": _strictness(old) > _strictness(new),
+            "client_allowed_sans": bool(old and old.client_allowed_sans)
+            and not (new and new.client_allowed_sans),
+            "basic_auth_users": bool(before.users) and not self.users,
+        }
+        return tuple(key for key, is_lost in lost.items() if is_lost)
 
 
 def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
@@ -99,11 +138,13 @@ def _users(document: Document) -> dict[str, bytes]:
     return {name: value.encode() for name, value in found.items()}
 
 
-def _rate_limit(document: Document) -> RateLimit | None:
+def _rate_limit(document: Document) -> RateLimitConfig | None:
     """Read ``rate_limit``."""
     settings = validate(RateLimitConfig, document, (_RATE,), belongs=HOMES)
     if settings.interval and not settings.burst and not document.is_broken((_RATE, "burst")):
         document.report((_RATE,), "burst is missing or 0: no request would be answered")
-    if not settings.interval or not settings.burst:
-        return None
-    return RateLimit(interval=settings.interval, burst=settings.burst)
+    return settings if settings.interval and settings.burst else None
+
+
+def _strictness(tls: TlsServerConfig | None) -> int:
+    return 0 if tls is None else tuple(ClientAuth).index(tls.client_auth_type)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import platform
 import re
+import ssl
 from collections.abc import Mapping
 from datetime import timedelta
+from enum import StrEnum
 from fractions import Fraction
 from math import ceil
 from types import MappingProxyType
@@ -18,13 +20,43 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from exporter.config.fields import FileName, Number, Text, Truth, parse_duration_or_zero
+from exporter.config.fields import FileName, Number, SupportedTlsVersion, Text, Truth, parse_duration_or_zero
 from exporter.config.schema import Shape
 from exporter.config.validation import homes
 from exporter.ontap.endpoint import TlsVersion
-from exporter.web.auth.tls_context import CIPHERS, CURVES, TLS13_CIPHERS, takes_curve
-from exporter.web.auth.web_config import ClientAuth
 
+
+class ClientAuth(StrEnum):
+    """Whether a client must show a certificate, in the words of Go's ``crypto/tls``."""
+
+    NONE = "NoClientCert"  # no certificate is requested
+    IF_GIVEN = "VerifyClientCertIfGiven"  # a certificate is optional, but a wrong one is refused
+    REQUIRED = "RequireAndVerifyClientCert"  # a valid certificate is required
+
+
+_KEY_EXCHANGES: Final = ("ECDSA", "RSA")
+CIPHERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        f"TLS_ECDHE_{signature}_WITH_{name}": f"ECDHE-{signature}-{openssl}"
+        for signature in _KEY_EXCHANGES
+        for name, openssl in (
+            ("AES_128_CBC_SHA", "AES128-SHA"),
+            ("AES_256_CBC_SHA", "AES256-SHA"),
+            ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+            ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+            ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+        )
+    }
+)
+"""OpenSSL's names of the suites that Go's ``tls.CipherSuites`` has for TLS 1.2."""
+TLS13_CIPHERS: Final = frozenset(
+    {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+)
+"""The suites that TLS 1.3 always offers, in Go and in Python."""
+CURVES: Final[Mapping[str, str]] = MappingProxyType(
+    {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+)
+"""OpenSSL's names of the curves that exporter-toolkit knows."""
 HIGHEST_COST: Final = 15
 """At this cost, checking a password takes seconds, and the end of the program waits for it."""
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
@@ -63,14 +95,13 @@ _GO_DURATION: Final = re.compile(rf"\+?(?:{_GO_PART.pattern})+")
 _ANY_KEY: Final = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def _word(value: object) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "text is expected")
-    return str(value)
+    return value
 
 
-def _client_auth(given: object) -> ClientAuth:
-    value = _word(given)
+def _client_auth(value: str) -> ClientAuth:
     if value in _INSTEAD:
         raise ValueError(f"Python's TLS verifies each certificate that it asks for; write {_INSTEAD[value]}")
     if value not in set(ClientAuth):
@@ -78,13 +109,13 @@ def _client_auth(given: object) -> ClientAuth:
     return ClientAuth(value)
 
 
-def _tls_version(given: object) -> TlsVersion:
-    value = _word(given)
-    if value in {"TLS10", "TLS11"}:
-        raise ValueError("versions before TLS 1.2 are not supported; TLS12 or TLS13")
-    if value not in set(TlsVersion):
-        raise ValueError("TLS12 or TLS13 is expected")
-    return TlsVersion(value)
+def _takes_curve(openssl_name: str) -> bool:
+    """Say whether this Python can require a curve: some versions accept only NIST curves."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(openssl_name)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def _cipher(value: str) -> str:
@@ -102,8 +133,8 @@ def _curve(value: str) -> str:
 def _one_curve(value: list[str]) -> list[str]:
     if len(value) > 1:
         raise ValueError("Python's TLS takes one curve, not a list of preferences; name one or none")
-    if value and not takes_curve(CURVES[value[0]]):
-        others = [name for name, openssl in CURVES.items() if takes_curve(openssl)]
+    if value and not _takes_curve(CURVES[value[0]]):
+        others = [name for name, openssl in CURVES.items() if _takes_curve(openssl)]
         raise ValueError(
             f"Python {platform.python_version()} on this system cannot require {value[0]}, only "
             f"{', '.join(others) or 'none'}; without curve_preferences, OpenSSL chooses, X25519 first"
@@ -160,19 +191,25 @@ def _duration(value: object) -> timedelta:
     return timedelta(microseconds=ceil(nanoseconds / 1000))
 
 
-def _nothing(value: object) -> object:
-    return None if value == "" else value
+def _or(default: object) -> BeforeValidator:
+    """Take the default for a key with nothing, or with empty text."""
+    return BeforeValidator(lambda value: default if value is None or value == "" else value)
 
 
-_Nothing = BeforeValidator(_nothing)
-_Text = Annotated[str | None, _Nothing]
-_File = Annotated[FileName | None, _Nothing]
-_ClientAuth = Annotated[Annotated[ClientAuth, PlainValidator(_client_auth)] | None, _Nothing]
-_TlsVersion = Annotated[Annotated[TlsVersion, PlainValidator(_tls_version)] | None, _Nothing]
+_Text = Annotated[str | None, _or(None)]
+_File = Annotated[FileName | None, _or(None)]
+_ClientAuth = Annotated[
+    ClientAuth, PlainValidator(_client_auth), BeforeValidator(_text), _or(ClientAuth.NONE)
+]
+_TlsVersion = Annotated[SupportedTlsVersion, BeforeValidator(_text)]
 
 
 class TlsServerConfig(Shape):
-    """How connections are encrypted; certificate and key must be there, which the loader checks."""
+    """How connections are encrypted, and which clients are let in.
+
+    The loader checks that certificate and key are there, and puts the contents of the files in place of their
+    names: two of these are equal only if nothing has changed.
+    """
 
     home = "under tls_server_config"
     cert: _Text = None
@@ -181,15 +218,16 @@ class TlsServerConfig(Shape):
     cert_file: _File = None
     key_file: _File = None
     client_ca_file: _File = None
-    client_auth_type: _ClientAuth = None
+    client_auth_type: _ClientAuth = ClientAuth.NONE
     client_allowed_sans: list[Text] | None = None
-    min_version: _TlsVersion = None
-    max_version: _TlsVersion = None
+    """A client's certificate must have one of these names, addresses or URIs."""
+    min_version: Annotated[_TlsVersion, _or(TlsVersion.TLS12)] = TlsVersion.TLS12
+    max_version: Annotated[_TlsVersion, _or(TlsVersion.TLS13)] = TlsVersion.TLS13
     cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] | None = None
     curve_preferences: (
         Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)] | None
     ) = None
-    prefer_server_cipher_suites: Truth | None = None
+    prefer_server_cipher_suites: Annotated[Truth, _or(default=True)] = True
 
 
 class HttpServerConfig(Shape):
@@ -208,11 +246,14 @@ class HttpHeaders(Shape):
 
 
 class RateLimitConfig(Shape):
-    """A token bucket; with an interval, it needs a burst, which the loader checks."""
+    """A request every ``interval`` on average, and up to ``burst`` at once; an interval of 0 is no limit.
+
+    With an interval, it needs a burst, which the loader checks.
+    """
 
     home = "under rate_limit"
-    interval: Annotated[timedelta, PlainValidator(_duration)] | None = None
-    burst: Annotated[Number, Field(ge=0, le=2**63 - 1)] | None = None
+    interval: Annotated[timedelta, PlainValidator(_duration), _or(timedelta(0))] = timedelta(0)
+    burst: Annotated[Number, Field(ge=0, le=2**63 - 1), _or(0)] = 0
 
 
 class BasicAuthUsers(Shape):

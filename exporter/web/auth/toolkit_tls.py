@@ -14,9 +14,8 @@ from exporter.config.validation import validate
 from exporter.files import why_unreadable
 from exporter.ontap.endpoint import TlsVersion
 from exporter.pem import BadKeyError, read_pem
-from exporter.web.auth.tls_context import CIPHERS, CURVES, build_context, set_ciphers, trust_authorities
-from exporter.web.auth.toolkit_schema import HOMES, TlsServerConfig
-from exporter.web.auth.web_config import ClientAuth, ServerTls
+from exporter.web.auth.tls_context import build_context, set_ciphers, trust_authorities
+from exporter.web.auth.toolkit_schema import CIPHERS, HOMES, ClientAuth, TlsServerConfig
 
 SECTION: Final = "tls_server_config"
 
@@ -26,7 +25,7 @@ class TlsSection:
     """The section of one document; :meth:`read` reports every mistake to the document.
 
     Attributes:
-        tls: the settings; None if there is a mistake.
+        tls: the settings, with the contents of the files; None if there is a mistake.
         context: the context built from the settings.
         files: the files that the section names.
         warnings: settings that are allowed but probably mistakes.
@@ -34,7 +33,7 @@ class TlsSection:
     """
 
     document: Document
-    tls: ServerTls | None = None
+    tls: TlsServerConfig | None = None
     context: ssl.SSLContext | None = None
     files: list[Path] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -48,24 +47,14 @@ class TlsSection:
         certificate = self._pem("cert", settings.cert, settings.cert_file, is_required=True)
         key = self._pem("key", settings.key, settings.key_file, is_required=True)
         authorities = self._pem("client_ca", settings.client_ca, settings.client_ca_file, is_required=False)
-        client_ca = self._client_ca(settings, authorities)
+        self._check_clients(settings, authorities)
         self._check_versions(settings)
-        ciphers = self._ciphers(settings)
+        self._check_ciphers(settings)
         is_broken = self._is_broken(*TlsServerConfig.model_fields) or len(self.document.problems) > before
         if is_broken or certificate is None or key is None:
             return
-        tls = ServerTls(
-            certificate_pem=certificate,
-            key_pem=key,
-            client_auth=settings.client_auth_type or ClientAuth.NONE,
-            client_ca_pem=client_ca,
-            client_allowed_sans=frozenset(settings.client_allowed_sans or ()),
-            min_version=settings.min_version or TlsVersion.TLS12,
-            max_version=settings.max_version or TlsVersion.TLS13,
-            ciphers=ciphers,
-            curve=CURVES[settings.curve_preferences[0]] if settings.curve_preferences else None,
-            prefer_server_ciphers=settings.prefer_server_cipher_suites is not False,
-        )
+        contents = {"cert": certificate, "key": key, "client_ca": authorities}
+        tls = settings.model_copy(update=contents | {f"{name}_file": None for name in contents})
         try:
             self.context = build_context(tls)
         except BadKeyError as error:
@@ -105,11 +94,11 @@ class TlsSection:
             self._warn(key, f"{warning}: {displayed}")
         return content
 
-    def _client_ca(self, settings: TlsServerConfig, pem: str | None) -> str:
-        """Check the settings for clients' certificates together; return the authorities."""
+    def _check_clients(self, settings: TlsServerConfig, authorities: str | None) -> None:
+        """Check the settings for clients' certificates together."""
         if self._is_broken("client_auth_type", "client_ca", "client_ca_file"):
-            return ""
-        is_asked = settings.client_auth_type not in {None, ClientAuth.NONE}
+            return
+        is_asked = settings.client_auth_type is not ClientAuth.NONE
         is_named = bool(settings.client_ca or settings.client_ca_file)
         if is_named and not is_asked:
             named = "client_ca" if settings.client_ca is not None else "client_ca_file"
@@ -122,36 +111,30 @@ class TlsSection:
             self._report(("client_allowed_sans",), f"needs client_auth_type: {ClientAuth.REQUIRED}")
         if names == []:
             self._report(("client_allowed_sans",), "an empty list would let nobody in")
-        if pem is None:
-            return ""
-        try:
-            trust_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem)
-        except ValueError as error:
-            self._report_pem("client_ca", settings.client_ca_file, error)
-            return ""
-        return pem
+        if authorities is not None:
+            try:
+                trust_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), authorities)
+            except ValueError as error:
+                self._report_pem("client_ca", settings.client_ca_file, error)
 
     def _check_versions(self, settings: TlsServerConfig) -> None:
         is_upside_down = settings.min_version is TlsVersion.TLS13 and settings.max_version is TlsVersion.TLS12
         if is_upside_down and not self._is_broken("min_version", "max_version"):
             self._report(("max_version",), "lower than min_version")
 
-    def _ciphers(self, settings: TlsServerConfig) -> tuple[str, ...]:
-        """Return OpenSSL's names of the chosen suites for TLS 1.2."""
-        named = settings.cipher_suites or ()
-        chosen = tuple(CIPHERS[name] for name in named if name in CIPHERS)
-        if len(chosen) < len(named):
+    def _check_ciphers(self, settings: TlsServerConfig) -> None:
+        named = settings.cipher_suites or []
+        chosen = CIPHERS.keys() & named
+        if not chosen.issuperset(named):
             self._warn("cipher_suites", "suites of TLS 1.3 cannot be chosen: it always offers its own")
         needs_one = settings.min_version is not TlsVersion.TLS13 and not self._is_broken("min_version")
         if named and not chosen and needs_one:
             message = "no suite of TLS 1.2 is named; set min_version to TLS13 if only TLS 1.3 is meant"
             self._report(("cipher_suites",), message)
-        if chosen:
-            try:
-                set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), chosen)
-            except ValueError as error:
-                self._report(("cipher_suites",), str(error))
-        return chosen
+        try:
+            set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), named)
+        except ValueError as error:
+            self._report(("cipher_suites",), str(error))
 
     def _report_pem(self, key: str, file: Path | None, error: ValueError) -> None:
         if file is None:

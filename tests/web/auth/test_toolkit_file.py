@@ -20,9 +20,13 @@ from docs.markdown import rows
 from exporter.config import ConfigError
 from exporter.ontap.endpoint import TlsVersion
 from exporter.web.auth import load_web_config
-from exporter.web.auth.rate_limit import RateLimit
-from exporter.web.auth.toolkit_schema import HttpServerConfig, RateLimitConfig, TlsServerConfig, WebRoot
-from exporter.web.auth.web_config import ClientAuth
+from exporter.web.auth.toolkit_schema import (
+    ClientAuth,
+    HttpServerConfig,
+    RateLimitConfig,
+    TlsServerConfig,
+    WebRoot,
+)
 from support.guarded import TLS, Certificates, hashed, write
 
 ROOT = Path(__file__).parents[3]
@@ -42,9 +46,9 @@ def test_the_example_loads_beside_the_files_that_it_names(tmp_path: Path) -> Non
     config = load_web_config(path, environ={})
     assert config.warnings == ()
     assert config.tls is not None
-    assert config.tls.client_auth is ClientAuth.REQUIRED
-    assert config.tls.client_allowed_sans == {"prometheus.example.com"}
-    assert config.rate_limit == RateLimit(interval=timedelta(milliseconds=100), burst=10)
+    assert config.tls.client_auth_type is ClientAuth.REQUIRED
+    assert config.tls.client_allowed_sans == ["prometheus.example.com"]
+    assert config.rate_limit == RateLimitConfig(interval=timedelta(milliseconds=100), burst=10)
     assert bcrypt.checkpw(b"change-me", config.users["prometheus"])
     assert config.files == tuple(
         tmp_path / name for name in ("web.yaml", "server.crt", "server.key", "prometheus-ca.crt")
@@ -57,7 +61,8 @@ def test_every_commented_line_of_the_example_loads_on_every_python(tmp_path: Pat
     whole = re.sub(r"^  # (?=\w+: )", "  ", EXAMPLE.read_text(), flags=re.MULTILINE)
     config = load_web_config(write(tmp_path / "web.yaml", whole), environ={})
     assert config.tls is not None
-    assert (config.tls.curve, len(config.tls.ciphers)) == ("prime256v1", 2)
+    assert config.tls.curve_preferences == ["CurveP256"]
+    assert len(config.tls.cipher_suites or ()) == 2
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
@@ -176,7 +181,7 @@ def test_each_difference_on_the_page_is_real(text: str, message: str | None, tmp
 def test_durations_are_read_as_go_reads_them(interval: str, microseconds: int, tmp_path: Path) -> None:
     text = f"rate_limit: {{interval: {interval}, burst: 1}}\n"
     config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
-    assert config.rate_limit == RateLimit(interval=timedelta(microseconds=microseconds), burst=1)
+    assert config.rate_limit == RateLimitConfig(interval=timedelta(microseconds=microseconds), burst=1)
 
 
 @pytest.mark.parametrize("interval", ["1.5", "s", "1.5 s", "-1s", "1,5s", "1x", "300000000h", "."])
@@ -242,7 +247,7 @@ def test_keys_that_are_left_out_have_the_defaults_of_exporter_toolkit(tmp_path: 
     config = load_web_config(write(tmp_path / "web.yaml", TLS), environ={})
     assert config.tls is not None
     assert (config.tls.min_version, config.tls.max_version) == (TlsVersion.TLS12, TlsVersion.TLS13)
-    assert (config.tls.client_auth, config.tls.prefer_server_ciphers) == (ClientAuth.NONE, True)
+    assert (config.tls.client_auth_type, config.tls.prefer_server_cipher_suites) == (ClientAuth.NONE, True)
     assert (dict(config.users), config.headers, config.rate_limit) == ({}, (), None)
 
 
