@@ -151,16 +151,13 @@ def _truth(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
-def _some_names(value: list[str]) -> list[str]:
-    if not value:
-        raise ValueError("an empty list matches no name; leave it out where every cluster is meant")
-    return value
+def _not_empty(name: str, whole: str) -> AfterValidator:
+    def check(value: list[str]) -> list[str]:
+        if not value:
+            raise ValueError(f"an empty list matches no {name}; leave it out where every {whole} is meant")
+        return value
 
-
-def _some_versions(value: list[str]) -> list[str]:
-    if not value:
-        raise ValueError("an empty list matches no version; leave it out where every version is meant")
-    return value
+    return AfterValidator(check)
 
 
 def _kept(value: int) -> int:
@@ -252,8 +249,8 @@ Host = Annotated[str, AfterValidator(parse_host)]
 Name = Annotated[str, AfterValidator(check_name)]
 Glob = Annotated[str, AfterValidator(check_glob)]
 FilePattern = Annotated[str, AfterValidator(check_file_pattern)]
-ClusterGlobs = Annotated[list[Glob], AfterValidator(_some_names)]
-VersionGlobs = Annotated[list[Glob], AfterValidator(_some_versions)]
+ClusterGlobs = Annotated[list[Glob], _not_empty("name", "cluster")]
+VersionGlobs = Annotated[list[Glob], _not_empty("version", "version")]
 FileName = Annotated[Path, PlainValidator(_path)]
 """Absolute; a relative one begins in the folder of the file that names it."""
 Number = Annotated[int, BeforeValidator(_number)]

@@ -54,6 +54,7 @@ class OntapError(Exception):
         transient: whether sending the same safe request again may help at once.
         retry_after_seconds: the pause that the cluster asked for, or None.
         code: ONTAP's error code, "" if it states none; it may become a label.
+        status: the HTTP status; 0 if the status is not what is wrong.
     """
 
     reason: ClassVar[Reason]
@@ -65,11 +66,13 @@ class OntapError(Exception):
         transient: bool = False,
         retry_after_seconds: float | None = None,
         code: str = "",
+        status: int = 0,
     ) -> None:
         super().__init__(message)
         self.transient = transient
         self.retry_after_seconds = retry_after_seconds
         self.code = code
+        self.status = status
 
     def __str__(self) -> str:
         return str(self.args[0])[:MAX_MESSAGE_CHARACTERS]
@@ -122,46 +125,15 @@ class RateLimited(OntapError):  # noqa: N818 - reads as what happened
 
 
 class ApiError(OntapError):
-    """Any other error that ONTAP states in its own words.
-
-    Attributes:
-        status: the HTTP status.
-    """
+    """Any other error that ONTAP states in its own words."""
 
     reason = Reason.API_ERROR
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        code: str,
-        transient: bool = False,
-        retry_after_seconds: float | None = None,
-    ) -> None:
-        super().__init__(message, transient=transient, retry_after_seconds=retry_after_seconds, code=code)
-        self.status = status
-
 
 class BadResponse(OntapError):  # noqa: N818 - names the response, not us
-    """The body is not what the API describes: not JSON, of a wrong shape, or too large.
-
-    Attributes:
-        status: the HTTP status; 0 if the status is not what is wrong.
-    """
+    """The body is not what the API describes: not JSON, of a wrong shape, or too large."""
 
     reason = Reason.BAD_RESPONSE
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        transient: bool = False,
-        retry_after_seconds: float | None = None,
-    ) -> None:
-        super().__init__(message, transient=transient, retry_after_seconds=retry_after_seconds)
-        self.status = status
 
 
 class IncompleteListing(OntapError):  # noqa: N818 - names the listing

@@ -15,13 +15,8 @@ from typing import Any, Final
 
 from exporter.config.problems import Problem, SourceLocation
 from exporter.files import why_unreadable
-from exporter.ontap.endpoint import (
-    check_credentials,
-    check_header_value,
-    check_password,
-    check_username,
-    read_secret_file,
-)
+from exporter.ontap import endpoint
+from exporter.ontap.endpoint import read_secret_file
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
 _WILDCARDS: Final = re.compile(r"[*?\[]")
@@ -57,37 +52,27 @@ class NamedFiles:
         return self._verdicts[question]
 
 
-def check_password_file(path: Path) -> str | None:
-    """Check a file with a password in it; white space around that is left out.
+def check_secret(path: Path, check: Callable[[str], str] = str) -> str | None:
+    """Check a file with a secret in it; white space around the secret is left out.
+
+    Args:
+        path: the file.
+        check: checks the content; raises ValueError, without any of it.
 
     Returns:
         A warning, as all of these checks do.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: its content cannot be used; says why, without any of it.
+        ValueError: its content cannot be used; says why.
     """
-    return _check_secret(path, check_password)
+    check(read_secret_file(path))
+    return secret_for_everyone(permissions(path))
 
 
-def check_username_file(path: Path) -> None:
+def check_username(path: Path) -> None:
     """Check a file with a user name in it, likewise; the name is no secret."""
-    check_username(read_secret_file(path))
-
-
-def check_secret_file(path: Path) -> str | None:
-    """Check a file with any secret in it, likewise."""
-    return _check_secret(path, str)
-
-
-def check_header_file(path: Path) -> str | None:
-    """Check a file with a header's value in it, likewise."""
-    return _check_secret(path, check_header_value)
-
-
-def check_credentials_file(path: Path) -> str | None:
-    """Check a file with credentials in it, likewise."""
-    return _check_secret(path, check_credentials)
+    endpoint.check_username(read_secret_file(path))
 
 
 def check_authority(pem: Path | str) -> None:
@@ -157,11 +142,6 @@ def file_for_everyone(mode: int) -> str | None:
 
 def _text(pem: Path | str) -> str:
     return read_pem(pem) if isinstance(pem, Path) else pem
-
-
-def _check_secret(path: Path, check: Callable[[str], str]) -> str | None:
-    check(read_secret_file(path))
-    return secret_for_everyone(permissions(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

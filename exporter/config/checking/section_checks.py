@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,24 +30,24 @@ from exporter.config.schema import (
     TlsConfig,
 )
 from exporter.config.sections import Section, walk
-from exporter.ontap.endpoint import Proxy, Secret
+from exporter.ontap.endpoint import Proxy, Secret, check_credentials, check_header_value, check_password
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
 _FILES: Final[Mapping[type[Shape], Mapping[str, Callable[..., str | None]]]] = MappingProxyType(
     {
         BasicAuth: {
-            "username_file": named_files.check_username_file,
-            "password_file": named_files.check_password_file,
+            "username_file": named_files.check_username,
+            "password_file": partial(named_files.check_secret, check=check_password),
         },
-        Authorization: {"credentials_file": named_files.check_credentials_file},
-        OAuth2: {"client_secret_file": named_files.check_secret_file},
+        Authorization: {"credentials_file": partial(named_files.check_secret, check=check_credentials)},
+        OAuth2: {"client_secret_file": named_files.check_secret},
         TlsConfig: {
             "ca": named_files.check_authority,
             "ca_file": named_files.check_authority,
             "cert_file": named_files.check_readable,
             "key_file": named_files.check_private_key,
         },
-        HttpHeader: {"files": named_files.check_header_file},
+        HttpHeader: {"files": partial(named_files.check_secret, check=check_header_value)},
     }
 )
 """How a file that a mapping names is checked, and how the same is that stands in the mapping itself."""
