@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,11 @@ _REPEATED = re.compile(r"(-?\d+)(?:([+-]\d+))?x(\d+)")
 _RECORD = re.compile(r"[a-z_]+:[a-zA-Z_]+:[a-z0-9_]+")
 
 
-def cases() -> list[dict[str, Any]]:
+@cache
+def cases() -> tuple[dict[str, Any], ...]:
     """Return every case of every rule test that is about an alert."""
     documents = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in TEST_FILES)
-    return list(
+    return tuple(
         chain.from_iterable(
             test.get("alert_rule_test", []) for document in documents for test in document["tests"]
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,15 @@ def metrics_of(expression: str) -> frozenset[str]:
     return frozenset(_NAME.findall(left)) - _WORDS
 
 
-def rules() -> Iterator[Rule]:
-    """Give every rule of every file, in order."""
-    for path in RULE_FILES:
-        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
-            for text in group["rules"]:
-                yield Rule(file=path.name, group=group["name"], text=text)
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Return every rule of every file, in order."""
+    return tuple(
+        Rule(file=path.name, group=group["name"], text=text)
+        for path in RULE_FILES
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for text in group["rules"]
+    )
 
 
 def alerts() -> dict[str, Rule]:
