@@ -78,8 +78,8 @@ def _state(settings: Settings) -> tuple[stat.Panel, ...]:
         ),
         number(
             "Available",
-            "Share of the time shown in which the last poll had succeeded.",
-            f"max by (cluster) (avg_over_time({series('ontap_up', CLUSTER)}[$__range]))",
+            "Share of the time shown in which the last poll had succeeded, as far as that is known.",
+            f"max by (cluster) (avg_over_time({series('ontap_up', CLUSTER)}[$__range])) and {promql.UP}",
             unit="percentunit",
             colors=styles.SHARE_UP,
         ),
@@ -128,8 +128,9 @@ def _sizes() -> tuple[stat.Panel, ...]:
         ),
         number(
             "Old packages",
-            "Packages older than “Old after” that are known to be unused.",
-            f"{promql.old_packages()} or 0 * count({promql.IN_USE}) or {promql.PACKAGES} == 0",
+            "Packages older than “Old after” that are known to be unused. 0 only if use and age are known of "
+            "all packages.",
+            promql.OLD_PACKAGES,
             colors=styles.NONE_IS_BETTER,
             no_value=NOT_KNOWN,
         ),
@@ -214,7 +215,7 @@ def _packages_over_time() -> timeseries.Panel:
         "listing was not known.",
         (
             (promql.PACKAGES, "packages"),
-            (f"{promql.old_packages()} or 0 * count({promql.IN_USE})", "old and not in use"),
+            (promql.OLD_PACKAGES, "old and not in use"),
         ),
         decimals=0,
         colors={"packages": styles.BLUE, "old and not in use": styles.ORANGE},

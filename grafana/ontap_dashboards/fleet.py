@@ -207,15 +207,16 @@ def _runs_failed() -> table.Panel:
 
 
 def _sizes() -> tuple[stat.Panel, ...]:
-    with_old = f"sum({promql.OLDEST_UNUSED} > bool $old_after) or {promql.NO_PACKAGE}"
+    unknown = f"({promql.PACKAGES} unless on (cluster) {promql.OLD_UNUSED})"
+    none = f"0 * sum({promql.OLD_UNUSED}) unless on () {unknown}"
     return (
         number("Clusters", "Clusters that are polled.", f"count({promql.UP})", width=4),
         number("Packages", "Packages of all clusters that are up.", f"sum({promql.PACKAGES})", width=4),
         number(
             "Have old packages",
-            "Clusters with at least one package that is older than “Old after” and known to be unused. From "
-            "the series that the rules record.",
-            with_old,
+            "Clusters with at least one package that is older than “Old after” and known to be unused. 0 "
+            "only if use and age are known of all packages. From the series that the rules record.",
+            f"count({promql.OLDEST_UNUSED} > $old_after) or {none}",
             colors=styles.NONE_IS_BETTER,
             no_value=RECORDED,
             width=4,

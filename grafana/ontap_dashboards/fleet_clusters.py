@@ -86,7 +86,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel | statetimeline.Panel, ..
     """Show how polls go."""
     failures = series("ontap_poll_failures_total", CLUSTER)
     available = f"max by (cluster) (avg_over_time({cluster_rules.UP}{{{CLUSTER}}}[$__range]))"
-    least = f"bottomk(10, {available} < 1)"
+    least = f"bottomk(10, {available} < 1 and {promql.UP})"
     return (
         timeline(
             "Clusters that were down",

@@ -54,7 +54,7 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
         bars(
             "Clusters with the most old packages",
             "The ten clusters with the most packages that are older than “Old after” and known to be unused.",
-            ((f"topk(10, {promql.old_packages(by='cluster')} > 0)", "{{cluster}}"),),
+            ((f"topk(10, count by (cluster) ({promql.UNUSED} > $old_after))", "{{cluster}}"),),
             colors=styles.thresholds((None, styles.GREY), (0, styles.ORANGE)),
             no_value="none is known",
             width=7,
@@ -62,8 +62,11 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
         ),
         bars(
             "Packages by age",
-            "All packages whose age is known, those in use included, by the time since they were added.",
-            [(_between(since, until), title) for title, since, until in BRACKETS],
+            "All packages, those in use included, by the time since they were added.",
+            [
+                *((_between(since, until), title) for title, since, until in BRACKETS),
+                (_or_none(f"count({promql.INFO} unless {promql.AGES})"), "not known"),
+            ],
             no_value="no age is known",
             width=7,
             height=11,
@@ -76,13 +79,18 @@ def _between(since_days: int, until_days: int | None) -> str:
     aged = f"{promql.AGES} >= {since_days * DAY_SECONDS}"
     if until_days:
         aged += f" < {until_days * DAY_SECONDS}"
-    return f"count({aged}) or {promql.NO_PACKAGE}"
+    return _or_none(f"count({aged})")
+
+
+def _or_none(counted: str) -> str:
+    """Give 0 if nothing is counted in the listings, and no value if there is no listing."""
+    return f"{counted} or 0 * sum({promql.PACKAGES})"
 
 
 def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
     """Show how many clusters hold each version, and which versions are not in use."""
     releases = f"max by (cluster, ontap_version) ({series('ontap_cluster_info', CLUSTER)})"
-    unused = f"count by (version) ({promql.INFO}) and on (version) sum by (version) ({promql.IN_USE}) == 0"
+    unused = f"count by (version) ({promql.INFO}) == count by (version) ({promql.IN_USE} == 0)"
     return (
         listing(
             "Versions",
@@ -121,7 +129,7 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
         ),
         bars(
             "Most widespread unused versions",
-            "The ten versions that most clusters hold and that no chosen cluster uses.",
+            "The ten versions that most clusters hold, and that are known to be unused on all of them.",
             ((f"topk(10, {unused})", "{{version}}"),),
             no_value="none is known",
             width=8,

@@ -73,15 +73,16 @@ IN_USE = of_repository("ontap_software_package_in_use", "version")
 AGES = of_repository("ontap_software_package_age_seconds", "version")
 UNUSED = f"({AGES} and {IN_USE} == 0)"
 """The ages of packages that are known to be unused."""
-NO_PACKAGE = f"0 * sum({PACKAGES})"
-"""0 if there is a listing, no value if there is none."""
+UNDECIDED = f"({INFO} unless ({IN_USE} == 1 or {UNUSED}))"
+"""Packages of which it is not known whether they are unused, or how old they are if they are unused."""
 OLDEST_UNUSED = of_repository(package_rules.OLDEST)
-OLD_UNUSED = of_repository(package_rules.OLD)
+AGELESS = series(package_rules.AGELESS, NAMED)
+_OLD = of_repository(package_rules.OLD)
+OLD_UNUSED = f"({_OLD} > 0 or {_OLD} unless on (cluster) {AGELESS})"
+"""Each cluster's old ones: 0 only if the use of all packages and the age of all unused ones are known."""
 ENDED = f'{cleanup_rules.ENDED}{{{JOB}, policy=~"$policy"}}'
 """Deletions that have ended since the rules were evaluated before."""
 
 
-def old_packages(*, by: str = "") -> str:
-    """Count the packages beyond the chosen age that are known to be unused."""
-    grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} ({UNUSED} > bool $old_after)"
+OLD_PACKAGES = f"count({UNUSED} > $old_after) or 0 * sum({PACKAGES}) unless on () {UNDECIDED}"
+"""The packages beyond the chosen age that are known to be unused: 0 only if that is known of all packages."""

@@ -31,17 +31,19 @@ def _records(p: Promql) -> tuple[Record, ...]:
     in_use = p.series("ontap_software_package_in_use")
     package = f"{p.cluster}, version"
     created = p.series("ontap_software_package_create_timestamp_seconds")
-    empty = f"max by ({p.of_repository()}) ({p.series('ontap_software_packages')}) == 0"
+    packages, info = p.series("ontap_software_packages"), p.series("ontap_software_package_info")
     old_since = f"time() - {p.settings.thresholds.unused_package_age_days:g} * 86400"
     return (
-        Record(name=PACKAGES, expr=f"max by ({p.of_repository()}) ({p.series('ontap_software_packages')})"),
+        Record(name=PACKAGES, expr=f"max by ({p.of_repository()}) ({packages})"),
         Record(
             name=UNUSED,
-            why="Unused is only what is known to be unused. Without a known use, the series is absent.",
+            why="Unused is only what is known to be unused. It is 0 only where the use of every package is "
+            "known; otherwise the series is absent.",
             expr=text(f"""
                 count by ({p.of_repository()}) (max by ({p.of_repository("version")}) ({in_use}) == 0)
                 or 0 * max by ({p.of_repository()}) ({in_use})
-                or {empty}
+                unless on ({p.cluster}) ({info} unless on ({package}) {in_use})
+                or max by ({p.of_repository()}) ({packages}) == 0
             """),
         ),
         Record(
@@ -52,8 +54,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
                   and on ({package}) {in_use} == 0
                   unless on ({package}) {in_use} == 1
                 )
-                or 0 * max by ({p.of_repository()}) ({in_use})
-                or {empty}
+                or 0 * {UNUSED}
             """),
         ),
         Record(
@@ -88,7 +89,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
             why="For dashboards: some series for each cluster instead of one for each package.",
             expr=text(f"""
                 count by ({p.of_repository("train")}) (
-                  max by ({p.of_repository("train", "version")}) ({p.series("ontap_software_package_info")})
+                  max by ({p.of_repository("train", "version")}) ({info})
                 )
             """),
         ),
