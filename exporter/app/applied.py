@@ -93,6 +93,7 @@ class AppliedConfiguration:
         kept = 0
         async for name, access in in_slices(accesses.items()):
             kept += before.get(name) is access and settings[name] == access.config
+        self._fleet.begin()
         return Changes(
             added=len(accesses.keys() - before.keys()),
             changed=len(accesses.keys() & before.keys()) - kept,

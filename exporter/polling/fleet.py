@@ -40,6 +40,11 @@ class Fleet:
         self._board = board
         self._limiter = PollLimiter(1)
         self._polled: dict[str, _Polled] = {}
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        """Let polls begin; until then, all processor time is for what is still to be done before."""
+        self._begun.set()
 
     async def poll(self, accesses: Mapping[str, ClusterAccess], *, max_concurrent_polls: int) -> None:
         """Poll these clusters from now on, and no other.
@@ -47,7 +52,7 @@ class Fleet:
         A cluster whose access is the same object as before keeps its poller, which then uses the labels and
         times of the new configuration. A cluster with a new access gets a new poller. The new poller starts
         with the status that is known, unless the address has changed, and polls as soon as the limiter
-        allows. In between, other tasks run.
+        allows, once polls may :meth:`begin`. In between, other tasks run.
 
         Args:
             accesses: the clusters by name, in the order of the board.
@@ -83,5 +88,9 @@ class Fleet:
             wall_clock=time.time,
             known=known,
         )
-        task = self._group.create_task(poller.run(), name=f"poll {access.name}")
+        task = self._group.create_task(self._run(poller), name=f"poll {access.name}")
         return _Polled(access=access, poller=poller, task=task)
+
+    async def _run(self, poller: Poller) -> None:
+        await self._begun.wait()
+        await poller.run()

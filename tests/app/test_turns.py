@@ -80,6 +80,7 @@ async def test_no_change_of_very_many_clusters_holds_up_the_event_loop(tmp_path:
             pace=Pace(),
         )
         await applied.apply(first)
+        sent_meanwhile = applied.counts.totals()
         try:
             stalls = {
                 change: await longest_stall_seconds(applied.apply(config))
@@ -88,5 +89,6 @@ async def test_no_change_of_very_many_clusters_holds_up_the_event_loop(tmp_path:
             names = [status.name for status in applied.board.statuses()]
         finally:
             applied.stop()
+    assert sent_meanwhile == {}, "polls began before all was applied and served, and held it up"
     assert {change: stall for change, stall in stalls.items() if stall > LONGEST_SECONDS} == {}
     assert names == [f"c{number}" for number in everybody]
