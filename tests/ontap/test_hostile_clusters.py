@@ -173,11 +173,16 @@ async def ask(endpoint: Endpoint, tls: Tls) -> tuple[Listing | OntapError, float
 
 def asked(reply: bytes, directory: Path, *, loop: str = "uvloop") -> tuple[Listing | OntapError, float]:
     """Ask a server that gives one reply to everything."""
-    with (
-        hostile_cluster(reply, directory) as (endpoint, tls),
-        asyncio.Runner(loop_factory=LOOPS[loop]) as runner,
-    ):
-        return runner.run(ask(endpoint, tls))
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        with hostile_cluster(reply, directory) as (endpoint, tls):
+            answered = runner.run(ask(endpoint, tls))
+        runner.run(some_turns())  # the server has shut what the client was still closing: it closes now
+        return answered
+
+
+async def some_turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
