@@ -7,6 +7,8 @@ LISTEN ?= :10910
 CACHE := .cache/debian
 # Servers that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
 SERVERS ?= prometheus prometheus-alertmanager postgresql
+# Half of the time, tests wait: three of them keep two cores busy.
+WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -36,8 +38,8 @@ types: $(VENV)/.dev ## Types
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev $(if $(strip $(SERVERS)),$(CACHE)/.servers) ## Tests, with real servers; SERVERS= goes without them
-	@echo "Tests: about four minutes on two cores ..."
-	$(BIN)/pytest -n auto --dist worksteal
+	@echo "Tests: about ten minutes on two cores ..."
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/.dev ## A short run of the benchmarks; fails where a ratio is too large
 	$(BIN)/python -m benchmarks.run
