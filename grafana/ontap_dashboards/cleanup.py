@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 
@@ -123,7 +125,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
             harmless=True,
         ),
         alarm(
-            "Never succeeded",
+            "No success yet",
             "Policies that have had a run on a cluster, but never one that succeeded.",
             f"count({LAST_RUN}) - (count({LAST_SUCCESS}) or 0 * count({LAST_RUN}))",
             harmless=True,
@@ -273,23 +275,28 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
             "explains the outcomes. From the series that the rules record.",
             ((f"sum by (outcome) (sum_over_time({ENDED}[$__range])) > 0", "{{outcome}}"),),
             no_value="none is known",
-            width=8,
+            width=6,
         ),
         listing(
             "ONTAP's error codes",
             "Deletions that ended with an error code of ONTAP, since the journal began, most frequent "
             "first. docs/cleanup.md explains the codes.",
-            labels=(THIS_CLUSTER, THIS_POLICY, Label(name="code", title="Code", texts=styles.CODES)),
+            labels=(
+                replace(THIS_CLUSTER, width=140),
+                replace(THIS_POLICY, width=110),
+                Label(name="code", title="Code", texts=styles.CODES),
+            ),
             columns=(
                 Column(
                     query=f"topk($rows, max by (cluster, policy, code) ({ERRORS}))",
                     title="Deletions",
                     decimals=0,
+                    width=90,
                 ),
             ),
             sort=("Deletions", True),
             no_value="No deletion is known to have ended with an error code.",
-            width=9,
+            width=12,
             height=8,
         ),
         _durations(),
@@ -312,7 +319,7 @@ def _durations() -> table.Panel:
             Column(query=most, title="90 %", unit=styles.SECONDS, decimals=1),
         ),
         no_value="No deletion is known to have ended.",
-        width=7,
+        width=6,
         height=8,
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import frame, promql, styles
-from ontap_dashboards.panels import bars, graph, number, timeline
+from ontap_dashboards.panels import bars, graph, number, timeline, word
 from ontap_dashboards.promql import CLUSTER, days, milliseconds, of_cluster, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules
@@ -67,12 +69,12 @@ def _state(settings: Settings) -> tuple[stat.Panel, ...]:
             colors=styles.thresholds((None, styles.GREY)),
             no_value=NOT_KNOWN,
         ),
-        number(
+        word(
             "Why it is down",
             "The reason of the last poll. docs/metrics.md says what to do for each reason.",
             promql.REASONS,
-            legend="{{reason}}",
-            colors=styles.thresholds((None, styles.GREY), (1, styles.RED)),
+            "reason",
+            color=styles.RED,
             width=4,
             link=what_to_do,
         ),
@@ -92,20 +94,20 @@ def _state(settings: Settings) -> tuple[stat.Panel, ...]:
             no_value=NOT_KNOWN,
             width=4,
         ),
-        number(
+        word(
             "Release",
             "The ONTAP release that the cluster states; the lowest among its nodes.",
             f"max by (ontap_version) ({series('ontap_cluster_info', CLUSTER)})",
-            legend="{{ontap_version}}",
+            "ontap_version",
             no_value=NOT_KNOWN,
             width=4,
         ),
-        number(
+        word(
             "Update",
             "The state of the software update, in ONTAP's word; “none” if none ever ran.",
             f"label_replace(max by (state) ({of_repository('ontap_software_update_info', 'state')})"
             ', "state", "none", "state", "")',
-            legend="{{state}}",
+            "state",
             no_value=NOT_KNOWN,
         ),
         number(
@@ -142,7 +144,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
             colors=styles.AGE_DAYS,
         ),
         number(
-            "Unnamed records",
+            "Unnamed",
             "Records of the listing that have no usable version. They are counted nowhere else.",
             of_repository("ontap_software_packages_unnamed"),
             colors=styles.NONE_IS_BETTER,
@@ -375,8 +377,13 @@ def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
             "ONTAP's error codes",
             "Deletions that ended with an error code of ONTAP, since the journal began. docs/cleanup.md "
             "explains the codes.",
-            labels=(THIS_POLICY, Label(name="code", title="Code", texts=styles.CODES)),
-            columns=(Column(query=f"max by (policy, code) ({errors})", title="Deletions", decimals=0),),
+            labels=(
+                replace(THIS_POLICY, width=110),
+                Label(name="code", title="Code", texts=styles.CODES),
+            ),
+            columns=(
+                Column(query=f"max by (policy, code) ({errors})", title="Deletions", decimals=0, width=90),
+            ),
             sort=("Deletions", True),
             no_value="No deletion is known to have ended with an error code.",
             width=12,

@@ -90,7 +90,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
             colors=styles.NONE_IS_GOOD,
         ),
         number(
-            "Cluster files failed",
+            "Files broken",
             "Files of clusters that are broken now, so that their last good content stays applied.",
             f"sum({series('ontap_exporter_cluster_files_failed', INSTANCE)})",
             colors=styles.NONE_IS_GOOD,
@@ -150,13 +150,13 @@ def _exporters() -> table.Panel:
         columns=(
             Column(query=_of_instance("up"), title="State", words=styles.UP_OR_DOWN, width=80),
             Column(query=f"max by (instance, version, revision, python_version) ({build})", title=None),
-            Column(query=_of_instance(f"{own}_shard_ordinal"), title="Shard", decimals=0),
-            Column(query=_of_instance(f"{own}_total_shards"), title="of", decimals=0),
+            Column(query=_of_instance(f"{own}_shard_ordinal"), title="Shard", decimals=0, width=70),
+            Column(query=_of_instance(f"{own}_total_shards"), title="of", decimals=0, width=50),
             Column(query=_of_instance(f"{own}_clusters"), title="Clusters", decimals=0),
             Column(query=_of_instance(f"{own}_cluster_files"), title="Cluster files", decimals=0),
             Column(
                 query=_of_instance(f"{own}_config_last_reload_successful"),
-                title="Config accepted",
+                title="Config good",
                 words=styles.YES_IS_GOOD,
             ),
             Column(query=milliseconds(accepted), title="Last accepted", unit="dateTimeFromNow"),

@@ -100,6 +100,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel | statetimeline.Panel, ..
                 ),
             ),
             width=16,
+            height=12,
         ),
         bars(
             "Least available clusters",
@@ -111,6 +112,7 @@ def polls() -> tuple[timeseries.Panel | bargauge.Panel | statetimeline.Panel, ..
             no_value="none is known",
             most=1,
             width=8,
+            height=12,
         ),
         graph(
             "Failed polls by reason",

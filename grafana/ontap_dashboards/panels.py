@@ -15,6 +15,7 @@ from grafana_foundation_sdk.builders import (
 )
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from ontap_dashboards import styles
 from ontap_dashboards.frame import DATASOURCE
@@ -36,14 +37,11 @@ def number(
     colors: dashboard.ThresholdsConfig = styles.PLAIN,
     words: Words | None = None,
     no_value: str = ABSENT,
-    legend: str = "",
     width: int = 3,
     link: dashboard.DashboardLink | None = None,
-    sparkline: bool = False,
 ) -> stat.Panel:
-    """One large number, as of now; with ``legend``, this text instead of the number."""
+    """One large number, as of now."""
     query = prometheus.Dataquery().expr(expression).ref_id("A").datasource(DATASOURCE)
-    query = query.range() if sparkline else query.instant()
     panel = (
         stat.Panel()
         .title(title)
@@ -57,13 +55,37 @@ def number(
         .color_scheme(styles.BY_VALUE)
         .thresholds(colors)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .graph_mode(options.BigValueGraphMode.AREA if sparkline else options.BigValueGraphMode.NONE)
+        .graph_mode(options.BigValueGraphMode.NONE)
         .color_mode(options.BigValueColorMode.VALUE)
-        .text_mode(options.BigValueTextMode.NAME if legend else options.BigValueTextMode.VALUE)
-        .with_target(query.legend_format(legend or "__auto"))
+        .text_mode(options.BigValueTextMode.VALUE)
+        .with_target(query.instant().legend_format("__auto"))
     )
     if words:
         panel = panel.mappings(styles.words(words))
+    return panel.links([link]) if link else panel
+
+
+def word(
+    title: str,
+    description: str,
+    expression: str,
+    label: str,
+    *,
+    color: str = styles.BLUE,
+    no_value: str = ABSENT,
+    width: int = 3,
+    link: dashboard.DashboardLink | None = None,
+) -> stat.Panel:
+    """One large word, as of now: the value of a label.
+
+    It is a field of a table, not the name of a series: without a series, a name would be blank.
+    """
+    grey = styles.thresholds((None, styles.GREY))
+    panel = number(title, description, expression, unit="string", colors=grey, no_value=no_value, width=width)
+    query = prometheus.Dataquery().expr(expression).ref_id("A").datasource(DATASOURCE).instant()
+    reduced = common.ReduceDataOptions().calcs(["lastNotNull"]).fields(f"/^{label}$/")
+    panel = panel.targets([query.format(PromQueryFormat.TABLE)]).reduce_options(reduced)
+    panel = panel.mappings(styles.any_text(color))
     return panel.links([link]) if link else panel
 
 

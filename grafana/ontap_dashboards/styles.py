@@ -83,6 +83,12 @@ def texts(mapping: dict[str, str]) -> list[models.ValueMapping]:
     return [models.ValueMap(options=results)]
 
 
+def any_text(color: str) -> list[models.ValueMapping]:
+    """Show texts as they are, in a colour."""
+    shown = models.ValueMappingResult(text="$1", color=color)
+    return [models.RegexMap(options=models.DashboardRegexMapOptions(pattern="(.+)", result=shown))]
+
+
 def link(title: str, url: str) -> builders.DashboardLink:
     """Link a value to a page."""
     return builders.DashboardLink(title).url(url)
