@@ -10,6 +10,9 @@ import pytest
 
 from exporter.config import ConfigError
 
+SECRETS = ("made-up", "QOauhQNbBCuQDKes6eFzPe")
+"""Stand in the files."""
+
 
 @dataclass(frozen=True, slots=True)
 class BadFiles:
@@ -25,8 +28,8 @@ class BadFiles:
 
     @property
     def names(self) -> list[str]:
-        """The names of the files, without suffix."""
-        return sorted(path.stem for path in self.folder.glob("*.yaml"))
+        """The names of the files and of the messages, without suffix."""
+        return sorted({path.stem for path in self.folder.iterdir()})
 
     def messages(self, name: str) -> str:
         """Return what is wrong with a file, a line for each mistake, without the folder."""
@@ -34,11 +37,8 @@ class BadFiles:
             self.load(self.folder / f"{name}.yaml")
         return str(caught.value).replace(f"{self.folder}/", "").replace(str(self.folder), ".") + "\n"
 
-    def expected(self, name: str) -> str:
-        """Return the message beside a file."""
-        return (self.folder / f"{name}.txt").read_text()
-
-    @property
-    def without_partner(self) -> set[str]:
-        """The files without a message, and the messages without a file."""
-        return {path.stem for path in self.folder.glob("*.txt")} ^ set(self.names)
+    def check(self, name: str) -> None:
+        """Check that a file has exactly the mistakes beside it, and that no secret is in their messages."""
+        messages = self.messages(name)
+        assert messages == (self.folder / f"{name}.txt").read_text()
+        assert not any(secret in messages for secret in SECRETS)

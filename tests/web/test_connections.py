@@ -33,7 +33,7 @@ HUNG_UP = (LARGE, LARGE * 30, HEALTHY, HEALTHY[:20], b"\x16\x03\x01", b"\x00\xff
 """What clients have sent when they hang up."""
 WAIT_SECONDS = 10.0
 LARGE_BYTES = 16 * 1024 * 1024
-SOME_SLICES = 20
+SOME_SLICES = 10
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -214,7 +214,7 @@ def test_clients_that_never_read_shut_nobody_out(greedy: list[str], run: Run, *,
 
     async def scene() -> None:
         async with server(Limits(connections=16), tls=tls) as connect:
-            for number in range(30):
+            for number in range(20):  # more than there may be
                 _, never_reads = await connect(greedy[number % len(greedy)], context)
                 never_reads.write(LARGE * 20)
                 good = await connect("127.0.0.1", context)
@@ -232,8 +232,8 @@ def test_pipelined_requests_are_all_answered(run: Run, *, tls: bool) -> None:
     async def scene() -> None:
         async with server(tls=tls) as connect:
             reader, writer = await connect(tls=CLIENT_TLS if tls else None)
-            writer.write(HEALTHY * 5000)  # much more than one request may have
-            for _ in range(5000):
+            writer.write(HEALTHY * 2000)  # much more than one request may have
+            for _ in range(2000):
                 assert b"200 OK" in await reader.readuntil(b"is healthy.\n")
 
     run(scene())

@@ -16,7 +16,7 @@ import pytest
 from exporter import health
 from exporter.simulator.exporter_configuration import write_secret
 from support.daemon import Daemon, program
-from support.guarded import HOUR, TLS, Certificates, basic, hashed, write
+from support.guarded import HOUR, TLS, Certificates, basic, guarded, hashed, write
 
 LISTEN = "--web.listen-address=127.0.0.1:0"
 CONFIG = "clusters: [{address: 127.0.0.1, basic_auth: {username: u, password: p}}]\n"
@@ -151,10 +151,9 @@ async def test_health_asks_with_and_without_tls_if_no_url_is_given(
 ) -> None:
     Certificates(folder)
     for text in ("{}\n", TLS):
-        async with program("run", *flags(write(folder / "web.yaml", text).parent)) as daemon:
-            urls = (daemon.url, daemon.url.replace("http", "https", 1))
+        async with guarded(write(folder / "web.yaml", text)) as server:
+            urls = tuple(f"{scheme}://127.0.0.1:{server.port}" for scheme in ("http", "https"))
             assert await asyncio.to_thread(health.ask, urls) is None
-            await daemon.stop()
         wrong = await asyncio.to_thread(health.ask, urls)
         assert wrong is not None
         assert [said.split(" ")[0] for said in wrong.split("; ")] == list(urls)
@@ -167,8 +166,8 @@ async def test_health_shows_a_certificate_if_one_is_required(
     leaf = certificates.authority.issue_cert("health.example")
     write(folder / "health.crt", leaf.cert_chain_pems[0].bytes())
     write(folder / "health.key", leaf.private_key_pem.bytes())
-    async with program("run", *flags(folder)) as daemon:
-        url = "--url=" + daemon.url.replace("http", "https", 1)
+    async with guarded(folder / "web.yaml") as server:
+        url = f"--url=https://127.0.0.1:{server.port}"
         shown = ("health", url, "--cert-file=health.crt", "--key-file=health.key")
         done = await asyncio.to_thread(run, *shown, cwd=folder)
         assert (done.returncode, done.stderr) == (0, "")
