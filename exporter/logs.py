@@ -35,7 +35,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
-        _logged,
+        _without_none,
         _on_one_line,
     ]
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -63,8 +63,8 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
     logging.captureWarnings(capture=True)
 
 
-def _logged(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Leave out keys without a value."""
+def _without_none(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out keys whose value is None."""
     return {key: value for key, value in event.items() if value is not None}
 
 

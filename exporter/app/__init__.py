@@ -3,7 +3,7 @@
 * :mod:`~exporter.app.daemon`: the composition root.
 * :mod:`~exporter.app.applied`: the applied configuration: which clusters are polled and cleaned.
 * :mod:`~exporter.app.sharding`: which of several processes has a cluster.
-* :mod:`~exporter.app.cleaning`: starts, changes and stops cleanup as the configuration says.
+* :mod:`~exporter.app.cleanup_manager`: starts, changes and stops cleanup as the configuration says.
 * :mod:`~exporter.app.reload`: reads the configuration again, on demand and when cluster files change.
 * :mod:`~exporter.app.signals`: what the operating system's signals do.
 * :mod:`~exporter.app.once`: polls every cluster once, for ``run --once``.

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import aiohttp
 
-from exporter.app.cleaning import Cleaning
+from exporter.app.cleanup_manager import CleanupManager
 from exporter.app.sharding import Shard
 from exporter.background import in_slices
 from exporter.cleanup.delete.limits import Pace
@@ -49,7 +49,7 @@ class AppliedConfiguration:
         version: how many configurations have been applied.
         board: the newest result of every cluster.
         exposition: the rendered lines of every cluster.
-        cleaning: runs cleanup if it is configured.
+        cleanup: runs cleanup if it is configured.
         counts: counts the requests that were sent to ONTAP.
     """
 
@@ -67,7 +67,7 @@ class AppliedConfiguration:
         self.version = 0
         self.exposition = Exposition(CLUSTER_FAMILIES)
         self.board = Board(on_change=self._show, on_removal=self.exposition.remove)
-        self.cleaning = Cleaning(group=group, kill_switch=kill_switch, pace=pace)
+        self.cleanup = CleanupManager(group=group, kill_switch=kill_switch, pace=pace)
         self.counts = RequestCounts()
         self._shard = shard
         self._opener = AccessOpener(session=session, counts=self.counts)
@@ -86,9 +86,9 @@ class AppliedConfiguration:
         self.config, self._accesses = config, accesses
         await self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         configured = frozenset(cluster.name for cluster in config.clusters)
-        await self.cleaning.apply(config.cleanup, accesses, configured=configured)
+        await self.cleanup.apply(config.cleanup, accesses, configured=configured)
         async for name, inventory in in_slices(self.board.good_polls()):
-            self.cleaning.note_good_poll(name, inventory)
+            self.cleanup.note_good_poll(name, inventory)
         self.version += 1
         kept = 0
         async for name, access in in_slices(accesses.items()):
@@ -104,9 +104,9 @@ class AppliedConfiguration:
     def stop(self) -> None:
         """Cancel polls and cleanup; the task group waits until cleanup has recorded its last DELETE."""
         self._fleet.stop()
-        self.cleaning.stop()
+        self.cleanup.stop()
 
     def _show(self, status: ClusterStatus) -> None:
         update_cluster(self.exposition, status)
         if status.up and status.inventory is not None:
-            self.cleaning.note_good_poll(status.name, status.inventory)
+            self.cleanup.note_good_poll(status.name, status.inventory)

@@ -20,7 +20,7 @@ from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.loop_errors import handle_loop_error
 from exporter.app.reload import Reloader
-from exporter.app.sharding import WHOLE, Shard
+from exporter.app.sharding import UNSHARDED, Shard
 from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.delete.limits import Pace
@@ -76,7 +76,7 @@ class Settings:
     site: Site = field(default_factory=Site)
     reload_by_http: bool = False
     cleanup_halted: bool = False
-    shard: Shard = WHOLE
+    shard: Shard = UNSHARDED
     web_config: WebConfig | None = None
     pace: Pace = field(default_factory=Pace)
     announce: Callable[[str], None] | None = None
@@ -111,7 +111,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             notifier.ready()
 
     def resume_paused() -> None:
-        applied.cleaning.resume_paused()
+        applied.cleanup.resume_paused()
 
     async with AsyncExitStack() as stack:
         protection = _protection(stack, settings)
@@ -208,7 +208,7 @@ def _sources(
     return Sources(
         board=applied.board,
         exposition=applied.exposition,
-        cleanup=lambda: applied.cleaning.sources,
+        cleanup=lambda: applied.cleanup.sources,
         process=ProcessMetrics(),
         exporter_state=exporter_state,
         masked_config=lambda: masked_yaml(applied.config),

@@ -16,11 +16,11 @@ _CLOSED = "the handler is closed"
 def handle_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log what the event loop reports: at debug level the end of a connection, anything else as an error.
 
-    If a poll is given up while its connection comes about, uvloop may still want to write to the closed
-    transport, and reports that. The poll has its reason without this.
+    If a poll ends while its connection is being established, uvloop may still try to write to the closed
+    transport, and reports that. The poll has its reason already.
     """
     exception = context.get("exception")
     if isinstance(exception, RuntimeError) and str(exception).endswith(_CLOSED):
-        log.debug("a connection was given up while it came about", error=str(exception))
+        log.debug("a connection was abandoned while it was being established", error=str(exception))
     else:
         loop.default_exception_handler(context)

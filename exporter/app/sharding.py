@@ -85,5 +85,5 @@ def ordinal_from_pod(environ: Mapping[str, str], *, hostname: str) -> int:
     return int(match[1])
 
 
-WHOLE = Shard()
-"""All of the clusters."""
+UNSHARDED = Shard()
+"""One process has all clusters."""

@@ -53,7 +53,7 @@ def read_cluster_file(path: Path) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class CheckedConfig:
     """A configuration that has been read and has no mistake, but is not applied yet."""
 
     config: Config
@@ -108,11 +108,11 @@ class ConfigFiles:
         Raises:
             ConfigError: with every problem that could be found; what was applied stays applied.
         """
-        candidate = self.read()
-        self.accept(candidate)
-        return candidate.config
+        checked = self.read()
+        self.accept(checked)
+        return checked.config
 
-    def read(self) -> Candidate:
+    def read(self) -> CheckedConfig:
         """Read the configuration file and every cluster file anew; what is applied stays applied.
 
         Raises:
@@ -145,14 +145,14 @@ class ConfigFiles:
         if found.errors:
             raise ConfigError(found.errors)
         own = replace(own, warnings=own.warnings | found.warnings)
-        return Candidate(config=assemble(main, own, files, matched.warnings), hashes=hashes)
+        return CheckedConfig(config=assemble(main, own, files, matched.warnings), hashes=hashes)
 
-    def accept(self, candidate: Candidate) -> None:
+    def accept(self, checked: CheckedConfig) -> None:
         """Take over what :meth:`read` has read: from now on, :meth:`scan` returns what differs from that."""
-        self._applied = candidate.config
+        self._applied = checked.config
         self._watched = {
-            path: _Watched(applied=clusters, applied_hash=candidate.hashes[path], seen=candidate.hashes[path])
-            for path, clusters in candidate.config.sources.files.items()
+            path: _Watched(applied=clusters, applied_hash=checked.hashes[path], seen=checked.hashes[path])
+            for path, clusters in checked.config.sources.files.items()
         }
         self._publish(())
 

@@ -1,4 +1,4 @@
-"""What the merged layers of one cluster come to, in the values that the client takes."""
+"""Makes the client's settings for one cluster from its merged layers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STALE_AFTER_POLLS: Final = 3
 
 
 def cluster_settings(merged: ClusterEntry, *, environ: Mapping[str, str]) -> ClusterSettings | None:
-    """Return what the layers of a cluster come to; ``None`` where it has no address, or no proxy to use.
+    """Return the settings of a cluster; ``None`` if it has no address, or its proxy cannot be used.
 
     ``environ`` holds the proxy of ``proxy_from_environment``.
     """

@@ -106,12 +106,12 @@ def _database_url(value: object, info: ValidationInfo) -> DatabaseUrl:
 
 
 def _folder(info: ValidationInfo) -> Path:
-    """Return where relative paths begin, which whoever validates passes as the context."""
+    """Return the folder in which relative paths begin; the caller of the validation passes it as context."""
     return Path(info.context or "")
 
 
 def parse_duration_or_zero(value: object) -> timedelta:
-    """Return what a value of a file writes as a duration; a plain 0 needs no unit.
+    """Return the duration that a value of a file writes; a plain 0 needs no unit.
 
     Raises:
         ValueError: it is none.
@@ -142,12 +142,12 @@ def _at_least_a_second(value: timedelta) -> timedelta:
 
 
 def _number(value: object) -> object:
-    """Let a number come out of an environment variable."""
+    """Read a number also from text: an environment variable holds nothing else."""
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
 
-def _truth(value: object) -> object:
-    """Let a truth value come out of an environment variable."""
+def _boolean(value: object) -> object:
+    """Read true and false also from text: an environment variable holds nothing else."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
@@ -160,7 +160,7 @@ def _not_empty(name: str, whole: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _kept(value: int) -> int:
+def _check_keep_newest(value: int) -> int:
     if value < 1:
         raise ValueError("must be at least 1; leave it out where no version is kept for being new")
     return value
@@ -255,17 +255,17 @@ FileName = Annotated[Path, PlainValidator(_path)]
 """Absolute; a relative one begins in the folder of the file that names it."""
 Number = Annotated[int, BeforeValidator(_number)]
 Count = Annotated[Number, Field(ge=1, le=100_000)]
-Kept = Annotated[Number, AfterValidator(_kept), Field(le=100_000)]
+KeepNewest = Annotated[Number, AfterValidator(_check_keep_newest), Field(le=100_000)]
 ReturnTimeout = Annotated[Number, Field(ge=0, le=120)]
-Truth = Annotated[bool, BeforeValidator(_truth)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
 DurationOrZero = Annotated[timedelta, PlainValidator(parse_duration_or_zero)]
 Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
 LongDuration = Annotated[DurationOrZero, AfterValidator(_at_least_a_second)]
 Schedule = Annotated[str, AfterValidator(parse_schedule)]
 JournalUrl = Annotated[DatabaseUrl, PlainValidator(_database_url)]
 Address = Annotated[Endpoint, PlainValidator(lambda value: parse_address(_text(value)))]
-LabelChoice = dict[Annotated[str, AfterValidator(_label_name)], str]
-Labels = Annotated[LabelChoice, EmptyMapping]
+LabelSelector = dict[Annotated[str, AfterValidator(_label_name)], str]
+Labels = Annotated[LabelSelector, EmptyMapping]
 GroupLabels = Annotated[dict[Annotated[str, AfterValidator(_group_label_name)], str], EmptyMapping]
 AuthorizationType = Annotated[str, AfterValidator(_authorization_type)]
 SupportedTlsVersion = Annotated[TlsVersion, PlainValidator(_tls_version)]

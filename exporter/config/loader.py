@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from exporter.config.checking.cleanup_checks import check_choices
+from exporter.config.checking.cleanup_checks import check_selectors
 from exporter.config.checking.cluster_checks import check_cluster
 from exporter.config.checking.named_files import NamedFiles, Pattern
 from exporter.config.checking.section_checks import (
@@ -78,7 +78,7 @@ class ClusterFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clusters:
-    """What the entries of one file come to."""
+    """The clusters of one file, checked."""
 
     entries: tuple[Section[ClusterEntry], ...]
     configs: tuple[ClusterSettings, ...]
@@ -110,7 +110,7 @@ class Config:
     cleanup: CleanupConfig | None
     """``None``: nothing is ever deleted."""
     warnings: tuple[Problem, ...] = field(compare=False)
-    """What is allowed and yet hardly meant, by file and line."""
+    """Settings that are allowed but probably mistakes, by file and line."""
     sources: Sources = field(repr=False, compare=False)
     """What each file says."""
 
@@ -252,7 +252,7 @@ def make_clusters(main: MainFile, entries: Sequence[Section[ClusterEntry]], file
 def assemble(
     main: MainFile, own: Clusters, files: Mapping[Path, Clusters], warnings: Iterable[Problem]
 ) -> Config:
-    """Put all files together, in none of which there is a mistake.
+    """Put all files together; none of them has a mistake.
 
     Args:
         main: the configuration file.
@@ -278,7 +278,7 @@ def assemble(
     sections: list[Section[Any]] = [main.defaults, *main.profiles.values(), *entries]
     if main.cleanup is not None:
         sections.append(main.cleanup)
-        found.warnings.update(check_choices(main.cleanup, clusters))
+        found.warnings.update(check_selectors(main.cleanup, clusters))
     found.warnings.update(check_permissions((main.path, *files), sections))
     return Config(
         clusters=clusters,

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, where in which file, and the error that carries every such problem.
+"""The problems of a configuration with their source locations, and the error that carries them.
 
 * :class:`ConfigError`: fix the configuration; trying again with the same files changes nothing.
 """

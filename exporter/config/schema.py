@@ -1,7 +1,7 @@
 """The models of a configuration file: which keys there are.
 
-A default of a field is the default of the key. What takes two values to check is in
-:mod:`exporter.config.checking.section_checks`.
+The default of a field is the default of the key. :mod:`exporter.config.checking` checks values that depend
+on each other.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from exporter.config.fields import (
     Address,
     AuthorizationType,
+    Boolean,
     ClusterGlobs,
     ConnectHeaderName,
     Count,
@@ -33,9 +34,9 @@ from exporter.config.fields import (
     HeaderValue,
     Host,
     JournalUrl,
-    Kept,
-    LabelChoice,
+    KeepNewest,
     Labels,
+    LabelSelector,
     LongDuration,
     Maybe,
     Name,
@@ -49,7 +50,6 @@ from exporter.config.fields import (
     SupportedTlsVersion,
     Text,
     TokenUrl,
-    Truth,
     Username,
     VersionGlobs,
 )
@@ -59,19 +59,19 @@ from exporter.ontap.endpoint import ClusterSettings, TlsVersion
 _NO_MANAGER: Final = "there is no secret manager; write the key that ends in _file"
 
 
-class Shape(BaseModel):
+class StrictModel(BaseModel):
     """A mapping with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
     home: ClassVar[str] = ""
-    """Where such a mapping stands, for hints about keys that belong there."""
+    """Where such a mapping is in a file, for hints about misplaced keys."""
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Keys that exclude each other: in one mapping a mistake; a nearer layer's replaces the other one."""
+    """Keys that exclude each other: a mistake in one mapping; one in a nearer layer replaces the other."""
     unsupported: ClassVar[Mapping[str, str]] = {}
     """Keys that Prometheus has here and the exporter has not, with what to do instead."""
 
 
-class BasicAuth(Shape):
+class BasicAuth(StrictModel):
     """User name and password."""
 
     home = "under basic_auth"
@@ -83,7 +83,7 @@ class BasicAuth(Shape):
     password_file: Maybe[FileName] = None
 
 
-class Authorization(Shape):
+class Authorization(StrictModel):
     """An ``Authorization`` header."""
 
     home = "under authorization"
@@ -94,8 +94,8 @@ class Authorization(Shape):
     credentials_file: Maybe[FileName] = None
 
 
-class TlsConfig(Shape):
-    """Whom to trust, and which certificate to show."""
+class TlsConfig(StrictModel):
+    """Which certificates to trust, and which one to show."""
 
     home = "under tls_config"
     exclusive = (("ca", "ca_file"), ("cert", "cert_file"), ("key", "key_file"))
@@ -111,11 +111,11 @@ class TlsConfig(Shape):
     key: Maybe[SecretText] = None
     key_file: Maybe[FileName] = None
     server_name: Maybe[Host] = None
-    insecure_skip_verify: Truth = False
+    insecure_skip_verify: Boolean = False
     min_version: SupportedTlsVersion = TlsVersion.TLS12
 
 
-class ProxyKeys(Shape):
+class ProxyKeys(StrictModel):
     """Through which proxy requests go."""
 
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -124,7 +124,7 @@ class ProxyKeys(Shape):
     )
     proxy_url: Maybe[ProxyUrl] = None
     no_proxy: Maybe[str] = None
-    proxy_from_environment: Truth = False
+    proxy_from_environment: Boolean = False
     proxy_connect_header: dict[ConnectHeaderName, list[SecretHeaderValue]] = {}
 
 
@@ -159,7 +159,7 @@ class OAuth2(ProxyKeys):
     tls_config: TlsConfig = TlsConfig()
 
 
-class HttpHeader(Shape):
+class HttpHeader(StrictModel):
     """The values of one header; each is sent as a header of its own."""
 
     home = "under a header of http_headers"
@@ -169,7 +169,7 @@ class HttpHeader(Shape):
 
 
 class Settings(ProxyKeys):
-    """What ``defaults``, a profile and a cluster's own entry can all say; each may leave out anything."""
+    """The keys of ``defaults``, a profile and a cluster's own entry; each may leave out any of them."""
 
     home = "in defaults, in a profile or in an entry of clusters"
     exclusive = (
@@ -199,12 +199,12 @@ class Settings(ProxyKeys):
     oauth2: Maybe[OAuth2] = None
     tls_config: TlsConfig = TlsConfig()
     http_headers: dict[HeaderName, HttpHeader] = {}
-    allow_http: Truth = False
+    allow_http: Boolean = False
     labels: Labels = Field(default_factory=dict)
 
 
 class ClusterEntry(Settings):
-    """One entry of ``clusters``; ``address`` must be there, which the checks see to."""
+    """One entry of ``clusters``; the checks require an ``address``."""
 
     home = "in an entry of clusters"
     name: Maybe[Name] = None
@@ -217,7 +217,7 @@ class ClusterEntry(Settings):
         return self.name or (self.address.host if self.address else None)
 
 
-class TargetGroup(Shape):
+class TargetGroup(StrictModel):
     """One group of Prometheus's file_sd.
 
     Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``file_sd_config``).
@@ -228,12 +228,12 @@ class TargetGroup(Shape):
     labels: GroupLabels = {}
 
 
-class ClusterChoice(Shape):
-    """For which clusters a policy is: one of the names must match, and all labels."""
+class ClusterSelector(StrictModel):
+    """The clusters of a policy: one of the names must match, and all labels."""
 
     home = "under clusters of a policy"
     names: Maybe[ClusterGlobs] = None
-    labels: LabelChoice = {}
+    labels: LabelSelector = {}
 
     @cached_property
     def _name_pattern(self) -> re.Pattern[str]:
@@ -247,7 +247,7 @@ class ClusterChoice(Shape):
         return all(label in cluster.labels for label in self.labels.items())
 
 
-class PolicyConfig(Shape):
+class PolicyConfig(StrictModel):
     """Which packages are deleted, where and when.
 
     A policy has a name, one of ``schedule`` and ``every``, and one or both of ``keep_newest`` and
@@ -257,12 +257,12 @@ class PolicyConfig(Shape):
     home = "in an entry of cleanup.policies"
     exclusive = (("schedule", "every"),)
     name: Name = ""
-    clusters: ClusterChoice = ClusterChoice()
+    clusters: ClusterSelector = ClusterSelector()
     schedule: Maybe[Schedule] = None
     every: Maybe[LongDuration] = None
     timezone: Name = "UTC"
     """The IANA name of the time zone of ``schedule``."""
-    keep_newest: Maybe[Kept] = None
+    keep_newest: Maybe[KeepNewest] = None
     older_than: Maybe[Duration] = None
     include: VersionGlobs = ["*"]
     exclude: list[Glob] = []
@@ -272,7 +272,7 @@ class PolicyConfig(Shape):
     approved_plan: Maybe[FileName] = None
     approval_valid_for: Duration = timedelta(days=14)
     max_deletes_per_run: Count = 5
-    dry_run: Truth = True
+    dry_run: Boolean = True
     return_timeout: ReturnTimeout = 0
     job_timeout: Duration = timedelta(minutes=30)
     retry_busy_for: DurationOrZero = timedelta(minutes=30)
@@ -282,8 +282,8 @@ class PolicyConfig(Shape):
         return self.clusters.has(cluster)
 
 
-class CleanupConfig(Shape):
-    """What deletes packages, and where the journal is kept."""
+class CleanupConfig(StrictModel):
+    """The policies, and where the journal is kept."""
 
     home = "under cleanup"
     state: JournalUrl = Field(default=DEFAULT_DATABASE_URL, validate_default=True)
@@ -293,7 +293,7 @@ class CleanupConfig(Shape):
     policies: list[PolicyConfig] = []
 
 
-class Root(Shape):
+class Root(StrictModel):
     """A whole file; each pattern is validated by itself, as a :data:`FilePattern`."""
 
     home = "at the top of the configuration file"

@@ -1,4 +1,4 @@
-"""The mappings of a file, each with its place: one by itself, and the layers of one cluster."""
+"""The mappings of a file with their source locations, and the layers of one cluster."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Generic, TypeVar
 
 from exporter.config.problems import KeyPath, SourceLocation
 from exporter.config.reading.document import Document
-from exporter.config.schema import CleanupConfig, ClusterEntry, PolicyConfig, Shape
+from exporter.config.schema import CleanupConfig, ClusterEntry, PolicyConfig, StrictModel
 
-ShapeT = TypeVar("ShapeT", bound=Shape)
+ModelT = TypeVar("ModelT", bound=StrictModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section(Generic[ShapeT]):
-    """One mapping of a file: what it says, and where."""
+class Section(Generic[ModelT]):
+    """One mapping of a file: its values, and where it is."""
 
-    model: ShapeT
+    model: ModelT
     document: Document = field(repr=False)
     path: KeyPath
 
@@ -41,7 +41,7 @@ class Section(Generic[ShapeT]):
         """Whether a key below is set."""
         value: Any = self.model
         for key in keys:
-            if isinstance(value, Shape):
+            if isinstance(value, StrictModel):
                 is_set = key in value.model_fields_set
                 value = getattr(value, str(key), None)
             else:
@@ -65,7 +65,7 @@ def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
     yield keys, value
     below: Iterable[tuple[str | int, object]] = ()
     match value:
-        case Shape():
+        case StrictModel():
             below = ((key, getattr(value, key)) for key in value.model_fields_set)
         case dict():
             below = value.items()
@@ -79,7 +79,7 @@ def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """The sections that make one cluster, and what they come to."""
+    """The sections of one cluster, and what they are merged to."""
 
     sections: tuple[Section[Any], ...]
     """The nearest first: the cluster's own entry, its profile, the defaults."""
@@ -113,7 +113,7 @@ def policies_of(section: Section[CleanupConfig]) -> list[Section[PolicyConfig]]:
     ]
 
 
-def merge(base: Shape, over: ShapeT) -> ShapeT:
+def merge(base: StrictModel, over: ModelT) -> ModelT:
     """Return what ``over`` sets and, where it does not, what ``base`` sets, mapping by mapping."""
     pairs = (both for pair in over.exclusive for both in (pair, pair[::-1]))
     replaced = {theirs for ours, theirs in pairs if ours in over.model_fields_set and getattr(over, ours)}
@@ -122,7 +122,7 @@ def merge(base: Shape, over: ShapeT) -> ShapeT:
         below = getattr(base, name)
         if name in over.model_fields_set:
             above = getattr(over, name)
-            if isinstance(above, Shape):
+            if isinstance(above, StrictModel):
                 update[name] = merge(below, above)
             elif isinstance(above, dict):
                 update[name] = below | above

@@ -17,19 +17,19 @@ from exporter.config.schema import (
     Authorization,
     BasicAuth,
     CleanupConfig,
-    ClusterChoice,
     ClusterEntry,
+    ClusterSelector,
     HttpHeader,
     OAuth2,
     PolicyConfig,
     Root,
     Settings,
-    Shape,
+    StrictModel,
     TargetGroup,
     TlsConfig,
 )
 
-_ShapeT = TypeVar("_ShapeT", bound=Shape)
+_ModelT = TypeVar("_ModelT", bound=StrictModel)
 _ValueT = TypeVar("_ValueT")
 
 _EXPECTED: Final[Mapping[str, str]] = MappingProxyType(
@@ -57,12 +57,12 @@ _LOGINS: Final = (BasicAuth, Authorization, OAuth2)
 _HOLD_SECRETS: Final = frozenset({"endpoint_params", "http_headers", "proxy_connect_header"})
 _CLOSE: Final = 0.73
 """How alike two keys are, from 0 to 1, for one to be meant by the other."""
-_INSIDE_CLEANUP: Final = (ClusterChoice, PolicyConfig, CleanupConfig)
+_INSIDE_CLEANUP: Final = (ClusterSelector, PolicyConfig, CleanupConfig)
 
 
-def homes(*shapes: type[Shape]) -> Mapping[str, str]:
-    """Return where each key belongs; a key of several shapes belongs to the last one."""
-    return MappingProxyType({key: shape.home for shape in shapes for key in shape.model_fields})
+def homes(*models: type[StrictModel]) -> Mapping[str, str]:
+    """Return where each key belongs; a key of several models belongs to the last one."""
+    return MappingProxyType({key: model.home for model in models for key in model.model_fields})
 
 
 # For a key that stands in the wrong mapping: `name` and the like belong to the nearest one.
@@ -71,27 +71,27 @@ _HOMES_IN_CLEANUP: Final = homes(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)
 
 
 def validate(
-    shape: type[_ShapeT], document: Document, path: KeyPath = (), *, belongs: Mapping[str, str] | None = None
-) -> _ShapeT:
+    model: type[_ModelT], document: Document, path: KeyPath = (), *, belongs: Mapping[str, str] | None = None
+) -> _ModelT:
     """Return the model of the mapping at ``path``, without the keys that have a mistake in them.
 
     Args:
-        shape: the model.
+        model: the model.
         document: takes the mistakes; what has one is broken there.
         path: of the mapping.
         belongs: where each key belongs, for hints; those of the configuration by default.
     """
     try:
-        return shape.model_validate(document.value(path), context=document.folder)
+        return model.model_validate(document.value(path), context=document.folder)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    problems = [_problem(detail, shape, document, path, belongs) for detail in details]
+    problems = [_problem(detail, model, document, path, belongs) for detail in details]
     document.problems += [problem for problem in problems if problem is not None]
     for detail in details:
         is_item = detail["type"] == "model_type"
         document.reject((*path, *_steps(detail)), empty=SourceMapping() if is_item else None)
     left = document.value(path)
-    return shape.model_validate(left if isinstance(left, SourceMapping) else {}, context=document.folder)
+    return model.model_validate(left if isinstance(left, SourceMapping) else {}, context=document.folder)
 
 
 def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyPath) -> _ValueT | None:
@@ -118,7 +118,7 @@ def _steps(detail: ErrorDetails) -> KeyPath:
 
 def _problem(
     detail: ErrorDetails,
-    shape: type[Shape] | None,
+    model: type[StrictModel] | None,
     document: Document,
     above: KeyPath,
     belongs: Mapping[str, str] | None,
@@ -129,8 +129,8 @@ def _problem(
     if value is BROKEN:
         return None
     location = document.location(path)
-    owner = _owner(shape, steps)
-    model = owner if isinstance(owner, type) and issubclass(owner, Shape) else None
+    owner = _owner(model, steps)
+    model = owner if isinstance(owner, type) and issubclass(owner, StrictModel) else None
     if value is None and steps and _may_be_of_a_secret(path):
         # The end of a secret with a comma in it, written without quotation marks, reads as a key beside it.
         message = "unknown key; is a space missing behind a colon, or quotation marks around a comma?"
@@ -167,20 +167,20 @@ def _message(detail: ErrorDetails, value: Value) -> str:
             return f"{message}; put quotation marks around it" if is_quotable else message
 
 
-def _unknown_key(key: str, shape: type[Shape], belongs: Mapping[str, str] | None) -> str:
-    if key in shape.unsupported:
-        return f"is not supported: {shape.unsupported[key]}"
+def _unknown_key(key: str, model: type[StrictModel], belongs: Mapping[str, str] | None) -> str:
+    if key in model.unsupported:
+        return f"is not supported: {model.unsupported[key]}"
     if belongs is None:
-        belongs = _HOMES_IN_CLEANUP if shape in _INSIDE_CLEANUP else _HOMES
+        belongs = _HOMES_IN_CLEANUP if model in _INSIDE_CLEANUP else _HOMES
     if key in belongs:
         return f"not allowed here; it belongs {belongs[key]}"
     if ":" in key:
         return "unknown key; is a space missing behind the colon?"
-    begun = [name for name in shape.model_fields if name.startswith(f"{key}_")]
-    close = begun or get_close_matches(key, shape.model_fields, n=1, cutoff=_CLOSE)
+    begun = [name for name in model.model_fields if name.startswith(f"{key}_")]
+    close = begun or get_close_matches(key, model.model_fields, n=1, cutoff=_CLOSE)
     if close:
         return f"unknown key; did you mean {close[0]}?"
-    if shape in _LOGINS:
+    if model in _LOGINS:
         return "unknown key; a secret with a comma in it needs quotation marks"
     return "unknown key"
 
@@ -188,7 +188,7 @@ def _unknown_key(key: str, shape: type[Shape], belongs: Mapping[str, str] | None
 def _owner(annotation: object, steps: KeyPath) -> object:
     """Return the type of the mapping or list in which the last of the steps is taken."""
     for step in steps[:-1]:
-        if isinstance(annotation, type) and issubclass(annotation, Shape):
+        if isinstance(annotation, type) and issubclass(annotation, StrictModel):
             field = annotation.model_fields.get(str(step))
             annotation = dict[str, str] if field is None else field.annotation
         else:

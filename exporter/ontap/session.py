@@ -25,7 +25,7 @@ from exporter.ontap.conversations.wire import JSON_MEDIA_TYPE
 from exporter.ontap.errors import BadResponse, ConnectionFailed, DeadlineExceeded, OntapError, TlsFailed
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-"""How long a connection may take to come about, however long the poll may take."""
+"""How long establishing a connection may take, however long the poll may take."""
 UNACKNOWLEDGED_MILLISECONDS = 20_000
 """How long the kernel tries to deliver what a cluster does not acknowledge."""
 RECEIVE_BUFFER_BYTES = 16 * 1024
@@ -112,7 +112,7 @@ class SystemResolver(AbstractResolver):
         return lookup.result()
 
     async def close(self) -> None:
-        """Do nothing: no end waits for the threads."""
+        """Do nothing: the end of the program does not wait for the threads."""
 
     def _addresses(self, host: str, port: int, family: int) -> list[ResolveResult]:
         try:

@@ -36,7 +36,7 @@ _REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
 
 
 @dataclass(slots=True, kw_only=True)
-class _Held:
+class _TokenState:
     """What is known about the tokens of one client; times are the event loop's."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -59,7 +59,7 @@ class Tokens:
     def __init__(self, *, session: aiohttp.ClientSession, contexts: TlsContexts) -> None:
         self._session = session
         self._contexts = contexts
-        self._held: dict[OAuth2Login, _Held] = {}
+        self._held: dict[OAuth2Login, _TokenState] = {}
 
     async def get(self, login: OAuth2Login) -> str:
         """Return a token that has not expired, a new one where there is none.
@@ -67,7 +67,7 @@ class Tokens:
         Raises:
             OntapError: there is none to be had.
         """
-        held = self._held.setdefault(login, _Held())
+        held = self._held.setdefault(login, _TokenState())
         clock = asyncio.get_running_loop().time
         async with held.lock:
             if held.token is not None and clock() < held.usable_until:
@@ -102,7 +102,7 @@ class Tokens:
         """Drop the tokens of all other clients."""
         self._held = {login: held for login, held in self._held.items() if login in in_use}
 
-    async def _fetch(self, login: OAuth2Login, held: _Held) -> str:
+    async def _fetch(self, login: OAuth2Login, held: _TokenState) -> str:
         """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""
         try:
             secret = await begin(login.client_secret.read, name="client secret")
@@ -183,7 +183,7 @@ def _read_token(status: int, body: bytes) -> tuple[str, float]:
 
     Raises:
         Unauthorized: the endpoint refuses to give one.
-        BadResponse: the answer is none.
+        BadResponse: the answer holds no token.
     """
     from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error  # noqa: PLC0415 - few clusters need it
 

@@ -11,10 +11,10 @@ from typing import NoReturn
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
+from exporter.polling.cluster_reading import Reading, read_cluster
 from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
-from exporter.polling.reading import Reading, read_cluster
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
 """The longest pause that a cluster can ask for (Retry-After)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from exporter.web import cleanup_account, documents, scrape, status_page
+from exporter.web import cleanup_api, documents, scrape, status_page
 from exporter.web.addresses import BACKLOG
 from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
@@ -53,8 +53,8 @@ def build_application(
         "/sd": documents.targets,
         "/api/v1/clusters": documents.clusters,
         "/api/v1/clusters/{name:.+}": documents.cluster,
-        "/api/v1/cleanup": cleanup_account.account,
-        "/api/v1/cleanup/runs/{id}": cleanup_account.run,
+        "/api/v1/cleanup": cleanup_api.report,
+        "/api/v1/cleanup/runs/{id}": cleanup_api.run,
         "/config": documents.config,
         "/-/healthy": _healthy,
         "/-/ready": _ready,

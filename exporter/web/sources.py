@@ -28,7 +28,7 @@ class CleanupSources:
         exposition: the same, rendered.
         leases: whether this process may clean each cluster, rendered.
         state: gives what is known of cleanup as a whole.
-        report: gives a page of the account of cleanup.
+        report: gives a page of the report on cleanup.
         recorded_run: gives a run by its id, None if there is none, and why the journal cannot be read.
     """
 

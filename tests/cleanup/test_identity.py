@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from exporter.cleanup.records import Outcome
 from exporter.config import PolicyConfig
-from exporter.config.schema import ClusterChoice
+from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import CLUSTER_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
@@ -35,7 +35,7 @@ from support.waiting import eventually
 
 VERSION = "9.11.1"
 QUICK = changed(POLICY, every=OFTEN)
-ONLY_C1 = changed(QUICK, clusters=ClusterChoice(names=["c1"]))
+ONLY_C1 = changed(QUICK, clusters=ClusterSelector(names=["c1"]))
 OTHER_UUID = "1f-other"
 SEVERAL_NAMES = "one cluster is configured under several names"
 STAYS_UNENDED = "a deletion on a cluster that is not configured any more stays unended"

@@ -15,7 +15,7 @@ import pytest
 from exporter.cleanup.records import Outcome, Run
 from exporter.cleanup.run import CHANGED
 from exporter.config import PolicyConfig
-from exporter.config.schema import ClusterChoice
+from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
@@ -76,7 +76,7 @@ async def until_ended(one: Servicing, cluster: str, count: int = 1) -> list[Run]
 
 async def test_a_run_goes_on_while_other_clusters_and_policies_come_and_go(tmp_path: Path) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
-    others = changed(POLICY, name="other", clusters=ClusterChoice(names=["c2"]))
+    others = changed(POLICY, name="other", clusters=ClusterSelector(names=["c2"]))
     async with life(tmp_path, cluster, cluster_named("c2", "9.12.1"), cluster_named("beat")) as it:
         without = {name: access for name, access in it.accesses.items() if name != "c2"}
         async with it.service(POLICY, BEAT, without="c2") as one:

@@ -18,7 +18,7 @@ from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase, Run
 from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig
-from exporter.config.schema import ClusterChoice
+from exporter.config.schema import ClusterSelector
 from exporter.ontap.conversations.deletion import delete_package
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
@@ -69,7 +69,7 @@ async def test_a_good_poll_of_a_cluster_that_is_not_cleaned_is_no_matter(tmp_pat
 async def test_our_own_mistake_stops_the_cleaning_of_its_cluster_alone_and_is_shown(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     nowhere = changed(POLICY, every=None, schedule="0 3 * * *", timezone="Nowhere/City")
-    broken = changed(nowhere, clusters=ClusterChoice(names=["c1"]))
+    broken = changed(nowhere, clusters=ClusterSelector(names=["c1"]))
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         with capture_logs() as logs:
             async with it.service(broken, BEAT) as one:
@@ -328,7 +328,7 @@ async def test_a_job_that_was_followed_is_followed_to_its_end(
 
 async def test_what_is_unended_ends_before_any_new_run_on_that_cluster(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
-    other = changed(POLICY, name="other", clusters=ClusterChoice(names=["c1"]), include=["9.11*"])
+    other = changed(POLICY, name="other", clusters=ClusterSelector(names=["c1"]), include=["9.11*"])
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         cluster.hold_jobs()
         await follow_job(it)
@@ -516,8 +516,8 @@ async def test_runs_that_come_due_while_one_goes_on_are_skipped_and_counted(
 
 
 async def test_a_policy_that_matches_nothing_makes_no_status(tmp_path: Path) -> None:
-    nowhere = changed(POLICY, name="nowhere", clusters=ClusterChoice(names=["x*"]))
-    elsewhere = changed(POLICY, name="elsewhere", clusters=ClusterChoice(labels={"site": "dr"}))
+    nowhere = changed(POLICY, name="nowhere", clusters=ClusterSelector(names=["x*"]))
+    elsewhere = changed(POLICY, name="elsewhere", clusters=ClusterSelector(labels={"site": "dr"}))
     async with life(tmp_path, cluster_named("c1")) as it, it.service(nowhere, elsewhere, POLICY) as one:
         await one.watch.ended()
         assert set(one.watch.statuses) == {C1}
@@ -533,8 +533,10 @@ async def test_every_policy_applies_by_name_and_labels(tmp_path: Path) -> None:
     clusters = [
         SimulatedCluster(f"{site}-{n}", labels={"site": site}) for site in ("ams", "dr") for n in (1, 2)
     ]
-    by_name = changed(POLICY, name="by-name", clusters=ClusterChoice(names=["ams-*", "dr-2"]))
-    by_label = changed(POLICY, name="by-label", clusters=ClusterChoice(names=["*-1"], labels={"site": "dr"}))
+    by_name = changed(POLICY, name="by-name", clusters=ClusterSelector(names=["ams-*", "dr-2"]))
+    by_label = changed(
+        POLICY, name="by-label", clusters=ClusterSelector(names=["*-1"], labels={"site": "dr"})
+    )
     async with life(tmp_path, *clusters) as it, it.service(by_name, by_label) as one:
         expected = {("ams-1", "by-name"), ("ams-2", "by-name"), ("dr-2", "by-name"), ("dr-1", "by-label")}
         assert {status.key for status in one.board.statuses()} == expected

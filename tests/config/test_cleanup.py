@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import Config, ConfigError, PolicyConfig, shared_state
-from exporter.config.schema import ClusterChoice
+from exporter.config.schema import ClusterSelector
 from exporter.ontap.endpoint import ClusterSettings, Endpoint, Tls
 
 Load = Callable[..., Config]
@@ -43,7 +43,7 @@ _POLICY = PolicyConfig(name="retire-old", every=timedelta(days=1), keep_newest=2
 
 def _policy_for(**clusters: object) -> PolicyConfig:
     """Return a policy for clusters with such names and labels, also with such as no file may hold."""
-    return _POLICY.model_copy(update={"clusters": ClusterChoice().model_copy(update=clusters)})
+    return _POLICY.model_copy(update={"clusters": ClusterSelector().model_copy(update=clusters)})
 
 
 def _policies(load: Load, *policies: str, **environ: str) -> list[PolicyConfig]:
@@ -114,7 +114,7 @@ cleanup:
     (policy,) = cleanup.policies
     assert policy == PolicyConfig(
         name="retire-old",
-        clusters=ClusterChoice(names=["ams-*", "lon-*"], labels={"site": "ams", "tier": "prod"}),
+        clusters=ClusterSelector(names=["ams-*", "lon-*"], labels={"site": "ams", "tier": "prod"}),
         schedule="0 3 * * sat",
         timezone="Europe/Amsterdam",
         keep_newest=3,

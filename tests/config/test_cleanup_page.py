@@ -13,7 +13,7 @@ import yaml
 from docs.markdown import ROOT, code, rows
 
 from exporter.config import Config, masked_yaml
-from exporter.config.schema import CleanupConfig, ClusterChoice, PolicyConfig
+from exporter.config.schema import CleanupConfig, ClusterSelector, PolicyConfig
 
 Load = Callable[..., Config]
 
@@ -38,7 +38,7 @@ def test_the_page_explains_every_key_of_cleanup_once_and_no_other() -> None:
 
 
 def test_the_page_explains_every_key_of_a_policy_once_and_no_other() -> None:
-    nested = {f"clusters.{key}" for key in ClusterChoice.model_fields}
+    nested = {f"clusters.{key}" for key in ClusterSelector.model_fields}
     assert sorted(code(row["key of a policy"]) for row in _POLICY) == sorted(
         {*PolicyConfig.model_fields, *nested}
     )

@@ -16,27 +16,27 @@ from exporter.config.schema import (
     Authorization,
     BasicAuth,
     CleanupConfig,
-    ClusterChoice,
     ClusterEntry,
+    ClusterSelector,
     HttpHeader,
     OAuth2,
     PolicyConfig,
     Root,
     Settings,
-    Shape,
+    StrictModel,
     TlsConfig,
 )
 
 _EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 _ENVIRON = {"ONTAP_PASSWORD": "made-up"}
-NESTED: dict[str, type[Shape]] = {
+NESTED: dict[str, type[StrictModel]] = {
     "basic_auth": BasicAuth,
     "authorization": Authorization,
     "oauth2": OAuth2,
     "tls_config": TlsConfig,
 }
-_SHAPES: list[type[Shape]] = [Root, ClusterEntry, *NESTED.values()]
-_CLEANUP_SHAPES: list[type[Shape]] = [CleanupConfig, PolicyConfig, ClusterChoice]
+_SHAPES: list[type[StrictModel]] = [Root, ClusterEntry, *NESTED.values()]
+_CLEANUP_SHAPES: list[type[StrictModel]] = [CleanupConfig, PolicyConfig, ClusterSelector]
 _KEY = re.compile(r"(?:# *)?(?:- )?([a-z0-9_]+):(?: (.*))?")
 _DEFAULT = re.compile(r"Default: (.*)")
 
@@ -51,7 +51,7 @@ def _parts() -> tuple[str, str]:
     return above, key[2:] + "".join(line[2:] for line in below.splitlines(keepends=True))
 
 
-def _keys(shapes: list[type[Shape]]) -> list[str]:
+def _keys(shapes: list[type[StrictModel]]) -> list[str]:
     return sorted({key for shape in shapes for key in shape.model_fields})
 
 
@@ -159,7 +159,7 @@ def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:
     (policy,) = cleanup["policies"]
     assert cleanup.keys() == CleanupConfig.model_fields.keys()
     assert policy.keys() == PolicyConfig.model_fields.keys()
-    assert policy["clusters"].keys() == ClusterChoice.model_fields.keys()
+    assert policy["clusters"].keys() == ClusterSelector.model_fields.keys()
 
 
 @pytest.mark.parametrize("key", _keys(_SHAPES))

@@ -20,13 +20,13 @@ from exporter.config.schema import (
     ProxyKeys,
     Root,
     Settings,
-    Shape,
+    StrictModel,
     TlsConfig,
 )
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ROWS = rows(PAGE, "key")
-NESTED: dict[str, type[Shape]] = {
+NESTED: dict[str, type[StrictModel]] = {
     "basic_auth": BasicAuth,
     "authorization": Authorization,
     "oauth2": OAuth2,

@@ -21,7 +21,7 @@ from exporter.cleanup.records import Deletion, Lease, Outcome
 from exporter.cleanup.records import Run as JournalRun
 from exporter.cleanup.run import Run, Services
 from exporter.config import PolicyConfig
-from exporter.config.schema import ClusterChoice
+from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.conversations.listing import PACKAGES_PATH
@@ -33,7 +33,7 @@ from support.journal.steps import opened
 OLD = "2019-02-04T19:00:00+00:00"
 POLICY = PolicyConfig(
     name="retire-old",
-    clusters=ClusterChoice(names=["c*"]),
+    clusters=ClusterSelector(names=["c*"]),
     every=timedelta(hours=1),
     timezone="Europe/Amsterdam",
     older_than=timedelta(days=30),

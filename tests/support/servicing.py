@@ -17,7 +17,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Lease, Run
 from exporter.cleanup.service import KEPT_RUNS, CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
-from exporter.config.schema import ClusterChoice
+from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.conversations.facts import ClusterIdentity
@@ -34,7 +34,7 @@ WAIT_SECONDS = 60.0
 HOUR = timedelta(hours=1)
 OFTEN = timedelta(seconds=0.05)
 C1 = ("c1", "retire-old")
-BEAT = changed(POLICY, name="beat", clusters=ClusterChoice(names=["beat"]), every=OFTEN, dry_run=True)
+BEAT = changed(POLICY, name="beat", clusters=ClusterSelector(names=["beat"]), every=OFTEN, dry_run=True)
 """A policy that runs all the time on its own cluster: its runs measure how long nothing happens elsewhere."""
 
 

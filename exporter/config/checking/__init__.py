@@ -1,1 +1,1 @@
-"""What takes more than one value to check, and the files that a configuration names."""
+"""Checks values that depend on each other, and the files that a configuration names."""

@@ -1,4 +1,4 @@
-"""Checks what stands under ``cleanup``: the journal's place, and what takes two values to check."""
+"""Checks the section ``cleanup``: the journal's URL, and values that depend on each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporter.config.schema import CleanupConfig, PolicyConfig
 from exporter.config.sections import Section, policies_of
 from exporter.ontap.endpoint import ClusterSettings
 
-_HARDLY_MEANT: Final = timedelta(minutes=1)
+_SHORTEST_SENSIBLE: Final = timedelta(minutes=1)
 
 
 def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
@@ -33,7 +33,9 @@ def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
         _check_policy(policy, found)
 
 
-def check_choices(section: Section[CleanupConfig], clusters: Sequence[ClusterSettings]) -> Iterator[Problem]:
+def check_selectors(
+    section: Section[CleanupConfig], clusters: Sequence[ClusterSettings]
+) -> Iterator[Problem]:
     """Yield a warning for every policy that applies to no cluster."""
     for policy in policies_of(section):
         if not any(map(policy.model.applies_to, clusters)):
@@ -63,10 +65,9 @@ def _check_when(policy: Section[PolicyConfig], found: Diagnostics) -> None:
         if policy.has("timezone") and model.schedule is None:
             message = "a time zone is only for schedule; every counts from one run to the next"
             found.error(policy.location("timezone"), message)
-        if model.every < _HARDLY_MEANT:
-            message = (
-                f"every ({format_duration(model.every)}) is shorter than {format_duration(_HARDLY_MEANT)}"
-            )
+        if model.every < _SHORTEST_SENSIBLE:
+            every, shortest = format_duration(model.every), format_duration(_SHORTEST_SENSIBLE)
+            message = f"every ({every}) is shorter than {shortest}"
             found.warn(policy.location("every"), message)
     if model.schedule is not None:
         _check_schedule(policy, model.schedule, found)

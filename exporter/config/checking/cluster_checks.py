@@ -1,4 +1,4 @@
-"""Checks what the layers of one cluster come to: login, address, proxy, TLS, timing."""
+"""Checks the merged layers of one cluster: login, address, proxy, TLS, timing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PROXY_READS: Final = (
 def check_cluster(
     layers: Layers, files: NamedFiles, found: Diagnostics, *, environ: Mapping[str, str]
 ) -> ClusterSettings | None:
-    """Check what the layers of one cluster come to, and return it; ``None`` where it cannot be reached.
+    """Check the merged layers of one cluster, and return its settings; ``None`` if it cannot be reached.
 
     ``environ`` holds the proxy of ``proxy_from_environment``.
     """
@@ -76,13 +76,13 @@ def _has_login(merged: ClusterEntry) -> bool:
 
 def _check_address(layers: Layers, found: Diagnostics) -> None:
     merged = layers.merged
-    places: list[tuple[Endpoint | None, tuple[str, ...], str]] = [
+    addresses: list[tuple[Endpoint | None, tuple[str, ...], str]] = [
         (merged.address, ("address",), "http:// sends the login unencrypted" if _has_login(merged) else "")
     ]
     if merged.oauth2 is not None:
         warning = "http:// sends the client secret unencrypted"
-        places.append((token_endpoint(merged.oauth2), ("oauth2", "token_url"), warning))
-    for endpoint, key, warning in places:
+        addresses.append((token_endpoint(merged.oauth2), ("oauth2", "token_url"), warning))
+    for endpoint, key, warning in addresses:
         if endpoint is None or endpoint.scheme != "http" or layers.is_broken("allow_http"):
             continue
         if not merged.allow_http:

@@ -1,7 +1,7 @@
 """Checks what each section of a file says by itself, and what several of them have in common.
 
-:mod:`~exporter.config.checking.cluster_checks` checks what the layers of a cluster come to,
-:mod:`~exporter.config.checking.cleanup_checks` what stands under ``cleanup``.
+:mod:`~exporter.config.checking.cluster_checks` checks the merged layers of a cluster,
+:mod:`~exporter.config.checking.cleanup_checks` the section ``cleanup``.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from exporter.config.schema import (
     ClusterEntry,
     HttpHeader,
     OAuth2,
-    Shape,
+    StrictModel,
     TlsConfig,
 )
 from exporter.config.sections import Section, walk
 from exporter.ontap.endpoint import Proxy, Secret, check_credentials, check_header_value, check_password
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
-_FILES: Final[Mapping[type[Shape], Mapping[str, Callable[..., str | None]]]] = MappingProxyType(
+_FILES: Final[Mapping[type[StrictModel], Mapping[str, Callable[..., str | None]]]] = MappingProxyType(
     {
         BasicAuth: {
             "username_file": named_files.check_username,
@@ -52,7 +52,7 @@ _FILES: Final[Mapping[type[Shape], Mapping[str, Callable[..., str | None]]]] = M
 )
 """How a file that a mapping names is checked, and how the same is that stands in the mapping itself."""
 _DOLLARS: Final = "$$ stands for one $, in a secret too; write $$$$ for two"
-# A guess compares with every profile: worth it for a slip of the pen, not for thousands of them.
+# A guess compares the name with every profile, which is too slow for thousands of wrong names.
 _MOST_GUESSES: Final = 100
 
 
@@ -96,19 +96,19 @@ def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics)
 
 
 def _checks_of(value: object) -> Mapping[str, Callable[..., str | None]]:
-    return _FILES.get(type(value), {}) if isinstance(value, Shape) else {}
+    return _FILES.get(type(value), {}) if isinstance(value, StrictModel) else {}
 
 
 def check_section(section: Section[Any], found: Diagnostics) -> None:
     """Check that no two keys of a mapping exclude each other, and that a secret means what it says."""
     for keys, value in section.walk():
-        if isinstance(value, Shape):
+        if isinstance(value, StrictModel):
             _check_exclusive(section, keys, value, found)
         elif any("$$" in secret for secret in _secrets(section, keys, value)):
             found.warn(section.location(*keys), _DOLLARS)
 
 
-def _check_exclusive(section: Section[Any], keys: KeyPath, model: Shape, found: Diagnostics) -> None:
+def _check_exclusive(section: Section[Any], keys: KeyPath, model: StrictModel, found: Diagnostics) -> None:
     for pair in model.exclusive:
         if all(key in model.model_fields_set and getattr(model, key) for key in pair):
             first, second = sorted((section.location(*keys, key) for key in pair), key=lambda one: one.line)

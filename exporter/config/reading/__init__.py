@@ -1,1 +1,1 @@
-"""From text to values: a YAML file that knows its lines, and what a single value may be."""
+"""Reads YAML to values that know their lines, and parses single values."""

@@ -108,7 +108,7 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
         folder: a relative path begins here.
 
     Raises:
-        ValueError: it names none that outlasts the program; the message holds nothing of ``text``, where a
+        ValueError: it names none that survives the program; the message holds nothing of ``text``, where a
             password may be.
     """
     if text in _IN_MEMORY:

@@ -1,4 +1,4 @@
-"""What a single value of a configuration may be: durations, addresses, schedules, globs, secrets.
+"""Parses single values of a configuration: durations, addresses, schedules, names, globs.
 
 Durations are written as in Prometheus: ``30s``, ``5m``, ``1h30m``, ``90d``, ``26w``, ``1y``. Source:
 https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``<duration>``) and

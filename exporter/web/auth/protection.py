@@ -153,7 +153,7 @@ class Protection:
 
     def _apply(self, config: WebConfig) -> None:
         before = self.config
-        if lost := config.lacks_of(before):
+        if lost := config.protection_lost_since(before):
             log.warning("protection is weaker than before", file=str(config.path), without=", ".join(lost))
         self._rules = self._prepare_rules(config, before=self._rules)
         if self._server is not None and config.tls != before.tls:

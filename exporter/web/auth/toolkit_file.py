@@ -61,8 +61,8 @@ class WebConfig:
         """The requirements for clients: all settings but the server's own certificate."""
         return self.tls and self.tls.model_copy(update={"cert": None, "key": None})
 
-    def lacks_of(self, before: WebConfig) -> tuple[str, ...]:
-        """Return the keys that protected the pages before and no longer do."""
+    def protection_lost_since(self, before: WebConfig) -> tuple[str, ...]:
+        """Return the keys that protected the pages in an earlier configuration and no longer do."""
         old, new = before.tls, self.tls
         lost = {
             "tls_server_config": old is not None and new is None,

@@ -20,8 +20,15 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from exporter.config.fields import FileName, Number, SupportedTlsVersion, Text, Truth, parse_duration_or_zero
-from exporter.config.schema import Shape
+from exporter.config.fields import (
+    Boolean,
+    FileName,
+    Number,
+    SupportedTlsVersion,
+    Text,
+    parse_duration_or_zero,
+)
+from exporter.config.schema import StrictModel
 from exporter.config.validation import homes
 from exporter.ontap.endpoint import TlsVersion
 
@@ -204,7 +211,7 @@ _ClientAuth = Annotated[
 _TlsVersion = Annotated[SupportedTlsVersion, BeforeValidator(_text)]
 
 
-class TlsServerConfig(Shape):
+class TlsServerConfig(StrictModel):
     """How connections are encrypted, and which clients are let in.
 
     The loader checks that certificate and key are there, and puts the contents of the files in place of their
@@ -227,25 +234,25 @@ class TlsServerConfig(Shape):
     curve_preferences: (
         Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)] | None
     ) = None
-    prefer_server_cipher_suites: Annotated[Truth, _or(default=True)] = True
+    prefer_server_cipher_suites: Annotated[Boolean, _or(default=True)] = True
 
 
-class HttpServerConfig(Shape):
+class HttpServerConfig(StrictModel):
     """The settings of HTTP; the loader reads the headers."""
 
     home = "under http_server_config"
-    http2: Truth | None = None
+    http2: Boolean | None = None
     headers: Any = None
 
 
-class HttpHeaders(Shape):
+class HttpHeaders(StrictModel):
     """The headers of every answer; the loader checks each."""
 
     model_config = _ANY_KEY
     __pydantic_extra__: dict[str, str]
 
 
-class RateLimitConfig(Shape):
+class RateLimitConfig(StrictModel):
     """A request every ``interval`` on average, and up to ``burst`` at once; an interval of 0 is no limit.
 
     With an interval, it needs a burst, which the loader checks.
@@ -256,14 +263,14 @@ class RateLimitConfig(Shape):
     burst: Annotated[Number, Field(ge=0, le=2**63 - 1), _or(0)] = 0
 
 
-class BasicAuthUsers(Shape):
+class BasicAuthUsers(StrictModel):
     """A hash for every user."""
 
     model_config = _ANY_KEY
     __pydantic_extra__: dict[str, Annotated[str, AfterValidator(_hash)]]
 
 
-class WebRoot(Shape):
+class WebRoot(StrictModel):
     """A whole file; the loader reads its sections."""
 
     home = "at the top of the file"

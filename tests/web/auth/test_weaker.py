@@ -49,7 +49,7 @@ def test_users_tls_and_clients_certificates_protect(
 ) -> None:
     old = load_web_config(write(file, before), environ={})
     new = load_web_config(write(file, after), environ={})
-    assert new.lacks_of(old) == lost
+    assert new.protection_lost_since(old) == lost
 
 
 async def test_a_weaker_version_is_applied_with_a_warning(file: Path) -> None:

@@ -11,7 +11,7 @@ from exporter.ontap.conversations.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFT
 from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
-from exporter.polling.reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
+from exporter.polling.cluster_reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.fleet import polled
 

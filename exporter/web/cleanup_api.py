@@ -1,4 +1,4 @@
-"""The account of cleanup for programs: ``/api/v1/cleanup``, page by page, and one run of it."""
+"""Cleanup for programs: ``/api/v1/cleanup``, page by page, and one run of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBER: Final = re.compile("[0-9]{1,19}")
 _NOTHING: Final = b'{"configured": false, "policies": [], "clusters": [], "runs": []}'
 
 
-async def account(request: web.Request) -> web.StreamResponse:
+async def report(request: web.Request) -> web.StreamResponse:
     """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
     page = _page(request)
     configured = request.app[SOURCES].cleanup()
@@ -30,13 +30,13 @@ async def account(request: web.Request) -> web.StreamResponse:
     async def make() -> Iterator[bytes]:
         if configured is None:
             return iter([_NOTHING])
-        report = await configured.report(page)
-        head = {"configured": True, **report.summary, "next": _link(report.next)}
+        found = await configured.report(page)
+        head = {"configured": True, **found.summary, "next": _link(found.next)}
         return itertools.chain(
             [json.dumps(head).encode()[:-1], b', "clusters": '],
-            json_list(map(status_as_json, report.statuses)),
+            json_list(map(status_as_json, found.statuses)),
             [b', "runs": '],
-            json_list(map(run_as_json, report.runs)),
+            json_list(map(run_as_json, found.runs)),
             [b"}"],
         )
 
@@ -87,7 +87,7 @@ def _number(name: str, text: str, *, lowest: int = 0, highest: int) -> int:
 
 
 def _link(page: Page | None) -> str | None:
-    """Return a page as a link that is relative to any page of the account."""
+    """Return a page as a link that is relative to any page of the report."""
     if page is None:
         return None
     query = [("limit", str(page.limit)), ("before", str(page.before or 0))]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from exporter.cleanup.service import CleanupService
 
 
-class Cleaning:
+class CleanupManager:
     """Runs cleanup's service while the configuration has a cleanup section.
 
     Args:
