@@ -366,6 +366,7 @@ async def test_a_bug_outside_of_polls_ends_everything_loudly(tmp_path: Path) -> 
                 async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as group:
                     fleet = Fleet(group=group, board=Board(on_change=broken))
                     await fleet.poll(accesses, max_concurrent_polls=1)
+                    fleet.begin()
 
             with pytest.raises(ExceptionGroup) as caught:
                 await poll()

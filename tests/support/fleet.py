@@ -116,6 +116,7 @@ async def polled(
             )
             accesses = opener.open(configs)
             await fleet.poll(accesses, max_concurrent_polls=max_concurrent_polls)
+            fleet.begin()
             try:
                 yield it
             finally:
