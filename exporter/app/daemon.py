@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import platform
 import time
@@ -18,6 +17,7 @@ import structlog
 
 from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
+from exporter.app.garbage import FullCollections
 from exporter.app.loop_errors import handle_loop_error
 from exporter.app.reload import Reloader
 from exporter.app.sharding import UNSHARDED, Shard
@@ -45,8 +45,6 @@ REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
 DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
 
 _RENDERERS = 2
-_FREEZE_SECONDS = 120.0
-"""After the start: the first polls of 10,000 clusters take about a minute."""
 _IN_USE = (
     "Address already in use; another program listens there, maybe another exporter: end it, "
     "or choose another address, e.g. --web.listen-address=:10911"
@@ -113,7 +111,10 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
     def resume_paused() -> None:
         applied.cleanup.resume_paused()
 
+    collections = FullCollections()
     async with AsyncExitStack() as stack:
+        stack.callback(collections.stop)
+        collections.hold_off()
         protection = _protection(stack, settings)
         reloader = Reloader(
             files=files,
@@ -121,6 +122,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             resume_paused=resume_paused,
             protection=protection,
             shard=settings.shard,
+            hold_off_collections=collections.hold_off,
             wall_clock=time.time,
         )
         stack.enter_context(handle_daemon_signals(kill_switch=kill_switch, reload=reloader.ask))
@@ -145,7 +147,6 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         stack.callback(group.create_task(reloader.run(), name="reload").cancel)
         stack.callback(group.create_task(monitor(applied.board.lateness), name="loop lag").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
-        stack.callback(asyncio.get_running_loop().call_later(_FREEZE_SECONDS, _freeze_survivors).cancel)
 
         sources = _sources(
             settings=settings,
@@ -263,14 +264,3 @@ def _url_of(bound: socket, *, has_tls: bool) -> str:
 def _address_of(bound: socket) -> str:
     host, port, *_ = bound.getsockname()
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _freeze_survivors() -> None:
-    """Take what is alive now out of all later garbage collections.
-
-    A full collection visits every object: with 10,000 clusters, it stops the program for over 0.1 s. When
-    every cluster has been polled, nearly every object belongs to the program itself or to the status of a
-    cluster. A status is freed without the collector when a poll replaces it.
-    """
-    gc.collect()
-    gc.freeze()

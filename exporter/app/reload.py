@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -24,8 +21,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
 """How often cluster files are read; a change is applied when two scans in a row have read the same."""
-_FEW_COLLECTIONS_SECONDS = 60.0
-_NEVER = 2**31 - 1
 LOGGED_PROBLEMS = 20
 """How many problems of a configuration are logged at most; the answer to a reload request has all of them."""
 
@@ -39,6 +34,7 @@ class Reloader:
         resume_paused: lets policies delete again that are paused after failures; a reload on demand does so.
         protection: the web configuration, which is read again as well; None: there is none.
         shard: the share of the clusters that this process looks after.
+        hold_off_collections: lets no full garbage collection stop the program for a while.
         wall_clock: gives Unix seconds.
 
     Attributes:
@@ -54,6 +50,7 @@ class Reloader:
         resume_paused: Callable[[], None],
         protection: Protection | None,
         shard: Shard,
+        hold_off_collections: Callable[[], None],
         wall_clock: Callable[[], float],
     ) -> None:
         self._files = files
@@ -61,6 +58,7 @@ class Reloader:
         self._resume_paused = resume_paused
         self._protection = protection
         self._shard = shard
+        self._hold_off_collections = hold_off_collections
         self._wall_clock = wall_clock
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[str]] = []
@@ -107,10 +105,7 @@ class Reloader:
                 answer.set_result(wrong)
 
     async def _reload(self) -> str:
-        with _few_collections():
-            return await self._reload_now()
-
-    async def _reload_now(self) -> str:
+        self._hold_off_collections()
         try:
             checked = await begin(self._files.read, name="read-configuration")
         except ConfigError as exc:
@@ -149,6 +144,7 @@ class Reloader:
             log.info("every cluster file is in order again")
         self._logged = frozenset(problems)
         if config is not None:
+            self._hold_off_collections()
             self.note(config)
             changes = await self._apply(config)
             log.info("cluster files have changed", **asdict(changes))
@@ -163,20 +159,3 @@ class Reloader:
             if warning not in self._warned:
                 log.warning("configuration", **warning.logged())
         self._warned = frozenset(warnings)
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Leave out full garbage collections while very many objects are made, but not for longer than a minute.
-
-    Each would stop the program for as long as it visits all of these objects, which are no garbage.
-    """
-    young, middle, full = gc.get_threshold()
-    gc.set_threshold(young, middle, _NEVER)
-    restore = partial(gc.set_threshold, young, middle, full)
-    timer = asyncio.get_running_loop().call_later(_FEW_COLLECTIONS_SECONDS, restore)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        restore()

@@ -48,6 +48,7 @@ async def test_a_file_that_hangs_while_it_is_read_delays_neither_the_event_loop_
         apply=never_applied,
         protection=None,
         shard=Shard(),
+        hold_off_collections=lambda: None,
         wall_clock=time.time,
     )
     try:

@@ -1,0 +1,48 @@
+"""Full garbage collections are held off for a while, and then spare what is alive."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from exporter.app.garbage import FullCollections
+from exporter.ontap.credentials import Credentials
+from exporter.ontap.endpoint import BasicLogin, Secret
+from support.waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+async def test_they_are_held_off_for_a_while_and_then_spare_what_is_alive() -> None:
+    usual, frozen = gc.get_threshold(), gc.get_freeze_count()
+    collections = FullCollections(seconds=0.05)
+    collections.hold_off()
+    collections.hold_off()
+    assert gc.get_threshold()[2] > 10**9
+
+    async def over() -> bool:
+        return gc.get_threshold() == usual
+
+    await eventually(over, seconds=30, what="collections as usual")
+    assert gc.get_freeze_count() > frozen + 1000
+    collections.hold_off()
+    collections.stop()
+    assert gc.get_threshold() == usual
+
+
+def test_credentials_are_freed_without_the_collector() -> None:
+    gc.disable()
+    try:
+        credentials = Credentials(BasicLogin(username="monitor", password=Secret(value="p")))
+        held = weakref.ref(credentials)
+        del credentials
+        assert held() is None
+    finally:
+        gc.enable()
