@@ -72,6 +72,12 @@ def test_both_conditions_must_be_met() -> None:
     assert chosen(make_plan(rules, REPOSITORY, IDLE, now=NOW)) == ["9.13.1"]
 
 
+def test_two_spellings_of_one_release_count_once() -> None:
+    rules = replace(ALL, older_than_seconds=None, keep_newest=2)
+    plan = make_plan(rules, listing(*map(package, ("9.7", "9.7.0", "9.8", "9.6"))), IDLE, now=NOW)
+    assert set(chosen(plan)) == {"9.6"}
+
+
 def test_newest_is_judged_over_the_whole_repository_whatever_the_patterns() -> None:
     rules = replace(ALL, older_than_seconds=None, keep_newest=2, include=("9.13*", "9.14*"))
     assert chosen(make_plan(rules, REPOSITORY, IDLE, now=NOW)) == ["9.13.1", "9.14.1"]
@@ -374,11 +380,10 @@ def test_keep_newest_keeps_exactly_the_newest(found: list[Package], newest: int)
     rules = Rules(keep_newest=newest, older_than_seconds=None, include=("*",), exclude=(), max_deletes=1000)
     facts = GuardFacts(named={}, update_state=None, download_state="success")
     plan = make_plan(rules, listing(*found), facts, now=NOW)
-    placed = [one.version for one in found if parse_release(one.version) is not None]
-    gone = [version for version in placed if version in chosen(plan)]
-    kept = [version for version in placed if version not in gone]
-    assert len(kept) == min(newest, len(placed))
-    assert all(parse_release(old) <= parse_release(new) for old in gone for new in kept)  # type: ignore[operator]
+    releases = {one.version: release for one in found if (release := parse_release(one.version)) is not None}
+    kept = {release for version, release in releases.items() if version not in chosen(plan)}
+    assert kept == set(sorted(set(releases.values()))[-newest:])
+    assert {version for version, release in releases.items() if release not in kept} == set(chosen(plan))
 
 
 @given(rules=RULES, facts=st.one_of(st.none(), FACTS))

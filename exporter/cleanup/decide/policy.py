@@ -155,14 +155,14 @@ def _precautions(version: str, rules: Rules, facts: GuardFacts | None, now: floa
 
 
 def _newest(rules: Rules, listing: Listing) -> frozenset[str]:
-    """Return the versions that keep_newest keeps: of the whole repository, whatever the patterns say."""
-    placed = [
-        (release, package.version)
-        for package in listing.packages
-        if (release := parse_release(package.version)) is not None
-    ]
-    placed.sort(reverse=True)
-    return frozenset(version for _, version in placed[: rules.keep_newest or 0])
+    """Return the versions that keep_newest keeps: of the whole repository, whatever the patterns say.
+
+    Two spellings of one release, such as 9.7 and 9.7.0, count once.
+    """
+    releases = {package.version: parse_release(package.version) for package in listing.packages}
+    placed = {release for release in releases.values() if release is not None}
+    newest = sorted(placed, reverse=True)[: rules.keep_newest or 0]
+    return frozenset(version for version, release in releases.items() if release in newest)
 
 
 def _oldest_first(decision: Decision) -> tuple[bool, float, bool, Release | tuple[()], str]:
