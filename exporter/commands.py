@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
 from exporter.app.signals import hold_daemon_signals, stop_on_signals
 from exporter.files import write_file
@@ -69,7 +70,7 @@ def run(parsed: argparse.Namespace) -> Exit:
 
         await daemon.run(files, config, sharded, stop=stop)
 
-    return _serve(poll_and_serve, new_loop=_fast_loop_factory())
+    return _serve(poll_and_serve, new_loop=fast_loop_factory())
 
 
 def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
@@ -280,15 +281,6 @@ def _counted(count: int, noun: str) -> str:
 
 def _configure_logging(parsed: argparse.Namespace) -> None:
     configure_logging(level=LogLevel(parsed.log_level), form=LogFormat(parsed.log_format))
-
-
-def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return the factory of uvloop's event loop; None (Python's own loop) if uvloop is not installed."""
-    try:
-        import uvloop  # noqa: PLC0415 - not available on every platform
-    except ModuleNotFoundError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _serve(

@@ -7,6 +7,6 @@
 * :mod:`~exporter.app.reload`: reads the configuration again, on demand and when cluster files change.
 * :mod:`~exporter.app.signals`: what the operating system's signals do.
 * :mod:`~exporter.app.once`: polls every cluster once, for ``run --once``.
-* :mod:`~exporter.app.loop_errors`: what the event loop reports by itself.
+* :mod:`~exporter.app.event_loop`: which event loop runs, and what it reports by itself.
 * :mod:`~exporter.app.systemd`: sockets from systemd, and notifications to it.
 """

@@ -17,8 +17,8 @@ import structlog
 
 from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
+from exporter.app.event_loop import handle_loop_error
 from exporter.app.garbage import FullCollections
-from exporter.app.loop_errors import handle_loop_error
 from exporter.app.reload import Reloader
 from exporter.app.sharding import UNSHARDED, Shard
 from exporter.app.signals import handle_daemon_signals

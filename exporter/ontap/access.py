@@ -203,8 +203,9 @@ class AccessOpener:
         kept: dict[str, ClusterAccess] = {}
         refused: list[ClusterAccess] = []
         async for one in in_slices(clusters):
-            if _logs_in_as_before(one, before):
-                access = kept[one.name] = before[one.name]
+            access = before.get(one.name)
+            if access is not None and _what_is_sent(access.config) == _what_is_sent(one):
+                kept[one.name] = access
                 access.client.credentials.use_certificate_of(one.tls)
                 access.client.credentials.forget()
                 if access.has_refusals:
@@ -288,15 +289,8 @@ def _account_of(cluster: ClusterSettings) -> AccountKey:
             return cluster.endpoint, "certificate"
 
 
-def _logs_in_as_before(cluster: ClusterSettings, before: Mapping[str, ClusterAccess]) -> bool:
-    """Say whether a cluster's address and login are the same as before."""
-    earlier = before.get(cluster.name)
-    if earlier is None:
-        return False
-    return _what_is_sent(earlier.config) == _what_is_sent(cluster)
-
-
 def _what_is_sent(cluster: ClusterSettings) -> tuple[object, ...]:
+    """Return the address and what is sent to it with every request."""
     return (cluster.endpoint, cluster.login, cluster.headers, cluster.proxy)
 
 

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.config.problems import HIDDEN, KeyPath, SourceLocation
+from exporter.config.problems import KeyPath, SourceLocation
 from exporter.config.reading.document import BROKEN, Document, SourceList, SourceMapping, Value, expand
+from exporter.config.reading.yaml_errors import UnreadableError, parser_error
 from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -89,19 +90,10 @@ def parse_document(
             document.report((), if_empty)
         else:
             document.root = None
-    except _UnreadableError as error:
+    except UnreadableError as error:
         location = SourceLocation(file=document.file, line=error.line, path=error.path)
         document.problems.append(location.problem(str(error)))
     return document
-
-
-class _UnreadableError(Exception):
-    """Nothing can be read from ``line`` on."""
-
-    def __init__(self, message: str, *, line: int = 0, path: KeyPath = ()) -> None:
-        super().__init__(message)
-        self.line = line
-        self.path = path
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]  # made of C where libyaml is there
@@ -130,13 +122,13 @@ def _decoded(content: bytes) -> str:
         check_encoding(content)
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _UnreadableError("not UTF-8", line=content.count(b"\n", 0, error.start) + 1) from None
+        raise UnreadableError("not UTF-8", line=content.count(b"\n", 0, error.start) + 1) from None
     except ValueError as error:
-        raise _UnreadableError(str(error)) from None
+        raise UnreadableError(str(error)) from None
     found = _UNPRINTABLE.search(text)
     if found is not None:
         line = text.count("\n", 0, found.start()) + 1
-        raise _UnreadableError(f"a character that YAML does not allow: U+{ord(found[0]):04X}", line=line)
+        raise UnreadableError(f"a character that YAML does not allow: U+{ord(found[0]):04X}", line=line)
     return text
 
 
@@ -147,64 +139,11 @@ def _composed(text: str) -> yaml.Node | None:
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise _translated(error, text) from None
+        raise parser_error(error, text) from None
     finally:
         if was_enabled:
             gc.enable()
     return node
-
-
-def _translated(error: Exception, text: str) -> _UnreadableError:
-    """Say in one line what the parser says in many, without what it quotes from the file."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
-        return _UnreadableError("not YAML")
-    lines = text.splitlines()
-    line = min(mark.line + 1, max(len(lines), 1))
-    said = ", ".join(part for part in (error.context, error.problem) if part)
-    match (error.problem or "").split()[:3]:
-        case ["nested", *_]:
-            message = said
-        case ["but", "found", "another"]:
-            return _UnreadableError("a second document in one file", line=line)
-        case ["found", "undefined", "alias"]:
-            message = "an alias (*) of nothing; a value that begins with * needs quotation marks"
-        case _:
-            message = "not YAML: " + re.sub(r" '!.*?'", "", said)
-            if error.context == "while scanning an alias":
-                message += "; a value that begins with * needs quotation marks"
-            near = lines[max(mark.line - 1, 0) : mark.line + 1]
-            if any("${" in one and "{" in one.replace("${", "") for one in near):
-                message += "; between { and }, ${NAME} stands in quotation marks"
-    return _UnreadableError(message, line=line, path=_path_before(text, mark.index))
-
-
-def _path_before(text: str, index: int) -> KeyPath:
-    """Return the path of the value that the parser reads at a character of ``text``, where it gives up."""
-    steps: list[int | str | None] = []  # of each open collection: an index, a key, or None before a key
-    are_keys: list[bool] = []
-    try:
-        for event in yaml.parse(text, Loader=_SafeLoader):
-            if isinstance(event, yaml.CollectionEndEvent):
-                steps.pop()
-                is_key = are_keys.pop()
-            elif isinstance(event, yaml.NodeEvent):
-                if event.start_mark is None or event.start_mark.index >= index:
-                    break
-                is_key = bool(steps) and steps[-1] is None
-                if is_key:
-                    steps[-1] = event.value if isinstance(event, yaml.ScalarEvent) else HIDDEN
-                if isinstance(event, yaml.CollectionStartEvent):
-                    steps.append(0 if isinstance(event, yaml.SequenceStartEvent) else None)
-                    are_keys.append(is_key)
-                    continue
-            else:
-                continue
-            if steps and not is_key:
-                steps[-1] = steps[-1] + 1 if isinstance(steps[-1], int) else None
-    except (yaml.YAMLError, ValueError, OverflowError):
-        pass
-    return tuple(step for step in steps if step is not None)
 
 
 class _Builder:
@@ -262,7 +201,7 @@ class _Builder:
         self._repeated += size
         if self._repeated > _MOST_REPEATED:
             message = f"aliases repeat more than {_MOST_REPEATED} values"
-            raise _UnreadableError(message, line=self._key_line, path=path)
+            raise UnreadableError(message, line=self._key_line, path=path)
         return value
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Value:

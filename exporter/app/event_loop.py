@@ -1,8 +1,9 @@
-"""What the event loop reports by itself, outside of every task."""
+"""The daemon's event loop: which one, and what it reports outside of every task."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -24,3 +25,12 @@ def handle_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
         log.debug("a connection was abandoned while it was being established", error=str(exception))
     else:
         loop.default_exception_handler(context)
+
+
+def fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the factory of uvloop's event loop; None (Python's own loop) if uvloop is not installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - not available on every platform
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop

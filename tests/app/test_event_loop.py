@@ -9,7 +9,7 @@ import socket
 import pytest
 import uvloop
 
-from exporter.app.loop_errors import handle_loop_error
+from exporter.app.event_loop import handle_loop_error
 
 MESSAGE = "Fatal error on SSL protocol"
 
