@@ -154,16 +154,6 @@ class Credentials:
             Unauthorized: a secret cannot be read or cannot be sent.
             OntapError: there is no token to be had.
         """
-        authorization = await self.header()
-        more = () if self._sent is None else self._sent.headers
-        return more if authorization is None else (("Authorization", authorization), *more)
-
-    async def header(self) -> str | None:
-        """Read the credentials if necessary, and return the value of the ``Authorization`` header to send.
-
-        Raises:
-            Unauthorized: the secret cannot be read or cannot be sent.
-        """
         try:
             self._content.expire()  # a token may have been renewed in its file a moment ago
             content = await self._content.get() if self._has_files else self._source.read()
@@ -175,7 +165,8 @@ class Credentials:
         if content != self._sent:
             self._remember(content)
         self._sent = content
-        return content.header
+        own = () if content.header is None else (("Authorization", content.header),)
+        return (*own, *content.headers)
 
     @property
     def sent_fingerprint(self) -> bytes:

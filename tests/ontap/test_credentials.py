@@ -31,40 +31,45 @@ async def has_others(credentials: Credentials) -> bool:
     return credentials.fingerprint not in {b"", credentials.sent_fingerprint}
 
 
+async def authorization(credentials: Credentials) -> str | None:
+    """Return the ``Authorization`` header that is sent."""
+    return dict(await credentials.headers()).get("Authorization")
+
+
 async def test_a_file_that_has_become_a_pipe_is_refused_at_once(file: Path) -> None:
     file.write_text("first")
     credentials = from_file(file)
-    assert await credentials.header() == "Bearer first"
+    assert await authorization(credentials) == "Bearer first"
     file.unlink()
     os.mkfifo(file)
     assert not await has_others(credentials)
     with pytest.raises(Unauthorized, match="not a regular file"):
-        await credentials.header()
+        await authorization(credentials)
 
 
 async def test_a_file_that_is_too_large_is_refused(file: Path) -> None:
     file.write_bytes(b"x" * MAX_SECRET_BYTES)
-    assert len(await from_file(file).header() or "") > MAX_SECRET_BYTES
+    assert len(await authorization(from_file(file)) or "") > MAX_SECRET_BYTES
     file.write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
     with pytest.raises(Unauthorized, match="larger than 64 KiB"):
-        await from_file(file).header()
+        await authorization(from_file(file))
 
 
 async def test_a_byte_order_mark_is_no_part_of_a_secret(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfsecret\r\n")
-    assert await from_file(file).header() == "Bearer secret"
+    assert await authorization(from_file(file)) == "Bearer secret"
 
 
 async def test_a_secret_that_was_renewed_in_its_file_is_sent_next(file: Path) -> None:
     file.write_text("first")
     credentials = from_file(file)
-    assert await credentials.header() == "Bearer first"
+    assert await authorization(credentials) == "Bearer first"
     file.write_text("other")  # of the same length, maybe within the same tick of the clock
-    assert await credentials.header() == "Bearer other"
+    assert await authorization(credentials) == "Bearer other"
     renewed = file.with_suffix(".new")
     renewed.write_text("third")
     renewed.rename(file)
-    assert await credentials.header() == "Bearer third"
+    assert await authorization(credentials) == "Bearer third"
 
 
 UNUSABLE = [
@@ -133,11 +138,11 @@ async def test_a_disk_that_does_not_answer_holds_up_nobody_else(file: Path) -> N
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await credentials.header()
+                await authorization(credentials)
     assert disk.asked.wait(DEADLINE_SECONDS)
     assert disk.reads == 1
     disk.answers.set()
-    assert await credentials.header() == "Bearer late"
+    assert await authorization(credentials) == "Bearer late"
     assert disk.reads == 1
 
 
@@ -145,17 +150,17 @@ async def test_the_credentials_from_before_are_sent_while_the_disk_does_not_answ
     file.write_text("first")
     disk = Disk(answers=True)
     credentials = disk.credentials(file)
-    assert await credentials.header() == "Bearer first"
+    assert await authorization(credentials) == "Bearer first"
     disk.answers.clear()
     file.write_text("second")
     credentials.forget()
-    assert await credentials.header() == "Bearer first"
+    assert await authorization(credentials) == "Bearer first"
     await credentials.renew()
-    assert await credentials.header() == "Bearer first"
+    assert await authorization(credentials) == "Bearer first"
     assert disk.reads == 2  # no thread beside one that waits
     disk.answers.set()
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while await credentials.header() != "Bearer second":
+        while await authorization(credentials) != "Bearer second":
             credentials.forget()
 
 
@@ -163,7 +168,7 @@ async def test_credentials_that_are_forgotten_while_they_are_read_are_read_again
     file.write_text("a")
     disk = Disk()
     credentials = disk.credentials(file)
-    waiting = asyncio.create_task(credentials.header())
+    waiting = asyncio.create_task(authorization(credentials))
     await asyncio.sleep(0)
     credentials.forget()
     disk.answers.set()
@@ -177,7 +182,7 @@ async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path) -> None:
 
     async def give_up() -> None:
         async with asyncio.timeout(0.01):
-            await disk.credentials(file).header()
+            await authorization(disk.credentials(file))
 
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(asyncio.run, give_up())
@@ -190,7 +195,7 @@ async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path) -> None:
 async def test_only_other_content_makes_other_credentials(file: Path) -> None:
     file.write_text("same")
     credentials = from_file(file)
-    await credentials.header()
+    await authorization(credentials)
     credentials.forget()
     assert not await has_others(credentials)
     file.unlink()
@@ -207,7 +212,7 @@ async def test_a_renewed_client_certificate_is_a_change(login: Login, tmp_path: 
     certificate.write_text("certificate 1")
     key.write_text("key 1")
     credentials = Credentials(login, Tls(cert_file=certificate, key_file=key))
-    await credentials.header()
+    await authorization(credentials)
     assert not await has_others(credentials)
     for file in (certificate, key):
         file.write_text(file.read_text())  # the same, written again
@@ -216,7 +221,7 @@ async def test_a_renewed_client_certificate_is_a_change(login: Login, tmp_path: 
     assert not await has_others(credentials)
     certificate.write_text("certificate 2")
     assert await has_others(credentials)
-    await credentials.header()
+    await authorization(credentials)
     assert not await has_others(credentials)
     key.write_text("key 2")
     assert await has_others(credentials)
@@ -227,7 +232,7 @@ async def test_a_client_certificate_that_has_only_moved_is_no_change(tmp_path: P
     for file, content in zip(files, ("same", "same", "other"), strict=True):
         file.write_text(content)
     credentials = Credentials(None, Tls(cert_file=files[0]))
-    await credentials.header()
+    await authorization(credentials)
     credentials.use_certificate_of(Tls(cert_file=files[1]))
     assert not await has_others(credentials)
     credentials.use_certificate_of(Tls(cert_file=files[2]))
