@@ -53,11 +53,7 @@ class Section(Generic[ModelT]):
 
     def written(self, *keys: str | int) -> str:
         """Return the text at a key below as it stands in the file."""
-        return self.document.written((*self.path, *keys))
-
-    def walk(self) -> Iterator[tuple[KeyPath, object]]:
-        """Yield the model itself and all values below that are set, each with the keys that lead to it."""
-        return walk(self.model)
+        return self.document.written(self.at(*keys))
 
 
 def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:

@@ -84,9 +84,7 @@ def validate(
     try:
         return model.model_validate(document.value(path), context=document.folder)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    problems = [_problem(detail, model, document, path, belongs) for detail in details]
-    document.problems += [problem for problem in problems if problem is not None]
+        details = _reported(error, model, document, path, belongs)
     for detail in details:
         is_item = detail["type"] == "model_type"
         document.reject((*path, *_steps(detail)), empty=SourceMapping() if is_item else None)
@@ -99,15 +97,27 @@ def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyP
     try:
         return adapter.validate_python(document.value(path), context=document.folder)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    problems = [_problem(detail, None, document, path, None) for detail in details]
-    document.problems += [problem for problem in problems if problem is not None]
+        _reported(error, None, document, path, None)
     return None
 
 
 def kind_of(value: object) -> str:
     """Say what a value is, without showing it."""
     return next((name for kind, name in _KINDS if isinstance(value, kind)), "nothing")
+
+
+def _reported(
+    error: ValidationError,
+    model: type[StrictModel] | None,
+    document: Document,
+    path: KeyPath,
+    belongs: Mapping[str, str] | None,
+) -> list[ErrorDetails]:
+    """Report every mistake to the document, and return pydantic's details."""
+    details = error.errors(include_url=False, include_input=False)
+    problems = (_problem(detail, model, document, path, belongs) for detail in details)
+    document.problems += [problem for problem in problems if problem is not None]
+    return details
 
 
 def _steps(detail: ErrorDetails) -> KeyPath:

@@ -88,20 +88,17 @@ def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics)
     for name in section.model.labels.keys() & _PROMETHEUS_LABELS:
         message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
         found.warn(section.location("labels", name), message)
-    for keys, mapping in section.walk():
-        for key, check in _checks_of(mapping).items():
+    for keys, mapping in walk(section.model):
+        checks = _FILES.get(type(mapping), {}) if isinstance(mapping, StrictModel) else {}
+        for key, check in checks.items():
             for below, source in walk(getattr(mapping, key), (*keys, key)):
                 if isinstance(source, Path | str):
                     found.add_verdict(files.check(check, source), source, section, *below)
 
 
-def _checks_of(value: object) -> Mapping[str, Callable[..., str | None]]:
-    return _FILES.get(type(value), {}) if isinstance(value, StrictModel) else {}
-
-
 def check_section(section: Section[Any], found: Diagnostics) -> None:
     """Check that no two keys of a mapping exclude each other, and that a secret means what it says."""
-    for keys, value in section.walk():
+    for keys, value in walk(section.model):
         if isinstance(value, StrictModel):
             _check_exclusive(section, keys, value, found)
         elif any("$$" in secret for secret in _secrets(section, keys, value)):
@@ -177,7 +174,7 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]]) -
 
 def _literal_secrets(section: Section[Any]) -> Iterator[SourceLocation]:
     """Yield where a secret itself stands in the file, and not only the name of an environment variable."""
-    for keys, value in section.walk():
+    for keys, value in walk(section.model):
         if not all(map(has_variable, _secrets(section, keys, value))):
             yield section.location(*keys)
 

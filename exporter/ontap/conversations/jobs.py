@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
@@ -35,23 +34,9 @@ _SAFE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LINK = re.compile(rf".{{0,256}}{re.escape(JOBS_PATH)}/([^/?#]{{1,64}})/?(?:\?.{{0,256}})?")
 _MAX_LINK_CHARACTERS = 1024
 _MAX_STATE_CHARACTERS = 64
-
-
-class JobState(StrEnum):
-    """ONTAP's words for the state of a job; any other word means that it is not over."""
-
-    QUEUED = "queued"  # it waits
-    RUNNING = "running"  # it works
-    PAUSED = "paused"  # somebody has paused it
-    SUCCESS = "success"  # it is over and did its work
-    FAILURE = "failure"  # it is over and did not
-    ERROR = "error"  # likewise
-    QUIT = "quit"  # likewise: somebody has ended it
-    DEAD = "dead"  # likewise: its process is gone
-    UNKNOWN = "unknown"  # nobody can say; it may go on
-
-
-_FAILED = frozenset({JobState.FAILURE, JobState.ERROR, JobState.QUIT, JobState.DEAD})
+_SUCCEEDED = "success"
+_FAILED = frozenset({"failure", "error", "quit", "dead"})
+"""With these words and ``success``, a job is over; with any other word, a new one too, it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +58,7 @@ class Job:
     @property
     def succeeded(self) -> bool:
         """Whether it is over and did its work."""
-        return self.state == JobState.SUCCESS
+        return self.state == _SUCCEEDED
 
     @property
     def failed(self) -> bool:
@@ -214,7 +199,7 @@ def _job(uuid: str, document: dict[str, Any], redact: Callable[[str], str]) -> J
     """Read a job's document; old releases put code and message into the job itself."""
     error = document.get("error")
     stated = error if isinstance(error, dict) else document
-    state = (text_or_none(document.get("state")) or JobState.UNKNOWN)[:_MAX_STATE_CHARACTERS]
+    state = (text_or_none(document.get("state")) or "unknown")[:_MAX_STATE_CHARACTERS]
     message = text_or_none(stated.get("message")) or text_or_none(document.get("message")) or ""
     code = read_code(stated.get("code"), redact) or read_code(document.get("code"), redact)
     code = code if state in _FAILED else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -125,16 +125,15 @@ def _takes_curve(openssl_name: str) -> bool:
     return True
 
 
-def _cipher(value: str) -> str:
-    if value not in CIPHERS and value not in TLS13_CIPHERS:
-        raise ValueError(f"one of these is expected: {', '.join(sorted(CIPHERS))}")
-    return value
+def _one_of(names: Collection[str], *, also: Collection[str] = ()) -> AfterValidator:
+    """Accept a name of these; an error does not offer those that are accepted ``also``."""
 
+    def check(value: str) -> str:
+        if value not in names and value not in also:
+            raise ValueError(f"one of these is expected: {', '.join(names)}")
+        return value
 
-def _curve(value: str) -> str:
-    if value not in CURVES:
-        raise ValueError(f"one of these is expected: {', '.join(CURVES)}")
-    return value
+    return AfterValidator(check)
 
 
 def _one_curve(value: list[str]) -> list[str]:
@@ -230,10 +229,10 @@ class TlsServerConfig(StrictModel):
     """A client's certificate must have one of these names, addresses or URIs."""
     min_version: Annotated[_TlsVersion, _or(TlsVersion.TLS12)] = TlsVersion.TLS12
     max_version: Annotated[_TlsVersion, _or(TlsVersion.TLS13)] = TlsVersion.TLS13
-    cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] | None = None
-    curve_preferences: (
-        Annotated[list[Annotated[str, AfterValidator(_curve)]], AfterValidator(_one_curve)] | None
-    ) = None
+    cipher_suites: list[Annotated[str, _one_of(sorted(CIPHERS), also=TLS13_CIPHERS)]] | None = None
+    curve_preferences: Annotated[list[Annotated[str, _one_of(CURVES)]], AfterValidator(_one_curve)] | None = (
+        None
+    )
     prefer_server_cipher_suites: Annotated[Boolean, _or(default=True)] = True
 
 
