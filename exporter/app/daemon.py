@@ -66,7 +66,7 @@ class Settings:
         shard: the share of the clusters that this process looks after.
         web_config: how the pages are protected; None: not at all.
         pace: the pauses of cleanup; no flag changes them.
-        announce: is told the URL of the pages as soon as they can be opened.
+        announce: called with the URL of the pages as soon as they can be opened.
     """
 
     listen_addresses: tuple[ListenAddress, ...]

@@ -83,7 +83,7 @@ class Connection(web.RequestHandler):
 
     Attributes:
         client: whose connection it is.
-        has_asked: whether a request has been taken up.
+        has_asked: whether handling a request has begun.
         stalled_since: since when the client has read nothing of what was sent; None if it has read all.
     """
 

@@ -89,7 +89,7 @@ async def test_a_mark_at_the_start_of_every_file_changes_nothing(tmp_path: Path)
 def test_a_file_in_utf_16_is_named_as_the_mistake(name: str, encoding: str, tmp_path: Path) -> None:
     _write(tmp_path, {name: lambda text: f"\ufeff{text}".encode(encoding)})
     problems = list(_problems(tmp_path))
-    told = [problem for problem in problems if "encoded as UTF-16; save the file as UTF-8" in problem]
-    assert told
-    assert problems == told
-    assert all(str(tmp_path / name) in problem for problem in told)
+    found = [problem for problem in problems if "encoded as UTF-16; save the file as UTF-8" in problem]
+    assert found
+    assert problems == found
+    assert all(str(tmp_path / name) in problem for problem in found)

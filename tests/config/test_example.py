@@ -126,7 +126,7 @@ def test_example_as_it_stands_deletes_nothing() -> None:
     assert load_config(_EXAMPLE, environ=_ENVIRON).cleanup is None
 
 
-def test_example_with_cleanup_in_force_loads_without_a_warning(tmp_path: Path) -> None:
+def test_example_with_cleanup_uncommented_loads_without_a_warning(tmp_path: Path) -> None:
     config = _with_cleanup(tmp_path)
     assert config.warnings == ()
     assert config.cleanup is not None
@@ -134,7 +134,7 @@ def test_example_with_cleanup_in_force_loads_without_a_warning(tmp_path: Path) -
     assert [policy.applies_to(cluster) for cluster in config.clusters] == [True, False, False]
 
 
-def test_example_with_cleanup_in_force_only_plans(tmp_path: Path) -> None:
+def test_example_with_cleanup_uncommented_only_plans(tmp_path: Path) -> None:
     cleanup = _with_cleanup(tmp_path).cleanup
     assert cleanup is not None
     assert all(policy.dry_run for policy in cleanup.policies)
@@ -145,7 +145,7 @@ def test_example_warns_above_the_cleanup_section() -> None:
     assert any("WARNING: a policy with dry_run: false deletes packages" in line for line in warning)
 
 
-def test_example_with_every_line_in_force_has_the_right_shape() -> None:
+def test_example_with_every_line_uncommented_has_the_right_shape() -> None:
     commented = re.compile(rf"^( *)# ((?:  )?(?:{'|'.join(_keys(_SHAPES))}):)", re.MULTILINE)
     defaults = yaml.safe_load(commented.sub(r"\1\2", _parts()[0]))["defaults"]
     assert Settings.model_validate(defaults).model_fields_set == Settings.model_fields.keys()
@@ -154,7 +154,7 @@ def test_example_with_every_line_in_force_has_the_right_shape() -> None:
     assert defaults["http_headers"]["X-Team"].keys() == HttpHeader.model_fields.keys()
 
 
-def test_example_with_cleanup_in_force_has_every_key_in_its_place() -> None:
+def test_example_with_cleanup_uncommented_has_every_key_in_its_place() -> None:
     cleanup = yaml.safe_load(re.sub("# (every|approved_plan):", r"\1:", _parts()[1]))["cleanup"]
     (policy,) = cleanup["policies"]
     assert cleanup.keys() == CleanupConfig.model_fields.keys()

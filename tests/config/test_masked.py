@@ -53,7 +53,7 @@ max_concurrent_polls: 64
 """
 
 
-def test_configuration_in_force_is_shown_with_defaults_and_without_secrets(load: Load) -> None:
+def test_applied_configuration_is_shown_with_defaults_and_without_secrets(load: Load) -> None:
     assert masked_yaml(load(_TEXT, PW="made-up")) == _MASKED
 
 
@@ -115,7 +115,7 @@ cleanup:
 """
 
 
-def test_cleanup_in_force_is_shown_with_defaults_and_without_secrets(load: Load) -> None:
+def test_applied_cleanup_is_shown_with_defaults_and_without_secrets(load: Load) -> None:
     assert masked_yaml(load(_TEXT + _CLEANUP, PW="made-up")) == _MASKED + _MASKED_CLEANUP
 
 

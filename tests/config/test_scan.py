@@ -134,7 +134,7 @@ def test_change_that_keeps_size_and_time_of_modification_is_seen(tmp_path: Path)
         ("- {address: new, basic_auth: {username: u, password_file: gone}}\n", None),
     ],
 )
-def test_file_that_breaks_stays_in_force_as_it_was(tmp_path: Path, content: str, problem: str | None) -> None:
+def test_file_that_breaks_stays_applied_as_it_was(tmp_path: Path, content: str, problem: str | None) -> None:
     fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: m}]\n", a="- address: a\n", b="- address: b\n")
     fleet.files.load()
     fleet.write("a", content)
@@ -263,7 +263,7 @@ def test_name_that_a_refused_file_keeps_is_not_free_for_another(tmp_path: Path) 
     assert fleet.counts == (2, 2)
 
 
-def test_two_new_files_with_the_same_name_have_the_first_one_in_force(tmp_path: Path) -> None:
+def test_two_new_files_with_the_same_name_have_the_first_one_applied(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path)
     fleet.files.load()
     fleet.write("a", "- address: x\n")
@@ -287,7 +287,7 @@ def test_file_that_does_not_go_with_a_broken_one_takes_effect_all_the_same(tmp_p
     assert fleet.counts == (3, 1)
 
 
-def test_chain_of_files_that_are_in_each_others_way_has_every_second_one_in_force(tmp_path: Path) -> None:
+def test_chain_of_files_that_are_in_each_others_way_has_every_second_one_applied(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, _PATTERNS + "clusters: [{address: n0}]\n")
     fleet.files.load()
     for number in range(6):
@@ -453,7 +453,7 @@ def test_accepted_candidate_wins_over_scans_since_it_was_read(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced by a file", "replaced by a loop"])
-def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Path, how: str) -> None:
+def test_folder_that_cannot_be_listed_leaves_its_clusters_applied(tmp_path: Path, how: str) -> None:
     patterns = "cluster_files: ['clusters.d/*.yaml', '*.json']\n"
     fleet = _Fleet(tmp_path, patterns, a="- address: a\n", b="- address: b\n")
     other = tmp_path / "other.json"
@@ -482,7 +482,7 @@ def test_folder_that_cannot_be_listed_leaves_its_clusters_in_force(tmp_path: Pat
     assert (fleet.counts, fleet.problems) == ((2, 0), [])
 
 
-def test_named_file_that_is_missing_leaves_its_clusters_in_force(tmp_path: Path) -> None:
+def test_named_file_that_is_missing_leaves_its_clusters_applied(tmp_path: Path) -> None:
     fleet = _Fleet(tmp_path, "cluster_files: [clusters.d/a.yaml]\n", a="- address: a\n")
     fleet.files.load()
     fleet.path("a").unlink()

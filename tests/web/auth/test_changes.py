@@ -112,7 +112,7 @@ async def until_line(lines: list[structlog.typing.EventDict], event: str, *, why
     await eventually(written, seconds=WAIT_SECONDS, what=f"the line {event}")
 
 
-async def test_a_new_password_is_in_force_and_the_old_one_is_not(file: Path) -> None:
+async def test_a_new_password_is_accepted_and_the_old_one_is_not(file: Path) -> None:
     async with guarded(write(file, users("right"))) as server:
         assert await server.status(login=ALICE) == 200
         write(file, users("new"))
@@ -170,7 +170,7 @@ async def test_an_open_connection_lasts_until_the_certificate_changes_and_then_f
         await close(writer)
 
 
-async def test_other_authorities_of_clients_are_in_force_and_open_connections_end(
+async def test_other_authorities_of_clients_are_applied_and_open_connections_end(
     file: Path, certificates: Certificates
 ) -> None:
     new_authority = trustme.CA()
