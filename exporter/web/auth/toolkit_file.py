@@ -16,9 +16,7 @@ from exporter.config.reading.yaml_source import read_document
 from exporter.config.validation import validate
 from exporter.web.auth.toolkit_schema import (
     HOMES,
-    BasicAuthUsers,
     ClientAuth,
-    HttpHeaders,
     HttpServerConfig,
     RateLimitConfig,
     TlsServerConfig,
@@ -83,17 +81,22 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
         ConfigError: with every problem that could be found, whatever the files hold.
     """
     document = read_document(path, environ=environ)
+    document.take_as_text((_HTTP, "headers"))
+    document.take_as_text((_USERS,))
     root = validate(WebRoot, document, belongs=HOMES)
     section = TlsSection(document=document)
     warnings = section.warnings
     for key, what in _UNPROTECTED.items():
-        if key in root.model_fields_set and not getattr(root, key):
+        if key in root.model_fields_set and not document.value((key,)):
             warnings.append(document.location((key,)).problem(f"nothing stands here, so {what}"))
-    if root.tls_server_config:
-        section.read()
-    headers = _headers(document, warnings) if root.http_server_config is not None else ()
-    users = _users(document) if root.basic_auth_users else {}
-    rate_limit = _rate_limit(document) if root.rate_limit is not None else None
+    if root.tls_server_config is not None and (document.value((_TLS,)) or document.is_broken((_TLS,))):
+        section.read(root.tls_server_config)
+    headers = _headers(document, root.http_server_config or HttpServerConfig(), warnings)
+    users = root.basic_auth_users or {}
+    for name in users:
+        if ":" in name:
+            document.report((_USERS, name), "a user name cannot hold a colon (RFC 7617)")
+    rate_limit = _rate_limit(document, root.rate_limit or RateLimitConfig())
     if document.problems:
         raise ConfigError(document.problems)
     holds_secret = bool(users) or section.has_inline_key
@@ -103,7 +106,7 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
         path=path,
         tls=section.tls,
         context=section.context,
-        users=users,
+        users={name: value.encode() for name, value in users.items()},
         headers=headers,
         rate_limit=rate_limit,
         files=(path, *section.files),
@@ -111,39 +114,26 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     )
 
 
-def _headers(document: Document, warnings: list[Problem]) -> tuple[tuple[str, str], ...]:
-    """Read ``http_server_config``."""
-    settings = validate(HttpServerConfig, document, (_HTTP,), belongs=HOMES)
+def _headers(
+    document: Document, settings: HttpServerConfig, warnings: list[Problem]
+) -> tuple[tuple[str, str], ...]:
+    """Check the settings of HTTP, and return the headers that are set."""
     if settings.http2:
         warnings.append(document.location((_HTTP, "http2")).problem(_HTTP2))
-    if settings.headers is None:
-        return ()
-    document.take_as_text((_HTTP, "headers"))
-    found = validate(HttpHeaders, document, (_HTTP, "headers"), belongs=HOMES).__pydantic_extra__
-    for name, value in found.items():
+    headers = settings.headers or {}
+    for name, value in headers.items():
         try:
             check_header(name, value)
         except ValueError as error:
             document.report((_HTTP, "headers", name), str(error))
-    return tuple((name, value) for name, value in found.items() if value)
+    return tuple((name, value) for name, value in headers.items() if value)
 
 
-def _users(document: Document) -> dict[str, bytes]:
-    """Read ``basic_auth_users``."""
-    document.take_as_text((_USERS,))
-    found = validate(BasicAuthUsers, document, (_USERS,), belongs=HOMES).__pydantic_extra__
-    for name in found:
-        if ":" in name:
-            document.report((_USERS, name), "a user name cannot hold a colon (RFC 7617)")
-    return {name: value.encode() for name, value in found.items()}
-
-
-def _rate_limit(document: Document) -> RateLimitConfig | None:
-    """Read ``rate_limit``."""
-    settings = validate(RateLimitConfig, document, (_RATE,), belongs=HOMES)
-    if settings.interval and not settings.burst and not document.is_broken((_RATE, "burst")):
+def _rate_limit(document: Document, limit: RateLimitConfig) -> RateLimitConfig | None:
+    """Check the rate limit; return None if there is none."""
+    if limit.interval and not limit.burst and not document.is_broken((_RATE, "burst")):
         document.report((_RATE,), "burst is missing or 0: no request would be answered")
-    return settings if settings.interval and settings.burst else None
+    return limit if limit.interval and limit.burst else None
 
 
 def _strictness(tls: TlsServerConfig | None) -> int:

@@ -15,9 +15,9 @@ from enum import StrEnum
 from fractions import Fraction
 from math import ceil
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from exporter.config.fields import (
@@ -99,7 +99,6 @@ _NANOSECONDS: Final[Mapping[str, int]] = MappingProxyType(
 _LONGEST_NANOSECONDS: Final = 2**63 - 1
 _GO_PART: Final = re.compile(rf"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)({'|'.join(_NANOSECONDS)})")
 _GO_DURATION: Final = re.compile(rf"\+?(?:{_GO_PART.pattern})+")
-_ANY_KEY: Final = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 def _text(value: object) -> str:
@@ -237,18 +236,11 @@ class TlsServerConfig(StrictModel):
 
 
 class HttpServerConfig(StrictModel):
-    """The settings of HTTP; the loader reads the headers."""
+    """The settings of HTTP; the loader checks the headers."""
 
     home = "under http_server_config"
     http2: Boolean | None = None
-    headers: Any = None
-
-
-class HttpHeaders(StrictModel):
-    """The headers of every answer; the loader checks each."""
-
-    model_config = _ANY_KEY
-    __pydantic_extra__: dict[str, str]
+    headers: dict[str, str] | None = None
 
 
 class RateLimitConfig(StrictModel):
@@ -262,24 +254,18 @@ class RateLimitConfig(StrictModel):
     burst: Annotated[Number, Field(ge=0, le=2**63 - 1), _or(0)] = 0
 
 
-class BasicAuthUsers(StrictModel):
-    """A hash for every user."""
-
-    model_config = _ANY_KEY
-    __pydantic_extra__: dict[str, Annotated[str, AfterValidator(_hash)]]
-
-
 class WebRoot(StrictModel):
-    """A whole file; the loader reads its sections."""
+    """A whole file."""
 
     home = "at the top of the file"
     unsupported: ClassVar[Mapping[str, str]] = {
         "ip_socket_config": "the system decides about these fields of packets"
     }
-    tls_server_config: Any = None
-    http_server_config: Any = None
-    basic_auth_users: Any = None
-    rate_limit: Any = None
+    tls_server_config: Annotated[TlsServerConfig | None, _or(None)] = None
+    http_server_config: Annotated[HttpServerConfig | None, _or(None)] = None
+    basic_auth_users: Annotated[dict[str, Annotated[str, AfterValidator(_hash)]] | None, _or(None)] = None
+    """The hash of every user's password."""
+    rate_limit: Annotated[RateLimitConfig | None, _or(None)] = None
 
 
 HOMES: Final = homes(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)

@@ -10,12 +10,11 @@ from typing import Final
 from exporter.config.checking.named_files import check_private_key
 from exporter.config.problems import Problem
 from exporter.config.reading.document import Document
-from exporter.config.validation import validate
 from exporter.files import why_unreadable
 from exporter.ontap.endpoint import TlsVersion
 from exporter.pem import BadKeyError, read_pem
 from exporter.web.auth.tls_context import build_context, set_ciphers, trust_authorities
-from exporter.web.auth.toolkit_schema import CIPHERS, HOMES, ClientAuth, TlsServerConfig
+from exporter.web.auth.toolkit_schema import CIPHERS, ClientAuth, TlsServerConfig
 
 SECTION: Final = "tls_server_config"
 
@@ -39,9 +38,8 @@ class TlsSection:
     warnings: list[Problem] = field(default_factory=list)
     has_inline_key: bool = False
 
-    def read(self) -> None:
-        """Read and check the section, and build the context, so that nothing can be wrong later."""
-        settings = validate(TlsServerConfig, self.document, (SECTION,), belongs=HOMES)
+    def read(self, settings: TlsServerConfig) -> None:
+        """Check the settings, read their files, and build the context, so that nothing can be wrong later."""
         before = len(self.document.problems)
         self.has_inline_key = settings.key is not None
         certificate = self._pem("cert", settings.cert, settings.cert_file, is_required=True)
