@@ -107,6 +107,11 @@ def policy(number: int, labels: tuple[tuple[str, str], ...], now: float) -> Poli
         last_ended_timestamp_seconds=now - DAY + 60,
         last_success=True,
         last_success_timestamp_seconds=now - DAY + 60,
+        planned={
+            (Verdict.DELETE, Kept.RETIRED): number % 5,
+            (Verdict.KEEP, Kept.IN_USE): 1,
+            (Verdict.KEEP, Kept.TOO_YOUNG): 3,
+        },
     )
     status = PolicyStatus(
         cluster=f"cluster-{number:05}",
@@ -117,11 +122,6 @@ def policy(number: int, labels: tuple[tuple[str, str], ...], now: float) -> Poli
         remembered=True,
         next_run_timestamp_seconds=now + DAY,
         in_progress=int(number % 211 == 0),
-        planned={
-            (Verdict.DELETE, Kept.RETIRED): number % 5,
-            (Verdict.KEEP, Kept.IN_USE): 1,
-            (Verdict.KEEP, Kept.TOO_YOUNG): 3,
-        },
     )
     return status.with_failure(RunFailure.DELETION_FAILED, now - DAY) if number % 50 == 7 else status
 

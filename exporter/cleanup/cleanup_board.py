@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exporter.background import in_slices
-from exporter.cleanup.decide.plan import Plan, Reason, Verdict
 from exporter.cleanup.records import (
     Durations,
     Outcome,
@@ -44,7 +43,6 @@ class PolicyStatus:
         remembered: whether the journal has told them; a counter must not begin at 0 and then jump.
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
-        planned: packages of the last good plan that this process made, by verdict and reason; None before.
         skipped_runs: runs that came due while one was going on, since the program started.
         problem: why nothing is cleaned on the cluster at the moment; "" where nothing stands against it.
     """
@@ -58,7 +56,6 @@ class PolicyStatus:
     in_progress: int = 0
     next_run_timestamp_seconds: float | None = None
     skipped_runs: int = 0
-    planned: Mapping[tuple[Verdict, Reason], int] | None = None
     problem: str = ""
 
     @property
@@ -149,11 +146,6 @@ class CleanupBoard:
         """Replace the status of a policy on a cluster, where there is one."""
         if (status := self._statuses.get(key)) is not None:
             self.put(change(status))
-
-    def show_plan(self, key: Key, plan: Plan) -> None:
-        """Show what a plan holds; one that rests on something unknown leaves the last good one shown."""
-        if not plan.problem:
-            self.change(key, lambda status: replace(status, planned=plan.counts))
 
     @contextmanager
     def in_progress(self, key: Key) -> Iterator[None]:

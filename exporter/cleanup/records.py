@@ -220,6 +220,7 @@ class PolicyTotals:
         outcomes: deletions ended, by outcome; every outcome is there.
         codes: deletions ended with an error code, by code; further codes count as "other".
         candidates: packages that the last plan chose; None before the first run.
+        planned: packages of the last plan that rests on nothing unknown, by verdict and reason; None before.
         last_started_timestamp_seconds: start of the last run; None before the first.
         last_ended_timestamp_seconds: end of the last run that ended; None before.
         last_success: whether that run succeeded; None before.
@@ -230,6 +231,7 @@ class PolicyTotals:
     outcomes: Mapping[Outcome, int]
     codes: Mapping[str, int]
     candidates: int | None
+    planned: Mapping[tuple[str, str], int] | None = None
     last_started_timestamp_seconds: float | None
     last_ended_timestamp_seconds: float | None
     last_success: bool | None

@@ -123,10 +123,10 @@ class Run:
             dry_run=self._policy.dry_run,
             plan=json.dumps(plan.as_json()),
             candidates=len(plan.chosen),
+            planned=None if plan.problem else plan.counts,
             now=started,
         )
         log_plan(self._access.name, self._policy, plan)
-        services.board.show_plan((self._access.name, self._policy.name), plan)
         await services.show_counts()
         failed = await self._carry_out(lease, run_id, plan, preflight, being_deleted)
         ended = services.wall_clock()

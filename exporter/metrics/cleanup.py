@@ -14,11 +14,11 @@ from exporter.metrics.family import Family, HistogramFamily, Kind, Row, Sample, 
 
 def _planned(status: PolicyStatus) -> Iterable[Sample]:
     """Give what a plan holds, and an explicit 0 if it deletes nothing."""
-    if status.planned is None:
+    planned = status.totals.planned
+    if planned is None:
         return ()
-    counts = {(Verdict.DELETE, Reason.RETIRED): 0, **status.planned}
-    ordered = sorted(counts.items())
-    return (((str(reason), str(verdict)), count) for (verdict, reason), count in ordered)
+    counts = {(str(Verdict.DELETE), str(Reason.RETIRED)): 0, **planned}
+    return (((reason, verdict), count) for (verdict, reason), count in sorted(counts.items()))
 
 
 CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
@@ -81,8 +81,8 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     ),
     Family(
         name="ontap_cleanup_plan_packages",
-        help="Packages in the last good plan that this process made, by verdict and reason.",
-        source="exporter",
+        help="Packages in the last good plan, by verdict and reason.",
+        source="journal",
         labels=("reason", "verdict"),
         samples=_planned,
     ),

@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.decide.plan import Decision, Plan, Reason, Verdict
+from exporter.cleanup.decide.plan import Decision, Reason, Verdict
 from exporter.cleanup.records import (
     DURATION_BUCKETS_SECONDS,
     Durations,
@@ -72,6 +72,7 @@ LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
     lambda name: not name.startswith("__") and name not in OWN_LABELS
 )
 TIMES = st.none() | st.floats(1e9, 2e9)
+VERDICTS_AND_REASONS = st.tuples(st.sampled_from(Verdict).map(str), st.sampled_from(Reason).map(str))
 TOTALS = st.builds(
     PolicyTotals,
     outcomes=st.fixed_dictionaries(dict.fromkeys(Outcome, st.integers(0, 10**6))),
@@ -82,6 +83,7 @@ TOTALS = st.builds(
     last_success=st.none() | st.booleans(),
     last_success_timestamp_seconds=TIMES,
     last_failure=TEXTS,
+    planned=st.none() | st.dictionaries(VERDICTS_AND_REASONS, st.integers(0, 9)),
 )
 STATUSES = st.lists(
     st.builds(
@@ -97,8 +99,6 @@ STATUSES = st.lists(
         next_run_timestamp_seconds=TIMES,
         skipped_runs=st.integers(0, 9),
         remembered=st.booleans(),
-        planned=st.none()
-        | st.dictionaries(st.tuples(st.sampled_from(Verdict), st.sampled_from(Reason)), st.integers(0, 9)),
     ),
     max_size=3,
     unique_by=lambda status: status.key,
@@ -181,6 +181,7 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         last_ended_timestamp_seconds=1e9 + 1,
         last_success=True,
         last_success_timestamp_seconds=1e9 + 1,
+        planned={},
     )
     status = PolicyStatus(
         cluster="c1",
@@ -190,7 +191,6 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         totals=totals,
         next_run_timestamp_seconds=2e9,
         remembered=True,
-        planned={},
     )
     failed = replace(status, cluster="c2").with_failure(RunFailure.DENIED, 1e9)
     found: dict[str, tuple[str, set[str]]] = {}
@@ -255,29 +255,19 @@ def decision(version: str, verdict: Verdict, reason: Reason) -> Decision:
     )
 
 
-def test_a_plan_is_shown_by_reason_and_stays_through_a_run_that_cannot_read_everything() -> None:
-    exposition = Exposition(CLEANUP_FAMILIES)
-    board = CleanupBoard(on_change=lambda status: update_policy(exposition, status))
-    board.put(STATUS)
-
-    def planned() -> dict[tuple[str, str], float]:
-        found = samples(text_of(exposition.all()))
+def test_a_plan_is_shown_by_reason_with_an_explicit_0_where_it_deletes_nothing() -> None:
+    def shown(planned: dict[tuple[str, str], int] | None) -> dict[tuple[str, str], float]:
+        status = replace(STATUS, totals=replace(NO_TOTALS, planned=planned))
         return {
             (dict(labels)["verdict"], dict(labels)["reason"]): value
-            for (name, labels), value in found.items()
+            for (name, labels), value in samples(exposed([status], Format.TEXT)).items()
             if name == "ontap_cleanup_plan_packages"
         }
 
-    assert planned() == {}
-    waiting = [decision(version, Verdict.KEEP, Reason.NOT_APPROVED) for version in ("9.1", "9.2")]
-    board.show_plan(STATUS.key, Plan(decisions=(decision("9.0", Verdict.DELETE, Reason.RETIRED), *waiting)))
-    good = {("delete", "retired"): 1, ("keep", "not_approved"): 2}
-    assert planned() == good
-    unknown = Plan(decisions=(decision("9.0", Verdict.KEEP, Reason.FACTS_UNKNOWN),), problem="no facts")
-    board.show_plan(STATUS.key, unknown)
-    assert planned() == good
-    board.show_plan(STATUS.key, Plan(decisions=()))
-    assert planned() == {("delete", "retired"): 0}
+    assert shown(None) == {}
+    assert shown({}) == {("delete", "retired"): 0}
+    counts = {("delete", "retired"): 1, ("keep", "not_approved"): 2}
+    assert shown(counts) == counts
 
 
 def test_before_the_first_run_every_outcome_is_0_and_nothing_else_is_claimed() -> None:
@@ -452,7 +442,6 @@ async def test_a_probe_shows_the_clusters_own_cleanup_and_no_other(tmp_path: Pat
 
 async def test_counters_survive_a_restart_on_the_same_journal(tmp_path: Path) -> None:
     passing = {
-        "ontap_cleanup_plan_packages",
         "ontap_cleanup_jobs_in_progress",
         "ontap_cleanup_skipped_runs_total",
         "ontap_cleanup_journal_open",

@@ -139,9 +139,9 @@ class Plan:
         return tuple(decision for decision in self.decisions if decision.verdict is Verdict.DELETE)
 
     @property
-    def counts(self) -> Mapping[tuple[Verdict, Reason], int]:
+    def counts(self) -> Mapping[tuple[str, str], int]:
         """How many packages have each verdict and reason."""
-        return Counter((decision.verdict, decision.reason) for decision in self.decisions)
+        return Counter((str(decision.verdict), str(decision.reason)) for decision in self.decisions)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return every decision, as the journal and a saved plan have it."""

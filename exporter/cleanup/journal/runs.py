@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -38,12 +38,14 @@ class RunStore(LeasedStore):
         dry_run: bool,
         plan: str,
         candidates: int,
+        planned: Mapping[tuple[str, str], int] | None = None,
         now: float,
     ) -> int:
         """Note that a run of a policy begins on the cluster of this configured name, and return its id.
 
-        The plan is JSON; one of more than a million characters is not kept. When a dry run begins, earlier
-        dry runs of the policy on the cluster lose their plans.
+        The plan is JSON; one of more than a million characters is not kept. ``planned`` counts its packages
+        by verdict and reason; None, where it rests on something unknown, keeps the counts from before. When a
+        dry run begins, earlier dry runs of the policy on the cluster lose their plans.
         """
         self.leases.confirm(connection, lease)
         if dry_run:
@@ -61,7 +63,7 @@ class RunStore(LeasedStore):
             plan=plan if len(plan) <= MAX_PLAN_CHARACTERS else "",
         )
         run_id: int = connection.execute(beginning.returning(RUNS.c.id)).scalar_one()
-        totals.note_start(connection, cluster, policy, candidates=candidates, now=now)
+        totals.note_start(connection, cluster, policy, candidates=candidates, planned=planned, now=now)
         return run_id
 
     @transaction("end a run")

@@ -233,6 +233,7 @@ POLICIES = Table(
     Column("policy", _Text, primary_key=True),
     Column("changed_seconds", _Seconds, nullable=False),
     Column("candidates", Integer, nullable=False),
+    Column("planned", _Text),  # JSON: of the last plan that rests on nothing unknown
     Column("last_started_timestamp_seconds", _Seconds, nullable=False),
     Column("last_ended_timestamp_seconds", _Seconds),
     Column("last_success", Boolean),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -87,13 +88,23 @@ class TotalsStore(Store):
         )
 
 
-def note_start(connection: Connection, cluster: str, policy: str, *, candidates: int, now: float) -> None:
+def note_start(
+    connection: Connection,
+    cluster: str,
+    policy: str,
+    *,
+    candidates: int,
+    planned: Mapping[tuple[str, str], int] | None,
+    now: float,
+) -> None:
     """Remember that a run has begun."""
     values = {
         "changed_seconds": DATABASE_CLOCK,
         "candidates": candidates,
         "last_started_timestamp_seconds": now,
     }
+    if planned is not None:
+        values["planned"] = json.dumps([[*key, count] for key, count in sorted(planned.items())])
     noting = insert_or_update(connection, POLICIES, values)
     connection.execute(noting.values(cluster=cluster, policy=policy, last_failure="", **values))
 
@@ -161,11 +172,18 @@ def _add(
     connection.execute(insert_or_update(connection, table, sums).values(**names, **amounts))
 
 
+def _planned(text: str | None) -> Mapping[tuple[str, str], int] | None:
+    if text is None:
+        return None
+    return MappingProxyType({(verdict, reason): count for verdict, reason, count in json.loads(text)})
+
+
 def _totals(row: Row[Any], codes: dict[str, int]) -> PolicyTotals:
     return PolicyTotals(
         outcomes=MappingProxyType({outcome: getattr(row, f"ended_{outcome}") for outcome in Outcome}),
         codes=MappingProxyType(codes),
         candidates=row.candidates,
+        planned=_planned(row.planned),
         last_started_timestamp_seconds=row.last_started_timestamp_seconds,
         last_ended_timestamp_seconds=row.last_ended_timestamp_seconds,
         last_success=row.last_success,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from cleanup.journal.conftest import NewUrl
 
@@ -50,6 +52,24 @@ async def test_a_run_that_has_begun_has_every_outcome_at_zero(journal: Journal, 
             last_success_timestamp_seconds=None,
         )
     }
+
+
+async def test_the_totals_remember_the_last_plan_that_rests_on_nothing_unknown(
+    journal: Journal, ams: Lease
+) -> None:
+    async def planned_after(
+        planned: dict[tuple[str, str], int] | None,
+    ) -> Mapping[tuple[str, str], int] | None:
+        await journal.runs.begin(
+            ams, cluster="ams", policy="old", dry_run=False, plan="", candidates=0, planned=planned, now=1.0
+        )
+        return (await totals_of(journal))["ams", "old"].planned
+
+    assert await planned_after(None) is None
+    counts = {("delete", "retired"): 1, ("keep", "too_young"): 2}
+    assert await planned_after(counts) == counts
+    assert await planned_after(None) == counts
+    assert await planned_after({}) == {}
 
 
 async def test_the_totals_remember_the_last_run_and_the_last_success(journal: Journal, ams: Lease) -> None:

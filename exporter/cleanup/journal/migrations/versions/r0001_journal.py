@@ -142,6 +142,7 @@ def _make_totals(op: Operations) -> None:
         Column("policy", Text, primary_key=True),
         Column("changed_seconds", Double, nullable=False),
         Column("candidates", Integer, nullable=False),
+        Column("planned", Text),
         Column("last_started_timestamp_seconds", Double, nullable=False),
         Column("last_ended_timestamp_seconds", Double),
         Column("last_success", Boolean),
