@@ -234,7 +234,7 @@ def _identity() -> table.Panel:
             Label(name="cluster", title="Cluster"),
             Label(name="name", title="Name in ONTAP"),
             Label(name="ontap_version", title="Release"),
-            Label(name="uuid", title="UUID", width=300),
+            Label(name="uuid", title="UUID", width=320),
         ),
         columns=(
             Column(

@@ -31,7 +31,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
     in_use = p.series("ontap_software_package_in_use")
     package = f"{p.cluster}, version"
     created = p.series("ontap_software_package_create_timestamp_seconds")
-    packages, info = p.series("ontap_software_packages"), p.series("ontap_software_package_info")
+    packages = p.series("ontap_software_packages")
     old_since = f"time() - {p.settings.thresholds.unused_package_age_days:g} * 86400"
     return (
         Record(name=PACKAGES, expr=f"max by ({p.of_repository()}) ({packages})"),
@@ -41,18 +41,18 @@ def _records(p: Promql) -> tuple[Record, ...]:
             "known; otherwise the series is absent.",
             expr=text(f"""
                 count by ({p.of_repository()}) (max by ({p.of_repository("version")}) ({in_use}) == 0)
-                or 0 * max by ({p.of_repository()}) ({in_use})
-                unless on ({p.cluster}) ({info} unless on ({package}) {in_use})
-                or max by ({p.of_repository()}) ({packages}) == 0
+                or 0 * max by ({p.of_repository()}) (
+                  {packages} <= on ({p.polled}) group_left () count by ({p.polled}) ({in_use})
+                )
+                or {PACKAGES} == 0
             """),
         ),
         Record(
             name=OLD,
             expr=text(f"""
                 count by ({p.of_repository()}) (
-                  max by ({p.of_repository("version")}) ({created} < {old_since})
-                  and on ({package}) {in_use} == 0
-                  unless on ({package}) {in_use} == 1
+                  max by ({p.of_repository("version")}) ({in_use}) == 0
+                  and on ({package}) {created} < {old_since}
                 )
                 or 0 * {UNUSED}
             """),
@@ -62,8 +62,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
             expr=text(f"""
                 max by ({p.of_repository()}) (
                   {p.series("ontap_software_package_age_seconds")}
-                  and on ({package}) {in_use} == 0
-                  unless on ({package}) {in_use} == 1
+                  and on ({package}) max by ({package}) ({in_use}) == 0
                 )
             """),
         ),
@@ -89,7 +88,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
             why="For dashboards: some series for each cluster instead of one for each package.",
             expr=text(f"""
                 count by ({p.of_repository("train")}) (
-                  max by ({p.of_repository("train", "version")}) ({info})
+                  max by ({p.of_repository("train", "version")}) ({p.series("ontap_software_package_info")})
                 )
             """),
         ),
