@@ -14,11 +14,11 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench bench-full chaos chaos-full image image-test mixin rules-elsewhere \
+.PHONY: help run test lint types unit bench bench-full bench-prometheus chaos chaos-full image image-test mixin rules-elsewhere \
 	release release-files release-test sbom pins clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run with config.yaml where there is one, else the demo, on http://localhost:10910
 	@if [ -e config.yaml ]; then \
@@ -46,6 +46,9 @@ bench: $(VENV)/.dev ## A short run of the benchmarks; fails where a ratio is too
 
 bench-full: $(VENV)/.dev ## All benchmarks, with up to 10,000 clusters: about ten minutes
 	$(BIN)/python -m benchmarks.run --full
+
+bench-prometheus: $(VENV)/.dev $(CACHE)/.servers ## What 10,000 clusters cost Prometheus: dashboard and rules; about 15 minutes, 8 GB
+	COST_CLUSTERS=$${COST_CLUSTERS:-10000} $(BIN)/pytest -s tests/grafana/test_cost.py
 
 chaos: $(VENV)/.dev ## About three minutes of everything going wrong while packages are deleted
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-12} \

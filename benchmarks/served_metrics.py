@@ -1,6 +1,6 @@
 """Serves the metrics of a made-up fleet, rendered by the program's own code, for Prometheus to scrape.
 
-Usage: ``python -m benchmarks.served_metrics --clusters 10000 --port 10910``; prints ``ready`` when it listens.
+Usage: ``python -m benchmarks.served_metrics --clusters 10000 --port 10910``; prints ``ready`` then.
 
 Some clusters are down, for various reasons. A policy of cleanup applies to all of them. ``/metrics`` is that
 of one exporter, ``/probe?target=NAME`` that of one cluster.

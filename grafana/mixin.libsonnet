@@ -7,6 +7,6 @@
     'ontap-packages-exporter.json': import 'dashboards/exporter.json',
     'ontap-packages-fleet.json': import 'dashboards/fleet.json',
   },
-  prometheusRules+:: import 'prometheus_rules.json',
-  prometheusAlerts+:: import 'prometheus_alerts.json',
+  prometheusRules+:: { groups+: (import 'prometheus_rules.json').groups },
+  prometheusAlerts+:: { groups+: (import 'prometheus_alerts.json').groups },
 }

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import _jsonnet
 import promql_parser
 import pydantic
 import pytest
@@ -64,11 +65,23 @@ def test_every_form_holds_the_same_rules() -> None:
     assert sorted(plain, key=by_name) == sorted(resource, key=by_name) == sorted(split, key=by_name)
 
 
-def test_jsonnet_imports_every_file_for_it() -> None:
-    imported = re.findall(r"import '([^']+)'", MIXIN.read_text(encoding="utf-8"))
-    dashboards = {f"dashboards/{path.name}" for path in MIXIN.with_name("dashboards").glob("*.json")}
-    assert set(imported) == {*dashboards, *(path.name for path in JSON.values())}
-    assert all((MIXIN.parent / name).is_file() for name in imported)
+def test_jsonnet_gets_every_rule_and_dashboard_beside_those_of_another_mixin() -> None:
+    """Whoever deploys with jsonnet adds mixins up; ours is the last here."""
+    snippet = """
+        local other = {
+          grafanaDashboards+:: { 'other.json': {} },
+          prometheusRules+:: { groups+: [{ name: 'other' }] },
+          prometheusAlerts+:: { groups+: [{ name: 'other' }] },
+        };
+        local all = other + import 'mixin.libsonnet';
+        { dashboards: all.grafanaDashboards, rules: all.prometheusRules, alerts: all.prometheusAlerts }
+    """
+    found = json.loads(_jsonnet.evaluate_snippet("all", snippet, jpathdir=[str(MIXIN.parent)]))
+    files = sorted(MIXIN.with_name("dashboards").glob("*.json"))
+    dashboards = {f"ontap-packages-{path.name}": json.loads(path.read_text()) for path in files}
+    assert found["dashboards"] == {"other.json": {}, **dashboards}
+    for kind, path in JSON.items():
+        assert found[kind]["groups"] == [{"name": "other"}, *json.loads((ROOT / path).read_text())["groups"]]
 
 
 def test_every_alert_has_settings_and_no_other_has() -> None:
