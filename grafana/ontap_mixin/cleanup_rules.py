@@ -10,9 +10,9 @@ from ontap_mixin.rules import Alert, Group, Promql, Record, text
 
 JOBS = "cluster_policy_outcome:ontap_cleanup_jobs:max"
 FAILURE = "cluster_policy_reason:ontap_cleanup_last_run_failure:max"
+ALL_ENDED = "cluster_policy:ontap_cleanup_jobs:sum"
 ENDED = "job_policy_outcome:ontap_cleanup_jobs:delta2m"
 FAILURES = "job_policy_reason:ontap_cleanup_last_run_failure:count"
-EVALUATED_EVERY = "2m"
 PLANNED = "policy_reason:ontap_cleanup_plan_packages:sum"
 DELETIONS = "job:ontap_cleanup_deletions:delta1d"
 
@@ -20,11 +20,11 @@ DELETIONS = "job:ontap_cleanup_deletions:delta1d"
 def groups(p: Promql) -> tuple[Group, ...]:
     """Return the rules."""
     return (
-        Group(name="ontap-cleanup.rules", rules=_records(p), interval=EVALUATED_EVERY),
+        Group(name="ontap-cleanup.rules", rules=_records(p), interval="2m"),
         Group(
             name="ontap-cleanup.alerts",
             rules=(_unusual(p), *_failed(p), *_late(p), *_stopped(p), *_waiting(p)),
-            interval="1m",
+            interval="2m",
         ),
     )
 
@@ -49,6 +49,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
             "names of processes.",
             expr=f"max by ({_of_policy(p, 'outcome')}) ({p.series('ontap_cleanup_jobs_total')})",
         ),
+        Record(name=ALL_ENDED, expr=f"sum by ({_of_policy(p)}) ({JOBS})"),
         Record(
             name=DELETIONS,
             expr=text(f"""
@@ -59,9 +60,10 @@ def _records(p: Promql) -> tuple[Record, ...]:
         ),
         Record(
             name=ENDED,
-            why="For dashboards: their sum over any time counts each deletion once, and needs few series.",
+            why="For dashboards: their sum over any time counts each deletion once, and needs few series. "
+            "Three minutes hold this evaluation and the one before.",
             expr=text(f"""
-                sum by ({p.job}, policy, outcome) (clamp_min({JOBS} - {JOBS} offset {EVALUATED_EVERY}, 0))
+                sum by ({p.job}, policy, outcome) (clamp_min(idelta({JOBS}[3m]), 0))
             """),
         ),
         Record(
@@ -166,7 +168,7 @@ def _late(p: Promql) -> tuple[Alert, ...]:
                   max_over_time({p.series("ontap_cleanup_jobs_in_progress")}[5m])
                 ) > 0
                 unless on ({p.cluster}, job, policy)
-                sum by ({p.cluster}, job, policy) ({JOBS} - min_over_time({JOBS}[10m])) > 0
+                {ALL_ENDED} - min_over_time({ALL_ENDED}[10m]) > 0
             """),
             summary="A deletion of {{ $labels.policy }} on {{ $labels.cluster }} does not end.",
             description="{{ $value | humanize }} deletion of the cleanup policy {{ $labels.policy }} on {{ "

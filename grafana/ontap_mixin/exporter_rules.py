@@ -11,7 +11,7 @@ def groups(p: Promql) -> tuple[Group, ...]:
     return (
         Group(name="ontap-exporter.alerts", rules=(*_down(p), *_refused(p), *_scraped_wrongly(p))),
         Group(
-            name="ontap-exporter-slow.alerts", rules=(*_unsteady(p), *_blind(p), *_behind(p)), interval="1m"
+            name="ontap-exporter-slow.alerts", rules=(*_unsteady(p), *_blind(p), *_behind(p)), interval="2m"
         ),
     )
 

@@ -31,6 +31,7 @@ class Prometheus:
 
     url: str
     session: aiohttp.ClientSession
+    pid: int
 
     async def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query: each with ``metric`` (labels) and ``value`` (a float)."""
@@ -73,7 +74,8 @@ async def prometheus(
         f"--storage.tsdb.path={directory / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     )
-    async with running(*command, log=directory / "prometheus.log"), aiohttp.ClientSession() as session:
-        server = Prometheus(url=f"http://127.0.0.1:{port}", session=session)
+    log = directory / "prometheus.log"
+    async with running(*command, log=log) as pid, aiohttp.ClientSession() as session:
+        server = Prometheus(url=f"http://127.0.0.1:{port}", session=session, pid=pid)
         await eventually(server.ready, seconds=WAIT_SECONDS, what="Prometheus to be ready")
         yield server

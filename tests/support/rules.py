@@ -15,7 +15,6 @@ from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, L
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import sample_names
-from ontap_mixin.cleanup_rules import EVALUATED_EVERY
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -42,6 +41,10 @@ _NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?!\s*\(|[\w:])")
 _WORDS = frozenset({"and", "or", "unless", "bool", "by", "without", "on", "ignoring"})
 
 
+USUAL_INTERVAL_SECONDS = 60
+"""How often a group without an interval is evaluated, if Prometheus is not configured otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule of a file: an alert, or a series that is recorded."""
@@ -49,6 +52,7 @@ class Rule:
     file: str
     group: str
     text: dict[str, Any]
+    interval_seconds: int = USUAL_INTERVAL_SECONDS
 
     @property
     def alert(self) -> str | None:
@@ -78,7 +82,12 @@ def metrics_of(expression: str) -> frozenset[str]:
 def rules() -> tuple[Rule, ...]:
     """Return every rule of every file, in order."""
     return tuple(
-        Rule(file=path.name, group=group["name"], text=text)
+        Rule(
+            file=path.name,
+            group=group["name"],
+            text=text,
+            interval_seconds=seconds(group.get("interval", f"{USUAL_INTERVAL_SECONDS}s")),
+        )
         for path in RULE_FILES
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
         for text in group["rules"]
@@ -132,8 +141,6 @@ def quickened_rules(directory: Path, *, most_seconds: float = 0.0) -> str:
         for group in document["groups"]:
             group["interval"] = "1s"
             for rule in group["rules"]:
-                # A difference to the evaluation before, which is as far away as the interval says.
-                rule["expr"] = rule["expr"].replace(f"offset {EVALUATED_EVERY}", "offset 1s")
                 if most_seconds:
                     rule["expr"] = _RANGE.sub(_quickened_range, rule["expr"])
                 for key in {"for", "keep_firing_for"} & rule.keys():

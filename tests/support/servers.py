@@ -11,12 +11,12 @@ import aiohttp
 
 
 @asynccontextmanager
-async def running(*command: str, log: Path) -> AsyncIterator[None]:
-    """Run a program, whose output goes to a file, until the context ends."""
+async def running(*command: str, log: Path) -> AsyncIterator[int]:
+    """Run a program, whose output goes to a file, until the context ends; give its process id."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
         try:
-            yield
+            yield process.pid
         finally:
             if process.returncode is None:
                 process.kill()
