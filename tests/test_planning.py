@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 
 from exporter.simulator import ABSENT, Fault, FaultKind, Package, SimulatedCluster, Simulator, UpdateState
-from support.daemon import program
-from support.journal.steps import opened
+from support.daemon_process import program
+from support.journal.journal_steps import opened
+from support.plans import Done
 from support.plans import plan as plan_by
 from support.waiting import eventually
 
@@ -68,9 +71,7 @@ def cluster_named(name: str) -> SimulatedCluster:
     )
 
 
-async def plan(
-    simulator: Simulator, directory: Path, *arguments: str, cleanup: str | None = None
-) -> subprocess.CompletedProcess[str]:
+async def plan(simulator: Simulator, directory: Path, *arguments: str, cleanup: str | None = None) -> Done:
     """Plan by the policies above, or others."""
     ours = CLEANUP.format(state=f"sqlite:///{directory}/state.db", dry_run="false")
     return await plan_by(simulator, directory, *arguments, cleanup=ours if cleanup is None else cleanup)
@@ -143,6 +144,9 @@ async def test_an_empty_repository_is_a_line_of_its_own(tmp_path: Path) -> None:
     async with Simulator([SimulatedCluster("c2")], directory=tmp_path) as simulator:
         done = await plan(simulator, tmp_path)
         assert done.returncode == 0
+        command = [sys.executable, "-m", "exporter", "plan", f"--config.file={tmp_path / 'config.yaml'}"]
+        process = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+        assert (process.stdout, process.stderr) == (done.stdout, done.stderr)
         assert done.stdout.splitlines()[1].split(maxsplit=5)[2:] == ["-", "-", "-", "the repository is empty"]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.plans import plan
 from support.waiting import eventually
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support.connections import connected
-from support.daemon import program
+from support.client_connections import connected
+from support.daemon_process import program
 
 CONFIG = 'clusters: [{address: "127.0.0.1:1", basic_auth: {username: u, password: p}, name: c1}]\n'
 NONSENSE = (

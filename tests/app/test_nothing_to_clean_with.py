@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import program
+from support.daemon_process import program
 from support.waiting import eventually
 
 LISTEN = "--web.listen-address=127.0.0.1:0"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import write_secret
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.guarded import basic, hashed
 from support.waiting import eventually
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from exporter.simulator.exporter_configuration import write_secret
-from support.daemon import program
+from support.daemon_process import program
 
 LISTEN = "--web.listen-address=127.0.0.1:0"
 CONFIG = """

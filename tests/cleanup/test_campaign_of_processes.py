@@ -29,7 +29,7 @@ from support.campaign import (
     troubles,
     until_cleaned,
 )
-from support.postgresql import PostgresqlServer, postgresql_programs, running_postgresql
+from support.postgresql_server import PostgresqlServer, postgresql_programs, running_postgresql
 from support.silent_proxy import SilentProxy, silent_proxy
 from support.waiting import eventually
 from support.warden import TOKEN, Warden, watched_cluster

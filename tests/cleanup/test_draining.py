@@ -25,8 +25,8 @@ from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, Cleaning, at_request, changed, cleaning, cluster_with, only
-from support.connections import forwarding
-from support.journal.steps import unended_on
+from support.client_connections import forwarding
+from support.journal.journal_steps import unended_on
 from support.servicing import C1, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0

@@ -19,7 +19,7 @@ from exporter.ontap.conversations.facts import CLUSTER_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, SHORT, at_request, changed, cleaning, cluster_with, only
-from support.journal.steps import totals_of, unended_on
+from support.journal.journal_steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
     OFTEN,

@@ -25,7 +25,7 @@ from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import POLICY, QUICK_PACE, changed
-from support.fleet import cluster_config
+from support.polled_fleet import cluster_config
 from support.waiting import eventually
 
 COUNT = 300

@@ -20,7 +20,7 @@ from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
 from support.cleaning import POLICY, changed
-from support.journal.steps import totals_of
+from support.journal.journal_steps import totals_of
 from support.servicing import (
     BEAT,
     C1,

@@ -23,7 +23,7 @@ from exporter.ontap.conversations.deletion import delete_package
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, changed
-from support.journal.steps import totals_of, unended_on
+from support.journal.journal_steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
     C1,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter import health
-from support.daemon import program
+from support.daemon_process import program
 
 CONFIG = 'clusters: [{address: "127.0.0.1:9", basic_auth: {username: u, password: p}}]\n'
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from exporter.simulator import SimulatedCluster, Simulator
-from support.daemon import program
+from support.daemon_process import program
 
 MEASURED_SECONDS = 10.0
 MOST_WAKE_UPS_A_SECOND = 2.0

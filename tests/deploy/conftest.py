@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.postgresql import PostgresqlServer, postgresql_programs, running_postgresql
+from support.postgresql_server import PostgresqlServer, postgresql_programs, running_postgresql
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ import yaml
 
 from exporter.simulator import command
 from support.alertmanager import needs_alertmanager
-from support.daemon import program
+from support.daemon_process import program
 from support.kubernetes import ROOT
-from support.postgresql import PostgresqlServer
+from support.postgresql_server import PostgresqlServer
 from support.prometheus import needs_prometheus
 from support.waiting import eventually
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from exporter.simulator import Package, SimulatedCluster, Simulator
-from support.daemon import Daemon
+from support.daemon_process import Daemon
 from support.kubernetes import needs_helm, of_kind, render
 from support.pods import Pods
-from support.postgresql import PostgresqlServer
+from support.postgresql_server import PostgresqlServer
 from support.prometheus import needs_prometheus, prometheus
 from support.waiting import eventually
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from exporter.simulator import SimulatedCluster, Simulator
-from support.daemon import program
+from support.daemon_process import program
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "ontap-packages-exporter.service"

@@ -15,7 +15,7 @@ from grafana.boards import DASHBOARDS
 from exporter.simulator import Fault, FaultKind, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.simulator.ready_made_fleets import demo_fleet
-from support.daemon import program
+from support.daemon_process import program
 from support.prometheus import Prometheus, needs_prometheus, prometheus
 from support.rules import quickened_rules
 

@@ -24,7 +24,7 @@ from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.alertmanager import alertmanager, needs_alertmanager, webhook
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.prometheus import needs_prometheus, prometheus
 from support.rules import PROMETHEUS, quickened_alertmanager, quickened_rules
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import program
+from support.daemon_process import program
 from support.prometheus import needs_prometheus, prometheus
 
 pytestmark = needs_prometheus

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.prometheus import needs_prometheus, prometheus
 
 pytestmark = needs_prometheus

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.simulator import SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import program
+from support.daemon_process import program
 from support.guarded import TLS, Certificates, hashed, write
 from support.prometheus import needs_prometheus, prometheus
 

@@ -43,7 +43,7 @@ from exporter.metrics.family import Kind, Row
 from exporter.metrics.text import Format
 from exporter.simulator import JobOutcome, JobScript, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.exposed import text_of
 from support.prometheus import needs_prometheus
 from support.waiting import eventually

@@ -24,7 +24,7 @@ from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
-from support import sources
+from support import stub_sources
 from support.exposed import text_of
 
 NOW = 1_800_000_000.25
@@ -406,7 +406,7 @@ def test_names_select_families_in_either_spelling() -> None:
             ]
 
 
-STATE = replace(sources.STATE, requests={("GET", "200"): 5, ("GET", "error"): 1})
+STATE = replace(stub_sources.STATE, requests={("GET", "200"): 5, ("GET", "error"): 1})
 
 
 def test_the_exporters_own_metrics_are_exposed_in_both_formats() -> None:

@@ -20,7 +20,7 @@ from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret, 
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from support.fleet import WAIT_SECONDS, cluster_config
+from support.polled_fleet import WAIT_SECONDS, cluster_config
 from support.waiting import eventually
 
 

@@ -28,7 +28,7 @@ from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.session import open_session
 from exporter.ontap.tls import TlsContexts
 from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator
-from support.connections import forwarding
+from support.client_connections import forwarding
 from support.waiting import eventually
 
 DEADLINE_SECONDS = 60.0

@@ -18,7 +18,7 @@ from exporter.ontap.endpoint import ClusterSettings
 from exporter.ontap.errors import Reason
 from exporter.ontap.session import LookUp, SystemResolver
 from exporter.simulator import SERVER_NAME, SimulatedCluster
-from support.fleet import cluster_config, polled
+from support.polled_fleet import cluster_config, polled
 
 DEADLINE_SECONDS = 60.0
 NAME = "cluster.example"

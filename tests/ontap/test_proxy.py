@@ -18,7 +18,7 @@ from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.session import open_session
 from exporter.simulator import SERVER_NAME, SimulatedCluster, Simulator
 from support.connect_proxy import ConnectProxy, connect_proxy
-from support.fleet import cluster_config
+from support.polled_fleet import cluster_config
 
 PASSWORD = "s3cr3t-of-the-proxy"
 TOKEN = "s3cr3t-token-of-the-proxy"

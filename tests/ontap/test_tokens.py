@@ -17,7 +17,7 @@ from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.connect_proxy import ConnectProxy, connect_proxy
-from support.fleet import cluster_config
+from support.polled_fleet import cluster_config
 from support.token_endpoint import TokenEndpoint, token_endpoint
 from support.waiting import eventually
 

@@ -14,7 +14,7 @@ from exporter.ontap.endpoint import ClusterSettings, Tls
 from exporter.ontap.errors import Reason
 from exporter.polling.board import ClusterStatus, Poll
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
-from support.fleet import cluster_config, polled
+from support.polled_fleet import cluster_config, polled
 
 
 def last_poll(status: ClusterStatus) -> Poll:

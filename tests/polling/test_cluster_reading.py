@@ -13,7 +13,7 @@ from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
 from exporter.polling.cluster_reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
-from support.fleet import polled
+from support.polled_fleet import polled
 
 FACTS = (CLUSTER_PATH, SOFTWARE_PATH, DOWNLOAD_PATH)
 LISTING = Listing(packages=(Package(version="9.7", create_timestamp_seconds=1.0),), unnamed=0, pages=1)

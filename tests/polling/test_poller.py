@@ -21,7 +21,7 @@ from exporter.ontap.session import open_session
 from exporter.polling.board import Board, ClusterStatus, PollFailure
 from exporter.polling.fleet import Fleet
 from exporter.simulator import Fault, FaultKind, Node, SimulatedCluster
-from support.fleet import WAIT_SECONDS, cluster_config, polled
+from support.polled_fleet import WAIT_SECONDS, cluster_config, polled
 from support.waiting import eventually
 
 

@@ -27,8 +27,8 @@ from exporter.ontap.client import RequestCounts
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
-from support.fleet import cluster_config
-from support.journal.steps import opened
+from support.journal.journal_steps import opened
+from support.polled_fleet import cluster_config
 
 OLD = "2019-02-04T19:00:00+00:00"
 POLICY = PolicyConfig(

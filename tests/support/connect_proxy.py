@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from support.connections import close
+from support.client_connections import close
 
 
 class ConnectProxy:

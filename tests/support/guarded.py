@@ -22,8 +22,8 @@ import trustme
 
 from exporter.web.auth import Protection, load_web_config, protecting
 from exporter.web.routes import build_application, serving
-from support.connections import connected
-from support.sources import sources
+from support.client_connections import connected
+from support.stub_sources import sources
 
 PAGES = (
     "/",

@@ -12,7 +12,7 @@ from aiohttp.web import Application, Request
 from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
-from support.sources import NOW
+from support.stub_sources import NOW
 
 Client = TestClient[Request, Application]
 P = ParamSpec("P")

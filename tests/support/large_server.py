@@ -23,7 +23,7 @@ from exporter.polling.board import ClusterStatus
 from exporter.web.auth import load_web_config, protecting
 from exporter.web.routes import build_application, serving
 from support.large import CLUSTERS, status
-from support.sources import sources
+from support.stub_sources import sources
 
 TESTS = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.kubernetes import Manifest, of_kind
 from support.waiting import eventually
 

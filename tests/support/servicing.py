@@ -27,8 +27,8 @@ from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE, changed
 from support.cleaning import POLICY as POLICY  # noqa: PLC0414 - for those who use a service
-from support.fleet import cluster_config
-from support.journal.steps import opened
+from support.journal.journal_steps import opened
+from support.polled_fleet import cluster_config
 
 WAIT_SECONDS = 60.0
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from support.connections import close
+from support.client_connections import close
 
 
 class SilentProxy:

@@ -21,7 +21,7 @@ from exporter.web.answers import SLICE_BYTES, SharedAnswers, Slices, TooManyAnsw
 from exporter.web.routes import build_application
 from support.exposed import text_of
 from support.large import CLUSTERS, Client, CountingExecutor, status
-from support.sources import NOW, sources
+from support.stub_sources import NOW, sources
 from support.waiting import eventually
 
 LARGE = ("/", "/metrics", "/api/v1/clusters", "/sd", "/config")

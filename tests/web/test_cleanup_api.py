@@ -14,8 +14,8 @@ import pytest
 
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from support.daemon import Daemon, program
-from support.journal.steps import opened
+from support.daemon_process import Daemon, program
+from support.journal.journal_steps import opened
 from support.waiting import eventually
 
 NOW = datetime.now(UTC)

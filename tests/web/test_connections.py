@@ -22,7 +22,7 @@ from aiohttp import web
 from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import SLICE_BYTES
 from exporter.web.routes import build_application, serving
-from support.sources import sources
+from support.stub_sources import sources
 from support.waiting import eventually
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.polling.board import Board, ClusterStatus
 from exporter.web.routes import build_application
-from support.sources import sources
+from support.stub_sources import sources
 
 Client = TestClient[web.Request, web.Application]
 

@@ -28,7 +28,7 @@ from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.web.routes import build_application
-from support.sources import NOW, STATE, sources
+from support.stub_sources import NOW, STATE, sources
 
 FAILURE = PollFailure(reason=Reason.TIMEOUT, message='<script>alert("no")</script>')
 Client = TestClient[Request, Application]

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from exporter.web.routes import build_application
 from exporter.web.site import Site, parse_site
 from support.guarded import PAGES, WAYS
-from support.sources import sources
+from support.stub_sources import sources
 
 Client = TestClient[web.Request, web.Application]
 EXTERNAL = "https://ontap.example.com/exporter/"

@@ -11,8 +11,8 @@ import pytest
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease
-from support.journal.steps import AMS, lease_of, opened
-from support.postgresql import PostgresqlServer, postgresql_programs, running_postgresql
+from support.journal.journal_steps import AMS, lease_of, opened
+from support.postgresql_server import PostgresqlServer, postgresql_programs, running_postgresql
 
 NewUrl = Callable[[], Coroutine[Any, Any, str]]
 """Makes room for an empty journal and returns its URL."""

@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
 from exporter.cleanup.records import Lease, Phase
-from support.journal.steps import (
+from support.journal.journal_steps import (
     AMS,
     assert_consistent,
     deletion_in,

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 
 from exporter.cleanup.records import Deletion, Phase
+from support.journal.journal_steps import assert_consistent, opened
 from support.journal.processes import line_of, program
-from support.journal.steps import assert_consistent, opened
 
 KILLS = 8
 

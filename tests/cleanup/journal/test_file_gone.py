@@ -11,7 +11,7 @@ import pytest
 
 from exporter.cleanup.journal import JournalError
 from exporter.cleanup.records import Phase
-from support.journal.steps import deletion_in, end, lease_of, new_run, opened
+from support.journal.journal_steps import deletion_in, end, lease_of, new_run, opened
 
 LOST = r"state.db: the file was replaced, moved, removed or emptied while it was in use"
 

@@ -10,8 +10,18 @@ from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.journal import Journal, StepRefusedError
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
-from support.journal.steps import AMS, FRA, deletion_in, end, intend, lease_of, new_run, opened, unended_on
-from support.postgresql import PostgresqlServer
+from support.journal.journal_steps import (
+    AMS,
+    FRA,
+    deletion_in,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    unended_on,
+)
+from support.postgresql_server import PostgresqlServer
 
 FAILING = (Outcome.FAILURE, Outcome.TIMEOUT)
 

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, Outcome, Phase, Run, SeenPackage
-from support.journal.steps import (
+from support.journal.journal_steps import (
     AMS,
     FRA,
     deletion_in,
@@ -19,7 +19,7 @@ from support.journal.steps import (
     totals_of,
     unended_on,
 )
-from support.postgresql import PostgresqlServer
+from support.postgresql_server import PostgresqlServer
 
 
 async def old_run(journal: Journal, lease: Lease, *, policy: str = "old") -> int:

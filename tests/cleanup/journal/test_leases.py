@@ -11,8 +11,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal, JournalError, LeaseLostError, StepRefusedError
 from exporter.cleanup.records import Lease, Phase, SeenPackage
-from support.journal.processes import line_of, program
-from support.journal.steps import (
+from support.journal.journal_steps import (
     ALL_RUNS,
     AMS,
     FRA,
@@ -27,7 +26,8 @@ from support.journal.steps import (
     totals_of,
     unended_on,
 )
-from support.postgresql import PostgresqlServer
+from support.journal.processes import line_of, program
+from support.postgresql_server import PostgresqlServer
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from exporter.cleanup.journal import JournalError
 from exporter.cleanup.journal.tables import METADATA, VERSION_TABLE
 from exporter.cleanup.records import Phase
-from support.journal.steps import AMS, deletion_in, lease_of, opened, reading, unended_on
+from support.journal.journal_steps import AMS, deletion_in, lease_of, opened, reading, unended_on
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.records import Deletion, Lease, Phase, SeenPackage
-from support.journal.steps import (
+from support.journal.journal_steps import (
     AMS,
     deletion_in,
     end,
@@ -27,7 +27,7 @@ from support.journal.steps import (
     totals_of,
     unended_on,
 )
-from support.postgresql import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
+from support.postgresql_server import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
 
 
 async def refusal(state: str) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.util import await_only
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.journal.postgresql import SERVER_SETTINGS
 from exporter.cleanup.records import Lease, Outcome, Phase
-from support.journal.steps import (
+from support.journal.journal_steps import (
     AMS,
     FRA,
     assert_consistent,
@@ -33,7 +33,7 @@ from support.journal.steps import (
     totals_of,
     unended_on,
 )
-from support.postgresql import PostgresqlServer
+from support.postgresql_server import PostgresqlServer
 from support.silent_proxy import SilentProxy, silent_proxy
 from support.waiting import eventually
 

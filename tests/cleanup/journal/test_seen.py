@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, SeenPackage
-from support.journal.steps import AMS, FRA, lease_of, opened
+from support.journal.journal_steps import AMS, FRA, lease_of, opened
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -9,7 +9,7 @@ from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, Lease, Outcome, PolicyTotals
-from support.journal.steps import (
+from support.journal.journal_steps import (
     AMS,
     FRA,
     durations_of,

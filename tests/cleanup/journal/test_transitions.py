@@ -9,7 +9,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal, StepRefusedError
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
-from support.journal.steps import (
+from support.journal.journal_steps import (
     AMS,
     FRA,
     assert_consistent,

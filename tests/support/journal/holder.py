@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from exporter.cleanup.journal import JournalError
-from support.journal.steps import AMS, FRA, opened
+from support.journal.journal_steps import AMS, FRA, opened
 
 
 async def hold(url: str, takeover_after_seconds: float) -> None:

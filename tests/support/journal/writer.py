@@ -13,7 +13,7 @@ import sys
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, Outcome
-from support.journal.steps import NAMES, end, intend, new_run, opened, unended_on
+from support.journal.journal_steps import NAMES, end, intend, new_run, opened, unended_on
 
 
 def say(*words: object) -> None:

@@ -18,7 +18,7 @@ import trustme
 
 from exporter.config import ConfigError
 from exporter.web.auth import load_web_config
-from support.connections import close
+from support.client_connections import close
 from support.guarded import (
     CHECK_SECONDS,
     HOUR,

@@ -15,7 +15,7 @@ import pytest
 
 from exporter import health
 from exporter.simulator.exporter_configuration import write_secret
-from support.daemon import Daemon, program
+from support.daemon_process import Daemon, program
 from support.guarded import HOUR, TLS, Certificates, basic, guarded, hashed, write
 
 LISTEN = "--web.listen-address=127.0.0.1:0"

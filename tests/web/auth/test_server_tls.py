@@ -14,7 +14,7 @@ import trustme
 
 from exporter.config import ConfigError
 from exporter.web.auth import load_web_config
-from support.connections import connected
+from support.client_connections import connected
 from support.guarded import TLS, Certificates, guarded, hashed, write
 
 REQUIRED = TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
