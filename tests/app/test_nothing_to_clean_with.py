@@ -61,9 +61,7 @@ async def test_a_journal_whose_folder_may_not_be_searched_stops_deleting_and_not
         write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=extra))
         folder.parent.chmod(0)
         try:
-            async with program(
-                "run", f"--config.file={tmp_path}/config.yaml", LISTEN, wrapper=PERMITTED
-            ) as daemon:
+            async with program(f"{tmp_path}/config.yaml", wrapper=PERMITTED, is_hasty=True) as daemon:
                 warning = (
                     "its folder cannot be searched (Permission denied), so nothing is deleted until it can"
                 )

@@ -102,6 +102,7 @@ async def program(
     environ: Mapping[str, str] | None = None,
     signals_while_starting: Sequence[signal.Signals] = (),
     wrapper: Sequence[str] = (),
+    is_hasty: bool = False,
 ) -> AsyncIterator[Daemon]:
     """Run the program with these arguments; kill it at the end if it still runs.
 
@@ -110,6 +111,7 @@ async def program(
         environ: added to this process's own.
         signals_while_starting: sent at once, as soon as the program holds them back and before it listens.
         wrapper: a command that runs the program.
+        is_hasty: run :mod:`support.hasty_daemon` instead, whose cleanup makes short pauses.
 
     Raises:
         TimeoutError: it neither listened nor ended in time.
@@ -118,9 +120,9 @@ async def program(
         *wrapper,
         sys.executable,
         "-m",
-        "exporter",
+        "support.hasty_daemon" if is_hasty else "exporter",
         *arguments,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1 if is_hasty else 2],
         env={**os.environ, **(environ or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
