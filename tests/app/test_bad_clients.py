@@ -88,7 +88,11 @@ async def test_broken_bodies_are_answered_and_not_logged(tmp_path: Path) -> None
     async with program("run", *flags) as daemon:
         for status, body in BROKEN_BODIES:
             request = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + body
-            assert f" {status} ".encode() in (await answer_to(daemon.url, request)).partition(b"\r\n")[0]
+            # The server waits for a body that is shorter than announced; its answer comes before that.
+            host, port = daemon.url.removeprefix("http://").split(":")
+            async with connected(host, int(port)) as (reader, writer), asyncio.timeout(60):
+                writer.write(request)
+                assert f" {status} ".encode() in await reader.readline()
         assert await daemon.stop() == 0
         assert "Traceback" not in daemon.output
         assert "level=error" not in daemon.output
