@@ -27,7 +27,7 @@ ALLOWED = {
     "config": {"background", "files", "ontap", "pem"},
     "polling": {"background", "ontap"},
     "cleanup": {"background", "config", "files", "ontap"},
-    "metrics": {"cleanup", "polling"},
+    "metrics": {"__init__", "cleanup", "polling"},
     "web": {"background", "cleanup", "config", "files", "metrics", "ontap", "pem", "polling"},
     "simulator": set(),
     "planning": {"cleanup", "config", "files", "ontap"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import platform
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter import __version__
 from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.event_loop import handle_loop_error
 from exporter.app.garbage import FullCollections
@@ -40,8 +38,8 @@ if TYPE_CHECKING:
 
     from exporter.web.auth import Protection, WebConfig
 
-REVISION_VARIABLE = "ONTAP_PACKAGES_EXPORTER_REVISION"
-"""The environment variable that names the source revision; an image sets it when it is built."""
+REVISION = os.environ.get("ONTAP_PACKAGES_EXPORTER_REVISION") or "unknown"
+"""The source revision; an image sets the variable when it is built."""
 DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
 
 _RENDERERS = 2
@@ -186,9 +184,7 @@ def _sources(
         lateness = applied.board.lateness
         now = asyncio.get_running_loop().time()
         return ExporterState(
-            version=__version__,
-            python_version=platform.python_version(),
-            revision=os.environ.get(REVISION_VARIABLE) or "unknown",
+            revision=REVISION,
             last_reload_successful=reloader.successful,
             last_reload_success_timestamp_seconds=reloader.success_timestamp_seconds,
             cluster_files=files.files,

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import time
 from dataclasses import dataclass
 
-from exporter import __version__
-from exporter.app.daemon import REVISION_VARIABLE
+from exporter.app.daemon import REVISION
 from exporter.app.sharding import Shard
 from exporter.config import Config
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
@@ -56,9 +53,7 @@ async def poll_once(config: Config, *, shard: Shard) -> Polled:
             group.create_task(poller.poll_once(), name=f"poll {name}")
     now = time.time()
     state = ExporterState(
-        version=__version__,
-        python_version=platform.python_version(),
-        revision=os.environ.get(REVISION_VARIABLE) or "unknown",
+        revision=REVISION,
         last_reload_successful=True,
         last_reload_success_timestamp_seconds=now,
         cluster_files=len(config.sources.files),

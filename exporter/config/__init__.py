@@ -18,16 +18,15 @@ The steps, in the order in which a file goes through them:
 :mod:`~exporter.config.problems` is what is wrong, and where.
 """
 
-from exporter.config.cluster_files import CheckedConfig, ConfigFiles, load_config
+from exporter.config.cluster_files import ConfigFiles, load_config
 from exporter.config.loader import Config, entry_problems, shared_state
 from exporter.config.masked import masked_yaml
-from exporter.config.problems import ConfigError, Problem, SourceLocation
+from exporter.config.problems import ConfigError, Problem
 from exporter.config.reading.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
 from exporter.config.reading.values import format_duration, parse_duration
 from exporter.config.schema import CleanupConfig, PolicyConfig
 
 __all__ = [
-    "CheckedConfig",
     "CleanupConfig",
     "Config",
     "ConfigError",
@@ -36,7 +35,6 @@ __all__ = [
     "PolicyConfig",
     "PostgresqlUrl",
     "Problem",
-    "SourceLocation",
     "SqliteUrl",
     "entry_problems",
     "format_duration",

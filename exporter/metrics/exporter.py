@@ -5,42 +5,25 @@ Names, types and labels are a public contract: rows are added, never renamed or 
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from exporter import __version__
 from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
 from exporter.polling.poll_durations import BUCKETS_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterState:
-    """What the exporter knows about itself.
+    """What the exporter knows about itself; the help of each metric below explains its field.
 
-    Attributes:
-        version: the version of this program.
-        python_version: the version of the interpreter.
-        revision: the source revision that this program was built from.
-        last_reload_successful: whether the configuration was accepted when it was last read.
-        last_reload_success_timestamp_seconds: when it was last accepted.
-        cluster_files: how many cluster files the configuration names.
-        cluster_files_failed: how many cluster files are broken; their last good content stays applied.
-        clusters: how many clusters this process polls.
-        requests: requests sent to ONTAP by (method, code).
-        poll_delay_seconds: how late the latest poll started; if a waiting poll is later, how late that one
-            is.
-        shard_ordinal: the number of this process's shard, from 0.
-        total_shards: how many shards there are.
-        polls_waiting: polls that are due and have not started.
-        polls_missed: due times skipped because the poll before was still waiting or running.
-        keeping_up: whether polls start on time.
-        event_loop_lag_seconds: how late a timer fired at most, within the last minute or two.
-        poll_durations: how many polls took at most as long as each of the buckets, and last, how many there
-            were.
-        poll_duration_sum_seconds: the durations of all polls together.
+    ``requests`` are by (method, code). ``poll_durations`` are how many polls took at most as long as each of
+    the buckets, and last, how many there were.
     """
 
-    version: str
-    python_version: str
+    version: str = __version__
+    python_version: str = field(default_factory=platform.python_version)
     revision: str
     last_reload_successful: bool
     last_reload_success_timestamp_seconds: float
