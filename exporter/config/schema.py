@@ -63,7 +63,7 @@ class StrictModel(BaseModel):
     """A mapping with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-    home: ClassVar[str] = ""
+    where: ClassVar[str] = ""
     """Where such a mapping is in a file, for hints about misplaced keys."""
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Keys that exclude each other: a mistake in one mapping; one in a nearer layer replaces the other."""
@@ -74,7 +74,7 @@ class StrictModel(BaseModel):
 class BasicAuth(StrictModel):
     """User name and password."""
 
-    home = "under basic_auth"
+    where = "under basic_auth"
     exclusive = (("username", "username_file"), ("password", "password_file"))
     unsupported = dict.fromkeys(("username_ref", "password_ref"), _NO_MANAGER)
     username: Maybe[Username] = None
@@ -86,7 +86,7 @@ class BasicAuth(StrictModel):
 class Authorization(StrictModel):
     """An ``Authorization`` header."""
 
-    home = "under authorization"
+    where = "under authorization"
     exclusive = (("credentials", "credentials_file"),)
     unsupported = {"credentials_ref": _NO_MANAGER}
     type: AuthorizationType = "Bearer"
@@ -97,7 +97,7 @@ class Authorization(StrictModel):
 class TlsConfig(StrictModel):
     """Which certificates to trust, and which one to show."""
 
-    home = "under tls_config"
+    where = "under tls_config"
     exclusive = (("ca", "ca_file"), ("cert", "cert_file"), ("key", "key_file"))
     unsupported = {
         **dict.fromkeys(("ca_ref", "cert_ref", "key_ref"), _NO_MANAGER),
@@ -131,7 +131,7 @@ class ProxyKeys(StrictModel):
 class OAuth2(ProxyKeys):
     """A client's credentials, for which a token endpoint gives a bearer token."""
 
-    home = "under oauth2"
+    where = "under oauth2"
     exclusive = (*ProxyKeys.exclusive, ("client_secret", "client_secret_file"))
     unsupported = {
         "client_secret_ref": _NO_MANAGER,
@@ -162,7 +162,7 @@ class OAuth2(ProxyKeys):
 class HttpHeader(StrictModel):
     """The values of one header; each is sent as a header of its own."""
 
-    home = "under a header of http_headers"
+    where = "under a header of http_headers"
     values: list[HeaderValue] = []
     secrets: list[SecretHeaderValue] = []
     files: list[FileName] = []
@@ -171,7 +171,7 @@ class HttpHeader(StrictModel):
 class Settings(ProxyKeys):
     """The keys of ``defaults``, a profile and a cluster's own entry; each may leave out any of them."""
 
-    home = "in defaults, in a profile or in an entry of clusters"
+    where = "in defaults, in a profile or in an entry of clusters"
     exclusive = (
         *ProxyKeys.exclusive,
         ("authorization", "basic_auth"),
@@ -206,7 +206,7 @@ class Settings(ProxyKeys):
 class ClusterEntry(Settings):
     """One entry of ``clusters``; the checks require an ``address``."""
 
-    home = "in an entry of clusters"
+    where = "in an entry of clusters"
     name: Maybe[Name] = None
     address: Maybe[Address] = None
     profile: Maybe[Name] = None
@@ -223,7 +223,7 @@ class TargetGroup(StrictModel):
     Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``file_sd_config``).
     """
 
-    home = "in a file of cluster_files"
+    where = "in a file of cluster_files"
     targets: list[Address] = []
     labels: GroupLabels = {}
 
@@ -231,7 +231,7 @@ class TargetGroup(StrictModel):
 class ClusterSelector(StrictModel):
     """The clusters of a policy: one of the names must match, and all labels."""
 
-    home = "under clusters of a policy"
+    where = "under clusters of a policy"
     names: Maybe[ClusterGlobs] = None
     labels: LabelSelector = {}
 
@@ -254,7 +254,7 @@ class PolicyConfig(StrictModel):
     ``older_than``, which :mod:`exporter.config.checking.section_checks` checks.
     """
 
-    home = "in an entry of cleanup.policies"
+    where = "in an entry of cleanup.policies"
     exclusive = (("schedule", "every"),)
     name: Name = ""
     clusters: ClusterSelector = ClusterSelector()
@@ -285,7 +285,7 @@ class PolicyConfig(StrictModel):
 class CleanupConfig(StrictModel):
     """The policies, and where the journal is kept."""
 
-    home = "under cleanup"
+    where = "under cleanup"
     state: JournalUrl = Field(default=DEFAULT_DATABASE_URL, validate_default=True)
     max_concurrent_clusters: Count = 4
     takeover_after: LongDuration = timedelta(seconds=30)
@@ -296,7 +296,7 @@ class CleanupConfig(StrictModel):
 class Root(StrictModel):
     """A whole file; each pattern is validated by itself, as a :data:`FilePattern`."""
 
-    home = "at the top of the configuration file"
+    where = "at the top of the configuration file"
     defaults: Annotated[Settings, EmptyMapping] = Settings()
     profiles: Annotated[dict[str, Annotated[Settings, EmptyMapping]], EmptyMapping] = {}
     clusters: Annotated[list[ClusterEntry], EmptyList] = []

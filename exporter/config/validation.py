@@ -60,14 +60,14 @@ _CLOSE: Final = 0.73
 _INSIDE_CLEANUP: Final = (ClusterSelector, PolicyConfig, CleanupConfig)
 
 
-def homes(*models: type[StrictModel]) -> Mapping[str, str]:
+def where_keys_belong(*models: type[StrictModel]) -> Mapping[str, str]:
     """Return where each key belongs; a key of several models belongs to the last one."""
-    return MappingProxyType({key: model.home for model in models for key in model.model_fields})
+    return MappingProxyType({key: model.where for model in models for key in model.model_fields})
 
 
 # For a key that stands in the wrong mapping: `name` and the like belong to the nearest one.
-_HOMES: Final = homes(*_INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
-_HOMES_IN_CLEANUP: Final = homes(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)
+_WHERE: Final = where_keys_belong(*_INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
+_WHERE_IN_CLEANUP: Final = where_keys_belong(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)
 
 
 def validate(
@@ -154,7 +154,7 @@ def _problem(
 
 def _may_be_of_a_secret(path: KeyPath) -> bool:
     key = path[-1]
-    if isinstance(key, int) or key in _HOMES or len(path) == 1:
+    if isinstance(key, int) or key in _WHERE or len(path) == 1:
         return False
     return path[-2] == "cleanup" or not _HOLD_SECRETS.isdisjoint(path[:-1])
 
@@ -181,7 +181,7 @@ def _unknown_key(key: str, model: type[StrictModel], belongs: Mapping[str, str] 
     if key in model.unsupported:
         return f"is not supported: {model.unsupported[key]}"
     if belongs is None:
-        belongs = _HOMES_IN_CLEANUP if model in _INSIDE_CLEANUP else _HOMES
+        belongs = _WHERE_IN_CLEANUP if model in _INSIDE_CLEANUP else _WHERE
     if key in belongs:
         return f"not allowed here; it belongs {belongs[key]}"
     if ":" in key:

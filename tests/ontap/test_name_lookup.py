@@ -108,7 +108,7 @@ def may_have_a_network_of_its_own() -> bool:
 @pytest.mark.skipif(
     not may_have_a_network_of_its_own(), reason="this user may not make namespaces, so port 53 is not free"
 )
-def test_no_answer_of_a_name_server_outlasts_the_question() -> None:
+def test_no_answer_of_a_name_server_is_kept() -> None:
     """A name that does not exist yet, one that moves, and a resolv.conf that is replaced."""
     code = "from support import name_servers; name_servers.main()"
     done = subprocess.run(

@@ -15,7 +15,7 @@ from exporter.config.reading.document import Document
 from exporter.config.reading.yaml_source import read_document
 from exporter.config.validation import validate
 from exporter.web.auth.toolkit_schema import (
-    HOMES,
+    WHERE,
     ClientAuth,
     HttpServerConfig,
     RateLimitConfig,
@@ -83,7 +83,7 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     document = read_document(path, environ=environ)
     document.take_as_text((_HTTP, "headers"))
     document.take_as_text((_USERS,))
-    root = validate(WebRoot, document, belongs=HOMES)
+    root = validate(WebRoot, document, belongs=WHERE)
     section = TlsSection(document=document)
     warnings = section.warnings
     for key, what in _UNPROTECTED.items():

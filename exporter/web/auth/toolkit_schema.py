@@ -29,7 +29,7 @@ from exporter.config.fields import (
     parse_duration_or_zero,
 )
 from exporter.config.schema import StrictModel
-from exporter.config.validation import homes
+from exporter.config.validation import where_keys_belong
 from exporter.ontap.endpoint import TlsVersion
 
 
@@ -216,7 +216,7 @@ class TlsServerConfig(StrictModel):
     names: two of these are equal only if nothing has changed.
     """
 
-    home = "under tls_server_config"
+    where = "under tls_server_config"
     cert: _Text = None
     key: _Text = Field(default=None, repr=False)
     client_ca: _Text = None
@@ -238,7 +238,7 @@ class TlsServerConfig(StrictModel):
 class HttpServerConfig(StrictModel):
     """The settings of HTTP; the loader checks the headers."""
 
-    home = "under http_server_config"
+    where = "under http_server_config"
     http2: Boolean | None = None
     headers: dict[str, str] | None = None
 
@@ -249,7 +249,7 @@ class RateLimitConfig(StrictModel):
     With an interval, it needs a burst, which the loader checks.
     """
 
-    home = "under rate_limit"
+    where = "under rate_limit"
     interval: Annotated[timedelta, PlainValidator(_duration), _or(timedelta(0))] = timedelta(0)
     burst: Annotated[Number, Field(ge=0, le=2**63 - 1), _or(0)] = 0
 
@@ -257,7 +257,7 @@ class RateLimitConfig(StrictModel):
 class WebRoot(StrictModel):
     """A whole file."""
 
-    home = "at the top of the file"
+    where = "at the top of the file"
     unsupported: ClassVar[Mapping[str, str]] = {
         "ip_socket_config": "the system decides about these fields of packets"
     }
@@ -268,5 +268,5 @@ class WebRoot(StrictModel):
     rate_limit: Annotated[RateLimitConfig | None, _or(None)] = None
 
 
-HOMES: Final = homes(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
+WHERE: Final = where_keys_belong(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
 """Where each key belongs, for keys in the wrong mapping."""
