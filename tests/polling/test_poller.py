@@ -226,9 +226,9 @@ async def test_clusters_that_hang_never_keep_the_others_waiting_twice(tmp_path: 
     def in_a_hurry(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
         return cluster_config(simulated, ca_file, poll_timeout=timedelta(seconds=1))
 
-    hung = [cluster(f"hung{number}", faults=[Fault(FaultKind.HANG)]) for number in range(8)]
+    hung = [cluster(f"hung{number}", faults=[Fault(FaultKind.HANG)]) for number in range(4)]
     async with polled([*hung, cluster()], tmp_path, configure=in_a_hurry, max_concurrent_polls=2) as it:
-        await it.watch.polls("hung7", 1)
+        await it.watch.polls("hung3", 1)
         before = it.board.get("c1")
         assert before is not None
         after = await it.watch.polls("hung0", 3)
