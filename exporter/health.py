@@ -82,7 +82,17 @@ def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | 
 
 def _ask(url: str, context: ssl.SSLContext) -> str | None:
     parts = urlsplit(url)
-    connection = _connection(parts, url, context)
+    problem: str | None = None
+    # The loopback addresses themselves: a bare system may have no /etc/hosts to look localhost up in.
+    for host in ("127.0.0.1", "::1") if parts.hostname == "localhost" else (parts.hostname,):
+        problem = _ask_at(host, parts, url, context)
+        if problem is None:
+            break
+    return problem
+
+
+def _ask_at(host: str | None, parts: SplitResult, url: str, context: ssl.SSLContext) -> str | None:
+    connection = _connection(host, parts, url, context)
     try:
         connection.request("GET", f"{parts.path.rstrip('/')}/-/healthy")
         status = connection.getresponse().status
@@ -93,12 +103,14 @@ def _ask(url: str, context: ssl.SSLContext) -> str | None:
     return None if status in _WORKS else f"{url} answers HTTP {status}"
 
 
-def _connection(parts: SplitResult, url: str, context: ssl.SSLContext) -> http.client.HTTPConnection:
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+def _connection(
+    host: str | None, parts: SplitResult, url: str, context: ssl.SSLContext
+) -> http.client.HTTPConnection:
+    if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
     if parts.scheme == "http":
-        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
-    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS, context=context)
+        return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
+    return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_SECONDS, context=context)
 
 
 def _context(cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:

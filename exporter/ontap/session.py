@@ -186,9 +186,9 @@ class _Connection:
     def close(self) -> None:
         """Close without a farewell: TLS would go on reading what comes for half a minute."""
         transport = self._connection.transport
-        self._connection.close()
         if transport is not None:
-            transport.abort()
+            transport.abort()  # first: Python 3.11.2 could not abort what was closed twice
+        self._connection.close()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._connection, name)

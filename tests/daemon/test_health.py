@@ -42,6 +42,15 @@ async def test_the_command_line_of_the_daemon_says_where_it_is_healthy(
     assert await asyncio.to_thread(health.ask, urls) is not None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_localhost_is_each_address_of_loopback(host: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    port = free_port()
+    async with program("run", f"--config.file={config}", f"--web.listen-address={host}:{port}"):
+        assert await asyncio.to_thread(health.ask, [f"http://localhost:{port}"]) is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "urls"),
     [

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,8 +71,7 @@ def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unpacked(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(built / SDIST) as archive:
-        archive.extractall(directory, filter="data")
+    shutil.unpack_archive(built / SDIST, directory)
     return directory / SDIST.removesuffix(".tar.gz")
 
 
@@ -166,7 +164,7 @@ async def demo_of(python: Path | str, directory: Path, **environ: str) -> None:
 
 async def test_the_demo_runs_from_the_wheel_alone(built: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(built / WHEEL) as archive:
-        archive.extractall(tmp_path)  # noqa: S202 - our own
+        archive.extractall(tmp_path)
     await demo_of(sys.executable, tmp_path, PYTHONPATH=str(tmp_path))
 
 

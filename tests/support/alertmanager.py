@@ -22,9 +22,12 @@ from support.waiting import eventually
 WAIT_SECONDS = 60.0
 PROGRAM = "prometheus-alertmanager"
 
+TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
+"""Where Debian's Alertmanager looks for its templates; one that is only unpacked does not start."""
+
 needs_alertmanager = pytest.mark.skipif(
-    shutil.which(PROGRAM) is None or shutil.which("amtool") is None,
-    reason="prometheus-alertmanager and amtool are not installed",
+    shutil.which(PROGRAM) is None or shutil.which("amtool") is None or not TEMPLATES.exists(),
+    reason="not installed: apt-get install --no-install-recommends prometheus-alertmanager",
 )
 
 
