@@ -95,8 +95,8 @@ def _alarms() -> tuple[stat.Panel, ...]:
         _alarm(
             "No fresh listing",
             "Clusters without a good poll within stale_after. Nothing is said about their packages.",
-            f"count({promql.UP}) - (count(max by (cluster) ({series('ontap_software_packages', NAMED)})"
-            f" and on (cluster) {promql.UP}) or 0 * count({promql.UP}))",
+            f"count({promql.UP} unless on (cluster) {series('ontap_software_packages', NAMED)})"
+            f" or 0 * count({promql.UP})",
         ),
         _alarm(
             "Cleanup failed",
@@ -207,8 +207,8 @@ def _runs_failed() -> table.Panel:
 
 
 def _sizes() -> tuple[stat.Panel, ...]:
-    unknown = f"({promql.PACKAGES} unless on (cluster) {promql.OLD_UNUSED})"
-    none = f"0 * sum({promql.OLD_UNUSED}) unless on () {unknown}"
+    unknown = f"({promql.PACKAGES} unless on (cluster) {promql.OLD_KNOWN})"
+    none = f"0 * sum({promql.PACKAGES}) unless on () {unknown}"
     return (
         number("Clusters", "Clusters that are polled.", f"count({promql.UP})", width=4),
         number("Packages", "Packages of all clusters that are up.", f"sum({promql.PACKAGES})", width=4),

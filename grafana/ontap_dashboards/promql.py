@@ -76,10 +76,11 @@ UNUSED = f"({AGES} and {IN_USE} == 0)"
 UNDECIDED = f"({INFO} unless ({IN_USE} == 1 or {UNUSED}))"
 """Packages of which it is not known whether they are unused, or how old they are if they are unused."""
 OLDEST_UNUSED = of_repository(package_rules.OLDEST)
-AGELESS = series(package_rules.AGELESS, NAMED)
-_OLD = of_repository(package_rules.OLD)
-OLD_UNUSED = f"({_OLD} > 0 or {_OLD} unless on (cluster) {AGELESS})"
+_OLD, _AGELESS = (series(record, NAMED) for record in (package_rules.OLD, package_rules.AGELESS))
+OLD_KNOWN = f"({_OLD} > 0 or {_OLD} unless on (cluster) {_AGELESS})"
 """Each cluster's old ones: 0 only if the use of all packages and the age of all unused ones are known."""
+OLD_UNUSED = f"(max by (cluster) {OLD_KNOWN} and on (cluster) {UP} == 1)"
+"""Likewise, of clusters that are up."""
 ENDED = f'{cleanup_rules.ENDED}{{{JOB}, policy=~"$policy"}}'
 """Deletions that have ended since the rules were evaluated before."""
 
