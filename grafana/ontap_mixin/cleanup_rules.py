@@ -13,6 +13,7 @@ FAILURE = "cluster_policy_reason:ontap_cleanup_last_run_failure:max"
 ALL_ENDED = "cluster_policy:ontap_cleanup_jobs:sum"
 ENDED = "job_policy_outcome:ontap_cleanup_jobs:delta2m"
 FAILURES = "job_policy_reason:ontap_cleanup_last_run_failure:count"
+EVALUATED_EVERY = "2m"
 PLANNED = "policy_reason:ontap_cleanup_plan_packages:sum"
 DELETIONS = "job:ontap_cleanup_deletions:delta1d"
 
@@ -20,7 +21,7 @@ DELETIONS = "job:ontap_cleanup_deletions:delta1d"
 def groups(p: Promql) -> tuple[Group, ...]:
     """Return the rules."""
     return (
-        Group(name="ontap-cleanup.rules", rules=_records(p), interval="2m"),
+        Group(name="ontap-cleanup.rules", rules=_records(p), interval=EVALUATED_EVERY),
         Group(
             name="ontap-cleanup.alerts",
             rules=(_unusual(p), *_failed(p), *_late(p), *_stopped(p), *_waiting(p)),
@@ -61,9 +62,9 @@ def _records(p: Promql) -> tuple[Record, ...]:
         Record(
             name=ENDED,
             why="For dashboards: their sum over any time counts each deletion once, and needs few series. "
-            "Three minutes hold this evaluation and the one before.",
+            "No idelta(): VictoriaMetrics counts from 0 for a series that appears again.",
             expr=text(f"""
-                sum by ({p.job}, policy, outcome) (clamp_min(idelta({JOBS}[3m]), 0))
+                sum by ({p.job}, policy, outcome) (clamp_min({JOBS} - {JOBS} offset {EVALUATED_EVERY}, 0))
             """),
         ),
         Record(
