@@ -34,6 +34,12 @@ def _records(p: Promql) -> tuple[Record, ...]:
     package = f"{p.cluster}, version"
     created = p.series("ontap_software_package_create_timestamp_seconds")
     packages = p.series("ontap_software_packages")
+    # 0 if the use of all packages is known. No record of this group: to vmalert, it is older than the rest.
+    none = (
+        f"0 * max by ({p.of_repository()}) "
+        f"({packages} <= on ({p.polled}) group_left () count by ({p.polled}) ({in_use})) "
+        f"or max by ({p.of_repository()}) ({packages}) == 0"
+    )
     old_since = f"time() - {p.settings.thresholds.unused_package_age_days:g} * 86400"
     return (
         Record(name=PACKAGES, expr=f"max by ({p.of_repository()}) ({packages})"),
@@ -43,10 +49,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
             "known; otherwise the series is absent.",
             expr=text(f"""
                 count by ({p.of_repository()}) (max by ({p.of_repository("version")}) ({in_use}) == 0)
-                or 0 * max by ({p.of_repository()}) (
-                  {packages} <= on ({p.polled}) group_left () count by ({p.polled}) ({in_use})
-                )
-                or {PACKAGES} == 0
+                or {none}
             """),
         ),
         Record(
@@ -56,7 +59,7 @@ def _records(p: Promql) -> tuple[Record, ...]:
                   max by ({p.of_repository("version")}) ({in_use}) == 0
                   and on ({package}) {created} < {old_since}
                 )
-                or 0 * {UNUSED}
+                or {none}
             """),
         ),
         Record(
