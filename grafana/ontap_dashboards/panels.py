@@ -111,6 +111,7 @@ def graph(
     words: Words | None = None,
     colors: dict[str, str] | None = None,
     interval: str = "",
+    points: int = POINTS,
     width: int = 12,
     height: int = 8,
 ) -> timeseries.Panel:
@@ -125,7 +126,7 @@ def graph(
         .unit(unit)
         .min(0)
         .no_value("no data")
-        .max_data_points(POINTS)
+        .max_data_points(points)
         .draw_style(options.GraphDrawStyle.BARS if bars else options.GraphDrawStyle.LINE)
         .line_width(1)
         .fill_opacity(60 if stacked or bars else 5)

@@ -31,14 +31,14 @@ from support.waiting import eventually
 LARGE = "COST_CLUSTERS" in os.environ
 CLUSTERS = int(os.environ.get("COST_CLUSTERS", "100"))
 PACKAGES = 20
-POINTS = 240
-"""Points of a graph."""
+MARKS = 240
+"""At how many times an annotation is evaluated, about."""
 STEP_SECONDS = 0.1
-"""Between them; what a point costs hardly depends on it, and history is short."""
+"""Between the points of a graph; what a point costs hardly depends on it, and history is short."""
 REPEATED = 3 if LARGE else 1
-MOST_SAMPLES_OF_FLEET = 700
+MOST_SAMPLES_OF_FLEET = 300
 """Samples that what is open of Fleet reads for each cluster, graphs and annotations included."""
-MOST_SAMPLES_OF_RULES = 12
+MOST_SAMPLES_OF_RULES = 13
 """Samples that one evaluation of the rules without ranges reads for each package."""
 MOST_SECONDS_OF_FLEET = 10.0
 MOST_OF_THE_INTERVAL = 0.1
@@ -71,9 +71,10 @@ async def recorded(directory: Path) -> AsyncIterator[tuple[Prometheus, float]]:
     target = {"targets": [f"127.0.0.1:{port}"]}
     job = {"job_name": "ontap-packages", "honor_labels": True, "static_configs": [target]}
     files = str(PROMETHEUS / "rules" / "*.yaml") if LARGE else quickened_rules(directory / "rules")
-    every = dict.fromkeys(
-        ("scrape_interval", "scrape_timeout", "evaluation_interval"), "60s" if LARGE else "1s"
-    )
+    every = {
+        **dict.fromkeys(("scrape_interval", "scrape_timeout"), "120s" if LARGE else "1s"),
+        "evaluation_interval": "60s" if LARGE else "1s",
+    }
     async with prometheus(directory, [job], rule_files=[files], **{"global": every}) as server:
         async with running(*exporter, log=directory / "exporter.log"):
             await eventually(
@@ -137,12 +138,12 @@ def fleet() -> list[tuple[str, str, int]]:
     dashboard = DASHBOARDS["fleet"]
     values = {**chosen(dashboard), "job": "ontap-packages", "__interval": "6m", "__range": "1d"}
     found = [
-        (panel["title"], target["expr"], 1 if target.get("instant") else POINTS)
+        (panel["title"], target["expr"], 1 if target.get("instant") else panel["maxDataPoints"])
         for panel in dashboard["panels"]
         for target in panel.get("targets", ())
     ]
     marks = dashboard["annotations"]["list"]
-    found += [(mark["name"], mark["expr"], POINTS) for mark in marks if mark.get("expr")]
+    found += [(mark["name"], mark["expr"], MARKS) for mark in marks if mark.get("expr")]
     return [(title, substituted(expression, values), points) for title, expression, points in found]
 
 
