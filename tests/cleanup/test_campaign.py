@@ -50,7 +50,8 @@ KILLED_SHARE = 0.85
 LONGEST_LIFE_SECONDS = 12.0
 MOST_DELETES = max(12, 2 * DELETIONS // KILLS)
 """A life ends after so many DELETEs at the latest."""
-CALM_SECONDS = 90.0
+CALM_SECONDS = 180.0
+"""More than `job_timeout`: the job of a deletion may have been lost with an answer."""
 REPEAT = f"CAMPAIGN_SEED={SEED} CAMPAIGN_KILLS={KILLS} CAMPAIGN_DELETIONS={DELETIONS}"
 FAULT_CHANCE = 0.15
 
@@ -170,7 +171,7 @@ class Campaign:
             warden.guard(lambda warden=warden: calm_down(warden))  # type: ignore[misc]
         async with living(self.config) as life:
             await life.until_listening()
-            await until_cleaned(self.wardens, seconds=CALM_SECONDS)
+            await until_cleaned(self.wardens, [life], seconds=CALM_SECONDS)
 
             async def counted() -> bool:
                 account = self.autopsy()

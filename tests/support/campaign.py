@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -383,8 +383,12 @@ async def jobs_total(life: Life) -> Mapping[tuple[str, str], int]:
     return {labelled[key]: int(value) for key, value in samples.items() if value}
 
 
-async def until_cleaned(wardens: Sequence[Warden], *, seconds: float) -> None:
-    """Wait until everything is gone that should be."""
+async def until_cleaned(wardens: Sequence[Warden], lives: Iterable[Life], *, seconds: float) -> None:
+    """Wait until everything is gone that should be.
+
+    Raises:
+        TimeoutError: something is left; the message shows what the daemons wrote.
+    """
 
     async def cleaned() -> bool:
         return not any(warden.retired() for warden in wardens)
@@ -393,6 +397,6 @@ async def until_cleaned(wardens: Sequence[Warden], *, seconds: float) -> None:
         await eventually(cleaned, seconds=seconds, what="everything to be cleaned")
     except TimeoutError as exc:
         left = {warden.cluster.name: warden.retired() for warden in wardens if warden.retired()}
-        raise TimeoutError(
-            f"left: {left}; violations: {[w.violations for w in wardens if w.violations]}"
-        ) from exc
+        violations = [warden.violations for warden in wardens if warden.violations]
+        written = "\n\n".join(life.output for life in lives)
+        raise TimeoutError(f"left: {left}; violations: {violations}\n{written}") from exc
