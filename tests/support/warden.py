@@ -65,7 +65,7 @@ class Warden:
     _number: int = 0
     _facts_read: float | None = None
     _jobs_read: Counter[str] = field(default_factory=Counter)
-    _decided: Counter[str] = field(default_factory=Counter)
+    _deleted: Counter[str] = field(default_factory=Counter)
     _requests: int = 0
     _held_back: list[Callable[[], None]] = field(default_factory=list)
 
@@ -95,12 +95,10 @@ class Warden:
         if request.method == "DELETE":
             self._check(request, sender)
         is_about_jobs = request.path.startswith(JOBS_PATH)
-        # Who decides reads the list of jobs, then the other facts. A daemon that was suspended may still ask
-        # for the job that it followed, or for the list, before it learns that its lease is gone.
+        # Who decides reads the list of jobs first. Reading alone says nothing of who has taken a cluster over:
+        # a daemon that was suspended, or is cut off, may read everything before it learns of its lost lease.
         if request.path == JOBS_PATH:
             self._jobs_read[sender] = self._requests
-        elif request.path == DOWNLOAD_PATH:
-            self._decided[sender] = self._jobs_read[sender]
         # Cleanup alone asks for jobs and downloads: what it has read before does not count any more.
         if request.method == "DELETE" or is_about_jobs or request.path == DOWNLOAD_PATH:
             self._facts_read = None
@@ -123,7 +121,8 @@ class Warden:
         """Check a DELETE against everything that must hold when it arrives."""
         cluster, version = self.cluster, request.path.removeprefix(f"{PACKAGES_PATH}/")
         since = self._jobs_read[sender]
-        successors = [other for other, at in self._decided.items() if other != sender and at > since]
+        successors = [other for other, at in self._deleted.items() if other != sender and at > since]
+        self._deleted[sender] = self._requests
         self._take_effect()
         self.arrived[version] += 1
         live = [job.subject for job in cluster.jobs.live()]
@@ -135,7 +134,7 @@ class Warden:
             (version in KEPT, "against the policy"),
             (cluster.update_state == UpdateState.IN_PROGRESS, "during an update"),
             (cluster.download_state == DownloadState.RUNNING, "during a download"),
-            (bool(successors), f"by {sender}, after {successors} had taken the cluster over"),
+            (bool(successors), f"by {sender}, which decided before {successors} deleted"),
         ):
             if is_violated:
                 self.violations.append(f"{cluster.name} {version}: DELETE {what}")

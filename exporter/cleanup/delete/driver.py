@@ -177,8 +177,6 @@ class DeletionDriver:
                 return await self._decide()
             case Intend():
                 return await self._intend(progress)
-            case Send():
-                return await self._send(SendGate(why_not=self._why_not))
             case ReadJob(job_uuid=job_uuid):
                 return await self._read_job(job_uuid)
             case ReadListing():
@@ -190,8 +188,8 @@ class DeletionDriver:
                 return Rested()
             case RecordJob() | RecordWait() | End() | Leave():
                 return Recorded(deletion=await self._record(action, progress))
-            case Finish() | GiveUp():
-                raise ValueError(f"nothing is left to do after {type(action).__name__}")
+            case Send() | Finish() | GiveUp():
+                raise ValueError(f"{type(action).__name__} is performed elsewhere")
             case _:
                 assert_never(action)
 
