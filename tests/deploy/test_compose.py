@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from exporter.simulator import command
-from support.alertmanager import needs_alertmanager
+from support.alertmanager import needs_amtool
 from support.daemon_process import program
 from support.kubernetes import ROOT
 from support.postgresql_server import PostgresqlServer
@@ -69,7 +69,7 @@ def test_the_exporter_s_containers_have_no_privileges(service: str) -> None:
 
 
 @needs_prometheus
-@needs_alertmanager
+@needs_amtool
 def test_prometheus_and_alertmanager_take_what_they_mount(tmp_path: Path) -> None:
     for service in ("prometheus", "alertmanager"):
         for place, source in mounts(service).items():

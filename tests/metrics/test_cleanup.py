@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -387,7 +388,10 @@ async def cleaned(simulator: Simulator, directory: Path) -> AsyncIterator[Daemon
             found = samples((await daemon.get("/metrics"))[1])
             ends = [name for name, _ in found if name == "ontap_cleanup_last_run_timestamp_seconds"]
             timed = found.get(("ontap_cleanup_job_duration_seconds_count", (("policy", "retire-old"),)), 0)
-            return len(ends) == len(simulator) and timed == DELETIONS_OF_A_RUN * len(simulator)
+            names = Counter(name for name, _ in found)
+            is_planned = names["ontap_cleanup_next_run_timestamp_seconds"] == names["ontap_cleanup_dry_run"]
+            is_timed = timed == DELETIONS_OF_A_RUN * len(simulator)
+            return len(ends) == len(simulator) and is_timed and is_planned
 
         await eventually(ran, seconds=60, what="a run on every cluster")
         yield daemon

@@ -13,7 +13,7 @@ import yaml
 
 from exporter.simulator import Simulator
 from ontap_mixin.settings import load
-from support.alertmanager import needs_alertmanager
+from support.alertmanager import needs_amtool
 from support.prometheus import needs_prometheus
 from support.rules import PROMETHEUS, RULE_FILES, alerts
 
@@ -79,12 +79,12 @@ def test_the_rules_watch_the_job_of_an_example_that_scrapes_exporters(name: str)
     assert watched == {job for job, config in jobs.items() if config.get("metrics_path") != "/probe"}
 
 
-@needs_alertmanager
+@needs_amtool
 def test_amtool_accepts_the_routes() -> None:
     assert "SUCCESS" in check("amtool", "check-config", PROMETHEUS / "alertmanager.yaml")
 
 
-@needs_alertmanager
+@needs_amtool
 @pytest.mark.parametrize("name", tuple(alerts()))
 def test_critical_alerts_reach_the_person_on_call(name: str) -> None:
     severity = alerts()[name].text["labels"]["severity"]

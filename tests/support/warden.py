@@ -95,7 +95,7 @@ class Warden:
         if request.method == "DELETE":
             self._check(request, sender)
         is_about_jobs = request.path.startswith(JOBS_PATH)
-        # Who decides reads the list of jobs first. Reading alone says nothing of who has taken a cluster over:
+        # Who decides reads the list of jobs first. Reading alone does not say who has taken a cluster over:
         # a daemon that was suspended, or is cut off, may read everything before it learns of its lost lease.
         if request.path == JOBS_PATH:
             self._jobs_read[sender] = self._requests
