@@ -92,7 +92,7 @@ class Connection(web.RequestHandler):
         "_first_request_timer",
         "_handshake",
         "_is_answering",
-        "_is_refused",
+        "_is_held",
         "_limits",
         "_server",
         "_stream",
@@ -124,7 +124,7 @@ class Connection(web.RequestHandler):
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._taking_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
-        self._is_refused = False
+        self._is_held = False
         self._unused_bytes = 0
         self.stalled_since: float | None = None
 
@@ -173,8 +173,11 @@ class Connection(web.RequestHandler):
         """
         self._unused_bytes += len(data)
         super().data_received(data)
-        if self._unused_bytes > self._limits.request_bytes and self._stream is not None:
-            self._stream.pause_reading()
+        stream = self._stream
+        if self._unused_bytes > self._limits.request_bytes and stream is not None:
+            if stream.is_reading():  # else aiohttp has as many requests as it takes, and goes on by itself
+                self._is_held = True
+                stream.pause_reading()
             if not self._is_answering:
                 asyncio.get_running_loop().call_soon(self._end_if_too_large)  # by then, a whole one has begun
 
@@ -205,7 +208,8 @@ class Connection(web.RequestHandler):
         finally:
             self._is_answering = False
             self._note_taken()
-            if self._stream is not None and not self._is_refused:
+            if self._is_held and self._stream is not None:
+                self._is_held = False
                 self._stream.resume_reading()
 
     def end(self) -> None:
@@ -238,7 +242,7 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         exc.__traceback__ = None  # its frames hold what was read, and themselves until a garbage collection
         # From now on, nothing is read: every further read would be another mistake with its traceback.
-        self._is_refused = True
+        self._is_held = False
         self.close()
         if self._stream is not None:
             self._stream.pause_reading()

@@ -88,6 +88,32 @@ async def test_nonsense_without_end_costs_little(setting: tuple[Path, ssl.SSLCon
     assert "Traceback" not in server.log.read_text()
 
 
+async def test_requests_without_end_cost_little_and_are_answered(
+    setting: tuple[Path, ssl.SSLContext | None],
+) -> None:
+    file, tls = setting
+    async with large_server(file) as server:
+        connect = connecting(server, tls)
+        await scrape(connect)
+        before = server.rss_mib(peak=True)
+        reader, writer = await connect(HOSTILE)
+
+        async def ask() -> None:
+            while True:
+                writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+                await writer.drain()
+
+        asking = asyncio.create_task(ask())
+        try:
+            async with asyncio.timeout(60):
+                for _ in range(5000):
+                    await reader.readuntil(b"HTTP/1.1 401 ")
+        finally:
+            asking.cancel()
+            writer.transport.abort()
+        assert server.rss_mib(peak=True) < before + 20
+
+
 async def test_clients_that_hang_up_leave_neither_memory_nor_lines_behind(
     setting: tuple[Path, ssl.SSLContext | None],
 ) -> None:
