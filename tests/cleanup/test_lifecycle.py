@@ -338,7 +338,7 @@ EVENTS: tuple[Event, ...] = (
 EXPECTED: dict[Stage, tuple[type[Event], ...]] = {
     Stage.DECIDING: (Decided, Undecided),
     Stage.SENDING: (Undecided, Recorded, Withheld, Accepted, Answered),
-    Stage.FOLLOWING: (Recorded, JobRead, JobUnread, Answered, Listed, Rested),
+    Stage.FOLLOWING: (Recorded, JobRead, JobUnread, Answered, Listed, Searched, Rested),
     Stage.SEARCHING: (Searched, Rested),
     Stage.CONFIRMING: (Listed, Rested),
     Stage.WAITING: (Recorded, Rested),

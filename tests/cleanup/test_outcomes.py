@@ -114,6 +114,19 @@ async def test_each_code_in_the_job_while_the_package_stays(
         assert run.success is False
 
 
+@pytest.mark.parametrize(("code", "outcome"), [("10551326", Outcome.FAILURE), ("10551367", Outcome.BUSY)])
+async def test_the_job_of_a_deletion_that_was_accepted_without_naming_it_is_found(
+    code: str, outcome: Outcome, tmp_path: Path
+) -> None:
+    """Its failure is told as soon as it is over: the package would be listed until job_timeout."""
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), seconds=0.2)
+        it.cluster.faults.add(Fault(FaultKind.TRUNCATED_JSON, method="DELETE"))
+        deletion = only(await it.run(BRIEFLY_BUSY))
+        assert (deletion.outcome, deletion.code) == (outcome, code)
+        assert deletion.job_uuid in {job.uuid for job in it.cluster.jobs.readable()}
+
+
 @pytest.mark.parametrize(("code", "status"), [(4, 404), (13001, 500)])
 async def test_a_job_that_can_be_read_only_after_a_while_is_followed_to_its_success(
     code: int, status: int, tmp_path: Path

@@ -65,7 +65,7 @@ class Stage(StrEnum):
 
     DECIDING = "deciding"  # the cluster is read afresh, and the policy decides again
     SENDING = "sending"  # the intent is stored, and DELETE goes out
-    FOLLOWING = "following"  # ONTAP accepted; its job is read until it is over
+    FOLLOWING = "following"  # ONTAP accepted; its job, searched for where not named, is read until it is over
     SEARCHING = "searching"  # what became of DELETE is not known; jobs and listing are read
     CONFIRMING = "confirming"  # ONTAP says that nothing is under way any more; the listing decides
     WAITING = "waiting"  # ONTAP refused for a passing reason, and nothing is under way
@@ -89,7 +89,7 @@ class Progress:
         waits: pauses made for a busy repository.
         diagnosis: what ONTAP has said last.
         when_gone: CONFIRMING: the outcome where the package is gone.
-        reads_listing: FOLLOWING: the listing is read in place of a job, which is hidden or not named.
+        reads_listing: FOLLOWING: the listing is read in place of a job, which is hidden.
         in_flight_until: SEARCHING: until then a DELETE whose answer is not known may still arrive.
     """
 
@@ -252,22 +252,24 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
             return progress, ReadListing()
         case Answered(diagnosis=diagnosis):
             return _handle(progress, diagnosis, now)
-        case Listed(listed=False):
-            return _end(progress, Outcome.SUCCESS, "", "the package is gone")
-        case Listed(listed=listed):
-            return _still_listed(progress, now, listed=listed)
+        case Listed() | Searched() as seen:
+            return _without_job(progress, seen, now)
         case Rested():
             return progress, _look_at_job(progress)
         case _:
             raise _impossible(progress, event)
 
 
-def _still_listed(progress: Progress, now: float, *, listed: bool | None) -> Next:
-    """Go on, or not, where no job says that it is over and the package is not known to be gone."""
+def _without_job(progress: Progress, seen: Listed | Searched, now: float) -> Next:
+    """Go on, or not, where no job says that it is over."""
+    if seen.listed is False:
+        return _end(progress, Outcome.SUCCESS, "", "the package is gone")
+    if isinstance(seen, Searched) and seen.jobs is not None and seen.jobs.job is not None:
+        return progress, RecordJob(job_uuid=seen.jobs.job.uuid)
     if now >= progress.deadline:
         return _end(progress, Outcome.TIMEOUT, "", "the job was not over after job_timeout")
     is_named = not progress.reads_listing and stored(progress).job_uuid is not None
-    if is_named and listed and now >= progress.since + ENDED_JOB_KEPT_SECONDS:
+    if is_named and seen.listed and now >= progress.since + ENDED_JOB_KEPT_SECONDS:
         message = "the job is no longer kept, and the package is still there"
         return _end(progress, Outcome.FAILURE, "", message)
     return _rest(progress, progress.pace.job)
@@ -355,8 +357,10 @@ def _enter(progress: Progress, stage: Stage, now: float) -> Progress:
 
 
 def _look_at_job(progress: Progress) -> Action:
+    if progress.reads_listing:
+        return ReadListing()
     job_uuid = None if progress.deletion is None else progress.deletion.job_uuid
-    return ReadListing() if progress.reads_listing or job_uuid is None else ReadJob(job_uuid=job_uuid)
+    return Search() if job_uuid is None else ReadJob(job_uuid=job_uuid)
 
 
 def _rest(progress: Progress, pauses: Pauses) -> Next:

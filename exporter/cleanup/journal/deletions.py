@@ -114,14 +114,15 @@ class DeletionStore(LeasedStore):
     def follow(
         self, connection: Connection, lease: Lease, deletion: Deletion, *, job_uuid: str | None
     ) -> Deletion:
-        """Note that ONTAP accepted, and the job that it named, if any.
+        """Note that ONTAP accepted, and the job that it named, if any; or the job that was found later.
 
         Raises:
-            StepRefusedError: the deletion is not INTENDED.
+            StepRefusedError: the deletion is not INTENDED, nor FOLLOWED without a job.
         """
         self.leases.confirm(connection, lease)
         recorded = _recorded(connection, lease, deletion)
-        return _move(connection, recorded, {Phase.INTENDED}, phase=Phase.FOLLOWED, job_uuid=job_uuid)
+        allowed = {Phase.INTENDED} if recorded.job_uuid else {Phase.INTENDED, Phase.FOLLOWED}
+        return _move(connection, recorded, allowed, phase=Phase.FOLLOWED, job_uuid=job_uuid)
 
     @transaction("note an outcome")
     def end(

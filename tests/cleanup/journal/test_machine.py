@@ -241,8 +241,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(deletion=deletions, job_uuid=st.none() | st.just("j"))
     def follow(self, deletion: Deletion, job_uuid: str | None) -> None:
+        found = self.model.deletions.get(deletion.id, deletion)
         step = self.journal.deletions.follow(self.leases[deletion.cluster_uuid], deletion, job_uuid=job_uuid)
-        self.move(deletion, step, Phase.INTENDED, phase=Phase.FOLLOWED, job_uuid=job_uuid)
+        phases = {Phase.INTENDED} if found.job_uuid else {Phase.INTENDED, Phase.FOLLOWED}
+        self.move(deletion, step, *phases, phase=Phase.FOLLOWED, job_uuid=job_uuid)
 
     @rule(
         deletion=deletions,

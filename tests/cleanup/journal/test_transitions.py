@@ -125,6 +125,15 @@ async def test_an_accepted_deletion_is_followed_with_or_without_a_job(
     assert await unended_on(journal, AMS) == (followed,)
 
 
+async def test_a_job_that_was_not_named_is_recorded_once_it_is_found(journal: Journal, ams: Lease) -> None:
+    intended = await deletion_in(journal, ams, Phase.INTENDED)
+    followed = await journal.deletions.follow(ams, intended, job_uuid=None)
+    found = await journal.deletions.follow(ams, followed, job_uuid="4f1a")
+    assert found == replace(followed, job_uuid="4f1a")
+    with pytest.raises(StepRefusedError, match="is followed"):
+        await journal.deletions.follow(ams, found, job_uuid="another")
+
+
 @pytest.mark.parametrize("phase", sorted(ALLOWED["end"]))
 async def test_an_unended_deletion_ends_from_any_phase_with_any_outcome(
     journal: Journal, ams: Lease, phase: Phase
