@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter.cli import PROGRAM, full_parser
+from exporter import PROGRAM
+from exporter.cli import full_parser
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm" / "ontap-packages-exporter"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from typing import Any, NoReturn, TextIO
 
-from exporter import __version__, commands, flags
+from exporter import PROGRAM, __version__, commands, flags, terminal
 from exporter.commands import Exit
 
-PROGRAM = "ontap-packages-exporter"
 DEFAULT_COMMAND = "run"
+WIDEST_HELP = 100
 
 _SPELLED_AS_COMMANDS = {"help": "--help", "version": "--version"}
 
@@ -24,21 +26,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code, see :class:`~exporter.commands.Exit`; bad flags raise ``SystemExit`` with ``USAGE``.
     """
+    terminal.prepare_streams()
     given = _with_command(list(sys.argv[1:] if arguments is None else arguments))
     parsed = _parse(given)
     try:
-        return int(_COMMANDS[given[0]].act(parsed))
+        code = int(_COMMANDS[given[0]].act(parsed))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.FAILED
+    except OSError as exc:
+        if not isinstance(exc, BrokenPipeError):  # `... | head` has read enough
+            terminal.error(f"{exc.filename or 'standard output'}: {exc.strerror or exc}")
+        # At its end, Python would try to write the rest once more, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    return code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A command: its summary, its flags and the function that runs it."""
+    """A command.
+
+    Attributes:
+        summary: a few words for the list of commands.
+        description: a sentence for its own help.
+        usage: what follows its name.
+        examples: command lines without the program's name.
+        add_flags: adds its flags to a parser.
+        act: runs it.
+    """
 
     summary: str
+    description: str
+    usage: str = "[flags]"
+    examples: tuple[str, ...]
     add_flags: Callable[[argparse.ArgumentParser], None]
     act: Callable[[argparse.Namespace], Exit]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Writes help and errors as the other commands write."""
+
+    def __init__(self, *, examples: Iterable[str] = (), **settings: Any) -> None:  # noqa: ANN401 - argparse's
+        def formatter(prog: str) -> argparse.HelpFormatter:
+            width = min(shutil.get_terminal_size().columns, WIDEST_HELP) - 2
+            return argparse.RawDescriptionHelpFormatter(prog, width=width, max_help_position=28)
+
+        lines = "".join(f"\n  {PROGRAM} {example}".rstrip() for example in examples)
+        super().__init__(
+            epilog=f"examples:{lines}", formatter_class=formatter, allow_abbrev=False, **settings
+        )
+        self.color = False  # from Python 3.14 on, argparse has colours of its own
+
+    def print_help(self, file: Any = None) -> None:  # noqa: ANN401 - as argparse has it
+        stream: TextIO = file or sys.stdout
+        if not terminal.has_colour(stream):
+            super().print_help(stream)
+            return
+        for line in self.format_help().splitlines():
+            is_heading = re.fullmatch(r"\w[\w ]*:", line)
+            flag = re.match(r"( {2,4}(?:-h, )?)(--[\w.-]+|[a-z-]+(?=  |$))(.*)", line)
+            if is_heading or flag is None:
+                terminal.write((line, "bold" if is_heading else ""), to=stream)
+            else:
+                terminal.write(flag[1], (flag[2], "cyan"), flag[3], to=stream)
+
+    def error(self, message: str) -> NoReturn:
+        terminal.error(message, hints=[f"{self.prog} --help lists what there is"])
+        self.exit(Exit.USAGE)
 
 
 def _with_command(given: list[str]) -> list[str]:
@@ -51,8 +106,7 @@ def _with_command(given: list[str]) -> list[str]:
         return given
     if given and not given[0].startswith("-"):
         known = [*_COMMANDS, *_SPELLED_AS_COMMANDS]
-        hint = _nearest(given[0], known) or f"; there are {', '.join(known)}"
-        _parser().error(f"no such command: {given[0]!r}{hint}")
+        _parser().error(f"unknown command {given[0]!r}{terminal.suggestion(given[0], known)}")
     return [DEFAULT_COMMAND, *given]
 
 
@@ -60,17 +114,13 @@ def _parse(given: list[str]) -> argparse.Namespace:
     """Parse the arguments; for an unknown flag, suggest the nearest one."""
     parser = _parser(given[0])
     parsed, unknown = parser.parse_known_args(given)
+    flag = next((one.partition("=")[0] for one in unknown if one.startswith("-")), None)
+    if flag is not None:
+        known = re.findall(r"(?m)^ +(?:-h, )?(--[\w.-]+)", parsed.parser.format_help())
+        parsed.parser.error(f"unknown flag {flag!r}{terminal.suggestion(flag, [*known, '--version'])}")
     if unknown:
-        known = [*re.findall(r"--[\w.-]+", parsed.usage), "--help", "--version"]
-        hints = (_nearest(flag.partition("=")[0], known) for flag in unknown if flag.startswith("-"))
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, hints), '')}")
+        parsed.parser.error(f"unexpected argument {unknown[0]!r}")
     return parsed
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """Return a suggestion, the known word that is most similar; "" if none is similar."""
-    near = get_close_matches(word, tuple(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def full_parser() -> argparse.ArgumentParser:
@@ -80,59 +130,107 @@ def full_parser() -> argparse.ArgumentParser:
 
 def _parser(*chosen: str) -> argparse.ArgumentParser:
     """Build a parser of all commands, with the flags of the chosen ones."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
-        description="Prometheus exporter for the software package repositories of NetApp ONTAP clusters.",
-        epilog=f"Without a command, {DEFAULT_COMMAND}. Each command lists its flags with --help.",
-        allow_abbrev=False,
+        usage=f"{PROGRAM} [command] [flags]",
+        description=(
+            "Prometheus exporter for the package repositories of NetApp ONTAP clusters.\n"
+            f"Without a command, {DEFAULT_COMMAND}. Each command lists its flags with --help."
+        ),
+        examples=("demo", "check-config config.yaml", "--config.file=config.yaml"),
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in _COMMANDS.items():
-        described = f"{command.summary[0].upper()}{command.summary[1:]}."
-        sub = subparsers.add_parser(name, help=command.summary, description=described, allow_abbrev=False)
+        sub = subparsers.add_parser(
+            name,
+            prog=f"{PROGRAM} {name}",
+            usage=f"{PROGRAM} {name} {command.usage}",
+            help=command.summary,
+            description=command.description,
+            examples=[f"{name} {example}" for example in command.examples],
+        )
         if name in chosen:
             command.add_flags(sub)
-            sub.set_defaults(usage=sub.format_usage())
+            sub.set_defaults(parser=sub)
     return parser
 
 
 _COMMANDS = {
     "run": _Command(
-        summary="poll the configured clusters and serve their metrics",
+        summary="poll the clusters, serve their metrics, clean up",
+        description="Poll the configured clusters, serve their metrics and run the cleanup policies.",
+        examples=(
+            "--config.file=config.yaml",
+            "--web.listen-address=127.0.0.1:10910",
+            "--once --output=/var/lib/node_exporter/ontap.prom",
+        ),
         add_flags=flags.for_run,
         act=commands.run,
     ),
     "check-config": _Command(
-        summary="validate a configuration and every file that it names",
+        summary="validate a configuration and every file it names",
+        description="Validate a configuration and every file that it names. No cluster is contacted.",
+        usage="FILE",
+        examples=("config.yaml", "--config.file=config.yaml"),
         add_flags=flags.for_check_config,
         act=commands.check_config,
     ),
     "check-web-config": _Command(
-        summary="validate a file for --web.config.file and every file that it names",
+        summary="validate a file for --web.config.file",
+        description="Validate a file for --web.config.file and every file that it names.",
+        usage="FILE",
+        examples=("web.yaml", "--web.config.file=web.yaml"),
         add_flags=flags.for_check_web_config,
         act=commands.check_web_config,
     ),
     "plan": _Command(
-        summary="print what each cleanup policy would delete and why each other package is kept",
+        summary="show what cleanup would delete, and why it keeps the rest",
+        description=(
+            "Read the clusters and show what each cleanup policy would delete, and why\n"
+            "each other package is kept. Nothing is deleted. The exit code is 1 if a\n"
+            "cluster could not be read."
+        ),
+        examples=(
+            "--config.file=config.yaml",
+            "--cluster=ams-prod-01 --cluster=nyc-prod-02",
+            "--save=approved.json",
+            "--diff=approved.json",
+        ),
         add_flags=flags.for_plan,
         act=commands.plan,
     ),
     "import-harvest": _Command(
-        summary="print a configuration made of NetApp Harvest's harvest.yml, with the passwords in it",
+        summary="make a configuration from that of NetApp Harvest",
+        description=(
+            "Print a configuration made from NetApp Harvest's, with the passwords in it.\n"
+            "What could not be taken over is a comment beside each cluster."
+        ),
+        usage="HARVEST_YML",
+        examples=("harvest.yml", "/opt/harvest/harvest.yml > config.yaml"),
         add_flags=flags.for_import_harvest,
         act=commands.import_harvest,
     ),
     "health": _Command(
-        summary="ask a running daemon whether it works", add_flags=flags.for_health, act=commands.health
+        summary="ask a running daemon whether it works",
+        description="Ask a running daemon whether it works. The exit code is 1 if it does not.",
+        examples=("", "--url=https://localhost:10910"),
+        add_flags=flags.for_health,
+        act=commands.health,
     ),
     "simulate": _Command(
-        summary="serve simulated ONTAP clusters over HTTPS on loopback",
+        summary="serve simulated ONTAP clusters, to try things out",
+        description=(
+            "Serve simulated ONTAP clusters over HTTPS on loopback, and write a\nconfiguration for them."
+        ),
+        examples=("", "--clusters=200 --packages=40", "--demo-fleet --directory=simulated"),
         add_flags=flags.for_simulate,
         act=commands.simulate,
     ),
     "demo": _Command(
-        summary="start a small simulated fleet and a daemon that polls and cleans it",
+        summary="show everything with a small simulated fleet",
+        description="Start a small simulated fleet and a daemon that polls and cleans it.",
+        examples=("", "--web.listen-address=:10911"),
         add_flags=flags.for_daemon,
         act=commands.demo,
     ),

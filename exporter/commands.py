@@ -8,14 +8,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
+from exporter import loading, terminal
 from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
 from exporter.app.signals import hold_daemon_signals, stop_on_signals
@@ -24,15 +25,10 @@ from exporter.logs import LogFormat, LogLevel, configure_logging
 
 if TYPE_CHECKING:
     from exporter.app.daemon import Settings
-    from exporter.config import Config, Problem
-    from exporter.web.auth import WebConfig
-
-T = TypeVar("T")
-
-_NO_CONFIGURATION = """\
-To try the exporter without a configuration: ontap-packages-exporter demo
-To name a configuration: --config.file=FILE. Every flag: ontap-packages-exporter {command} --help
-"""
+    from exporter.config import Config
+    from exporter.ontap.endpoint import ClusterSettings
+    from exporter.planning.fleet_plans import Plans
+    from exporter.planning.saved_plans import SavedPlan
 
 
 class Exit(IntEnum):
@@ -52,10 +48,10 @@ def run(parsed: argparse.Namespace) -> Exit:
 
     shard = _shard(parsed)
     files = ConfigFiles(parsed.config_file, environ=os.environ)
-    config = _read(files.load)
-    _advise_without_configuration(parsed)
+    config = loading.read(files.load)
+    loading.advise_without_configuration(parsed)
     if parsed.output is not None and not parsed.once:
-        sys.stderr.write("--output is only for --once\n")
+        terminal.error("--output is only for --once")
         return Exit.USAGE
     if parsed.once:
         return Exit.USAGE if shard is None or config is None else _run_once(parsed, config, shard)
@@ -70,7 +66,12 @@ def run(parsed: argparse.Namespace) -> Exit:
 
         await daemon.run(files, config, sharded, stop=stop)
 
-    return _serve(poll_and_serve, new_loop=fast_loop_factory())
+    log = structlog.get_logger(__name__)
+    return _serve(
+        poll_and_serve,
+        on_failure=lambda exc: log.error("cannot start", error=str(exc)),
+        new_loop=fast_loop_factory(),
+    )
 
 
 def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
@@ -82,94 +83,114 @@ def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
     for warning in config.warnings:
         log.warning("configuration", **warning.logged())
     polled = asyncio.run(poll_once(config, shard=shard))
-    try:
-        if parsed.output is None:
-            sys.stdout.buffer.write(polled.exposition)
-        else:
-            write_file(parsed.output, polled.exposition)
-    except OSError as exc:
-        sys.stderr.write(f"{parsed.output or 'standard output'}: cannot be written: {exc.strerror}\n")
-        return Exit.FAILED
+    if parsed.output is not None:
+        if not _written(parsed.output, polled.exposition):
+            return Exit.FAILED
+    elif sys.stdout.isatty():
+        sys.stdout.write(terminal.escaped(polled.exposition.decode(), keep="\n"))
+    else:
+        sys.stdout.buffer.write(polled.exposition)
     return Exit.FAILED if polled.failed else Exit.OK
 
 
-def _advise_without_configuration(parsed: argparse.Namespace) -> None:
-    """Say what to do where there is no configuration."""
-    if not parsed.config_file.exists():
-        sys.stderr.write(_NO_CONFIGURATION.format(command=parsed.usage.split()[2]))
-
-
 def check_config(parsed: argparse.Namespace) -> Exit:
-    """Print every mistake of a configuration."""
+    """Write every mistake of a configuration, or what is in it."""
     file = parsed.file or parsed.config_file
-    config = _load(file)
+    config = loading.load(file)
     if config is None:
         return Exit.FAILED
-    return _print_valid(file, config.warnings, _counted(len(config.clusters), "cluster"))
+    policies = config.cleanup.policies if config.cleanup else ()
+    summary = terminal.counted(len(config.clusters), "cluster")
+    if policies:
+        summary += f", {len(policies)} cleanup {'policy' if len(policies) == 1 else 'policies'}"
+    loading.write_valid(file, config.warnings, summary)
+    if policies:
+        deleting = ", ".join(policy.name for policy in policies if not policy.dry_run)
+        planning = ", ".join(policy.name for policy in policies if policy.dry_run)
+        terminal.write(f"deleting: {deleting or 'none'}", f"; dry run: {planning}" if planning else "")
+    return Exit.OK
 
 
 def check_web_config(parsed: argparse.Namespace) -> Exit:
-    """Print every mistake of a web configuration."""
+    """Write every mistake of a web configuration, or what is in it."""
     file = parsed.file or parsed.web_config_file
-    config = _load_web(file)
+    config = loading.load_web(file)
     if config is None:
         return Exit.FAILED
     protocol = "HTTPS" if config.tls is not None else "plain HTTP"
-    return _print_valid(file, config.warnings, f"{protocol}, {_counted(len(config.users), 'user')}")
+    loading.write_valid(file, config.warnings, f"{protocol}, {terminal.counted(len(config.users), 'user')}")
+    return Exit.OK
 
 
 def plan(parsed: argparse.Namespace) -> Exit:
-    """Print what each policy would delete; fail if a cluster could not be read."""
-    from exporter import planning  # noqa: PLC0415 - loads the HTTP libraries
+    """Write what each policy would delete; fail if a cluster could not be read."""
+    from exporter.planning import fleet_plans, saved_plans  # noqa: PLC0415 - HTTP libraries
 
-    config = _load(parsed.config_file)
-    _advise_without_configuration(parsed)
+    config = loading.load(parsed.config_file)
+    loading.advise_without_configuration(parsed)
     if config is None:
         return Exit.USAGE
     for warning in config.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
-    known = {cluster.name: cluster for cluster in config.clusters}
-    unknown = [name for name in parsed.clusters or () if name not in known]
-    if unknown:
-        sys.stderr.write(f"no cluster is named {', '.join(map(repr, unknown))}\n")
+        terminal.warn(str(warning))
+    try:
+        saved = None if parsed.diff is None else saved_plans.load_plan(parsed.diff)
+    except ValueError as exc:
+        terminal.error(f"{parsed.diff}: {exc}")
+        return Exit.USAGE
+    clusters = _chosen_clusters(parsed, config)
+    if clusters is None:
         return Exit.USAGE
     if config.cleanup is None:
-        sys.stderr.write(f"{parsed.config_file}: no cleanup is configured, so nothing is ever deleted\n")
-    wanted = dict.fromkeys(parsed.clusters) if parsed.clusters else known
-    plans = asyncio.run(planning.make_plans(config, [known[name] for name in wanted]))
+        terminal.warn(f"{parsed.config_file}: no cleanup is configured, so nothing is ever deleted")
+    wanted = fleet_plans.with_policy(config, clusters)
+    with terminal.progress("reading clusters", total=len(wanted)) as on_read:
+        plans = asyncio.run(fleet_plans.make_plans(config, wanted, on_read=on_read))
     if plans.journal_problem:
-        sys.stderr.write(
-            f"the journal could not be read, so no package counts as seen: {plans.journal_problem}\n"
-        )
-    if parsed.diff is not None:
-        try:
-            sys.stdout.write(planning.differences(plans, parsed.diff))
-        except ValueError as exc:
-            sys.stderr.write(f"{parsed.diff}: {exc}\n")
-            return Exit.USAGE
-    else:
-        write = planning.as_json if parsed.output == "json" else planning.as_table
-        sys.stdout.write(write(plans))
-    if parsed.save is not None:
-        try:
-            planning.save(plans, parsed.save)
-        except OSError as exc:
-            sys.stderr.write(f"{parsed.save}: cannot be written: {exc.strerror}\n")
-            return Exit.FAILED
+        terminal.warn(f"the journal could not be read, so no package counts as seen: {plans.journal_problem}")
+    _write_plans(parsed, plans, saved)
+    if parsed.save is not None and not _written(parsed.save, saved_plans.as_json(plans).encode()):
+        return Exit.FAILED
     return Exit.FAILED if any(one.plan.problem for one in plans.plans) else Exit.OK
 
 
+def _write_plans(parsed: argparse.Namespace, plans: Plans, saved: SavedPlan | None) -> None:
+    from exporter.planning import plan_tables, saved_plans  # noqa: PLC0415 - HTTP libraries
+
+    if saved is not None:
+        chosen = frozenset(parsed.clusters) if parsed.clusters else None
+        for line in saved_plans.differences(plans, saved, clusters=chosen):
+            terminal.write(line)
+    elif parsed.output == "json":
+        sys.stdout.write(saved_plans.as_json(plans, ascii_only=sys.stdout.isatty()))
+    else:
+        plan_tables.write_plans(plans, is_verbose=parsed.verbose)
+
+
+def _chosen_clusters(parsed: argparse.Namespace, config: Config) -> list[ClusterSettings] | None:
+    """Return the clusters that the flags name, else all; if one is not configured, say so, return None."""
+    known = {cluster.name: cluster for cluster in config.clusters}
+    names = dict.fromkeys(parsed.clusters or known)
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        terminal.error(f"no cluster is named {unknown!r}{terminal.suggestion(unknown, known)}")
+        return None
+    return [known[name] for name in names]
+
+
 def import_harvest(parsed: argparse.Namespace) -> Exit:
-    """Print a configuration made of Harvest's."""
+    """Write a configuration made of Harvest's."""
     from exporter.harvest import convert  # noqa: PLC0415 - loads the YAML library
 
     try:
         sys.stdout.write(convert(parsed.file))
     except OSError as exc:
-        sys.stderr.write(f"{exc.filename or parsed.file}: cannot be read: {exc.strerror}\n")
+        terminal.error(f"{exc.filename or parsed.file}: cannot be read: {exc.strerror}")
         return Exit.FAILED
     except ValueError as exc:
-        sys.stderr.write(f"{parsed.file}: {exc}\n")
+        why, *details = str(exc).splitlines()
+        for detail in details:
+            terminal.write(detail, to=sys.stderr)
+        terminal.error(f"{parsed.file}: {why}")
         return Exit.FAILED
     return Exit.OK
 
@@ -182,11 +203,12 @@ def health(parsed: argparse.Namespace) -> Exit:
         urls = urls_of(main_command_line()) if parsed.url is None else (parsed.url,)
         wrong = ask(urls, cert_file=parsed.cert_file, key_file=parsed.key_file)
     except ValueError as exc:
-        sys.stderr.write(f"{exc}\n")
+        terminal.error(str(exc))
         return Exit.USAGE
     if wrong is not None:
-        sys.stderr.write(f"{wrong}\n")
+        terminal.error(wrong, hints=["--url says where the daemon listens"] if parsed.url is None else [])
         return Exit.FAILED
+    terminal.write("the daemon works")
     return Exit.OK
 
 
@@ -195,7 +217,11 @@ def simulate(parsed: argparse.Namespace) -> Exit:
     from exporter.simulator import command  # noqa: PLC0415 - loads the HTTP libraries
 
     _configure_logging(parsed)
-    return _serve(lambda stop: command.serve(parsed, stop=stop))
+
+    def say(served: Mapping[str, str]) -> None:
+        terminal.write_facts("The simulation runs.", {**served, "stop": "Ctrl+C"})
+
+    return _serve(lambda stop: command.serve(parsed, stop=stop, say=say))
 
 
 def demo(parsed: argparse.Namespace) -> Exit:
@@ -218,7 +244,7 @@ def _shard(parsed: argparse.Namespace) -> Shard | None:
             ordinal = ordinal_from_pod(os.environ, hostname=socket.gethostname())
         return Shard(ordinal=ordinal, total=parsed.total_shards)
     except ValueError as exc:
-        sys.stderr.write(f"--shard: {exc}\n")
+        terminal.error(f"--shard: {exc}")
         return None
 
 
@@ -230,10 +256,13 @@ def _settings(parsed: argparse.Namespace) -> Settings | None:
     try:
         site = parse_site(parsed.external_url, parsed.route_prefix)
     except ValueError as exc:
-        sys.stderr.write(f"{exc}\n")
+        terminal.error(str(exc))
         return None
     web_config = None
-    if parsed.web_config_file is not None and (web_config := _load_web(parsed.web_config_file)) is None:
+    if (
+        parsed.web_config_file is not None
+        and (web_config := loading.load_web(parsed.web_config_file)) is None
+    ):
         return None
     return daemon.Settings(
         listen_addresses=tuple(parsed.listen_addresses or ()),
@@ -245,38 +274,14 @@ def _settings(parsed: argparse.Namespace) -> Settings | None:
     )
 
 
-def _load(path: Path) -> Config | None:
-    from exporter.config import load_config  # noqa: PLC0415 - loads the YAML library
-
-    return _read(lambda: load_config(path, environ=os.environ))
-
-
-def _load_web(path: Path) -> WebConfig | None:
-    from exporter.web.auth import load_web_config  # noqa: PLC0415 - loads the HTTP libraries
-
-    return _read(lambda: load_web_config(path, environ=os.environ))
-
-
-def _read(load: Callable[[], T]) -> T | None:
-    """Load a file; if it has mistakes, print all of them and return None."""
-    from exporter.config import ConfigError  # noqa: PLC0415 - loads the YAML library
-
+def _written(path: Path, content: bytes) -> bool:
+    """Write a file; if that fails, say why and return False."""
     try:
-        return load()
-    except ConfigError as exc:
-        sys.stderr.write(f"{exc}\n")
-        return None
-
-
-def _print_valid(file: Path, warnings: Iterable[Problem], summary: str) -> Exit:
-    for warning in warnings:
-        sys.stdout.write(f"warning: {warning}\n")
-    sys.stdout.write(f"{file}: valid, {summary}\n")
-    return Exit.OK
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+        write_file(path, content)
+    except OSError as exc:
+        terminal.error(f"{path}: cannot be written: {exc.strerror}")
+        return False
+    return True
 
 
 def _configure_logging(parsed: argparse.Namespace) -> None:
@@ -286,23 +291,23 @@ def _configure_logging(parsed: argparse.Namespace) -> None:
 def _serve(
     act: Callable[[asyncio.Event], Coroutine[None, None, None]],
     *,
+    on_failure: Callable[[OSError | ModuleNotFoundError], object] = terminal.failure,
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Exit:
-    """Run until a signal; log why if an address in use, a missing library or a bug ends the program."""
+    """Run until a signal; say why if an address in use, a missing library or a bug ends the program."""
 
     async def serve() -> None:
         stop = asyncio.Event()
         with stop_on_signals(stop):
             await act(stop)
 
-    log = structlog.get_logger(__name__)
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(serve())
     except (OSError, ModuleNotFoundError) as exc:
-        log.error("cannot start", error=str(exc))  # noqa: TRY400 - an operator's mistake, not ours
+        on_failure(exc)
         return Exit.FAILED
     except BaseExceptionGroup:
-        log.exception("a bug ended the program")
+        structlog.get_logger(__name__).exception("a bug ended the program")
         return Exit.FAILED
     return Exit.OK

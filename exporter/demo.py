@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from exporter import terminal
 from exporter.app import daemon
 from exporter.config import ConfigFiles
 from exporter.simulator import Simulator
@@ -54,7 +55,7 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
             )
             write_secret(file, config)
             files = ConfigFiles(file, environ={})
-            settings = replace(settings, announce=_say_what_to_open)
+            settings = replace(settings, announce=partial(_say_what_to_open, settings.telemetry_path))
             activity = FleetActivity(
                 (cluster for cluster in simulator.clusters if cluster.name.startswith(CHANGING)),
                 lambda: datetime.now(UTC),
@@ -67,6 +68,14 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
                 await asyncio.wait([going_on])
 
 
-def _say_what_to_open(url: str) -> None:
-    sys.stdout.write(f"The demo runs: open {url} in a browser. Ctrl+C ends it, and leaves nothing behind.\n")
-    sys.stdout.flush()
+def _say_what_to_open(telemetry_path: str, url: str) -> None:
+    terminal.write_facts(
+        "The demo runs.",
+        {
+            "open": url,
+            "see": f"12 simulated clusters, polled every {POLL_INTERVAL}: packages arrive, become old\n"
+            "and are deleted, updates run, and something fails now and then",
+            "metrics": f"{url.rstrip('/')}{telemetry_path}",
+            "stop": "Ctrl+C; nothing is left behind",
+        },
+    )

@@ -6,6 +6,7 @@ Call these functions in a thread: a file on a mount that hangs blocks forever.
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import select
 import stat
@@ -83,6 +84,8 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         unfinished.write_bytes(content)

@@ -20,22 +20,24 @@ def for_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="poll every cluster once, write the metrics and end; nothing is deleted and nothing is served",
+        help="poll every cluster once, write the metrics and end; nothing is deleted, nothing is served",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="with --once: where the metrics are written, whole or not at all (default: standard output)",
+        help="with --once: write the metrics to a file, whole or not at all (default: standard output)",
     )
-    for_daemon(parser)
-    parser.add_argument(
-        "--web.enable-lifecycle",
-        dest="reload_by_http",
+    for_daemon(parser, can_reload=True)
+    group = parser.add_argument_group("cleanup")
+    group.add_argument(
+        "--cleanup.halted",
+        dest="cleanup_halted",
         action="store_true",
-        help="allow POST and PUT /-/reload, which read the configuration again, as SIGHUP does",
+        help="start with the kill switch on: delete nothing until SIGUSR2; SIGUSR1 turns it on at any time",
     )
-    parser.add_argument(
+    group = parser.add_argument_group("several processes")
+    group.add_argument(
         "--shard",
         type=_ordinal,
         default=0,
@@ -43,18 +45,12 @@ def for_run(parser: argparse.ArgumentParser) -> None:
         help=f"poll this share of the clusters, counted from 0; {AUTO}: the number at the end of the name of "
         "the pod of a StatefulSet (POD_NAME, else the host's name) (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--total-shards",
         type=int,
         default=1,
         metavar="COUNT",
         help="how many shares the clusters are divided into (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--cleanup.halted",
-        dest="cleanup_halted",
-        action="store_true",
-        help="start with the kill switch on: delete nothing until SIGUSR2; SIGUSR1 turns it on at any time",
     )
 
 
@@ -70,7 +66,7 @@ def for_check_web_config(parser: argparse.ArgumentParser) -> None:
 
 def for_import_harvest(parser: argparse.ArgumentParser) -> None:
     """Add the argument of ``import-harvest``."""
-    parser.add_argument("file", type=Path, metavar="HARVEST_YML")
+    parser.add_argument("file", type=Path, metavar="HARVEST_YML", help="the configuration of Harvest")
 
 
 def for_plan(parser: argparse.ArgumentParser) -> None:
@@ -83,9 +79,21 @@ def for_plan(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="plan for this cluster only, repeatable (default: every cluster that a policy applies to)",
     )
-    parser.add_argument("--output", choices=["table", "json"], default="table", help="(default: %(default)s)")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="store the plan as JSON, for approved_plan")
-    parser.add_argument(
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--verbose",
+        action="store_true",
+        help="list every package; without it, of several clusters, kept packages are summed up by reason",
+    )
+    group.add_argument(
+        "--output",
+        choices=["table", "json"],
+        default="table",
+        help="for people or for programs (default: %(default)s)",
+    )
+    group = parser.add_argument_group("approval")
+    group.add_argument("--save", type=Path, metavar="FILE", help="store the plan as JSON, for approved_plan")
+    group.add_argument(
         "--diff", type=Path, metavar="FILE", help="show what has changed since a plan was saved, not the plan"
     )
 
@@ -111,9 +119,10 @@ def for_simulate(parser: argparse.ArgumentParser) -> None:
     _log_flags(parser)
 
 
-def for_daemon(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of every command that listens, ``demo`` among them."""
-    parser.add_argument(
+def for_daemon(parser: argparse.ArgumentParser, *, can_reload: bool = False) -> None:
+    """Add the flags of every command that listens, ``demo`` among them; only ``run`` can reload."""
+    group = parser.add_argument_group("pages")
+    group.add_argument(
         "--web.listen-address",
         dest="listen_addresses",
         action="append",
@@ -122,7 +131,7 @@ def for_daemon(parser: argparse.ArgumentParser) -> None:
         help="[host]:port to listen on, repeatable; port 0 picks a free one and logs it "
         "(default: what systemd passes, else :10910)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--web.telemetry-path",
         dest="telemetry_path",
         type=_telemetry_path,
@@ -130,32 +139,39 @@ def for_daemon(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="where metrics are served (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--web.external-url",
         dest="external_url",
         metavar="URL",
         help="the URL at which browsers find the pages, e.g. behind a proxy; a request for another host name "
         "is then refused (default: none)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--web.route-prefix",
         dest="route_prefix",
         metavar="PATH",
         help="what every path begins with (default: the path of --web.external-url)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--web.config.file",
         dest="web_config_file",
         type=Path,
         metavar="FILE",
         help="TLS, basic auth and rate limit, in the format of Prometheus exporter-toolkit (default: none)",
     )
+    if can_reload:
+        group.add_argument(
+            "--web.enable-lifecycle",
+            dest="reload_by_http",
+            action="store_true",
+            help="allow POST and PUT /-/reload, which read the configuration again, as SIGHUP does",
+        )
     _log_flags(parser)
 
 
 def _file_argument(parser: argparse.ArgumentParser, flag: str, *, dest: str) -> None:
     either = parser.add_mutually_exclusive_group(required=True)
-    either.add_argument("file", nargs="?", type=Path, metavar="FILE")
+    either.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the file to check")
     either.add_argument(flag, dest=dest, type=Path, metavar="FILE", help="the same as FILE")
 
 
@@ -171,20 +187,23 @@ def _config_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def _log_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    group = parser.add_argument_group("log")
+    group.add_argument(
         "--log.level",
         dest="log_level",
         type=lambda text: "warning" if text == "warn" else text,
         choices=[str(level) for level in LogLevel],
         default=str(LogLevel.INFO),
-        help="the least severe line that is written (default: %(default)s)",
+        metavar="LEVEL",
+        help="the least severe line that is written: debug, info, warning or error (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--log.format",
         dest="log_format",
         choices=[str(form) for form in LogFormat],
         default=str(LogFormat.LOGFMT),
-        help="how lines are written (default: %(default)s)",
+        metavar="FORMAT",
+        help="how lines are written: logfmt or json (default: %(default)s)",
     )
 
 

@@ -97,7 +97,7 @@ def _ask_at(host: str | None, parts: SplitResult, url: str, context: ssl.SSLCont
         connection.request("GET", f"{parts.path.rstrip('/')}/-/healthy")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
-        return f"{url} does not answer: {exc}"
+        return f"{url} does not answer: {getattr(exc, 'strerror', None) or exc}"
     finally:
         connection.close()
     return None if status in _WORKS else f"{url} answers HTTP {status}"
@@ -108,9 +108,12 @@ def _connection(
 ) -> http.client.HTTPConnection:
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
-    return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_SECONDS, context=context)
+    try:
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
+        return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_SECONDS, context=context)
+    except (ValueError, http.client.InvalidURL) as exc:
+        raise ValueError(f"not an address of the exporter: {url!r}: {exc}") from exc
 
 
 def _context(cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ from typing import TextIO
 import structlog
 
 import exporter
+from exporter.terminal import escaped
 
 
 class LogFormat(StrEnum):
@@ -71,11 +72,8 @@ def _without_none(_: object, __: str, event: structlog.typing.EventDict) -> stru
 def _on_one_line(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Escape control characters: parts of a line come from clusters, files and clients."""
     for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[key] = "".join(
-                one if one.isprintable() or one == "\n" else one.encode("unicode_escape", "replace").decode()
-                for one in value
-            )
+        if isinstance(value, str):
+            event[key] = escaped(value, keep="\n")
     return event
 
 

@@ -49,22 +49,25 @@ def test_help_names_every_command(spelling: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--no-such-flag"], "unknown flag '--no-such-flag'"),
         (["run", "--web.listen-address=nowhere"], "not a listen address: 'nowhere'"),
         (["run", "--web.telemetry-path=metrics"], "not a path for metrics: 'metrics'"),
         (["run", "--web.telemetry-path=/-/healthy"], "not a path for metrics: '/-/healthy'"),
         (["run", "--web.telemetry-path=/clusters/x"], "not a path for metrics: '/clusters/x'"),
         (["run", "--log.level=loud"], "invalid choice: 'loud'"),
-        (["run", "--config=x"], "unrecognized arguments: --config=x; did you mean --config.file?"),
-        (["run", "--web.listen-adress=:1"], "--web.listen-adress=:1; did you mean --web.listen-address?"),
-        (["--verison"], "unrecognized arguments: --verison; did you mean --version?"),
-        (["help", "paln"], "no such command: 'paln'; did you mean plan?"),
-        (["--shards=2"], "unrecognized arguments: --shards=2; did you mean --shard?"),
-        (["check-confg", "x"], "no such command: 'check-confg'; did you mean check-config?"),
-        (["explode"], "no such command: 'explode'; there are run, check-config, check-web-config, plan"),
+        (["run", "--config=x"], "unknown flag '--config': did you mean '--config.file'?"),
+        (["run", "--web.listen-adress=:1"], "'--web.listen-adress': did you mean '--web.listen-address'?"),
+        (["--verison"], "unknown flag '--verison': did you mean '--version'?"),
+        (["help", "paln"], "unknown command 'paln': did you mean 'plan'?"),
+        (["--shards=2"], "unknown flag '--shards': did you mean '--shard'?"),
+        (["chek-config", "x"], "unknown command 'chek-config': did you mean 'check-config'?"),
+        (["explode"], "unknown command 'explode'\nhint: ontap-packages-exporter --help lists"),
+        (["plan", "c1"], "unexpected argument 'c1'\nhint: ontap-packages-exporter plan --help lists"),
         (["check-config"], "one of the arguments FILE --config.file is required"),
         (["check-config", "a", "--config.file=b"], "not allowed with argument"),
         (["health", "--url=ftp://x"], "not an address of the exporter: 'ftp://x'"),
+        (["health", "--url=http://a b"], "not an address of the exporter: 'http://a b'"),
+        (["health", "--url=http://a:x"], "not an address of the exporter: 'http://a:x'"),
     ],
 )
 def test_bad_flags_end_with_2_and_say_why(arguments: list[str], says: str) -> None:
@@ -82,7 +85,8 @@ def test_bad_flags_end_with_2_and_say_why(arguments: list[str], says: str) -> No
 )
 def test_a_bad_address_of_the_pages_ends_with_2_and_says_why(flag: str, says: str, tmp_path: Path) -> None:
     done = run("demo", flag, cwd=tmp_path)
-    assert (done.returncode, done.stderr.partition(";")[0]) == (2, says)
+    error = f"ontap-packages-exporter: error: {says}"
+    assert (done.returncode, done.stderr.partition(";")[0]) == (2, error)
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["plan"]])
@@ -117,6 +121,18 @@ def test_check_config_accepts_a_good_file(argument: str, tmp_path: Path) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "good.yaml: valid, 1 cluster\n", "")
 
 
+def test_check_config_says_which_policies_delete(tmp_path: Path) -> None:
+    policies = (
+        "{name: a, every: 24h, keep_newest: 2, dry_run: false}",
+        "{name: b, every: 1h, older_than: 1y}",
+    )
+    cleanup = f"cleanup: {{policies: [{', '.join(policies)}]}}\n"
+    write_secret(tmp_path / "good.yaml", GOOD + cleanup)
+    done = run("check-config", "good.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.endswith("good.yaml: valid, 1 cluster, 2 cleanup policies\ndeleting: a; dry run: b\n")
+
+
 def test_check_config_warns_of_a_journal_whose_folder_is_missing(tmp_path: Path) -> None:
     policy = "{name: a, every: 24h, keep_newest: 2}"
     cleanup = f"cleanup: {{state: 'sqlite:///no-such-folder/state.db', policies: [{policy}]}}\n"
@@ -132,7 +148,8 @@ def test_check_config_prints_every_error_and_ends_with_1(tmp_path: Path) -> None
     done = run("check-config", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 1
     locations = [line.partition(": ")[0] for line in done.stderr.splitlines()]
-    assert locations == ["bad.yaml:1", "bad.yaml:2"]
+    assert locations == ["bad.yaml:1", "bad.yaml:2", "ontap-packages-exporter"]
+    assert done.stderr.endswith("ontap-packages-exporter: error: 2 errors in bad.yaml\n")
 
 
 def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -> None:
@@ -156,6 +173,7 @@ def test_check_config_prints_ten_mistakes_in_two_files_at_once(tmp_path: Path) -
         "more.json:3: [1].address: text is expected, not a number; put quotation marks around it",
         "more.json:4: [2].profile: no profile is named 'p'",
         "more.json:5: [3]: a mapping is expected, not text",
+        "ontap-packages-exporter: error: 10 errors in 2 files",
     ]
 
 
@@ -238,7 +256,7 @@ async def test_health_asks_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(GOOD)
     async with program("run", f"--config.file={tmp_path / 'config.yaml'}", LISTEN) as daemon:
         healthy = await asyncio.to_thread(run, "health", f"--url={daemon.url}", cwd=tmp_path)
-        assert (healthy.returncode, healthy.stderr) == (0, "")
+        assert (healthy.returncode, healthy.stdout, healthy.stderr) == (0, "the daemon works\n", "")
         url = daemon.url
         await daemon.stop()
     gone = await asyncio.to_thread(run, "health", f"--url={url}", cwd=tmp_path)
@@ -296,8 +314,14 @@ def test_once_that_cannot_write_or_is_not_asked_for_says_so(tmp_path: Path) -> N
     done = run("run", "--once", "--output=no/folder/x.prom", cwd=tmp_path)
     assert done.returncode == 1
     assert "no/folder/x.prom: cannot be written: No such file or directory" in done.stderr
+    done = run("run", "--once", "--output=.", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1].partition("error: ")[2]) == (
+        1,
+        ".: cannot be written: Is a directory",
+    )
     done = run("run", "--output=x.prom", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "--output is only for --once\n")
+    assert done.returncode == 2
+    assert done.stderr == "ontap-packages-exporter: error: --output is only for --once\n"
 
 
 def test_a_configuration_of_harvest_is_printed(tmp_path: Path) -> None:
@@ -307,7 +331,8 @@ def test_a_configuration_of_harvest_is_printed(tmp_path: Path) -> None:
     (tmp_path / "made.yaml").write_text(done.stdout)
     assert run("check-config", "made.yaml", cwd=tmp_path).returncode == 0
     done = run("import-harvest", "gone.yml", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (1, "gone.yml: cannot be read: No such file or directory\n")
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: gone.yml: cannot be read: No such file or directory\n")
 
 
 async def test_simulated_clusters_are_polled_without_a_warning_of_the_configuration(tmp_path: Path) -> None:
@@ -320,7 +345,9 @@ async def test_simulated_clusters_are_polled_without_a_warning_of_the_configurat
 async def test_the_demo_shows_a_fleet(tmp_path: Path) -> None:
     async with program("demo", LISTEN, environ={"TMPDIR": str(tmp_path)}) as daemon:
         await daemon.until_ready()
-        await daemon.until_line(f"open {daemon.url}/ in a browser. Ctrl+C ends it")
+        await daemon.until_line("stop     Ctrl+C; nothing is left behind")
+        assert f"  open     {daemon.url}/" in daemon.lines
+        assert f"  metrics  {daemon.url}/metrics" in daemon.lines
         assert not any("level=warning" in line and "msg=configuration" in line for line in daemon.lines)
         _, metrics = await daemon.get("/metrics")
         for line in (

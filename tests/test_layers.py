@@ -16,7 +16,9 @@ ROOT = Path(exporter.__file__).parent
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
-    "logs": {"__init__"},
+    "logs": {"__init__", "terminal"},
+    "terminal": {"__init__", "config"},
+    "loading": {"__init__", "config", "terminal", "web"},
     "files": set(),
     "pem": {"files"},
     "health": set(),
@@ -30,7 +32,7 @@ ALLOWED = {
     "metrics": {"__init__", "cleanup", "polling"},
     "web": {"background", "cleanup", "config", "files", "metrics", "ontap", "pem", "polling"},
     "simulator": set(),
-    "planning": {"cleanup", "config", "files", "ontap"},
+    "planning": {"cleanup", "config", "ontap", "terminal"},
     "app": {
         "__init__",
         "background",
@@ -41,18 +43,21 @@ ALLOWED = {
         "polling",
         "web",
     },
-    "demo": {"app", "config", "simulator"},
-    "cli": {"__init__", "commands", "flags"},
+    "demo": {"app", "config", "simulator", "terminal"},
+    "cli": {"__init__", "commands", "flags", "terminal"},
     "commands": {
+        "ontap",
         "config",
         "files",
         "harvest",
         "app",
         "demo",
         "health",
+        "loading",
         "logs",
         "planning",
         "simulator",
+        "terminal",
         "web",
     },
 }
@@ -122,10 +127,11 @@ def test_pure_modules_import_only_pure_modules(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "kept_out"),
     [
-        ("exporter", {"aiohttp", "pydantic", "yaml", "structlog", "jinja2", "prometheus_client"}),
+        ("exporter", {"aiohttp", "pydantic", "yaml", "structlog", "jinja2", "prometheus_client", "rich"}),
         ("exporter.cli", {"aiohttp", "pydantic", "jinja2", "prometheus_client", "trustme"}),
         ("exporter.config", {"aiohttp", "jinja2", "prometheus_client", "trustme"}),
         ("exporter.app.daemon", {"jinja2", "trustme", "cryptography", "exporter.simulator", "sqlalchemy"}),
+        ("exporter.terminal", {"rich"}),
     ],
 )
 def test_loading_a_part_does_not_load_the_libraries_that_it_does_not_need(

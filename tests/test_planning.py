@@ -232,9 +232,11 @@ async def test_clusters_are_chosen_by_name_as_often_as_one_likes(tmp_path: Path)
 
 async def test_a_cluster_that_is_not_configured_is_a_mistake_of_the_operators(tmp_path: Path) -> None:
     async with Simulator([cluster_named("c1")], directory=tmp_path) as simulator:
-        done = await plan(simulator, tmp_path, "--cluster=c1", "--cluster=c9")
+        done = await plan(simulator, tmp_path, "--cluster=c1", "--cluster=c11")
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "no cluster is named 'c9'\n"
+        assert (
+            done.stderr == "ontap-packages-exporter: error: no cluster is named 'c11': did you mean 'c1'?\n"
+        )
         assert simulator["c1"].requests == ()
 
 

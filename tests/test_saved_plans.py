@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import Package, SimulatedCluster, Simulator
+from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import Daemon, program
 from support.plans import plan
@@ -77,16 +77,48 @@ async def test_the_difference_to_a_saved_plan_names_what_is_decided_otherwise_no
         assert "older than 90 d" in done.stdout, "the plan is printed too"
         done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
         assert (done.returncode, done.stdout) == (0, "nothing has changed since the plan was saved\n")
+        moment = datetime.fromtimestamp(json.loads(saved.read_text())["saved_timestamp_seconds"], UTC)
         cluster.pending_version = "9.10.1"
         cluster.add_package(old("9.11.1"))
         cluster.remove_package("9.12.1")
         done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
         assert done.stdout.splitlines() == [
-            "c1  retire-old  9.10.1: delete -> keep (named by the pending update)",
-            "c1  retire-old  9.11.1: not there -> delete (older than 90 d)",
-            "c1  retire-old  9.12.1: delete -> not there",
+            "c1  retire-old  9.10.1: would have been deleted, is kept now: named by the pending update",
+            "c1  retire-old  9.11.1: is new, would be deleted: older than 90 d",
+            "c1  retire-old  9.12.1: would have been deleted, is gone",
+            f"3 differences to the plan that was saved on {moment:%Y-%m-%d %H:%M} UTC",
         ]
         assert cluster.deletions == ()
+
+
+async def test_a_cluster_that_cannot_be_read_has_not_lost_its_packages(tmp_path: Path) -> None:
+    clusters = [cluster_with_three(), SimulatedCluster("c2", packages=[old("9.9.1")])]
+    saved, policies = tmp_path / "plan.json", cleanup("retire-old")
+    async with Simulator(clusters, directory=tmp_path) as simulator:
+        await plan(simulator, tmp_path, f"--save={saved}", cleanup=policies)
+        clusters[0].faults.add(Fault(FaultKind.FORBIDDEN))
+        done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
+        only, _ = done.stdout.splitlines()
+        assert done.returncode == 1
+        assert only.startswith("c1  retire-old  KEEP ALL: the listing could not be read: HTTP 403")
+        await plan(simulator, tmp_path, f"--save={saved}", cleanup=policies)
+        clusters[0].faults.clear()
+        done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
+        first, *packages, _ = done.stdout.splitlines()
+        assert first.startswith("c1  retire-old  could not be planned then: the listing could not be read")
+        assert len(packages) == 3
+
+
+async def test_the_difference_is_about_the_clusters_that_are_named(tmp_path: Path) -> None:
+    clusters = [cluster_with_three(), SimulatedCluster("c2", packages=[old("9.9.1")])]
+    saved, policies = tmp_path / "plan.json", cleanup("retire-old")
+    async with Simulator(clusters, directory=tmp_path) as simulator:
+        await plan(simulator, tmp_path, f"--save={saved}", cleanup=policies)
+        done = await plan(simulator, tmp_path, f"--diff={saved}", "--cluster=c1", cleanup=policies)
+        assert done.stdout == "nothing has changed since the plan was saved\n"
+        policies = cleanup("retire-old").replace("every: 24h", "every: 24h\n      clusters: {names: [c1]}")
+        done = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
+        assert done.stdout.splitlines()[0].startswith("c2  retire-old  is not planned any more")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +142,7 @@ async def test_a_plan_that_cannot_be_saved_is_a_failure(tmp_path: Path) -> None:
     async with Simulator([SimulatedCluster("c1")], directory=tmp_path) as simulator:
         done = await plan(simulator, tmp_path, f"--save={file}", cleanup=cleanup("retire-old"))
         assert done.returncode == 1
-        assert done.stderr == f"{file}: cannot be written: No such file or directory\n"
+        assert done.stderr.endswith(f"error: {file}: cannot be written: No such file or directory\n")
 
 
 async def test_a_daemon_deletes_what_the_saved_plan_chose_and_no_more(tmp_path: Path) -> None:
@@ -163,7 +195,7 @@ async def test_plan_reads_the_journal_that_a_daemon_holds_and_says_where_it_coul
 
         reasons, errors = await planned()
         assert reasons == {"seen_unknown"}
-        assert errors.startswith("the journal could not be read, so no package counts as seen: ")
+        assert errors.startswith("warning: the journal could not be read, so no package counts as seen: ")
         assert not list(tmp_path.glob("state.db*"))
         async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
             await reasons_after_a_run(daemon)

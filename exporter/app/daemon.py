@@ -245,16 +245,16 @@ def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
     for listening in sockets:
         log.info("listening", address=_address_of(listening), tls=has_tls)
     if settings.announce is not None and sockets:
-        settings.announce(_url_of(sockets[0], has_tls=has_tls))
+        settings.announce(f"{_url_of(sockets[0], has_tls=has_tls)}{settings.site.prefix}/")
     return tuple(sockets)
 
 
 def _url_of(bound: socket, *, has_tls: bool) -> str:
-    """Return the URL for a browser on this machine."""
+    """Return the URL for a browser on this machine, without a path."""
     host, port, *_ = bound.getsockname()
     is_any = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
     scheme = "https" if has_tls else "http"
-    return f"{scheme}://localhost:{port}/" if is_any else f"{scheme}://{_address_of(bound)}/"
+    return f"{scheme}://localhost:{port}" if is_any else f"{scheme}://{_address_of(bound)}"
 
 
 def _address_of(bound: socket) -> str:

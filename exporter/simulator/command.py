@@ -5,9 +5,8 @@ import asyncio
 import contextlib
 import ipaddress
 import shlex
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=DEFAULT_CLUSTERS,
         metavar="N",
-        help="how many (default: %(default)s)",
+        help="how many clusters (default: %(default)s)",
     )
     parser.add_argument(
         "--packages",
@@ -53,10 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the first cluster's; the others follow (default: %(default)s)",
     )
     parser.add_argument(
-        "--port", type=_port, default=0, help="the port of every cluster; 0, the default, finds a free one"
+        "--port",
+        type=_port,
+        default=0,
+        help="the port of every cluster; 0 finds a free one (default: %(default)s)",
     )
-    parser.add_argument("--username", default="monitor", help="(default: %(default)s)")
-    parser.add_argument("--password", default="simulated", help="(default: %(default)s)")
+    parser.add_argument("--username", default="monitor", help="of every cluster (default: %(default)s)")
+    parser.add_argument("--password", default="simulated", help="of every cluster (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of what is random (default: %(default)s)")
     parser.add_argument(
         "--directory",
@@ -68,19 +70,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--control-address",
         type=_control_address,
         metavar="HOST:PORT",
-        help="serves the control of the clusters over plain HTTP on this loopback address",
+        help="serve the control of the clusters over plain HTTP on this loopback address",
     )
 
 
 async def serve(
-    arguments: argparse.Namespace, *, stop: asyncio.Event, say: Callable[[str], object] | None = None
+    arguments: argparse.Namespace, *, stop: asyncio.Event, say: Callable[[Mapping[str, str]], object]
 ) -> None:
     """Serve the fleet that the flags describe until `stop` is set.
 
     Args:
         arguments: The flags of `add_arguments`.
         stop: Ends it.
-        say: Takes the line that says how to poll the fleet; standard output by default.
+        say: Takes what is served and how to use it, by a word for each.
 
     Raises:
         ModuleNotFoundError: trustme is not installed.
@@ -100,18 +102,16 @@ async def serve(
         await stack.enter_async_context(simulator)
         config_file = directory / "config.yaml"
         write_secret(config_file, exporter_config(simulator))
-        line = "no simulated clusters;"
+        served = {"clusters": str(len(simulator.clusters))}
         if simulator.clusters:
-            first = simulator.clusters[0].address
-            line = f"{len(simulator.clusters)} simulated clusters from https://{first} on;"
-        line += f" poll them with: ontap-packages-exporter --config.file={shlex.quote(str(config_file))}"
+            served["clusters"] += f", from https://{simulator.clusters[0].address} on"
+        served["poll"] = f"ontap-packages-exporter --config.file={shlex.quote(str(config_file))}"
+        served["open"] = "http://localhost:10910/, while they are polled"
         if arguments.control_address is not None:
             host, port = arguments.control_address
             control = await stack.enter_async_context(ControlServer(simulator, host=host, port=port))
-            line += f" (control: {control.url}/clusters)"
-        (say or _print)(line)
-        if say is None:
-            _print("Then open http://localhost:10910/ in a browser. Ctrl+C ends the simulation.")
+            served["control"] = f"{control.url}/clusters"
+        say(served)
         await stop.wait()
 
 
@@ -124,11 +124,6 @@ def _fleet(arguments: argparse.Namespace) -> tuple[SimulatedCluster, ...]:
     for cluster in fleet:
         cluster.username, cluster.password = arguments.username, arguments.password
     return fleet
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _count(text: str) -> int:

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from exporter.cli import PROGRAM, full_parser
+from exporter import PROGRAM
+from exporter.cli import full_parser
 from release_files import CHART, COMPLETIONS, MAN_PAGE, chart_readme
 
 REMEDY = "run `make release-files`"

@@ -5,7 +5,7 @@ import asyncio
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,9 +41,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 @asynccontextmanager
-async def simulating(*arguments: str) -> AsyncIterator[str]:
+async def simulating(*arguments: str) -> AsyncIterator[Mapping[str, str]]:
     stop = asyncio.Event()
-    said: asyncio.Queue[str] = asyncio.Queue()
+    said: asyncio.Queue[Mapping[str, str]] = asyncio.Queue()
     task = asyncio.create_task(serve(parsed(arguments), stop=stop, say=said.put_nowait))
     saying = asyncio.create_task(said.get())
     async with asyncio.timeout(60):
@@ -59,9 +59,9 @@ async def simulating(*arguments: str) -> AsyncIterator[str]:
 async def test_the_configuration_polls_every_cluster(tmp_path: Path) -> None:
     async with simulating(
         "--clusters=3", "--packages=4", f"--directory={tmp_path}", "--username=jan", "--password=p$a\"'ss"
-    ) as line:
+    ) as said:
         config_file = tmp_path / "config.yaml"
-        assert line.endswith(f"ontap-packages-exporter --config.file={config_file}")
+        assert said["poll"] == f"ontap-packages-exporter --config.file={config_file}"
         assert config_file.stat().st_mode & 0o777 == 0o600
         config: Any = yaml.safe_load(config_file.read_text())
         assert config["defaults"] == {
@@ -84,27 +84,24 @@ async def test_the_configuration_polls_every_cluster(tmp_path: Path) -> None:
 
 
 async def test_the_folder_is_temporary_unless_it_is_given() -> None:
-    async with simulating("--clusters=0") as line:
-        assert line.startswith("no simulated clusters; poll them with: ")
-        config_file = Path(line.rpartition("=")[2])
+    async with simulating("--clusters=0") as said:
+        assert said["clusters"] == "0"
+        config_file = Path(said["poll"].rpartition("=")[2])
         assert await asyncio.to_thread(config_file.is_file)
     assert not await asyncio.to_thread(config_file.parent.exists)
 
 
-async def test_the_line_is_printed_unless_somebody_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
-    stop = asyncio.Event()
-    stop.set()
-    await serve(parsed(["--clusters=1"]), stop=stop)
-    assert capsys.readouterr().out.startswith("1 simulated clusters from https://127.1.0.1:")
+async def test_the_first_address_is_said() -> None:
+    async with simulating("--clusters=1") as said:
+        assert said["clusters"].startswith("1, from https://127.1.0.1:")
 
 
 async def test_the_demo_fleet_is_served_with_its_control() -> None:
     async with (
-        simulating("--demo-fleet", "--control-address=localhost:0", "--password=other") as line,
+        simulating("--demo-fleet", "--control-address=localhost:0", "--password=other") as said,
         aiohttp.ClientSession() as session,
     ):
-        url = line.partition("control: ")[2].removesuffix(")")
-        async with session.get(url) as response:
+        async with session.get(said["control"]) as response:
             clusters = {one["name"]: one for one in (await response.json())["clusters"]}
         assert len(clusters) == 12
         assert [name for name, one in clusters.items() if not one["listens"]] == [UNREACHABLE]

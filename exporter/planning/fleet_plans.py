@@ -1,0 +1,132 @@
+"""Reads clusters, and makes the plan of each policy on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from exporter.cleanup.approval import approval_of
+from exporter.cleanup.decide.plan import Approved, Plan, Reason
+from exporter.cleanup.decide.policy import make_plan
+from exporter.cleanup.policy_values import rules_of
+from exporter.cleanup.preflight import Preflight, read_preflight
+from exporter.config import CleanupConfig, Config, PolicyConfig
+from exporter.ontap.access import AccessOpener, ClusterAccess
+from exporter.ontap.client import RequestCounts
+from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.session import open_session
+
+_WAITING = frozenset({Reason.SEEN_UNKNOWN, Reason.SEEN_TOO_SHORTLY, Reason.NOT_APPROVED, Reason.OVER_LIMIT})
+"""Why a package that a policy retires is not deleted yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterPlan:
+    """The plan of one policy on one cluster."""
+
+    cluster: str
+    cluster_uuid: str | None
+    policy: PolicyConfig
+    plan: Plan
+
+    @property
+    def waiting(self) -> int:
+        """How many packages the policy retires, but does not delete yet."""
+        return sum(decision.reason in _WAITING for decision in self.plan.decisions)
+
+    @property
+    def kept(self) -> int:
+        """How many packages the policy does not retire."""
+        return len(self.plan.decisions) - len(self.plan.chosen) - self.waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What every policy would do.
+
+    Attributes:
+        made_timestamp_seconds: when the plans were made, Unix seconds.
+        plans: one for every policy on every cluster that it applies to, in the order of the configuration.
+        journal_problem: why the journal could not be read, so that nothing is known of what it has seen; ""
+            where it was read, or is not needed.
+    """
+
+    made_timestamp_seconds: float
+    plans: tuple[ClusterPlan, ...]
+    journal_problem: str = ""
+
+
+def with_policy(config: Config, clusters: Iterable[ClusterSettings]) -> tuple[ClusterSettings, ...]:
+    """Return the clusters that some policy applies to."""
+    policies = config.cleanup.policies if config.cleanup else ()
+    return tuple(one for one in clusters if any(policy.applies_to(one) for policy in policies))
+
+
+async def make_plans(
+    config: Config, clusters: Iterable[ClusterSettings], *, on_read: Callable[[], None]
+) -> Plans:
+    """Read clusters and plan; nothing is deleted and nothing is stored.
+
+    Args:
+        config: the policies.
+        clusters: some policy applies to each.
+        on_read: called whenever a cluster has been read, or could not be.
+    """
+    policies = config.cleanup.policies if config.cleanup else ()
+    wanted = tuple(clusters)
+    semaphore = asyncio.Semaphore(config.max_concurrent_polls)
+
+    async def read(access: ClusterAccess) -> Preflight:
+        async with semaphore:
+            found = await read_preflight(access, clock=time.monotonic)
+        on_read()
+        return found
+
+    async with open_session() as session:
+        accesses = AccessOpener(session=session, counts=RequestCounts()).open(wanted)
+        found = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
+    now = time.time()
+    problem = ""
+    if config.cleanup is not None and any(policy.seen_for for policy in policies):
+        found, problem = await _with_first_seen(found, config.cleanup, now=now)
+    approvals = {policy.name: await approval_of(policy, now=now) for policy in policies}
+    return Plans(
+        made_timestamp_seconds=now,
+        plans=tuple(
+            ClusterPlan(
+                cluster=cluster.name,
+                cluster_uuid=found[cluster.name].cluster_uuid,
+                policy=policy,
+                plan=_plan(policy, found[cluster.name], approvals[policy.name], now=now),
+            )
+            for cluster in wanted
+            for policy in policies
+            if policy.applies_to(cluster)
+        ),
+        journal_problem=problem,
+    )
+
+
+async def _with_first_seen(
+    found: Mapping[str, Preflight], cleanup: CleanupConfig, *, now: float
+) -> tuple[dict[str, Preflight], str]:
+    """Add since when each package has been there, by the journal; say why where it cannot be read."""
+    from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
+
+    seen = dict(found)
+    try:
+        async with read_journal(cleanup.state) as journal:
+            for name, preflight in found.items():
+                if preflight.facts is not None:
+                    first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
+                    seen[name] = preflight.with_facts(first_seen=first_seen)
+    except JournalError as exc:
+        return dict(found), str(exc)
+    return seen, ""
+
+
+def _plan(policy: PolicyConfig, preflight: Preflight, approved: Approved | None, *, now: float) -> Plan:
+    rules = replace(rules_of(policy), approved=approved)
+    return make_plan(rules, preflight.listing, preflight.facts, now=now, problem=preflight.problem)

@@ -1,0 +1,173 @@
+"""Plans for people: grouped tables on a terminal, and lines that name everything elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from exporter import terminal
+from exporter.cleanup.decide.plan import Decision, Verdict
+from exporter.planning.fleet_plans import ClusterPlan, Plans
+from exporter.terminal import counted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SUMMARY = ("PACKAGES", "DELETE", "KEEP", "WAIT")
+_PACKAGES = ("VERSION", "AGE", "VERDICT", "REASON")
+_WIDEST_VERSION = 40
+_WIDEST_AGE = len("unknown")
+_WIDEST_VERDICT = len("delete")
+_STYLES = {"delete": "red"}
+
+
+Row = tuple[str, ...]
+Listed = Sequence[tuple[ClusterPlan, Sequence[Row]]]
+"""Plans, and what is written of each under the headings of packages."""
+
+
+def write_plans(plans: Plans, *, is_verbose: bool) -> None:
+    """Write plans to standard output.
+
+    Several clusters are summed up first, those with a problem before the others; of these, kept packages are
+    then summed up by reason, unless ``is_verbose``. Of a single cluster, every package is listed.
+    """
+    is_alone = len({one.cluster for one in plans.plans}) == 1
+    listed = [(one, list(_rows(one, is_verbose=is_verbose or is_alone))) for one in plans.plans]
+    write = _write_grouped if sys.stdout.isatty() else _write_lines
+    write(listed, has_summary=not is_alone and bool(listed))
+    if not is_alone and listed:
+        terminal.write()
+        terminal.write(_in_total(plans))
+
+
+def _note(one: ClusterPlan) -> tuple[str, str]:
+    """Return the verdict on all packages and why; nothing where each has its own."""
+    if one.plan.problem:
+        return "KEEP ALL", one.plan.problem
+    return ("", "") if one.plan.decisions else ("-", "the repository is empty")
+
+
+def _rows(one: ClusterPlan, *, is_verbose: bool) -> Iterator[Row]:
+    """Give the rows of one plan: what is deleted, then what is kept."""
+    kept = [decision for decision in one.plan.decisions if decision.verdict is Verdict.KEEP]
+    if not is_verbose:
+        kept.sort(key=lambda decision: decision.detail)
+    yield from map(_row, one.plan.chosen)
+    for detail, some in groupby(kept, key=lambda decision: decision.detail):
+        decisions = list(some)
+        if is_verbose or len(decisions) == 1:
+            yield from map(_row, decisions)
+        else:
+            yield (counted(len(decisions), "package"), "-", str(Verdict.KEEP), detail)
+
+
+def _row(decision: Decision) -> Row:
+    age = "unknown"
+    if decision.age_seconds is not None:
+        age = f"{timedelta(seconds=decision.age_seconds).days} d"
+    return (decision.version, age, str(decision.verdict), decision.detail)
+
+
+def _subject(one: ClusterPlan) -> tuple[str, str]:
+    return one.cluster, one.policy.name + (" (dry run)" if one.policy.dry_run else "")
+
+
+def _counts(one: ClusterPlan) -> Row:
+    if one.plan.problem and not one.plan.decisions:
+        return ("-",) * len(_SUMMARY)
+    counts = (len(one.plan.decisions), len(one.plan.chosen), one.kept, one.waiting)
+    return tuple(map(str, counts))
+
+
+def _problems_first(listed: Listed) -> list[ClusterPlan]:
+    return sorted((one for one, _ in listed), key=lambda one: not one.plan.problem)
+
+
+def _in_total(plans: Plans) -> str:
+    clusters = len({one.cluster for one in plans.plans})
+    deleted = sum(len(one.plan.chosen) for one in plans.plans)
+    kept, waiting = (sum(one.kept for one in plans.plans), sum(one.waiting for one in plans.plans))
+    failed = sum(bool(one.plan.problem) for one in plans.plans)
+    text = f"{counted(clusters, 'cluster')}: {counted(deleted, 'package')} would be deleted, "
+    return text + f"{kept} kept, {waiting} waiting" + (f"; {counted(failed, 'problem')}" if failed else "")
+
+
+def _write_lines(listed: Listed, *, has_summary: bool) -> None:
+    """Write rows that name cluster and policy, one line each, whatever their length."""
+    if has_summary:
+        rows: list[Row] = [("CLUSTER", "POLICY", *_SUMMARY, "NOTE")]
+        for one in _problems_first(listed):
+            note = ": ".join(part for part in _note(one) if part.strip("-"))
+            rows.append((*_subject(one), *_counts(one), note))
+        _write_aligned(rows)
+        terminal.write()
+    rows = [("CLUSTER", "POLICY", *_PACKAGES)]
+    for one, packages in listed:
+        note_rows = [("-", "-", *_note(one))] if any(_note(one)) and not has_summary else []
+        rows += [(*_subject(one), *row) for row in (*note_rows, *packages)]
+    _write_aligned(rows)
+
+
+def _write_aligned(rows: Sequence[Sequence[str]]) -> None:
+    safe = [[terminal.escaped(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
+    for row in safe:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _write_grouped(listed: Listed, *, has_summary: bool) -> None:
+    """Write problems, a summary and then a table for each plan, in the width of the terminal."""
+    problems = [one for one, _ in listed if one.plan.problem]
+    for one in problems:
+        terminal.write((f"{'  '.join(_subject(one))}  KEEP ALL", "bold red"))
+        terminal.write(f"  {one.plan.problem}")
+    if has_summary:
+        if problems:
+            terminal.write()
+        _write_summary(_problems_first(listed))
+    widest = max((len(terminal.escaped(row[0])) for _, rows in listed for row in rows), default=0)
+    for index, (one, rows) in enumerate(listed):
+        if rows or not (has_summary or one.plan.problem):
+            if has_summary or index:
+                terminal.write()
+            _write_packages(one, rows, widest_version=min(widest, _WIDEST_VERSION))
+
+
+def _write_summary(ordered: Sequence[ClusterPlan]) -> None:
+    table = _table()
+    for heading in ("CLUSTER", "POLICY"):
+        table.add_column(heading, overflow="fold")
+    for heading in _SUMMARY:
+        table.add_column(heading, min_width=len(heading), justify="right")
+    _write_table(table, [(*_subject(one), *_counts(one)) for one in ordered])
+
+
+def _write_packages(one: ClusterPlan, rows: Sequence[Row], *, widest_version: int) -> None:
+    counts = f"{len(one.plan.chosen)} of {counted(len(one.plan.decisions), 'package')} would be deleted"
+    terminal.write(("  ".join(_subject(one)), "bold"), f": {counts if rows else _note(one)[1]}")
+    table = _table(has_header=False)
+    table.add_column(min_width=widest_version, overflow="fold")
+    table.add_column(min_width=_WIDEST_AGE, justify="right")
+    table.add_column(min_width=_WIDEST_VERDICT)
+    table.add_column(overflow="fold")
+    _write_table(table, rows, indent=2)
+
+
+def _table(*, has_header: bool = True) -> Table:
+    from rich.table import Table  # noqa: PLC0415 - only terminals need it
+
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=has_header, header_style="bold")
+
+
+def _write_table(table: Table, rows: Sequence[Row], *, indent: int = 0) -> None:
+    from rich.padding import Padding  # noqa: PLC0415 - only terminals need it
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    for row in rows:
+        table.add_row(*(Text(terminal.escaped(cell), style=_STYLES.get(cell, "")) for cell in row))
+    terminal.console(sys.stdout).print(Padding(table, (0, 0, 0, indent), expand=False))
