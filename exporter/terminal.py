@@ -120,12 +120,17 @@ def warn(message: str, *, to: TextIO | None = None) -> None:
 
 
 def write_facts(heading: str, facts: Mapping[str, str]) -> None:
-    """Write a heading and, aligned below it, a line for each word and what belongs to it; at once."""
+    """Write a heading and, aligned below it, a line for each word and what belongs to it; at once.
+
+    Empty lines set it off from the log.
+    """
     width = max(map(len, facts)) + 2
+    write()
     write((heading, "bold"))
     for word, text in facts.items():
         for number, line in enumerate(text.split("\n")):
             write((f"  {'' if number else word:<{width}}", "cyan"), line)
+    write()
     sys.stdout.flush()
 
 

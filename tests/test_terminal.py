@@ -158,11 +158,26 @@ async def test_a_fleet_fits_on_a_terminal_and_no_version_is_cut(tmp_path: Path) 
     assert re.search(r"^a +retire-old \(dry run\) +4 +1 +2 +1$", after, re.MULTILINE)
     for line in (
         "a  retire-old (dry run): 1 of 4 packages would be deleted",
-        "  9.10.1                                    500 d  delete  older than 90 d",
-        "  9.14.1P2-with-a-name-that-is-very-long    500 d  delete  older than 90 d",
+        "  9.10.1                                  500 d  delete  older than 90 d",
+        "  9.14.1P2-with-a-name-that-is-very-long  500 d  delete  older than 90 d",
     ):
         assert line in [written.rstrip() for written in after.splitlines()]
     assert after.splitlines()[-1] == piped.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+async def test_a_long_version_is_folded_and_its_reason_is_whole(columns: int, tmp_path: Path) -> None:
+    cluster = SimulatedCluster("c1", packages=[aged(f"9.1{'x' * 200}y", 500)])
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=CLEANUP))
+        shown = await in_terminal("plan", cwd=tmp_path, columns=columns)
+    _, *lines = shown.text.splitlines()
+    assert max(map(len, lines)) <= columns
+    words = [word for line in lines for word in line.split()]
+    of_version = [word for word in words if set(word) <= set("9.1xy")]
+    assert "".join(of_version) == f"9.1{'x' * 200}y"
+    rest = " ".join(word for word in words if word not in of_version)
+    assert rest == "500 d keep the version is not safe in a URL"
 
 
 async def test_a_cluster_cannot_write_control_characters_or_markup(tmp_path: Path) -> None:

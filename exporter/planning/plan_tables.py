@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _SUMMARY = ("PACKAGES", "DELETE", "KEEP", "WAIT")
 _PACKAGES = ("VERSION", "AGE", "VERDICT", "REASON")
-_WIDEST_VERSION = 40
-_WIDEST_AGE = len("unknown")
-_WIDEST_VERDICT = len("delete")
+_NARROWEST_VERSION = 12
+_BESIDE_VERSION = 40
+"""So many columns a long version leaves for the rest of its line."""
 _STYLES = {"delete": "red"}
 
 
@@ -130,12 +130,12 @@ def _write_grouped(listed: Listed, *, has_summary: bool) -> None:
         if problems:
             terminal.write()
         _write_summary(_problems_first(listed))
-    widest = max((len(terminal.escaped(row[0])) for _, rows in listed for row in rows), default=0)
+    widths = _widths([row for _, rows in listed for row in rows])
     for index, (one, rows) in enumerate(listed):
         if rows or not (has_summary or one.plan.problem):
             if has_summary or index:
                 terminal.write()
-            _write_packages(one, rows, widest_version=min(widest, _WIDEST_VERSION))
+            _write_packages(one, rows, widths=widths)
 
 
 def _write_summary(ordered: Sequence[ClusterPlan]) -> None:
@@ -143,17 +143,27 @@ def _write_summary(ordered: Sequence[ClusterPlan]) -> None:
     for heading in ("CLUSTER", "POLICY"):
         table.add_column(heading, overflow="fold")
     for heading in _SUMMARY:
-        table.add_column(heading, min_width=len(heading), justify="right")
+        table.add_column(heading, width=len(heading), justify="right")
     _write_table(table, [(*_subject(one), *_counts(one)) for one in ordered])
 
 
-def _write_packages(one: ClusterPlan, rows: Sequence[Row], *, widest_version: int) -> None:
+def _widths(rows: Sequence[Row]) -> list[int]:
+    """Return how wide every column but the last is; a version is folded where it would take all space."""
+    from rich.cells import cell_len  # noqa: PLC0415 - only terminals need it
+
+    cells = ([cell_len(terminal.escaped(cell)) for cell in row[:-1]] for row in rows)
+    version, *others = map(max, zip(*cells, strict=True)) if rows else (1, 1, 1)
+    room = terminal.console(sys.stdout).width - _BESIDE_VERSION
+    return [min(version, max(room, _NARROWEST_VERSION)), *others]
+
+
+def _write_packages(one: ClusterPlan, rows: Sequence[Row], *, widths: Sequence[int]) -> None:
     counts = f"{len(one.plan.chosen)} of {counted(len(one.plan.decisions), 'package')} would be deleted"
     terminal.write(("  ".join(_subject(one)), "bold"), f": {counts if rows else _note(one)[1]}")
     table = _table(has_header=False)
-    table.add_column(min_width=widest_version, overflow="fold")
-    table.add_column(min_width=_WIDEST_AGE, justify="right")
-    table.add_column(min_width=_WIDEST_VERDICT)
+    for column, width in enumerate(widths):
+        # Only the last column gives way: rich would crop the others to less than what they need.
+        table.add_column(width=width, overflow="fold", justify="right" if column == 1 else "left")
     table.add_column(overflow="fold")
     _write_table(table, rows, indent=2)
 

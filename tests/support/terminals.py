@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_OF_OTHER_TERMINALS = frozenset({"COLUMNS", "LINES", "NO_COLOR", "COLORTERM", "FORCE_COLOR"})
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -45,6 +46,7 @@ async def in_terminal(
 
 def _run(arguments: tuple[str, ...], cwd: Path, columns: int, environ: Mapping[str, str]) -> Shown:
     ours, theirs = pty.openpty()
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_OTHER_TERMINALS}
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "exporter", *arguments],
@@ -52,7 +54,7 @@ def _run(arguments: tuple[str, ...], cwd: Path, columns: int, environ: Mapping[s
         stdout=theirs,
         stderr=theirs,
         cwd=cwd,
-        env={**os.environ, "TERM": "xterm-256color", **environ},
+        env={**inherited, "TERM": "xterm-256color", **environ},
     )
     os.close(theirs)
     content = bytearray()
