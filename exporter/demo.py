@@ -55,7 +55,10 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
             )
             write_secret(file, config)
             files = ConfigFiles(file, environ={})
-            settings = replace(settings, announce=partial(_say_what_to_open, settings.telemetry_path))
+            settings = replace(
+                settings,
+                announce=partial(_say_what_to_open, len(simulator.clusters), settings.telemetry_path),
+            )
             activity = FleetActivity(
                 (cluster for cluster in simulator.clusters if cluster.name.startswith(CHANGING)),
                 lambda: datetime.now(UTC),
@@ -68,13 +71,13 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
                 await asyncio.wait([going_on])
 
 
-def _say_what_to_open(telemetry_path: str, url: str) -> None:
+def _say_what_to_open(clusters: int, telemetry_path: str, url: str) -> None:
     terminal.write_facts(
         "The demo runs.",
         {
             "open": url,
-            "see": f"12 simulated clusters, polled every {POLL_INTERVAL}: packages arrive, become old\n"
-            "and are deleted, updates run, and something fails now and then",
+            "see": f"{clusters} simulated clusters, polled every {POLL_INTERVAL}: packages arrive,\n"
+            "become old and are deleted, updates run, and something fails now and then",
             "metrics": f"{url.rstrip('/')}{telemetry_path}",
             "stop": "Ctrl+C; nothing is left behind",
         },

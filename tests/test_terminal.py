@@ -128,13 +128,13 @@ async def test_a_fleet_is_summed_up_before_its_packages(tmp_path: Path) -> None:
         assert [line.split(maxsplit=4)[4] for line in packages[1:]] == [
             "9.10.1                                  500 d  delete   older than 90 d",
             f"9.11.1                                  400 d  keep     {LATER}",
-            "2 packages                              -      keep     not older than 90 d",
+            "2 packages                              -      keep     not older than 90 d: 9.15.1, 9.16.1",
             "9.14.1P2-with-a-name-that-is-very-long  500 d  delete   older than 90 d",
         ]
         assert total == ["4 clusters: 2 packages would be deleted, 2 kept, 1 waiting; 1 problem"]
         verbose = await plan(simulator, tmp_path, "--verbose", cleanup=CLEANUP)
         assert "  2 packages " not in verbose.stdout
-        assert all(f" {version} " in verbose.stdout for version in ("9.15.1", "9.16.1"))
+        assert all(f"  {version}  " in verbose.stdout for version in ("9.15.1", "9.16.1"))
 
 
 async def test_a_fleet_fits_on_a_terminal_and_no_version_is_cut(tmp_path: Path) -> None:

@@ -36,8 +36,12 @@ def write_plans(plans: Plans, *, is_verbose: bool) -> None:
     then summed up by reason, unless ``is_verbose``. Of a single cluster, every package is listed.
     """
     is_alone = len({one.cluster for one in plans.plans}) == 1
-    listed = [(one, list(_rows(one, is_verbose=is_verbose or is_alone))) for one in plans.plans]
-    write = _write_grouped if sys.stdout.isatty() else _write_lines
+    is_terminal = sys.stdout.isatty()
+    listed = [
+        (one, list(_rows(one, is_verbose=is_verbose or is_alone, has_names=not is_terminal)))
+        for one in plans.plans
+    ]
+    write = _write_grouped if is_terminal else _write_lines
     write(listed, has_summary=not is_alone and bool(listed))
     if not is_alone and listed:
         terminal.write()
@@ -51,8 +55,14 @@ def _note(one: ClusterPlan) -> tuple[str, str]:
     return ("", "") if one.plan.decisions else ("-", "the repository is empty")
 
 
-def _rows(one: ClusterPlan, *, is_verbose: bool) -> Iterator[Row]:
-    """Give the rows of one plan: what is deleted, then what is kept."""
+def _rows(one: ClusterPlan, *, is_verbose: bool, has_names: bool) -> Iterator[Row]:
+    """Give the rows of one plan: what is deleted, then what is kept.
+
+    Args:
+        one: the plan.
+        is_verbose: give every package a row.
+        has_names: else, name the packages that share a row, so that a search for a version finds it.
+    """
     kept = [decision for decision in one.plan.decisions if decision.verdict is Verdict.KEEP]
     if not is_verbose:
         kept.sort(key=lambda decision: decision.detail)
@@ -62,7 +72,8 @@ def _rows(one: ClusterPlan, *, is_verbose: bool) -> Iterator[Row]:
         if is_verbose or len(decisions) == 1:
             yield from map(_row, decisions)
         else:
-            yield (counted(len(decisions), "package"), "-", str(Verdict.KEEP), detail)
+            names = f": {', '.join(decision.version for decision in decisions)}" if has_names else ""
+            yield (counted(len(decisions), "package"), "-", str(Verdict.KEEP), f"{detail}{names}")
 
 
 def _row(decision: Decision) -> Row:
