@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LISTEN ?= :10910
 CACHE := .cache/debian
-# Servers that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
-SERVERS ?= prometheus prometheus-alertmanager postgresql
+# Programs that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
+SERVERS ?= prometheus prometheus-alertmanager postgresql chromium chromium-common
 # Half of the time, tests wait: three of them keep two cores busy.
 WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)

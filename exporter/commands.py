@@ -254,7 +254,7 @@ def _settings(parsed: argparse.Namespace) -> Settings | None:
     from exporter.web.site import parse_site  # noqa: PLC0415 - likewise
 
     try:
-        site = parse_site(parsed.external_url, parsed.route_prefix)
+        site = parse_site(parsed.external_url, parsed.route_prefix, parsed.grafana_url)
     except ValueError as exc:
         terminal.error(str(exc))
         return None

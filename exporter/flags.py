@@ -153,6 +153,12 @@ def for_daemon(parser: argparse.ArgumentParser, *, can_reload: bool = False) -> 
         help="what every path begins with (default: the path of --web.external-url)",
     )
     group.add_argument(
+        "--web.grafana-url",
+        dest="grafana_url",
+        metavar="URL",
+        help="where Grafana shows the dashboards; the pages then link to them (default: none)",
+    )
+    group.add_argument(
         "--web.config.file",
         dest="web_config_file",
         type=Path,

@@ -142,6 +142,10 @@ class CleanupBoard:
             del self._leases[name]
             self._on_lease_removal(name)
 
+    def leases(self) -> tuple[LeaseStatus, ...]:
+        """Return the status of every lease."""
+        return tuple(self._leases.values())
+
     def change(self, key: Key, change: Callable[[PolicyStatus], PolicyStatus]) -> None:
         """Replace the status of a policy on a cluster, where there is one."""
         if (status := self._statuses.get(key)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
@@ -22,10 +22,10 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.known_clusters import ConfiguredCluster, Identities, PolledListings
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import as_seen, usable_uuid
-from exporter.cleanup.records import Heartbeat, Run, RunFailure
+from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
 from exporter.cleanup.report import Page, Report, summary_of
 from exporter.cleanup.run import Services
-from exporter.config import CleanupConfig
+from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.inventory import Inventory
 
@@ -104,10 +104,19 @@ class CleanupService:
         self._wanted_since: dict[str, float] = {}
         kill_switch.notify(self._note_kill_switch)
 
+    def policies(self) -> Sequence[PolicyConfig]:
+        """Return every configured policy."""
+        return self._config.policies
+
+    def pauses(self) -> Sequence[PolicyPause]:
+        """Return what is paused after failures."""
+        found = (self._board.paused.get((one.name, digest_of(one))) for one in self._config.policies)
+        return [pause for pause in found if pause is not None]
+
     def paused_policies(self) -> Mapping[str, bool]:
         """Return every configured policy, and whether it is paused after failures."""
-        paused = self._board.paused
-        return {policy.name: (policy.name, digest_of(policy)) in paused for policy in self._config.policies}
+        paused = {pause.policy for pause in self.pauses()}
+        return {policy.name: policy.name in paused for policy in self._config.policies}
 
     async def configure(
         self,
@@ -213,10 +222,9 @@ class CleanupService:
                 runs = await page.runs(self.journal.runs)
             except JournalError as exc:
                 problem = str(exc)
-        policies = self._config.policies
-        pauses = (self._board.paused.get((policy.name, digest_of(policy))) for policy in policies)
-        paused = [pause for pause in pauses if pause is not None]
-        summary = summary_of(policies, paused, halted=self._kill_switch.active, problem=problem)
+        summary = summary_of(
+            self._config.policies, self.pauses(), halted=self._kill_switch.active, problem=problem
+        )
         return Report(page=page, statuses=statuses, runs=runs, summary=summary)
 
     async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:

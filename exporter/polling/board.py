@@ -11,6 +11,8 @@ from exporter.ontap.errors import Reason
 from exporter.polling.lateness import Lateness
 from exporter.polling.poll_durations import PollDurations
 
+RECENT_POLLS = 24
+"""So many polls of each cluster are remembered: two hours of them at the default interval."""
 NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
 
 
@@ -57,6 +59,7 @@ class ClusterStatus:
         last_poll: the newest poll, good or bad; None before the first has ended.
         inventory: the result of the last good poll; None before the first.
         inventory_timestamp_seconds: when the last good poll ended; 0 before the first.
+        recent_polls: the newest polls, oldest first.
     """
 
     name: str
@@ -68,6 +71,7 @@ class ClusterStatus:
     last_poll: Poll | None = None
     inventory: Inventory | None = None
     inventory_timestamp_seconds: float = 0.0
+    recent_polls: tuple[Poll, ...] = ()
 
     @property
     def up(self) -> bool:
@@ -99,12 +103,22 @@ class ClusterStatus:
             last_poll=poll,
             inventory=inventory,
             inventory_timestamp_seconds=poll.ended_timestamp_seconds,
+            recent_polls=self._with(poll),
         )
 
     def after_failure(self, poll: Poll, failure: PollFailure) -> ClusterStatus:
         """Return the status after a failed poll; the last good inventory stays."""
         failures = {**self.failures, failure.reason: self.failures[failure.reason] + 1}
-        return replace(self, polls=self.polls + 1, failures=MappingProxyType(failures), last_poll=poll)
+        return replace(
+            self,
+            polls=self.polls + 1,
+            failures=MappingProxyType(failures),
+            last_poll=poll,
+            recent_polls=self._with(poll),
+        )
+
+    def _with(self, poll: Poll) -> tuple[Poll, ...]:
+        return (*self.recent_polls[1 - RECENT_POLLS :], poll)
 
 
 class Board:

@@ -10,6 +10,6 @@
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
 * :mod:`~exporter.web.documents`: ``/api/v1/clusters``, ``/sd`` and ``/config``.
 * :mod:`~exporter.web.cleanup_api`: ``/api/v1/cleanup``, page by page.
-* :mod:`~exporter.web.status_page`: the page for people.
+* :mod:`~exporter.web.pages`: the pages for people.
 * :mod:`~exporter.web.addresses`: addresses to listen on, and which address counts as one client.
 """

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
+from exporter.cleanup.records import Run
 from exporter.cleanup.report import Page, run_as_json, status_as_json
 from exporter.web.answers import answer
 from exporter.web.documents import JSON_TYPE, json_list
@@ -49,7 +50,19 @@ async def report(request: web.Request) -> web.StreamResponse:
 
 async def run(request: web.Request) -> web.Response:
     """Answer with one run as JSON: 404 if the journal has none, 503 if there is no journal now."""
-    run_id = _number("id", request.match_info["id"], highest=HIGHEST_ID)
+    document = json.dumps(run_as_json(await recorded_run(request)))
+    return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+
+
+async def recorded_run(request: web.Request) -> Run:
+    """Return the run that a path names by its ``id``.
+
+    Raises:
+        HTTPBadRequest: the id is no number.
+        HTTPNotFound: the journal has no such run.
+        HTTPServiceUnavailable: there is no journal now.
+    """
+    run_id = asked_number("id", request.match_info["id"], highest=HIGHEST_ID)
     configured = request.app[SOURCES].cleanup()
     if configured is None:
         raise web.HTTPNotFound(text="Cleanup is not configured.\n")
@@ -58,7 +71,7 @@ async def run(request: web.Request) -> web.Response:
         raise web.HTTPServiceUnavailable(text=f"The journal cannot be read: {problem}\n")
     if found is None:
         raise web.HTTPNotFound(text=f"The journal has no run {run_id}.\n")
-    return web.Response(body=json.dumps(run_as_json(found)).encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+    return found
 
 
 def _page(request: web.Request) -> Page:
@@ -73,14 +86,19 @@ def _page(request: web.Request) -> Page:
             raise web.HTTPBadRequest(text=f"{name}: given more than once\n")
     before = query.get("before")
     return Page(
-        limit=_number("limit", query.get("limit", str(Page().limit)), lowest=1, highest=MOST_ON_PAGE),
-        before=None if before is None else _number("before", before, highest=HIGHEST_ID),
+        limit=asked_number("limit", query.get("limit", str(Page().limit)), lowest=1, highest=MOST_ON_PAGE),
+        before=None if before is None else asked_number("before", before, highest=HIGHEST_ID),
         after=query.get("after"),
         clusters=frozenset(query.getall("cluster", [])),
     )
 
 
-def _number(name: str, text: str, *, lowest: int = 0, highest: int) -> int:
+def asked_number(name: str, text: str, *, lowest: int = 0, highest: int) -> int:
+    """Return a number of a query or a path.
+
+    Raises:
+        HTTPBadRequest: it is none, or out of range.
+    """
     if _NUMBER.fullmatch(text) is None or not lowest <= int(text) <= highest:
         raise web.HTTPBadRequest(text=f"{name}: a whole number from {lowest} to {highest} is expected\n")
     return int(text)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from exporter.web import cleanup_api, documents, scrape, status_page
+from exporter.web import cleanup_api, documents, scrape
 from exporter.web.addresses import BACKLOG
 from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
 from exporter.web.connections import BoundedServer
+from exporter.web.pages import cleanup_pages, cluster_page, fleet_page, rendering
+from exporter.web.pages.error_page import show_errors
 from exporter.web.site import add_headers
 from exporter.web.sources import SOURCES, Sources
 
@@ -36,7 +38,9 @@ def build_application(
         shared_seconds: how long a long answer is shared before a new one is made.
     """
     site = sources.site
-    middlewares = [site.check] if protection is None else [protection.authenticate, site.check]
+    middlewares = [site.check, show_errors]
+    if protection is not None:
+        middlewares.insert(0, protection.authenticate)
     application = web.Application(middlewares=middlewares)
     application.on_response_prepare.append(add_headers)
     if protection is not None:
@@ -47,7 +51,11 @@ def build_application(
         sources.renderers, shared_seconds=shared_seconds, most_keys=MOST_SELECTIONS
     )
     handlers = {
-        "/": status_page.status_page,
+        "/": fleet_page.fleet_page,
+        "/clusters/{name:.+}": cluster_page.cluster_page,
+        "/cleanup": cleanup_pages.cleanup_page,
+        "/cleanup/runs/{id}": cleanup_pages.run_page,
+        "/icon.svg": rendering.icon,
         sources.telemetry_path: scrape.metrics,
         "/probe": scrape.probe,
         "/sd": documents.targets,

@@ -35,10 +35,12 @@ class Site:
     Attributes:
         external: the address in the browser, with its path; None: not known, so ``Host`` is not checked.
         prefix: what every path begins with here: empty, or for example ``/ontap``.
+        grafana: Grafana's address, with a ``/`` at the end; "": not known, so no page links to it.
     """
 
     external: URL | None = None
     prefix: str = ""
+    grafana: str = ""
 
     @property
     def external_prefix(self) -> str:
@@ -79,32 +81,41 @@ class Site:
             return True
 
 
-def parse_site(external_url: str | None, route_prefix: str | None) -> Site:
-    """Read the values of ``--web.external-url`` and ``--web.route-prefix``.
+def parse_site(external_url: str | None, route_prefix: str | None, grafana_url: str | None = None) -> Site:
+    """Read the values of ``--web.external-url``, ``--web.route-prefix`` and ``--web.grafana-url``.
 
     Args:
         external_url: an absolute URL; without it, ``Host`` is not checked.
         route_prefix: by default, the path of the external URL.
+        grafana_url: an absolute URL; without it, no page links to Grafana.
 
     Raises:
         ValueError: one of them is not of this form.
     """
-    external = None
-    if external_url:
-        message = f"not a URL for browsers: {external_url!r}; write e.g. https://ontap.example.com/"
-        try:
-            given = URL(external_url)
-        except ValueError:
-            raise ValueError(message) from None
-        if given.scheme not in {"http", "https"} or not given.raw_host or given.raw_user is not None:
-            raise ValueError(message)
-        if given.raw_query_string or given.raw_fragment:
-            raise ValueError(message)
-        external = given.with_path(f"{_prefix(given.path)}/")
+    external = _browser_url(external_url) if external_url else None
     prefix = _prefix(route_prefix if route_prefix is not None else external.path if external else "")
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"not a path of pages: {prefix!r}; write e.g. /ontap")
-    return Site(external=external, prefix=prefix)
+    grafana = str(_browser_url(grafana_url)) if grafana_url else ""
+    return Site(external=external, prefix=prefix, grafana=grafana)
+
+
+def _browser_url(text: str) -> URL:
+    """Return a URL for browsers, with a ``/`` at its end.
+
+    Raises:
+        ValueError: it is none.
+    """
+    message = f"not a URL for browsers: {text!r}; write e.g. https://ontap.example.com/"
+    try:
+        given = URL(text)
+    except ValueError:
+        raise ValueError(message) from None
+    if given.scheme not in {"http", "https"} or not given.raw_host or given.raw_user is not None:
+        raise ValueError(message)
+    if given.raw_query_string or given.raw_fragment:
+        raise ValueError(message)
+    return given.with_path(f"{_prefix(given.path)}/")
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

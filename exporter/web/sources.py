@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.records import Run
+from exporter.cleanup.records import PolicyPause, Run
 from exporter.cleanup.report import Page, Report
+from exporter.config import PolicyConfig
 from exporter.metrics.cleanup import CleanupState
 from exporter.metrics.exporter import ExporterState
 from exporter.metrics.exposition import Exposition
@@ -29,6 +30,9 @@ class CleanupSources:
         leases: whether this process may clean each cluster, rendered.
         state: gives what is known of cleanup as a whole.
         report: gives a page of the report on cleanup.
+        policies: gives the policies that are applied.
+        pauses: gives those that are paused after failures.
+        problem: gives why there is no journal, so that nothing is deleted; "" where there is one.
         recorded_run: gives a run by its id, None if there is none, and why the journal cannot be read.
     """
 
@@ -36,6 +40,9 @@ class CleanupSources:
     exposition: Exposition[PolicyStatus]
     leases: Exposition[LeaseStatus]
     state: Callable[[], CleanupState]
+    policies: Callable[[], Sequence[PolicyConfig]]
+    pauses: Callable[[], Sequence[PolicyPause]]
+    problem: Callable[[], str]
     report: Callable[[Page], Awaitable[Report]]
     recorded_run: Callable[[int], Awaitable[tuple[Run | None, str]]]
 

@@ -63,10 +63,6 @@ async def test_large_pages_are_whole(client: Client) -> None:
     assert all(len(cluster["packages"]) == 20 for cluster in clusters)
     groups = json.loads(await scrape(client, "/sd"))
     assert [group["targets"] for group in groups] == [[name] for name in names]
-    page = (await scrape(client, "/")).decode()
-    assert f"{CLUSTERS} of {CLUSTERS} clusters answered" in page
-    assert page.count("probe?target=") == CLUSTERS
-    assert page.endswith("</html>")
     assert (await scrape(client, "/config")).decode() == CONFIG
 
 

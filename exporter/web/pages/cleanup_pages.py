@@ -1,0 +1,145 @@
+"""``/cleanup`` and ``/cleanup/runs/ID``: policies, runs, verdicts and deletions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from exporter.cleanup.cleanup_board import PolicyStatus
+from exporter.cleanup.records import Outcome, PolicyPause
+from exporter.cleanup.report import Page
+from exporter.config import PolicyConfig, format_duration
+from exporter.web.cleanup_api import HIGHEST_ID, asked_number, recorded_run
+from exporter.web.pages.attention import cleanup_needs
+from exporter.web.pages.cluster_page import decisions_of
+from exporter.web.pages.rendering import page
+from exporter.web.sources import SOURCES
+
+RUNS: Final = 50
+"""So many runs are on one page."""
+MOST_FAILED: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRow:
+    """One policy on all its clusters.
+
+    Attributes:
+        policy: as configured.
+        rules: what it deletes and when, in words.
+        pause: why it is paused; None where it is not.
+        clusters: how many it applies to.
+        next_run: when it runs next on any of them, Unix seconds; None if that is not known.
+        last_run: when its last run ended on any of them; None before the first.
+        planned: packages of the last plans by verdict and reason.
+        outcomes: deletions that have ended, by outcome.
+        in_progress: deletions that are being followed now.
+    """
+
+    policy: PolicyConfig
+    rules: Sequence[str]
+    pause: PolicyPause | None
+    clusters: int
+    next_run: float | None
+    last_run: float | None
+    planned: Mapping[tuple[str, str], int]
+    outcomes: Mapping[Outcome, int]
+    in_progress: int
+
+
+async def cleanup_page(request: web.Request) -> web.Response:
+    """Answer with policies and runs: 400 if the address asks for what there is not."""
+    sources = request.app[SOURCES]
+    cleanup = sources.cleanup()
+    if cleanup is None:
+        return await page(request, "no_cleanup.html")
+    before = request.query.get("before")
+    clusters = frozenset(name for name in request.query.getall("cluster", []) if name)
+    asked = Page(
+        limit=RUNS,
+        before=None if not before else asked_number("before", before, highest=HIGHEST_ID),
+        clusters=clusters,
+    )
+    report = await cleanup.report(asked)
+    statuses = [one for one in cleanup.board.statuses() if not clusters or one.cluster in clusters]
+    pauses = {pause.policy: pause for pause in cleanup.pauses()}
+    failed = [one for one in statuses if one.totals.last_success is False]
+    return await page(
+        request,
+        "cleanup.html",
+        policies=[policy_row(policy, statuses, pauses.get(policy.name)) for policy in cleanup.policies()],
+        needs=list(cleanup_needs(cleanup)),
+        state=cleanup.state(),
+        problem=report.summary["problem"],
+        leases=[lease.held for lease in cleanup.board.leases()],
+        failed=sorted(failed, key=lambda one: -(one.totals.last_ended_timestamp_seconds or 0.0))[
+            :MOST_FAILED
+        ],
+        all_failed=len(failed),
+        runs=report.runs,
+        asked=asked,
+        older=report.runs[-1].id if len(report.runs) and report.next is not None else None,
+    )
+
+
+async def run_page(request: web.Request) -> web.Response:
+    """Answer with one run: 404 if the journal has none, 503 if there is no journal now."""
+    run = await recorded_run(request)
+    return await page(request, "run.html", run=run, decisions=decisions_of(run))
+
+
+def policy_row(
+    policy: PolicyConfig, statuses: Sequence[PolicyStatus], pause: PolicyPause | None
+) -> PolicyRow:
+    """Sum up one policy."""
+    mine = [status for status in statuses if status.policy == policy.name]
+    planned: Counter[tuple[str, str]] = Counter()
+    outcomes: Counter[Outcome] = Counter()
+    for status in mine:
+        planned.update(status.totals.planned or {})
+        outcomes.update(status.totals.outcomes)
+    due = [one.next_run_timestamp_seconds for one in mine if one.next_run_timestamp_seconds is not None]
+    ended = [
+        one.totals.last_ended_timestamp_seconds
+        for one in mine
+        if one.totals.last_ended_timestamp_seconds is not None
+    ]
+    return PolicyRow(
+        policy=policy,
+        rules=list(_rules(policy)),
+        pause=pause,
+        clusters=len(mine),
+        next_run=min(due, default=None),
+        last_run=max(ended, default=None),
+        planned=planned,
+        outcomes={outcome: count for outcome, count in outcomes.items() if count},
+        in_progress=sum(status.in_progress for status in mine),
+    )
+
+
+def _rules(policy: PolicyConfig) -> list[str]:
+    """Say what a policy deletes and when."""
+    rules = []
+    if policy.older_than is not None:
+        rules.append(f"older than {format_duration(policy.older_than)}")
+    if policy.keep_newest is not None:
+        rules.append(f"not among the {policy.keep_newest} newest")
+    if policy.seen_for:
+        rules.append(f"in the listing for {format_duration(policy.seen_for)}")
+    if tuple(policy.include) != ("*",):
+        rules.append(f"only {', '.join(policy.include)}")
+    if policy.exclude:
+        rules.append(f"but not {', '.join(policy.exclude)}")
+    if policy.approved_plan is not None:
+        rules.append("only what the saved plan names")
+    rules.append(f"at most {policy.max_deletes_per_run} in a run")
+    when = (
+        f"at {policy.schedule} ({policy.timezone})"
+        if policy.every is None
+        else f"every {format_duration(policy.every)}"
+    )
+    return [*rules, when]

@@ -1,0 +1,93 @@
+"""``/clusters/NAME``: everything that is known of one cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from exporter.cleanup.records import Deletion, Run
+from exporter.cleanup.report import Page
+from exporter.ontap.conversations.inventory import Inventory
+from exporter.ontap.conversations.listing import Package
+from exporter.web.pages.fleet_row import CleanupByCluster, row_of
+from exporter.web.pages.rendering import page
+from exporter.web.sources import SOURCES, CleanupSources
+
+RUNS: Final = 20
+"""So many runs are shown."""
+
+Decision = Mapping[str, Any]
+"""A decision of a plan, as the journal has it."""
+
+
+async def cluster_page(request: web.Request) -> web.Response:
+    """Answer with one cluster: 404 if it is unknown."""
+    sources = request.app[SOURCES]
+    name = request.match_info["name"]
+    status = sources.board.get(name)
+    if status is None:
+        raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
+    cleanup = sources.cleanup()
+    runs, problem = ((), "") if cleanup is None else await _runs(cleanup, name)
+    policies = (
+        () if cleanup is None else tuple(one for one in cleanup.board.statuses() if one.cluster == name)
+    )
+    by_cluster = CleanupByCluster() if cleanup is None else CleanupByCluster.of(policies, cleanup.policies())
+    inventory = status.fresh_inventory(sources.wall_clock())
+    identity = status.inventory.identity if status.inventory else None
+    return await page(
+        request,
+        "cluster.html",
+        status=status,
+        identity=identity,
+        row=row_of(status, by_cluster, sources.wall_clock()),
+        inventory=inventory,
+        packages=_newest_first(inventory),
+        failures=[(reason, count) for reason, count in status.failures.items() if count],
+        slowest=max((poll.duration_seconds for poll in status.recent_polls), default=0.0),
+        policies=policies,
+        plans=_last_plans(runs, uuid=identity.uuid if identity else None),
+        runs=runs,
+        deletions=_deletions(runs),
+        problem=problem,
+        cleans=cleanup is not None,
+    )
+
+
+async def _runs(cleanup: CleanupSources, name: str) -> tuple[Sequence[Run], str]:
+    """Return the newest runs on a cluster, and why there may be more than these."""
+    report = await cleanup.report(Page(limit=RUNS, clusters=frozenset({name})))
+    return report.runs, report.summary["problem"]
+
+
+def _newest_first(inventory: Inventory | None) -> list[Package]:
+    """Order packages by release, the newest first; what is no release comes last."""
+    packages = inventory.listing.packages if inventory else ()
+    known = [(package.release, package) for package in packages if package.release is not None]
+    known.sort(key=lambda pair: pair[0], reverse=True)
+    return [package for _, package in known] + [package for package in packages if package.release is None]
+
+
+def _last_plans(runs: Sequence[Run], *, uuid: str | None) -> dict[str, tuple[Run, dict[str, Decision]]]:
+    """Return the newest plan of each policy, by version; not one of another cluster that had this name."""
+    plans: dict[str, tuple[Run, dict[str, Decision]]] = {}
+    for run in runs:
+        if run.policy not in plans and run.plan and uuid in {None, run.cluster_uuid}:
+            plans[run.policy] = (run, {one["version"]: one for one in decisions_of(run)})
+    return plans
+
+
+def decisions_of(run: Run) -> list[Decision]:
+    """Return the decisions of a run; none if the journal does not keep them, or was damaged there."""
+    try:
+        found = json.loads(run.plan) if run.plan else []
+    except ValueError:
+        return []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("version"), str)]
+
+
+def _deletions(runs: Sequence[Run]) -> list[tuple[Run, Deletion]]:
+    return [(run, deletion) for run in runs for deletion in reversed(run.deletions)]

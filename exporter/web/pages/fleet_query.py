@@ -1,0 +1,182 @@
+"""What the address of the fleet page asks for: which clusters, in which order, which part of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from multidict import MultiMapping
+
+from exporter.config import parse_duration
+from exporter.ontap.errors import Reason
+from exporter.web.pages.fleet_row import FleetRow
+
+ROWS: Final = 100
+"""So many clusters are on one page."""
+_PAGE: Final = re.compile("[1-9][0-9]{0,5}")
+
+
+class State(StrEnum):
+    """What ``state`` may ask for, beside the reasons of failed polls."""
+
+    UP = "up"
+    DOWN = "down"
+    STALE = "stale"
+    UNPOLLED = "unpolled"
+    OLD = "old"
+    WAITING = "waiting"
+
+
+STATE_WORDS: Final[Mapping[State, str]] = MappingProxyType(
+    {
+        State.UP: "up",
+        State.DOWN: "down",
+        State.STALE: "packages not known",
+        State.UNPOLLED: "not polled yet",
+        State.OLD: "with old packages",
+        State.WAITING: "with packages waiting for cleanup",
+    }
+)
+
+_MATCHES: Final[Mapping[State, Callable[[FleetRow], bool]]] = {
+    State.UP: lambda row: row.status.up,
+    State.DOWN: lambda row: row.status.last_poll is not None and not row.status.up,
+    State.STALE: lambda row: row.is_stale,
+    State.UNPOLLED: lambda row: row.status.last_poll is None,
+    State.OLD: lambda row: row.old > 0,
+    State.WAITING: lambda row: bool(row.waiting),
+}
+
+_SORTS: Final[Mapping[str, Callable[[FleetRow], Any]]] = {
+    "name": lambda row: row.status.name.casefold(),
+    "state": lambda row: str(row.reason or ("up" if row.status.up else "unpolled")),
+    "release": lambda row: row.release,
+    "packages": lambda row: row.packages,
+    "oldest": lambda row: row.oldest_seconds,
+    "waiting": lambda row: row.waiting,
+    "last_poll": lambda row: row.status.last_poll and row.status.last_poll.ended_timestamp_seconds,
+}
+"""What ``sort`` may ask for, with ``-`` in front for the reverse; what is not known comes last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetQuery:
+    """What is asked for.
+
+    Attributes:
+        q: text in the name, the address, a label's value, ONTAP's name or a package's version.
+        state: a :class:`State`, or the reason of failed polls; "" for all.
+        label: ``name=value``, or a name alone, of labels that a cluster has; all must match.
+        sort: one of the columns, with ``-`` in front for the reverse; "" puts what is wrong first.
+        older_than: only clusters with a package older than this duration; "" for all.
+        page: which part, from 1.
+    """
+
+    q: str = ""
+    state: str = ""
+    label: tuple[str, ...] = ()
+    sort: str = ""
+    older_than: str = ""
+    page: int = 1
+
+    @classmethod
+    def parse(cls, query: MultiMapping[str]) -> FleetQuery:
+        """Read the query of an address; parameters without a value, and unknown ones, ask for nothing.
+
+        Raises:
+            ValueError: a parameter is given twice, or cannot have this value; the message names it.
+        """
+        for name in ("q", "state", "sort", "older_than", "page"):
+            if len(query.getall(name, [])) > 1:
+                raise ValueError(f"{name}: given more than once")
+        found = cls(
+            q=query.get("q", "").strip(),
+            state=query.get("state", ""),
+            label=tuple(one for one in query.getall("label", []) if one),
+            sort=query.get("sort", ""),
+            older_than=query.get("older_than", "").strip(),
+        )
+        states = [*State, *Reason]
+        if found.state and found.state not in states:
+            raise ValueError(f"state: one of {', '.join(states)} is expected, not {found.state!r}")
+        if found.sort and found.sort.removeprefix("-") not in _SORTS:
+            raise ValueError(f"sort: one of {', '.join(_SORTS)} is expected, not {found.sort!r}")
+        if found.older_than:
+            try:
+                parse_duration(found.older_than)
+            except ValueError as exc:
+                raise ValueError(f"older_than: {exc}") from None
+        page = query.get("page") or "1"
+        if not _PAGE.fullmatch(page):
+            raise ValueError(f"page: a whole number from 1 is expected, not {page!r}")
+        return replace(found, page=int(page))
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether some clusters may be left out."""
+        return bool(self.q or self.state or self.label or self.older_than)
+
+    def link(self, **changes: object) -> str:
+        """Return the relative address of this query with some changes, from page 1 on."""
+        changed = replace(self, **{"page": 1, **changes})  # type: ignore[arg-type]
+        values = [(one.name, getattr(changed, one.name)) for one in fields(changed)]
+        given = [(name, value) for name, value in values if value and (name, value) != ("page", 1)]
+        return f"?{urlencode(given, doseq=True)}" if given else "./"
+
+    def sorted_by(self, column: str) -> str:
+        """Return the address that sorts by a column, the other way round if it is sorted by it already."""
+        return self.link(sort=f"-{column}" if self.sort == column else column)
+
+    def order_of(self, column: str) -> str | None:
+        """Return how a column is sorted, as ``aria-sort`` says it; None if it is not."""
+        return {column: "ascending", f"-{column}": "descending"}.get(self.sort)
+
+    def choose(self, rows: Iterable[FleetRow]) -> list[FleetRow]:
+        """Return what is asked for of all pages, in order."""
+        older_than = parse_duration(self.older_than).total_seconds() if self.older_than else None
+        needle = self.q.casefold()
+        chosen = [
+            row
+            for row in rows
+            if (not self.state or self._has_state(row))
+            and (older_than is None or (row.oldest_seconds is not None and row.oldest_seconds > older_than))
+            and all(_has_label(row, wanted) for wanted in self.label)
+            and (not needle or any(needle in text.casefold() for text in _texts(row)))
+        ]
+        if not self.sort:
+            return sorted(
+                chosen, key=lambda row: (row.status.up, row.status.last_poll is None, row.status.name)
+            )
+        value = _SORTS[self.sort.removeprefix("-")]
+        known = [row for row in chosen if value(row) is not None]
+        known.sort(key=value, reverse=self.sort.startswith("-"))
+        return known + [row for row in chosen if value(row) is None]
+
+    def _has_state(self, row: FleetRow) -> bool:
+        if self.state in _MATCHES:
+            return _MATCHES[State(self.state)](row)
+        return row.reason == self.state
+
+
+def _has_label(row: FleetRow, wanted: str) -> bool:
+    name, has_value, value = wanted.partition("=")
+    given = dict(row.status.labels).get(name)
+    return given is not None and (not has_value or given == value)
+
+
+def _texts(row: FleetRow) -> Iterable[str]:
+    yield row.status.name
+    yield row.status.address
+    for _, value in row.status.labels:
+        yield value
+    inventory = row.inventory
+    if inventory is not None:
+        if inventory.identity is not None and inventory.identity.name:
+            yield inventory.identity.name
+        for package in inventory.listing.packages:
+            yield package.version
