@@ -172,4 +172,7 @@ async def _send(request: web.Request, slices: Slices, headers: Mapping[str, str]
         if request.method != hdrs.METH_HEAD:
             for one in slices:
                 await response.write(one)
+                # A write waits only where the client is slow. Without a pause, asyncio would go on writing to
+                # a TLS client that has gone away, with a warning for each slice, before it says so.
+                await asyncio.sleep(0)
     return response

@@ -81,7 +81,7 @@ IN_REPLY_AND_JOB = [
     ("262145", Outcome.FAILURE),
 ]
 """What each code comes to while the package stays where it is."""
-BRIEFLY_BUSY = changed(POLICY, retry_busy_for=timedelta(seconds=1))
+BRIEFLY_BUSY = changed(POLICY, retry_busy_for=timedelta(seconds=3))
 """Gives up soon on a busy repository; what ends by itself may take as long as a busy machine needs."""
 
 
@@ -91,7 +91,7 @@ async def test_each_code_in_the_reply_while_the_package_stays(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.DELETE_ERROR, code=int(code), status=500))
-        run = await it.run(BRIEFLY_BUSY)
+        run = await it.run(BRIEFLY_BUSY if outcome is Outcome.BUSY else POLICY)
         deletion = only(run)
         assert (deletion.outcome, deletion.code, deletion.phase) == (outcome, code, Phase.ENDED)
         assert run.success is False
@@ -107,7 +107,7 @@ async def test_each_code_in_the_job_while_the_package_stays(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), old_style=old_style)
-        run = await it.run(BRIEFLY_BUSY)
+        run = await it.run(BRIEFLY_BUSY if outcome is Outcome.BUSY else POLICY)
         deletion = only(run)
         assert (deletion.outcome, deletion.code) == (outcome, code)
         assert deletion.job_uuid is not None
@@ -607,10 +607,9 @@ async def test_a_failed_job_of_before_says_nothing_about_a_lost_answer(
         if is_ours:
             it.cluster.job_script = failing
             await it.run(SHORT)
-            it.cluster.job_script = JobScript(seconds=0.3)
         else:
             it.cluster.start_deletion("9.12.1", failing, by_collection=False)
-            it.cluster.job_script = JobScript(seconds=0.3)
+        it.cluster.job_script = JobScript(seconds=2.0)
         sent = it.deletes()
         it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))
         deletion = only(await it.run())

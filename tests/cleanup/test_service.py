@@ -119,7 +119,7 @@ async def test_a_cron_schedule_fires_at_its_time(tmp_path: Path) -> None:
     nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
     async with (
         life(tmp_path, cluster) as it,
-        it.service(nightly, clock=Clock(due - 2.0)) as one,
+        it.service(nightly, clock=Clock(due - 5.0)) as one,
     ):
         await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
         assert cluster.requests == ()

@@ -21,7 +21,7 @@ from support.waiting import eventually
 pytestmark = [needs_helm, needs_prometheus]
 
 OLD = "2019-02-04T19:00:00+00:00"
-TAKEOVER_SECONDS = 60.0
+TAKEOVER_SECONDS = 120.0
 NAME = "ontap-ontap-packages-exporter"
 CLUSTERS = 6
 

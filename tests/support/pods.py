@@ -19,7 +19,7 @@ from support.daemon_process import Daemon, program
 from support.kubernetes import Manifest, of_kind
 from support.waiting import eventually
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 _Texts = Mapping[str, str]
 

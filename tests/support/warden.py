@@ -23,7 +23,7 @@ KEPT = frozenset({RUNNING, EXCLUDED, YOUNG})
 TOKEN = "of-another-daemon"
 """Logs in besides the password."""
 JOB_RETENTION_SECONDS = 25.0
-TRANSIT_SECONDS = 5.0
+TRANSIT_SECONDS = 15.0
 """How much later than it was sent a DELETE may arrive on a busy machine."""
 
 

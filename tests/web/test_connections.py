@@ -91,6 +91,7 @@ class Server:
         await response.prepare(request)
         for _ in range(LARGE_BYTES // SLICE_BYTES):
             await response.write(bytes(SLICE_BYTES))
+            await asyncio.sleep(0)  # as exporter.web.answers does
         return response
 
     async def slow(self, request: web.Request) -> web.Response:
