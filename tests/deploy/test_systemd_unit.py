@@ -145,7 +145,8 @@ async def test_the_service_starts_with_the_documented_configuration_and_keeps_a_
         load_credentials(folders)
         checked = await asyncio.to_thread(check_configuration, folders)
         assert (checked.returncode, checked.stderr) == (0, "")
-        assert checked.stdout == f"{folders.configuration}/config.yaml: valid, 1 cluster\n"
+        valid = f"{folders.configuration}/config.yaml: valid, 1 cluster, 1 cleanup policy\n"
+        assert checked.stdout == f"{valid}deleting: none; dry run: retire-old\n"
         listen = "--web.listen-address=127.0.0.1:0"
         async with program(
             *folders.arguments("ExecStart"), listen, environ=folders.environ, wrapper=folders.wrapper
