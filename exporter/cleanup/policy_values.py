@@ -7,7 +7,6 @@ import hashlib
 from exporter.cleanup.decide.plan import Rules
 from exporter.cleanup.decide.schedule import Schedule
 from exporter.cleanup.delete.limits import Limits
-from exporter.cleanup.report import policy_as_json
 from exporter.config import PolicyConfig
 
 
@@ -43,5 +42,9 @@ def schedule_of(policy: PolicyConfig) -> Schedule:
 
 
 def digest_of(policy: PolicyConfig) -> str:
-    """Return what differs when a configured policy has changed: a pause after failures ends with it."""
-    return hashlib.sha256(repr(policy_as_json(policy)).encode()).hexdigest()[:16]
+    """Return what differs when a configured policy has changed: a pause after failures ends with it.
+
+    Only what the configuration sets counts, so that a pause outlives a release with a new key.
+    """
+    written = [(name, str(getattr(policy, name))) for name in sorted(policy.model_fields_set)]
+    return hashlib.sha256(repr(written).encode()).hexdigest()[:16]
