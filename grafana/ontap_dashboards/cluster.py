@@ -64,7 +64,7 @@ def _state(settings: Settings) -> tuple[stat.Panel, ...]:
         number(
             "State",
             "Whether the last poll succeeded.",
-            promql.UP,
+            promql.STATE,
             words=styles.UP_OR_DOWN,
             colors=styles.thresholds((None, styles.GREY)),
             no_value=NOT_KNOWN,
@@ -258,7 +258,7 @@ def _polls() -> tuple[timeseries.Panel | statetimeline.Panel, ...]:
             "Whether the last poll had succeeded, and whether an update or a download was under way. A gap "
             "means that this was not known.",
             (
-                (promql.UP, "polls", styles.UP_OR_DOWN),
+                (promql.STATE, "polls", styles.UP_OR_DOWN),
                 (update, "update", styles.IN_PROGRESS),
                 (download, "download", styles.IN_PROGRESS),
             ),

@@ -92,7 +92,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         _alarm(
             "Clusters down",
             "Clusters whose last poll failed. They are listed below.",
-            how_many(f"{promql.UP} == bool 0"),
+            how_many(f"{promql.STATE} == bool 0"),
         ),
         _alarm(
             "No fresh listing",
@@ -120,7 +120,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         number(
             "Up",
             "Share of the clusters whose last poll succeeded.",
-            f"avg({promql.UP})",
+            f"avg({promql.STATE})",
             unit="percentunit",
             colors=styles.SHARE_UP,
             width=4,

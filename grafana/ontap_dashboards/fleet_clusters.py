@@ -48,7 +48,7 @@ def clusters() -> table.Panel:
         "not known: nothing is said about the packages of a cluster that is down.",
         labels=(THIS_CLUSTER, Label(name="ontap_version", title="Release")),
         columns=(
-            Column(query=promql.UP, title="State", words=styles.UP_OR_DOWN, width=90),
+            Column(query=promql.STATE, title="State", words=styles.UP_OR_DOWN, width=90),
             Column(query=of_cluster("ontap_cluster_info", "ontap_version"), title=None),
             Column(query=promql.PACKAGES, title="Packages", decimals=0),
             Column(query=promql.OLD_UNUSED, title="Old and unused", decimals=0),

@@ -62,7 +62,9 @@ def how_many(condition: str) -> str:
 
 
 UP = of_cluster("ontap_up")
-DOWN = f"({UP} == 0)"
+STATE = f"({UP} unless on (cluster) {of_cluster('ontap_polls_total')} == 0)"
+"""1 for a cluster that is up, 0 for one that is down; nothing before its first poll."""
+DOWN = f"({STATE} == 0)"
 """The clusters whose last poll failed."""
 REASONS = f"({of_cluster('ontap_poll_failing', 'reason')} and on (cluster) {DOWN})"
 """Why they are down."""

@@ -134,6 +134,19 @@ def test_a_version_is_only_called_unused_if_that_is_known_on_all_clusters(tmp_pa
     )
 
 
+@pytest.mark.parametrize(("polls", "shown"), [(0, []), (1, [1])])
+def test_a_cluster_is_only_called_down_once_it_has_been_polled(
+    polls: int, shown: list[float], tmp_path: Path
+) -> None:
+    fleet = [
+        series("ontap_up", "0x60", 'cluster="c1"'),
+        series("ontap_polls_total", f"{polls}x60", 'cluster="c1"'),
+    ]
+    (_, down), *_ = queries("fleet", "Clusters down")
+    ((_, state),) = queries("cluster", "State")
+    check(tmp_path, fleet, [(down, shown), (f"count({state})", shown)])
+
+
 def test_with_all_exporters_dead_only_their_death_is_shown(tmp_path: Path) -> None:
     """What they served is gone: whatever is green or blue then would be a lie."""
     fleet = [
