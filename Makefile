@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types unit bench bench-full bench-prometheus chaos chaos-full image image-test mixin rules-elsewhere \
-	release release-files release-test sbom pins clean
+	docs release release-files release-test sbom pins clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,13 @@ sbom: $(VENV)/.release ## List what the image installs as CycloneDX in dist/sbom
 mixin: $(VENV)/.dev ## Write the alert rules and dashboards anew from grafana/mixin.yaml and their code
 	PYTHONPATH=grafana $(BIN)/python -m ontap_mixin
 
+# Zensical keeps a folder .cache beside its configuration, so it works on a copy.
+docs: $(VENV)/.docs ## Build the site of the documentation in site; a broken link fails
+	@rm -rf build/docs site && mkdir -p build/docs && cp -r docs zensical.toml build/docs
+	@cd build/docs && $(CURDIR)/$(BIN)/zensical build --strict
+	@mv build/docs/site site
+	@echo "Open site/index.html; for its search: $(BIN)/python -m http.server --directory site"
+
 rules-elsewhere: ## Run the rule tests with another promtool (PROMTOOL=) and with vmalert-tool (VMALERT_TOOL=)
 	PROMTOOL="$(PROMTOOL)" VMALERT_TOOL="$(VMALERT_TOOL)" .ci/rules-elsewhere
 
@@ -92,7 +99,7 @@ pins: ## Pin the dependencies anew (needs uv)
 	requirements/compile.sh --upgrade
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 
 $(VENV)/bin/pip:
 	@echo "Making a virtual environment in $(VENV) ..."
@@ -109,6 +116,10 @@ $(VENV)/.dev: $(VENV)/bin/pip requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.docs: $(VENV)/bin/pip requirements/docs.txt
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
 
 $(VENV)/.release: $(VENV)/.dev requirements/release.txt
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/release.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,9 @@ PAGES = sorted(
     for pattern in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md")
     for path in ROOT.glob(pattern)
 )
+# In pages of the site, a file outside of docs is no link but a path in backticks.
+DOCS = [page for page in PAGES if page.parts[0] == "docs"]
+_PATH = re.compile(r"`((?:\.ci|benchmarks|deploy|docs|exporter|grafana|requirements|tests)/[\w./-]+)`")
 
 
 def broken(page: Path, text: str) -> list[str]:
@@ -36,6 +40,32 @@ def broken(page: Path, text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken(page, (ROOT / page).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=str)
+def test_a_page_of_the_site_links_to_pages_of_the_site(page: Path) -> None:
+    targets = [urlsplit(link) for link in links((ROOT / page).read_text(encoding="utf-8"))]
+    inside = ROOT / "docs"
+    outside = [
+        target.path
+        for target in targets
+        if target.path and not (target.scheme or target.netloc)
+        if not ((ROOT / page).parent / unquote(target.path)).resolve().is_relative_to(inside)
+    ]
+    assert outside == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = _PATH.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_file_that_does_not_exist_would_be_found() -> None:
+    assert _PATH.findall("`deploy/nothing.yaml`, `ontap_up` and `tests/docs/`") == [
+        "deploy/nothing.yaml",
+        "tests/docs/",
+    ]
 
 
 def test_the_pages_that_operators_begin_with_are_checked() -> None:
