@@ -14,7 +14,7 @@ export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit bench bench-full bench-prometheus chaos chaos-full image image-test mixin rules-elsewhere \
+.PHONY: help run test lint types unit bench bench-full bench-prometheus chaos chaos-full soak fuzz audit image image-test mixin rules-elsewhere \
 	docs release release-files release-test sbom pins clean
 
 help: ## Show the targets
@@ -58,6 +58,17 @@ chaos-full: $(VENV)/.dev ## The same for about two hours: 500 kills and 20,000 d
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-500} \
 		CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
+
+soak: $(VENV)/.dev ## A day's polls with reloads, deletions and flapping clusters: about eight minutes
+	SOAK_POLLS=$${SOAK_POLLS:-288} $(BIN)/pytest -s tests/daemon/test_soak.py
+
+fuzz: $(VENV)/.dev ## Property tests with many more inputs than CI gives them: about ten minutes
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -n $(WORKERS) --hypothesis-profile=fuzz \
+		tests/ontap tests/config tests/metrics tests/web/test_accept.py tests/web/auth/test_rate_limit.py \
+		tests/web/test_openapi.py tests/cleanup/test_policy.py tests/cleanup/test_schedule.py
+
+audit: $(VENV)/.release ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
 
 image: ## Build the container image with Docker
 	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) --build-arg VERSION=$(VERSION) \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import hypothesis
+import pytest
 
 from support.programs import UNPACKED
 
@@ -14,6 +15,12 @@ hypothesis.settings.register_profile(
 )
 
 
-def pytest_configure() -> None:
-    hypothesis.settings.load_profile("project")
+hypothesis.settings.register_profile(
+    "fuzz", parent=hypothesis.settings.get_profile("project"), max_examples=5_000
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile"):
+        hypothesis.settings.load_profile("project")
     os.environ["PATH"] += f"{os.pathsep}{UNPACKED / 'usr' / 'bin'}"

@@ -24,8 +24,16 @@ HASTY = Pace(
 )
 
 
+async def count_tasks() -> None:
+    """Write how many tasks there are, again and again."""
+    while True:
+        print(f"tasks={len(asyncio.all_tasks())}", flush=True)  # noqa: T201 - for the soak test
+        await asyncio.sleep(1)
+
+
 async def run(config_file: Path, shard: Shard) -> None:
     """Poll, clean and serve until SIGTERM."""
+    counting = asyncio.create_task(count_tasks()) if "COUNT_TASKS" in os.environ else None
     files = ConfigFiles(config_file, environ=os.environ)
     settings = daemon.Settings(
         listen_addresses=(ListenAddress(host="127.0.0.1", port=0),),
@@ -36,6 +44,8 @@ async def run(config_file: Path, shard: Shard) -> None:
     stop = asyncio.Event()
     with stop_on_signals(stop):
         await daemon.run(files, files.load(), settings, stop=stop)
+    if counting is not None:
+        counting.cancel()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from exporter.cleanup.journal.journal import Journal
 from exporter.cleanup.journal.journal_errors import JournalError
 from exporter.cleanup.journal.leases import LeaseHolder, forget_the_past, release_leases
 from exporter.cleanup.journal.migrations import expect_newest, migrate
-from exporter.cleanup.journal.sqlite import SqliteConnector, SqliteFile, locked_file
+from exporter.cleanup.journal.sqlite import SqliteConnector, SqliteFile, expect_intact, locked_file
 from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl
 
 MIGRATION_SECONDS = 60.0
@@ -59,6 +59,8 @@ async def open_journal(
         else:
             database = await _entered(stack, _postgresql(url, connections=CONNECTIONS))
             leases = await _entered(stack, _postgresql(url, connections=1))
+        if file is not None:
+            await database.transact("open it", partial(expect_intact, path=file.path))
         await database.transact("open it", migrate, timeout_seconds=MIGRATION_SECONDS)
         if file is not None:
             releasing = partial(release_leases, condition=true())

@@ -103,6 +103,20 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
         os.close(lock)
 
 
+def expect_intact(connection: Connection, *, path: Path) -> None:
+    """Read the whole file, so that damage is found before anything rests on it.
+
+    Raises:
+        JournalError: it is damaged.
+    """
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        what = str(found).splitlines()[-1]
+        raise JournalError(
+            f"{path}: the file is damaged, so nothing is deleted; restore a copy of it ({what})"
+        )
+
+
 class SqliteConnector:
     """One connection to a file, which is never made, used in a thread of its own.
 
