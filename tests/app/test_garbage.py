@@ -37,6 +37,27 @@ async def test_they_are_held_off_for_a_while_and_then_spare_what_is_alive() -> N
     assert gc.get_threshold() == usual
 
 
+async def test_what_dies_in_a_cycle_meanwhile_is_freed_and_not_frozen() -> None:
+    class Node:
+        itself: Node
+
+    usual = gc.get_threshold()
+    collections = FullCollections(seconds=0.2)
+    collections.hold_off()
+    node = Node()
+    node.itself = node
+    held = weakref.ref(node)
+    gc.collect(1)
+    gc.collect(1)  # it is as old as can be now
+    del node
+
+    async def over() -> bool:
+        return gc.get_threshold() == usual
+
+    await eventually(over, seconds=30, what="collections as usual")
+    assert held() is None
+
+
 def test_credentials_are_freed_without_the_collector() -> None:
     gc.disable()
     try:
