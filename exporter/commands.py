@@ -190,7 +190,7 @@ def import_harvest(parsed: argparse.Namespace) -> Exit:
         why, *details = str(exc).splitlines()
         for detail in details:
             terminal.write(detail, to=sys.stderr)
-        terminal.error(f"{parsed.file}: {why}")
+        terminal.error(why.removesuffix(":"))
         return Exit.FAILED
     return Exit.OK
 

@@ -6,7 +6,6 @@ Call these functions in a thread: a file on a mount that hangs blocks forever.
 from __future__ import annotations
 
 import codecs
-import errno
 import os
 import select
 import stat
@@ -79,13 +78,14 @@ def check_encoding(content: bytes) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
+    """Write a file, whole or not at all; a pipe or a device, such as ``/dev/stdout``, is written to as it is.
 
     Raises:
         OSError: it cannot be written.
     """
-    if not path.name:
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         unfinished.write_bytes(content)

@@ -114,7 +114,7 @@ def convert(path: Path) -> str:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: a file is no configuration of Harvest; says why.
+        ValueError: a file is no configuration of Harvest; names it, and says why.
     """
     whole = _read(path)
     pollers = dict(_mapping(whole.get("Pollers")))
@@ -122,7 +122,7 @@ def convert(path: Path) -> str:
         for more in sorted(glob(str(path.parent / str(pattern)))):  # noqa: PTH207 - the pattern may be absolute
             pollers = _mapping(_read(Path(more)).get("Pollers")) | pollers
     if not pollers:
-        raise ValueError("no Pollers in it")
+        raise ValueError(f"{path}: no Pollers in it")
     defaults = _mapping(whole.get("Defaults"))
     lines = [f"# Made of {path.name}. Check it with check-config before it is used.", "clusters:"]
     has_cluster = False
@@ -136,7 +136,7 @@ def convert(path: Path) -> str:
         lines += [] if is_commented else [f"  {line}" for line in text.splitlines()]
     if not has_cluster:
         raise ValueError(
-            "no poller of an ONTAP cluster in it that can be taken over:\n" + "\n".join(lines[2:])
+            f"{path}: no poller of an ONTAP cluster in it that can be taken over:\n" + "\n".join(lines[2:])
         )
     return "\n".join(lines) + "\n"
 
@@ -151,6 +151,10 @@ def _read(path: Path) -> dict[str, Any]:
         mark = getattr(exc, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
         raise ValueError(f"{path}{line}: not YAML") from None
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
+    except ValueError as exc:
+        raise ValueError(f"{path}: {exc}") from None
     if isinstance(read, dict):
         return read
     raise ValueError(f"{path}: no configuration of Harvest")

@@ -124,5 +124,5 @@ def _context(cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
         try:
             context.load_cert_chain(cert_file, key_file, password="")
         except OSError as exc:
-            raise ValueError(f"the client certificate cannot be used: {exc}") from exc
+            raise ValueError(f"the client certificate cannot be used: {exc.strerror or exc}") from exc
     return context

@@ -333,6 +333,10 @@ def test_a_configuration_of_harvest_is_printed(tmp_path: Path) -> None:
     done = run("import-harvest", "gone.yml", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.endswith("error: gone.yml: cannot be read: No such file or directory\n")
+    (tmp_path / "deep.yml").write_text("[" * 5000)
+    done = run("import-harvest", "deep.yml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "ontap-packages-exporter: error: deep.yml: nested too deeply\n"
 
 
 async def test_simulated_clusters_are_polled_without_a_warning_of_the_configuration(tmp_path: Path) -> None:

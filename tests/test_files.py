@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.files import read_file, read_text
+from exporter.files import read_file, read_text, write_file
 
 
 @pytest.fixture
@@ -92,3 +92,18 @@ def test_text_that_is_not_utf8_is_an_error_without_its_content(path: Path) -> No
         read_text(path, max_bytes=10)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_file(path, b"a plan")
+    assert os.read(reading, 100) == b"a plan"
+    os.close(reading)
+    assert path.is_fifo()
+
+
+def test_a_folder_is_not_written_to(tmp_path: Path) -> None:
+    for folder in (tmp_path, Path()):
+        with pytest.raises(IsADirectoryError):
+            write_file(folder, b"a plan")

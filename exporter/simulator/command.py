@@ -20,6 +20,8 @@ DEFAULT_CLUSTERS = 12
 DEFAULT_PACKAGES = 20
 KEPT_REQUESTS = 100
 """How many requests of every cluster are kept: a fleet may run for days."""
+MOST = 100_000
+"""The largest number of clusters, and of packages of each: more would fill the memory before they fail."""
 MOST_PORT = 65535
 
 
@@ -129,6 +131,8 @@ def _fleet(arguments: argparse.Namespace) -> tuple[SimulatedCluster, ...]:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    if len(text) > len(str(MOST)) or int(text) > MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is too many; at most {MOST}")
     return int(text)
 
 
