@@ -13,9 +13,10 @@ _NEVER = 2**31 - 1
 class FullCollections:
     """Holds off full garbage collections while very many objects are made that stay.
 
-    With 10,000 clusters, one takes over half a second. The only one at the end frees what is in cycles by then,
-    and what is alive is taken out of all later ones: nearly every object belongs to the program itself, or to
-    the configuration or status of a cluster. Those are freed without the collector when others replace them.
+    With 10,000 clusters, one takes over half a second. The only one at the end frees what is in cycles by
+    then, and what is alive is taken out of all later ones: nearly every object belongs to the program itself,
+    or to the configuration or status of a cluster. Those are freed without the collector when others replace
+    them.
 
     Args:
         seconds: for how long they are held off.
