@@ -23,6 +23,11 @@ PAGE_PASSWORD = "page-Pa55word"
 STATE_PASSWORD = "state-Pa55word"
 PAGES = (
     "/",
+    "/?state=down",
+    "/clusters/in-place",
+    "/clusters/echoing",
+    "/cleanup",
+    "/cleanup/runs/1",
     "/metrics",
     "/config",
     "/sd",
