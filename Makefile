@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types unit bench bench-full bench-prometheus chaos chaos-full soak fuzz audit image image-test mixin rules-elsewhere \
-	docs release release-files release-test sbom pins clean
+	docs schema release release-files release-test sbom pins clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ sbom: $(VENV)/.release ## List what the image installs as CycloneDX in dist/sbom
 
 mixin: $(VENV)/.dev ## Write the alert rules and dashboards anew from grafana/mixin.yaml and their code
 	PYTHONPATH=grafana $(BIN)/python -m ontap_mixin
+
+schema: $(VENV)/.dev ## Write the JSON Schema of the configuration anew from its models and docs/configuration.md
+	$(BIN)/python deploy/config_schema.py
 
 # Zensical keeps a folder .cache beside its configuration, so it works on a copy.
 docs: $(VENV)/.docs ## Build the site of the documentation in site; a broken link fails
