@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from docs.markdown import ROOT, code, rows
 
 from exporter.cleanup.decide.plan import Reason, Verdict
+from exporter.cleanup.delete.lifecycle import Stage
 from exporter.cleanup.delete.replies import (
     GONE_CODES,
     TRANSIENT_CODES,
@@ -60,3 +63,11 @@ def test_every_row_is_complete() -> None:
     found = [row for table in tables for row in rows(PAGE, table)]
     assert all(cell for row in found for cell in row.values())
     assert all(rows(PAGE, table) for table in tables)
+
+
+def test_the_picture_of_a_deletion_has_every_stage_phase_and_outcome() -> None:
+    picture = (ROOT / "docs" / "images" / "deletion.svg").read_text(encoding="utf-8")
+    words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", picture))))
+    over = {str(Stage.OVER)}  # what the journal calls ended
+    assert {*map(str, (*Stage, *Phase, *Outcome))} - over <= words
+    assert "prefers-color-scheme: dark" in picture
