@@ -117,7 +117,7 @@ class Cleaner:
             self._inherited = inherited
             self._note_change()
 
-    def look_again(self, *, at_schedules: bool = False) -> None:
+    def recheck(self, *, at_schedules: bool = False) -> None:
         """Look at the kill switch and the wall clock again.
 
         Args:
@@ -170,7 +170,7 @@ class Cleaner:
         if inherited is None:
             inherited = await self._inherit(lease)
         if inherited.unended:
-            await self._talk(self._end_deletions, lease, assignment, inherited.unended)
+            await self._within_limit(self._end_deletions, lease, assignment, inherited.unended)
             inherited = await self._inherit(lease)
             await self._services.show_counts()
         self._last_started = dict(inherited.last_started)
@@ -274,7 +274,7 @@ class Cleaner:
             is_assigned=lambda: self._is_assigned(assignment, policy),
             rest=self._rest,
         )
-        await self._talk(run.make, lease)
+        await self._within_limit(run.make, lease)
         self._last_started[policy.name] = started
         await services.journal.runs.prune(lease, keep=services.kept_runs)
         after = schedule.after_run(started=started, ended=services.wall_clock())
@@ -288,9 +288,9 @@ class Cleaner:
         now = self._assignment
         return now is not None and now.access is then.access and policy in now.policies
 
-    async def _talk(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Work with the cluster, as one of those that may be talked to at once."""
-        async with self._services.talking:
+    async def _within_limit(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Work on the cluster, as one of max_concurrent_clusters."""
+        async with self._services.active:
             self._is_busy = True
             try:
                 await work(*args)
@@ -302,11 +302,11 @@ class Cleaner:
         if not rest.idle:
             await asyncio.sleep(rest.seconds)
             return
-        self._services.talking.release()
+        self._services.active.release()
         try:
             await self._change_after(self._changes, seconds=rest.seconds)
         finally:
-            await self._services.talking.acquire()
+            await self._services.active.acquire()
 
     def _expect(self, policy: PolicyConfig, due: Due) -> None:
         """Take note of a policy's next run, and count what is skipped before it."""

@@ -40,7 +40,7 @@ class PolicyStatus:
         policy: the policy's name.
         dry_run: whether it only plans.
         totals: from the journal.
-        remembered: whether the journal has told them; a counter must not begin at 0 and then jump.
+        remembered: whether the totals are those of the journal; a counter must not begin at 0 and then jump.
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.

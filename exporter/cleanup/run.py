@@ -43,7 +43,7 @@ class Services:
         board: shows them.
         kill_switch: stops all deleting at once.
         pace: the pauses in between.
-        talking: held while a cluster is asked something.
+        active: limits how many clusters are worked on at once; not held during waits for a busy repository.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
         kept_runs: so many runs of each policy on each cluster are kept.
@@ -54,7 +54,7 @@ class Services:
     board: CleanupBoard
     kill_switch: KillSwitch
     pace: Pace
-    talking: ConcurrencyLimit
+    active: ConcurrencyLimit
     show_counts: Callable[[], Awaitable[None]]
     clock: Callable[[], float]
     wall_clock: Callable[[], float]

@@ -83,7 +83,7 @@ class CleanupService:
         self._latest = 0.0
         self._kept_runs = kept_runs
         self._owner = secrets.token_hex(8)
-        self._talking = ConcurrencyLimit(config.max_concurrent_clusters)
+        self._active = ConcurrencyLimit(config.max_concurrent_clusters)
         self._identities = Identities()
         self._listings = PolledListings()
         self._resumes_paused = False
@@ -136,7 +136,7 @@ class CleanupService:
             configured: the names of all configured clusters, also of those that other shards clean.
         """
         self._configured = frozenset(configured) | accesses.keys()
-        self._talking.change(config.max_concurrent_clusters)
+        self._active.change(config.max_concurrent_clusters)
         self._config = config
         self._identities.configure(accesses, now=self._now())
         self._listings.keep(self._identities.uuids)
@@ -243,7 +243,7 @@ class CleanupService:
             board=self._board,
             kill_switch=self._kill_switch,
             pace=self._pace,
-            talking=self._talking,
+            active=self._active,
             clock=self._clock,
             wall_clock=self._now,
             kept_runs=self._kept_runs,
@@ -277,7 +277,7 @@ class CleanupService:
             if is_set_back or now - self._clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
                 self._latest = now
                 async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_TOGETHER):
-                    cleaner.look_again(at_schedules=is_set_back)
+                    cleaner.recheck(at_schedules=is_set_back)
             try:
                 await self._beat(journal)
             except JournalError as exc:
@@ -468,7 +468,7 @@ class CleanupService:
         self._beat_now.set()
         for cleaner in self._cleaners.values():
             if cleaner.is_busy:
-                cleaner.look_again()
+                cleaner.recheck()
 
     def _note_problem(self, problem: str) -> None:
         write = log.debug if problem == self.problem else log.error

@@ -113,7 +113,7 @@ class Cleaning:
             board=self.board,
             kill_switch=self.kill_switch,
             pace=QUICK_PACE,
-            talking=ConcurrencyLimit(1),
+            active=ConcurrencyLimit(1),
             show_counts=self.show_counts,
             clock=self.clock,
             wall_clock=time.time,
