@@ -62,7 +62,7 @@ def how_many(condition: str) -> str:
 
 
 UP = of_cluster("ontap_up")
-STATE = f"({UP} unless on (cluster) {of_cluster('ontap_polls_total')} == 0)"
+STATE = f"({UP} and on (cluster) {of_cluster('ontap_last_poll_timestamp_seconds')})"
 """1 for a cluster that is up, 0 for one that is down; nothing before its first poll."""
 DOWN = f"({STATE} == 0)"
 """The clusters whose last poll failed."""

@@ -61,7 +61,7 @@ def test_a_dashboard_asks_for_metrics_that_are_there(name: str) -> None:
 def test_the_dashboards_together_show_nearly_every_metric() -> None:
     shown = {metric for dashboard in DASHBOARDS.values() for metric in asked(dashboard)}
     not_shown = {family.name for family in FAMILIES if shown.isdisjoint(sample_names(family))}
-    assert not_shown == set(ONLY_IN_RECORDS) | {"ontap_last_poll_timestamp_seconds"}
+    assert not_shown == set(ONLY_IN_RECORDS)
 
 
 def test_a_metric_that_is_not_there_is_found() -> None:

@@ -134,14 +134,11 @@ def test_a_version_is_only_called_unused_if_that_is_known_on_all_clusters(tmp_pa
     )
 
 
-@pytest.mark.parametrize(("polls", "shown"), [(0, []), (1, [1])])
-def test_a_cluster_is_only_called_down_once_it_has_been_polled(
-    polls: int, shown: list[float], tmp_path: Path
-) -> None:
-    fleet = [
-        series("ontap_up", "0x60", 'cluster="c1"'),
-        series("ontap_polls_total", f"{polls}x60", 'cluster="c1"'),
-    ]
+@pytest.mark.parametrize("is_polled", [False, True])
+def test_a_cluster_is_only_called_down_once_it_has_been_polled(*, is_polled: bool, tmp_path: Path) -> None:
+    fleet = [series("ontap_up", "0x60", 'cluster="c1"')]
+    fleet += [series("ontap_last_poll_timestamp_seconds", "9x60", 'cluster="c1"')] * is_polled
+    shown = [1.0] * is_polled
     (_, down), *_ = queries("fleet", "Clusters down")
     ((_, state),) = queries("cluster", "State")
     check(tmp_path, fleet, [(down, shown), (f"count({state})", shown)])
