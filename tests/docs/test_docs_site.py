@@ -50,6 +50,14 @@ def test_the_site_has_every_page(site: Path) -> None:
     assert expected <= made
 
 
+def test_tables_and_nested_lists_are_shown_as_such(site: Path) -> None:
+    raw = re.compile(r"<p>\||^\|[ -]|<li>[^<]*\n *(?:-|\d+\.) ", re.MULTILINE)
+    pages = {path.name: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
+    shown = {name: re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL) for name, text in pages.items()}
+    assert [name for name, text in shown.items() if raw.search(text)] == []
+    assert shown["cleanup-decide.html"].count("<ol>") > 1
+
+
 def test_the_site_asks_no_other_host_for_anything(site: Path) -> None:
     files = [path for path in site.rglob("*") if path.suffix in {".html", ".css", ".svg"}]
     asked = {
