@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
@@ -33,7 +34,10 @@ def environment() -> dict[str, str | float | bool]:
 @asynccontextmanager
 async def browsing() -> AsyncIterator[Browser]:
     """Run Chromium until the block is left."""
-    async with async_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch:  # Playwright's node finds its libraries there too
+        patch.setenv("LD_LIBRARY_PATH", str(environment()["LD_LIBRARY_PATH"]))
+        playwright = await async_playwright().start()
+    try:
         browser = await playwright.chromium.launch(
             executable_path=chromium(), args=FLAGS, env=environment(), timeout=120_000
         )
@@ -41,6 +45,8 @@ async def browsing() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+    finally:
+        await playwright.stop()
 
 
 @dataclass
