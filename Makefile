@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LISTEN ?= :10910
 CACHE := .cache/debian
 # Programs that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
-SERVERS ?= prometheus prometheus-alertmanager postgresql chromium chromium-common libatomic1 curl jq
+SERVERS ?= prometheus prometheus-alertmanager postgresql chromium chromium-common fonts-dejavu-core libatomic1 curl jq
 # Half of the time, tests wait: three of them keep two cores busy.
 WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
@@ -141,7 +141,7 @@ $(VENV)/.release: $(VENV)/.dev requirements/release.txt
 
 # Without them, their tests are skipped, which .ci/run takes for a failure.
 $(CACHE)/.servers: .ci/unpack-debian-packages
-	@echo "Unpacking what is not installed of $(SERVERS) in $(CACHE): 65 MB to download, about half a minute."
+	@echo "Unpacking what is not installed of $(SERVERS) in $(CACHE): up to 200 MB to download, about a minute."
 	@echo "Nothing is installed on this system, started or enabled ..."
 	@if .ci/unpack-debian-packages $(CACHE) $(SERVERS); then touch $@; \
 		else echo "The tests that need them will be skipped."; fi

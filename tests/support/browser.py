@@ -26,16 +26,22 @@ def chromium() -> str | None:
 
 
 def environment() -> dict[str, str | float | bool]:
-    """Return the environment of Chromium: where it is only unpacked, its libraries are too."""
-    libraries = [*UNPACKED.glob("lib/*-linux-gnu*"), *UNPACKED.glob("usr/lib/*-linux-gnu*")]
-    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries))}
+    """Return the environment of Chromium: where it is only unpacked, its libraries and its fonts are too."""
+    folders = {file.parent for file in UNPACKED.rglob("lib*.so*")}
+    if not folders:
+        return {**os.environ}
+    fonts = UNPACKED / "fonts.conf"
+    fonts.write_text(f"<fontconfig><dir>{UNPACKED}/usr/share/fonts</dir></fontconfig>", encoding="utf-8")
+    libraries = os.pathsep.join(sorted(map(str, folders)))
+    return {**os.environ, "LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(fonts)}
 
 
 @asynccontextmanager
 async def browsing() -> AsyncIterator[Browser]:
     """Run Chromium until the block is left."""
     with pytest.MonkeyPatch.context() as patch:  # Playwright's node finds its libraries there too
-        patch.setenv("LD_LIBRARY_PATH", str(environment()["LD_LIBRARY_PATH"]))
+        for name, value in environment().items():
+            patch.setenv(name, str(value))
         playwright = await async_playwright().start()
     try:
         browser = await playwright.chromium.launch(
