@@ -21,7 +21,7 @@ from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import Daemon, program
 
-POLLS = int(os.environ.get("SOAK_POLLS", "15"))
+POLLS = int(os.environ.get("SOAK_POLLS", "10"))
 """Of each cluster: a day has 288 with the default interval."""
 CLUSTERS = 20
 OLD = "2019-02-04T19:00:00+00:00"

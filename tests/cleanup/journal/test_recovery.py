@@ -12,7 +12,7 @@ from exporter.cleanup.journal import JournalError
 from exporter.cleanup.records import Outcome
 from support.journal.journal_steps import AMS, end, intend, lease_of, new_run, opened, totals_of, unended_on
 
-DELETIONS = 60
+DELETIONS = 25
 PAGE_BYTES = 4096
 
 
