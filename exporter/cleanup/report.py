@@ -74,7 +74,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "success": run.success,
         "failure": run.failure,
         "error": run.error,
-        "plan": _plan(run),
+        "plan": plan_as_json(run),
         "deletions": [_deletion_as_json(deletion) for deletion in run.deletions],
     }
 
@@ -184,7 +184,8 @@ def _characters(run: Run) -> int:
     return len(run.plan) + len(run.error) + sum(len(one.message) for one in run.deletions)
 
 
-def _plan(run: Run) -> Any:  # noqa: ANN401 - JSON
+def plan_as_json(run: Run) -> Any:  # noqa: ANN401 - JSON
+    """Return every verdict of a run's plan; None if the journal does not keep it."""
     try:
         return json.loads(run.plan)
     except ValueError:

@@ -33,13 +33,21 @@ async def clusters(request: web.Request) -> web.StreamResponse:
 
 async def cluster(request: web.Request) -> web.Response:
     """Answer with one cluster as JSON: 404 if it is unknown."""
-    sources = request.app[SOURCES]
+    document = json.dumps(_as_json(named_cluster(request), request.app[SOURCES].wall_clock()))
+    return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+
+
+def named_cluster(request: web.Request) -> ClusterStatus:
+    """Return the cluster that a path names by its ``name``.
+
+    Raises:
+        HTTPNotFound: it is not configured.
+    """
     name = request.match_info["name"]
-    status = sources.board.get(name)
+    status = request.app[SOURCES].board.get(name)
     if status is None:
         raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
-    document = json.dumps(_as_json(status, sources.wall_clock()))
-    return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+    return status
 
 
 async def targets(request: web.Request) -> web.StreamResponse:

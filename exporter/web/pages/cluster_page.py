@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
 
+from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import Deletion, Run
-from exporter.cleanup.report import Page
+from exporter.cleanup.report import Page, plan_as_json
 from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Package
+from exporter.web.documents import named_cluster
 from exporter.web.pages.fleet_row import CleanupByCluster, row_of
 from exporter.web.pages.rendering import page
 from exporter.web.sources import SOURCES, CleanupSources
@@ -26,26 +27,24 @@ Decision = Mapping[str, Any]
 async def cluster_page(request: web.Request) -> web.Response:
     """Answer with one cluster: 404 if it is unknown."""
     sources = request.app[SOURCES]
-    name = request.match_info["name"]
-    status = sources.board.get(name)
-    if status is None:
-        raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
-    cleanup = sources.cleanup()
-    runs, problem = ((), "") if cleanup is None else await _runs(cleanup, name)
-    policies = (
-        () if cleanup is None else tuple(one for one in cleanup.board.statuses() if one.cluster == name)
-    )
-    by_cluster = CleanupByCluster() if cleanup is None else CleanupByCluster.of(policies, cleanup.policies())
-    inventory = status.fresh_inventory(sources.wall_clock())
+    status, cleanup = named_cluster(request), sources.cleanup()
+    runs: Sequence[Run] = ()
+    policies: Sequence[PolicyStatus] = ()
+    problem, by_cluster = "", CleanupByCluster()
+    if cleanup is not None:
+        runs, problem = await _runs(cleanup, status.name)
+        policies = [one for one in cleanup.board.statuses() if one.cluster == status.name]
+        by_cluster = CleanupByCluster.of(policies, cleanup.policies())
+    row = row_of(status, by_cluster, sources.wall_clock())
     identity = status.inventory.identity if status.inventory else None
     return await page(
         request,
         "cluster.html",
         status=status,
         identity=identity,
-        row=row_of(status, by_cluster, sources.wall_clock()),
-        inventory=inventory,
-        packages=_newest_first(inventory),
+        row=row,
+        inventory=row.inventory,
+        packages=_newest_first(row.inventory),
         failures=[(reason, count) for reason, count in status.failures.items() if count],
         slowest=max((poll.duration_seconds for poll in status.recent_polls), default=0.0),
         policies=policies,
@@ -82,10 +81,7 @@ def _last_plans(runs: Sequence[Run], *, uuid: str | None) -> dict[str, tuple[Run
 
 def decisions_of(run: Run) -> list[Decision]:
     """Return the decisions of a run; none if the journal does not keep them, or was damaged there."""
-    try:
-        found = json.loads(run.plan) if run.plan else []
-    except ValueError:
-        return []
+    found = plan_as_json(run) or ()
     return [one for one in found if isinstance(one, dict) and isinstance(one.get("version"), str)]
 
 
