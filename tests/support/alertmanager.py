@@ -16,17 +16,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from support.programs import UNPACKED
 from support.servers import is_ready, running
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
 PROGRAM = "prometheus-alertmanager"
 
-TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
-"""Where Debian's Alertmanager looks for its templates; one that is only unpacked does not start."""
+TEMPLATES = "/usr/share/prometheus/alertmanager"
+"""Where Debian's Alertmanager looks for its templates, a place that is compiled in."""
 
 needs_alertmanager = pytest.mark.skipif(
-    shutil.which(PROGRAM) is None or not TEMPLATES.exists(),
+    shutil.which(PROGRAM) is None,
     reason="not installed: apt-get install --no-install-recommends prometheus-alertmanager",
 )
 needs_amtool = pytest.mark.skipif(shutil.which("amtool") is None, reason="amtool is not installed")
@@ -123,6 +124,20 @@ class Alertmanager:
         return await is_ready(self.session, f"http://{self.address}")
 
 
+def _program(directory: Path) -> str:
+    """Return Alertmanager; where it is only unpacked, a copy that looks for its templates in this folder."""
+    found = shutil.which(PROGRAM)
+    assert found is not None
+    if Path(TEMPLATES).exists():
+        return found
+    here = f"./{'t' * (len(TEMPLATES) - 2)}"  # as long as the place that it replaces
+    copy = directory / PROGRAM
+    copy.write_bytes(Path(found).read_bytes().replace(TEMPLATES.encode(), here.encode()))
+    copy.chmod(0o700)
+    shutil.copytree(UNPACKED / TEMPLATES.removeprefix("/"), directory / here)
+    return str(copy)
+
+
 @asynccontextmanager
 async def alertmanager(directory: Path, config: dict[str, Any]) -> AsyncIterator[Alertmanager]:
     """Run Alertmanager, without peers, for as long as the context lasts."""
@@ -131,13 +146,14 @@ async def alertmanager(directory: Path, config: dict[str, Any]) -> AsyncIterator
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = (
-        PROGRAM,
+        _program(directory),
         f"--config.file={file}",
         f"--storage.path={directory / 'alertmanager'}",
         f"--web.listen-address={address}",
         "--cluster.listen-address=",
     )
-    async with running(*command, log=directory / "alertmanager.log"), aiohttp.ClientSession() as session:
+    log = directory / "alertmanager.log"
+    async with running(*command, log=log, folder=directory), aiohttp.ClientSession() as session:
         server = Alertmanager(address=address, session=session)
         await eventually(server.ready, seconds=WAIT_SECONDS, what="Alertmanager to be ready")
         yield server

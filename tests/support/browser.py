@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,12 +27,14 @@ def chromium() -> str | None:
 
 
 def environment() -> dict[str, str | float | bool]:
-    """Return the environment of Chromium: where it is only unpacked, its libraries and its fonts are too."""
+    """Return the environment of Chromium, some of whose libraries and fonts may only be unpacked."""
     folders = {file.parent for file in UNPACKED.rglob("lib*.so*")}
     if not folders:
         return {**os.environ}
     fonts = UNPACKED / "fonts.conf"
-    fonts.write_text(f"<fontconfig><dir>{UNPACKED}/usr/share/fonts</dir></fontconfig>", encoding="utf-8")
+    folders_of_fonts = (UNPACKED / "usr" / "share" / "fonts", Path("/usr/share/fonts"))
+    listed = "".join(f"<dir>{folder}</dir>" for folder in folders_of_fonts)
+    fonts.write_text(f"<fontconfig>{listed}</fontconfig>", encoding="utf-8")
     libraries = os.pathsep.join(sorted(map(str, folders)))
     return {**os.environ, "LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(fonts)}
 

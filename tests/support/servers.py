@@ -11,10 +11,16 @@ import aiohttp
 
 
 @asynccontextmanager
-async def running(*command: str, log: Path) -> AsyncIterator[int]:
-    """Run a program, whose output goes to a file, until the context ends; give its process id."""
+async def running(*command: str, log: Path, folder: Path | None = None) -> AsyncIterator[int]:
+    """Run a program, whose output goes to a file, until the context ends; give its process id.
+
+    Args:
+        command: the program and its arguments.
+        log: the file.
+        folder: where it runs; None: where we do.
+    """
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, cwd=folder)
         try:
             yield process.pid
         finally:
