@@ -17,7 +17,7 @@ COPY deploy/completions/ deploy/completions/
 COPY deploy/man/ deploy/man/
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && /opt/exporter/bin/pip install --no-deps --no-index /tmp/wheel/*.whl \
-    && /opt/exporter/bin/pip uninstall --yes pip
+    && /opt/exporter/bin/pip uninstall --yes setuptools pip
 
 # hadolint ignore=DL3006 # the image is named above, with its tag
 FROM ${PYTHON_IMAGE}
