@@ -200,8 +200,9 @@ def health(parsed: argparse.Namespace) -> Exit:
     from exporter.health import ask, main_command_line, urls_of  # noqa: PLC0415 - loads an HTTP library
 
     try:
-        urls = urls_of(main_command_line()) if parsed.url is None else (parsed.url,)
-        wrong = ask(urls, cert_file=parsed.cert_file, key_file=parsed.key_file)
+        is_own = parsed.url is None
+        urls = urls_of(main_command_line()) if is_own else (parsed.url,)
+        wrong = ask(urls, cert_file=parsed.cert_file, key_file=parsed.key_file, is_closing_enough=is_own)
     except ValueError as exc:
         terminal.error(str(exc))
         return Exit.USAGE

@@ -61,10 +61,23 @@ def main_command_line() -> bytes:
         return b""
 
 
-def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | None = None) -> str | None:
+def ask(
+    urls: Sequence[str],
+    *,
+    cert_file: Path | None = None,
+    key_file: Path | None = None,
+    is_closing_enough: bool = False,
+) -> str | None:
     """Ask a daemon at each of ``urls`` until one answers; return None, or why none has answered.
 
     The daemon's certificate is not verified: it may not name ``localhost``, and nothing secret is sent.
+
+    Args:
+        urls: where it may listen.
+        cert_file: a client's certificate, if the daemon asks for one.
+        key_file: its key.
+        is_closing_enough: whether a daemon works that agrees on TLS and then closes the connection. It does
+            this if it requires a client's certificate, which a container's own check does not have.
 
     Raises:
         ValueError: a URL is not ``http://host[:port][/prefix]`` or the same with ``https``, or the client's
@@ -73,30 +86,42 @@ def ask(urls: Sequence[str], *, cert_file: Path | None = None, key_file: Path | 
     context = _context(cert_file, key_file)
     wrong: list[str] = []
     for url in urls:
-        problem = _ask(url, context)
+        problem = _ask(url, context, is_closing_enough=is_closing_enough)
         if problem is None:
             return None
         wrong.append(problem)
     return "; ".join(wrong)
 
 
-def _ask(url: str, context: ssl.SSLContext) -> str | None:
+def _ask(url: str, context: ssl.SSLContext, *, is_closing_enough: bool) -> str | None:
     parts = urlsplit(url)
     problem: str | None = None
     # The loopback addresses themselves: a bare system may have no /etc/hosts to look localhost up in.
     for host in ("127.0.0.1", "::1") if parts.hostname == "localhost" else (parts.hostname,):
-        problem = _ask_at(host, parts, url, context)
+        problem = _ask_at(host, parts, url, context, is_closing_enough=is_closing_enough)
         if problem is None:
             break
     return problem
 
 
-def _ask_at(host: str | None, parts: SplitResult, url: str, context: ssl.SSLContext) -> str | None:
+def _ask_at(
+    host: str | None,
+    parts: SplitResult,
+    url: str,
+    context: ssl.SSLContext,
+    *,
+    is_closing_enough: bool,
+) -> str | None:
     connection = _connection(host, parts, url, context)
+    is_agreed = False
     try:
+        connection.connect()
+        is_agreed = is_closing_enough and parts.scheme == "https"
         connection.request("GET", f"{parts.path.rstrip('/')}/-/healthy")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
+        if is_agreed and isinstance(exc, ConnectionError | ssl.SSLError):
+            return None
         return f"{url} does not answer: {getattr(exc, 'strerror', None) or exc}"
     finally:
         connection.close()
