@@ -1,13 +1,14 @@
 """Makes a configuration out of NetApp Harvest's ``harvest.yml``.
 
-Each poller of an ONTAP cluster becomes a cluster. What cannot be taken over is a comment beside it. Source:
-https://github.com/NetApp/harvest/blob/main/docs/configure-harvest-basic.md
+Each poller of an ONTAP cluster becomes a cluster. What cannot be taken over is a comment above it, with the
+line where it stands. Source: https://github.com/NetApp/harvest/blob/main/docs/configure-harvest-basic.md, and
+``pkg/conf`` and ``pkg/auth`` there for the order in which a login is looked for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -19,12 +20,26 @@ from exporter.config import entry_problems
 from exporter.files import read_text
 
 _MAX_BYTES: Final = 16 * 1024 * 1024
-_OF_ONTAP: Final = re.compile(r"(?i)(zapi|rest|ems|keyperf|statperf)")
+_OF_ONTAP: Final = re.compile(r"(?i)(zapi|rest|ems|cmperf|keyperf|statperf)")
 _TRUE: Final = frozenset({"true", "yes", "on"})
-_VARIABLE: Final = re.compile(r"\$__env\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NULL: Final = frozenset({"~", "null", "Null", "NULL"})
+_VARIABLE: Final = re.compile(r"\$(?:__env)?\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MARKED: Final = re.compile("\ue000([^\ue001]*)\ue001")
 _TLS_VERSIONS: Final = {"tls12": "TLS12", "tls13": "TLS13"}
 _CERTIFICATE: Final = "certificate_auth"
+
+
+class _Section(dict[str, Any]):
+    """A mapping of a file, whose values are text, lists and mappings, with the line of each key."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+        self.lines: dict[str, int] = {}
+
+    def location(self, key: str) -> str:
+        """Return ``FILE:LINE`` of a key."""
+        return f"{self.file.name}:{self.lines[key]}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,79 +48,123 @@ class _Poller:
 
     Attributes:
         name: its name.
+        location: where its name stands.
         folder: relative paths begin here.
-        own: its own keys.
-        keys: these over those of the defaults.
+        sections: its own keys, then those of the defaults; a file of credentials comes between them.
         entry: the entry under ``clusters``.
         tls: of the entry.
         notes: what could not be taken over.
     """
 
     name: str
+    location: str
     folder: Path
-    own: Mapping[str, Any]
-    keys: dict[str, Any]
+    sections: list[_Section]
     entry: dict[str, Any] = field(default_factory=dict)
     tls: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def take_login(self, section: Mapping[str, Any]) -> bool:
-        """Take over the login that the poller itself or the defaults name; return whether there is one.
+    def value(self, key: str) -> Any:  # noqa: ANN401 - text, a list or a mapping
+        """Return the value of a key in the first section that has one, or else empty text."""
+        return next((section[key] for section in self.sections if section.get(key)), "")
+
+    def note(self, text: str, key: str = "", section: _Section | None = None) -> None:
+        """Say what could not be taken over, and where its key stands."""
+        found = next((one for one in [section, *self.sections] if one is not None and one.get(key)), None)
+        location = self.location if found is None else found.location(key)
+        self.notes.append(_one_line(f"{location}: {self.name}: {text}"))
+
+    def take_login(self) -> None:
+        """Take over the login of the poller itself or, if it has none, that of the defaults.
 
         The order is Harvest's.
         """
         ways = (self._take_certificate, self._take_password, self._take_script, self._take_credentials_file)
-        return any(take(section) for take in ways)
+        if not any(take(section) for section in list(self.sections) for take in ways):
+            self.note("it has no login: write basic_auth, or tls_config with cert_file and key_file")
 
-    def take_file(self, key: str, file: str) -> None:
-        """Name a file under ``tls_config``, if it is there."""
-        path = self.folder.absolute() / file
+    def take_file(self, key: str, theirs: str) -> None:
+        """Name the file of one of Harvest's keys under ``tls_config``, if it is there."""
+        path = self.folder.absolute() / str(self.value(theirs))
         if path.is_file():
-            self.tls[key] = _text(str(path))
+            self.tls[key] = _text(path)
         else:
-            self.notes.append(f"tls_config.{key} is left out: there is no file {path}")
+            self.note(f"tls_config.{key} is left out: there is no file {_text(path)}", theirs)
 
-    def _take_certificate(self, section: Mapping[str, Any]) -> bool:
+    def take_tls(self) -> None:
+        """Take over how the cluster's certificate is verified."""
+        if str(self.value("use_insecure_tls")).lower() in _TRUE:
+            self.tls["insecure_skip_verify"] = True
+        if self.value("ca_cert"):
+            self.take_file("ca_file", "ca_cert")
+        key = "tls_min_version"
+        if version := str(self.value(key)):
+            if version.lower() in _TLS_VERSIONS:
+                self.tls["min_version"] = _TLS_VERSIONS[version.lower()]
+            else:
+                self.note(f"{key} {version} is not supported; at least TLS 1.2 is spoken", key)
+        if self.tls:
+            self.entry["tls_config"] = self.tls
+
+    def take_labels(self) -> None:
+        """Take over the datacenter and the labels, save those that the exporter cannot have."""
+        labels = {"datacenter": _text(self.value("datacenter"))} if self.value("datacenter") else {}
+        for pair in _list(self.value("labels")):
+            labels |= {str(key): _text(value) for key, value in _mapping(pair).items()}
+        for name, value in labels.items():
+            problems = entry_problems(_dumped({"address": "localhost", "labels": {name: value}}))
+            if problems:
+                self.note(f"left out: {problems[0]}", "datacenter" if name == "datacenter" else "labels")
+            else:
+                self.entry.setdefault("labels", {})[name] = value
+
+    def _take_certificate(self, section: _Section) -> bool:
         if section.get("auth_style") != _CERTIFICATE:
             return False
-        if not self.keys.get("ssl_cert"):
-            self.notes.append(
-                "write tls_config with cert_file and key_file: Harvest finds them by its host's name"
-            )
-        for key, theirs in (("cert_file", "ssl_cert"), ("key_file", "ssl_key")):
-            if file := self.keys.get(theirs):
-                self.take_file(key, str(file))
+        if not self._take_script(section, "certificate_script"):
+            self._take_client_certificate(section)
         return True
 
-    def _take_password(self, section: Mapping[str, Any]) -> bool:
+    def _take_client_certificate(self, section: _Section) -> None:
+        if not self.value("ssl_cert"):
+            text = "write tls_config with cert_file and key_file: Harvest finds them by its host's name"
+            self.note(text, "auth_style", section)
+        for key, theirs in (("cert_file", "ssl_cert"), ("key_file", "ssl_key")):
+            if self.value(theirs):
+                self.take_file(key, theirs)
+
+    def _take_password(self, section: _Section) -> bool:
         if not section.get("password"):
             return False
-        username = _text(self.keys.get("username", ""))
+        username = _text(self.value("username"))
         self.entry["basic_auth"] = {"username": username, "password": _text(section["password"])}
         return True
 
-    def _take_script(self, section: Mapping[str, Any]) -> bool:
-        scripts = [key for key in ("credentials_script", "certificate_script") if section.get(key)]
-        self.notes += [
-            f"{script} is not supported: let it write a file, and name this as password_file or cert_file"
-            for script in scripts
-        ]
-        return bool(scripts)
+    def _take_script(self, section: _Section, key: str = "credentials_script") -> bool:
+        if not section.get(key):
+            return False
+        text = "let it write a file, and name this as password_file or cert_file"
+        self.note(f"{key} is not supported: {text}", key, section)
+        return True
 
-    def _take_credentials_file(self, section: Mapping[str, Any]) -> bool:
-        if not (file := section.get("credentials_file")):
+    def _take_credentials_file(self, section: _Section) -> bool:
+        key = "credentials_file"
+        if not (file := section.get(key)):
             return False
         try:
             read = _read(self.folder / str(file))
-        except (OSError, ValueError) as exc:
-            self.notes.append(f"credentials_file cannot be read: {exc}")
+        except OSError as exc:
+            self.note(f"{key} {_text(file)} cannot be read: {exc.strerror}", key, section)
             return True
-        found = _mapping(read.get("Defaults")) | _mapping(_mapping(read.get("Pollers")).get(self.name))
-        self.keys |= {key: value for key, value in found.items() if key not in self.own}
-        if found.get("ssl_cert"):
-            return self._take_certificate({"auth_style": _CERTIFICATE})
-        if not self._take_password(found):
-            self.notes.append("credentials_file has no password for it")
+        except ValueError as exc:
+            self.note(f"{key} cannot be read: {exc}", key, section)
+            return True
+        found = [_mapping(_mapping(read.get("Pollers")).get(self.name)), _mapping(read.get("Defaults"))]
+        self.sections[1:1] = found
+        if self.value("ssl_cert") and any(one.get("ssl_cert") for one in found):
+            self._take_client_certificate(section)
+        elif not any(self._take_password(one) for one in found):
+            self.note(f"{key} {_text(file)} has no password for it", key, section)
         return True
 
 
@@ -117,36 +176,51 @@ def convert(path: Path) -> str:
         ValueError: a file is no configuration of Harvest; names it, and says why.
     """
     whole = _read(path)
-    pollers = dict(_mapping(whole.get("Pollers")))
-    for pattern in _list(whole.get("poller_files")):
-        for more in sorted(glob(str(path.parent / str(pattern)))):  # noqa: PTH207 - the pattern may be absolute
-            pollers = _mapping(_read(Path(more)).get("Pollers")) | pollers
-    if not pollers:
-        raise ValueError(f"{path}: no Pollers in it")
     defaults = _mapping(whole.get("Defaults"))
-    lines = [f"# Made of {path.name}. Check it with check-config before it is used.", "clusters:"]
-    has_cluster = False
-    for name, poller in pollers.items():
-        made = _converted(str(name), _mapping(poller), defaults, path.parent)
-        text = yaml.safe_dump([made.entry], sort_keys=False, allow_unicode=True, width=1000)
-        is_commented = bool(problems := [*_why_left_out(_mapping(poller), defaults), *entry_problems(text)])
-        has_cluster = has_cluster or not is_commented
-        notes = [*(f"left out: {problem}" for problem in problems), *made.notes]
-        lines += [f"  # {_one_line(f'{name}: {note}')}" for note in notes]
-        lines += [] if is_commented else [f"  {line}" for line in text.splitlines()]
-    if not has_cluster:
+    notes: list[str] = []
+    clusters: list[str] = []
+    seen: dict[str, str] = {}
+    for section in _pollers(whole, path, notes):
+        for name, own in section.items():
+            location = section.location(name)
+            if name in seen:
+                notes.append(f"{location}: {_one_line(name)}: left out: it is also at {seen[name]}")
+                continue
+            seen[name] = location
+            sections = [_mapping(own), defaults]
+            poller = _Poller(name=name, location=location, folder=path.parent, sections=sections)
+            made = _cluster(poller)
+            if made:
+                clusters += [*(f"  # {note}" for note in poller.notes), *made]
+            else:
+                notes += poller.notes
+    if not seen:
+        raise ValueError(f"{path}: no Pollers in it")
+    if not clusters:
         raise ValueError(
-            f"{path}: no poller of an ONTAP cluster in it that can be taken over:\n" + "\n".join(lines[2:])
+            f"{path}: no poller of an ONTAP cluster in it that can be taken over:\n" + "\n".join(notes)
         )
-    return "\n".join(lines) + "\n"
+    header = [f"# Made of {path.name}. Check it with check-config before it is used."]
+    return "\n".join([*header, *(f"# {note}" for note in notes), "clusters:", *clusters]) + "\n"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _pollers(whole: _Section, path: Path, notes: list[str]) -> Iterator[_Section]:
+    """Yield the pollers of a file, and those of every file that it names."""
+    yield _mapping(whole.get("Pollers"))
+    for pattern in _list(whole.get("Poller_files")):
+        files = sorted(glob(str(path.parent / str(pattern))))  # noqa: PTH207 - the pattern may be absolute
+        if not files:
+            notes.append(f"{whole.location('Poller_files')}: there is no file {_text(pattern)}")
+        for file in files:
+            yield _mapping(_read(Path(file)).get("Pollers"))
+
+
+def _read(path: Path) -> _Section:
+    loader = None
     try:
         # Harvest puts variables in before it reads the YAML, so their braces must mean nothing there.
-        text = _VARIABLE.sub("\ue000\\1\ue001", read_text(path, max_bytes=_MAX_BYTES))
-        # Without types: what is text in Harvest stays as it is written.
-        read = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes text
+        loader = _Loader(_VARIABLE.sub("\ue000\\1\ue001", read_text(path, max_bytes=_MAX_BYTES)))
+        read = _plain(loader, loader.get_single_node(), path, {})
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
@@ -155,49 +229,78 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: nested too deeply") from None
     except ValueError as exc:
         raise ValueError(f"{path}: {exc}") from None
-    if isinstance(read, dict):
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if isinstance(read, _Section):
         return read
     raise ValueError(f"{path}: no configuration of Harvest")
 
 
-def _why_left_out(poller: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
-    merged = {**defaults, **poller}
-    if str(merged.get("disabled", "")).lower() in _TRUE:
-        yield "it is disabled"
+class _Loader(yaml.SafeLoader):
+    """Reads YAML without types, so that text stays as it is written; ``<<`` still merges."""
+
+    yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<$"))]}  # noqa: RUF012 - as in PyYAML
+
+
+def _plain(loader: _Loader, node: yaml.Node | None, file: Path, made: dict[int, _Section]) -> object:
+    match node:
+        case yaml.MappingNode():
+            if id(node) not in made:
+                loader.flatten_mapping(node)
+                section = made[id(node)] = _Section(file)
+                for key, value in node.value:
+                    section[str(key.value)] = _plain(loader, value, file, made)
+                    section.lines[str(key.value)] = key.start_mark.line + 1
+            return made[id(node)]
+        case yaml.SequenceNode():
+            return [_plain(loader, value, file, made) for value in node.value]
+        case yaml.ScalarNode():
+            return "" if node.style is None and node.value in _NULL else node.value
+        case _:
+            return None
+
+
+def _why_left_out(poller: _Poller) -> Iterator[tuple[str, str]]:
+    """Yield why a poller is left out, each with the key that says so."""
+    if str(poller.value("disabled")).lower() in _TRUE:
+        yield "it is disabled", "disabled"
     collectors = [
-        next(iter(one), "") if isinstance(one, dict) else one for one in _list(merged.get("collectors"))
+        next(iter(one), "") if isinstance(one, dict) else one for one in _list(poller.value("collectors"))
     ]
     if collectors and not any(_OF_ONTAP.match(str(one)) for one in collectors):
-        yield f"its collectors are not of ONTAP: {', '.join(map(str, collectors))}"
+        yield f"its collectors are not of ONTAP: {', '.join(map(str, collectors))}", "collectors"
 
 
-def _converted(name: str, poller: Mapping[str, Any], defaults: Mapping[str, Any], folder: Path) -> _Poller:
-    keys = {**defaults, **{key: value for key, value in poller.items() if value != ""}}
-    one = _Poller(name=name, folder=folder, own=poller, keys=keys)
-    one.entry = {"name": _text(name), "address": _text(keys.get("addr", ""))}
-    if not one.take_login(poller):
-        one.take_login(defaults)
-    if str(keys.get("use_insecure_tls", "")).lower() in _TRUE:
-        one.tls["insecure_skip_verify"] = True
-    if authority := keys.get("ca_cert"):
-        one.take_file("ca_file", str(authority))
-    if version := keys.get("tls_min_version"):
-        if version in _TLS_VERSIONS:
-            one.tls["min_version"] = _TLS_VERSIONS[version]
-        else:
-            one.notes.append(f"tls_min_version {version} is not supported; at least TLS 1.2 is spoken")
-    if one.tls:
-        one.entry["tls_config"] = one.tls
-    labels = {"datacenter": _text(keys["datacenter"])} if keys.get("datacenter") else {}
-    for pair in _list(keys.get("labels")):
-        labels |= {str(key): _text(value) for key, value in _mapping(pair).items()}
-    if labels:
-        one.entry["labels"] = labels
-    return one
+def _cluster(poller: _Poller) -> list[str]:
+    """Return the lines of a poller's cluster; none if it is left out, and then its notes say why."""
+    left_out = list(_why_left_out(poller))
+    poller.entry |= {"name": _text(poller.name), "address": _text(poller.value("addr"))}
+    if poller.value("addr"):
+        left_out += [(problem, "addr") for problem in entry_problems(_dumped(poller.entry))]
+    else:
+        left_out.append(("it has no addr", ""))
+    for problem, key in left_out:
+        poller.note(f"left out: {problem}", key)
+    if left_out:
+        return []
+    poller.take_login()
+    poller.take_tls()
+    poller.take_labels()
+    text = _dumped(poller.entry)
+    if problems := entry_problems(text):
+        for problem in problems:
+            poller.note(f"left out: {problem}")
+        return []
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _dumped(entry: dict[str, Any]) -> str:
+    return yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _text(value: object) -> str:
-    """Return text as the configuration writes it; Harvest's ``$__env{NAME}`` becomes ``${NAME}``."""
+    """Return text as the configuration writes it; Harvest's variables become ``${NAME}``."""
     parts = _MARKED.split(str(value))
     return "".join(
         f"${{{part}}}" if index % 2 else part.replace("$", "$$") for index, part in enumerate(parts)
@@ -208,8 +311,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else {}
+def _mapping(value: object) -> _Section:
+    return value if isinstance(value, _Section) else _Section(Path())
 
 
 def _list(value: object) -> list[Any]:

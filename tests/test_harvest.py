@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+import trustme
 
 from exporter.config import Config, load_config
 from exporter.harvest import convert
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, TlsVersion
 
+EXAMPLES = Path(__file__).parent / "harvest"
 _HARVEST = """\
 Exporters:
   prometheus1: {exporter: Prometheus, port_range: 13000-13100}
@@ -59,9 +62,11 @@ def test_tls_is_taken_over_where_the_files_are_there(tmp_path: Path) -> None:
     one, two, three, _ = config.clusters
     assert (one.tls.insecure_skip_verify, one.tls.min_version) == (True, TlsVersion.TLS13)
     assert (two.login, three.login) == (None, None)
-    assert f"# two: tls_config.cert_file is left out: there is no file {tmp_path}/no.pem" in text
-    assert "# three: write tls_config with cert_file and key_file" in text
-    assert "# four: tls_min_version tls10 is not supported" in text
+    assert (
+        f"# harvest.yml:11: two: tls_config.cert_file is left out: there is no file {tmp_path}/no.pem" in text
+    )
+    assert "# harvest.yml:12: three: write tls_config with cert_file and key_file" in text
+    assert "# harvest.yml:13: four: tls_min_version tls10 is not supported" in text
 
 
 def test_a_file_of_credentials_is_read_and_a_script_is_named_as_not_supported(tmp_path: Path) -> None:
@@ -81,8 +86,8 @@ def test_a_file_of_credentials_is_read_and_a_script_is_named_as_not_supported(tm
         None,
         None,
     ]
-    assert "# three: credentials_script is not supported: " in text
-    assert "# four: credentials_file cannot be read: " in text
+    assert "# harvest.yml:12: three: credentials_script is not supported: " in text
+    assert "# harvest.yml:13: four: credentials_file gone.yml cannot be read: " in text
 
 
 def test_what_is_no_cluster_of_ontap_is_left_out_and_said(tmp_path: Path) -> None:
@@ -92,18 +97,49 @@ def test_what_is_no_cluster_of_ontap_is_left_out_and_said(tmp_path: Path) -> Non
         "  local: {addr: localhost, collectors: [Unix]}\n  grid: {addr: g, collectors: [StorageGrid]}\n"
         "  off: {addr: o, disabled: true}\n  empty:\n  bad: {addr: a..b, labels: [{cluster: x}]}\n"
         "  good: {addr: g, collectors: [{Zapi: [limited.yaml]}]}\n"
-        "poller_files: ['more*.yml', 'none/*.yml']\n",
+        "Poller_files: ['more*.yml', 'none/*.yml']\n",
     )
-    assert [cluster.name for cluster in config.clusters] == ["of-another-file", "good"]
+    assert [cluster.name for cluster in config.clusters] == ["good", "of-another-file"]
     for note in (
-        "local: left out: its collectors are not of ONTAP: Unix",
-        "grid: left out: its collectors are not of ONTAP: StorageGrid",
-        "off: left out: it is disabled",
-        "empty: left out: address: no host in the address",
-        "bad: left out: labels.cluster: the exporter itself sets this label",
-        "bad: left out: address: not a host name: 'a..b'",
+        "harvest.yml:10: local: left out: its collectors are not of ONTAP: Unix",
+        "harvest.yml:11: grid: left out: its collectors are not of ONTAP: StorageGrid",
+        "harvest.yml:12: off: left out: it is disabled",
+        "harvest.yml:13: empty: left out: it has no addr",
+        "harvest.yml:14: bad: left out: address: not a host name: 'a..b'",
+        "harvest.yml:16: there is no file none/*.yml",
     ):
-        assert f"  # {note}" in text
+        assert f"# {note}" in text
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda example: example.name)
+def test_a_realistic_file_becomes_a_configuration_that_is_valid(example: Path, tmp_path: Path) -> None:
+    """Each folder of ``harvest`` has a ``harvest.yml``, and ``config.yaml`` is what it becomes."""
+    folder = shutil.copytree(example, tmp_path / "example")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("client.example.com")
+    (folder / "cert").mkdir()
+    authority.cert_pem.write_to_path(folder / "cert" / "ca.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert" / "client.pem")
+    certificate.private_key_pem.write_to_path(folder / "cert" / "client.key")
+    expected = (example / "config.yaml").read_text().replace("FOLDER", str(folder))
+    assert convert(folder / "harvest.yml") == expected
+    (folder / "config.yaml").write_text(expected)
+    (folder / "config.yaml").chmod(0o600)
+    names = ("ONTAP_USER", "ONTAP_PASSWORD", "SITE", "PREFIX", "SUFFIX", "not")
+    config = load_config(folder / "config.yaml", environ=dict.fromkeys(names, "x"))
+    assert len(config.clusters) == expected.count("  - name: ")
+
+
+def test_a_poller_without_a_login_is_named(tmp_path: Path) -> None:
+    (tmp_path / "harvest.yml").write_text("Pollers:\n  one:\n    addr: a\n    credential_files: a.yml\n")
+    assert "  # harvest.yml:2: one: it has no login: write basic_auth" in convert(tmp_path / "harvest.yml")
+
+
+def test_a_file_that_names_itself_is_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "harvest.yml").write_text(
+        "Pollers: &all\n  one: {addr: a, username: u, password: p, labels: [*all]}\n"
+    )
+    assert "name: one" in convert(tmp_path / "harvest.yml")
 
 
 @pytest.mark.parametrize(
