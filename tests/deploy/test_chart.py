@@ -11,7 +11,9 @@ import trustme
 import yaml
 
 import exporter
+from exporter.cli import full_parser
 from exporter.config import ConfigFiles
+from exporter.web.site import parse_site
 from support.kubernetes import (
     CHART,
     NEWEST,
@@ -32,6 +34,7 @@ VALUES = {
     path.stem: yaml.safe_load(path.read_text())
     for path in sorted(Path(__file__).parent.glob("values/*.yaml"))
 }
+APPLIED_BYTES = 256 * 1024
 MINIMUM: dict[str, Any] = {"config": {"clusters": [{"address": "10.20.0.5"}]}}
 
 by_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
@@ -87,8 +90,8 @@ def test_the_dashboards_are_those_of_everybody_else() -> None:
         name: json.loads(text) for name, text in files.items()
     }
     assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in maps)
-    # More than a MiB is not taken.
-    assert max(len(text) for text in shipped.values()) < 1_000_000
+    # `kubectl apply` keeps a copy in an annotation, which takes 256 KiB.
+    assert max(len(json.dumps(one)) for one in maps) < APPLIED_BYTES
 
 
 def test_the_packaged_chart_holds_the_same_rules_and_dashboards(tmp_path: Path) -> None:
@@ -115,6 +118,73 @@ def test_a_prefix_is_in_every_path_that_is_asked_for() -> None:
     for config in of_kind(manifests, "ScrapeConfig"):
         assert config["spec"]["metricsPath"] == "/ontap/probe"
         assert config["spec"]["httpSDConfigs"][0]["url"].endswith(":10910/ontap/sd")
+
+
+@pytest.mark.parametrize(
+    ("web", "prefix"),
+    [
+        ({"externalUrl": "https://ontap.example.com"}, ""),
+        ({"externalUrl": "https://ontap.example.com/exporter/"}, "/exporter"),
+        ({"externalUrl": "https://ontap.example.com/exporter", "routePrefix": "/"}, ""),
+        ({"externalUrl": "https://ontap.example.com/exporter", "routePrefix": "/a/b"}, "/a/b"),
+    ],
+)
+def test_behind_a_proxy_the_pods_are_asked_at_the_paths_that_the_program_serves(
+    web: dict[str, str], prefix: str
+) -> None:
+    manifests = render({**MINIMUM, "web": web, "podMonitor": {"enabled": True}})
+    (workload,) = of_kind(manifests, "StatefulSet")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    parsed = full_parser().parse_args(container["args"])
+    assert parse_site(parsed.external_url, parsed.route_prefix).prefix == prefix
+    assert container["livenessProbe"]["httpGet"]["path"] == f"{prefix}/-/healthy"
+    (monitor,) = of_kind(manifests, "PodMonitor")
+    assert monitor["spec"]["podMetricsEndpoints"][0]["path"] == f"{prefix}/metrics"
+
+
+@by_values
+def test_the_program_takes_the_arguments_of_the_pods(values: dict[str, Any]) -> None:
+    (workload,) = [one for one in render(values) if one["kind"] in {"StatefulSet", "Deployment"}]
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    parsed = full_parser().parse_args(container["args"])
+    site = parse_site(parsed.external_url, parsed.route_prefix, parsed.grafana_url)
+    assert (str(site.grafana) == "https://grafana.example.com/") == ("grafanaUrl" in values.get("web", {}))
+
+
+def test_the_names_of_shards_are_asked_at_the_port_of_the_pods() -> None:
+    """A headless service forwards nothing: its names are addresses of pods."""
+    values = {**MINIMUM, "podMonitor": {"enabled": True, "perCluster": True}, "service": {"port": 80}}
+    for mode, port in (("shards", 10910), ("replicas", 80)):
+        manifests = render({**values, "mode": mode})
+        (service,) = of_kind(manifests, "Service")
+        assert [one["port"] for one in service["spec"]["ports"]] == [port]
+        (config,) = of_kind(manifests, "ScrapeConfig")
+        assert config["spec"]["httpSDConfigs"][0]["url"].endswith(f".svc:{port}/sd")
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        (MINIMUM, []),
+        (VALUES["replicas"], [5432]),
+        (VALUES["replicas-behind-a-proxy"], [6432]),
+        (VALUES["one-process-cleaning"], []),
+    ],
+)
+def test_a_network_policy_lets_out_to_the_journal(values: dict[str, Any], ports: list[int]) -> None:
+    (policy,) = of_kind(render({**values, "networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    open_ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    assert open_ports == [53, 53, 443, *ports]
+
+
+def test_openshift_may_choose_the_user() -> None:
+    context = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+    (workload,) = of_kind(render({**MINIMUM, "podSecurityContext": context}), "StatefulSet")
+    assert set(workload["spec"]["template"]["spec"]["securityContext"]) == {
+        "runAsNonRoot",
+        "seccompProfile",
+        "fsGroupChangePolicy",
+    }
 
 
 @by_values
@@ -158,6 +228,23 @@ def test_a_configuration_of_the_values_is_one_that_the_program_takes(
             "is for mode: shards",
         ),
         ({"config": {"cleanup": {"policies": []}}}, "needs a journal that survives a restart"),
+        (
+            {
+                "mode": "replicas",
+                "replicas": 2,
+                "config": {"cleanup": {"state": "sqlite:////tmp/state.db", "policies": []}},
+            },
+            "each replica would delete with a journal of its own",
+        ),
+        (
+            {
+                **MINIMUM,
+                "web": {"externalUrl": "https://ontap.example.com"},
+                "podMonitor": {"enabled": True, "perCluster": True},
+            },
+            "externalUrl and podMonitor.perCluster cannot both be set",
+        ),
+        ({**MINIMUM, "web": {"grafanaUrl": "grafana.example.com"}}, "/web/grafanaUrl"),
         ({**MINIMUM, "replica": 3}, "additional properties 'replica' not allowed"),
         ({**MINIMUM, "mode": "sharded"}, "/mode"),
         ({**MINIMUM, "replicas": 0}, "/replicas"),
@@ -201,3 +288,7 @@ def test_the_notes_name_what_there_is() -> None:
     assert "https://localhost:10910/" in replicas
     assert "rollout restart deployment/ontap-ontap-packages-exporter" in replicas
     assert "does not know this exporter yet" in notes(MINIMUM)
+    secured = {**MINIMUM, "web": {"existingSecret": "my-web"}, "podMonitor": {"enabled": True}}
+    assert "in podMonitor.endpoint" in notes(secured)
+    assert "in podMonitor.endpoint" not in replicas
+    assert "localhost:10910/exporter/" in notes(VALUES["replicas-behind-a-proxy"])

@@ -44,6 +44,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* What every path begins with: empty, or for example /ontap. */ -}}
+{{- define "exporter.routePrefix" -}}
+{{- $path := default (urlParse .Values.web.externalUrl).path .Values.web.routePrefix }}
+{{- with trimAll "/" $path }}/{{ . }}{{ end }}
+{{- end }}
+
+{{- /* The port at which the names of the service are asked; those of shards lead to the pods themselves. */ -}}
+{{- define "exporter.port" -}}
+{{- eq .Values.mode "shards" | ternary 10910 .Values.service.port }}
+{{- end }}
+
+{{- /* The journal that `config` names, or nothing. */ -}}
+{{- define "exporter.state" -}}
+{{- with .Values.config.cleanup }}{{ default "" .state }}{{ end }}
+{{- end }}
+
 {{- /* The configuration that `config` says, with the defaults that follow from other values. */ -}}
 {{- define "exporter.config" -}}
 {{- $config := deepCopy .Values.config }}
@@ -71,5 +87,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if and (eq .Values.mode "replicas") .Values.persistence.enabled }}
 {{- fail "persistence.enabled is for mode: shards; replicas share a journal in PostgreSQL: set postgresql.existingSecret" }}
+{{- end }}
+{{- if and (eq .Values.mode "replicas") (gt (int .Values.replicas) 1) (hasPrefix "sqlite:" (include "exporter.state" .)) }}
+{{- fail "config.cleanup.state: each replica would delete with a journal of its own; replicas share one in PostgreSQL: set postgresql.existingSecret" }}
+{{- end }}
+{{- if and .Values.web.externalUrl .Values.podMonitor.enabled .Values.podMonitor.perCluster }}
+{{- fail "web.externalUrl and podMonitor.perCluster cannot both be set: the exporter would refuse the names by which Prometheus asks; set web.routePrefix alone" }}
 {{- end }}
 {{- end }}

@@ -39,8 +39,14 @@ spec:
         {{- if .Values.web.existingSecret }}
         - --web.config.file=/etc/ontap-packages-exporter/web/{{ .Values.web.key }}
         {{- end }}
+        {{- with .Values.web.externalUrl }}
+        - --web.external-url={{ . }}
+        {{- end }}
         {{- with .Values.web.routePrefix }}
         - --web.route-prefix={{ . }}
+        {{- end }}
+        {{- with .Values.web.grafanaUrl }}
+        - --web.grafana-url={{ . }}
         {{- end }}
         - --log.level={{ .Values.log.level }}
         - --log.format={{ .Values.log.format }}
@@ -180,7 +186,7 @@ exec:
   command: [ontap-packages-exporter, health]
 {{- else -}}
 httpGet:
-  path: {{ .Values.web.routePrefix }}/-/healthy
+  path: {{ include "exporter.routePrefix" . }}/-/healthy
   port: http
 {{- end }}
 {{- end }}
@@ -191,7 +197,7 @@ tcpSocket:
   port: http
 {{- else -}}
 httpGet:
-  path: {{ .Values.web.routePrefix }}/-/ready
+  path: {{ include "exporter.routePrefix" . }}/-/ready
   port: http
 {{- end }}
 {{- end }}
