@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.cli import full_parser
 from exporter.simulator import command
 from support.alertmanager import needs_amtool
 from support.daemon_process import program
@@ -90,6 +91,10 @@ def test_grafana_finds_dashboards_and_prometheus_where_they_are_mounted() -> Non
     assert mounts("grafana")[place] == "../../grafana/dashboards"
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == f"{place}/fleet.json"
+    assert (ROOT / "grafana" / "dashboards" / "fleet.json").exists()
+    published = {port.rpartition(":")[0].removeprefix("127.0.0.1:") for port in SERVICES["grafana"]["ports"]}
+    linked = full_parser().parse_args(SERVICES["exporter"]["command"]).grafana_url
+    assert published == {linked.rpartition(":")[2]}
     sources = yaml.safe_load((FOLDER / "grafana-datasources" / "prometheus.yaml").read_text())
     scraping = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
     assert sources["datasources"][0]["url"] == "http://prometheus:9090"
