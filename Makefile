@@ -88,9 +88,11 @@ release-files: $(VENV)/.release ## Write the chart's README, shell completion an
 release-test: $(VENV)/.release ## Install wheel and sdist into clean environments and run the demo there
 	$(BIN)/pytest -s -m release tests/deploy
 
+# The version of the program is not in pyproject.toml itself.
 sbom: $(VENV)/.release ## List what the image installs as CycloneDX in dist/sbom.json
-	mkdir -p dist
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	mkdir -p build dist
+	sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml > build/pyproject.toml
+	$(BIN)/cyclonedx-py requirements --pyproject build/pyproject.toml --output-reproducible \
 		--output-file dist/sbom.json requirements/demo.txt
 
 mixin: $(VENV)/.dev ## Write the alert rules and dashboards anew from grafana/mixin.yaml and their code

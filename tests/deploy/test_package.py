@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -206,6 +207,27 @@ async def test_what_is_installed_in_a_clean_environment_runs_the_demo(
     run(venv / "bin" / "ontap-packages-exporter", "--version")
     assert (venv / "share" / "man" / "man1" / "ontap-packages-exporter.1").exists()
     await demo_of(own, tmp_path)
+
+
+@pytest.mark.release
+def test_the_bill_of_materials_lists_what_the_image_installs(source: Path) -> None:
+    binaries = Path(sys.executable).parent
+    ready = ("VENV=ready", f"BIN={binaries}")
+    subprocess.run(["make", *ready, "--old-file=ready/.release", "sbom"], cwd=source, check=True)
+    bill = json.loads((source / "dist" / "sbom.json").read_text())
+    assert (bill["bomFormat"], bill["metadata"]["component"]["version"]) == ("CycloneDX", VERSION)
+    pinned = re.findall(r"^([\w.-]+)(?:\[.*])?==", (ROOT / "requirements/demo.txt").read_text(), re.MULTILINE)
+    assert sorted(component["name"] for component in bill["components"]) == sorted(pinned)
+    assert all(component["purl"].startswith("pkg:pypi/") for component in bill["components"])
+
+
+def test_the_pages_name_the_version_that_there_is(source: Path) -> None:
+    """Names of files and images in commands, which readers copy."""
+    named = r"ontap[-_]packages[-_]exporter[-: ](\d+\.\d+\.\d+)"
+    pages = [page.read_text() for page in (source / "docs").glob("*.md")]
+    versions = [version for page in pages for version in re.findall(named, page)]
+    assert versions
+    assert set(versions) == {VERSION}
 
 
 @pytest.mark.release
