@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import aiohttp
+import pytest
+import trustme
 
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from support.daemon_process import Daemon
@@ -24,6 +29,13 @@ OLD = "2019-02-04T19:00:00+00:00"
 TAKEOVER_SECONDS = 120.0
 NAME = "ontap-ontap-packages-exporter"
 CLUSTERS = 6
+WEB = """\
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.pem
+  client_ca_file: ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+"""
 
 
 def fleet() -> list[SimulatedCluster]:
@@ -164,6 +176,38 @@ async def test_three_shards_divide_the_clusters_and_see_every_update_of_their_fi
         await lives[f"{NAME}-1"].aclose()
         await server.until(f'count(up{{job="ontap-packages-clusters"}} == 0) == {len(share)}')
         assert len(await server.query('up{job="ontap-packages-clusters"} == 1')) == CLUSTERS + 1 - len(share)
+
+
+async def test_a_pod_whose_pages_are_protected_is_healthy_and_scraped_with_a_certificate(
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA()
+    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("prometheus")
+    secret = {
+        "web-config.yaml": WEB,
+        "ca.pem": authority.cert_pem.bytes().decode(),
+        "server.pem": server.private_key_and_cert_chain_pem.bytes().decode(),
+    }
+    values = {
+        "config": {
+            "clusters": [{"address": "127.0.0.1:9", "basic_auth": {"username": "u", "password": "p"}}]
+        },
+        "web": {"existingSecret": "web", "externalUrl": "https://ontap.example.com/exporter"},
+        "podMonitor": {"enabled": True, "endpoint": {"scheme": "https"}},
+    }
+    pods = Pods(directory=tmp_path, manifests=render(values), objects={("Secret", "web"): secret})
+    async with pods.run(*pods.names()) as daemon:
+        context = ssl.create_default_context(cadata=secret["ca.pem"])
+        (monitor,) = of_kind(pods.manifests, "PodMonitor")
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        url = daemon.url.replace("http", endpoint["scheme"], 1) + endpoint["path"]
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.get(url, ssl=context)
+            client.configure_cert(context)
+            async with session.get(url, ssl=context) as response:
+                assert response.status == 200
+                assert "ontap_up{" in await response.text()
 
 
 async def test_of_two_replicas_one_is_killed_and_the_other_takes_over_its_clusters(

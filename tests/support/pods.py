@@ -7,14 +7,18 @@ rewritten. Every pod listens on a free port of loopback.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from exporter import health
 from support.daemon_process import Daemon, program
 from support.kubernetes import Manifest, of_kind
 from support.waiting import eventually
@@ -83,10 +87,10 @@ class Pods:
             assert daemon.url, daemon.output
 
             async def ready() -> bool:
-                return (await daemon.get(container["readinessProbe"]["httpGet"]["path"]))[0] == 200
+                return await _succeeds(container["readinessProbe"], daemon)
 
             await eventually(ready, seconds=READY_SECONDS, what=f"{name} to be ready")
-            assert (await daemon.get(container["livenessProbe"]["httpGet"]["path"]))[0] == 200
+            assert await _succeeds(container["livenessProbe"], daemon)
             yield daemon
 
     def _mount(self, spec: dict[str, Any], container: dict[str, Any], root: Path) -> None:
@@ -135,3 +139,24 @@ class Pods:
                 return self.objects["Secret", name][key]
             case _:
                 raise AssertionError(variable)
+
+
+async def _succeeds(probe: dict[str, Any], daemon: Daemon) -> bool:
+    """Ask as the kubelet does; it has neither password nor certificate."""
+    match probe:
+        case {"httpGet": {"path": str(path)}}:
+            return (await daemon.get(path))[0] == 200
+        case {"tcpSocket": _}:
+            host, _, port = daemon.url.removeprefix("http://").rpartition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            return True
+        case {"exec": {"command": ["ontap-packages-exporter", "health"]}}:
+            command_line = Path(f"/proc/{daemon.process.pid}/cmdline").read_text()
+            # What the system chose for port 0.
+            port = daemon.url.rpartition(":")[2]
+            urls = [re.sub(r":0(?=/|$)", f":{port}", url) for url in health.urls_of(command_line.encode())]
+            ask = partial(health.ask, urls, is_closing_enough=True)
+            return await asyncio.to_thread(ask) is None
+        case _:
+            raise AssertionError(probe)
