@@ -15,6 +15,7 @@ EXTERNAL_URL_FLAG = "--web.external-url"
 ROUTE_PREFIX_FLAG = "--web.route-prefix"
 DEFAULT_ADDRESS = ":10910"
 _EVERYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where a client finds them
+_CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 _WORKS = frozenset(
     {
         http.HTTPStatus.OK,
@@ -76,8 +77,9 @@ def ask(
         urls: where it may listen.
         cert_file: a client's certificate, if the daemon asks for one.
         key_file: its key.
-        is_closing_enough: whether a daemon works that agrees on TLS and then closes the connection. It does
-            this if it requires a client's certificate, which a container's own check does not have.
+        is_closing_enough: whether a daemon works that closes a connection with TLS. It does this if it
+            requires a client's certificate, which a container's own check does not have; one that hangs
+            closes nothing.
 
     Raises:
         ValueError: a URL is not ``http://host[:port][/prefix]`` or the same with ``https``, or the client's
@@ -113,14 +115,11 @@ def _ask_at(
     is_closing_enough: bool,
 ) -> str | None:
     connection = _connection(host, parts, url, context)
-    is_agreed = False
     try:
-        connection.connect()
-        is_agreed = is_closing_enough and parts.scheme == "https"
         connection.request("GET", f"{parts.path.rstrip('/')}/-/healthy")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
-        if is_agreed and isinstance(exc, ConnectionError | ssl.SSLError):
+        if is_closing_enough and parts.scheme == "https" and isinstance(exc, _CLOSED):
             return None
         return f"{url} does not answer: {getattr(exc, 'strerror', None) or exc}"
     finally:

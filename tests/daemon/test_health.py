@@ -61,25 +61,31 @@ async def test_localhost_is_each_address_of_loopback(host: str, tmp_path: Path) 
         assert await asyncio.to_thread(health.ask, [f"http://localhost:{port}"]) is None
 
 
-async def test_a_daemon_that_requires_a_client_s_certificate_is_healthy_without_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["TLS12", "TLS13"])
+async def test_a_daemon_that_requires_a_client_s_certificate_is_healthy_without_one(
+    version: str, tmp_path: Path
+) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
     (tmp_path / "server.pem").chmod(0o600)
     (tmp_path / "config.yaml").write_text(CONFIG)
-    (tmp_path / "web.yaml").write_text(WEB)
+    (tmp_path / "web.yaml").write_text(f"{WEB}  max_version: {version}\n")
     files = (f"--config.file={tmp_path}/config.yaml", f"--web.config.file={tmp_path}/web.yaml")
     async with program("run", *files, f"--web.listen-address=127.0.0.1:{free_port()}") as daemon:
         urls = health.urls_of(Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes())
         ask = partial(health.ask, is_closing_enough=True)
         assert await asyncio.to_thread(ask, urls) is None
+        assert await asyncio.to_thread(health.ask, urls) is not None
         # It would not be if it hung: the kernel still accepts connections then.
         daemon.process.send_signal(signal.SIGSTOP)
         try:
             assert await asyncio.to_thread(ask, urls[1:]) is not None
         finally:
             daemon.process.send_signal(signal.SIGCONT)
+        await daemon.stop()
+        assert await asyncio.to_thread(ask, urls) is not None
 
 
 @pytest.mark.parametrize(
