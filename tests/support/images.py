@@ -22,7 +22,10 @@ from support.kubernetes import ROOT
 BASE = "localhost/debian-python"
 IMAGE = "localhost/ontap-packages-exporter"
 PROGRAMS = ("buildah", "podman", "runc", "debootstrap")
-_CACHED = ROOT / ".cache" / "debian-python.tar"
+# The release of Debian whose Python is that of the image's own base.
+_SUITE = "trixie"
+_PYTHON = "3.13"
+_CACHED = ROOT / ".cache" / f"debian-{_SUITE}-python.tar"
 _PACKAGES = "python3,python3-venv,python-is-python3,ca-certificates"
 
 needs_containers = pytest.mark.skipif(
@@ -58,7 +61,7 @@ class Images:
         self._build_base()
         wheels = self.directory / "wheels"
         pinned = ("-r", ROOT / "requirements" / "demo.txt", "-r", ROOT / "requirements" / "build.txt")
-        only = ("--only-binary=:all:", "--python-version=3.11")
+        only = ("--only-binary=:all:", f"--python-version={_PYTHON}")
         _run(sys.executable, "-m", "pip", "download", "--quiet", *only, "--dest", wheels, *pinned)
         config = self.directory / "pip.conf"
         config.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
@@ -91,7 +94,7 @@ class Images:
                 "debootstrap",
                 "--variant=minbase",
                 f"--include={_PACKAGES}",
-                "bookworm",
+                _SUITE,
                 rootfs,
                 sources.split()[0],
             )
