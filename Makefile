@@ -7,8 +7,8 @@ LISTEN ?= :10910
 CACHE := .cache/debian
 # Programs that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
 SERVERS ?= prometheus prometheus-alertmanager postgresql chromium chromium-common fonts-dejavu-core libatomic1 curl jq
-# Half of the time, tests wait: three of them keep two cores busy.
-WORKERS ?= $(shell expr $$(nproc) \* 3 / 2)
+# Half of the time, tests wait: four of them keep two cores busy.
+WORKERS ?= $(shell expr $$(nproc) \* 2)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 export ONTAP_PACKAGES_EXPORTER_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -54,9 +54,9 @@ chaos: $(VENV)/.dev ## About three minutes of everything going wrong while packa
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-12} \
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
-chaos-full: $(VENV)/.dev ## The same for about two hours: 500 kills and 20,000 deletions, and 200 blows in PostgreSQL
+chaos-full: $(VENV)/.dev ## The same for about an hour: 500 kills and 20,000 deletions, and 200 blows in PostgreSQL
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-500} \
-		CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \
+		CAMPAIGN_CLUSTERS=$${CAMPAIGN_CLUSTERS:-48} CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
 soak: $(VENV)/.dev ## A day's polls with reloads, deletions and flapping clusters: about eight minutes

@@ -43,7 +43,7 @@ from support.warden import Warden, watched_cluster
 SEED = int(os.environ.get("CAMPAIGN_SEED", "1"))
 KILLS = int(os.environ.get("CAMPAIGN_KILLS", "6"))
 DELETIONS = int(os.environ.get("CAMPAIGN_DELETIONS", "0"))
-CLUSTERS = 12
+CLUSTERS = int(os.environ.get("CAMPAIGN_CLUSTERS", "12"))
 SUPPLY = 6
 KILLED_SHARE = 0.85
 """So many lives are killed; the others are stopped in order."""
@@ -52,7 +52,9 @@ MOST_DELETES = max(12, 2 * DELETIONS // KILLS)
 """A life ends after so many DELETEs at the latest."""
 CALM_SECONDS = 180.0
 """More than `job_timeout`: the job of a deletion may have been lost with an answer."""
-REPEAT = f"CAMPAIGN_SEED={SEED} CAMPAIGN_KILLS={KILLS} CAMPAIGN_DELETIONS={DELETIONS}"
+REPEAT = (
+    f"CAMPAIGN_SEED={SEED} CAMPAIGN_KILLS={KILLS} CAMPAIGN_DELETIONS={DELETIONS} CAMPAIGN_CLUSTERS={CLUSTERS}"
+)
 FAULT_CHANCE = 0.15
 
 

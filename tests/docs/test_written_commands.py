@@ -94,7 +94,7 @@ async def test_every_command_of_the_pages_works_as_written(tmp_path: Path) -> No
             pytest.skip(f"needs {needed}: apt-get install {needed}")
     environ = prepare(tmp_path)
     async with Simulator(demo_fleet(datetime.now(UTC)), directory=tmp_path) as simulator:
-        write_secret(tmp_path / "config.yaml", exporter_config(simulator, poll_timeout="4s", extra=_POLICY))
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, poll_timeout="2s", extra=_POLICY))
         (tmp_path / "web.yaml").write_text(_WEB)
         (tmp_path / "web.yaml").chmod(0o600)
         (tmp_path / "harvest.yml").write_text(_HARVEST)
