@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 LISTEN ?= :10910
 CACHE := .cache/debian
 # Programs that some tests need; `make test SERVERS=` downloads none, and skips those tests where there is none.
-SERVERS ?= prometheus prometheus-alertmanager postgresql chromium chromium-common fonts-dejavu-core libatomic1 curl jq
+SERVERS ?= prometheus prometheus-alertmanager postgresql chromium chromium-common fonts-dejavu-core libatomic1 \
+	libfaketime curl jq
 # Half of the time, tests wait: four of them keep two cores busy.
 WORKERS ?= $(shell expr $$(nproc) \* 2)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)

@@ -10,12 +10,13 @@ import asyncio
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from exporter.ontap.conversations.facts import DOWNLOAD_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
+from support.programs import UNPACKED
 from support.waiting import eventually
 from support.warden import RUNNING, Warden
 
@@ -39,6 +41,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGURED_LABEL = "round"
 """Of clusters; each reload may change its value."""
 _COUNTERS = ("ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total", "ontap_cleanup_job_duration")
+_LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
 _DELETIONS = (
     "SELECT cluster_uuid, version, phase, attempts, job_uuid, outcome, code"
@@ -81,6 +84,11 @@ class Life:
     def output(self) -> str:
         """The last lines that it has written."""
         return "\n".join(self.lines[-200:])
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it has loaded everything that it needs; without descriptors, it could not have."""
+        return any("msg=polling" in line for line in self.lines)
 
     async def until_listening(self) -> None:
         """Wait until it serves.
@@ -149,10 +157,74 @@ class Life:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGCONT)
 
+    @contextmanager
+    def without_disk(self) -> Iterator[None]:
+        """Let every write to a file fail, as on a full disk."""
+        with self._limited(resource.RLIMIT_FSIZE, 0):
+            yield
+
+    @contextmanager
+    def without_descriptors(self) -> Iterator[None]:
+        """Let it open no more files and connections than it has open now."""
+        with self._limited(
+            resource.RLIMIT_NOFILE, sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
+        ):
+            yield
+
+    @contextmanager
+    def _limited(self, kind: int, limit: int) -> Iterator[None]:
+        soft, hard = resource.prlimit(self.process.pid, kind)
+        resource.prlimit(self.process.pid, kind, (limit, hard))
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                resource.prlimit(self.process.pid, kind, (soft, hard))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WallClock:
+    """The wall clock of a daemon, which libfaketime sets without setting that of the machine.
+
+    Attributes:
+        file: says by how much it is ahead; libfaketime reads it every second.
+    """
+
+    file: Path
+
+    @staticmethod
+    def library() -> Path | None:
+        """Return libfaketime; None where it is neither installed nor unpacked."""
+        return next((found for root in (UNPACKED, Path("/")) for found in root.glob(_LIBFAKETIME)), None)
+
+    def set_ahead(self, *, days: int) -> None:
+        """Let it be so much ahead of the machine's, from the next second on."""
+        new = self.file.with_suffix(".new")
+        new.write_text(f"{days:+d}d\n")
+        new.replace(self.file)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a daemon that has this clock; its other clocks are the machine's."""
+        return {
+            "LD_PRELOAD": str(self.library()),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
 
 @asynccontextmanager
-async def living(config: Path, *, shard: Sequence[int] = ()) -> AsyncIterator[Life]:
-    """Start a daemon; at the end kill it where it still runs."""
+async def living(
+    config: Path, *, shard: Sequence[int] = (), clock: WallClock | None = None
+) -> AsyncIterator[Life]:
+    """Start a daemon; at the end kill it where it still runs.
+
+    Args:
+        config: its configuration.
+        shard: its ordinal and how many there are; empty: it is the only one.
+        clock: its wall clock; None: the machine's.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -160,7 +232,11 @@ async def living(config: Path, *, shard: Sequence[int] = ()) -> AsyncIterator[Li
         str(config),
         *map(str, shard),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            **({} if clock is None else clock.environment()),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -169,6 +245,9 @@ async def living(config: Path, *, shard: Sequence[int] = ()) -> AsyncIterator[Li
         reading = asyncio.create_task(_read(life))
         try:
             yield life
+        except BaseException as exc:
+            exc.add_note(f"the daemon wrote:\n{life.output}")
+            raise
         finally:
             if process.returncode is None:
                 process.kill()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from exporter.app import daemon
+from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import Shard
 from exporter.app.signals import hold_daemon_signals, stop_on_signals
 from exporter.cleanup.delete.limits import Pace, Pauses
@@ -52,4 +53,5 @@ if __name__ == "__main__":
     hold_daemon_signals()
     configure_logging(level=LogLevel.INFO, form=LogFormat.LOGFMT)
     ordinal, total = (int(number) for number in sys.argv[2:4] or (0, 1))
-    asyncio.run(run(Path(sys.argv[1]), Shard(ordinal=ordinal, total=total)))
+    with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
+        runner.run(run(Path(sys.argv[1]), Shard(ordinal=ordinal, total=total)))

@@ -64,6 +64,7 @@ class Warden:
     violations: list[str] = field(default_factory=list)
     _number: int = 0
     _facts_read: float | None = None
+    _downloads_read: int = 0
     _jobs_read: Counter[str] = field(default_factory=Counter)
     _deleted: Counter[str] = field(default_factory=Counter)
     _requests: int = 0
@@ -99,12 +100,14 @@ class Warden:
         # a daemon that was suspended, or is cut off, may read everything before it learns of its lost lease.
         if request.path == JOBS_PATH:
             self._jobs_read[sender] = self._requests
-        # Cleanup alone asks for jobs and downloads: what it has read before does not count any more.
-        if request.method == "DELETE" or is_about_jobs or request.path == DOWNLOAD_PATH:
-            self._facts_read = None
+        # Cleanup alone asks for jobs: what it has read before does not count any more.
+        if request.method == "DELETE" or is_about_jobs:
+            self._facts_read, self._downloads_read = None, 0
         self._take_effect()
-        if request.path == DOWNLOAD_PATH:  # the first of what may change
+        # The first of what may change. Polls read it as well, and one of them may come between.
+        if request.path == DOWNLOAD_PATH and self._downloads_read < 2:
             self._facts_read = time.monotonic()
+            self._downloads_read += 1
 
     def remember_jobs(self) -> None:
         """Keep the jobs that there are beyond the time for which ONTAP does."""
