@@ -23,7 +23,7 @@ from exporter.config.checking.section_checks import (
 from exporter.config.fields import FilePattern
 from exporter.config.problems import ConfigError, Problem, SourceLocation
 from exporter.config.reading.database_url import SqliteUrl
-from exporter.config.reading.document import BROKEN, Document, SourceList, SourceMapping, has_variable
+from exporter.config.reading.document import BROKEN, Document, has_variable
 from exporter.config.reading.yaml_source import parse_document, read_document
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
 from exporter.config.sections import Layers, Section, merge
@@ -124,12 +124,13 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
     document = read_document(path, environ=environ)
     if document.root is BROKEN:
         raise ConfigError(document.problems)
+    written = document.value(("profiles",))
+    profile_names = list(written) if isinstance(written, dict) else []
     root = validate(Root, document)
     defaults = Section(model=root.defaults, document=document, path=("defaults",))
-    written = document.value(("profiles",))
     profiles = {
         name: Section(model=root.profiles.get(name, Settings()), document=document, path=("profiles", name))
-        for name in (written.lines if isinstance(written, SourceMapping) else ())
+        for name in profile_names
     }
     entries = tuple(
         Section(model=entry, document=document, path=("clusters", index))
@@ -184,7 +185,7 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
     )
     entries: list[Section[ClusterEntry]] = []
     root = document.root
-    if isinstance(root, SourceList):
+    if isinstance(root, list):
         for index in range(len(root)):
             entries += _entries(document, index)
             if len(entries) > _MOST_CLUSTERS:
@@ -192,7 +193,7 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
                 entries.clear()
                 break
     elif root is not BROKEN and root is not None:
-        is_main = isinstance(root, SourceMapping) and "clusters" in root
+        is_main = isinstance(root, dict) and "clusters" in root
         advice = "the list begins without clusters: above it" if is_main else _ADVICE
         document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
     return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
@@ -222,7 +223,7 @@ def _as_yaml(content: bytes) -> bytes:
 
 def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
     item = document.value((index,))
-    if isinstance(item, SourceMapping) and has_group_keys(item.keys()):
+    if isinstance(item, dict) and has_group_keys(item.keys()):
         yield from targets_of(document, index)
     else:
         yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))

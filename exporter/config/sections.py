@@ -31,25 +31,15 @@ class Section(Generic[ModelT]):
 
     def is_broken(self, *keys: str | int) -> bool:
         """Whether a mistake has been found in one of these keys."""
-        return self.document.has_broken(map(self.at, keys))
+        return self.document.is_broken(*map(self.at, keys))
 
     def displayed(self, value: object, *keys: str | int) -> str:
         """Return the value of a key below for messages; environment variables stay as ``${NAME}``."""
-        return self.document.displayed(self.at(*keys), value)
+        return self.document.texts.get(self.at(*keys), str(value))
 
     def has(self, *keys: str | int) -> bool:
         """Whether a key below is set."""
-        value: Any = self.model
-        for key in keys:
-            if isinstance(value, StrictModel):
-                is_set = key in value.model_fields_set
-                value = getattr(value, str(key), None)
-            else:
-                is_set = key in value if isinstance(value, dict) else key in range(len(value or ()))
-                value = value[key] if is_set else None
-            if not is_set:
-                return False
-        return True
+        return self.at(*keys) in self.document.lines
 
     def written(self, *keys: str | int) -> str:
         """Return the text at a key below as it stands in the file."""

@@ -14,7 +14,7 @@ from typing import Final
 import yaml
 
 from exporter.config.problems import KeyPath, Problem
-from exporter.config.reading.document import Document, SourceMapping
+from exporter.config.reading.document import Document
 from exporter.config.schema import ClusterEntry, TargetGroup
 from exporter.config.sections import Section
 from exporter.config.validation import validate
@@ -60,7 +60,7 @@ def has_group_keys(keys: AbstractSet[str]) -> bool:
 def targets_of(document: Document, index: int) -> Iterator[Target]:
     """Yield the targets of the group at ``index``; labels that begin with ``__`` are left out."""
     item = document.value((index,))
-    if isinstance(item, SourceMapping) and item.get("targets", ()) is None:
+    if isinstance(item, dict) and item.get("targets", ()) is None:
         del item["targets"]
     document.take_as_text((index, "labels"))
     group = validate(TargetGroup, document, (index,))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
-from exporter.config.reading.document import BROKEN, Document, ExpandedText, SourceMapping, Value
+from exporter.config.reading.document import BROKEN, Document
 from exporter.config.schema import (
     Authorization,
     BasicAuth,
@@ -87,9 +87,9 @@ def validate(
         details = _reported(error, model, document, path, belongs)
     for detail in details:
         is_item = detail["type"] == "model_type"
-        document.reject((*path, *_steps(detail)), empty=SourceMapping() if is_item else None)
+        document.reject((*path, *_steps(detail)), empty={} if is_item else None)
     left = document.value(path)
-    return model.model_validate(left if isinstance(left, SourceMapping) else {}, context=document.folder)
+    return model.model_validate(left if isinstance(left, dict) else {}, context=document.folder)
 
 
 def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyPath) -> _ValueT | None:
@@ -149,7 +149,8 @@ def _problem(
         return location.problem(_unknown_key(str(steps[-1]), model, belongs))
     if value is None and model is not None and steps and steps[-1] in model.model_fields:
         return location.problem("nothing stands behind the colon")
-    return location.problem(_message(detail, value))
+    written = document.texts.get(path) if isinstance(value, str) else None
+    return location.problem(_message(detail, value, written))
 
 
 def _may_be_of_a_secret(path: KeyPath) -> bool:
@@ -159,14 +160,13 @@ def _may_be_of_a_secret(path: KeyPath) -> bool:
     return path[-2] == "cleanup" or not _HOLD_SECRETS.isdisjoint(path[:-1])
 
 
-def _message(detail: ErrorDetails, value: Value) -> str:
+def _message(detail: ErrorDetails, value: object, written: str | None) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
             error = context["error"]
-            if isinstance(error, BadValueError) and isinstance(value, ExpandedText):
-                return error.quoting(value.written)
-            return str(error)
+            quotes_variable = isinstance(error, BadValueError) and written is not None
+            return error.quoting(written) if quotes_variable else str(error)
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
         case "less_than_equal":

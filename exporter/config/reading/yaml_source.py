@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from exporter.config.problems import KeyPath, SourceLocation
-from exporter.config.reading.document import BROKEN, Document, SourceList, SourceMapping, Value, expand
+from exporter.config.reading.document import BROKEN, Document, expand
 from exporter.config.reading.yaml_errors import UnreadableError, parser_error
 from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 _DEEPEST: Final = 64
+_TOO_DEEP: Final = f"nested more than {_DEEPEST} deep"
+_ALIAS_IN_ITSELF: Final = "an alias (*) inside of what it repeats"
 _MOST_REPEATED: Final = 1_000_000
 _PLAIN: Final = "plain"
 _TEXT: Final = "tag:yaml.org,2002:str"
@@ -30,6 +32,8 @@ _COLLECTIONS: Final = frozenset({"", "tag:yaml.org,2002:map", "tag:yaml.org,2002
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ScalarValue = str | int | float | bool | None
+_Entries = dict[str, tuple[int, yaml.Node]]
+"""The line of each key of a mapping, and the node of its value."""
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {
@@ -104,9 +108,7 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # made of C where libyaml is 
     def descend_resolver(self, parent: yaml.Node | None, _index: object) -> None:
         self.depth += 1
         if self.depth > _DEEPEST and parent is not None:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested more than {_DEEPEST} deep", problem_mark=parent.start_mark
-            )
+            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=parent.start_mark)
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -147,7 +149,7 @@ def _composed(text: str) -> yaml.Node | None:
 
 
 class _Builder:
-    """Builds the values of a document from its nodes."""
+    """Builds the values of a document from its nodes. An alias repeats a node, which is built again."""
 
     def __init__(
         self,
@@ -159,91 +161,93 @@ class _Builder:
         self._environ = environ
         self._is_literal = is_literal
         self._in_literal = False
-        # By the id of the node, which an alias repeats: the value, and its size with every alias written out.
-        self._built: dict[int, tuple[Value, int] | None] = {}  # None: being built
-        self._size = 0
+        self._reported: set[int] = set()  # ids of nodes
+        self._built: set[int] = set()  # ids of mappings and lists
+        self._being_built: set[int] = set()
+        self._entries: dict[int, _Entries] = {}  # of each mapping, by the id of its node
         self._repeated = 0
+        self._alias_path: KeyPath | None = None  # of the last alias
         self._key_line = 1  # of the last key: nodes do not know where their aliases stand
 
-    def build(self, node: yaml.Node, path: KeyPath) -> Value:
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - a file can hold everything
         """Return the value of ``node``, which stands at ``path``."""
         if self._is_literal is not None and len(path) == 1:
             self._in_literal = self._is_literal(node)
-        if isinstance(node, yaml.ScalarNode):
-            self._size += 1
-            return self._scalar(node, path)
-        if id(node) in self._built:
-            return self._repeat(node, path)
-        self._built[id(node)] = None
-        before = self._size
-        self._size += 1
-        build: Callable[..., Value] = self._mapping if isinstance(node, yaml.MappingNode) else self._list
-        value = build(node, path)
-        if node.tag not in _COLLECTIONS:
-            value = self._broken(node, path, "a tag (!) is not supported")
-        self._built[id(node)] = value, self._size - before
-        return value
-
-    def _report(self, line: int, path: KeyPath, message: str) -> None:
-        location = SourceLocation(file=self._document.file, line=line, path=path)
-        self._document.problems.append(location.problem(message))
-
-    def _broken(self, node: yaml.Node, path: KeyPath, message: str) -> Value:
-        self._report(_line(node), path, message)
-        return BROKEN
-
-    def _repeat(self, node: yaml.Node, path: KeyPath) -> Value:
-        if (built := self._built[id(node)]) is None:
-            self._report(self._key_line, path, "an alias (*) inside of what it repeats")
-            return BROKEN
-        value, size = built
-        self._size += size
-        self._repeated += size
-        if self._repeated > _MOST_REPEATED:
-            message = f"aliases repeat more than {_MOST_REPEATED} values"
-            raise UnreadableError(message, line=self._key_line, path=path)
-        return value
-
-    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Value:
-        if node.tag not in (_PLAIN, _TEXT):
-            message = "a tag (!) is not supported; a value that begins with ! needs quotation marks"
-            return self._broken(node, path, message)
         try:
-            value = plain_value(node.value) if node.tag == _PLAIN else node.value
-            is_text = isinstance(value, str) and not self._in_literal
-            return expand(str(value), self._environ) if is_text else value
+            if isinstance(node, yaml.ScalarNode):
+                return self._scalar(node, path)
+            return self._collection(node, path)
         except ValueError as error:
-            return self._broken(node, path, str(error))
+            if id(node) not in self._reported:
+                self._reported.add(id(node))
+                self._report(_line(node), path, str(error))
+            return BROKEN
 
-    def _list(self, node: yaml.Node, path: KeyPath) -> SourceList:
-        values = SourceList()
+    def _collection(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - see above
+        if len(path) > _DEEPEST:
+            raise UnreadableError(_TOO_DEEP, line=self._key_line, path=path)
+        if id(node) in self._being_built:
+            self._report(self._key_line, path, _ALIAS_IN_ITSELF)
+            return BROKEN
+        if id(node) in self._built:
+            if self._alias_path is None or path[: len(self._alias_path)] != self._alias_path:
+                self._alias_path = path
+            self._count_repeated(1 + len(node.value), self._alias_path)
+        self._built.add(id(node))
+        self._being_built.add(id(node))
+        value = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._list(node, path)
+        self._being_built.remove(id(node))
+        if node.tag not in _COLLECTIONS:
+            raise ValueError("a tag (!) is not supported")
+        return value
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        mapping = {}
+        for key, (line, value_node) in self._entries_of(node, path).items():
+            below = (*path, key)
+            self._key_line = self._document.lines[below] = line
+            mapping[key] = self.build(value_node, below)
+        return mapping
+
+    def _list(self, node: yaml.Node, path: KeyPath) -> list[Any]:
+        values = []
         for index, item in enumerate(node.value):
-            values.lines.append(_line(item))
-            values.append(self.build(item, (*path, index)))
+            below = (*path, index)
+            self._document.lines[below] = _line(item)
+            values.append(self.build(item, below))
         return values
 
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> SourceMapping:
-        mapping = SourceMapping()
-        merges: list[tuple[yaml.Node, Value]] = []
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> ScalarValue:
+        if node.tag not in (_PLAIN, _TEXT):
+            raise ValueError("a tag (!) is not supported; a value that begins with ! needs quotation marks")
+        value = plain_value(node.value) if node.tag == _PLAIN else node.value
+        if isinstance(value, str) and not self._in_literal:
+            value = expand(value, self._environ)
+        if value != node.value:
+            self._document.texts[path] = node.value
+        return value
+
+    def _entries_of(self, node: yaml.MappingNode, path: KeyPath) -> _Entries:
+        """Return the keys of a mapping, and those of merged mappings that it does not have itself."""
+        if id(node) in self._entries:
+            return self._entries[id(node)]
+        entries: _Entries = {}
+        self._entries[id(node)] = {}
+        merged: list[_Entries] = []
         for key_node, value_node in node.value:
+            line = self._key_line = _line(key_node)
             key = self._key(key_node, path)
-            below = path if key is None else (*path, key)
-            self._key_line = _line(key_node)
-            value = self.build(value_node, below)
-            if key is None:
-                continue
             if key == "<<" and key_node.tag == _PLAIN:
-                merges.append((value_node, value))
-            elif key in mapping.lines:
-                self._report(_line(key_node), below, f"stands here twice; first in line {mapping.lines[key]}")
-            else:
-                mapping.lines[key] = _line(key_node)
-                mapping[key] = value
-                if value is None or isinstance(value, int | float):
-                    mapping.plain[key] = str(value_node.value)
-        for value_node, value in merges:
-            self._merge(mapping, value_node, value, path)
-        return mapping
+                merged += self._merged(value_node, path)
+            elif key in entries:
+                self._report(line, (*path, key), f"stands here twice; first in line {entries[key][0]}")
+            elif key is not None:
+                entries[key] = line, value_node
+        for source in merged:
+            self._count_repeated(len(source), path)
+            entries = source | entries
+        self._entries[id(node)] = entries
+        return entries
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
         key = node.value if node.tag in (_PLAIN, _TEXT) else None
@@ -258,18 +262,25 @@ class _Builder:
             return None
         return key
 
-    def _merge(self, mapping: SourceMapping, node: yaml.Node, value: Value, path: KeyPath) -> None:
-        """Add the keys of merged mappings that the mapping itself does not have; the first one given wins."""
-        for source in value if isinstance(value, SourceList) else [value]:
-            if isinstance(source, SourceMapping):
-                for key, below in source.items():
-                    if key not in mapping.lines:
-                        mapping.lines[key] = source.lines[key]
-                        mapping[key] = below
-                        if key in source.plain:
-                            mapping.plain[key] = source.plain[key]
-            elif source is not BROKEN:
+    def _merged(self, node: yaml.Node, path: KeyPath) -> Iterator[_Entries]:
+        """Yield the entries of each mapping that a merge key names."""
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(source, yaml.MappingNode):
                 self._report(_line(node), path, "a merge key (<<) takes a mapping or a list of mappings")
+            elif id(source) in self._being_built:
+                self._report(self._key_line, path, _ALIAS_IN_ITSELF)
+            else:
+                yield self._entries_of(source, path)
+
+    def _count_repeated(self, values: int, path: KeyPath) -> None:
+        self._repeated += values
+        if self._repeated > _MOST_REPEATED:
+            message = f"aliases repeat more than {_MOST_REPEATED} values"
+            raise UnreadableError(message, line=self._key_line, path=path)
+
+    def _report(self, line: int, path: KeyPath, message: str) -> None:
+        location = SourceLocation(file=self._document.file, line=line, path=path)
+        self._document.problems.append(location.problem(message))
 
 
 def _line(node: yaml.Node) -> int:

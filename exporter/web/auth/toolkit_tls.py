@@ -81,7 +81,7 @@ class TlsSection:
 
     def _read_file(self, path: Path, key: str) -> str | None:
         self.files.append(path)
-        displayed = self.document.displayed((SECTION, key), path)
+        displayed = self.document.texts.get((SECTION, key), str(path))
         try:
             warning = check_private_key(path) if key == "key_file" else None
             content = read_pem(path)
@@ -148,4 +148,4 @@ class TlsSection:
 
     def _is_broken(self, *keys: str) -> bool:
         """Whether one of these keys has a mistake."""
-        return any(self.document.is_broken((SECTION, key)) for key in keys)
+        return self.document.is_broken(*((SECTION, key) for key in keys))
