@@ -107,7 +107,7 @@ class Reloader:
     async def _reload(self) -> str:
         self._hold_off_collections()
         try:
-            checked = await begin(self._files.read, name="read-configuration")
+            config = await begin(self._files.read, name="read-configuration")
         except ConfigError as exc:
             for problem in exc.problems[:LOGGED_PROBLEMS]:
                 log.error("configuration", **problem.logged())  # noqa: TRY400 - an operator's mistake, not ours
@@ -115,10 +115,10 @@ class Reloader:
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
         # Accept only now: if anything refuses the configuration, it must not be applied later either.
-        self._files.accept(checked)
+        self._files.accept(config)
         self._resume_paused()
-        self.note(checked.config)
-        changes = await self._apply(checked.config)
+        self.note(config)
+        changes = await self._apply(config)
         self.successful = True
         self.success_timestamp_seconds = self._wall_clock()
         self._logged = frozenset()

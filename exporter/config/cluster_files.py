@@ -13,14 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from exporter.config.checking.cleanup_checks import check_cleanup
 from exporter.config.checking.named_files import NamedFiles, Pattern, match_patterns
-from exporter.config.checking.section_checks import Diagnostics, check_settings, name_conflicts
+from exporter.config.checking.section_checks import name_conflicts
 from exporter.config.loader import (
     ClusterFile,
     Clusters,
     Config,
-    MainFile,
+    Sources,
     assemble,
     make_clusters,
     parse_cluster_file,
@@ -31,9 +30,6 @@ from exporter.config.reading.yaml_source import MAX_BYTES
 from exporter.config.sections import Section
 from exporter.config.targets import distinct
 from exporter.files import read_file, why_unreadable
-
-Reader = Callable[[Path], bytes]
-"""Reads a cluster file; raises what :func:`exporter.files.read_file` raises."""
 
 
 def load_config(path: Path, *, environ: Mapping[str, str]) -> Config:
@@ -52,22 +48,12 @@ def read_cluster_file(path: Path) -> bytes:
     return read_file(path, max_bytes=MAX_BYTES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedConfig:
-    """A configuration that has been read and has no mistake, but is not applied yet."""
-
-    config: Config
-    hashes: Mapping[Path, bytes]
-    """Of the content of each cluster file."""
-
-
 @dataclass(slots=True, kw_only=True)
 class _Watched:
     """One cluster file, from scan to scan."""
 
     applied: Clusters | None = None
     """``None``: it has never been good."""
-    applied_hash: bytes | Problem | None = None
     seen: bytes | Problem | None = None
     """By the last scan: a hash of the content, why it could not be read, or ``None``: the file was gone."""
     changed: ClusterFile | None = None
@@ -92,7 +78,13 @@ class ConfigFiles:
         failed_files: how many of these are not applied as they are now.
     """
 
-    def __init__(self, path: Path, *, environ: Mapping[str, str], read: Reader = read_cluster_file) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        environ: Mapping[str, str],
+        read: Callable[[Path], bytes] = read_cluster_file,
+    ) -> None:
         self.problems: tuple[Problem, ...] = ()
         self.files = 0
         self.failed_files = 0
@@ -108,11 +100,11 @@ class ConfigFiles:
         Raises:
             ConfigError: with every problem that could be found; what was applied stays applied.
         """
-        checked = self.read()
-        self.accept(checked)
-        return checked.config
+        config = self.read()
+        self.accept(config)
+        return config
 
-    def read(self) -> CheckedConfig:
+    def read(self) -> Config:
         """Read the configuration file and every cluster file anew; what is applied stays applied.
 
         Raises:
@@ -121,14 +113,10 @@ class ConfigFiles:
         main = read_main_file(self._path, environ=self._environ)
         matched = match_patterns(main.patterns, main.path)
         named = NamedFiles()
-        found = Diagnostics()
-        for section in (main.defaults, *main.profiles.values()):
-            check_settings(section, named, found)
-        if main.cleanup is not None:
-            check_cleanup(main.cleanup, found)
+        found = main.check(named)
+        found.errors.update(matched.errors)
         own = make_clusters(main, main.entries, named)
         files: dict[Path, Clusters] = {}
-        hashes: dict[Path, bytes] = {}
         for path, pattern in matched.files.items():
             content = self._content(path, pattern)
             if isinstance(content, Problem):
@@ -136,23 +124,21 @@ class ConfigFiles:
                 continue
             file = parse_cluster_file(content, path, environ=self._environ)
             found.errors.update(file.problems)
-            files[path] = make_clusters(main, file.entries, named)
-            hashes[path] = sha256(content).digest()
-        parts = (own, *files.values())
-        found.errors.update(error for part in parts for error in part.errors)
-        found.errors.update(problem for _, problem in _conflicts(parts))
-        found.errors.update(main.document.problems, matched.errors)
+            content_hash = sha256(content).digest()
+            files[path] = make_clusters(main, file.entries, named, content_hash=content_hash)
+        sources = Sources(main=main, own=replace(own, warnings=own.warnings | found.warnings), files=files)
+        found.errors.update(error for part in sources.parts for error in part.errors)
+        found.errors.update(problem for _, problem in _conflicts(sources.parts))
         if found.errors:
             raise ConfigError(found.errors)
-        own = replace(own, warnings=own.warnings | found.warnings)
-        return CheckedConfig(config=assemble(main, own, files, matched.warnings), hashes=hashes)
+        return assemble(sources, matched.warnings)
 
-    def accept(self, checked: CheckedConfig) -> None:
+    def accept(self, config: Config) -> None:
         """Take over what :meth:`read` has read: from now on, :meth:`scan` returns what differs from that."""
-        self._applied = checked.config
+        self._applied = config
         self._watched = {
-            path: _Watched(applied=clusters, applied_hash=checked.hashes[path], seen=checked.hashes[path])
-            for path, clusters in checked.config.sources.files.items()
+            path: _Watched(applied=clusters, seen=clusters.content_hash)
+            for path, clusters in config.sources.files.items()
         }
         self._publish(())
 
@@ -163,8 +149,8 @@ class ConfigFiles:
         """
         if self._applied is None or not self._applied.cluster_files:
             return None
-        main, own = self._applied.sources.main, self._applied.sources.own
-        matched = match_patterns(main.patterns, main.path)
+        sources = self._applied.sources
+        matched = match_patterns(sources.main.patterns, sources.main.path)
         is_changed = False
         for path in sorted({*self._watched, *matched.files}):
             file = self._watched.setdefault(path, _Watched())
@@ -177,14 +163,12 @@ class ConfigFiles:
             else:
                 del self._watched[path]
                 is_changed = is_changed or file.applied is not None
-        is_changed = self._apply_changed(main, own) or is_changed
+        is_changed = self._apply_changed(sources) or is_changed
         self._publish(matched.errors)
         if not is_changed:
             return None
-        files = {
-            path: file.applied for path, file in sorted(self._watched.items()) if file.applied is not None
-        }
-        return assemble(main, own, files, matched.warnings)
+        files = {path: file.applied for path, file in sorted(self._watched.items()) if file.applied}
+        return assemble(replace(sources, files=files), matched.warnings)
 
     def _scan_file(self, path: Path, pattern: Pattern, file: _Watched) -> None:
         """Read a file, and parse what is neither applied nor different from the scan before."""
@@ -194,7 +178,7 @@ class ConfigFiles:
             file.seen, file.changed = seen, None
         elif isinstance(content, Problem):
             file.problems = (content,)
-        elif seen == file.applied_hash:
+        elif file.applied is not None and seen == file.applied.content_hash:
             file.problems = ()
         elif file.changed is None:
             file.changed = parse_cluster_file(content, path, environ=self._environ)
@@ -210,23 +194,23 @@ class ConfigFiles:
             return pattern.location.problem(f"{why}: {pattern.written}")
         return Problem(file=str(path), line=0, key="", message=why)
 
-    def _apply_changed(self, main: MainFile, own: Clusters) -> bool:
+    def _apply_changed(self, sources: Sources) -> bool:
         """Apply the files that have changed and can be applied; whether there was one."""
         named = NamedFiles()
         changed: dict[Path, Clusters] = {}
         for path, file in sorted(self._watched.items()):
-            if file.changed is not None and not file.changed.problems:
-                clusters = make_clusters(main, file.changed.entries, named)
+            if isinstance(file.seen, bytes) and file.changed is not None and not file.changed.problems:
+                entries = file.changed.entries
+                clusters = make_clusters(sources.main, entries, named, content_hash=file.seen)
                 file.problems = tuple(_own(clusters, path))
                 if not file.problems:
                     changed[path] = clusters
-        while (conflict := self._conflict(own, changed)) is not None:
+        while (conflict := self._conflict(sources.own, changed)) is not None:
             path, problem = conflict
             self._watched[path].problems = (problem,)
             del changed[path]
         for path, clusters in changed.items():
-            file = self._watched[path]
-            file.applied, file.applied_hash, file.changed = clusters, file.seen, None
+            self._watched[path].applied, self._watched[path].changed = clusters, None
         return bool(changed)
 
     def _conflict(self, own: Clusters, changed: Mapping[Path, Clusters]) -> tuple[Path, Problem] | None:

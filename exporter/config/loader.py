@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from exporter.config.checking.cleanup_checks import check_selectors
-from exporter.config.checking.cluster_checks import check_cluster
+from exporter.config.checking.cleanup_checks import check_cleanup, check_selectors
+from exporter.config.checking.cluster_checks import make_cluster
 from exporter.config.checking.named_files import NamedFiles, Pattern
 from exporter.config.checking.section_checks import (
-    Diagnostics,
     check_addresses,
     check_permissions,
     check_settings,
     unknown_profile,
 )
 from exporter.config.fields import FilePattern
-from exporter.config.problems import ConfigError, Problem, SourceLocation
+from exporter.config.problems import ConfigError, Diagnostics, Problem, SourceLocation
 from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.document import BROKEN, Document, has_variable
 from exporter.config.reading.yaml_source import parse_document, read_document
@@ -67,6 +66,15 @@ class MainFile:
         below = (self.defaults,) if name is None else (self.profiles[name], self.defaults)
         return Layers((entry, *below), merge(self.bases[name], entry.model))
 
+    def check(self, files: NamedFiles) -> Diagnostics:
+        """Check what the file says, apart from its clusters."""
+        found = Diagnostics(errors=set(self.document.problems))
+        for section in (self.defaults, *self.profiles.values()):
+            check_settings(section, files, found)
+        if self.cleanup is not None:
+            check_cleanup(self.cleanup, found)
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFile:
@@ -85,6 +93,8 @@ class Clusters:
     errors: Mapping[Problem, SourceLocation]
     """Each with the first entry that has it: what an entry lacks may be missing in a profile."""
     warnings: frozenset[Problem]
+    content_hash: bytes = b""
+    """Of a cluster file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +106,11 @@ class Sources:
     """Of the configuration file itself."""
     files: Mapping[Path, Clusters]
     """Of each cluster file, sorted by name."""
+
+    @property
+    def parts(self) -> tuple[Clusters, ...]:
+        """The clusters of all files."""
+        return (self.own, *self.files.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +127,6 @@ class Config:
     warnings: tuple[Problem, ...] = field(compare=False)
     """Settings that are allowed but probably mistakes, by file and line."""
     sources: Sources = field(repr=False, compare=False)
-    """What each file says."""
 
 
 def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
@@ -124,52 +138,53 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
     document = read_document(path, environ=environ)
     if document.root is BROKEN:
         raise ConfigError(document.problems)
-    written = document.value(("profiles",))
-    profile_names = list(written) if isinstance(written, dict) else []
+    profiles = document.value(("profiles",))
+    profile_names = list(profiles) if isinstance(profiles, dict) else []
     root = validate(Root, document)
-    defaults = Section(model=root.defaults, document=document, path=("defaults",))
-    profiles = {
-        name: Section(model=root.profiles.get(name, Settings()), document=document, path=("profiles", name))
-        for name in profile_names
-    }
-    entries = tuple(
-        Section(model=entry, document=document, path=("clusters", index))
-        for index, entry in enumerate(root.clusters)
-        if not document.is_rejected(("clusters", index))
-    )
+    if "cluster_files" in root.model_fields_set and not root.cluster_files:
+        message = "at least one pattern is expected; leave it out where there are no more files"
+        document.report(("cluster_files",), message)
     has_files = "cluster_files" in root.model_fields_set or document.is_broken(("cluster_files",))
     if not root.clusters and not has_files and not document.is_broken(("clusters",)):
         document.report(("clusters",), "at least one cluster is expected")
+    patterns = tuple(_patterns(root, document))
     cleanup = (
         None if root.cleanup is None else Section(model=root.cleanup, document=document, path=("cleanup",))
     )
+    document.root = None  # the models hold the values
     return MainFile(
         document=document,
         root=root,
-        defaults=defaults,
-        profiles=profiles,
-        bases={None: defaults.model}
-        | {name: merge(defaults.model, profile.model) for name, profile in profiles.items()},
-        entries=entries,
-        patterns=tuple(_patterns(root, document)),
+        defaults=Section(model=root.defaults, document=document, path=("defaults",)),
+        profiles={
+            name: Section(
+                model=root.profiles.get(name, Settings()), document=document, path=("profiles", name)
+            )
+            for name in profile_names
+        },
+        bases={None: root.defaults}
+        | {name: merge(root.defaults, root.profiles.get(name, Settings())) for name in profile_names},
+        entries=tuple(
+            Section(model=entry, document=document, path=("clusters", index))
+            for index, entry in enumerate(root.clusters)
+            if not document.is_rejected(("clusters", index))
+        ),
+        patterns=patterns,
         cleanup=cleanup,
         environ=environ,
     )
 
 
 def _patterns(root: Root, document: Document) -> Iterator[Pattern]:
-    above = ("cluster_files",)
-    if "cluster_files" in root.model_fields_set and not root.cluster_files:
-        message = "at least one pattern is expected; leave it out where there are no more files"
-        document.report(above, message)
     for index in range(len(root.cluster_files)):
-        path = (*above, index)
+        path = ("cluster_files", index)
         pattern = validate_value(_PATTERN, document, path)
         if pattern is not None:
+            written = document.texts.get(path, pattern)
             yield Pattern(
                 pattern=pattern,
                 location=document.location(path),
-                written=document.written(path) if has_variable(document.written(path)) else None,
+                written=written if has_variable(written) else None,
             )
 
 
@@ -196,16 +211,16 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
         is_main = isinstance(root, dict) and "clusters" in root
         advice = "the list begins without clusters: above it" if is_main else _ADVICE
         document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
+    document.root = None  # the models hold the values
     return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
 
 
-def entry_problems(text: str) -> list[str]:
-    """Return what is wrong with a list of one cluster; every environment variable counts as set."""
-    names = re.findall(r"\$\{(\w+)\}", text)
-    file = parse_cluster_file(text.encode(), Path("entries.yaml"), environ=dict.fromkeys(names, "x"))
-    found = [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
-    missing = ["address is missing" for entry in file.entries if entry.model.address is None]
-    return found or missing
+def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
+    item = document.value((index,))
+    if isinstance(item, dict) and has_group_keys(item.keys()):
+        yield from targets_of(document, index)
+    else:
+        yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))
 
 
 def _as_yaml(content: bytes) -> bytes:
@@ -221,50 +236,49 @@ def _as_yaml(content: bytes) -> bytes:
     return _JSON_PAIR.sub(character, text).encode("utf-8", errors="surrogateescape")
 
 
-def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
-    item = document.value((index,))
-    if isinstance(item, dict) and has_group_keys(item.keys()):
-        yield from targets_of(document, index)
-    else:
-        yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))
+def entry_problems(text: str) -> list[str]:
+    """Return what is wrong with a list of one cluster; every environment variable counts as set."""
+    names = re.findall(r"\$\{(\w+)\}", text)
+    file = parse_cluster_file(text.encode(), Path("entries.yaml"), environ=dict.fromkeys(names, "x"))
+    found = [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
+    missing = ["address is missing" for entry in file.entries if entry.model.address is None]
+    return found or missing
 
 
-def make_clusters(main: MainFile, entries: Sequence[Section[ClusterEntry]], files: NamedFiles) -> Clusters:
+def make_clusters(
+    main: MainFile, entries: Iterable[Section[ClusterEntry]], files: NamedFiles, *, content_hash: bytes = b""
+) -> Clusters:
     """Merge and check the entries of one file."""
+    kept = tuple(entries)
     clusters: list[ClusterSettings] = []
     errors: dict[Problem, SourceLocation] = {}
     warnings: set[Problem] = set()
-    for entry in entries:
+    for entry in kept:
         found = Diagnostics(warnings=warnings)
         check_settings(entry, files, found)
         profile = entry.model.profile
         if profile is not None and profile not in main.profiles:
             found.errors.add(unknown_profile(entry, main.profiles, len(errors)))
         elif not entry.is_broken("profile"):
-            cluster = check_cluster(main.layers(entry), files, found, environ=main.environ)
+            cluster = make_cluster(main.layers(entry), files, found, environ=main.environ)
             clusters += [] if cluster is None else [cluster]
         for error in found.errors:
             errors.setdefault(error, entry.location())
     return Clusters(
-        entries=tuple(entries), configs=tuple(clusters), errors=errors, warnings=frozenset(warnings)
+        entries=kept,
+        configs=tuple(clusters),
+        errors=errors,
+        warnings=frozenset(warnings),
+        content_hash=content_hash,
     )
 
 
-def assemble(
-    main: MainFile, own: Clusters, files: Mapping[Path, Clusters], warnings: Iterable[Problem]
-) -> Config:
-    """Put all files together; none of them has a mistake.
-
-    Args:
-        main: the configuration file.
-        own: its clusters.
-        files: the clusters of each cluster file.
-        warnings: of the configuration file and of the patterns.
-    """
-    parts = (own, *files.values())
-    found = Diagnostics(warnings={*warnings, *(warning for part in parts for warning in part.warnings)})
-    resolved = distinct([entry for part in parts for entry in part.entries], found.warnings)
-    configs = (config for part in parts for config in part.configs)
+def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
+    """Put all files together; none of them has a mistake. The ``warnings`` are those of no cluster."""
+    main = sources.main
+    found = Diagnostics(warnings={*warnings}.union(*(part.warnings for part in sources.parts)))
+    resolved = distinct([entry for part in sources.parts for entry in part.entries], found.warnings)
+    configs = (config for part in sources.parts for config in part.configs)
     clusters = tuple(
         config if entry.model.name in {None, config.name} else replace(config, name=entry.model.name)
         for entry, config in zip(resolved, configs, strict=True)
@@ -279,15 +293,15 @@ def assemble(
     sections: list[Section[Any]] = [main.defaults, *main.profiles.values(), *entries]
     if main.cleanup is not None:
         sections.append(main.cleanup)
-        found.warnings.update(check_selectors(main.cleanup, clusters))
-    found.warnings.update(check_permissions((main.path, *files), sections))
+        check_selectors(main.cleanup, clusters, found)
+    check_permissions((main.path, *sources.files), sections, found)
     return Config(
         clusters=clusters,
         cluster_files=tuple(pattern.pattern for pattern in main.patterns),
         max_concurrent_polls=main.root.max_concurrent_polls,
         cleanup=main.root.cleanup,
         warnings=tuple(sorted(found.warnings)),
-        sources=Sources(main=main, own=own, files=files),
+        sources=sources,
     )
 
 
@@ -296,7 +310,7 @@ def shared_state(config: Config) -> Problem | None:
     section = config.sources.main.cleanup
     if section is None or not isinstance(section.model.state, SqliteUrl):
         return None
-    if has_variable(section.written("state")):
+    if has_variable(section.written("", "state")):
         return None
     return section.location("state").problem(
         "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"

@@ -54,8 +54,7 @@ def _dumped(content: object) -> str:
 def _by_file(config: Config) -> dict[str, list[dict[str, object]]]:
     """Return the clusters of each file."""
     sources = config.sources
-    parts = (sources.own, *sources.files.values())
-    entries = distinct([entry for part in parts for entry in part.entries])
+    entries = distinct([entry for part in sources.parts for entry in part.entries])
     shown: dict[str, list[dict[str, object]]] = {}
     clusters = iter(config.clusters)
     for entry in entries:

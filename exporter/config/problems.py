@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 KeyPath = tuple[str | int, ...]
@@ -21,19 +20,14 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 # A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret. So is a hash.
 _VALUE_IN_KEY: Final = re.compile(r"(?:[:=]|(?<=password)\W|(?<=credentials)\W|\$2\w?\$).*", re.DOTALL)
 # The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
-_LOGIN_KEYS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+_LOGINS: Final = frozenset({"basic_auth", "authorization", "oauth2"})
+_LOGIN_KEYS: Final = frozenset(
     {
-        "basic_auth": frozenset(
-            {"username", "username_file", "username_ref", "password", "password_file", "password_ref"}
-        ),
-        "authorization": frozenset({"type", "credentials", "credentials_file", "credentials_ref"}),
-        "oauth2": frozenset(
-            {
-                *("client_id", "client_secret", "client_secret_file", "client_secret_ref"),
-                *("endpoint_params", "grant_type", "scopes", "tls_config", "token_url"),
-                *("no_proxy", "proxy_connect_header", "proxy_from_environment", "proxy_url"),
-            }
-        ),
+        *("username", "username_file", "username_ref", "password", "password_file", "password_ref"),
+        *("type", "credentials", "credentials_file", "credentials_ref"),
+        *("client_id", "client_secret", "client_secret_file", "client_secret_ref"),
+        *("endpoint_params", "grant_type", "scopes", "tls_config", "token_url"),
+        *("no_proxy", "proxy_connect_header", "proxy_from_environment", "proxy_url"),
     }
 )
 # A secret that begins with { reads as a mapping.
@@ -61,8 +55,7 @@ class Problem:
 
     def logged(self) -> dict[str, str]:
         """Return what a log line says of it, beside its phrase."""
-        source = SourceLocation(file=self.file, line=self.line)
-        return {"source": str(source), "key": self.key, "why": self.message}
+        return {"source": _source(self.file, self.line), "key": self.key, "why": self.message}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -76,7 +69,7 @@ class SourceLocation:
 
     def __str__(self) -> str:
         """``config.yaml:12``."""
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return _source(self.file, self.line)
 
     @property
     def key(self) -> str:
@@ -86,6 +79,22 @@ class SourceLocation:
     def problem(self, message: str) -> Problem:
         """Return a problem at this location."""
         return Problem(file=self.file, line=self.line, key=self.key, message=message)
+
+
+@dataclass(slots=True, kw_only=True)
+class Diagnostics:
+    """The mistakes and warnings of one loading; the same one counts once."""
+
+    errors: set[Problem] = field(default_factory=set)
+    warnings: set[Problem] = field(default_factory=set)
+
+    def error(self, location: SourceLocation, message: str) -> None:
+        """Add a mistake."""
+        self.errors.add(location.problem(message))
+
+    def warn(self, location: SourceLocation, message: str) -> None:
+        """Add a warning."""
+        self.warnings.add(location.problem(message))
 
 
 class ConfigError(Exception):
@@ -113,6 +122,10 @@ class BadValueError(ValueError):
         return f"{self._before}{show_value(written)}{self._after}"
 
 
+def _source(file: str, line: int) -> str:
+    return f"{file}:{line}" if line else file
+
+
 def show_path(path: KeyPath) -> str:
     """Write a path as ``clusters[3].labels["dr site"]``; what may be a piece of a secret as ``[…]``."""
     shown, parent, grandparent = "", "", ""
@@ -120,7 +133,7 @@ def show_path(path: KeyPath) -> str:
         if isinstance(step, int):
             shown += f"[{step}]"
             continue
-        is_known = parent not in _LOGIN_KEYS or step in _LOGIN_KEYS[parent]
+        is_known = parent not in _LOGINS or step in _LOGIN_KEYS
         is_in_secret = parent in _SECRET_KEYS or grandparent in _MAPPINGS_OF_SECRETS
         if step == HIDDEN or not is_known or is_in_secret:
             shown += HIDDEN

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from exporter.config.problems import KeyPath, SourceLocation
+from exporter.config.checking.named_files import Verdict
+from exporter.config.problems import Diagnostics, KeyPath, SourceLocation
 from exporter.config.reading.document import Document
 from exporter.config.schema import CleanupConfig, ClusterEntry, PolicyConfig, StrictModel
 
@@ -33,17 +35,21 @@ class Section(Generic[ModelT]):
         """Whether a mistake has been found in one of these keys."""
         return self.document.is_broken(*map(self.at, keys))
 
-    def displayed(self, value: object, *keys: str | int) -> str:
-        """Return the value of a key below for messages; environment variables stay as ``${NAME}``."""
+    def written(self, value: object, *keys: str | int) -> str:
+        """Return the value of a key below; environment variables stay as ``${NAME}``."""
         return self.document.texts.get(self.at(*keys), str(value))
+
+    def add_verdict(self, found: Diagnostics, verdict: Verdict, source: Path | str, *keys: str | int) -> None:
+        """Add what is wrong with a file, or with what stands at a key instead, at this key."""
+        shown = f": {self.written(source, *keys)}" if isinstance(source, Path) else ""
+        if verdict.error is not None:
+            found.error(self.location(*keys), f"{verdict.error}{shown}")
+        if verdict.warning is not None:
+            found.warn(self.location(*keys), f"{verdict.warning}{shown}")
 
     def has(self, *keys: str | int) -> bool:
         """Whether a key below is set."""
         return self.at(*keys) in self.document.lines
-
-    def written(self, *keys: str | int) -> str:
-        """Return the text at a key below as it stands in the file."""
-        return self.document.written(self.at(*keys))
 
 
 def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:

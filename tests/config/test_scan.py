@@ -403,7 +403,7 @@ def test_candidate_that_is_not_accepted_changes_nothing(tmp_path: Path) -> None:
     problems, counts = fleet.problems, fleet.counts
     fleet.write("b", "- address: bb\n")
     fleet.main.write_text("clusters: [{address: m}]\ncluster_files: [clusters.d/b.yaml]\n")
-    assert _names(fleet.files.read().config) == ["m", "bb"]
+    assert _names(fleet.files.read()) == ["m", "bb"]
     assert (fleet.problems, fleet.counts) == (problems, counts)
     assert fleet.scan_twice() == ["a", "bb"]
     assert (fleet.problems, fleet.counts) == ([], (2, 0))
@@ -422,7 +422,7 @@ def test_file_emptied_while_a_candidate_is_refused_is_still_a_change(tmp_path: P
     fleet = _Fleet(tmp_path, a="- address: a\n", b="- address: b\n")
     fleet.files.load()
     fleet.write("a", "[]\n")
-    assert _names(fleet.files.read().config) == ["b"]
+    assert _names(fleet.files.read()) == ["b"]
     assert fleet.scan_twice() == ["b"]
 
 
@@ -433,7 +433,7 @@ def test_candidate_is_as_it_was_read_and_what_changes_after_that_is_noticed(tmp_
     candidate = fleet.files.read()
     fleet.write("a", "- address: c\n")
     fleet.files.accept(candidate)
-    assert _names(candidate.config) == ["b"]
+    assert _names(candidate) == ["b"]
     assert fleet.scan_twice() == ["c"]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from exporter.config.checking import named_files
 from exporter.config.checking.named_files import NamedFiles
-from exporter.config.checking.section_checks import Diagnostics, check_section, name_conflicts
-from exporter.config.problems import BadValueError, Problem, show_value
+from exporter.config.checking.section_checks import check_section, name_conflicts
+from exporter.config.problems import BadValueError, Diagnostics, show_value
 from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.values import fires, format_duration, guess_timezone, parse_timezone
 from exporter.config.schema import CleanupConfig, PolicyConfig
@@ -24,7 +24,7 @@ def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
     check_section(section, found)
     if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
         path = section.model.state.path
-        found.add_verdict(NamedFiles().check(named_files.check_database, path), path, section, "state")
+        section.add_verdict(found, NamedFiles().check(named_files.check_database, path), path, "state")
     policies = policies_of(section)
     if not policies and not section.is_broken("policies"):
         found.error(section.document.location(section.at("policies")), "at least one policy is expected")
@@ -34,12 +34,12 @@ def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
 
 
 def check_selectors(
-    section: Section[CleanupConfig], clusters: Sequence[ClusterSettings]
-) -> Iterator[Problem]:
-    """Yield a warning for every policy that applies to no cluster."""
+    section: Section[CleanupConfig], clusters: Sequence[ClusterSettings], found: Diagnostics
+) -> None:
+    """Warn of every policy that applies to no cluster."""
     for policy in policies_of(section):
         if not any(map(policy.model.applies_to, clusters)):
-            yield policy.location("clusters").problem("matches no cluster")
+            found.warn(policy.location("clusters"), "matches no cluster")
 
 
 def _check_policy(policy: Section[PolicyConfig], found: Diagnostics) -> None:
@@ -75,7 +75,7 @@ def _check_when(policy: Section[PolicyConfig], found: Diagnostics) -> None:
 
 def _check_schedule(policy: Section[PolicyConfig], schedule: str, found: Diagnostics) -> None:
     name = policy.model.timezone
-    shown = policy.displayed(name, "timezone")
+    shown = policy.written(name, "timezone")
     try:
         timezone = parse_timezone(name)
     except BadValueError as error:
@@ -84,6 +84,6 @@ def _check_schedule(policy: Section[PolicyConfig], schedule: str, found: Diagnos
         found.error(policy.location("timezone"), f"{error.quoting(shown)}; {advice}")
         return
     if not fires(schedule, timezone):
-        fields = show_value(policy.displayed(schedule, "schedule"))
+        fields = show_value(policy.written(schedule, "schedule"))
         message = f"never fires: no such day and time ever comes in {shown}: {fields}"
         found.error(policy.location("schedule"), message)

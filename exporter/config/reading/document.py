@@ -70,11 +70,6 @@ class Document:
         """Add a mistake in the key at ``path``."""
         self.problems.append(self.location(path).problem(message))
 
-    def written(self, path: KeyPath) -> str:
-        """Return what is written at ``path``; "" where there is no single value."""
-        value = self.value(path)
-        return self.texts.get(path, value if isinstance(value, str) else "")
-
     def reject(self, path: KeyPath, *, empty: object = None) -> None:
         """Take away the value at ``path``, whose mistake has been reported; put ``empty`` in its place.
 
