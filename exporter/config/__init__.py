@@ -2,18 +2,16 @@
 
 The steps, in the order in which a file goes through them:
 
-* :mod:`~exporter.config.reading`: text to a document, plain values that know their lines, with environment
-  variables replaced; and what a single value may be.
-* :mod:`~exporter.config.validation`: validates the values against the models of the
-  :mod:`~exporter.config.schema`; the :mod:`~exporter.config.fields` say what one value may be.
-* :mod:`~exporter.config.targets`: makes clusters of groups of targets (file_sd).
-* :mod:`~exporter.config.sections`: merges the models of defaults, profile and entry, by what was set;
-  :mod:`~exporter.config.cluster_settings` makes the client's settings of them.
-* :mod:`~exporter.config.checking`: checks values that depend on each other, and the files that the
-  configuration names.
+* :mod:`~exporter.config.reading`: text to plain values and their lines, with environment variables replaced.
+* :mod:`~exporter.config.validation`: the values to the models of the :mod:`~exporter.config.schema`, whose
+  :mod:`~exporter.config.fields` say what one value may be.
+* :mod:`~exporter.config.targets`: groups of targets (file_sd) to clusters.
+* :mod:`~exporter.config.sections`: the models of defaults, profile and entry, merged by what was set.
+* :mod:`~exporter.config.checking`: values that depend on each other, and the files that the configuration
+  names, checked; the merged models to the settings of each cluster.
 * :mod:`~exporter.config.loader`: these steps for one file, and all files put together.
 * :mod:`~exporter.config.cluster_files`: all files loaded, and cluster files scanned for changes.
-* :mod:`~exporter.config.masked`: writes the applied configuration as YAML, without the secrets.
+* :mod:`~exporter.config.masked`: the applied configuration as YAML, without the secrets.
 
 :mod:`~exporter.config.problems` is what is wrong, and where.
 """

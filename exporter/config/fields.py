@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -42,45 +43,16 @@ _TOKEN_URL: Final = re.compile(r"(?P<origin>https?://[^/?#\\@\s]+)(?:/[!-~]*)?(?
 # What decides about the connection or the method, or what the client itself sets.
 _RESERVED_HEADERS: Final = frozenset(
     {
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "www-authenticate",
-        "x-http-method",
-        "x-http-method-override",
-        "x-method-override",
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type"),
+        *("expect", "host", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "user-agent", "www-authenticate"),
+        *("x-http-method", "x-http-method-override", "x-method-override"),
     }
 )
 _OWN_LABELS: Final = frozenset(
     {
-        "cluster",
-        "name",
-        "uuid",
-        "ontap_version",
-        "version",
-        "reason",
-        "policy",
-        "outcome",
-        "code",
-        "method",
-        "le",
-        "pending_version",
-        "sort_key",
-        "state",
-        "train",
-        "verdict",
+        *("cluster", "name", "uuid", "ontap_version", "version", "reason", "policy", "outcome", "code"),
+        *("method", "le", "pending_version", "sort_key", "state", "train", "verdict"),
     }
 )
 
@@ -97,6 +69,10 @@ def _filled(value: str) -> str:
     return value
 
 
+def _secret(check: Callable[[str], str]) -> PlainValidator:
+    return PlainValidator(lambda value: Secret(value=check(_text(value))))
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     return value if isinstance(value, Path) else _folder(info) / _filled(_text(value))
 
@@ -111,11 +87,7 @@ def _folder(info: ValidationInfo) -> Path:
 
 
 def parse_duration_or_zero(value: object) -> timedelta:
-    """Return the duration that a value of a file writes; a plain 0 needs no unit.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return the duration that a value of a file writes; a plain 0 needs no unit."""
     match value:
         case timedelta():
             return value
@@ -272,12 +244,10 @@ SupportedTlsVersion = Annotated[TlsVersion, PlainValidator(_tls_version)]
 HeaderName = Annotated[str, AfterValidator(_free_header_name)]
 ConnectHeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(check_header_value)]
-SecretText = Annotated[Secret, PlainValidator(lambda value: Secret(value=_filled(_text(value))))]
-SecretHeaderValue = Annotated[
-    Secret, PlainValidator(lambda value: Secret(value=check_header_value(_text(value))))
-]
+SecretText = Annotated[Secret, _secret(_filled)]
+SecretHeaderValue = Annotated[Secret, _secret(check_header_value)]
+Password = Annotated[Secret, _secret(check_password)]
+Credentials = Annotated[Secret, _secret(check_credentials)]
 ProxyUrl = Annotated[Proxy | Literal[""], PlainValidator(_proxy_url)]
 """Empty text is no proxy, as in Prometheus: a cluster may need none where the defaults have one."""
 TokenUrl = Annotated[str, AfterValidator(_token_url)]
-Password = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_password(_text(value))))]
-Credentials = Annotated[Secret, PlainValidator(lambda value: Secret(value=check_credentials(_text(value))))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,7 @@ _MOST_CLUSTERS: Final = 100_000
 _ADVICE: Final = "write [] for no clusters"
 # JSON writes a character beyond U+FFFF as two escapes, which YAML would take for two broken characters.
 _JSON_PAIR: Final = re.compile(
-    r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(FilePattern)
 
@@ -225,15 +226,7 @@ def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
 
 def _as_yaml(content: bytes) -> bytes:
     """Return JSON as YAML, which it is, save for one kind of escape."""
-    if b"\\u" not in content:
-        return content
-
-    def character(match: re.Match[str]) -> str:
-        pair = bytes.fromhex(match[2] + match[3])
-        return match[1] + pair.decode("utf-16-be")
-
-    text = content.decode("utf-8", errors="surrogateescape")
-    return _JSON_PAIR.sub(character, text).encode("utf-8", errors="surrogateescape")
+    return _JSON_PAIR.sub(lambda match: match[1] + json.loads(b'"%s"' % match[2]).encode(), content)
 
 
 def entry_problems(text: str) -> list[str]:

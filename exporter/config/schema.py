@@ -15,44 +15,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.config.fields import (
-    Address,
-    AuthorizationType,
-    Boolean,
-    ClusterGlobs,
-    ConnectHeaderName,
-    Count,
-    Credentials,
-    Duration,
-    DurationOrZero,
-    EmptyList,
-    EmptyMapping,
-    FileName,
-    Glob,
-    GroupLabels,
-    HeaderName,
-    HeaderValue,
-    Host,
-    JournalUrl,
-    KeepNewest,
-    Labels,
-    LabelSelector,
-    LongDuration,
-    Maybe,
-    Name,
-    Number,
-    Password,
-    ProxyUrl,
-    ReturnTimeout,
-    Schedule,
-    SecretHeaderValue,
-    SecretText,
-    SupportedTlsVersion,
-    Text,
-    TokenUrl,
-    Username,
-    VersionGlobs,
-)
+from exporter.config import fields
+from exporter.config.fields import Maybe
 from exporter.config.reading.database_url import DEFAULT_DATABASE_URL
 from exporter.ontap.endpoint import ClusterSettings, TlsVersion
 
@@ -77,10 +41,10 @@ class BasicAuth(StrictModel):
     where = "under basic_auth"
     exclusive = (("username", "username_file"), ("password", "password_file"))
     unsupported = dict.fromkeys(("username_ref", "password_ref"), _NO_MANAGER)
-    username: Maybe[Username] = None
-    username_file: Maybe[FileName] = None
-    password: Maybe[Password] = None
-    password_file: Maybe[FileName] = None
+    username: Maybe[fields.Username] = None
+    username_file: Maybe[fields.FileName] = None
+    password: Maybe[fields.Password] = None
+    password_file: Maybe[fields.FileName] = None
 
 
 class Authorization(StrictModel):
@@ -89,9 +53,9 @@ class Authorization(StrictModel):
     where = "under authorization"
     exclusive = (("credentials", "credentials_file"),)
     unsupported = {"credentials_ref": _NO_MANAGER}
-    type: AuthorizationType = "Bearer"
-    credentials: Maybe[Credentials] = None
-    credentials_file: Maybe[FileName] = None
+    type: fields.AuthorizationType = "Bearer"
+    credentials: Maybe[fields.Credentials] = None
+    credentials_file: Maybe[fields.FileName] = None
 
 
 class TlsConfig(StrictModel):
@@ -104,15 +68,15 @@ class TlsConfig(StrictModel):
         "max_version": "the newest version that both sides have is used",
         "next_protos": "requests are HTTP/1.1",
     }
-    ca: Maybe[Text] = None
-    ca_file: Maybe[FileName] = None
-    cert: Maybe[Text] = None
-    cert_file: Maybe[FileName] = None
-    key: Maybe[SecretText] = None
-    key_file: Maybe[FileName] = None
-    server_name: Maybe[Host] = None
-    insecure_skip_verify: Boolean = False
-    min_version: SupportedTlsVersion = TlsVersion.TLS12
+    ca: Maybe[fields.Text] = None
+    ca_file: Maybe[fields.FileName] = None
+    cert: Maybe[fields.Text] = None
+    cert_file: Maybe[fields.FileName] = None
+    key: Maybe[fields.SecretText] = None
+    key_file: Maybe[fields.FileName] = None
+    server_name: Maybe[fields.Host] = None
+    insecure_skip_verify: fields.Boolean = False
+    min_version: fields.SupportedTlsVersion = TlsVersion.TLS12
 
 
 class ProxyKeys(StrictModel):
@@ -122,10 +86,10 @@ class ProxyKeys(StrictModel):
         ("proxy_from_environment", "proxy_url"),
         ("no_proxy", "proxy_from_environment"),
     )
-    proxy_url: Maybe[ProxyUrl] = None
+    proxy_url: Maybe[fields.ProxyUrl] = None
     no_proxy: Maybe[str] = None
-    proxy_from_environment: Boolean = False
-    proxy_connect_header: dict[ConnectHeaderName, list[SecretHeaderValue]] = {}
+    proxy_from_environment: fields.Boolean = False
+    proxy_connect_header: dict[fields.ConnectHeaderName, list[fields.SecretHeaderValue]] = {}
 
 
 class OAuth2(ProxyKeys):
@@ -150,12 +114,12 @@ class OAuth2(ProxyKeys):
             "the grant is client_credentials, with a client secret",
         ),
     }
-    client_id: Maybe[Text] = None
-    client_secret: Maybe[SecretText] = None
-    client_secret_file: Maybe[FileName] = None
-    token_url: Maybe[TokenUrl] = None
-    scopes: list[Text] = []
-    endpoint_params: dict[str, SecretText] = {}
+    client_id: Maybe[fields.Text] = None
+    client_secret: Maybe[fields.SecretText] = None
+    client_secret_file: Maybe[fields.FileName] = None
+    token_url: Maybe[fields.TokenUrl] = None
+    scopes: list[fields.Text] = []
+    endpoint_params: dict[str, fields.SecretText] = {}
     tls_config: TlsConfig = TlsConfig()
 
 
@@ -163,9 +127,9 @@ class HttpHeader(StrictModel):
     """The values of one header; each is sent as a header of its own."""
 
     where = "under a header of http_headers"
-    values: list[HeaderValue] = []
-    secrets: list[SecretHeaderValue] = []
-    files: list[FileName] = []
+    values: list[fields.HeaderValue] = []
+    secrets: list[fields.SecretHeaderValue] = []
+    files: list[fields.FileName] = []
 
 
 class Settings(ProxyKeys):
@@ -189,27 +153,27 @@ class Settings(ProxyKeys):
         "scrape_timeout": "write poll_timeout",
         **dict.fromkeys(("azuread", "google_iam", "sigv4"), "write basic_auth, authorization or oauth2"),
     }
-    poll_interval: Duration = timedelta(minutes=5)
-    poll_timeout: Duration = timedelta(minutes=1)
-    return_timeout: ReturnTimeout = 15
-    max_records: Annotated[Number, Field(ge=1, le=10_000)] = 500
-    stale_after: Maybe[Duration] = None
+    poll_interval: fields.Duration = timedelta(minutes=5)
+    poll_timeout: fields.Duration = timedelta(minutes=1)
+    return_timeout: fields.ReturnTimeout = 15
+    max_records: Annotated[fields.Number, Field(ge=1, le=10_000)] = 500
+    stale_after: Maybe[fields.Duration] = None
     basic_auth: Maybe[BasicAuth] = None
     authorization: Maybe[Authorization] = None
     oauth2: Maybe[OAuth2] = None
     tls_config: TlsConfig = TlsConfig()
-    http_headers: dict[HeaderName, HttpHeader] = {}
-    allow_http: Boolean = False
-    labels: Labels = Field(default_factory=dict)
+    http_headers: dict[fields.HeaderName, HttpHeader] = {}
+    allow_http: fields.Boolean = False
+    labels: fields.Labels = Field(default_factory=dict)
 
 
 class ClusterEntry(Settings):
     """One entry of ``clusters``; the checks require an ``address``."""
 
     where = "in an entry of clusters"
-    name: Maybe[Name] = None
-    address: Maybe[Address] = None
-    profile: Maybe[Name] = None
+    name: Maybe[fields.Name] = None
+    address: Maybe[fields.Address] = None
+    profile: Maybe[fields.Name] = None
 
     @property
     def effective_name(self) -> str | None:
@@ -224,16 +188,16 @@ class TargetGroup(StrictModel):
     """
 
     where = "in a file of cluster_files"
-    targets: list[Address] = []
-    labels: GroupLabels = {}
+    targets: list[fields.Address] = []
+    labels: fields.GroupLabels = {}
 
 
 class ClusterSelector(StrictModel):
     """The clusters of a policy: one of the names must match, and all labels."""
 
     where = "under clusters of a policy"
-    names: Maybe[ClusterGlobs] = None
-    labels: LabelSelector = {}
+    names: Maybe[fields.ClusterGlobs] = None
+    labels: fields.LabelSelector = {}
 
     @cached_property
     def _name_pattern(self) -> re.Pattern[str]:
@@ -256,26 +220,26 @@ class PolicyConfig(StrictModel):
 
     where = "in an entry of cleanup.policies"
     exclusive = (("schedule", "every"),)
-    name: Name = ""
+    name: fields.Name = ""
     clusters: ClusterSelector = ClusterSelector()
-    schedule: Maybe[Schedule] = None
-    every: Maybe[LongDuration] = None
-    timezone: Name = "UTC"
+    schedule: Maybe[fields.Schedule] = None
+    every: Maybe[fields.LongDuration] = None
+    timezone: fields.Name = "UTC"
     """The IANA name of the time zone of ``schedule``."""
-    keep_newest: Maybe[KeepNewest] = None
-    older_than: Maybe[Duration] = None
-    include: VersionGlobs = ["*"]
-    exclude: list[Glob] = []
-    seen_for: DurationOrZero = timedelta(days=7)
-    start_within: Duration = timedelta(hours=1)
-    stop_after_failures: Annotated[Number, Field(ge=0, le=100_000)] = 3
-    approved_plan: Maybe[FileName] = None
-    approval_valid_for: Duration = timedelta(days=14)
-    max_deletes_per_run: Count = 5
-    dry_run: Boolean = True
-    return_timeout: ReturnTimeout = 0
-    job_timeout: Duration = timedelta(minutes=30)
-    retry_busy_for: DurationOrZero = timedelta(minutes=30)
+    keep_newest: Maybe[fields.KeepNewest] = None
+    older_than: Maybe[fields.Duration] = None
+    include: fields.VersionGlobs = ["*"]
+    exclude: list[fields.Glob] = []
+    seen_for: fields.DurationOrZero = timedelta(days=7)
+    start_within: fields.Duration = timedelta(hours=1)
+    stop_after_failures: Annotated[fields.Number, Field(ge=0, le=100_000)] = 3
+    approved_plan: Maybe[fields.FileName] = None
+    approval_valid_for: fields.Duration = timedelta(days=14)
+    max_deletes_per_run: fields.Count = 5
+    dry_run: fields.Boolean = True
+    return_timeout: fields.ReturnTimeout = 0
+    job_timeout: fields.Duration = timedelta(minutes=30)
+    retry_busy_for: fields.DurationOrZero = timedelta(minutes=30)
 
     def applies_to(self, cluster: ClusterSettings) -> bool:
         """Whether this policy is for ``cluster``, by its name and its labels."""
@@ -286,10 +250,10 @@ class CleanupConfig(StrictModel):
     """The policies, and where the journal is kept."""
 
     where = "under cleanup"
-    state: JournalUrl = Field(default=DEFAULT_DATABASE_URL, validate_default=True)
-    max_concurrent_clusters: Count = 4
-    takeover_after: LongDuration = timedelta(seconds=30)
-    max_deletes_per_day: Maybe[Count] = None
+    state: fields.JournalUrl = Field(default=DEFAULT_DATABASE_URL, validate_default=True)
+    max_concurrent_clusters: fields.Count = 4
+    takeover_after: fields.LongDuration = timedelta(seconds=30)
+    max_deletes_per_day: Maybe[fields.Count] = None
     policies: list[PolicyConfig] = []
 
 
@@ -297,9 +261,23 @@ class Root(StrictModel):
     """A whole file; each pattern is validated by itself, as a :data:`FilePattern`."""
 
     where = "at the top of the configuration file"
-    defaults: Annotated[Settings, EmptyMapping] = Settings()
-    profiles: Annotated[dict[str, Annotated[Settings, EmptyMapping]], EmptyMapping] = {}
-    clusters: Annotated[list[ClusterEntry], EmptyList] = []
-    cluster_files: Annotated[list[Any], EmptyList] = []
-    max_concurrent_polls: Count = 64
-    cleanup: Annotated[CleanupConfig | None, EmptyMapping] = None
+    defaults: Annotated[Settings, fields.EmptyMapping] = Settings()
+    profiles: Annotated[dict[str, Annotated[Settings, fields.EmptyMapping]], fields.EmptyMapping] = {}
+    clusters: Annotated[list[ClusterEntry], fields.EmptyList] = []
+    cluster_files: Annotated[list[Any], fields.EmptyList] = []
+    max_concurrent_polls: fields.Count = 64
+    cleanup: Annotated[CleanupConfig | None, fields.EmptyMapping] = None
+
+
+def where_keys_belong(*models: type[StrictModel]) -> Mapping[str, str]:
+    """Return where each key belongs; a key of several models belongs to the last one."""
+    return {key: model.where for model in models for key in model.model_fields}
+
+
+_OUTSIDE_CLEANUP: Final = (
+    *(TargetGroup, Root, HttpHeader, OAuth2, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings),
+)
+INSIDE_CLEANUP: Final = (ClusterSelector, PolicyConfig, CleanupConfig)
+# For a key that stands in the wrong mapping: `name` and the like belong to the nearest one.
+WHERE: Final = where_keys_belong(*INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
+WHERE_IN_CLEANUP: Final = where_keys_belong(*_OUTSIDE_CLEANUP, *INSIDE_CLEANUP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from types import MappingProxyType, UnionType
+from types import UnionType
 from typing import Annotated, Final, TypeVar, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,34 +14,26 @@ from pydantic_core import ErrorDetails
 from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
 from exporter.config.reading.document import BROKEN, Document
 from exporter.config.schema import (
+    INSIDE_CLEANUP,
+    WHERE,
+    WHERE_IN_CLEANUP,
     Authorization,
     BasicAuth,
-    CleanupConfig,
-    ClusterEntry,
-    ClusterSelector,
-    HttpHeader,
     OAuth2,
-    PolicyConfig,
-    Root,
-    Settings,
     StrictModel,
-    TargetGroup,
-    TlsConfig,
 )
 
 _ModelT = TypeVar("_ModelT", bound=StrictModel)
 _ValueT = TypeVar("_ValueT")
 
-_EXPECTED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "model_type": "a mapping",
-        "dict_type": "a mapping",
-        "list_type": "a list",
-        "string_type": "text",
-        "int_type": "a whole number",
-        "bool_type": "true or false",
-    }
-)
+_EXPECTED: Final = {
+    "model_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+}
 _KINDS: Final = (
     (str, "text"),
     (bool, "true or false"),
@@ -50,24 +42,10 @@ _KINDS: Final = (
     (list, "a list"),
     (dict, "a mapping"),
 )
-_OUTSIDE_CLEANUP: Final = (
-    *(TargetGroup, Root, HttpHeader, OAuth2, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings),
-)
 _LOGINS: Final = (BasicAuth, Authorization, OAuth2)
 _HOLD_SECRETS: Final = frozenset({"endpoint_params", "http_headers", "proxy_connect_header"})
 _CLOSE: Final = 0.73
 """How alike two keys are, from 0 to 1, for one to be meant by the other."""
-_INSIDE_CLEANUP: Final = (ClusterSelector, PolicyConfig, CleanupConfig)
-
-
-def where_keys_belong(*models: type[StrictModel]) -> Mapping[str, str]:
-    """Return where each key belongs; a key of several models belongs to the last one."""
-    return MappingProxyType({key: model.where for model in models for key in model.model_fields})
-
-
-# For a key that stands in the wrong mapping: `name` and the like belong to the nearest one.
-_WHERE: Final = where_keys_belong(*_INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
-_WHERE_IN_CLEANUP: Final = where_keys_belong(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)
 
 
 def validate(
@@ -155,7 +133,7 @@ def _problem(
 
 def _may_be_of_a_secret(path: KeyPath) -> bool:
     key = path[-1]
-    if isinstance(key, int) or key in _WHERE or len(path) == 1:
+    if isinstance(key, int) or key in WHERE or len(path) == 1:
         return False
     return path[-2] == "cleanup" or not _HOLD_SECRETS.isdisjoint(path[:-1])
 
@@ -181,7 +159,7 @@ def _unknown_key(key: str, model: type[StrictModel], belongs: Mapping[str, str] 
     if key in model.unsupported:
         return f"is not supported: {model.unsupported[key]}"
     if belongs is None:
-        belongs = _WHERE_IN_CLEANUP if model in _INSIDE_CLEANUP else _WHERE
+        belongs = WHERE_IN_CLEANUP if model in INSIDE_CLEANUP else WHERE
     if key in belongs:
         return f"not allowed here; it belongs {belongs[key]}"
     if ":" in key:

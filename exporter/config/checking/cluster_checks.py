@@ -34,28 +34,10 @@ _LOGINS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "oauth2": (("client_id",), ("client_secret", "client_secret_file"), ("token_url",)),
 }
 """The keys of each kind of login, one of each group of which must be there."""
-_HTTP: Final = "http:// is only for clusters with allow_http: true"
 _PROXY_READS: Final = (
     "a proxy is only for https://: it would read what is sent; write proxy_url: '' or no_proxy"
 )
 _STALE_AFTER_POLLS: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Connection:
-    """What a cluster's requests go to: the cluster itself, or the token endpoint of its login."""
-
-    peer: str
-    """For messages."""
-    endpoint: Endpoint | None
-    """``None`` where no address is set."""
-    address: tuple[str, ...]
-    """The key of the address."""
-    above: tuple[str, ...]
-    """The key of the mapping that holds the settings; none for the merged layers themselves."""
-    settings: Settings | OAuth2
-    what_is_sent: str
-    """What nobody else may read; empty if there is no such thing."""
 
 
 def make_cluster(
@@ -65,23 +47,23 @@ def make_cluster(
 
     ``environ`` holds the proxy of ``proxy_from_environment``.
     """
+    checks = _ClusterChecks(layers=layers, files=files, found=found, environ=environ)
     merged = layers.merged
     if layers.own.model.address is None and not layers.own.is_broken("address"):
-        found.error(layers.own.location(), "address is missing")
-    _check_login(layers, found)
-    _check_headers(layers, found)
-    _check_timing(layers, found)
-    proxies: list[Proxy | None] = []
-    for connection in _connections(merged):
-        _check_scheme(connection, layers, found)
-        _check_certificate(connection, layers, files, found)
-        proxies.append(_checked_proxy(connection, layers, found, environ))
+        checks.error("address is missing")
+    checks.check_login()
+    checks.check_headers()
+    checks.check_timing()
+    proxy = checks.check_connection(merged, merged.address)
+    token_proxy = None
+    if merged.oauth2 is not None:
+        token_proxy = checks.check_connection(merged.oauth2, _token_endpoint(merged.oauth2), ("oauth2",))
     if merged.address is None:
         return None
     return ClusterSettings(
         name=merged.name or merged.address.host,
         endpoint=merged.address,
-        login=_login(merged, token_proxy=proxies[-1]),
+        login=_login(merged, token_proxy=token_proxy),
         tls=Tls(**dict(merged.tls_config)),
         labels=tuple(sorted(merged.labels.items())),
         poll_interval=merged.poll_interval,
@@ -90,59 +72,133 @@ def make_cluster(
         return_timeout_seconds=_return_timeout_seconds(merged),
         max_records=merged.max_records,
         headers=tuple(_headers(merged.http_headers)),
-        proxy=proxies[0],
+        proxy=proxy,
     )
 
 
-def _check_login(layers: Layers, found: Diagnostics) -> None:
-    merged = layers.merged
-    for name, groups in _LOGINS.items():
-        if (login := getattr(merged, name)) is not None:
-            for group in groups:
-                if all(getattr(login, key) is None for key in group) and not layers.is_broken(*_LOGINS):
-                    found.error(layers.location((name,)), f"{' or '.join(group)} is missing")
-    has_certificate = merged.tls_config.cert_file is not None or merged.tls_config.cert is not None
-    if not (
-        _has_login(merged) or has_certificate or layers.is_broken(*_LOGINS, "tls_config", "http_headers")
-    ):
-        message = "no login: neither basic_auth nor authorization nor oauth2 nor a client certificate"
-        found.warn(layers.own.location(), message)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ClusterChecks:
+    layers: Layers
+    files: NamedFiles
+    found: Diagnostics
+    environ: Mapping[str, str]
 
+    @property
+    def merged(self) -> ClusterEntry:
+        return self.layers.merged
 
-def _has_login(merged: ClusterEntry) -> bool:
-    """Say whether requests carry something secret."""
-    has_secret = any(header.secrets or header.files for header in merged.http_headers.values())
-    return has_secret or any(getattr(merged, name) is not None for name in _LOGINS)
+    def error(self, message: str, *keys: tuple[str, ...]) -> None:
+        """Add a mistake where the nearest layer sets one of these keys."""
+        self.found.error(self.layers.location(*keys), message)
 
+    def warn(self, message: str, *keys: tuple[str, ...]) -> None:
+        """Add a warning, likewise."""
+        self.found.warn(self.layers.location(*keys), message)
 
-def _check_headers(layers: Layers, found: Diagnostics) -> None:
-    first: dict[str, str] = {}
-    for name in layers.merged.http_headers:
-        other = first.setdefault(name.lower(), name)
-        if other != name:
-            found.error(layers.location(("http_headers", name)), f"the same header as {other}")
+    def has_login(self) -> bool:
+        """Say whether requests carry something secret."""
+        headers = self.merged.http_headers.values()
+        has_secret = any(header.secrets or header.files for header in headers)
+        return has_secret or any(getattr(self.merged, name) is not None for name in _LOGINS)
 
+    def check_login(self) -> None:
+        tls, is_broken = self.merged.tls_config, self.layers.is_broken
+        for name, groups in _LOGINS.items():
+            if (login := getattr(self.merged, name)) is not None and not is_broken(*_LOGINS):
+                for group in groups:
+                    if all(getattr(login, key) is None for key in group):
+                        self.error(f"{' or '.join(group)} is missing", (name,))
+        has_certificate = tls.cert_file is not None or tls.cert is not None
+        if not (self.has_login() or has_certificate or is_broken(*_LOGINS, "tls_config", "http_headers")):
+            self.warn("no login: neither basic_auth nor authorization nor oauth2 nor a client certificate")
 
-def _check_timing(layers: Layers, found: Diagnostics) -> None:
-    if layers.is_broken("poll_interval", "poll_timeout", "return_timeout", "stale_after"):
-        return
-    merged = layers.merged
-    return_seconds, stale = _return_timeout_seconds(merged), _stale_after(merged)
-    timeout, interval = format_duration(merged.poll_timeout), format_duration(merged.poll_interval)
-    if merged.poll_timeout.total_seconds() <= return_seconds:
-        message = f"poll_timeout ({timeout}) must exceed return_timeout ({return_seconds} s)"
-        found.error(layers.location(("poll_timeout",), ("return_timeout",)), message)
-    if merged.poll_timeout > merged.poll_interval:
-        message = (
-            f"poll_timeout ({timeout}) exceeds poll_interval ({interval}): polls of a slow cluster come late"
-        )
-        found.warn(layers.location(("poll_timeout",), ("poll_interval",)), message)
-    if stale < merged.poll_interval:
-        message = (
-            f"stale_after ({format_duration(stale)}) is shorter than poll_interval ({interval}):"
-            " series vanish between polls"
-        )
-        found.warn(layers.location(("stale_after",), ("poll_interval",)), message)
+    def check_headers(self) -> None:
+        first: dict[str, str] = {}
+        for name in self.merged.http_headers:
+            other = first.setdefault(name.lower(), name)
+            if other != name:
+                self.error(f"the same header as {other}", ("http_headers", name))
+
+    def check_timing(self) -> None:
+        merged = self.merged
+        if self.layers.is_broken("poll_interval", "poll_timeout", "return_timeout", "stale_after"):
+            return
+        return_seconds, stale_after = _return_timeout_seconds(merged), _stale_after(merged)
+        timeout = f"poll_timeout ({format_duration(merged.poll_timeout)})"
+        interval = f"poll_interval ({format_duration(merged.poll_interval)})"
+        if merged.poll_timeout.total_seconds() <= return_seconds:
+            message = f"{timeout} must exceed return_timeout ({return_seconds} s)"
+            self.error(message, ("poll_timeout",), ("return_timeout",))
+        if merged.poll_timeout > merged.poll_interval:
+            message = f"{timeout} exceeds {interval}: polls of a slow cluster come late"
+            self.warn(message, ("poll_timeout",), ("poll_interval",))
+        if stale_after < merged.poll_interval:
+            stale = f"stale_after ({format_duration(stale_after)})"
+            message = f"{stale} is shorter than {interval}: series vanish between polls"
+            self.warn(message, ("stale_after",), ("poll_interval",))
+
+    def check_connection(
+        self, settings: Settings | OAuth2, endpoint: Endpoint | None, above: tuple[str, ...] = ()
+    ) -> Proxy | None:
+        """Check how requests go to the cluster or to its token endpoint; return the proxy on their way.
+
+        ``above`` is the key of the mapping that holds the settings.
+        """
+        address, sent = (("oauth2", "token_url"), "client secret") if above else (("address",), "login")
+        if endpoint is not None and endpoint.scheme == "http" and not self.layers.is_broken("allow_http"):
+            if not self.merged.allow_http:
+                self.error("http:// is only for clusters with allow_http: true", address)
+            elif self.has_login():
+                self.warn(f"http:// sends the {sent} unencrypted", address)
+        if not self.layers.is_broken("oauth2" if above else "tls_config"):
+            self._check_certificate(settings, above)
+        if self.layers.is_broken(*ProxyKeys.model_fields, "oauth2"):
+            return None
+        return self._check_proxy(settings, endpoint, above)
+
+    def _check_certificate(self, settings: Settings | OAuth2, above: tuple[str, ...]) -> None:
+        tls = settings.tls_config
+        if tls.insecure_skip_verify:
+            whose = "token endpoint" if above else "cluster"
+            message = f"the {whose}'s certificate is not verified"
+            self.warn(message, (*above, "tls_config", "insecure_skip_verify"))
+        certificate = tls.cert or tls.cert_file
+        key = tls.key_file if tls.key is None else tls.key.value
+        certificate_key = (*above, "tls_config", "cert" if tls.cert else "cert_file")
+        key_key = (*above, "tls_config", "key" if tls.key is not None else "key_file")
+        if certificate is None:
+            if key is not None:
+                self.error(f"{key_key[-1]} without cert_file", key_key)
+            return
+        named = [file for file in (tls.cert_file, tls.key_file) if file is not None]
+        if any(self.files.check(check_readable, file).error for file in named):
+            return
+        verdict = self.files.check(check_chain, certificate, key)
+        if verdict.is_about_key and key is not None:
+            self.layers.nearest(key_key).add_verdict(self.found, verdict, key, *key_key)
+        else:
+            nearest = self.layers.nearest(certificate_key)
+            nearest.add_verdict(self.found, verdict, certificate, *certificate_key)
+
+    def _check_proxy(
+        self, settings: ProxyKeys, endpoint: Endpoint | None, above: tuple[str, ...]
+    ) -> Proxy | None:
+        has_proxy = "proxy_url" in settings.model_fields_set or settings.proxy_from_environment
+        if settings.no_proxy and not has_proxy:
+            self.error("no_proxy without proxy_url", (*above, "no_proxy"))
+        if settings.proxy_connect_header and not has_proxy:
+            message = "proxy_connect_header without proxy_url or proxy_from_environment"
+            self.error(message, (*above, "proxy_connect_header"))
+        if endpoint is None or not has_proxy:
+            return None
+        try:
+            proxy = _proxy_for(settings, endpoint, environ=self.environ)
+        except ValueError as error:
+            self.error(str(error), (*above, "proxy_from_environment"))
+            return None
+        if proxy is not None and endpoint.scheme == "http":
+            self.error(_PROXY_READS, (*above, "proxy_url"), (*above, "proxy_from_environment"))
+        return proxy
 
 
 def _stale_after(settings: Settings) -> timedelta:
@@ -157,91 +213,6 @@ def _return_timeout_seconds(settings: Settings) -> int:
     return min(settings.return_timeout, ceil(settings.poll_timeout.total_seconds()) - 1)
 
 
-def _connections(merged: ClusterEntry) -> Iterator[_Connection]:
-    yield _Connection(
-        peer="cluster",
-        endpoint=merged.address,
-        address=("address",),
-        above=(),
-        settings=merged,
-        what_is_sent="login" if _has_login(merged) else "",
-    )
-    if merged.oauth2 is not None:
-        url = urlsplit(merged.oauth2.token_url or "")
-        yield _Connection(
-            peer="token endpoint",
-            endpoint=parse_address(f"{url.scheme}://{url.netloc}") if url.netloc else None,
-            address=("oauth2", "token_url"),
-            above=("oauth2",),
-            settings=merged.oauth2,
-            what_is_sent="client secret",
-        )
-
-
-def _check_scheme(connection: _Connection, layers: Layers, found: Diagnostics) -> None:
-    if connection.endpoint is None or connection.endpoint.scheme != "http" or layers.is_broken("allow_http"):
-        return
-    if not layers.merged.allow_http:
-        found.error(layers.location(connection.address), _HTTP)
-    elif connection.what_is_sent:
-        message = f"http:// sends the {connection.what_is_sent} unencrypted"
-        found.warn(layers.location(connection.address), message)
-
-
-def _check_certificate(
-    connection: _Connection, layers: Layers, files: NamedFiles, found: Diagnostics
-) -> None:
-    tls, keys = connection.settings.tls_config, (*connection.above, "tls_config")
-    if "tls_config" not in connection.settings.model_fields_set or layers.is_broken(keys[0]):
-        return
-    if tls.insecure_skip_verify:
-        location = layers.location((*keys, "insecure_skip_verify"))
-        found.warn(location, f"the {connection.peer}'s certificate is not verified")
-    certificate = tls.cert or tls.cert_file
-    key = tls.key_file if tls.key is None else tls.key.value
-    key_of_certificate = (*keys, "cert" if tls.cert else "cert_file")
-    key_of_key = (*keys, "key" if tls.key is not None else "key_file")
-    if certificate is None:
-        if key is not None:
-            found.error(layers.location(key_of_key), f"{key_of_key[-1]} without cert_file")
-        return
-    named = [file for file in (tls.cert_file, tls.key_file) if file is not None]
-    if any(files.check(check_readable, file).error for file in named):
-        return
-    verdict = files.check(check_chain, certificate, key)
-    if verdict.is_about_key and key is not None:
-        layers.nearest(key_of_key).add_verdict(found, verdict, key, *key_of_key)
-    else:
-        layers.nearest(key_of_certificate).add_verdict(found, verdict, certificate, *key_of_certificate)
-
-
-def _checked_proxy(
-    connection: _Connection, layers: Layers, found: Diagnostics, environ: Mapping[str, str]
-) -> Proxy | None:
-    """Return the proxy through which requests go."""
-    settings, above, endpoint = connection.settings, connection.above, connection.endpoint
-    is_set = not settings.model_fields_set.isdisjoint(ProxyKeys.model_fields)
-    if not is_set or layers.is_broken(*ProxyKeys.model_fields, "oauth2"):
-        return None
-    has_proxy = "proxy_url" in settings.model_fields_set or settings.proxy_from_environment
-    if settings.no_proxy and not has_proxy:
-        found.error(layers.location((*above, "no_proxy")), "no_proxy without proxy_url")
-    if settings.proxy_connect_header and not has_proxy:
-        message = "proxy_connect_header without proxy_url or proxy_from_environment"
-        found.error(layers.location((*above, "proxy_connect_header")), message)
-    if endpoint is None:
-        return None
-    try:
-        proxy = _proxy_for(settings, endpoint, environ=environ)
-    except ValueError as error:
-        found.error(layers.location((*above, "proxy_from_environment")), str(error))
-        return None
-    if proxy is not None and endpoint.scheme == "http":
-        location = layers.location((*above, "proxy_url"), (*above, "proxy_from_environment"))
-        found.error(location, _PROXY_READS)
-    return proxy
-
-
 def _proxy_for(keys: ProxyKeys, endpoint: Endpoint, *, environ: Mapping[str, str]) -> Proxy | None:
     if keys.proxy_from_environment:
         proxy = proxy_of_environment(environ, endpoint)
@@ -249,14 +220,19 @@ def _proxy_for(keys: ProxyKeys, endpoint: Endpoint, *, environ: Mapping[str, str
         proxy = None
     else:
         proxy = keys.proxy_url or None
-    if proxy is None or not keys.proxy_connect_header:
-        return proxy
+    if proxy is None:
+        return None
     headers = (
         Header(name=name, value=value)
         for name, values in sorted(keys.proxy_connect_header.items())
         for value in values
     )
     return replace(proxy, headers=tuple(headers))
+
+
+def _token_endpoint(oauth2: OAuth2) -> Endpoint | None:
+    url = urlsplit(oauth2.token_url or "")
+    return parse_address(f"{url.scheme}://{url.netloc}") if url.netloc else None
 
 
 def _login(merged: ClusterEntry, *, token_proxy: Proxy | None) -> Login:

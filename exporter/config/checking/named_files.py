@@ -52,26 +52,18 @@ class NamedFiles:
         return self._verdicts[question]
 
 
+# Each of these checks returns a warning, if there is one, and raises OSError or ValueError, which says why
+# the file cannot be used, without its content.
+
+
 def check_secret(path: Path, check: Callable[[str], str] = str) -> str | None:
-    """Check a file with a secret in it; white space around the secret is left out.
-
-    Args:
-        path: the file.
-        check: checks the content; raises ValueError, without any of it.
-
-    Returns:
-        A warning, as all of these checks do.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: its content cannot be used; says why.
-    """
+    """Check a file with a secret in it; ``check`` raises ValueError for a secret that cannot be used."""
     check(read_secret_file(path))
     return secret_for_everyone(permissions(path))
 
 
 def check_username(path: Path) -> None:
-    """Check a file with a user name in it, likewise; the name is no secret."""
+    """Check a file with a user name in it, which is no secret."""
     endpoint.check_username(read_secret_file(path))
 
 
@@ -87,7 +79,7 @@ def check_readable(path: Path) -> None:
 
 def check_private_key(path: Path) -> str | None:
     """Check that a private key can be read, and that it is not for everyone to read or write."""
-    check_readable(path)
+    read_pem(path)
     return secret_for_everyone(permissions(path))
 
 
@@ -100,8 +92,7 @@ def check_chain(certificate: Path | str, key: Path | str | None) -> None:
 def check_database(path: Path) -> str | None:
     """Check that a file of SQLite is there, or that there is a folder for it.
 
-    Only a warning says that the folder is missing, or that it cannot be searched: it may be on a volume that
-    is not mounted yet. Until it can, nothing is deleted.
+    A folder that is missing or cannot be searched is only a warning: its volume may not be mounted yet.
     """
     if any(character in str(path) for character in "?%"):
         raise ValueError("the path of a state holds neither ? nor %")

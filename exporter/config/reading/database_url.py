@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_plus
 
-from exporter.config.reading.values import HIGHEST_PORT, parse_host
+from exporter.config.reading.values import parse_host, parse_port
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///state.db"
 
@@ -21,32 +21,21 @@ _UNSAFE: Final = re.compile(r"[\s\0-\x1f\x7f-\x9f]|%(?![0-9A-Fa-f]{2})|%00")
 _NOT_IN_PATHS: Final = re.compile(r"[?%\0-\x1f\x7f-\x9f]")
 _POSTGRESQL: Final = re.compile(
     r"""postgresql://
-    (?P<login>(?P<user>[^:/?\#@\[\]]+)(?P<password>:[^/?\#@\[\]]+)?@)?
+    (?:(?P<user>[^:/?\#@\[\]]+)(?::(?P<password>[^/?\#@\[\]]+))?@)?
     (?P<hosts>[^/?\#@]*)
     /(?P<database>[^/?\#@]+)
     (?:\?(?P<parameters>[^\#@=&]+=[^\#@&]*(?:&[^\#@=&]+=[^\#@&]*)*))?""",
     re.VERBOSE,
 )
-_HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+_HOST: Final = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>.*))?"
+)
 # Displayed as they are; what another parameter of a connection holds may be a secret.
 _OPEN_PARAMETERS: Final = frozenset(
     {
-        "application_name",
-        "connect_timeout",
-        "database",
-        "dbname",
-        "host",
-        "passfile",
-        "port",
-        "search_path",
-        "service",
-        "sslcert",
-        "sslcrl",
-        "sslkey",
-        "sslmode",
-        "sslrootcert",
-        "target_session_attrs",
-        "user",
+        *("application_name", "connect_timeout", "database", "dbname", "host", "passfile", "port"),
+        *("search_path", "service", "sslcert", "sslcrl", "sslkey", "sslmode", "sslrootcert"),
+        *("target_session_attrs", "user"),
     }
 )
 _PASSWORDS: Final = frozenset({"password", "sslpassword"})
@@ -82,19 +71,20 @@ class PostgresqlUrl:
 
     def __str__(self) -> str:
         """Return the URL without password and parameters."""
-        match = _parts(self.dsn)
-        user = f"{match['user']}@" if match["login"] else ""
-        return f"postgresql://{user}{match['hosts']}/{match['database']}"
+        return self._without_parameters(password="")
 
     def masked(self, mask: str) -> str:
         """Return the URL with ``mask`` in place of what may be secret."""
-        match = _parts(self.dsn)
-        password = f":{mask}" if match["password"] else ""
-        user = f"{match['user']}{password}@" if match["login"] else ""
-        url = f"postgresql://{user}{match['hosts']}/{match['database']}"
-        if not match["parameters"]:
-            return url
-        return f"{url}?{'&'.join(_masked(one, mask) for one in match['parameters'].split('&'))}"
+        match = _matched(self.dsn)
+        url = self._without_parameters(password=f":{mask}" if match["password"] else "")
+        names = [(one, one.partition("=")[0]) for one in (match["parameters"] or "").split("&") if one]
+        shown = [one if unquote_plus(name) in _OPEN_PARAMETERS else f"{name}={mask}" for one, name in names]
+        return f"{url}?{'&'.join(shown)}" if shown else url
+
+    def _without_parameters(self, *, password: str) -> str:
+        match = _matched(self.dsn)
+        login = f"{match['user']}{password}@" if match["user"] else ""
+        return f"postgresql://{login}{match['hosts']}/{match['database']}"
 
 
 DatabaseUrl = SqliteUrl | PostgresqlUrl
@@ -114,12 +104,20 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
     if text in _IN_MEMORY:
         raise ValueError("a state outlasts the program: a file is expected; write sqlite:///state.db")
     if text.startswith(_SQLITE):
-        return SqliteUrl(path=folder / _checked_path(text.removeprefix(_SQLITE)))
+        path = text.removeprefix(_SQLITE)
+        if _NOT_IN_PATHS.search(path):
+            raise ValueError("the path of a state holds neither ? nor % nor a control character")
+        if path.rpartition("/")[2] in ("", ".", ".."):
+            raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")
+        return SqliteUrl(path=folder / path)
     if text.startswith("sqlite://"):
         raise ValueError("sqlite has no host; write sqlite:///state.db, or sqlite:////folder/state.db")
-    if text.startswith("postgresql://"):
-        return PostgresqlUrl(dsn=_checked_server(text))
-    raise ValueError("write sqlite:///state.db or postgresql://user@host/database")
+    if not text.startswith("postgresql://"):
+        raise ValueError("write sqlite:///state.db or postgresql://user@host/database")
+    hosts = _matched(text)["hosts"]
+    for host in hosts.split(",") if hosts else ():
+        _check_host(host)
+    return PostgresqlUrl(dsn=text)
 
 
 def passwords_of(written: str) -> list[str]:
@@ -132,43 +130,24 @@ def passwords_of(written: str) -> list[str]:
     return [value for name, _, value in named if name in _PASSWORDS and value]
 
 
-def _checked_path(path: str) -> str:
-    if _NOT_IN_PATHS.search(path):
-        raise ValueError("the path of a state holds neither ? nor % nor a control character")
-    if path.rpartition("/")[2] in ("", ".", ".."):
-        raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")
-    return path
-
-
-def _checked_server(url: str) -> str:
+def _matched(url: str) -> re.Match[str]:
     match = _POSTGRESQL.fullmatch(url)
     if match is None or _UNSAFE.search(url):
         raise ValueError(
             "write postgresql://user:password@host:port/database; in a password,"
             " %40 for @ and so on for all that is neither a letter nor a digit"
         )
-    for host in match["hosts"].split(",") if match["hosts"] else ():
-        _check_host(host)
-    return url
+    return match
 
 
 def _check_host(text: str) -> None:
     match = _HOST.fullmatch(text)
     try:
-        parse_host("" if match is None else match["host"].strip("[]"))
+        parse_host("" if match is None else match["ipv6"] or match["name"])
     except ValueError:
         raise ValueError("behind postgresql://, neither a host name nor an IP address") from None
-    if match is not None and match["port"] is not None and not 1 <= int(match["port"]) <= HIGHEST_PORT:
-        raise ValueError(f"a port is a number from 1 to {HIGHEST_PORT}")
-
-
-def _parts(url: str) -> re.Match[str]:
-    match = _POSTGRESQL.fullmatch(url)
-    if match is None:
-        raise ValueError("not a URL that parse_database_url has returned")
-    return match
-
-
-def _masked(parameter: str, mask: str) -> str:
-    name = parameter.partition("=")[0]
-    return parameter if unquote_plus(name) in _OPEN_PARAMETERS else f"{name}={mask}"
+    if match is not None and match["port"] is not None:
+        try:
+            parse_port(match["port"])
+        except ValueError:
+            raise ValueError("a port is a number from 1 to 65535") from None

@@ -1,5 +1,7 @@
 """Parses single values of a configuration: durations, addresses, schedules, names, globs.
 
+A value that is none is a :class:`ValueError`, whose message says what is wrong and what to write instead.
+
 Durations are written as in Prometheus: ``30s``, ``5m``, ``1h30m``, ``90d``, ``26w``, ``1y``. Source:
 https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``<duration>``) and
 ``ParseDuration`` of github.com/prometheus/common/model.
@@ -36,14 +38,13 @@ _DURATION: Final = re.compile("".join(f"(?:([0-9]+){unit})?" for unit in _MILLIS
 _WHOLE_ONLY: Final = frozenset({"y", "w"})
 LONGEST_DURATION: Final = timedelta(microseconds=(2**63 - 1) // 1_000_000 * 1000)
 """What Prometheus can hold, 64 bits of nanoseconds: a little over 292 years."""
-_MOST_DIGITS: Final = 20
 
 _ADDRESS_EXAMPLES: Final = "write host, host:port or https://host:port"
 _HOST_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMERIC: Final = re.compile(r"[0-9.]+")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _LONGEST_HOST: Final = 253
-HIGHEST_PORT: Final = 65535
+_HIGHEST_PORT: Final = 65535
 
 _CRON_FIELDS: Final = (
     ("minute", "0 to 59"),
@@ -63,31 +64,22 @@ _CONTROL_CHARACTER: Final = re.compile("[\0-\x1f\x7f-\x9f]")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration that ``text`` writes; each unit at most once, the longest first.
-
-    Raises:
-        ValueError: ``text`` is no duration, or one too long; the message says which.
-    """
+    """Return the duration that ``text`` writes; each unit at most once, the longest first."""
     if text == "0":
         return timedelta(0)
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         raise BadValueError("not a duration: ", text, "; write e.g. 30s, 5m, 1h30m")
-    parts = zip(match.groups(), _MILLISECONDS.values(), strict=True)
-    counts = [(digits.lstrip("0"), milliseconds) for digits, milliseconds in parts if digits]
-    if all(len(digits) <= _MOST_DIGITS for digits, _ in counts):
-        total = sum(int(digits or "0") * milliseconds for digits, milliseconds in counts)
-        if total <= LONGEST_DURATION // timedelta(milliseconds=1):
-            return timedelta(milliseconds=total)
-    raise BadValueError("a duration of more than 292 years: ", text)
+    # A float is exact as far as a duration may go, and has no limit of digits.
+    counts = zip(match.groups(default="0"), _MILLISECONDS.values(), strict=True)
+    total = sum(float(digits) * milliseconds for digits, milliseconds in counts)
+    if total > LONGEST_DURATION / timedelta(milliseconds=1):
+        raise BadValueError("a duration of more than 292 years: ", text)
+    return timedelta(milliseconds=total)
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration as Prometheus does, so that :func:`parse_duration` returns it.
-
-    Raises:
-        ValueError: the duration is negative or no whole number of milliseconds.
-    """
+    """Write a duration of whole milliseconds as Prometheus does, so that :func:`parse_duration` reads it."""
     rest, fraction = divmod(duration, timedelta(milliseconds=1))
     if rest < 0 or fraction:
         raise ValueError(f"no duration of whole milliseconds: {duration}")
@@ -101,10 +93,9 @@ def format_duration(duration: timedelta) -> str:
 
 
 def parse_address(text: str) -> Endpoint:
-    """Return the endpoint that ``host[:port]``, ``https://host[:port]`` or ``http://host[:port]`` names.
+    """Return the endpoint of ``host[:port]``, ``https://host[:port]`` or ``http://host[:port]``.
 
-    Raises:
-        ValueError: with what is wrong; never with a user name or password that ``text`` may hold.
+    The message of an error never holds a user name or a password.
     """
     if "@" in text:
         raise ValueError(
@@ -119,15 +110,11 @@ def parse_address(text: str) -> Endpoint:
         raise BadValueError(f"{what}: ", text, f"; {_ADDRESS_EXAMPLES}")
     host, port = _split_port(rest)
     default_port = 443 if scheme == "https" else 80
-    return Endpoint(scheme=scheme, host=host, port=default_port if port is None else _parse_port(port))
+    return Endpoint(scheme=scheme, host=host, port=default_port if port is None else parse_port(port))
 
 
 def parse_host(text: str) -> str:
-    """Return a DNS name as it is written, or an IP address in its shortest form, without brackets.
-
-    Raises:
-        ValueError: ``text`` is neither.
-    """
+    """Return a DNS name as it is written, or an IP address in its shortest form, without brackets."""
     if ":" in text and "%" in text:
         raise BadValueError("a zone in an IPv6 address is not supported: ", text)
     try:
@@ -142,6 +129,13 @@ def parse_host(text: str) -> str:
     if len(name) > _LONGEST_HOST or not all(_HOST_LABEL.fullmatch(label) for label in name.split(".")):
         raise BadValueError("not a host name: ", text)
     return text
+
+
+def parse_port(text: str) -> int:
+    """Return the number of a port."""
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= _HIGHEST_PORT:
+        raise BadValueError(f"a port is a number from 1 to {_HIGHEST_PORT}: ", text)
+    return int(text)
 
 
 def _split_scheme(text: str) -> tuple[Literal["https", "http"], str]:
@@ -169,18 +163,8 @@ def _split_port(text: str) -> tuple[str, str | None]:
     return parse_host(host), port if colon else None
 
 
-def _parse_port(text: str) -> int:
-    if not _PORT.fullmatch(text) or not 1 <= int(text) <= HIGHEST_PORT:
-        raise BadValueError(f"a port is a number from 1 to {HIGHEST_PORT}: ", text)
-    return int(text)
-
-
 def parse_schedule(text: str) -> str:
-    """Return the five fields of a cron expression, one blank between them.
-
-    Raises:
-        ValueError: with the field that is wrong, or with what the five are.
-    """
+    """Return the five fields of a cron expression, one blank between them."""
     fields = text.split()
     if len(fields) != len(_CRON_FIELDS) or len(text) > _LONGEST_SCHEDULE:
         raise BadValueError(f"a schedule has five fields: {_CRON_EXAMPLE}; not ", text)
@@ -204,11 +188,7 @@ def fires(schedule: str, timezone: ZoneInfo) -> bool:
 
 
 def parse_timezone(name: str) -> ZoneInfo:
-    """Return the time zone of an IANA name.
-
-    Raises:
-        BadValueError: there is none of this name.
-    """
+    """Return the time zone of an IANA name."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -225,11 +205,7 @@ def guess_timezone(name: str) -> str | None:
 
 
 def check_name(text: str) -> str:
-    """Return a name of a cluster, a profile or a policy.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return a name of a cluster, a profile or a policy."""
     if not text.strip():
         raise ValueError("must not be empty")
     if text != text.strip() or _CONTROL_CHARACTER.search(text):
@@ -238,22 +214,14 @@ def check_name(text: str) -> str:
 
 
 def check_glob(text: str) -> str:
-    """Return a glob, as :mod:`fnmatch` reads it.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return a glob, as :mod:`fnmatch` reads it."""
     if "[" in _CHARACTER_CLASS.sub("", check_name(text)):
         raise BadValueError("a [ without a closing ]: ", text, "; write [[] for a literal [")
     return text
 
 
 def check_file_pattern(text: str) -> str:
-    """Return a glob of files.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return a glob of files."""
     if "**" in Path(check_glob(text)).parts:
         raise ValueError("** is not supported; * stands for the name of one folder")
     return text

@@ -36,18 +36,8 @@ _Entries = dict[str, tuple[int, yaml.Node]]
 """The line of each key of a mapping, and the node of its value."""
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLEANS: Final = {
-    spelling: value
-    for word, value in {
-        "true": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "no": False,
-        "off": False,
-    }.items()
-    for spelling in (word, word.capitalize(), word.upper())
-}
+_TRUE: Final = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
+_FALSE: Final = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(
     r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -295,8 +285,8 @@ def plain_value(text: str) -> ScalarValue:
     """
     if text in _NULLS:
         return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
     if text[0] not in "0123456789+-.":
         return text
     if _INTEGER.fullmatch(text):

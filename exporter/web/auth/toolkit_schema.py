@@ -28,8 +28,7 @@ from exporter.config.fields import (
     Text,
     parse_duration_or_zero,
 )
-from exporter.config.schema import StrictModel
-from exporter.config.validation import where_keys_belong
+from exporter.config.schema import StrictModel, where_keys_belong
 from exporter.ontap.endpoint import TlsVersion
 
 
