@@ -57,7 +57,8 @@ _OWN_LABELS: Final = frozenset(
 )
 
 
-def _text(value: object) -> str:
+def expect_text(value: object) -> str:
+    """Return a value that is text."""
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "text is expected")
     return str(value)
@@ -70,15 +71,15 @@ def _filled(value: str) -> str:
 
 
 def _secret(check: Callable[[str], str]) -> PlainValidator:
-    return PlainValidator(lambda value: Secret(value=check(_text(value))))
+    return PlainValidator(lambda value: Secret(value=check(expect_text(value))))
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
-    return value if isinstance(value, Path) else _folder(info) / _filled(_text(value))
+    return value if isinstance(value, Path) else _folder(info) / _filled(expect_text(value))
 
 
 def _database_url(value: object, info: ValidationInfo) -> DatabaseUrl:
-    return value if isinstance(value, DatabaseUrl) else parse_database_url(_text(value), _folder(info))
+    return value if isinstance(value, DatabaseUrl) else parse_database_url(expect_text(value), _folder(info))
 
 
 def _folder(info: ValidationInfo) -> Path:
@@ -192,7 +193,7 @@ def _free_header_name(value: str) -> str:
 def _proxy_url(value: object) -> Proxy | Literal[""]:
     if isinstance(value, Proxy):
         return value
-    return parse_proxy_url(text) if (text := _text(value)) else ""
+    return parse_proxy_url(text) if (text := expect_text(value)) else ""
 
 
 def _token_url(value: str) -> str:
@@ -235,7 +236,7 @@ Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
 LongDuration = Annotated[DurationOrZero, AfterValidator(_at_least_a_second)]
 Schedule = Annotated[str, AfterValidator(parse_schedule)]
 JournalUrl = Annotated[DatabaseUrl, PlainValidator(_database_url)]
-Address = Annotated[Endpoint, PlainValidator(lambda value: parse_address(_text(value)))]
+Address = Annotated[Endpoint, PlainValidator(lambda value: parse_address(expect_text(value)))]
 LabelSelector = dict[Annotated[str, AfterValidator(_label_name)], str]
 Labels = Annotated[LabelSelector, EmptyMapping]
 GroupLabels = Annotated[dict[Annotated[str, AfterValidator(_group_label_name)], str], EmptyMapping]

@@ -6,13 +6,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from exporter.config import ConfigError, Problem
 from exporter.config.checking.named_files import permissions, secret_for_everyone
-from exporter.config.reading.document import Document
+from exporter.config.problems import Diagnostics, SourceLocation
 from exporter.config.reading.yaml_source import read_document
+from exporter.config.sections import Section
 from exporter.config.validation import validate
 from exporter.web.auth.toolkit_schema import (
     WHERE,
@@ -23,15 +23,13 @@ from exporter.web.auth.toolkit_schema import (
     WebRoot,
     check_header,
 )
-from exporter.web.auth.toolkit_tls import SECTION as _TLS
-from exporter.web.auth.toolkit_tls import TlsSection
+from exporter.web.auth.toolkit_tls import read_tls
 
+_TLS: Final = "tls_server_config"
 _HTTP: Final = "http_server_config"
 _USERS: Final = "basic_auth_users"
 _RATE: Final = "rate_limit"
-_UNPROTECTED: Final[Mapping[str, str]] = MappingProxyType(
-    {_TLS: "pages are served without TLS", _USERS: "nobody is asked for a password"}
-)
+_UNPROTECTED: Final = {_TLS: "pages are served without TLS", _USERS: "nobody is asked for a password"}
 _HTTP2: Final = "HTTP/1.1 is served, which every client of HTTP/2 speaks as well"
 
 
@@ -83,57 +81,54 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     document = read_document(path, environ=environ)
     document.take_as_text((_HTTP, "headers"))
     document.take_as_text((_USERS,))
+    is_empty = {key: not document.value((key,)) for key in (_TLS, _USERS)}
     root = validate(WebRoot, document, belongs=WHERE)
-    section = TlsSection(document=document)
-    warnings = section.warnings
+    found = Diagnostics(errors=set(document.problems))
+    top = Section(model=root, document=document, path=())
     for key, what in _UNPROTECTED.items():
-        if key in root.model_fields_set and not document.value((key,)):
-            warnings.append(document.location((key,)).problem(f"nothing stands here, so {what}"))
-    if root.tls_server_config is not None and (document.value((_TLS,)) or document.is_broken((_TLS,))):
-        section.read(root.tls_server_config)
-    headers = _headers(document, root.http_server_config or HttpServerConfig(), warnings)
+        if key in root.model_fields_set and is_empty[key]:
+            found.warn(top.location(key), f"nothing stands here, so {what}")
+    headers = _headers(top, found)
     users = root.basic_auth_users or {}
     for name in users:
         if ":" in name:
-            document.report((_USERS, name), "a user name cannot hold a colon (RFC 7617)")
-    rate_limit = _rate_limit(document, root.rate_limit or RateLimitConfig())
-    if document.problems:
-        raise ConfigError(document.problems)
-    holds_secret = bool(users) or section.has_inline_key
+            found.error(top.location(_USERS, name), "a user name cannot hold a colon (RFC 7617)")
+    limit = root.rate_limit
+    if limit and limit.interval and not limit.burst and not document.is_broken((_RATE, "burst")):
+        found.error(top.location(_RATE), "burst is missing or 0: no request would be answered")
+    settings = root.tls_server_config
+    tls = None
+    if settings is not None and not is_empty[_TLS]:
+        tls = read_tls(Section(model=settings, document=document, path=(_TLS,)), found)
+    if found.errors:
+        raise ConfigError(found.errors)
+    holds_secret = bool(users) or (settings is not None and settings.key is not None)
     if holds_secret and (warning := secret_for_everyone(permissions(path))) is not None:
-        warnings.append(Problem(file=document.file, line=0, key="", message=f"{warning}: {path}"))
+        found.warn(SourceLocation(file=document.file, line=0), f"{warning}: {path}")
     return WebConfig(
         path=path,
-        tls=section.tls,
-        context=section.context,
+        tls=tls and tls[0],
+        context=tls and tls[1],
         users={name: value.encode() for name, value in users.items()},
         headers=headers,
-        rate_limit=rate_limit,
-        files=(path, *section.files),
-        warnings=tuple(sorted(set(warnings))),
+        rate_limit=limit if limit and limit.interval and limit.burst else None,
+        files=(path, *(settings.files if settings is not None else ())),
+        warnings=tuple(sorted(found.warnings)),
     )
 
 
-def _headers(
-    document: Document, settings: HttpServerConfig, warnings: list[Problem]
-) -> tuple[tuple[str, str], ...]:
+def _headers(top: Section[WebRoot], found: Diagnostics) -> tuple[tuple[str, str], ...]:
     """Check the settings of HTTP, and return the headers that are set."""
+    settings = top.model.http_server_config or HttpServerConfig()
     if settings.http2:
-        warnings.append(document.location((_HTTP, "http2")).problem(_HTTP2))
+        found.warn(top.location(_HTTP, "http2"), _HTTP2)
     headers = settings.headers or {}
     for name, value in headers.items():
         try:
             check_header(name, value)
         except ValueError as error:
-            document.report((_HTTP, "headers", name), str(error))
+            found.error(top.location(_HTTP, "headers", name), str(error))
     return tuple((name, value) for name, value in headers.items() if value)
-
-
-def _rate_limit(document: Document, limit: RateLimitConfig) -> RateLimitConfig | None:
-    """Check the rate limit; return None if there is none."""
-    if limit.interval and not limit.burst and not document.is_broken((_RATE, "burst")):
-        document.report((_RATE,), "burst is missing or 0: no request would be answered")
-    return limit if limit.interval and limit.burst else None
 
 
 def _strictness(tls: TlsServerConfig | None) -> int:

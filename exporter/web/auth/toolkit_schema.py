@@ -14,11 +14,10 @@ from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
 from math import ceil
-from types import MappingProxyType
+from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
-from pydantic_core import PydanticCustomError
 
 from exporter.config.fields import (
     Boolean,
@@ -26,6 +25,7 @@ from exporter.config.fields import (
     Number,
     SupportedTlsVersion,
     Text,
+    expect_text,
     parse_duration_or_zero,
 )
 from exporter.config.schema import StrictModel, where_keys_belong
@@ -41,69 +41,58 @@ class ClientAuth(StrEnum):
 
 
 _KEY_EXCHANGES: Final = ("ECDSA", "RSA")
-CIPHERS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        f"TLS_ECDHE_{signature}_WITH_{name}": f"ECDHE-{signature}-{openssl}"
-        for signature in _KEY_EXCHANGES
-        for name, openssl in (
-            ("AES_128_CBC_SHA", "AES128-SHA"),
-            ("AES_256_CBC_SHA", "AES256-SHA"),
-            ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
-            ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
-            ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
-        )
-    }
-)
+CIPHERS: Final[Mapping[str, str]] = {
+    f"TLS_ECDHE_{signature}_WITH_{name}": f"ECDHE-{signature}-{openssl}"
+    for signature in _KEY_EXCHANGES
+    for name, openssl in (
+        ("AES_128_CBC_SHA", "AES128-SHA"),
+        ("AES_256_CBC_SHA", "AES256-SHA"),
+        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+    )
+}
 """OpenSSL's names of the suites that Go's ``tls.CipherSuites`` has for TLS 1.2."""
 TLS13_CIPHERS: Final = frozenset(
     {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 )
 """The suites that TLS 1.3 always offers, in Go and in Python."""
-CURVES: Final[Mapping[str, str]] = MappingProxyType(
-    {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
-)
+CURVES: Final[Mapping[str, str]] = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
 """OpenSSL's names of the curves that exporter-toolkit knows."""
 HIGHEST_COST: Final = 15
 """At this cost, checking a password takes seconds, and the end of the program waits for it."""
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _LOWEST_COST: Final = 4
-_HEADERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        "Content-Security-Policy": frozenset(),
-        "Strict-Transport-Security": frozenset(),
-        "X-Content-Type-Options": frozenset({"nosniff"}),
-        "X-Frame-Options": frozenset({"deny", "sameorigin"}),
-        "X-XSS-Protection": frozenset(),
-    }
-)
+_HEADERS: Final[Mapping[str, frozenset[str]]] = {
+    "Content-Security-Policy": frozenset(),
+    "Strict-Transport-Security": frozenset(),
+    "X-Content-Type-Options": frozenset({"nosniff"}),
+    "X-Frame-Options": frozenset({"deny", "sameorigin"}),
+    "X-XSS-Protection": frozenset(),
+}
 """The headers that can be set, and the values that they may have; none: any."""
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
-_INSTEAD: Final[Mapping[str, ClientAuth]] = MappingProxyType(
-    {
-        "RequestClientCert": ClientAuth.IF_GIVEN,
-        "RequireAnyClientCert": ClientAuth.REQUIRED,
-        "RequireClientCert": ClientAuth.REQUIRED,
-    }
-)
-_NANOSECONDS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        "ns": 1,
-        **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), 1000),
-        "ms": 1_000_000,
-        "s": 1_000_000_000,
-        "m": 60 * 1_000_000_000,
-        "h": 3600 * 1_000_000_000,
-    }
-)
+_INSTEAD: Final[Mapping[str, ClientAuth]] = {
+    "RequestClientCert": ClientAuth.IF_GIVEN,
+    "RequireAnyClientCert": ClientAuth.REQUIRED,
+    "RequireClientCert": ClientAuth.REQUIRED,
+}
+_NANOSECONDS: Final[Mapping[str, int]] = {
+    "ns": 1,
+    **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), 1000),
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 1_000_000_000,
+    "h": 3600 * 1_000_000_000,
+}
 _LONGEST_NANOSECONDS: Final = 2**63 - 1
 _GO_PART: Final = re.compile(rf"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)({'|'.join(_NANOSECONDS)})")
 _GO_DURATION: Final = re.compile(rf"\+?(?:{_GO_PART.pattern})+")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise PydanticCustomError("string_type", "text is expected")
-    return value
 
 
 def _client_auth(value: str) -> ClientAuth:
@@ -203,9 +192,9 @@ def _or(default: object) -> BeforeValidator:
 _Text = Annotated[str | None, _or(None)]
 _File = Annotated[FileName | None, _or(None)]
 _ClientAuth = Annotated[
-    ClientAuth, PlainValidator(_client_auth), BeforeValidator(_text), _or(ClientAuth.NONE)
+    ClientAuth, PlainValidator(_client_auth), BeforeValidator(expect_text), _or(ClientAuth.NONE)
 ]
-_TlsVersion = Annotated[SupportedTlsVersion, BeforeValidator(_text)]
+_TlsVersion = Annotated[SupportedTlsVersion, BeforeValidator(expect_text)]
 
 
 class TlsServerConfig(StrictModel):
@@ -232,6 +221,11 @@ class TlsServerConfig(StrictModel):
         None
     )
     prefer_server_cipher_suites: Annotated[Boolean, _or(default=True)] = True
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are named."""
+        return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file)
 
 
 class HttpServerConfig(StrictModel):
