@@ -26,7 +26,7 @@ from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.document import BROKEN, Document, has_variable
 from exporter.config.reading.yaml_source import parse_document, read_document
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
-from exporter.config.sections import Layers, Section, merge
+from exporter.config.sections import Section, merge
 from exporter.config.targets import distinct, has_group_keys, is_group, targets_of
 from exporter.config.validation import kind_of, validate, validate_value
 from exporter.ontap.endpoint import ClusterSettings
@@ -61,11 +61,14 @@ class MainFile:
         """The file, as the operator named it."""
         return Path(self.document.file)
 
-    def layers(self, entry: Section[ClusterEntry]) -> Layers:
-        """Return the layers of a cluster; its profile must exist, where it names one."""
+    def layers(self, entry: Section[ClusterEntry]) -> tuple[Section[Any], ...]:
+        """Return the layers of a cluster, the nearest first; its profile must exist, where it names one."""
         name = entry.model.profile
-        below = (self.defaults,) if name is None else (self.profiles[name], self.defaults)
-        return Layers((entry, *below), merge(self.bases[name], entry.model))
+        return (entry, self.defaults) if name is None else (entry, self.profiles[name], self.defaults)
+
+    def merged(self, entry: Section[ClusterEntry]) -> ClusterEntry:
+        """Return what these layers are merged to."""
+        return merge(self.bases[entry.model.profile], entry.model)
 
     def check(self, files: NamedFiles) -> Diagnostics:
         """Check what the file says, apart from its clusters."""
@@ -73,7 +76,7 @@ class MainFile:
         for section in (self.defaults, *self.profiles.values()):
             check_settings(section, files, found)
         if self.cleanup is not None:
-            check_cleanup(self.cleanup, found)
+            check_cleanup(self.cleanup, files, found)
         return found
 
 
@@ -120,6 +123,8 @@ class Config:
 
     clusters: tuple[ClusterSettings, ...]
     """In the order of the file; then those of the cluster files, by the names of these."""
+    entries: tuple[Section[ClusterEntry], ...] = field(repr=False, compare=False)
+    """Where each of them is written."""
     cluster_files: tuple[str, ...]
     """The patterns of files with more clusters, as they were written."""
     max_concurrent_polls: int
@@ -253,7 +258,8 @@ def make_clusters(
         if profile is not None and profile not in main.profiles:
             found.errors.add(unknown_profile(entry, main.profiles, len(errors)))
         elif not entry.is_broken("profile"):
-            cluster = make_cluster(main.layers(entry), files, found, environ=main.environ)
+            layers, merged = main.layers(entry), main.merged(entry)
+            cluster = make_cluster(layers, merged, files, found, environ=main.environ)
             clusters += [] if cluster is None else [cluster]
         for error in found.errors:
             errors.setdefault(error, entry.location())
@@ -277,7 +283,7 @@ def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
         for entry, config in zip(resolved, configs, strict=True)
         if entry is not None
     )
-    entries = [entry for entry in resolved if entry is not None]
+    entries = tuple(entry for entry in resolved if entry is not None)
     check_addresses(entries, found)
     used = {entry.model.profile for entry in entries}
     for name, profile in main.profiles.items():
@@ -290,6 +296,7 @@ def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
     check_permissions((main.path, *sources.files), sections, found)
     return Config(
         clusters=clusters,
+        entries=entries,
         cluster_files=tuple(pattern.pattern for pattern in main.patterns),
         max_concurrent_polls=main.root.max_concurrent_polls,
         cleanup=main.root.cleanup,

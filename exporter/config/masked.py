@@ -16,7 +16,6 @@ from exporter.config.reading.document import escape
 from exporter.config.reading.values import format_duration
 from exporter.config.schema import ClusterEntry, PolicyConfig
 from exporter.config.sections import Section
-from exporter.config.targets import distinct
 from exporter.ontap.endpoint import ClusterSettings, Endpoint, Proxy, Secret
 
 MASK: Final = "<secret>"
@@ -31,7 +30,9 @@ def masked_yaml(config: Config) -> str:
     """
     main = config.sources.main
     folder = escape_glob(str(main.document.folder))
-    clusters = _by_file(config)
+    clusters: dict[str, list[dict[str, object]]] = {}
+    for entry, cluster in zip(config.entries, config.clusters, strict=True):
+        clusters.setdefault(entry.document.file, []).append(_cluster(main, entry, cluster))
     content = {
         "defaults": _keys(main.root.defaults, every=True),
         "profiles": {name: _keys(profile.model) for name, profile in main.profiles.items()},
@@ -51,21 +52,8 @@ def _dumped(content: object) -> str:
     return str(yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
 
 
-def _by_file(config: Config) -> dict[str, list[dict[str, object]]]:
-    """Return the clusters of each file."""
-    sources = config.sources
-    entries = distinct([entry for part in sources.parts for entry in part.entries])
-    shown: dict[str, list[dict[str, object]]] = {}
-    clusters = iter(config.clusters)
-    for entry in entries:
-        if entry is not None:
-            cluster = _cluster(sources.main, entry, next(clusters))
-            shown.setdefault(entry.document.file, []).append(cluster)
-    return shown
-
-
 def _cluster(main: MainFile, entry: Section[ClusterEntry], cluster: ClusterSettings) -> dict[str, object]:
-    merged = main.layers(entry).merged
+    merged = main.merged(entry)
     update: dict[str, object] = {}
     # It follows the cluster's own poll_interval, so it cannot stand in defaults.
     if merged.stale_after is None:

@@ -1,4 +1,4 @@
-"""The mappings of a file with their source locations, and the layers of one cluster."""
+"""The mappings of a file with their source locations, and how those of one cluster are merged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from exporter.config.checking.named_files import Verdict
 from exporter.config.problems import Diagnostics, KeyPath, SourceLocation
 from exporter.config.reading.document import Document
-from exporter.config.schema import CleanupConfig, ClusterEntry, PolicyConfig, StrictModel
+from exporter.config.schema import CleanupConfig, PolicyConfig, StrictModel
 
 ModelT = TypeVar("ModelT", bound=StrictModel)
 
@@ -33,7 +33,7 @@ class Section(Generic[ModelT]):
 
     def is_broken(self, *keys: str | int) -> bool:
         """Whether a mistake has been found in one of these keys."""
-        return self.document.is_broken(*map(self.at, keys))
+        return self.document.is_broken(self.path, *keys)
 
     def written(self, value: object, *keys: str | int) -> str:
         """Return the value of a key below; environment variables stay as ``${NAME}``."""
@@ -67,34 +67,6 @@ def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
             pass
     for key, one in below:
         yield from walk(one, (*keys, key))
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The sections of one cluster, and what they are merged to."""
-
-    sections: tuple[Section[Any], ...]
-    """The nearest first: the cluster's own entry, its profile, the defaults."""
-    merged: ClusterEntry
-
-    @property
-    def own(self) -> Section[ClusterEntry]:
-        """The cluster's own entry."""
-        return self.sections[0]
-
-    def is_broken(self, *keys: str | int) -> bool:
-        """Whether a mistake has been found in one of these keys, in any section."""
-        return any(section.is_broken(*keys) for section in self.sections)
-
-    def nearest(self, *keys: tuple[str, ...]) -> Section[Any]:
-        """Return the nearest section that sets one of these keys, or else the cluster's own entry."""
-        setting = (section for section in self.sections if any(section.has(*key) for key in keys))
-        return next(setting, self.own)
-
-    def location(self, *keys: tuple[str, ...]) -> SourceLocation:
-        """Return where the nearest section sets one of these keys, or else the cluster's own entry."""
-        section = self.nearest(*keys)
-        return section.location(*next((key for key in keys if section.has(*key)), ()))
 
 
 def policies_of(section: Section[CleanupConfig]) -> list[Section[PolicyConfig]]:

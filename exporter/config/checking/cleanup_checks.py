@@ -19,12 +19,12 @@ from exporter.ontap.endpoint import ClusterSettings
 _SHORTEST_SENSIBLE: Final = timedelta(minutes=1)
 
 
-def check_cleanup(section: Section[CleanupConfig], found: Diagnostics) -> None:
+def check_cleanup(section: Section[CleanupConfig], files: NamedFiles, found: Diagnostics) -> None:
     """Check everything under ``cleanup``."""
-    check_section(section, found)
+    check_section(section, files, found)
     if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
         path = section.model.state.path
-        section.add_verdict(found, NamedFiles().check(named_files.check_database, path), path, "state")
+        section.add_verdict(found, files.check(named_files.check_database, path), path, "state")
     policies = policies_of(section)
     if not policies and not section.is_broken("policies"):
         found.error(section.document.location(section.at("policies")), "at least one policy is expected")

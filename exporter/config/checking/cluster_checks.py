@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from exporter.config.checking.named_files import NamedFiles, check_chain, check_readable
-from exporter.config.problems import Diagnostics
+from exporter.config.problems import Diagnostics, KeyPath
 from exporter.config.reading.proxy import is_excepted, proxy_of_environment
 from exporter.config.reading.values import LONGEST_DURATION, format_duration, parse_address
 from exporter.config.schema import ClusterEntry, HttpHeader, OAuth2, ProxyKeys, Settings
-from exporter.config.sections import Layers
+from exporter.config.sections import Section
 from exporter.ontap.endpoint import (
     BasicLogin,
     ClusterSettings,
@@ -41,15 +41,25 @@ _STALE_AFTER_POLLS: Final = 3
 
 
 def make_cluster(
-    layers: Layers, files: NamedFiles, found: Diagnostics, *, environ: Mapping[str, str]
+    layers: Sequence[Section[Any]],
+    merged: ClusterEntry,
+    files: NamedFiles,
+    found: Diagnostics,
+    *,
+    environ: Mapping[str, str],
 ) -> ClusterSettings | None:
-    """Check the merged layers of one cluster, and return its settings; ``None`` if it has no address.
+    """Check what a cluster's layers are merged to, and return its settings; ``None`` if it has no address.
 
-    ``environ`` holds the proxy of ``proxy_from_environment``.
+    Args:
+        layers: the nearest first: the cluster's own entry, its profile, the defaults.
+        merged: what they are merged to.
+        files: checks the files that are named.
+        found: takes mistakes and warnings.
+        environ: holds the proxy of ``proxy_from_environment``.
     """
-    checks = _ClusterChecks(layers=layers, files=files, found=found, environ=environ)
-    merged = layers.merged
-    if layers.own.model.address is None and not layers.own.is_broken("address"):
+    checks = _ClusterChecks(layers=layers, merged=merged, files=files, found=found, environ=environ)
+    own = layers[0]
+    if own.model.address is None and not own.is_broken("address"):
         checks.error("address is missing")
     checks.check_login()
     checks.check_headers()
@@ -78,22 +88,30 @@ def make_cluster(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ClusterChecks:
-    layers: Layers
+    layers: Sequence[Section[Any]]
+    merged: ClusterEntry
     files: NamedFiles
     found: Diagnostics
     environ: Mapping[str, str]
 
-    @property
-    def merged(self) -> ClusterEntry:
-        return self.layers.merged
+    def is_broken(self, *keys: str) -> bool:
+        """Whether a mistake has been found in one of these keys, in any layer."""
+        return any(layer.is_broken(*keys) for layer in self.layers)
 
-    def error(self, message: str, *keys: tuple[str, ...]) -> None:
+    def nearest(self, *keys: KeyPath) -> tuple[Section[Any], KeyPath]:
+        """Return the nearest layer that sets one of these keys, with this key; or else the cluster's own."""
+        setting = ((layer, key) for layer in self.layers for key in keys if layer.has(*key))
+        return next(setting, (self.layers[0], ()))
+
+    def error(self, message: str, *keys: KeyPath) -> None:
         """Add a mistake where the nearest layer sets one of these keys."""
-        self.found.error(self.layers.location(*keys), message)
+        layer, key = self.nearest(*keys)
+        self.found.error(layer.location(*key), message)
 
-    def warn(self, message: str, *keys: tuple[str, ...]) -> None:
+    def warn(self, message: str, *keys: KeyPath) -> None:
         """Add a warning, likewise."""
-        self.found.warn(self.layers.location(*keys), message)
+        layer, key = self.nearest(*keys)
+        self.found.warn(layer.location(*key), message)
 
     def has_login(self) -> bool:
         """Say whether requests carry something secret."""
@@ -102,7 +120,7 @@ class _ClusterChecks:
         return has_secret or any(getattr(self.merged, name) is not None for name in _LOGINS)
 
     def check_login(self) -> None:
-        tls, is_broken = self.merged.tls_config, self.layers.is_broken
+        tls, is_broken = self.merged.tls_config, self.is_broken
         for name, groups in _LOGINS.items():
             if (login := getattr(self.merged, name)) is not None and not is_broken(*_LOGINS):
                 for group in groups:
@@ -121,21 +139,21 @@ class _ClusterChecks:
 
     def check_timing(self) -> None:
         merged = self.merged
-        if self.layers.is_broken("poll_interval", "poll_timeout", "return_timeout", "stale_after"):
+        if self.is_broken("poll_interval", "poll_timeout", "return_timeout", "stale_after"):
             return
         return_seconds, stale_after = _return_timeout_seconds(merged), _stale_after(merged)
-        timeout = f"poll_timeout ({format_duration(merged.poll_timeout)})"
-        interval = f"poll_interval ({format_duration(merged.poll_interval)})"
         if merged.poll_timeout.total_seconds() <= return_seconds:
-            message = f"{timeout} must exceed return_timeout ({return_seconds} s)"
+            timeout = format_duration(merged.poll_timeout)
+            message = f"poll_timeout ({timeout}) must exceed return_timeout ({return_seconds} s)"
             self.error(message, ("poll_timeout",), ("return_timeout",))
         if merged.poll_timeout > merged.poll_interval:
-            message = f"{timeout} exceeds {interval}: polls of a slow cluster come late"
-            self.warn(message, ("poll_timeout",), ("poll_interval",))
+            timeout, interval = format_duration(merged.poll_timeout), format_duration(merged.poll_interval)
+            message = f"poll_timeout ({timeout}) exceeds poll_interval ({interval})"
+            self.warn(f"{message}: polls of a slow cluster come late", ("poll_timeout",), ("poll_interval",))
         if stale_after < merged.poll_interval:
-            stale = f"stale_after ({format_duration(stale_after)})"
-            message = f"{stale} is shorter than {interval}: series vanish between polls"
-            self.warn(message, ("stale_after",), ("poll_interval",))
+            stale, interval = format_duration(stale_after), format_duration(merged.poll_interval)
+            message = f"stale_after ({stale}) is shorter than poll_interval ({interval})"
+            self.warn(f"{message}: series vanish between polls", ("stale_after",), ("poll_interval",))
 
     def check_connection(
         self, settings: Settings | OAuth2, endpoint: Endpoint | None, above: tuple[str, ...] = ()
@@ -145,14 +163,14 @@ class _ClusterChecks:
         ``above`` is the key of the mapping that holds the settings.
         """
         address, sent = (("oauth2", "token_url"), "client secret") if above else (("address",), "login")
-        if endpoint is not None and endpoint.scheme == "http" and not self.layers.is_broken("allow_http"):
+        if endpoint is not None and endpoint.scheme == "http" and not self.is_broken("allow_http"):
             if not self.merged.allow_http:
                 self.error("http:// is only for clusters with allow_http: true", address)
             elif self.has_login():
                 self.warn(f"http:// sends the {sent} unencrypted", address)
-        if not self.layers.is_broken("oauth2" if above else "tls_config"):
+        if not self.is_broken("oauth2" if above else "tls_config"):
             self._check_certificate(settings, above)
-        if self.layers.is_broken(*ProxyKeys.model_fields, "oauth2"):
+        if self.is_broken(*ProxyKeys.model_fields, "oauth2"):
             return None
         return self._check_proxy(settings, endpoint, above)
 
@@ -174,11 +192,11 @@ class _ClusterChecks:
         if any(self.files.check(check_readable, file).error for file in named):
             return
         verdict = self.files.check(check_chain, certificate, key)
+        at, source = certificate_key, certificate
         if verdict.is_about_key and key is not None:
-            self.layers.nearest(key_key).add_verdict(self.found, verdict, key, *key_key)
-        else:
-            nearest = self.layers.nearest(certificate_key)
-            nearest.add_verdict(self.found, verdict, certificate, *certificate_key)
+            at, source = key_key, key
+        layer, _ = self.nearest(at)
+        layer.add_verdict(self.found, verdict, source, *at)
 
     def _check_proxy(
         self, settings: ProxyKeys, endpoint: Endpoint | None, above: tuple[str, ...]

@@ -61,24 +61,23 @@ _MOST_GUESSES: Final = 100
 
 def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
     """Check what the defaults, a profile or an entry says by itself."""
-    check_section(section, found)
+    check_section(section, files, found)
     for name in section.model.labels.keys() & _PROMETHEUS_LABELS:
         message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
         found.warn(section.location("labels", name), message)
-    for keys, mapping in walk(section.model):
-        for key, check in _FILES.get(type(mapping), {}).items():
-            for below, source in walk(getattr(mapping, key), (*keys, key)):
-                if isinstance(source, Path | str):
-                    section.add_verdict(found, files.check(check, source), source, *below)
 
 
-def check_section(section: Section[Any], found: Diagnostics) -> None:
-    """Check that no two keys of a mapping exclude each other, and that a secret means what it says."""
+def check_section(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
+    """Check that no keys exclude each other, that secrets mean what they say, and that files can be used."""
     for keys, value in walk(section.model):
         if isinstance(value, StrictModel):
             _check_exclusive(section, keys, value, found)
-        elif any("$$" in secret for secret in _secrets(section, keys, value)):
+        if any("$$" in secret for secret in _secrets(section, keys, value)):
             found.warn(section.location(*keys), _DOLLARS)
+        for key, check in _FILES.get(type(value), {}).items():
+            for below, source in walk(getattr(value, key), (*keys, key)):
+                if isinstance(source, Path | str):
+                    section.add_verdict(found, files.check(check, source), source, *below)
 
 
 def _check_exclusive(section: Section[Any], keys: KeyPath, model: StrictModel, found: Diagnostics) -> None:

@@ -91,13 +91,14 @@ class Document:
         """Whether the value at ``path`` itself has been taken away."""
         return path in self._broken
 
-    def is_broken(self, *paths: KeyPath) -> bool:
-        """Whether a mistake has been found in the value at one of the paths, below or around it."""
-        return bool(self._broken) and any(
-            path in self._around_broken
-            or any(path[:length] in self._broken for length in range(len(path) + 1))
-            for path in paths
-        )
+    def is_broken(self, path: KeyPath, *keys: str | int) -> bool:
+        """Whether a mistake has been found at ``path``, or in one of these keys there; below or around it."""
+        if not self._broken:
+            return False
+        paths = [(*path, key) for key in keys] or [path]
+        if not self._around_broken.isdisjoint(paths):
+            return True
+        return any(one[:length] in self._broken for one in paths for length in range(len(one) + 1))
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:

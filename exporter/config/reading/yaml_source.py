@@ -151,10 +151,10 @@ class _Builder:
         self._environ = environ
         self._is_literal = is_literal
         self._in_literal = False
-        self._reported: set[int] = set()  # ids of nodes
+        self._reported: set[tuple[int, str]] = set()  # ids of nodes, and what is wrong with them
         self._built: set[int] = set()  # ids of mappings and lists
         self._being_built: set[int] = set()
-        self._entries: dict[int, _Entries] = {}  # of each mapping, by the id of its node
+        self._merged_entries: dict[int, _Entries] = {}  # by ids of mappings
         self._repeated = 0
         self._alias_path: KeyPath | None = None  # of the last alias
         self._key_line = 1  # of the last key: nodes do not know where their aliases stand
@@ -168,16 +168,14 @@ class _Builder:
                 return self._scalar(node, path)
             return self._collection(node, path)
         except ValueError as error:
-            if id(node) not in self._reported:
-                self._reported.add(id(node))
-                self._report(_line(node), path, str(error))
+            self._report(node, path, str(error))
             return BROKEN
 
     def _collection(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - see above
         if len(path) > _DEEPEST:
             raise UnreadableError(_TOO_DEEP, line=self._key_line, path=path)
         if id(node) in self._being_built:
-            self._report(self._key_line, path, _ALIAS_IN_ITSELF)
+            self._report(node, path, _ALIAS_IN_ITSELF, line=self._key_line)
             return BROKEN
         if id(node) in self._built:
             if self._alias_path is None or path[: len(self._alias_path)] != self._alias_path:
@@ -219,10 +217,7 @@ class _Builder:
 
     def _entries_of(self, node: yaml.MappingNode, path: KeyPath) -> _Entries:
         """Return the keys of a mapping, and those of merged mappings that it does not have itself."""
-        if id(node) in self._entries:
-            return self._entries[id(node)]
         entries: _Entries = {}
-        self._entries[id(node)] = {}
         merged: list[_Entries] = []
         for key_node, value_node in node.value:
             line = self._key_line = _line(key_node)
@@ -230,13 +225,12 @@ class _Builder:
             if key == "<<" and key_node.tag == _PLAIN:
                 merged += self._merged(value_node, path)
             elif key in entries:
-                self._report(line, (*path, key), f"stands here twice; first in line {entries[key][0]}")
+                self._report(key_node, (*path, key), f"stands here twice; first in line {entries[key][0]}")
             elif key is not None:
                 entries[key] = line, value_node
         for source in merged:
             self._count_repeated(len(source), path)
             entries = source | entries
-        self._entries[id(node)] = entries
         return entries
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
@@ -245,10 +239,10 @@ class _Builder:
             if node.tag == _PLAIN and isinstance(key, str):
                 key = plain_value(key)
         except ValueError as error:
-            self._report(_line(node), path, str(error))
+            self._report(node, path, str(error))
             return None
         if not isinstance(key, str):
-            self._report(_line(node), path, "a key is text; put quotation marks around it")
+            self._report(node, path, "a key is text; put quotation marks around it")
             return None
         return key
 
@@ -256,11 +250,14 @@ class _Builder:
         """Yield the entries of each mapping that a merge key names."""
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(source, yaml.MappingNode):
-                self._report(_line(node), path, "a merge key (<<) takes a mapping or a list of mappings")
+                self._report(node, path, "a merge key (<<) takes a mapping or a list of mappings")
             elif id(source) in self._being_built:
-                self._report(self._key_line, path, _ALIAS_IN_ITSELF)
+                self._report(source, path, _ALIAS_IN_ITSELF, line=self._key_line)
             else:
-                yield self._entries_of(source, path)
+                if id(source) not in self._merged_entries:
+                    self._merged_entries[id(source)] = {}
+                    self._merged_entries[id(source)] = self._entries_of(source, path)
+                yield self._merged_entries[id(source)]
 
     def _count_repeated(self, values: int, path: KeyPath) -> None:
         self._repeated += values
@@ -268,9 +265,12 @@ class _Builder:
             message = f"aliases repeat more than {_MOST_REPEATED} values"
             raise UnreadableError(message, line=self._key_line, path=path)
 
-    def _report(self, line: int, path: KeyPath, message: str) -> None:
-        location = SourceLocation(file=self._document.file, line=line, path=path)
-        self._document.problems.append(location.problem(message))
+    def _report(self, node: yaml.Node, path: KeyPath, message: str, *, line: int = 0) -> None:
+        """Add a mistake, once for a node, however many aliases repeat it."""
+        if (id(node), message) not in self._reported:
+            self._reported.add((id(node), message))
+            location = SourceLocation(file=self._document.file, line=line or _line(node), path=path)
+            self._document.problems.append(location.problem(message))
 
 
 def _line(node: yaml.Node) -> int:
