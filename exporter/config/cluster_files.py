@@ -202,7 +202,11 @@ class ConfigFiles:
             if isinstance(file.seen, bytes) and file.changed is not None and not file.changed.problems:
                 entries = file.changed.entries
                 clusters = make_clusters(sources.main, entries, named, content_hash=file.seen)
-                file.problems = tuple(_own(clusters, path))
+                # Each of them stands in this file, even what is missing in a profile.
+                file.problems = tuple(
+                    problem if problem.file == str(path) else entry.problem(str(problem))
+                    for problem, entry in clusters.errors.items()
+                )
                 if not file.problems:
                     changed[path] = clusters
         while (conflict := self._conflict(sources.own, changed)) is not None:
@@ -228,13 +232,5 @@ class ConfigFiles:
 
 def _conflicts(parts: Iterable[Clusters]) -> Iterator[tuple[Section[Any], Problem]]:
     """Yield every entry whose name an earlier one has, with the mistake."""
-    entries = distinct([entry for part in parts for entry in part.entries])
+    entries = distinct(entry for part in parts for entry in part.entries)
     return name_conflicts(entry for entry in entries if entry is not None)
-
-
-def _own(clusters: Clusters, path: Path) -> Iterable[Problem]:
-    """Return the mistakes of a cluster file, each of which stands in this file."""
-    return sorted(
-        problem if problem.file == str(path) else entry.problem(str(problem))
-        for problem, entry in clusters.errors.items()
-    )

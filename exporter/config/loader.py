@@ -276,7 +276,7 @@ def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
     """Put all files together; none of them has a mistake. The ``warnings`` are those of no cluster."""
     main = sources.main
     found = Diagnostics(warnings={*warnings}.union(*(part.warnings for part in sources.parts)))
-    resolved = distinct([entry for part in sources.parts for entry in part.entries], found.warnings)
+    resolved = distinct((entry for part in sources.parts for entry in part.entries), found.warnings)
     configs = (config for part in sources.parts for config in part.configs)
     clusters = tuple(
         config if entry.model.name in {None, config.name} else replace(config, name=entry.model.name)

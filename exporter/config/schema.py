@@ -34,6 +34,11 @@ class StrictModel(BaseModel):
     unsupported: ClassVar[Mapping[str, str]] = {}
     """Keys that Prometheus has here and the exporter has not, with what to do instead."""
 
+    @classmethod
+    def where_others_belong(cls) -> Mapping[str, str]:
+        """Return where each key of the same file belongs, for hints about misplaced keys."""
+        return _WHERE_IN_CLEANUP if cls in _INSIDE_CLEANUP else _WHERE
+
 
 class BasicAuth(StrictModel):
     """User name and password."""
@@ -277,7 +282,7 @@ def where_keys_belong(*models: type[StrictModel]) -> Mapping[str, str]:
 _OUTSIDE_CLEANUP: Final = (
     *(TargetGroup, Root, HttpHeader, OAuth2, BasicAuth, Authorization, TlsConfig, ClusterEntry, Settings),
 )
-INSIDE_CLEANUP: Final = (ClusterSelector, PolicyConfig, CleanupConfig)
+_INSIDE_CLEANUP: Final = (ClusterSelector, PolicyConfig, CleanupConfig)
 # For a key that stands in the wrong mapping: `name` and the like belong to the nearest one.
-WHERE: Final = where_keys_belong(*INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
-WHERE_IN_CLEANUP: Final = where_keys_belong(*_OUTSIDE_CLEANUP, *INSIDE_CLEANUP)
+_WHERE: Final = where_keys_belong(*_INSIDE_CLEANUP, *_OUTSIDE_CLEANUP)
+_WHERE_IN_CLEANUP: Final = where_keys_belong(*_OUTSIDE_CLEANUP, *_INSIDE_CLEANUP)

@@ -6,7 +6,7 @@ https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
@@ -37,13 +37,6 @@ class Target(Section[ClusterEntry]):
             case _:
                 return self.path
 
-    def with_port(self) -> Target:
-        """Return the same target, named ``host:port``."""
-        name = "" if self.model.address is None else self.model.address.origin.partition("://")[2]
-        return Target(
-            model=self.model.model_copy(update={"name": name}), document=self.document, path=self.path
-        )
-
 
 def is_group(node: yaml.Node) -> bool:
     """Say whether an item of a cluster file is a group."""
@@ -72,17 +65,15 @@ def targets_of(document: Document, index: int) -> Iterator[Target]:
 
 
 def distinct(
-    entries: Sequence[Section[ClusterEntry]], warnings: set[Problem] | None = None
+    entries: Iterable[Section[ClusterEntry]], warnings: set[Problem] | None = None
 ) -> list[Section[ClusterEntry] | None]:
-    """Return each entry as it is, but of targets one for each address.
+    """Return each entry of all files as it is, but of targets one for each address.
 
     A target with an address that an earlier target or an entry of this name has is ``None``. One with another
-    port of a host that an earlier target has is named ``host:port``.
-
-    Args:
-        entries: of all files.
-        warnings: takes a warning of each target whose labels are not used.
+    port of a host that an earlier target has is named ``host:port``. ``warnings`` takes one of each target
+    whose labels are not used.
     """
+    entries = list(entries)
     named = {
         entry.model.effective_name: entry for entry in reversed(entries) if not isinstance(entry, Target)
     }
@@ -95,20 +86,20 @@ def distinct(
             found.append(entry)
             continue
         key = replace(address, host=address.canonical_host)
-        other = by_address.get(key) or _with_address(named.get(address.host), address)
+        same = named.get(address.host)
+        if same is not None and same.model.address != address:
+            same = None
+        other = by_address.get(key) or same
         if other is None:
-            one = entry.with_port() if address.host in hosts else entry
+            name = {"name": address.origin.partition("://")[2]} if address.host in hosts else {}
+            model = entry.model.model_copy(update=name)
+            by_address[key] = Target(model=model, document=entry.document, path=entry.path)
             hosts.add(address.host)
-            by_address[key] = one
-            found.append(one)
-        else:
-            found.append(None)
-            if warnings is not None and other.model.labels != entry.model.labels:
-                location = other.location("address")
-                message = f"the same target as {location}: {location.key}, whose labels it has"
-                warnings.add(entry.location("address").problem(message))
+            found.append(by_address[key])
+            continue
+        found.append(None)
+        if warnings is not None and other.model.labels != entry.model.labels:
+            location = other.location("address")
+            message = f"the same target as {location}: {location.key}, whose labels it has"
+            warnings.add(entry.location("address").problem(message))
     return found
-
-
-def _with_address(entry: Section[ClusterEntry] | None, address: Endpoint) -> Section[ClusterEntry] | None:
-    return entry if entry is not None and entry.model.address == address else None

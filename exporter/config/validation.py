@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from types import UnionType
@@ -13,15 +12,7 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.problems import HIDDEN, BadValueError, KeyPath, Problem
 from exporter.config.reading.document import BROKEN, Document
-from exporter.config.schema import (
-    INSIDE_CLEANUP,
-    WHERE,
-    WHERE_IN_CLEANUP,
-    Authorization,
-    BasicAuth,
-    OAuth2,
-    StrictModel,
-)
+from exporter.config.schema import Authorization, BasicAuth, OAuth2, Settings, StrictModel
 
 _ModelT = TypeVar("_ModelT", bound=StrictModel)
 _ValueT = TypeVar("_ValueT")
@@ -48,21 +39,15 @@ _CLOSE: Final = 0.73
 """How alike two keys are, from 0 to 1, for one to be meant by the other."""
 
 
-def validate(
-    model: type[_ModelT], document: Document, path: KeyPath = (), *, belongs: Mapping[str, str] | None = None
-) -> _ModelT:
+def validate(model: type[_ModelT], document: Document, path: KeyPath = ()) -> _ModelT:
     """Return the model of the mapping at ``path``, without the keys that have a mistake in them.
 
-    Args:
-        model: the model.
-        document: takes the mistakes; what has one is broken there.
-        path: of the mapping.
-        belongs: where each key belongs, for hints; those of the configuration by default.
+    The document takes the mistakes; what has one is broken there.
     """
     try:
         return model.model_validate(document.value(path), context=document.folder)
     except ValidationError as error:
-        details = _reported(error, model, document, path, belongs)
+        details = _reported(error, model, document, path)
     for detail in details:
         is_item = detail["type"] == "model_type"
         document.reject((*path, *_steps(detail)), empty={} if is_item else None)
@@ -75,7 +60,7 @@ def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyP
     try:
         return adapter.validate_python(document.value(path), context=document.folder)
     except ValidationError as error:
-        _reported(error, None, document, path, None)
+        _reported(error, None, document, path)
     return None
 
 
@@ -89,11 +74,10 @@ def _reported(
     model: type[StrictModel] | None,
     document: Document,
     path: KeyPath,
-    belongs: Mapping[str, str] | None,
 ) -> list[ErrorDetails]:
     """Report every mistake to the document, and return pydantic's details."""
     details = error.errors(include_url=False, include_input=False)
-    problems = (_problem(detail, model, document, path, belongs) for detail in details)
+    problems = (_problem(detail, model, document, path) for detail in details)
     document.problems += [problem for problem in problems if problem is not None]
     return details
 
@@ -109,7 +93,6 @@ def _problem(
     model: type[StrictModel] | None,
     document: Document,
     above: KeyPath,
-    belongs: Mapping[str, str] | None,
 ) -> Problem | None:
     steps = _steps(detail)
     path = (*above, *steps)
@@ -124,7 +107,7 @@ def _problem(
         message = "unknown key; is a space missing behind a colon, or quotation marks around a comma?"
         return replace(location, path=(*path[:-1], HIDDEN)).problem(message)
     if detail["type"] == "extra_forbidden" and model is not None:
-        return location.problem(_unknown_key(str(steps[-1]), model, belongs))
+        return location.problem(_unknown_key(str(steps[-1]), model))
     if value is None and model is not None and steps and steps[-1] in model.model_fields:
         return location.problem("nothing stands behind the colon")
     written = document.texts.get(path) if isinstance(value, str) else None
@@ -133,7 +116,7 @@ def _problem(
 
 def _may_be_of_a_secret(path: KeyPath) -> bool:
     key = path[-1]
-    if isinstance(key, int) or key in WHERE or len(path) == 1:
+    if isinstance(key, int) or key in Settings.where_others_belong() or len(path) == 1:
         return False
     return path[-2] == "cleanup" or not _HOLD_SECRETS.isdisjoint(path[:-1])
 
@@ -155,13 +138,11 @@ def _message(detail: ErrorDetails, value: object, written: str | None) -> str:
             return f"{message}; put quotation marks around it" if is_quotable else message
 
 
-def _unknown_key(key: str, model: type[StrictModel], belongs: Mapping[str, str] | None) -> str:
+def _unknown_key(key: str, model: type[StrictModel]) -> str:
     if key in model.unsupported:
         return f"is not supported: {model.unsupported[key]}"
-    if belongs is None:
-        belongs = WHERE_IN_CLEANUP if model in INSIDE_CLEANUP else WHERE
-    if key in belongs:
-        return f"not allowed here; it belongs {belongs[key]}"
+    if (where := model.where_others_belong().get(key)) is not None:
+        return f"not allowed here; it belongs {where}"
     if ":" in key:
         return "unknown key; is a space missing behind the colon?"
     begun = [name for name in model.model_fields if name.startswith(f"{key}_")]

@@ -159,7 +159,7 @@ class Matched:
     """The cluster files that the patterns match at one moment."""
 
     files: dict[Path, Pattern] = field(default_factory=dict)
-    """Sorted by name, each file once, however many patterns and links lead to it, with the first pattern."""
+    """Sorted by name, each once, with the first pattern, however many patterns and links lead to it."""
     unlisted: dict[Path, Problem] = field(default_factory=dict)
     """Folders that could not be listed: whether their files are still there is not known."""
     errors: list[Problem] = field(default_factory=list)

@@ -36,14 +36,12 @@ def parse_proxy_url(text: str) -> Proxy:
         endpoint = parse_address(f"http://{host.removesuffix('/')}")
     except ValueError:
         raise ValueError(f"no proxy's URL; {_FORM}, with %40 for @ and so on in a password") from None
-    return Proxy(host=endpoint.host, port=endpoint.port, login=_login(login) if at else None)
-
-
-def _login(text: str) -> BasicLogin:
-    username, _, password = text.partition(":")
-    return BasicLogin(
-        username=check_username(unquote(username)), password=Secret(value=check_password(unquote(password)))
-    )
+    if not at:
+        return Proxy(host=endpoint.host, port=endpoint.port)
+    username, _, password = login.partition(":")
+    secret = Secret(value=check_password(unquote(password)))
+    basic = BasicLogin(username=check_username(unquote(username)), password=secret)
+    return Proxy(host=endpoint.host, port=endpoint.port, login=basic)
 
 
 def passwords_of_proxy(written: str) -> list[str]:

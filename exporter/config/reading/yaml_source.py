@@ -1,6 +1,6 @@
 """Reads YAML to a :class:`~exporter.config.document.Document`, with environment variables replaced.
 
-PyYAML composes the nodes, by libyaml. Neither depth nor aliases of a file can exhaust stack or memory.
+PyYAML composes the nodes, by libyaml.
 
 A single value means what Prometheus's readers make of it, YAML 1.1 without its surprises: dates, base-60
 numbers (``1:30``) and numbers with a leading zero or another base stay text.
@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from exporter.config.problems import KeyPath, SourceLocation
+from exporter.config.reading.aliases import DEEPEST, TOO_DEEP, check_aliases
 from exporter.config.reading.document import BROKEN, Document, expand
 from exporter.config.reading.yaml_errors import UnreadableError, parser_error
 from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-_DEEPEST: Final = 64
-_TOO_DEEP: Final = f"nested more than {_DEEPEST} deep"
-_ALIAS_IN_ITSELF: Final = "an alias (*) inside of what it repeats"
-_MOST_REPEATED: Final = 1_000_000
 _PLAIN: Final = "plain"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _COLLECTIONS: Final = frozenset({"", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
@@ -78,6 +75,8 @@ def parse_document(
         text = _decoded(content)
         node = _composed(text)
         if node is not None:
+            if "*" in text:
+                check_aliases(node)
             document.line = node.start_mark.line + 1
             document.root = _Builder(document, environ, is_literal).build(node, ())
         elif if_empty is not None:
@@ -97,8 +96,8 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # made of C where libyaml is 
 
     def descend_resolver(self, parent: yaml.Node | None, _index: object) -> None:
         self.depth += 1
-        if self.depth > _DEEPEST and parent is not None:
-            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=parent.start_mark)
+        if self.depth > DEEPEST and parent is not None:
+            raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=parent.start_mark)
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -152,48 +151,23 @@ class _Builder:
         self._is_literal = is_literal
         self._in_literal = False
         self._reported: set[tuple[int, str]] = set()  # ids of nodes, and what is wrong with them
-        self._built: set[int] = set()  # ids of mappings and lists
-        self._being_built: set[int] = set()
-        self._merged_entries: dict[int, _Entries] = {}  # by ids of mappings
-        self._repeated = 0
-        self._alias_path: KeyPath | None = None  # of the last alias
-        self._key_line = 1  # of the last key: nodes do not know where their aliases stand
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - a file can hold everything
         """Return the value of ``node``, which stands at ``path``."""
         if self._is_literal is not None and len(path) == 1:
             self._in_literal = self._is_literal(node)
-        try:
-            if isinstance(node, yaml.ScalarNode):
-                return self._scalar(node, path)
-            return self._collection(node, path)
-        except ValueError as error:
-            self._report(node, path, str(error))
-            return BROKEN
-
-    def _collection(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - see above
-        if len(path) > _DEEPEST:
-            raise UnreadableError(_TOO_DEEP, line=self._key_line, path=path)
-        if id(node) in self._being_built:
-            self._report(node, path, _ALIAS_IN_ITSELF, line=self._key_line)
-            return BROKEN
-        if id(node) in self._built:
-            if self._alias_path is None or path[: len(self._alias_path)] != self._alias_path:
-                self._alias_path = path
-            self._count_repeated(1 + len(node.value), self._alias_path)
-        self._built.add(id(node))
-        self._being_built.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
         value = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._list(node, path)
-        self._being_built.remove(id(node))
         if node.tag not in _COLLECTIONS:
-            raise ValueError("a tag (!) is not supported")
+            return self._broken(node, path, "a tag (!) is not supported")
         return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         mapping = {}
         for key, (line, value_node) in self._entries_of(node, path).items():
             below = (*path, key)
-            self._key_line = self._document.lines[below] = line
+            self._document.lines[below] = line
             mapping[key] = self.build(value_node, below)
         return mapping
 
@@ -205,12 +179,16 @@ class _Builder:
             values.append(self.build(item, below))
         return values
 
-    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> ScalarValue:
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:  # noqa: ANN401 - a value, or BROKEN
         if node.tag not in (_PLAIN, _TEXT):
-            raise ValueError("a tag (!) is not supported; a value that begins with ! needs quotation marks")
-        value = plain_value(node.value) if node.tag == _PLAIN else node.value
-        if isinstance(value, str) and not self._in_literal:
-            value = expand(value, self._environ)
+            message = "a tag (!) is not supported; a value that begins with ! needs quotation marks"
+            return self._broken(node, path, message)
+        try:
+            value = plain_value(node.value) if node.tag == _PLAIN else node.value
+            if isinstance(value, str) and not self._in_literal:
+                value = expand(value, self._environ)
+        except ValueError as error:
+            return self._broken(node, path, str(error))
         if value != node.value:
             self._document.texts[path] = node.value
         return value
@@ -218,59 +196,46 @@ class _Builder:
     def _entries_of(self, node: yaml.MappingNode, path: KeyPath) -> _Entries:
         """Return the keys of a mapping, and those of merged mappings that it does not have itself."""
         entries: _Entries = {}
-        merged: list[_Entries] = []
+        merged: _Entries = {}
         for key_node, value_node in node.value:
-            line = self._key_line = _line(key_node)
             key = self._key(key_node, path)
             if key == "<<" and key_node.tag == _PLAIN:
-                merged += self._merged(value_node, path)
+                merged = self._merged(value_node, path) | merged
             elif key in entries:
-                self._report(key_node, (*path, key), f"stands here twice; first in line {entries[key][0]}")
+                message = f"stands here twice; first in line {entries[key][0]}"
+                self._broken(key_node, (*path, key), message)
             elif key is not None:
-                entries[key] = line, value_node
-        for source in merged:
-            self._count_repeated(len(source), path)
-            entries = source | entries
-        return entries
+                entries[key] = _line(key_node), value_node
+        return merged | entries
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        key = node.value if node.tag in (_PLAIN, _TEXT) else None
         try:
-            if node.tag == _PLAIN and isinstance(key, str):
-                key = plain_value(key)
+            key = plain_value(node.value) if node.tag == _PLAIN else node.value if node.tag == _TEXT else None
         except ValueError as error:
-            self._report(node, path, str(error))
+            self._broken(node, path, str(error))
             return None
         if not isinstance(key, str):
-            self._report(node, path, "a key is text; put quotation marks around it")
+            self._broken(node, path, "a key is text; put quotation marks around it")
             return None
         return key
 
-    def _merged(self, node: yaml.Node, path: KeyPath) -> Iterator[_Entries]:
-        """Yield the entries of each mapping that a merge key names."""
+    def _merged(self, node: yaml.Node, path: KeyPath) -> _Entries:
+        """Return the entries of all mappings that a merge key names; the first of them wins."""
+        entries: _Entries = {}
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            if not isinstance(source, yaml.MappingNode):
-                self._report(node, path, "a merge key (<<) takes a mapping or a list of mappings")
-            elif id(source) in self._being_built:
-                self._report(source, path, _ALIAS_IN_ITSELF, line=self._key_line)
+            if isinstance(source, yaml.MappingNode):
+                entries = self._entries_of(source, path) | entries
             else:
-                if id(source) not in self._merged_entries:
-                    self._merged_entries[id(source)] = {}
-                    self._merged_entries[id(source)] = self._entries_of(source, path)
-                yield self._merged_entries[id(source)]
+                self._broken(node, path, "a merge key (<<) takes a mapping or a list of mappings")
+        return entries
 
-    def _count_repeated(self, values: int, path: KeyPath) -> None:
-        self._repeated += values
-        if self._repeated > _MOST_REPEATED:
-            message = f"aliases repeat more than {_MOST_REPEATED} values"
-            raise UnreadableError(message, line=self._key_line, path=path)
-
-    def _report(self, node: yaml.Node, path: KeyPath, message: str, *, line: int = 0) -> None:
-        """Add a mistake, once for a node, however many aliases repeat it."""
+    def _broken(self, node: yaml.Node, path: KeyPath, message: str) -> object:
+        """Report a mistake, once for a node, however many aliases repeat it."""
         if (id(node), message) not in self._reported:
             self._reported.add((id(node), message))
-            location = SourceLocation(file=self._document.file, line=line or _line(node), path=path)
+            location = SourceLocation(file=self._document.file, line=_line(node), path=path)
             self._document.problems.append(location.problem(message))
+        return BROKEN
 
 
 def _line(node: yaml.Node) -> int:

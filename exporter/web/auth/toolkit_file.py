@@ -15,7 +15,6 @@ from exporter.config.reading.yaml_source import read_document
 from exporter.config.sections import Section
 from exporter.config.validation import validate
 from exporter.web.auth.toolkit_schema import (
-    WHERE,
     ClientAuth,
     HttpServerConfig,
     RateLimitConfig,
@@ -82,7 +81,7 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     document.take_as_text((_HTTP, "headers"))
     document.take_as_text((_USERS,))
     is_empty = {key: not document.value((key,)) for key in (_TLS, _USERS)}
-    root = validate(WebRoot, document, belongs=WHERE)
+    root = validate(WebRoot, document)
     found = Diagnostics(errors=set(document.problems))
     top = Section(model=root, document=document, path=())
     for key, what in _UNPROTECTED.items():

@@ -197,7 +197,13 @@ _ClientAuth = Annotated[
 _TlsVersion = Annotated[SupportedTlsVersion, BeforeValidator(expect_text)]
 
 
-class TlsServerConfig(StrictModel):
+class _Section(StrictModel):
+    @classmethod
+    def where_others_belong(cls) -> Mapping[str, str]:
+        return _WHERE
+
+
+class TlsServerConfig(_Section):
     """How connections are encrypted, and which clients are let in.
 
     The loader checks that certificate and key are there, and puts the contents of the files in place of their
@@ -228,7 +234,7 @@ class TlsServerConfig(StrictModel):
         return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file)
 
 
-class HttpServerConfig(StrictModel):
+class HttpServerConfig(_Section):
     """The settings of HTTP; the loader checks the headers."""
 
     where = "under http_server_config"
@@ -236,7 +242,7 @@ class HttpServerConfig(StrictModel):
     headers: dict[str, str] | None = None
 
 
-class RateLimitConfig(StrictModel):
+class RateLimitConfig(_Section):
     """A request every ``interval`` on average, and up to ``burst`` at once; an interval of 0 is no limit.
 
     With an interval, it needs a burst, which the loader checks.
@@ -247,7 +253,7 @@ class RateLimitConfig(StrictModel):
     burst: Annotated[Number, Field(ge=0, le=2**63 - 1), _or(0)] = 0
 
 
-class WebRoot(StrictModel):
+class WebRoot(_Section):
     """A whole file."""
 
     where = "at the top of the file"
@@ -261,5 +267,4 @@ class WebRoot(StrictModel):
     rate_limit: Annotated[RateLimitConfig | None, _or(None)] = None
 
 
-WHERE: Final = where_keys_belong(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
-"""Where each key belongs, for keys in the wrong mapping."""
+_WHERE: Final = where_keys_belong(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
