@@ -274,6 +274,8 @@ def test_any_cleanup(path: Path, cleanup: Any) -> None:
         "a: &a [x]\n" + "b: &a [*a, *a]\n" * 100,
         "clusters: &a [" + "*a, " * 25_000 + "]",
         "&a {x: &b [" + "1, " * 1000 + "], y: [" + "*b, " * 100_000 + "]}",
+        "x0: &x0 [1]\n" + "".join(f"x{n}: &x{n} [*x{n - 1}]\n" for n in range(1, 2000)),
+        "x0: &x0 {a: 1}\n" + "".join(f"x{n}: &x{n} {{<<: *x{n - 1}}}\n" for n in range(1, 2000)),
         "m: &m {" + ", ".join(f"k{n}: v" for n in range(1000)) + "}\nn: {<<: [" + "*m, " * 100_000 + "]}",
         "clusters: [" + "{k: v}, " * 10_000 + "]",
         "".join(f"k{n}: v\n" for n in range(20_000)),

@@ -170,6 +170,16 @@ def test_each_difference_on_the_page_is_real(text: str, message: str | None, tmp
     assert any(message in str(problem) for problem in caught.value.problems)
 
 
+def test_message_about_a_certificate_names_a_variable_and_not_its_value(tmp_path: Path) -> None:
+    Certificates(tmp_path)
+    (tmp_path / "made-up.pem").write_text("no certificate")
+    text = "tls_server_config: {cert_file: '${NAME}.pem', key_file: server.key}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_web_config(write(tmp_path / "web.yaml", text), environ={"NAME": "made-up"})
+    [problem] = caught.value.problems
+    assert problem.message == "no certificate in PEM form: ${NAME}.pem"
+
+
 @pytest.mark.parametrize(
     ("interval", "microseconds"),
     [
