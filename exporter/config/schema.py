@@ -7,18 +7,25 @@ on each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from fnmatch import translate
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.config import fields
+from exporter.config.checking import named_files
 from exporter.config.fields import Maybe
 from exporter.config.reading.database_url import DEFAULT_DATABASE_URL
-from exporter.ontap.endpoint import ClusterSettings, TlsVersion
+from exporter.ontap.endpoint import (
+    ClusterSettings,
+    TlsVersion,
+    check_credentials,
+    check_header_value,
+    check_password,
+)
 
 _NO_MANAGER: Final = "there is no secret manager; write the key that ends in _file"
 
@@ -33,6 +40,10 @@ class StrictModel(BaseModel):
     """Keys that exclude each other: a mistake in one mapping; one in a nearer layer replaces the other."""
     unsupported: ClassVar[Mapping[str, str]] = {}
     """Keys that Prometheus has here and the exporter has not, with what to do instead."""
+    required: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of keys, one of each of which the merged layers of a cluster must have."""
+    content_checks: ClassVar[Mapping[str, Callable[..., str | None]]] = {}
+    """How a file that a key names is checked, or what stands at the key instead."""
 
     @classmethod
     def where_others_belong(cls) -> Mapping[str, str]:
@@ -45,6 +56,11 @@ class BasicAuth(StrictModel):
 
     where = "under basic_auth"
     exclusive = (("username", "username_file"), ("password", "password_file"))
+    required = exclusive
+    content_checks = {
+        "username_file": named_files.check_username,
+        "password_file": partial(named_files.check_secret, check=check_password),
+    }
     unsupported = dict.fromkeys(("username_ref", "password_ref"), _NO_MANAGER)
     username: Maybe[fields.Username] = None
     username_file: Maybe[fields.FileName] = None
@@ -57,6 +73,8 @@ class Authorization(StrictModel):
 
     where = "under authorization"
     exclusive = (("credentials", "credentials_file"),)
+    required = exclusive
+    content_checks = {"credentials_file": partial(named_files.check_secret, check=check_credentials)}
     unsupported = {"credentials_ref": _NO_MANAGER}
     type: fields.AuthorizationType = "Bearer"
     credentials: Maybe[fields.Credentials] = None
@@ -68,6 +86,12 @@ class TlsConfig(StrictModel):
 
     where = "under tls_config"
     exclusive = (("ca", "ca_file"), ("cert", "cert_file"), ("key", "key_file"))
+    content_checks = {
+        "ca": named_files.check_authority,
+        "ca_file": named_files.check_authority,
+        "cert_file": named_files.check_readable,
+        "key_file": named_files.check_private_key,
+    }
     unsupported = {
         **dict.fromkeys(("ca_ref", "cert_ref", "key_ref"), _NO_MANAGER),
         "max_version": "the newest version that both sides have is used",
@@ -102,6 +126,8 @@ class OAuth2(ProxyKeys):
 
     where = "under oauth2"
     exclusive = (*ProxyKeys.exclusive, ("client_secret", "client_secret_file"))
+    required = (("client_id",), ("client_secret", "client_secret_file"), ("token_url",))
+    content_checks = {"client_secret_file": named_files.check_secret}
     unsupported = {
         "client_secret_ref": _NO_MANAGER,
         **dict.fromkeys(
@@ -132,6 +158,7 @@ class HttpHeader(StrictModel):
     """The values of one header; each is sent as a header of its own."""
 
     where = "under a header of http_headers"
+    content_checks = {"files": partial(named_files.check_secret, check=check_header_value)}
     values: list[fields.HeaderValue] = []
     secrets: list[fields.SecretHeaderValue] = []
     files: list[fields.FileName] = []

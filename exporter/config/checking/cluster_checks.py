@@ -28,12 +28,7 @@ from exporter.ontap.endpoint import (
     TokenLogin,
 )
 
-_LOGINS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
-    "basic_auth": (("username", "username_file"), ("password", "password_file")),
-    "authorization": (("credentials", "credentials_file"),),
-    "oauth2": (("client_id",), ("client_secret", "client_secret_file"), ("token_url",)),
-}
-"""The keys of each kind of login, one of each group of which must be there."""
+_LOGINS: Final = ("basic_auth", "authorization", "oauth2")
 _PROXY_READS: Final = (
     "a proxy is only for https://: it would read what is sent; write proxy_url: '' or no_proxy"
 )
@@ -121,9 +116,9 @@ class _ClusterChecks:
 
     def check_login(self) -> None:
         tls, is_broken = self.merged.tls_config, self.is_broken
-        for name, groups in _LOGINS.items():
-            if (login := getattr(self.merged, name)) is not None and not is_broken(*_LOGINS):
-                for group in groups:
+        for name in () if is_broken(*_LOGINS) else _LOGINS:
+            if (login := getattr(self.merged, name)) is not None:
+                for group in login.required:
                     if all(getattr(login, key) is None for key in group):
                         self.error(f"{' or '.join(group)} is missing", (name,))
         has_certificate = tls.cert_file is not None or tls.cert is not None

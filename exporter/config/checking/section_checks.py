@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,42 +17,15 @@ from exporter.config.problems import Diagnostics, KeyPath, Problem, SourceLocati
 from exporter.config.reading.database_url import PostgresqlUrl, passwords_of
 from exporter.config.reading.document import has_variable
 from exporter.config.reading.proxy import passwords_of_proxy
-from exporter.config.schema import (
-    Authorization,
-    BasicAuth,
-    ClusterEntry,
-    HttpHeader,
-    OAuth2,
-    StrictModel,
-    TlsConfig,
-)
+from exporter.config.schema import ClusterEntry, StrictModel
 from exporter.config.sections import Section, walk
 from exporter.ontap.endpoint import (
     BasicLogin,
     Proxy,
     Secret,
-    check_credentials,
-    check_header_value,
-    check_password,
 )
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
-_FILES: Final[Mapping[type, Mapping[str, Callable[..., str | None]]]] = {
-    BasicAuth: {
-        "username_file": named_files.check_username,
-        "password_file": partial(named_files.check_secret, check=check_password),
-    },
-    Authorization: {"credentials_file": partial(named_files.check_secret, check=check_credentials)},
-    OAuth2: {"client_secret_file": named_files.check_secret},
-    TlsConfig: {
-        "ca": named_files.check_authority,
-        "ca_file": named_files.check_authority,
-        "cert_file": named_files.check_readable,
-        "key_file": named_files.check_private_key,
-    },
-    HttpHeader: {"files": partial(named_files.check_secret, check=check_header_value)},
-}
-"""How a file that a mapping names is checked, and how the same is that stands in the mapping itself."""
 _DOLLARS: Final = "$$ stands for one $, in a secret too; write $$$$ for two"
 # A guess compares the name with every profile, which is too slow for thousands of wrong names.
 _MOST_GUESSES: Final = 100
@@ -70,11 +42,12 @@ def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics)
 def check_section(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
     """Check that no keys exclude each other, that secrets mean what they say, and that files can be used."""
     for keys, value in walk(section.model):
-        if isinstance(value, StrictModel):
-            _check_exclusive(section, keys, value, found)
         if any("$$" in secret for secret in _secrets(section, keys, value)):
             found.warn(section.location(*keys), _DOLLARS)
-        for key, check in _FILES.get(type(value), {}).items():
+        if not isinstance(value, StrictModel):
+            continue
+        _check_exclusive(section, keys, value, found)
+        for key, check in value.content_checks.items():
             for below, source in walk(getattr(value, key), (*keys, key)):
                 if isinstance(source, Path | str):
                     section.add_verdict(found, files.check(check, source), source, *below)
