@@ -5,7 +5,7 @@ The steps, in the order in which a file goes through them:
 * :mod:`~exporter.config.reading`: text to plain values and their lines, with environment variables replaced.
 * :mod:`~exporter.config.validation`: the values to the models of the :mod:`~exporter.config.schema`, whose
   :mod:`~exporter.config.fields` say what one value may be.
-* :mod:`~exporter.config.targets`: groups of targets (file_sd) to clusters.
+* :mod:`~exporter.config.targets`: what a cluster file says, groups of targets (file_sd) to clusters.
 * :mod:`~exporter.config.sections`: the models of defaults, profile and entry, merged by what was set.
 * :mod:`~exporter.config.checking`: values that depend on each other, and the files that the configuration
   names, checked; the merged models to the settings of each cluster.
@@ -17,12 +17,13 @@ The steps, in the order in which a file goes through them:
 """
 
 from exporter.config.cluster_files import ConfigFiles, load_config
-from exporter.config.loader import Config, entry_problems, shared_state
+from exporter.config.loader import Config, shared_state
 from exporter.config.masked import masked_yaml
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.reading.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
 from exporter.config.reading.values import format_duration, parse_duration
 from exporter.config.schema import CleanupConfig, PolicyConfig
+from exporter.config.targets import entry_problems
 
 __all__ = [
     "CleanupConfig",

@@ -16,19 +16,17 @@ from typing import Any
 from exporter.config.checking.named_files import NamedFiles, Pattern, match_patterns
 from exporter.config.checking.section_checks import name_conflicts
 from exporter.config.loader import (
-    ClusterFile,
     Clusters,
     Config,
     Sources,
     assemble,
     make_clusters,
-    parse_cluster_file,
     read_main_file,
 )
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.reading.yaml_source import MAX_BYTES
 from exporter.config.sections import Section
-from exporter.config.targets import distinct
+from exporter.config.targets import ClusterFile, distinct, parse_cluster_file
 from exporter.files import read_file, why_unreadable
 
 

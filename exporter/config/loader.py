@@ -1,9 +1,7 @@
-"""Loads a configuration: the configuration file, one cluster file, and all files put together."""
+"""Loads a configuration: reads the configuration file, checks clusters, and puts all files together."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,20 +22,13 @@ from exporter.config.fields import FilePattern
 from exporter.config.problems import ConfigError, Diagnostics, Problem, SourceLocation
 from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.document import BROKEN, Document, has_variable
-from exporter.config.reading.yaml_source import parse_document, read_document
+from exporter.config.reading.yaml_source import read_document
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
 from exporter.config.sections import Section, merge
-from exporter.config.targets import distinct, has_group_keys, is_group, targets_of
-from exporter.config.validation import kind_of, validate, validate_value
+from exporter.config.targets import distinct
+from exporter.config.validation import validate, validate_value
 from exporter.ontap.endpoint import ClusterSettings
 
-# Few lines with aliases in them can name a million.
-_MOST_CLUSTERS: Final = 100_000
-_ADVICE: Final = "write [] for no clusters"
-# JSON writes a character beyond U+FFFF as two escapes, which YAML would take for two broken characters.
-_JSON_PAIR: Final = re.compile(
-    rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-)
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(FilePattern)
 
 
@@ -78,14 +69,6 @@ class MainFile:
         if self.cleanup is not None:
             check_cleanup(self.cleanup, files, found)
         return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterFile:
-    """What one of the cluster files says."""
-
-    entries: tuple[Section[ClusterEntry], ...]
-    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,55 +175,6 @@ def _patterns(root: Root, document: Document) -> Iterator[Pattern]:
                 location=document.location(path),
                 written=written if has_variable(written) else None,
             )
-
-
-def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]) -> ClusterFile:
-    """Return what a cluster file says: entries as under ``clusters``, groups as in file_sd, or both."""
-    is_json = path.suffix == ".json"
-    document = parse_document(
-        _as_yaml(content) if is_json else content,
-        path,
-        environ=environ,
-        if_empty=f"the file is empty; {_ADVICE}" if is_json else None,
-        is_literal=is_group,
-    )
-    entries: list[Section[ClusterEntry]] = []
-    root = document.root
-    if isinstance(root, list):
-        for index in range(len(root)):
-            entries += _entries(document, index)
-            if len(entries) > _MOST_CLUSTERS:
-                document.report((index,), f"more than {_MOST_CLUSTERS} clusters in one file")
-                entries.clear()
-                break
-    elif root is not BROKEN and root is not None:
-        is_main = isinstance(root, dict) and "clusters" in root
-        advice = "the list begins without clusters: above it" if is_main else _ADVICE
-        document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
-    document.root = None  # the models hold the values
-    return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
-
-
-def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
-    item = document.value((index,))
-    if isinstance(item, dict) and has_group_keys(item.keys()):
-        yield from targets_of(document, index)
-    else:
-        yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))
-
-
-def _as_yaml(content: bytes) -> bytes:
-    """Return JSON as YAML, which it is, save for one kind of escape."""
-    return _JSON_PAIR.sub(lambda match: match[1] + json.loads(b'"%s"' % match[2]).encode(), content)
-
-
-def entry_problems(text: str) -> list[str]:
-    """Return what is wrong with a list of one cluster; every environment variable counts as set."""
-    names = re.findall(r"\$\{(\w+)\}", text)
-    file = parse_cluster_file(text.encode(), Path("entries.yaml"), environ=dict.fromkeys(names, "x"))
-    found = [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
-    missing = ["address is missing" for entry in file.entries if entry.model.address is None]
-    return found or missing
 
 
 def make_clusters(

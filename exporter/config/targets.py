@@ -1,27 +1,100 @@
-"""Clusters out of groups of targets, as Prometheus's file_sd has them: one cluster for each address.
+"""Reads a cluster file: entries as under ``clusters``, groups of targets as in Prometheus's file_sd, or both.
 
-As for Prometheus, targets may be missing, repeated, or in several groups. Source:
+Each address of a group is a cluster. As for Prometheus, targets may be missing, repeated, or in several
+groups. Source:
 https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``file_sd_config``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import yaml
 
 from exporter.config.problems import KeyPath, Problem
-from exporter.config.reading.document import Document
+from exporter.config.reading.document import BROKEN, Document
+from exporter.config.reading.yaml_source import parse_document
 from exporter.config.schema import ClusterEntry, TargetGroup
 from exporter.config.sections import Section
-from exporter.config.validation import validate
+from exporter.config.validation import kind_of, validate
 from exporter.ontap.endpoint import Endpoint
 
 _NOTHING_SET: Final = ClusterEntry()
 _KEYS: Final = frozenset(TargetGroup.model_fields)
+# Few lines with aliases in them can name a million.
+_MOST_CLUSTERS: Final = 100_000
+_ADVICE: Final = "write [] for no clusters"
+# JSON writes a character beyond U+FFFF as two escapes, which YAML would take for two broken characters.
+_JSON_PAIR: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFile:
+    """What one of the cluster files says."""
+
+    entries: tuple[Section[ClusterEntry], ...]
+    problems: tuple[Problem, ...]
+
+
+def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]) -> ClusterFile:
+    """Return what a cluster file says: entries as under ``clusters``, groups as in file_sd, or both."""
+    is_json = path.suffix == ".json"
+    document = parse_document(
+        _as_yaml(content) if is_json else content,
+        path,
+        environ=environ,
+        if_empty=f"the file is empty; {_ADVICE}" if is_json else None,
+        is_literal=_is_group,
+    )
+    entries: list[Section[ClusterEntry]] = []
+    root = document.root
+    if isinstance(root, list):
+        for index in range(len(root)):
+            entries += _entries(document, index)
+            if len(entries) > _MOST_CLUSTERS:
+                document.report((index,), f"more than {_MOST_CLUSTERS} clusters in one file")
+                entries.clear()
+                break
+    elif root is not BROKEN and root is not None:
+        is_main = isinstance(root, dict) and "clusters" in root
+        advice = "the list begins without clusters: above it" if is_main else _ADVICE
+        document.report((), f"a list is expected, not {kind_of(root)}; {advice}")
+    document.root = None  # the models hold the values
+    return ClusterFile(entries=tuple(entries), problems=tuple(document.problems))
+
+
+def _entries(document: Document, index: int) -> Iterator[Section[ClusterEntry]]:
+    item = document.value((index,))
+    if isinstance(item, dict) and _has_group_keys(item.keys()):
+        yield from _targets_of(document, index)
+    else:
+        yield Section(model=validate(ClusterEntry, document, (index,)), document=document, path=(index,))
+
+
+def _as_yaml(content: bytes) -> bytes:
+    """Return JSON as YAML, which it is, save for one kind of escape."""
+
+    def character(match: re.Match[bytes]) -> bytes:
+        return match[1] + str(json.loads(b'"%s"' % match[2])).encode()
+
+    return _JSON_PAIR.sub(character, content)
+
+
+def entry_problems(text: str) -> list[str]:
+    """Return what is wrong with a list of one cluster; every environment variable counts as set."""
+    names = re.findall(r"\$\{(\w+)\}", text)
+    file = parse_cluster_file(text.encode(), Path("entries.yaml"), environ=dict.fromkeys(names, "x"))
+    found = [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
+    missing = ["address is missing" for entry in file.entries if entry.model.address is None]
+    return found or missing
 
 
 class Target(Section[ClusterEntry]):
@@ -38,19 +111,19 @@ class Target(Section[ClusterEntry]):
                 return self.path
 
 
-def is_group(node: yaml.Node) -> bool:
+def _is_group(node: yaml.Node) -> bool:
     """Say whether an item of a cluster file is a group."""
     if not isinstance(node, yaml.MappingNode):
         return False
-    return has_group_keys({key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)})
+    return _has_group_keys({key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)})
 
 
-def has_group_keys(keys: AbstractSet[str]) -> bool:
+def _has_group_keys(keys: AbstractSet[str]) -> bool:
     """Say whether a mapping with these keys is a group: it has targets, or no key that a group has not."""
     return "targets" in keys or keys <= _KEYS
 
 
-def targets_of(document: Document, index: int) -> Iterator[Target]:
+def _targets_of(document: Document, index: int) -> Iterator[Target]:
     """Yield the targets of the group at ``index``; labels that begin with ``__`` are left out."""
     item = document.value((index,))
     if isinstance(item, dict) and item.get("targets", ()) is None:
