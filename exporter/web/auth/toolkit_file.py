@@ -85,7 +85,7 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     found = Diagnostics(errors=set(document.problems))
     top = Section(model=root, document=document, path=())
     for key, what in _UNPROTECTED.items():
-        if key in root.model_fields_set and is_empty[key]:
+        if top.has(key) and is_empty[key]:
             found.warn(top.location(key), f"nothing stands here, so {what}")
     headers = _headers(top, found)
     users = root.basic_auth_users or {}

@@ -17,7 +17,7 @@ from math import ceil
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from exporter.config.fields import (
     Boolean,
@@ -184,20 +184,19 @@ def _duration(value: object) -> timedelta:
     return timedelta(microseconds=ceil(nanoseconds / 1000))
 
 
-def _or(default: object) -> BeforeValidator:
-    """Take the default for a key with nothing, or with empty text."""
-    return BeforeValidator(lambda value: default if value is None or value == "" else value)
-
-
-_Text = Annotated[str | None, _or(None)]
-_File = Annotated[FileName | None, _or(None)]
-_ClientAuth = Annotated[
-    ClientAuth, PlainValidator(_client_auth), BeforeValidator(expect_text), _or(ClientAuth.NONE)
-]
 _TlsVersion = Annotated[SupportedTlsVersion, BeforeValidator(expect_text)]
 
 
 class _Section(StrictModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, values: object) -> object:
+        """Leave out the keys with nothing, or with empty text."""
+        if not isinstance(values, dict):
+            return values
+        known = cls.model_fields
+        return {key: value for key, value in values.items() if key not in known or value not in (None, "")}
+
     @classmethod
     def where_others_belong(cls) -> Mapping[str, str]:
         return _WHERE
@@ -211,22 +210,24 @@ class TlsServerConfig(_Section):
     """
 
     where = "under tls_server_config"
-    cert: _Text = None
-    key: _Text = Field(default=None, repr=False)
-    client_ca: _Text = None
-    cert_file: _File = None
-    key_file: _File = None
-    client_ca_file: _File = None
-    client_auth_type: _ClientAuth = ClientAuth.NONE
+    cert: str | None = None
+    key: str | None = Field(default=None, repr=False)
+    client_ca: str | None = None
+    cert_file: FileName | None = None
+    key_file: FileName | None = None
+    client_ca_file: FileName | None = None
+    client_auth_type: Annotated[ClientAuth, PlainValidator(_client_auth), BeforeValidator(expect_text)] = (
+        ClientAuth.NONE
+    )
     client_allowed_sans: list[Text] | None = None
     """A client's certificate must have one of these names, addresses or URIs."""
-    min_version: Annotated[_TlsVersion, _or(TlsVersion.TLS12)] = TlsVersion.TLS12
-    max_version: Annotated[_TlsVersion, _or(TlsVersion.TLS13)] = TlsVersion.TLS13
+    min_version: _TlsVersion = TlsVersion.TLS12
+    max_version: _TlsVersion = TlsVersion.TLS13
     cipher_suites: list[Annotated[str, _one_of(sorted(CIPHERS), also=TLS13_CIPHERS)]] | None = None
     curve_preferences: Annotated[list[Annotated[str, _one_of(CURVES)]], AfterValidator(_one_curve)] | None = (
         None
     )
-    prefer_server_cipher_suites: Annotated[Boolean, _or(default=True)] = True
+    prefer_server_cipher_suites: Boolean = True
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -249,8 +250,8 @@ class RateLimitConfig(_Section):
     """
 
     where = "under rate_limit"
-    interval: Annotated[timedelta, PlainValidator(_duration), _or(timedelta(0))] = timedelta(0)
-    burst: Annotated[Number, Field(ge=0, le=2**63 - 1), _or(0)] = 0
+    interval: Annotated[timedelta, PlainValidator(_duration)] = timedelta(0)
+    burst: Annotated[Number, Field(ge=0, le=2**63 - 1)] = 0
 
 
 class WebRoot(_Section):
@@ -260,11 +261,11 @@ class WebRoot(_Section):
     unsupported: ClassVar[Mapping[str, str]] = {
         "ip_socket_config": "the system decides about these fields of packets"
     }
-    tls_server_config: Annotated[TlsServerConfig | None, _or(None)] = None
-    http_server_config: Annotated[HttpServerConfig | None, _or(None)] = None
-    basic_auth_users: Annotated[dict[str, Annotated[str, AfterValidator(_hash)]] | None, _or(None)] = None
+    tls_server_config: TlsServerConfig | None = None
+    http_server_config: HttpServerConfig | None = None
+    basic_auth_users: dict[str, Annotated[str, AfterValidator(_hash)]] | None = None
     """The hash of every user's password."""
-    rate_limit: Annotated[RateLimitConfig | None, _or(None)] = None
+    rate_limit: RateLimitConfig | None = None
 
 
 _WHERE: Final = where_keys_belong(TlsServerConfig, HttpServerConfig, RateLimitConfig, WebRoot)
