@@ -19,11 +19,7 @@ from exporter.config.reading.document import has_variable
 from exporter.config.reading.proxy import passwords_of_proxy
 from exporter.config.schema import ClusterEntry, StrictModel
 from exporter.config.sections import Section, walk
-from exporter.ontap.endpoint import (
-    BasicLogin,
-    Proxy,
-    Secret,
-)
+from exporter.ontap.endpoint import BasicLogin, Proxy, Secret
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
 _DOLLARS: Final = "$$ stands for one $, in a secret too; write $$$$ for two"
