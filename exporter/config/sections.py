@@ -33,7 +33,7 @@ class Section(Generic[ModelT]):
 
     def is_broken(self, *keys: str | int) -> bool:
         """Whether a mistake has been found in one of these keys."""
-        return self.document.is_broken(self.path, *keys)
+        return self.document.is_broken(map(self.at, keys))
 
     def written(self, value: object, *keys: str | int) -> str:
         """Return the value of a key below; environment variables stay as ``${NAME}``."""
@@ -49,7 +49,7 @@ class Section(Generic[ModelT]):
 
     def has(self, *keys: str | int) -> bool:
         """Whether a key below is set."""
-        return self.at(*keys) in self.document.lines
+        return self.document.has(self.at(*keys))
 
 
 def walk(value: object, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:

@@ -105,10 +105,12 @@ class Target(Section[ClusterEntry]):
     def at(self, *keys: str | int) -> KeyPath:
         """Return the path of what stands for a key of an entry."""
         match keys:
+            case ("address",):
+                return self.path
             case ("labels", *_):
                 return (*self.path[:-2], *keys)
             case _:
-                return self.path
+                return (*self.path, *keys)
 
 
 def _is_group(node: yaml.Node) -> bool:

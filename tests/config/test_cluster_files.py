@@ -485,3 +485,14 @@ def test_shown_configuration_has_the_clusters_of_other_files_as_comments_and_no_
     other.mkdir()
     (other / "config.yaml").write_text(shown.replace("<secret>", "made-up"))
     assert load_config(other / "config.yaml", environ={}).clusters == config.clusters
+
+
+def test_warning_of_a_default_stands_at_the_default_for_the_targets_of_a_group_too(
+    load: Load, folder: Path
+) -> None:
+    (folder / "a.yaml").write_text("- targets: [a, b]\n  labels: {site: lon}\n")
+    config = load(_MAIN.replace("}}", "}, poll_timeout: 10m, tls_config: {insecure_skip_verify: true}}"))
+    assert [(warning.key, warning.line) for warning in config.warnings] == [
+        ("defaults.poll_timeout", 1),
+        ("defaults.tls_config.insecure_skip_verify", 1),
+    ]

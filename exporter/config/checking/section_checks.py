@@ -109,7 +109,9 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]], f
             # The name of an environment variable is no secret.
             if not all(map(has_variable, _secrets(section, keys, value))):
                 location = section.location(*keys)
-                first[location.file] = min(location, first.get(location.file, location))
+                first[location.file] = min(
+                    first.get(location.file, location), location, key=lambda one: one.line
+                )
     for file in files:
         mode = named_files.permissions(file)
         secret = first.get(str(file))

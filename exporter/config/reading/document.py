@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -91,14 +91,18 @@ class Document:
         """Whether the value at ``path`` itself has been taken away."""
         return path in self._broken
 
-    def is_broken(self, path: KeyPath, *keys: str | int) -> bool:
-        """Whether a mistake has been found at ``path``, or in one of these keys there; below or around it."""
-        if not self._broken:
-            return False
-        paths = [(*path, key) for key in keys] or [path]
-        if not self._around_broken.isdisjoint(paths):
-            return True
-        return any(one[:length] in self._broken for one in paths for length in range(len(one) + 1))
+    def has(self, path: KeyPath) -> bool:
+        """Whether a key is written at ``path`` that has not been taken away."""
+        is_taken_away = self._broken and any(path[:length] in self._broken for length in range(len(path) + 1))
+        return path in self.lines and not is_taken_away
+
+    def is_broken(self, paths: Iterable[KeyPath]) -> bool:
+        """Whether a mistake has been found in the value at one of the paths, below or around it."""
+        return bool(self._broken) and any(
+            path in self._around_broken
+            or any(path[:length] in self._broken for length in range(len(path) + 1))
+            for path in paths
+        )
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:

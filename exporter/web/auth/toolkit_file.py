@@ -93,7 +93,7 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
         if ":" in name:
             found.error(top.location(_USERS, name), "a user name cannot hold a colon (RFC 7617)")
     limit = root.rate_limit
-    if limit and limit.interval and not limit.burst and not document.is_broken((_RATE, "burst")):
+    if limit and limit.interval and not limit.burst and not document.is_broken([(_RATE, "burst")]):
         found.error(top.location(_RATE), "burst is missing or 0: no request would be answered")
     settings = root.tls_server_config
     tls = None

@@ -26,7 +26,8 @@ def read_tls(
     settings, before = section.model, len(found.errors)
     contents = {name: _content(section, name, found) for name in ("cert", "key", "client_ca")}
     for name in ("cert", "key"):
-        if not (section.has(name) or section.has(f"{name}_file")):
+        is_there = section.has(name) or section.has(f"{name}_file")
+        if not is_there and not section.is_broken(name, f"{name}_file"):
             found.error(section.location(), f"{name}_file is missing")
     _check_clients(section, contents["client_ca"], found)
     _check_versions_and_ciphers(section, found)
