@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -204,6 +205,9 @@ class _Builder:
             elif key in entries:
                 message = f"stands here twice; first in line {entries[key][0]}"
                 self._broken(key_node, (*path, key), message)
+                # Its value is not taken, but may have mistakes of its own.
+                apart = replace(self._document, lines={}, texts={})
+                _Builder(apart, self._environ, None).build(value_node, (*path, key))
             elif key is not None:
                 entries[key] = _line(key_node), value_node
         return merged | entries
