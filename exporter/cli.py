@@ -13,11 +13,14 @@ from typing import Any, NoReturn, TextIO
 
 from exporter import PROGRAM, __version__, commands, flags, terminal
 from exporter.commands import Exit
+from exporter.held_signals import let_signals_through
 
 DEFAULT_COMMAND = "run"
 WIDEST_HELP = 100
 
 _SPELLED_AS_COMMANDS = {"help": "--help", "version": "--version"}
+_DAEMONS = frozenset({DEFAULT_COMMAND, "demo"})
+"""They handle SIGHUP, SIGUSR1 and SIGUSR2, which are held until then."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.prepare_streams()
     given = _with_command(list(sys.argv[1:] if arguments is None else arguments))
     parsed = _parse(given)
+    if given[0] not in _DAEMONS:
+        let_signals_through()
     try:
         code = int(_COMMANDS[given[0]].act(parsed))
         sys.stdout.flush()

@@ -19,8 +19,9 @@ import structlog
 from exporter import loading, terminal
 from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
-from exporter.app.signals import hold_daemon_signals, stop_on_signals
+from exporter.app.signals import stop_on_signals
 from exporter.files import write_file
+from exporter.held_signals import hold_daemon_signals
 from exporter.logs import LogFormat, LogLevel, configure_logging
 
 if TYPE_CHECKING:

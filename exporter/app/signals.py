@@ -13,16 +13,6 @@ from exporter.cleanup.kill_switch import KillSwitch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_DAEMON_SIGNALS = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
-
-
-def hold_daemon_signals() -> None:
-    """Hold SIGHUP, SIGUSR1 and SIGUSR2 in the kernel until :func:`handle_daemon_signals`.
-
-    Call this first: without a handler, each of these signals would end the program.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _DAEMON_SIGNALS)
-
 
 @contextmanager
 def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
@@ -34,6 +24,8 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 @contextmanager
 def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
     """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts; first the ones that were held.
+
+    :mod:`exporter.held_signals` holds them from the start of the program.
 
     Args:
         kill_switch: SIGUSR1 turns it on, SIGUSR2 turns it off.

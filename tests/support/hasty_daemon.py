@@ -10,9 +10,10 @@ from pathlib import Path
 from exporter.app import daemon
 from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import Shard
-from exporter.app.signals import hold_daemon_signals, stop_on_signals
+from exporter.app.signals import stop_on_signals
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.config import ConfigFiles
+from exporter.held_signals import hold_daemon_signals
 from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.web.addresses import ListenAddress
 
