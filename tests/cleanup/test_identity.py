@@ -343,6 +343,9 @@ async def test_another_journal_waits_for_the_job_that_the_cluster_shows(tmp_path
         assert deletes(cluster) == 1
 
 
+LOCKED = "The job manager is temporarily locked. Try again later."
+
+
 @pytest.mark.parametrize(
     ("fault", "deleted"),
     [
@@ -350,9 +353,10 @@ async def test_another_journal_waits_for_the_job_that_the_cluster_shows(tmp_path
         (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=404, code=3), True),
         (Fault(FaultKind.HTML, path=JOBS_PATH, exact=True, status=404), True),
         (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=500, code=1), False),
+        (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=404, code=4, message=LOCKED), False),
         (Fault(FaultKind.WRONG_SHAPE, path=JOBS_PATH, exact=True), False),
     ],
-    ids=["forbidden", "not found", "not found in HTML", "broken", "of another shape"],
+    ids=["forbidden", "not found", "not found in HTML", "broken", "locked", "of another shape"],
 )
 async def test_jobs_that_can_never_be_listed_hold_up_nothing_and_others_fail_the_run(
     fault: Fault, *, deleted: bool, tmp_path: Path

@@ -371,7 +371,10 @@ class DeletionDriver:
 
 
 def _hides_jobs(error: OntapError) -> bool:
-    """Say whether a cluster's jobs can never be listed: the role forbids it, or nothing is at their path."""
+    """Say whether a cluster's jobs can never be listed: the role forbids it, or nothing is at their path.
+
+    A 404 that passes by itself says that something is locked.
+    """
     if isinstance(error, ApiError | BadResponse):
-        return error.status == HTTPStatus.NOT_FOUND
+        return error.status == HTTPStatus.NOT_FOUND and not error.transient
     return isinstance(error, Forbidden)
