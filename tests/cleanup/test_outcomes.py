@@ -557,6 +557,15 @@ async def test_a_yes_without_a_job_is_followed_by_the_listing(tmp_path: Path) ->
         assert (deletion.outcome, deletion.job_uuid) == (Outcome.SUCCESS, None)
 
 
+@pytest.mark.parametrize("status", [203, 204])
+async def test_another_yes_than_200_and_202_is_no_failure(status: int, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        reply = Fault(FaultKind.REPLY, method="DELETE", status=status, body=b"", content_type="text/html")
+        it.cluster.faults.add(vanish_at_delete(it.cluster, "9.13.1"), reply)
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        assert it.deletes() == 1
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -111,6 +111,8 @@ ERRORS: list[tuple[OntapError, Meaning]] = [
     (DeadlineExceeded("said"), Meaning.UNKNOWN),
     (TlsFailed("said"), Meaning.UNKNOWN),
     (BadResponse("said"), Meaning.UNKNOWN),
+    (BadResponse("204 without a word", status=204), Meaning.UNKNOWN),
+    (BadResponse("206 of a proxy", status=206), Meaning.UNKNOWN),
     (BadResponse("a redirect", status=307), Meaning.FAILURE),
     (BadResponse("400 of a proxy", status=400), Meaning.FAILURE),
     (BadResponse("404 of a proxy", status=404), Meaning.GONE),

@@ -97,7 +97,7 @@ def _meaning_of_reply(error: OntapError) -> Meaning:
             return _meaning_of_code(error.code, str(error)) or _meaning_of_status(error.status)
         case ConnectionFailed() if not error.transient:
             return Meaning.TRANSIENT  # no connection came about, so nothing was sent
-        case BadResponse() if error.status:
+        case BadResponse() if error.status >= HTTPStatus.MULTIPLE_CHOICES:
             return _meaning_of_status(error.status)  # something in between has answered
         case _:
             return Meaning.UNKNOWN
