@@ -102,16 +102,25 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _with_command(given: list[str]) -> list[str]:
-    """Return the arguments with a command in front; --help and --version count as commands."""
+    """Return the arguments with a command in front; --help and --version count as commands.
+
+    As with other exporters, --version may come after a command or other flags.
+    """
+    if "--version" in given:
+        return ["--version"]
     if given[:1] == ["help"] and given[1:]:
         return [*_with_command(given[1:])[:1], "--help"]
     if given and given[0] in _SPELLED_AS_COMMANDS:
         return [_SPELLED_AS_COMMANDS[given[0]]]
-    if given and (given[0] in _COMMANDS or given[0] in {"-h", "--help", "--version"}):
+    if given and (given[0] in _COMMANDS or given[0] in {"-h", "--help"}):
         return given
     if given and not given[0].startswith("-"):
         known = [*_COMMANDS, *_SPELLED_AS_COMMANDS]
-        _parser().error(f"unknown command {given[0]!r}{terminal.suggestion(given[0], known)}")
+        message = f"unknown command {given[0]!r}{terminal.suggestion(given[0], known)}"
+        terminal.error(
+            message, hints=[f"commands: {', '.join(known)}", f"{PROGRAM} --help lists what each does"]
+        )
+        sys.exit(Exit.USAGE)
     return [DEFAULT_COMMAND, *given]
 
 

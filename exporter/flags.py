@@ -197,7 +197,7 @@ def _log_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--log.level",
         dest="log_level",
-        type=lambda text: "warning" if text == "warn" else text,
+        type=lambda text: {"warn": "warning"}.get(text.lower(), text.lower()),
         choices=[str(level) for level in LogLevel],
         default=str(LogLevel.INFO),
         metavar="LEVEL",

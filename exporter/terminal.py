@@ -59,8 +59,9 @@ def counted(count: int, noun: str) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown word, with the most similar known one; "" without one."""
-    near = get_close_matches(word, tuple(known), n=1)
-    return f": did you mean {near[0]!r}?" if near else ""
+    spelled = {one.lower(): one for one in known}
+    near = get_close_matches(word.lower(), spelled, n=1)
+    return f": did you mean {spelled[near[0]]!r}?" if near else ""
 
 
 def has_colour(stream: TextIO) -> bool:

@@ -32,9 +32,11 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("spelling", ["--version", "version"])
+@pytest.mark.parametrize(
+    "spelling", ["--version", "version", "run --version", "plan --version", "--config.file=x --version"]
+)
 def test_the_version_is_printed(spelling: str, tmp_path: Path) -> None:
-    done = run(spelling, cwd=tmp_path)
+    done = run(*spelling.split(), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"ontap-packages-exporter {__version__}\n")
 
 
@@ -61,7 +63,10 @@ def test_help_names_every_command(spelling: str, tmp_path: Path) -> None:
         (["help", "paln"], "unknown command 'paln': did you mean 'plan'?"),
         (["--shards=2"], "unknown flag '--shards': did you mean '--shard'?"),
         (["chek-config", "x"], "unknown command 'chek-config': did you mean 'check-config'?"),
-        (["explode"], "unknown command 'explode'\nhint: ontap-packages-exporter --help lists"),
+        (["PLAN"], "unknown command 'PLAN': did you mean 'plan'?"),
+        (["--Config.File=x"], "unknown flag '--Config.File': did you mean '--config.file'?"),
+        (["explode"], "unknown command 'explode'\nhint: commands: run, check-config, check-web-config, plan"),
+        (["explode"], "\nhint: ontap-packages-exporter --help lists what each does"),
         (["plan", "c1"], "unexpected argument 'c1'\nhint: ontap-packages-exporter plan --help lists"),
         (["check-config"], "one of the arguments FILE --config.file is required"),
         (["check-config", "a", "--config.file=b"], "not allowed with argument"),
@@ -273,9 +278,10 @@ async def test_json_lines_are_json(tmp_path: Path) -> None:
         assert (line["msg"], line["level"]) == ("listening", "info")
 
 
-def test_warn_means_warning(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["warn", "WARN", "Warning", "INFO"])
+def test_levels_are_taken_in_either_case_and_warn_means_warning(level: str, tmp_path: Path) -> None:
     """The configuration is missing, so the flags have been taken."""
-    done = run("run", "--log.level=warn", cwd=tmp_path)
+    done = run("run", f"--log.level={level}", cwd=tmp_path)
     assert done.stderr.startswith("config.yaml:")
 
 
