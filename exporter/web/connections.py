@@ -23,6 +23,8 @@ from exporter.web.admission import Admission, Limits
 
 _GRACE_SECONDS: Final = 1.0
 """How long a handshake or a request may go on after its connection was asked to end."""
+_LONGEST_LINE_BYTES: Final = 24 * 1024
+"""Cookies of a proxy with single sign-on, and a long choice of metrics, exceed aiohttp's 8 KiB."""
 SERVER: Final = "ontap-packages-exporter"
 """The header ``Server``; aiohttp's own names its version and Python's."""
 _GOODBYE_SECONDS: Final = 1.0
@@ -112,6 +114,8 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # aiohttp's word for none at all
             # Nobody reads what a request carries: it is not worth an error, or the memory, to decompress it.
             auto_decompress=False,
+            max_line_size=_LONGEST_LINE_BYTES,
+            max_field_size=_LONGEST_LINE_BYTES,
         )
         self.client = ""
         self.has_asked = False

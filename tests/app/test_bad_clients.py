@@ -32,7 +32,7 @@ WITH_SECRET = (
     LOGIN + b"\x01\r\n\r\n",
     LOGIN.replace(b"Basic ", b"Basic\n") + b"\r\n\r\n",
     LOGIN.replace(b"Authorization:", b"Authorization :") + b"\r\n\r\n",
-    LOGIN + b"A" * 9000 + b"\r\n\r\n",
+    LOGIN + b"A" * 30_000 + b"\r\n\r\n",
     b"GET http://prometheus:" + SECRET + b"@[::1/metrics HTTP/1.1\r\nHost: x\r\n\r\n",
 )
 BROKEN_BODIES = (

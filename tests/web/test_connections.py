@@ -119,8 +119,8 @@ async def server(limits: Limits = LIMITS, *, tls: bool = False) -> AsyncIterator
             writer.transport.abort()
 
 
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    writer.write(HEALTHY)
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes = HEALTHY) -> bytes:
+    writer.write(request)
     return await reader.readuntil(b"is healthy.\n")
 
 
@@ -343,6 +343,24 @@ def test_a_client_that_hangs_up_leaves_nothing_for_the_garbage_collector(run: Ru
         run(scene())
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "request_of_20_kb",
+    [
+        HEALTHY[:-2] + b"Cookie: _oauth2_proxy=" + b"x" * 20_000 + b"\r\n\r\n",
+        HEALTHY.replace(b"/-/healthy", b"/-/healthy?" + b"name[]=ontap_up&" * 1250),
+    ],
+    ids=["cookies", "a long query"],
+)
+def test_a_line_of_a_request_may_be_long(run: Run, request_of_20_kb: bytes) -> None:
+    """Cookies of a proxy with single sign-on stand in one line."""
+
+    async def scene() -> None:
+        async with server() as connect:
+            assert b"200 OK" in await ask(*await connect(), request_of_20_kb)
+
+    run(scene())
 
 
 def test_a_request_that_is_too_large_and_never_ends_is_given_up(run: Run) -> None:
