@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
 from types import UnionType
@@ -35,7 +36,7 @@ _KINDS: Final = (
 )
 _LOGINS: Final = (BasicAuth, Authorization, OAuth2)
 _HOLD_SECRETS: Final = frozenset({"endpoint_params", "http_headers", "proxy_connect_header"})
-_CLOSE: Final = 0.73
+_CLOSE: Final = 0.83
 """How alike two keys are, from 0 to 1, for one to be meant by the other."""
 
 
@@ -145,13 +146,35 @@ def _unknown_key(key: str, model: type[StrictModel]) -> str:
         return f"not allowed here; it belongs {where}"
     if ":" in key:
         return "unknown key; is a space missing behind the colon?"
-    begun = [name for name in model.model_fields if name.startswith(f"{key}_")]
-    close = begun or get_close_matches(key, model.model_fields, n=1, cutoff=_CLOSE)
-    if close:
-        return f"unknown key; did you mean {close[0]}?"
+    if (meant := _meant(key, model.model_fields)) is not None:
+        return f"unknown key; did you mean {meant}?"
     if model in _LOGINS:
         return "unknown key; a secret with a comma in it needs quotation marks"
     return "unknown key"
+
+
+def _meant(key: str, known: Collection[str]) -> str | None:
+    """Return the known key that is spelled almost alike, or has a word more or less; None if there is none.
+
+    A word that they share, such as ``config``, is not enough: a wrong hint is worse than none.
+    """
+    spelled = {name.replace("_", ""): name for name in known}
+    close = get_close_matches(key.lower().replace("_", "").replace("-", ""), spelled, n=1, cutoff=_CLOSE)
+    first, *_, last = f"{key}_{key}".split("_")
+    alike = (
+        *(name for name in known if name.startswith(f"{key}_")),
+        *(spelled[one] for one in close),
+        *(name for name in known if name.endswith(f"_{key}") and len(name) < 2 * len(key) - 1),
+        *(
+            name
+            for name in known
+            if name.startswith(f"{first}_")
+            and name.endswith(f"_{last}")
+            and 1 in {key.count("_"), name.count("_")}
+        ),
+        *(name for name in known if key.startswith(f"{name}_")),
+    )
+    return alike[0] if alike else None
 
 
 def _owner(annotation: object, steps: KeyPath) -> object:
