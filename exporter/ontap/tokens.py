@@ -197,7 +197,7 @@ def _read_token(status: int, body: bytes) -> tuple[str, float]:
         raise Unauthorized(f"the token endpoint gives no token: {said}") from None
     except (ValueError, TypeError, AttributeError, KeyError):
         raise BadResponse(f"the token endpoint's answer is none: HTTP {status}") from None
-    if status != HTTPStatus.OK:
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise BadResponse(f"the token endpoint gives no token: HTTP {status}")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
         raise BadResponse("the token endpoint gives a token that a header cannot carry")

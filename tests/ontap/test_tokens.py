@@ -189,6 +189,14 @@ async def test_without_a_token_nothing_is_sent_and_the_endpoint_is_left_alone_fo
         assert [cluster.requests for cluster in it.clusters] == [(), ()]
 
 
+@pytest.mark.parametrize(("status", "lifetime"), [(201, "60"), (200, '"60"'), (200, "60.0"), (200, "null")])
+async def test_an_answer_is_read_as_go_reads_it(status: int, lifetime: str, tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.endpoint.answer = status, f'{{"access_token": "token-1", "expires_in": {lifetime}}}'
+        await it.ask()
+        assert len(it.endpoint.requests) == 1
+
+
 async def test_a_redirect_of_the_endpoint_is_not_followed(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         it.endpoint.answer, it.endpoint.headers = (307, "{}"), {"Location": it.endpoint.url}
