@@ -244,7 +244,9 @@ class Proxy:
 
     def masked(self, mask: str) -> str:
         """Return the URL with ``mask`` in place of the password."""
-        login = "" if self.login is None else f"{quote(self.login.username, safe='')}:{mask}@"
+        login = "" if self.login is None else quote(self.login.username, safe="")
+        if self.login is not None:
+            login += f":{mask}@" if self.login.password.value else "@"
         return self.url.replace("://", f"://{login}", 1)
 
 

@@ -55,6 +55,17 @@ def test_proxy_with_its_login_and_headers_arrives(load: Load) -> None:
     )
 
 
+@pytest.mark.parametrize("url", ["http://me@proxy:3128", "http://me:@proxy:3128"])
+def test_a_proxys_login_may_be_a_user_name_alone(load: Load, url: str) -> None:
+    config = load(f"clusters: [{{address: a, {_LOGIN}, proxy_url: '{url}'}}]\n")
+    (cluster,) = config.clusters
+    assert cluster.proxy == Proxy(
+        host="proxy", port=3128, login=BasicLogin(username="me", password=Secret(value=""))
+    )
+    assert _proxies(config) == ["http://me@proxy:3128"]
+    assert load(masked_yaml(config).replace("<secret>", "made-up")) == config
+
+
 def test_a_cluster_can_do_without_the_proxy_of_the_defaults(load: Load) -> None:
     config = load(
         f"defaults: {{{_LOGIN}, proxy_url: 'http://proxy', no_proxy: '.lab.example,10.0.0.0/8'}}\n"

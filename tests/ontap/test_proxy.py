@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import encode_basic_auth
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
@@ -39,7 +40,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(directory: Path, **changes: object) -> AsyncIterator[Scene]:
+async def scene(directory: Path, *, password: str = PASSWORD, **changes: object) -> AsyncIterator[Scene]:
     cluster = SimulatedCluster("c1")
     async with (
         connect_proxy() as proxy,
@@ -49,7 +50,7 @@ async def scene(directory: Path, **changes: object) -> AsyncIterator[Scene]:
         named = Proxy(
             host="127.0.0.1",
             port=proxy.port,
-            login=BasicLogin(username="exporter", password=Secret(value=PASSWORD)),
+            login=BasicLogin(username="exporter", password=Secret(value=password)),
             headers=(Header(name="X-Proxy-Token", value=Secret(value=TOKEN)),),
         )
         config = cluster_config(cluster, simulator.ca_file, **{"proxy": named} | changes)
@@ -77,6 +78,12 @@ async def test_the_proxy_gets_its_own_login_and_nothing_of_the_cluster(tmp_path:
         sent = request.headers["Authorization"].partition(" ")[2]
         for secret in ("s3cr3t-of-the-cluster", it.cluster.password, sent):
             assert secret.encode() not in it.proxy.seen
+
+
+async def test_a_user_name_alone_is_sent_with_an_empty_password(tmp_path: Path) -> None:
+    async with scene(tmp_path, password="") as it:
+        await it.access.ask(read_identity())
+        assert f"Proxy-Authorization: {encode_basic_auth('exporter', '')}\r\n" in it.proxy.heads[0]
 
 
 async def test_secret_headers_are_redacted_and_read_from_their_file_for_each_request(tmp_path: Path) -> None:

@@ -36,12 +36,13 @@ def parse_proxy_url(text: str) -> Proxy:
         endpoint = parse_address(f"http://{host.removesuffix('/')}")
     except ValueError:
         raise ValueError(f"no proxy's URL; {_FORM}, with %40 for @ and so on in a password") from None
-    if not at:
-        return Proxy(host=endpoint.host, port=endpoint.port)
-    username, _, password = login.partition(":")
-    secret = Secret(value=check_password(unquote(password)))
-    basic = BasicLogin(username=check_username(unquote(username)), password=secret)
-    return Proxy(host=endpoint.host, port=endpoint.port, login=basic)
+    return Proxy(host=endpoint.host, port=endpoint.port, login=_login(login) if at else None)
+
+
+def _login(text: str) -> BasicLogin:
+    username, _, password = text.partition(":")
+    checked = check_password(unquote(password)) if password else ""  # a token may be the user name alone
+    return BasicLogin(username=check_username(unquote(username)), password=Secret(value=checked))
 
 
 def passwords_of_proxy(written: str) -> list[str]:
