@@ -17,6 +17,7 @@ from exporter.ontap.endpoint import BasicLogin, Endpoint, Proxy, Secret, check_p
 
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _FORM: Final = "write http://host:port or http://user:password@host:port"
+_NETWORK: Final = re.compile(r"[^/]+/[0-9]{1,3}")
 _OF_ENVIRONMENT: Final = ("HTTPS_PROXY", "https_proxy")
 _EXCEPTIONS: Final = ("NO_PROXY", "no_proxy")
 
@@ -93,7 +94,8 @@ def _matches(exception: str, host: str, address: IPv4Address | IPv6Address | Non
         return True
     if "/" in written:
         try:
-            return address is not None and address in ip_network(written, strict=False)
+            is_network = _NETWORK.fullmatch(written) is not None  # no netmask, which Python would read too
+            return is_network and address is not None and address in ip_network(written, strict=False)
         except ValueError:
             return False
     name, its_port = written, ""
@@ -104,7 +106,7 @@ def _matches(exception: str, host: str, address: IPv4Address | IPv6Address | Non
         return False
     if (excepted := _address(name)) is not None:
         return address == excepted
-    name = name.removeprefix("*")
+    name = name.removeprefix("*") if name.startswith("*.") else name
     return host.endswith(name) if name.startswith(".") else host == name or host.endswith(f".{name}")
 
 
