@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import structlog
 
@@ -25,6 +25,8 @@ from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.errors import OntapError
+
+T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -254,12 +256,9 @@ class Cleaner:
     ) -> None:
         """Make a run that is due, unless it is too late for it or cleanup is halted."""
         services, schedule = self._services, schedule_of(policy)
-        started = services.wall_clock()
-        on_time = schedule.unless_late(at=due, now=started)
-        if on_time.skipped:
-            log.warning("a run came due too long ago, so it is skipped", **self._names(policy))
-            self._expect(policy, on_time)
+        if self._skips_late_run(policy, due):
             return
+        started = services.wall_clock()
         if services.kill_switch.active:
             log.warning("cleanup is halted, so a run is skipped", **self._names(policy))
             self._expect(policy, schedule.after_run(started=started, ended=started))
@@ -274,7 +273,15 @@ class Cleaner:
             is_assigned=lambda: self._is_assigned(assignment, policy),
             rest=self._rest,
         )
-        await self._within_limit(run.make, lease)
+
+        async def make_on_time() -> bool:
+            if self._skips_late_run(policy, due):  # other clusters took long
+                return False
+            await run.make(lease)
+            return True
+
+        if not await self._within_limit(make_on_time):
+            return
         self._last_started[policy.name] = started
         await services.journal.runs.prune(lease, keep=services.kept_runs)
         after = schedule.after_run(started=started, ended=services.wall_clock())
@@ -284,16 +291,25 @@ class Cleaner:
             )
         self._expect(policy, after)
 
+    def _skips_late_run(self, policy: PolicyConfig, due: float) -> bool:
+        """Skip a run, and say so, if it is too late for it."""
+        on_time = schedule_of(policy).unless_late(at=due, now=self._services.wall_clock())
+        if not on_time.skipped:
+            return False
+        log.warning("a run came due too long ago, so it is skipped", **self._names(policy))
+        self._expect(policy, on_time)
+        return True
+
     def _is_assigned(self, then: Assignment, policy: PolicyConfig) -> bool:
         now = self._assignment
         return now is not None and now.access is then.access and policy in now.policies
 
-    async def _within_limit(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+    async def _within_limit(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Work on the cluster, as one of max_concurrent_clusters."""
         async with self._services.active:
             self._is_busy = True
             try:
-                await work(*args)
+                return await work(*args)
             finally:
                 self._is_busy = False
 

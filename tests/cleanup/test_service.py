@@ -27,6 +27,7 @@ from support.journal.journal_steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
     C1,
+    HOUR,
     OFTEN,
     WAIT_SECONDS,
     Clock,
@@ -142,6 +143,31 @@ async def test_a_cron_run_that_was_missed_is_not_made_up(tmp_path: Path) -> None
             await one.watch.beats()
             assert one.watch.statuses[C1].next_run_timestamp_seconds == due + 14 * 86_400
             assert len(cluster.requests) == asked
+
+
+async def test_a_cron_run_that_waits_too_long_for_other_clusters_is_skipped(tmp_path: Path) -> None:
+    due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    clusters = [cluster_named(name, "9.12.1", "9.14.1P2") for name in ("c1", "c2")]
+    for cluster in clusters:
+        cluster.hold_jobs()
+    nightly = changed(POLICY, every=None, schedule="0 3 * * sat", job_timeout=HOUR * 4)
+    clock = Clock(due - 1.0)
+    async with (
+        life(tmp_path, *clusters) as it,
+        it.service(nightly, clock=clock, max_concurrent_clusters=1) as one,
+    ):
+        await one.watch.until_any(lambda status: status.in_progress == 1)
+        statuses = one.watch.statuses
+        (late,) = (one for one in clusters if not statuses[one.name, nightly.name].in_progress)
+        await one.watch.until(
+            (late.name, nightly.name), lambda status: status.next_run_timestamp_seconds == due + 7 * 86_400
+        )
+        clock.advance(HOUR * 2)
+        for cluster in clusters:
+            cluster.release_jobs()
+        status = await one.watch.until((late.name, nightly.name), lambda status: status.skipped_runs == 1)
+        assert status.next_run_timestamp_seconds == due + 7 * 86_400
+        assert (deletes(late), status.totals.last_started_timestamp_seconds) == (0, None)
 
 
 async def test_runs_of_two_policies_on_one_cluster_never_overlap(tmp_path: Path) -> None:
