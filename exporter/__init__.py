@@ -21,7 +21,7 @@ Around them:
   :mod:`exporter.demo` and :mod:`exporter.health` are the commands ``plan``, ``demo`` and ``health``.
 * :mod:`exporter.app` is the daemon: it builds everything and owns the tasks.
 * :mod:`exporter.terminal` writes what commands say to a person.
-* :mod:`exporter.held_signals` holds the signals of the daemon while the program is loaded.
+* :mod:`exporter.held_signals` holds signals while the program is loaded.
 * :mod:`exporter.logs` writes log lines, :mod:`exporter.files` reads small files, and
   :mod:`exporter.background` runs blocking work in threads, and long work in slices.
 * :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.

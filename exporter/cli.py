@@ -20,7 +20,7 @@ WIDEST_HELP = 100
 
 _SPELLED_AS_COMMANDS = {"help": "--help", "version": "--version"}
 _DAEMONS = frozenset({DEFAULT_COMMAND, "demo"})
-"""They handle SIGHUP, SIGUSR1 and SIGUSR2, which are held until then."""
+"""They handle signals, which are held until then."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.prepare_streams()
     given = _with_command(list(sys.argv[1:] if arguments is None else arguments))
     parsed = _parse(given)
-    if given[0] not in _DAEMONS:
-        let_signals_through()
     try:
+        if given[0] not in _DAEMONS:
+            let_signals_through()
         code = int(_COMMANDS[given[0]].act(parsed))
         sys.stdout.flush()
     except KeyboardInterrupt:

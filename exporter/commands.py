@@ -21,7 +21,7 @@ from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
 from exporter.app.signals import stop_on_signals
 from exporter.files import write_file
-from exporter.held_signals import hold_daemon_signals
+from exporter.held_signals import hold_signals, let_signals_through, let_stop_signals_through
 from exporter.logs import LogFormat, LogLevel, configure_logging
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ class Exit(IntEnum):
 
 def run(parsed: argparse.Namespace) -> Exit:
     """Load the configuration, then poll and serve until a signal."""
-    hold_daemon_signals()
-    # Until the daemon handles SIGTERM, it ends the program in order too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))
+    if parsed.once:
+        let_signals_through()
+    else:
+        _stop_on_signals_while_starting()
     from exporter.config import ConfigFiles  # noqa: PLC0415 - loads the YAML library
 
     shard = _shard(parsed)
@@ -228,7 +229,7 @@ def simulate(parsed: argparse.Namespace) -> Exit:
 
 def demo(parsed: argparse.Namespace) -> Exit:
     """Simulate, poll and serve until a signal."""
-    hold_daemon_signals()
+    _stop_on_signals_while_starting()
     from exporter.demo import run as run_demo  # noqa: PLC0415 - loads the HTTP libraries
 
     settings = _settings(parsed)
@@ -236,6 +237,14 @@ def demo(parsed: argparse.Namespace) -> Exit:
         return Exit.USAGE
     _configure_logging(parsed)
     return _serve(lambda stop: run_demo(settings, stop=stop))
+
+
+def _stop_on_signals_while_starting() -> None:
+    """Until the daemon handles signals: end the program in order on SIGTERM and SIGINT, hold the others."""
+    hold_signals()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(Exit.OK))
+    let_stop_signals_through()
 
 
 def _shard(parsed: argparse.Namespace) -> Shard | None:

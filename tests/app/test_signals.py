@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from exporter.simulator.exporter_configuration import write_secret
 from support.daemon_process import START_SECONDS, program
 
@@ -36,11 +38,16 @@ import os, signal, sys
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == "exporter.cli":
-            os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), getattr(signal, os.environ["EARLY_SIGNAL"]))
 
 sys.meta_path.insert(0, Finder())
 """
-"""Sends the signal at the moment when the program begins to load itself."""
+
+
+def signalled(folder: Path, number: signal.Signals) -> dict[str, str]:
+    """Return the environment in which a program sends itself a signal when it begins to load itself."""
+    (folder / "sitecustomize.py").write_text(_SIGNAL_ITSELF)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), "EARLY_SIGNAL": number.name}
 
 
 async def test_a_signal_that_comes_while_the_program_is_loaded_is_applied_once_the_daemon_runs(
@@ -48,23 +55,37 @@ async def test_a_signal_that_comes_while_the_program_is_loaded_is_applied_once_t
 ) -> None:
     file = tmp_path / "config.yaml"
     write_secret(file, CONFIG)
-    (tmp_path / "sitecustomize.py").write_text(_SIGNAL_ITSELF)
-    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    async with program("run", f"--config.file={file}", LISTEN, environ={"PYTHONPATH": paths}) as daemon:
+    environ = signalled(tmp_path, signal.SIGUSR1)
+    async with program("run", f"--config.file={file}", LISTEN, environ=environ) as daemon:
         await daemon.until_line("cleanup is halted")
         assert await daemon.value("ontap_cleanup_halted") == 1
 
 
-async def test_a_command_that_is_no_daemon_is_ended_by_a_signal(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(_SIGNAL_ITSELF)
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+@pytest.mark.parametrize(
+    ("number", "command", "code"),
+    [
+        *((signal.SIGTERM, command, 0) for command in ("run", "demo")),
+        *((signal.SIGINT, command, 0) for command in ("run", "demo")),
+        *((number, "check-config", -number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)),
+        (signal.SIGINT, "check-config", 1),
+        (signal.SIGINT, "run --once", 1),
+        (signal.SIGTERM, "run --once", -signal.SIGTERM),
+    ],
+)
+async def test_a_signal_that_comes_while_the_program_is_loaded_ends_it_in_order(
+    number: signal.Signals, command: str, code: int, tmp_path: Path
+) -> None:
+    """A command that is no daemon is ended by any signal, as any other program."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exporter", "check-config", str(tmp_path / "config.yaml")),
-        env=environ,
-        stderr=asyncio.subprocess.DEVNULL,
+        *(sys.executable, "-m", "exporter", *command.split()),
+        *([str(tmp_path / "config.yaml")] if command == "check-config" else [LISTEN]),
+        env={**os.environ, **signalled(tmp_path, number)},
+        stderr=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
     )
     async with asyncio.timeout(START_SECONDS):
-        assert await process.wait() == -signal.SIGUSR1
+        _, said = await process.communicate()
+    assert (process.returncode, said) == (code, b"")
 
 
 async def test_the_kill_switch_is_on_when_both_of_its_signals_came_during_the_start(

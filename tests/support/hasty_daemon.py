@@ -13,7 +13,7 @@ from exporter.app.sharding import Shard
 from exporter.app.signals import stop_on_signals
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.config import ConfigFiles
-from exporter.held_signals import hold_daemon_signals
+from exporter.held_signals import hold_signals, let_stop_signals_through
 from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.web.addresses import ListenAddress
 
@@ -51,7 +51,8 @@ async def run(config_file: Path, shard: Shard) -> None:
 
 
 if __name__ == "__main__":
-    hold_daemon_signals()
+    hold_signals()
+    let_stop_signals_through()
     configure_logging(level=LogLevel.INFO, form=LogFormat.LOGFMT)
     ordinal, total = (int(number) for number in sys.argv[2:4] or (0, 1))
     with asyncio.Runner(loop_factory=fast_loop_factory()) as runner:
