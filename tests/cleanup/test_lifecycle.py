@@ -305,6 +305,30 @@ def test_a_deletion_that_is_resumed_comes_to_its_end_and_never_sends(
     assert world.sent == sent
 
 
+@pytest.mark.parametrize(
+    ("late_seconds", "is_over"), [(0.0, False), (59.0, False), (61.0, True), (1e6, True)]
+)
+def test_a_busy_repository_is_not_tried_again_long_after_its_time(
+    late_seconds: float, *, is_over: bool
+) -> None:
+    busy = said(Meaning.TRANSIENT)
+    waiting = replace(STORED, phase=Phase.WAITING, message="the repository is busy")
+    progress = lifecycle.Progress(
+        limits=LIMITS,
+        pace=Pace(),
+        stage=Stage.WAITING,
+        busy_until=1000.0,
+        deletion=waiting,
+        diagnosis=busy.diagnosis,
+    )
+    progress, action = lifecycle.step(progress, Rested(), now=1000.0 + late_seconds)
+    if is_over:
+        assert isinstance(action, End)
+        assert action.outcome is Outcome.BUSY
+    else:
+        assert action == Decide()
+
+
 EVENTS: tuple[Event, ...] = (
     Decided(decision=None),
     Decided(decision=decision(Verdict.DELETE)),

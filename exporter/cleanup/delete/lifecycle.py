@@ -172,6 +172,8 @@ def step(progress: Progress, event: Event, *, now: float) -> Next:  # noqa: PLR0
         case Stage.CONFIRMING:
             return _confirming(progress, event, now)
         case Stage.WAITING if isinstance(event, Rested):
+            if now > progress.busy_until + progress.pace.busy.longest_seconds:
+                return _wait(progress, now)  # other clusters, or a suspended machine, took very long
             return replace(progress, stage=Stage.DECIDING), Decide()
         case _:
             raise _impossible(progress, event)
