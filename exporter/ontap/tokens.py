@@ -195,7 +195,7 @@ def _read_token(status: int, body: bytes) -> tuple[str, float]:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise BadResponse(f"the token endpoint gives no token: {said}") from None
         raise Unauthorized(f"the token endpoint gives no token: {said}") from None
-    except (ValueError, TypeError, AttributeError, KeyError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
         raise BadResponse(f"the token endpoint's answer is none: HTTP {status}") from None
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise BadResponse(f"the token endpoint gives no token: HTTP {status}")

@@ -169,9 +169,11 @@ async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tm
         (200, '{"access_token": "a\\nb"}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (200, '{"access_token": 7}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (503, "busy", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 503"),
+        (200, '{"access_token": "a", "expires_in": 1e400}', Reason.BAD_RESPONSE, "answer is none: HTTP 200"),
+        (200, "[" * 60_000, Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
         (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint: the answer is too large"),
     ],
-    ids=["refused", "no token", "html", "list", "line break", "number", "busy", "large"],
+    ids=["refused", "no token", "html", "list", "line break", "number", "busy", "endless", "deep", "large"],
 )
 async def test_without_a_token_nothing_is_sent_and_the_endpoint_is_left_alone_for_a_while(
     status: int, body: str, reason: Reason, said: str, tmp_path: Path
