@@ -145,8 +145,11 @@ def _context(cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if cert_file is not None:
+        from exporter.pem import load_chain, read_pem  # noqa: PLC0415 - few daemons ask for a certificate
+
         try:
-            context.load_cert_chain(cert_file, key_file, password="")
-        except OSError as exc:
-            raise ValueError(f"the client certificate cannot be used: {exc.strerror or exc}") from exc
+            load_chain(context, read_pem(cert_file), None if key_file is None else read_pem(key_file))
+        except (OSError, ValueError) as exc:
+            why = getattr(exc, "strerror", None) or exc
+            raise ValueError(f"the client certificate cannot be used: {why}") from exc
     return context

@@ -22,7 +22,7 @@ ALLOWED = {
     "loading": {"__init__", "config", "terminal", "web"},
     "files": set(),
     "pem": {"files"},
-    "health": set(),
+    "health": {"pem"},
     "harvest": {"config", "files"},
     "flags": {"app", "logs", "simulator", "web"},
     "background": set(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import ssl
 import subprocess
@@ -12,6 +13,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from exporter import health
 from exporter.simulator.exporter_configuration import write_secret
@@ -172,11 +179,21 @@ async def test_health_shows_a_certificate_if_one_is_required(
         shown = ("health", url, "--cert-file=health.crt", "--key-file=health.key")
         done = await asyncio.to_thread(run, *shown, cwd=folder)
         assert (done.returncode, done.stderr) == (0, "")
+        for name in ("health.crt", "health.key"):
+            write(folder / name, codecs.BOM_UTF8 + (folder / name).read_bytes())
+        done = await asyncio.to_thread(run, *shown, cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
         refused = await asyncio.to_thread(run, "health", url, cwd=folder)
         assert refused.returncode == 1
         bad = await asyncio.to_thread(run, "health", url, "--cert-file=no-such.crt", cwd=folder)
         assert bad.returncode == 2
-        assert "the client certificate cannot be used" in bad.stderr
+        assert "the client certificate cannot be used: No such file" in bad.stderr
+        key = load_pem_private_key(leaf.private_key_pem.bytes(), password=None)
+        encryption = BestAvailableEncryption(b"made-up")
+        write(folder / "health.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+        bad = await asyncio.to_thread(run, *shown, cwd=folder)
+        assert bad.returncode == 2
+        assert "the private key is encrypted" in bad.stderr
 
 
 async def test_the_daemon_stops_in_order_while_passwords_are_checked(folder: Path) -> None:
