@@ -97,6 +97,30 @@ def test_patterns_select() -> None:
     assert reason(plan, "9.15.1") is Reason.NOT_INCLUDED
 
 
+@pytest.mark.parametrize(
+    ("glob", "version"),
+    [
+        *(("9.14.1p2", "9.14.1P2"), ("9.14.1P*", "9.14.1p2"), ("9.7", "9.7.0"), ("9.7.0", "9.7")),
+        *(("9.7.0P*", "9.7P2"), ("9.5.1*", "Dayblazer__9.5.1"), ("Dayblazer__9.5.1", "9.5.1")),
+        *(("dayblazer*", "Dayblazer__9.5.1"), ("9.8p01", "9.8P1"), ("r9.18.1xn_*", "R9.18.1xN_251015_0400")),
+    ],
+)
+def test_an_exclude_pattern_protects_every_spelling_of_a_version(glob: str, version: str) -> None:
+    plan = make_plan(replace(ALL, exclude=(glob,)), listing(package(version)), IDLE, now=NOW)
+    assert reason(plan, version) is Reason.EXCLUDED
+    other = "9.9.1"
+    plan = make_plan(replace(ALL, exclude=(glob,)), listing(package(other)), IDLE, now=NOW)
+    assert chosen(plan) == [other]
+
+
+@pytest.mark.parametrize(
+    ("glob", "version"), [("9.7", "9.7.1"), ("9.7.0", "9.70"), ("9.1", "9.10"), ("9.7.1", "9.7.10")]
+)
+def test_an_exclude_pattern_protects_no_other_version(glob: str, version: str) -> None:
+    plan = make_plan(replace(ALL, exclude=(glob,)), listing(package(version)), IDLE, now=NOW)
+    assert chosen(plan) == [version]
+
+
 def test_the_limit_takes_the_oldest() -> None:
     plan = make_plan(replace(ALL, max_deletes=2), REPOSITORY, IDLE, now=NOW)
     assert chosen(plan) == ["9.13.1", "9.14.1"]

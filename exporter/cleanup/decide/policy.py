@@ -14,7 +14,7 @@ from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Reason, Rul
 from exporter.ontap.conversations.deletion import is_safe_version
 from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.conversations.listing import Listing, Package
-from exporter.ontap.conversations.versions import Release, in_use, parse_release
+from exporter.ontap.conversations.versions import Release, in_use, parse_release, spellings
 
 MOST_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted where the cluster's clock and ours differ by more."""
@@ -114,8 +114,15 @@ def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
     if not any(fnmatchcase(version, glob) for glob in rules.include):
         yield Reason.NOT_INCLUDED, "no include pattern matches"
     for glob in rules.exclude:
-        if fnmatchcase(version, glob):
+        if _excludes(glob, version):
             yield Reason.EXCLUDED, f"excluded by {glob}"
+
+
+def _excludes(glob: str, version: str) -> bool:
+    """Say whether a pattern keeps a version, however either of them is spelled: what is not known is kept."""
+    release = parse_release(glob)
+    is_named = release is not None and release == parse_release(version)
+    return is_named or any(fnmatchcase(spelling, glob.upper()) for spelling in spellings(version))
 
 
 def _conditions(

@@ -87,6 +87,16 @@ def parse_release(version: str) -> Release | None:
     )
 
 
+def spellings(version: str) -> frozenset[str]:
+    """Return how a version may be written, in capitals: with and without a release name or a last ``.0``."""
+    text = _without_name(version)
+    found = {version.strip().upper(), text}
+    if (match := _RELEASE.fullmatch(text)) is not None:
+        numbers, rest = match["numbers"], text[match.end("numbers") :]
+        found.add(f"{numbers}.0{rest}" if numbers.count(".") == 1 else f"{numbers.removesuffix('.0')}{rest}")
+    return frozenset(found)
+
+
 @dataclass(frozen=True, slots=True)
 class VersionsInUse:
     """Versions that a cluster, a node or a pending update names, ready to be compared.
