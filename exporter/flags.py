@@ -161,7 +161,7 @@ def for_daemon(parser: argparse.ArgumentParser, *, can_reload: bool = False) -> 
     group.add_argument(
         "--web.config.file",
         dest="web_config_file",
-        type=Path,
+        type=lambda text: Path(text) if text else None,  # empty is none, as with other exporters
         metavar="FILE",
         help="TLS, basic auth and rate limit, in the format of Prometheus exporter-toolkit (default: none)",
     )

@@ -278,6 +278,15 @@ async def test_json_lines_are_json(tmp_path: Path) -> None:
         assert (line["msg"], line["level"]) == ("listening", "info")
 
 
+def test_an_empty_web_configuration_is_none(tmp_path: Path) -> None:
+    """The configuration is missing, and nothing else."""
+    done = run("run", "--web.config.file=", "--web.external-url=", "--web.route-prefix=", cwd=tmp_path)
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        "ontap-packages-exporter: error: 1 error in config.yaml"
+    ]
+
+
 @pytest.mark.parametrize("level", ["warn", "WARN", "Warning", "INFO"])
 def test_levels_are_taken_in_either_case_and_warn_means_warning(level: str, tmp_path: Path) -> None:
     """The configuration is missing, so the flags have been taken."""
