@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
 from exporter.cleanup.records import SeenPackage
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
+    NO_DOWNLOAD,
     ClusterIdentity,
     read_download_state,
     read_identity,
@@ -18,10 +20,11 @@ from exporter.ontap.conversations.facts import (
     versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, Package, read_listing
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
+_NO_ENTRY = "4"
 
 
 class DecisionImpossibleError(Exception):
@@ -94,7 +97,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     try:
         identity = await access.ask(read_identity(), is_fact=True)
         began = clock()
-        download_state = await access.ask(read_download_state(), is_fact=True)
+        download_state = await _read_download_state(access)
         software = await access.ask(read_software(), is_fact=True)
     except OntapError as exc:
         problem = f"what guards the packages could not be read: {exc}"
@@ -122,6 +125,19 @@ async def read_listing_of(access: ClusterAccess) -> Listing | None:
         return await access.ask(read_listing(access.query))
     except OntapError:
         return None
+
+
+async def _read_download_state(access: ClusterAccess) -> str:
+    """Return the state of the package download, from a cluster that has never downloaded one, too.
+
+    Such a cluster says nothing of a download, or 404 with code 4, "entry doesn't exist".
+    """
+    try:
+        return await access.ask(read_download_state(), is_fact=True) or NO_DOWNLOAD
+    except ApiError as exc:
+        if exc.status == HTTPStatus.NOT_FOUND and exc.code == _NO_ENTRY and not exc.transient:
+            return NO_DOWNLOAD
+        raise
 
 
 def _is_denial(error: OntapError) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.conversations.facts import SOFTWARE_PATH
+from exporter.ontap.conversations.facts import DOWNLOAD_PATH, SOFTWARE_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import (
@@ -371,6 +371,41 @@ async def test_what_comes_into_use_after_the_plan_is_protected(change: object, t
         assert outcomes == {"9.12.1": Outcome.SUCCESS, "9.13.1": Outcome.PROTECTED}
         assert it.deletes("9.13.1") == 0
         assert run.success is True
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b"{}"),
+        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b'{"_links": {"self": {"href": "/x"}}}'),
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4, message="entry doesn't exist"),
+    ],
+    ids=["empty", "links alone", "no entry"],
+)
+async def test_a_cluster_that_has_never_downloaded_a_package_is_cleaned(fault: Fault, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4, message="temporarily locked"),
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=3, message="API not found"),
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=500, code=4, message="entry doesn't exist"),
+        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b"[]"),
+        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b'{"state": ["running"]}'),
+        Fault(FaultKind.EMPTY_BODY, path=DOWNLOAD_PATH),
+        Fault(FaultKind.FORBIDDEN, path=DOWNLOAD_PATH),
+    ],
+    ids=["locked", "no such API", "an error", "a list", "no word", "nothing", "forbidden"],
+)
+async def test_where_a_download_may_be_running_nothing_is_deleted(fault: Fault, tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        run = await it.run()
+        assert (run.deletions, it.deletes()) == ((), 0)
 
 
 async def test_what_somebody_else_deleted_after_the_plan_is_already_gone(tmp_path: Path) -> None:

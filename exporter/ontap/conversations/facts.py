@@ -23,7 +23,8 @@ _SETTLED_UPDATE_STATES = frozenset({None, "completed"})
 """In any other state, versions may change or differ between nodes; None: no update ever ran."""
 FINISHED_UPDATE_STATES = _SETTLED_UPDATE_STATES | {"canceled", "failed"}
 """Every other word for the state of an update, a new one too, counts as unfinished."""
-IDLE_DOWNLOAD_STATES = frozenset({"not_started", "success", "failure"})
+NO_DOWNLOAD = "not_started"
+IDLE_DOWNLOAD_STATES = frozenset({NO_DOWNLOAD, "success", "failure"})
 """Every other word for the state of a download, a new one too, counts as running."""
 UNREADABLE = "unreadable"
 """The state if ONTAP sends one that is not a word."""
