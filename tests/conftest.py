@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -24,3 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile"):
         hypothesis.settings.load_profile("project")
     os.environ["PATH"] += f"{os.pathsep}{UNPACKED / 'usr' / 'bin'}"
+    # Behind nohup, or in the background, they are ignored, and so they would be in each program under test.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

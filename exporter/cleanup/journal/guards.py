@@ -15,12 +15,14 @@ DAY_SECONDS = 86_400.0
 KEPT_DIGESTS = 10
 """So many variants of one policy are remembered with their failures."""
 
-SENT_IN_LAST_DAY = and_(
-    DELETIONS.c.intended_database_seconds > DATABASE_CLOCK - DAY_SECONDS,
-    DELETIONS.c.attempts > 0,
-    or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED),
+INTENDED_IN_LAST_DAY = and_(
+    DELETIONS.c.intended_database_seconds > DATABASE_CLOCK - DAY_SECONDS, DELETIONS.c.attempts > 0
 )
-"""The condition that a deletion counts for the daily limit: DELETE was sent, or may have been."""
+"""The condition that DELETE may have been sent within a day, even if it was refused or withheld."""
+DELETED_IN_LAST_DAY = and_(
+    INTENDED_IN_LAST_DAY, or_(DELETIONS.c.outcome.is_(None), DELETIONS.c.outcome != Outcome.PROTECTED)
+)
+"""The condition that a deletion counts for the daily limit: the package was deleted, or may have been."""
 
 _PAUSED = FAILURES.c.paused_timestamp_seconds.is_not(None)
 
@@ -80,7 +82,7 @@ def expect_none(connection: Connection, policy: str, digest: str, *, max_deletes
         raise StepRefusedError(f"policy {policy} is paused: {reason}")
     if max_deletes_per_day is None:
         return
-    sent = select(func.count()).select_from(DELETIONS).where(SENT_IN_LAST_DAY)
+    sent = select(func.count()).select_from(DELETIONS).where(DELETED_IN_LAST_DAY)
     if connection.execute(sent).scalar_one() >= max_deletes_per_day:
         raise StepRefusedError(
             f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours"

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 
 from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
-from exporter.cleanup.journal.guards import SENT_IN_LAST_DAY
+from exporter.cleanup.journal.guards import INTENDED_IN_LAST_DAY
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore, batches
 from exporter.cleanup.journal.tables import DELETIONS, RUNS
@@ -128,7 +128,8 @@ class RunStore(LeasedStore):
     def prune(self, connection: Connection, lease: Lease, *, keep: int) -> int:
         """Delete all but the newest ended runs of every policy on the cluster, and return how many.
 
-        A run that is going on, or has a deletion that is unended or younger than a day, stays.
+        A run that is going on, or has a deletion that is unended or for which DELETE may have been sent
+        within a day, stays.
         """
         self.leases.confirm(connection, lease)
         place = func.row_number().over(partition_by=RUNS.c.policy, order_by=RUNS.c.id.desc()).label("place")
@@ -138,7 +139,7 @@ class RunStore(LeasedStore):
             .subquery()
         )
         needed = exists().where(
-            DELETIONS.c.run_id == ended.c.id, or_(DELETIONS.c.phase != Phase.ENDED, SENT_IN_LAST_DAY)
+            DELETIONS.c.run_id == ended.c.id, or_(DELETIONS.c.phase != Phase.ENDED, INTENDED_IN_LAST_DAY)
         )
         found = connection.execute(select(ended.c.id).where(ended.c.place > keep, ~needed))
         run_ids = found.scalars().all()

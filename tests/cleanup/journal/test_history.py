@@ -172,6 +172,16 @@ async def test_pruning_leaves_what_is_unended_or_counts_for_the_day(
         assert await journal.deletions.given_up(AMS) == ()
 
 
+async def test_pruning_leaves_a_delete_that_was_refused_before_the_package_was_protected(
+    journal: Journal, ams: Lease
+) -> None:
+    deletion = await deletion_in(journal, ams, Phase.WAITING)
+    await end(journal, ams, deletion, Outcome.PROTECTED)
+    await journal.runs.end(ams, deletion.run_id, success=True, now=130.0)
+    assert await journal.runs.prune(ams, keep=0) == 0
+    assert await kept(journal) == [deletion.run_id]
+
+
 async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal) -> None:
     ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
     over = await old_run(journal, ams)
