@@ -127,6 +127,7 @@ class CleanupManager:
                 pauses=service.pauses,
                 problem=lambda: service.problem,
                 report=service.report,
+                recorded_runs=service.recorded_runs,
                 recorded_run=service.recorded_run,
             ),
             task=self._group.create_task(service.run(), name="cleanup"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -125,6 +125,10 @@ class Page:
             characters += sum(_characters(run) for run in some)
         return tuple(found)
 
+    def is_filled_by(self, runs: Sequence[Run]) -> bool:
+        """Say whether these runs fill the page, so that older ones may follow on the next."""
+        return len(runs) >= self.limit or sum(map(_characters, runs)) >= MOST_CHARACTERS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -146,8 +150,7 @@ class Report:
     def next(self) -> Page | None:
         """The page that follows; None after the last one."""
         clusters = len({status.cluster for status in self.statuses})
-        characters = sum(map(_characters, self.runs))
-        if max(clusters, len(self.runs)) < self.page.limit and characters < MOST_CHARACTERS:
+        if clusters < self.page.limit and not self.page.is_filled_by(self.runs):
             return None
         after = self.statuses[-1].cluster if self.statuses else self.page.after
         before = self.runs[-1].id if self.runs else self.page.before or 0

@@ -215,17 +215,20 @@ class CleanupService:
             ValueError: there is no such page.
         """
         statuses = page.statuses(self._board.statuses())
-        runs: tuple[Run, ...] = ()
-        problem = self.problem
-        if self.journal is not None:
-            try:
-                runs = await page.runs(self.journal.runs)
-            except JournalError as exc:
-                problem = str(exc)
+        runs, problem = await self.recorded_runs(page)
         summary = summary_of(
             self._config.policies, self.pauses(), halted=self._kill_switch.active, problem=problem
         )
         return Report(page=page, statuses=statuses, runs=runs, summary=summary)
+
+    async def recorded_runs(self, page: Page) -> tuple[tuple[Run, ...], str]:
+        """Return the runs on a page, and why the journal cannot be read, "" where it can."""
+        if self.journal is None:
+            return (), self.problem
+        try:
+            return await page.runs(self.journal.runs), ""
+        except JournalError as exc:
+            return (), str(exc)
 
     async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:
         """Return a run, None where there is none, and why the journal cannot be read, "" where it can."""

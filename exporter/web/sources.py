@@ -33,6 +33,7 @@ class CleanupSources:
         policies: gives the policies that are applied.
         pauses: gives those that are paused after failures.
         problem: gives why there is no journal, so that nothing is deleted; "" where there is one.
+        recorded_runs: gives the runs on a page, and why the journal cannot be read; "" where it can.
         recorded_run: gives a run by its id, None if there is none, and why the journal cannot be read.
     """
 
@@ -44,6 +45,7 @@ class CleanupSources:
     pauses: Callable[[], Sequence[PolicyPause]]
     problem: Callable[[], str]
     report: Callable[[Page], Awaitable[Report]]
+    recorded_runs: Callable[[Page], Awaitable[tuple[Sequence[Run], str]]]
     recorded_run: Callable[[int], Awaitable[tuple[Run | None, str]]]
 
 

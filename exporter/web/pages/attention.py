@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.metrics.exporter import ExporterState
-from exporter.web.pages.fleet_row import FleetRow
+from exporter.ontap.errors import Reason
 from exporter.web.pages.wording import FAILURE_ADVICE, FAILURES, RUN_ADVICE, RUN_FAILURES
 from exporter.web.sources import CleanupSources
 
@@ -28,9 +28,15 @@ class Need:
 
 
 def needs(
-    exporter: ExporterState, rows: Iterable[FleetRow], cleanup: CleanupSources | None
+    exporter: ExporterState, failing: Iterable[tuple[Reason, int]], cleanup: CleanupSources | None
 ) -> Iterator[Need]:
-    """Yield what needs a person, what concerns the whole fleet first."""
+    """Yield what needs a person, what concerns the whole fleet first.
+
+    Args:
+        exporter: the state of the exporter.
+        failing: why the last polls failed, and of how many clusters.
+        cleanup: None if it is not configured.
+    """
     if not exporter.last_reload_successful:
         yield Need(
             what="The configuration was refused when it was last read, so the previous one stays applied.",
@@ -44,8 +50,7 @@ def needs(
         )
     if cleanup is not None:
         yield from cleanup_needs(cleanup)
-    failing = Counter(row.reason for row in rows if row.reason is not None)
-    for reason, count in failing.most_common():
+    for reason, count in failing:
         yield Need(
             what=f"{_clusters(count)}: {FAILURES[reason]} ({reason}).",
             advice=FAILURE_ADVICE[reason],

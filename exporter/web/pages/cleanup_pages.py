@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Final
 
 from aiohttp import web
@@ -64,25 +65,22 @@ async def cleanup_page(request: web.Request) -> web.Response:
         before=None if not before else asked_number("before", before, highest=HIGHEST_ID),
         clusters=clusters,
     )
-    report = await cleanup.report(asked)
+    runs, problem = await cleanup.recorded_runs(asked)
     statuses = [one for one in cleanup.board.statuses() if not clusters or one.cluster in clusters]
-    pauses = {pause.policy: pause for pause in cleanup.pauses()}
     failed = [one for one in statuses if one.totals.last_success is False]
     return await page(
         request,
         "cleanup.html",
-        policies=[policy_row(policy, statuses, pauses.get(policy.name)) for policy in cleanup.policies()],
+        policies=policy_rows(cleanup.policies(), statuses, cleanup.pauses()),
         needs=list(cleanup_needs(cleanup)),
         state=cleanup.state(),
-        problem=report.summary["problem"],
+        problem=problem,
         leases=[lease.held for lease in cleanup.board.leases()],
-        failed=sorted(failed, key=lambda one: -(one.totals.last_ended_timestamp_seconds or 0.0))[
-            :MOST_FAILED
-        ],
+        failed=nlargest(MOST_FAILED, failed, key=lambda one: one.totals.last_ended_timestamp_seconds or 0.0),
         all_failed=len(failed),
-        runs=report.runs,
+        runs=runs,
         asked=asked,
-        older=report.runs[-1].id if len(report.runs) and report.next is not None else None,
+        older=runs[-1].id if runs and asked.is_filled_by(runs) else None,
     )
 
 
@@ -92,32 +90,37 @@ async def run_page(request: web.Request) -> web.Response:
     return await page(request, "run.html", run=run, decisions=decisions_of(run))
 
 
-def policy_row(
+def policy_rows(
+    policies: Iterable[PolicyConfig], statuses: Iterable[PolicyStatus], pauses: Iterable[PolicyPause]
+) -> list[PolicyRow]:
+    """Sum up each policy on all its clusters."""
+    by_policy: defaultdict[str, list[PolicyStatus]] = defaultdict(list)
+    for status in statuses:
+        by_policy[status.policy].append(status)
+    paused = {pause.policy: pause for pause in pauses}
+    return [_policy_row(policy, by_policy[policy.name], paused.get(policy.name)) for policy in policies]
+
+
+def _policy_row(
     policy: PolicyConfig, statuses: Sequence[PolicyStatus], pause: PolicyPause | None
 ) -> PolicyRow:
-    """Sum up one policy."""
-    mine = [status for status in statuses if status.policy == policy.name]
     planned: Counter[tuple[str, str]] = Counter()
     outcomes: Counter[Outcome] = Counter()
-    for status in mine:
+    for status in statuses:
         planned.update(status.totals.planned or {})
         outcomes.update(status.totals.outcomes)
-    due = [one.next_run_timestamp_seconds for one in mine if one.next_run_timestamp_seconds is not None]
-    ended = [
-        one.totals.last_ended_timestamp_seconds
-        for one in mine
-        if one.totals.last_ended_timestamp_seconds is not None
-    ]
+    due = [one.next_run_timestamp_seconds for one in statuses]
+    ended = [one.totals.last_ended_timestamp_seconds for one in statuses]
     return PolicyRow(
         policy=policy,
         rules=list(_rules(policy)),
         pause=pause,
-        clusters=len(mine),
-        next_run=min(due, default=None),
-        last_run=max(ended, default=None),
+        clusters=len(statuses),
+        next_run=min((timestamp for timestamp in due if timestamp is not None), default=None),
+        last_run=max((timestamp for timestamp in ended if timestamp is not None), default=None),
         planned=planned,
         outcomes={outcome: count for outcome, count in outcomes.items() if count},
-        in_progress=sum(status.in_progress for status in mine),
+        in_progress=sum(status.in_progress for status in statuses),
     )
 
 

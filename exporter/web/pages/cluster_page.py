@@ -15,7 +15,7 @@ from exporter.ontap.conversations.listing import Package
 from exporter.web.documents import named_cluster
 from exporter.web.pages.fleet_row import CleanupByCluster, row_of
 from exporter.web.pages.rendering import page
-from exporter.web.sources import SOURCES, CleanupSources
+from exporter.web.sources import SOURCES
 
 RUNS: Final = 20
 """So many runs are shown."""
@@ -32,7 +32,7 @@ async def cluster_page(request: web.Request) -> web.Response:
     policies: Sequence[PolicyStatus] = ()
     problem, by_cluster = "", CleanupByCluster()
     if cleanup is not None:
-        runs, problem = await _runs(cleanup, status.name)
+        runs, problem = await cleanup.recorded_runs(Page(limit=RUNS, clusters=frozenset({status.name})))
         policies = [one for one in cleanup.board.statuses() if one.cluster == status.name]
         by_cluster = CleanupByCluster.of(policies, cleanup.policies())
     row = row_of(status, by_cluster, sources.wall_clock())
@@ -54,12 +54,6 @@ async def cluster_page(request: web.Request) -> web.Response:
         problem=problem,
         cleans=cleanup is not None,
     )
-
-
-async def _runs(cleanup: CleanupSources, name: str) -> tuple[Sequence[Run], str]:
-    """Return the newest runs on a cluster, and why there may be more than these."""
-    report = await cleanup.report(Page(limit=RUNS, clusters=frozenset({name})))
-    return report.runs, report.summary["problem"]
 
 
 def _newest_first(inventory: Inventory | None) -> list[Package]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiohttp import web
 
+from exporter.ontap.errors import Reason
 from exporter.web.answers import answer
 from exporter.web.pages.attention import needs
-from exporter.web.pages.fleet_query import ROWS, STATE_WORDS, FleetQuery, State
-from exporter.web.pages.fleet_row import CleanupByCluster, row_of
+from exporter.web.pages.fleet_query import ROWS, STATE_WORDS, FleetQuery, states_of
+from exporter.web.pages.fleet_row import CleanupByCluster, FleetRow, row_of
 from exporter.web.pages.rendering import common_values, page_headers, render
 from exporter.web.sources import SOURCES, Sources
 
@@ -39,6 +40,8 @@ def _made(sources: Sources, query: FleetQuery, values: dict[str, Any]) -> Iterat
         else CleanupByCluster.of(cleanup.board.statuses(), cleanup.policies())
     )
     rows = [row_of(status, by_cluster, values["now"]) for status in sources.board.statuses()]
+    counts = _count(rows)
+    reasons = Counter({reason: counts[reason] for reason in Reason if counts[reason]}).most_common()
     chosen = query.choose(rows)
     pages = max(1, -(-len(chosen) // ROWS))
     page = min(query.page, pages)
@@ -52,22 +55,23 @@ def _made(sources: Sources, query: FleetQuery, values: dict[str, Any]) -> Iterat
             "page": page,
             "pages": pages,
             "clusters": len(rows),
-            "counts": {
-                State.UP: sum(row.status.up for row in rows),
-                State.DOWN: sum(row.reason is not None for row in rows),
-                State.STALE: sum(row.is_stale for row in rows),
-                State.UNPOLLED: sum(row.status.last_poll is None for row in rows),
-                State.OLD: sum(row.old > 0 for row in rows),
-                State.WAITING: sum(bool(row.waiting) for row in rows),
-            },
-            "reasons": Counter(row.reason for row in rows if row.reason is not None).most_common(),
-            "packages": sum(row.packages or 0 for row in rows),
-            "old_packages": sum(row.old for row in rows),
-            "unknown_ages": sum(row.unknown_ages for row in rows),
-            "unknown_use": sum(bool(row.packages) and row.in_use is None for row in rows),
-            "waiting_packages": sum(row.waiting or 0 for row in rows),
+            "counts": counts,
+            "reasons": reasons,
             "cleans": cleanup is not None,
-            "needs": list(needs(values["exporter"], rows, cleanup)),
+            "needs": list(needs(values["exporter"], reasons, cleanup)),
             "state_words": STATE_WORDS,
         },
     )
+
+
+def _count(rows: Iterable[FleetRow]) -> Counter[str]:
+    """Count the clusters in each state, and the packages of all clusters."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(states_of(row))
+        counts["packages"] += row.packages or 0
+        counts["old_packages"] += row.old
+        counts["waiting_packages"] += row.waiting or 0
+        counts["unknown_ages"] += row.unknown_ages
+        counts["unknown_use"] += bool(row.packages) and not row.is_use_known
+    return counts

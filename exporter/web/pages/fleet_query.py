@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -42,15 +42,6 @@ STATE_WORDS: Final[Mapping[State, str]] = MappingProxyType(
         State.WAITING: "with packages waiting for cleanup",
     }
 )
-
-_MATCHES: Final[Mapping[State, Callable[[FleetRow], bool]]] = {
-    State.UP: lambda row: row.status.up,
-    State.DOWN: lambda row: row.status.last_poll is not None and not row.status.up,
-    State.STALE: lambda row: row.is_stale,
-    State.UNPOLLED: lambda row: row.status.last_poll is None,
-    State.OLD: lambda row: row.old > 0,
-    State.WAITING: lambda row: bool(row.waiting),
-}
 
 _SORTS: Final[Mapping[str, Callable[[FleetRow], Any]]] = {
     "name": lambda row: row.status.name.casefold(),
@@ -143,7 +134,7 @@ class FleetQuery:
         chosen = [
             row
             for row in rows
-            if (not self.state or self._has_state(row))
+            if (not self.state or self.state in states_of(row))
             and (older_than is None or (row.oldest_seconds is not None and row.oldest_seconds > older_than))
             and all(_has_label(row, wanted) for wanted in self.label)
             and (not needle or any(needle in text.casefold() for text in _texts(row)))
@@ -157,10 +148,22 @@ class FleetQuery:
         known.sort(key=value, reverse=self.sort.startswith("-"))
         return known + [row for row in chosen if value(row) is None]
 
-    def _has_state(self, row: FleetRow) -> bool:
-        if self.state in _MATCHES:
-            return _MATCHES[State(self.state)](row)
-        return row.reason == self.state
+
+def states_of(row: FleetRow) -> Iterator[str]:
+    """Yield everything that ``state`` may ask for and that is true of a cluster."""
+    if row.status.last_poll is None:
+        yield State.UNPOLLED
+    elif row.reason is None:
+        yield State.UP
+    else:
+        yield State.DOWN
+        yield row.reason
+    if row.is_stale:
+        yield State.STALE
+    if row.old:
+        yield State.OLD
+    if row.waiting:
+        yield State.WAITING
 
 
 def _has_label(row: FleetRow, wanted: str) -> bool:

@@ -62,9 +62,14 @@ class FleetRow:
         return parse_release(self.release_name) if self.release_name else None
 
     @property
+    def is_use_known(self) -> bool:
+        """Whether it is known which versions are in use."""
+        return self.inventory is not None and self.inventory.versions_in_use is not None
+
+    @property
     def in_use(self) -> list[str] | None:
         """The packages whose version is in use; None if that is not known."""
-        if self.inventory is None or self.inventory.versions_in_use is None:
+        if self.inventory is None or not self.is_use_known:
             return None
         packages = self.inventory.listing.packages
         return [package.version for package in packages if self.inventory.in_use(package)]

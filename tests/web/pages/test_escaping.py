@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
@@ -107,6 +107,9 @@ def told(text: str) -> CleanupSources:
     async def report(page: Page) -> Report:
         return Report(page=page, statuses=(), runs=(run,), summary={"problem": text})
 
+    async def recorded_runs(_: Page) -> tuple[Sequence[Run], str]:
+        return (run,), text
+
     async def recorded_run(_: int) -> tuple[Run | None, str]:
         return run, ""
 
@@ -119,6 +122,7 @@ def told(text: str) -> CleanupSources:
         pauses=lambda: [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)],
         problem=lambda: text,
         report=report,
+        recorded_runs=recorded_runs,
         recorded_run=recorded_run,
     )
 
