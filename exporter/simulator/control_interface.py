@@ -54,28 +54,6 @@ from exporter.simulator.wire.simulator_server import Simulator
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _application(simulator: Simulator) -> web.Application:
-    control = _Control(simulator)
-    application = web.Application(middlewares=[_errors_as_json])
-    application.add_routes(
-        [
-            web.get("/clusters", control.list_clusters),
-            web.get("/clusters/{name}", control.read_cluster),
-            web.patch("/clusters/{name}", control.change_cluster),
-            web.post("/clusters/{name}/packages", control.add_package),
-            web.delete("/clusters/{name}/packages/{version}", control.remove_package),
-            web.get("/clusters/{name}/faults", control.list_faults),
-            web.post("/clusters/{name}/faults", control.add_fault),
-            web.delete("/clusters/{name}/faults", control.clear_faults),
-            web.post("/clusters/{name}/jobs/hold", control.hold_jobs),
-            web.post("/clusters/{name}/jobs/release", control.release_jobs),
-            web.get("/clusters/{name}/requests", control.list_requests),
-            web.get("/clusters/{name}/deletions", control.list_deletions),
-        ]
-    )
-    return application
-
-
 class ControlServer:
     """Serves the control of a simulator while the context is entered.
 
@@ -89,7 +67,25 @@ class ControlServer:
     """
 
     def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._runner = web.AppRunner(_application(simulator), access_log=None)
+        self._simulator = simulator
+        application = web.Application(middlewares=[_errors_as_json])
+        application.add_routes(
+            [
+                web.get("/clusters", self._list_clusters),
+                web.get("/clusters/{name}", self._read_cluster),
+                web.patch("/clusters/{name}", self._change_cluster),
+                web.post("/clusters/{name}/packages", self._add_package),
+                web.delete("/clusters/{name}/packages/{version}", self._remove_package),
+                web.get("/clusters/{name}/faults", self._list_faults),
+                web.post("/clusters/{name}/faults", self._add_fault),
+                web.delete("/clusters/{name}/faults", self._clear_faults),
+                web.post("/clusters/{name}/jobs/hold", self._hold_jobs),
+                web.post("/clusters/{name}/jobs/release", self._release_jobs),
+                web.get("/clusters/{name}/requests", self._list_requests),
+                web.get("/clusters/{name}/deletions", self._list_deletions),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None)
         self._host = host
         self._port = port
 
@@ -111,31 +107,20 @@ class ControlServer:
         host, port = self._runner.addresses[0]
         return f"http://{host}:{port}"
 
-
-class _MissingError(Exception):
-    """The cluster, package or path does not exist."""
-
-
-class _Control:
-    """The handlers."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-
     def _cluster(self, request: web.Request) -> SimulatedCluster:
         name = request.match_info["name"]
         try:
             return self._simulator[name]
         except KeyError:
-            raise _MissingError(f"there is no cluster {name!r}") from None
+            raise web.HTTPNotFound(reason=f"there is no cluster {name!r}") from None
 
-    async def list_clusters(self, _: web.Request) -> web.Response:
+    async def _list_clusters(self, _: web.Request) -> web.Response:
         return _json({"clusters": [self._summary(cluster) for cluster in self._simulator.clusters]})
 
-    async def read_cluster(self, request: web.Request) -> web.Response:
+    async def _read_cluster(self, request: web.Request) -> web.Response:
         return _json(self._summary(self._cluster(request)))
 
-    async def change_cluster(self, request: web.Request) -> web.Response:
+    async def _change_cluster(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
         changes = parsed(ClusterChanges, await request.read()).model_dump(exclude_unset=True)
         reachable = changes.pop("reachable", None)
@@ -147,7 +132,7 @@ class _Control:
             await (self._simulator.start if reachable else self._simulator.stop)(cluster.name)
         return _json(self._summary(cluster))
 
-    async def add_package(self, request: web.Request) -> web.Response:
+    async def _add_package(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
         new = parsed(NewPackage, await request.read())
         created = "create_time" in new.model_fields_set
@@ -155,43 +140,43 @@ class _Control:
         cluster.add_package(package)
         return _json(package.record, HTTPStatus.CREATED)
 
-    async def remove_package(self, request: web.Request) -> web.Response:
+    async def _remove_package(self, request: web.Request) -> web.Response:
         cluster, version = self._cluster(request), request.match_info["version"]
         if not cluster.remove_package(version):
-            raise _MissingError(f"there is no package {version!r} on {cluster.name}")
+            raise web.HTTPNotFound(reason=f"there is no package {version!r} on {cluster.name}")
         return _json({})
 
-    async def list_faults(self, request: web.Request) -> web.Response:
+    async def _list_faults(self, request: web.Request) -> web.Response:
         faults = self._cluster(request).faults
         return _json(
             {"faults": [{**fault_document(fault), "struck": faults.struck(fault)} for fault in faults.active]}
         )
 
-    async def add_fault(self, request: web.Request) -> web.Response:
+    async def _add_fault(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
         fault = parsed_fault(await request.read())
         cluster.faults.add(fault)
         return _json(fault_document(fault), HTTPStatus.CREATED)
 
-    async def clear_faults(self, request: web.Request) -> web.Response:
+    async def _clear_faults(self, request: web.Request) -> web.Response:
         self._cluster(request).faults.clear()
         return _json({})
 
-    async def hold_jobs(self, request: web.Request) -> web.Response:
+    async def _hold_jobs(self, request: web.Request) -> web.Response:
         self._cluster(request).hold_jobs()
         return _json({})
 
-    async def release_jobs(self, request: web.Request) -> web.Response:
+    async def _release_jobs(self, request: web.Request) -> web.Response:
         self._cluster(request).release_jobs()
         return _json({})
 
-    async def list_requests(self, request: web.Request) -> web.Response:
+    async def _list_requests(self, request: web.Request) -> web.Response:
         requests = self._cluster(request).requests
         newest = parsed_query(RequestsQuery, request.query).newest
         wanted = requests if newest is None else requests[max(0, len(requests) - newest) :]
         return _json({"requests": [_received(one) for one in wanted]})
 
-    async def list_deletions(self, request: web.Request) -> web.Response:
+    async def _list_deletions(self, request: web.Request) -> web.Response:
         deletions = self._cluster(request).deletions
         return _json({"deletions": [{**asdict(one), "time": one.time.isoformat()} for one in deletions]})
 
@@ -218,8 +203,6 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except InputError as error:
         return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-    except _MissingError as error:
-        return _json({"error": str(error)}, HTTPStatus.NOT_FOUND)
     except web.HTTPException as error:
         return _json({"error": error.reason}, error.status)
 

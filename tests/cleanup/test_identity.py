@@ -354,7 +354,7 @@ LOCKED = "The job manager is temporarily locked. Try again later."
         (Fault(FaultKind.HTML, path=JOBS_PATH, exact=True, status=404), True),
         (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=500, code=1), False),
         (Fault(FaultKind.ERROR, path=JOBS_PATH, exact=True, status=404, code=4, message=LOCKED), False),
-        (Fault(FaultKind.WRONG_SHAPE, path=JOBS_PATH, exact=True), False),
+        (Fault(FaultKind.REPLY, path=JOBS_PATH, exact=True), False),
     ],
     ids=["forbidden", "not found", "not found in HTML", "broken", "locked", "of another shape"],
 )

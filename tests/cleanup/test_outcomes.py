@@ -376,8 +376,8 @@ async def test_what_comes_into_use_after_the_plan_is_protected(change: object, t
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b"{}"),
-        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b'{"_links": {"self": {"href": "/x"}}}'),
+        Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b"{}"),
+        Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b'{"_links": {"self": {"href": "/x"}}}'),
         Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4, message="entry doesn't exist"),
     ],
     ids=["empty", "links alone", "no entry"],
@@ -394,9 +394,9 @@ async def test_a_cluster_that_has_never_downloaded_a_package_is_cleaned(fault: F
         Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4, message="temporarily locked"),
         Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=3, message="API not found"),
         Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=500, code=4, message="entry doesn't exist"),
-        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b"[]"),
-        Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b'{"state": ["running"]}'),
-        Fault(FaultKind.EMPTY_BODY, path=DOWNLOAD_PATH),
+        Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b"[]"),
+        Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b'{"state": ["running"]}'),
+        Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b""),
         Fault(FaultKind.FORBIDDEN, path=DOWNLOAD_PATH),
     ],
     ids=["locked", "no such API", "an error", "a list", "no word", "nothing", "forbidden"],

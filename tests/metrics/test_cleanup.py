@@ -390,8 +390,8 @@ async def cleaned(simulator: Simulator, directory: Path) -> AsyncIterator[Daemon
             timed = found.get(("ontap_cleanup_job_duration_seconds_count", (("policy", "retire-old"),)), 0)
             names = Counter(name for name, _ in found)
             is_planned = names["ontap_cleanup_next_run_timestamp_seconds"] == names["ontap_cleanup_dry_run"]
-            is_timed = timed == DELETIONS_OF_A_RUN * len(simulator)
-            return len(ends) == len(simulator) and is_timed and is_planned
+            is_timed = timed == DELETIONS_OF_A_RUN * len(simulator.clusters)
+            return len(ends) == len(simulator.clusters) and is_timed and is_planned
 
         await eventually(ran, seconds=60, what="a run on every cluster")
         yield daemon

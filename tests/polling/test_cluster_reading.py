@@ -89,7 +89,7 @@ async def test_while_a_package_is_downloaded_every_poll_asks_for_facts(tmp_path:
     [
         (Fault(FaultKind.FORBIDDEN, path=DOWNLOAD_PATH), True),
         (Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4), False),
-        (Fault(FaultKind.WRONG_SHAPE, path=DOWNLOAD_PATH, body=b"{}"), False),
+        (Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b"{}"), False),
     ],
     ids=["forbidden", "no download is known", "no state"],
 )

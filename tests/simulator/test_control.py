@@ -58,7 +58,6 @@ async def test_faults_come_and_go(control: Control, cluster: SimulatedCluster, c
         "code": 7,
         "message": "later",
         "location": "/x",
-        "text": "t",
         "body": "b",
         "content_type": "c",
     }

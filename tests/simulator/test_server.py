@@ -17,10 +17,10 @@ from support.simulated_api import Client
 async def test_every_cluster_has_its_own_address_and_the_same_port(tmp_path: Path) -> None:
     clusters = [SimulatedCluster(f"c{number}") for number in range(3)]
     async with Simulator(clusters, directory=tmp_path, first_address="127.7.0.255") as simulator:
-        hosts, ports = zip(*(cluster.address.split(":") for cluster in simulator), strict=True)
+        hosts, ports = zip(*(cluster.address.split(":") for cluster in simulator.clusters), strict=True)
         assert hosts == ("127.7.0.255", "127.7.1.0", "127.7.1.1")
         assert len(set(ports)) == 1
-        assert len(simulator) == 3
+        assert len(simulator.clusters) == 3
         assert simulator.clusters == tuple(clusters)
 
 

@@ -75,12 +75,9 @@ class RefusedError(Exception):
 
 
 ERRORS: dict[int, tuple[int, str]] = {
-    1: (HTTPStatus.CONFLICT, "entry already exists"),
-    2: (HTTPStatus.BAD_REQUEST, "A field has an invalid value."),
     3: (HTTPStatus.NOT_FOUND, "API not found"),
     4: (HTTPStatus.NOT_FOUND, "entry doesn't exist"),
     6: (HTTPStatus.FORBIDDEN, "not authorized for that command"),
-    7: (HTTPStatus.CONFLICT, "The limit is reached."),
     8: (HTTPStatus.CONFLICT, "The entry is in use."),
     262145: (HTTPStatus.INTERNAL_SERVER_ERROR, "An unexpected internal error occurred."),
     262160: (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests. Wait before trying again."),

@@ -28,14 +28,10 @@ class FaultKind(StrEnum):
     """The body comes in small pieces over `seconds`."""
     ENDLESS_BODY = "endless_body"
     """The body never ends."""
-    EMPTY_BODY = "empty_body"
-    """Status 200 and nothing else."""
     HTML = "html"
-    """Status 200 and a page of HTML, as a proxy's sign-in page."""
-    WRONG_SHAPE = "wrong_shape"
-    """Status 200 and JSON that is no object of the API: `body`, or a list."""
+    """A page of HTML, as a proxy's sign-in page, with status 200 unless `status` is set."""
     REPLY = "reply"
-    """Exactly `status`, `body` and `content_type`."""
+    """`body` with `status` and `content_type`: by default, a list where the API has an object."""
     UNAUTHORIZED = "unauthorized"
     """401, code 6691623."""
     FORBIDDEN = "forbidden"
@@ -44,8 +40,6 @@ class FaultKind(StrEnum):
     """429, code 262160, with Retry-After: `retry_after`, or 1."""
     SERVER_ERROR = "server_error"
     """500, code 262145."""
-    BAD_GATEWAY = "bad_gateway"
-    """502 and a page of HTML."""
     UNAVAILABLE = "unavailable"
     """503, with Retry-After if `retry_after` is set."""
     ERROR = "error"
@@ -63,19 +57,9 @@ class FaultKind(StrEnum):
     ENDLESS_PAGING = "endless_paging"
     """Every page has a next link that was never seen before."""
     FOREIGN_LINK = "foreign_link"
-    """The next link is `location`; `{target}` in it stands for the path and query of the honest one."""
+    """The next link is `location`; `{target}` in it stands for the path and query of the real one."""
     ABSOLUTE_LINK = "absolute_link"
     """The next link names the cluster's own scheme, host and port."""
-    MISSING_CREATE_TIME = "missing_create_time"
-    """The records have no create_time."""
-    ODD_CREATE_TIME = "odd_create_time"
-    """The records' create_time is `text`."""
-    DUPLICATE_VERSIONS = "duplicate_versions"
-    """Every record comes twice in its page."""
-    NULL_VERSIONS = "null_versions"
-    """A record with `"version": null` comes on top."""
-    ODD_RECORDS = "odd_records"
-    """Records that are no objects come on top."""
     DELETE_ERROR = "delete_error"
     """A DELETE is refused with `code`, and with `status` and `message` if they are set."""
     JOB_FAILURE = "job_failure"
@@ -91,11 +75,6 @@ LISTING_KINDS = frozenset(
         FaultKind.ENDLESS_PAGING,
         FaultKind.FOREIGN_LINK,
         FaultKind.ABSOLUTE_LINK,
-        FaultKind.MISSING_CREATE_TIME,
-        FaultKind.ODD_CREATE_TIME,
-        FaultKind.DUPLICATE_VERSIONS,
-        FaultKind.NULL_VERSIONS,
-        FaultKind.ODD_RECORDS,
     }
 )
 """Faults of the packages listing alone."""
@@ -125,8 +104,7 @@ class Fault:
         message: What an error says; None takes the code's own.
         retry_after: The Retry-After header: seconds, or any text.
         location: Where a redirect or a link leads.
-        text: The create_time of ODD_CREATE_TIME.
-        body: The body of REPLY and WRONG_SHAPE.
+        body: The body of REPLY.
         content_type: The type of that body.
 
     Raises:
@@ -147,7 +125,6 @@ class Fault:
     message: str | None = None
     retry_after: int | float | str | None = None
     location: str = "https://ontap-elsewhere.invalid{target}"
-    text: str = "the day before yesterday"
     body: bytes = b"[]"
     content_type: str = "application/hal+json"
 

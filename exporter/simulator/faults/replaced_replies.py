@@ -12,12 +12,7 @@ _CODES = {
     FaultKind.SERVER_ERROR: 262145,
 }
 _ERROR_KINDS = frozenset({*_CODES, FaultKind.UNAVAILABLE, FaultKind.ERROR, FaultKind.DELETE_ERROR})
-_HTML_TYPE = "text/html; charset=utf-8"
 _SIGN_IN = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
-_BAD_GATEWAY = (
-    b"<html>\n<head><title>502 Bad Gateway</title></head>\n"
-    b"<body><center><h1>502 Bad Gateway</h1></center></body>\n</html>\n"
-)
 
 
 def replaced_reply(fault: Fault, target: str) -> Reply | None:
@@ -34,13 +29,11 @@ def replaced_reply(fault: Fault, target: str) -> Reply | None:
         raise _error(fault)
     status = fault.status or HTTPStatus.OK
     match fault.kind:
-        case FaultKind.RESET | FaultKind.EMPTY_BODY:
+        case FaultKind.RESET:
             return Reply(status=status)
         case FaultKind.HTML:
-            return Reply(status=status, body=_SIGN_IN, content_type=_HTML_TYPE)
-        case FaultKind.BAD_GATEWAY:
-            return Reply(status=HTTPStatus.BAD_GATEWAY, body=_BAD_GATEWAY, content_type=_HTML_TYPE)
-        case FaultKind.REPLY | FaultKind.WRONG_SHAPE:
+            return Reply(status=status, body=_SIGN_IN, content_type="text/html; charset=utf-8")
+        case FaultKind.REPLY:
             return Reply(
                 status=status, body=fault.body, content_type=fault.content_type, headers=_retry_after(fault)
             )

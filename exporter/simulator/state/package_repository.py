@@ -49,15 +49,7 @@ class Package:
 
 
 PackageLike: TypeAlias = "Package | str | tuple[str, object]"
-
-
-def as_package(package: PackageLike) -> Package:
-    """Read a package from its short forms: a version, or a version and its create_time."""
-    if isinstance(package, Package):
-        return package
-    if isinstance(package, str):
-        return Package(package)
-    return Package(*package)
+"""A package, or its version, or its version and its create_time."""
 
 
 class Repository:
@@ -81,8 +73,12 @@ class Repository:
 
     def add(self, package: PackageLike) -> None:
         """Put a package at the end."""
+        if isinstance(package, str):
+            package = Package(package)
+        elif isinstance(package, tuple):
+            package = Package(*package)
         self._last_number += 1
-        self._packages[self._last_number] = as_package(package)
+        self._packages[self._last_number] = package
 
     def find(self, version: str) -> Package | None:
         """The first package of that version."""

@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -119,12 +119,6 @@ class Simulator:
 
     def __getitem__(self, name: str) -> SimulatedCluster:
         return self._served[name].cluster
-
-    def __iter__(self) -> Iterator[SimulatedCluster]:
-        return iter(self.clusters)
-
-    def __len__(self) -> int:
-        return len(self._served)
 
     @property
     def clusters(self) -> tuple[SimulatedCluster, ...]:
