@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from benchmarks import http_scrapes
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition, in_chunks
-from exporter.metrics.family import Kind, Value
+from exporter.metrics.family import Kind
 from exporter.metrics.text import Format
 from exporter.ontap.conversations.facts import ClusterIdentity
 from exporter.ontap.conversations.inventory import Inventory
@@ -105,7 +105,7 @@ class _Reference:
             for own, value in family.samples(status):
                 labels = {"cluster": status.name, **dict(status.labels)}
                 labels |= dict(zip(family.labels, own, strict=True))
-                shown = max(round(NOW - value, 3), 0.0) if family.value is Value.AGE else value
+                shown = max(round(NOW - value, 3), 0.0) if family.is_age else value
                 metric.add_sample(family.name, labels, shown)
         return metric
 

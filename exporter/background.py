@@ -78,6 +78,10 @@ def _retrieve_exception(future: asyncio.Future[T]) -> None:
         future.exception()
 
 
+REFRESH_TIMEOUT_SECONDS = 1.0
+"""How long reading a value again may take; after that, the value from before is used."""
+
+
 class Refreshed(Generic[T]):
     """A value that a thread reads, and reads again after it has expired.
 
@@ -87,19 +91,19 @@ class Refreshed(Generic[T]):
     Args:
         read: reads the value; its argument is the value from before, None at first.
         name: the name of the thread.
-        patience_seconds: how long reading the value again may take.
+        refresh_timeout_seconds: how long reading the value again may take.
 
     Attributes:
         value: the newest value; None before the first.
         begun: when reading this value began, in the event loop's time.
     """
 
-    def __init__(self, read: Callable[[T | None], T], *, name: str, patience_seconds: float) -> None:
+    def __init__(self, read: Callable[[T | None], T], *, name: str, refresh_timeout_seconds: float) -> None:
         self.value: T | None = None
         self.begun = float("-inf")
         self._read = read
         self._name = name
-        self._patience_seconds = patience_seconds
+        self._refresh_timeout_seconds = refresh_timeout_seconds
         self._is_current = False
         self._reading: asyncio.Future[T] | None = None
         self._reading_begun = 0.0
@@ -131,11 +135,11 @@ class Refreshed(Generic[T]):
     async def renew(self) -> None:
         """Read the value again now; if that fails or takes too long, the value from before stays."""
         reading = self._begin()
-        await asyncio.wait({reading}, timeout=self._patience_seconds)
+        await asyncio.wait({reading}, timeout=self._refresh_timeout_seconds)
         self._is_current = self.value is not None
 
     async def _ends_in_time(self, reading: asyncio.Future[T]) -> bool:
-        left_seconds = self._reading_begun + self._patience_seconds - asyncio.get_running_loop().time()
+        left_seconds = self._reading_begun + self._refresh_timeout_seconds - asyncio.get_running_loop().time()
         timeout_seconds = None if self.value is None else max(left_seconds, 0.0)
         done, _ = await asyncio.wait({reading}, timeout=timeout_seconds)
         return bool(done)

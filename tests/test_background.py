@@ -28,7 +28,7 @@ class Source:
 
 
 def refreshed(source: Source) -> Refreshed[int]:
-    return Refreshed(source.read, name="numbers", patience_seconds=0.01)
+    return Refreshed(source.read, name="numbers", refresh_timeout_seconds=0.01)
 
 
 async def test_a_value_is_read_once_until_it_expires() -> None:
@@ -74,7 +74,7 @@ async def test_an_error_is_raised_when_the_value_is_needed_and_renewing_keeps_th
             return 1
         raise OSError("unreadable")
 
-    value = Refreshed(read, name="numbers", patience_seconds=DEADLINE_SECONDS)
+    value = Refreshed(read, name="numbers", refresh_timeout_seconds=DEADLINE_SECONDS)
     assert await value.get() == 1
     await value.renew()
     assert await value.get() == 1

@@ -114,7 +114,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         update_state=software.update_state,
         download_state=download_state,
         cluster_uuid=cluster_uuid,
-        clock_skew_seconds=access.clock_skew_seconds,
+        clock_skew_seconds=access.client.clock_skew_seconds,
     )
     return Preflight(listing=listing, facts=facts, cluster_uuid=cluster_uuid, facts_read_at=began)
 

@@ -34,14 +34,14 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         name="ontap_cleanup_candidates",
         help="Packages that the policy's last plan chose.",
         source="journal",
-        follows_from=_totals,
+        depends_on=_totals,
         samples=lambda status: one(status.totals.candidates),
     ),
     Family(
         name="ontap_cleanup_dry_run",
         help="Whether the policy only plans (1) or deletes (0).",
         source="configuration",
-        follows_from=lambda status: (status.dry_run,),
+        depends_on=lambda status: (status.dry_run,),
         samples=lambda status: one(status.dry_run),
     ),
     Family(
@@ -50,7 +50,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         help="Deletions that have ended, by outcome, since the journal began.",
         source="journal",
         labels=("outcome",),
-        follows_from=_counted,
+        depends_on=_counted,
         samples=lambda status: (
             ((str(outcome),), count) for outcome, count in status.totals.outcomes.items() if status.remembered
         ),
@@ -61,28 +61,28 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         help="Deletions that have ended with an error code of ONTAP, by code, since the journal began.",
         source="journal; DELETE /cluster/software/packages/{version} and GET /cluster/jobs/{uuid}: code",
         labels=("code",),
-        follows_from=_totals,
+        depends_on=_totals,
         samples=lambda status: (((code,), count) for code, count in sorted(status.totals.codes.items())),
     ),
     Family(
         name="ontap_cleanup_jobs_in_progress",
         help="Deletions that are being followed now.",
         source="exporter",
-        follows_from=lambda status: (status.in_progress,),
+        depends_on=lambda status: (status.in_progress,),
         samples=lambda status: one(status.in_progress),
     ),
     Family(
         name="ontap_cleanup_last_run_timestamp_seconds",
         help="End of the policy's last run, in Unix time.",
         source="journal",
-        follows_from=_totals,
+        depends_on=_totals,
         samples=lambda status: one(status.totals.last_ended_timestamp_seconds),
     ),
     Family(
         name="ontap_cleanup_last_run_success",
         help="Whether every deletion of the last run succeeded, or there was none to make (1), or not (0).",
         source="journal",
-        follows_from=_totals,
+        depends_on=_totals,
         samples=lambda status: one(status.totals.last_success),
     ),
     Family(
@@ -90,7 +90,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         help="Why the last run failed, always 1; absent if it succeeded.",
         source="journal",
         labels=("reason",),
-        follows_from=_totals,
+        depends_on=_totals,
         samples=lambda status: (
             (((status.totals.last_failure,), 1),) if status.totals.last_success is False else ()
         ),
@@ -100,21 +100,21 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         help="Packages in the last good plan, by verdict and reason.",
         source="journal",
         labels=("reason", "verdict"),
-        follows_from=_totals,
+        depends_on=_totals,
         samples=_planned,
     ),
     Family(
         name="ontap_cleanup_last_success_timestamp_seconds",
         help="End of the policy's last successful run, in Unix time.",
         source="journal",
-        follows_from=_totals,
+        depends_on=_totals,
         samples=lambda status: one(status.totals.last_success_timestamp_seconds),
     ),
     Family(
         name="ontap_cleanup_next_run_timestamp_seconds",
         help="When the policy's schedule fires next, in Unix time.",
         source="configuration and journal",
-        follows_from=lambda status: (status.next_run_timestamp_seconds,),
+        depends_on=lambda status: (status.next_run_timestamp_seconds,),
         samples=lambda status: one(status.next_run_timestamp_seconds),
     ),
     Family(
@@ -122,7 +122,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         kind=Kind.COUNTER,
         help="Runs that came due while one was going on, and were left out.",
         source="exporter",
-        follows_from=lambda status: (status.skipped_runs,),
+        depends_on=lambda status: (status.skipped_runs,),
         samples=lambda status: one(status.skipped_runs),
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Family, Kind, Sample, Value, one
+from exporter.metrics.family import Family, Kind, Sample, one
 from exporter.polling.board import ClusterStatus
 
 
@@ -103,7 +103,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         help="Whether the last poll of the cluster succeeded (1) or not (0).",
         source="exporter",
         samples=lambda status: one(status.up),
-        follows_from=lambda status: (status.up,),
+        depends_on=lambda status: (status.up,),
     ),
     Family(
         name="ontap_cluster_info",
@@ -111,7 +111,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster: name, uuid, version",
         labels=("name", "ontap_version", "uuid"),
         samples=_cluster_info,
-        follows_from=lambda status: (status.inventory.identity if status.inventory else None,),
+        depends_on=lambda status: (status.inventory.identity if status.inventory else None,),
     ),
     Family(
         name="ontap_software_packages",
@@ -119,7 +119,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: version",
         samples=_packages,
         while_fresh=True,
-        follows_from=_known_packages,
+        depends_on=_known_packages,
     ),
     Family(
         name="ontap_software_packages_unnamed",
@@ -127,7 +127,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: version",
         samples=_unnamed_packages,
         while_fresh=True,
-        follows_from=_known_listing,
+        depends_on=_known_listing,
     ),
     Family(
         name="ontap_software_package_info",
@@ -136,7 +136,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("sort_key", "train", "version"),
         samples=_package_info,
         while_fresh=True,
-        follows_from=_known_packages,
+        depends_on=_known_packages,
     ),
     Family(
         name="ontap_software_package_create_timestamp_seconds",
@@ -145,7 +145,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("version",),
         samples=_create_timestamps,
         while_fresh=True,
-        follows_from=_known_packages,
+        depends_on=_known_packages,
     ),
     Family(
         name="ontap_software_package_age_seconds",
@@ -153,9 +153,9 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: create_time",
         labels=("version",),
         samples=_create_timestamps,
-        value=Value.AGE,
+        is_age=True,
         while_fresh=True,
-        follows_from=_known_packages,
+        depends_on=_known_packages,
     ),
     Family(
         name="ontap_software_package_in_use",
@@ -165,7 +165,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("version",),
         samples=_in_use,
         while_fresh=True,
-        follows_from=_known_packages_and_use,
+        depends_on=_known_packages_and_use,
     ),
     Family(
         name="ontap_software_update_info",
@@ -174,7 +174,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("pending_version", "state", "version"),
         samples=_update_info,
         while_fresh=True,
-        follows_from=_known_software,
+        depends_on=_known_software,
     ),
     Family(
         name="ontap_software_update_in_progress",
@@ -182,7 +182,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software: state",
         samples=_update_in_progress,
         while_fresh=True,
-        follows_from=_known_software,
+        depends_on=_known_software,
     ),
     Family(
         name="ontap_software_download_in_progress",
@@ -190,7 +190,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/download: state",
         samples=_download_in_progress,
         while_fresh=True,
-        follows_from=lambda status: (status.inventory.download_state if status.inventory else None,),
+        depends_on=lambda status: (status.inventory.download_state if status.inventory else None,),
     ),
     Family(
         name="ontap_cluster_certificate_expiry_timestamp_seconds",
@@ -229,7 +229,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         help="Pages of the packages listing that the last good poll read.",
         source="GET /cluster/software/packages: _links.next",
         samples=lambda status: one(status.inventory.listing.pages if status.inventory else None),
-        follows_from=_known_listing,
+        depends_on=_known_listing,
     ),
     Family(
         name="ontap_polls_total",
@@ -245,7 +245,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="exporter",
         labels=("reason",),
         samples=_failures,
-        follows_from=lambda status: (status.failures,),
+        depends_on=lambda status: (status.failures,),
     ),
     Family(
         name="ontap_poll_failing",
@@ -253,7 +253,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="exporter",
         labels=("reason",),
         samples=_failing,
-        follows_from=lambda status: (
+        depends_on=lambda status: (
             status.last_poll.failure.reason if status.last_poll and status.last_poll.failure else None,
         ),
     ),

@@ -3,7 +3,7 @@
 Values are rendered on the event loop. Joining reads only immutable values, so it may run in a thread.
 
 A row is rendered again only if one of the objects that its samples are made from is a new object: see
-:attr:`exporter.metrics.family.Metric.follows_from`. Values therefore share unchanged objects: a poll that
+:attr:`exporter.metrics.family.Metric.depends_on`. Values therefore share unchanged objects: a poll that
 finds the same packages as the last poll uses the same objects.
 """
 
@@ -16,7 +16,7 @@ from math import inf
 from operator import is_
 from typing import Generic
 
-from exporter.metrics.family import HistogramFamily, Row, S, Value, sample_names
+from exporter.metrics.family import HistogramFamily, Row, S, sample_names
 from exporter.metrics.text import Format, Lines, ages, base_name, header, number
 
 Labels = tuple[tuple[str, str], ...]
@@ -153,14 +153,14 @@ def in_chunks(blocks: Iterable[bytes], *, at_least_bytes: int) -> Iterator[bytes
 
 
 def _is_unchanged(row: Row[S], before: S, now: S) -> bool:
-    return all(map(is_, row.follows_from(before), row.follows_from(now)))
+    return all(map(is_, row.depends_on(before), row.depends_on(now)))
 
 
 def _block(row: Row[S], value: S, fixed: Labels) -> bytes | Ages:
     if isinstance(row, HistogramFamily):
         return _encoded("".join(_histogram_lines(row, value, fixed)))
     lines = Lines(row.name, fixed, row.labels)
-    if row.value is Value.AGE:
+    if row.is_age:
         samples = tuple(row.samples(value))
         return Ages(
             template="".join(lines.start(own).replace("%", "%%") + "%s\n" for own, _ in samples),

@@ -27,13 +27,6 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"  # how many observations are at or below each of some bounds, and their sum
 
 
-class Value(StrEnum):
-    """How a sample's value is exposed."""
-
-    AS_IT_IS = "as it is"  # the value itself
-    AGE = "age"  # the seconds from the value, a Unix time, to the scrape; 0 if the value is in the future
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Generic[S]):
     """The common part of all rows.
@@ -45,8 +38,8 @@ class Metric(Generic[S]):
         source: where the value comes from: ONTAP's field, or the exporter itself.
         labels: its own labels, in alphabetical order; every line also has the fixed labels of its value.
         while_fresh: whether it is served only while the cluster's inventory is fresh.
-        follows_from: gives the objects that its samples are made from; by default, the value itself. They are
-            immutable: while each of them is the same object, the lines are not rendered again.
+        depends_on: gives the immutable objects that its samples are made from; by default, the value itself.
+            While each of them is the same object, the lines are not rendered again.
     """
 
     name: str
@@ -55,7 +48,7 @@ class Metric(Generic[S]):
     source: str
     labels: tuple[str, ...] = ()
     while_fresh: bool = False
-    follows_from: Callable[[S], tuple[object, ...]] = lambda value: (value,)
+    depends_on: Callable[[S], tuple[object, ...]] = lambda value: (value,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +57,12 @@ class Family(Metric[S]):
 
     Attributes:
         samples: gives its samples for a value.
-        value: how a sample's value is exposed.
+        is_age: whether a sample's value is a Unix time whose age in seconds is exposed, as it is at the
+            scrape; 0 if it is in the future.
     """
 
     samples: Callable[[S], Iterable[Sample]]
-    value: Value = Value.AS_IT_IS
+    is_age: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ import aiohttp
 
 from exporter.background import in_slices
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
-from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.listing import DEFAULT_RETURN_TIMEOUT_SECONDS, ListingQuery
 from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, Tls, TokenLogin
@@ -25,12 +24,9 @@ from exporter.ontap.tokens import Tokens
 
 T = TypeVar("T")
 
-LONGEST_PATIENCE_SECONDS = 15
-
 AccountKey = tuple[Endpoint, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """The refusals of one account on a cluster. ONTAP locks the account, so all its users share them.
 
@@ -39,8 +35,9 @@ class Account:
         fact_refusals: the refusals that stop requests for facts; the listing may still be readable.
     """
 
-    refusals: Refusals = field(default_factory=Refusals)
-    fact_refusals: Refusals = field(default_factory=Refusals)
+    def __init__(self, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
+        self.refusals = Refusals(first_pause_seconds=first_pause_seconds)
+        self.fact_refusals = Refusals(first_pause_seconds=first_pause_seconds)
 
 
 class ClusterAccess:
@@ -65,7 +62,9 @@ class ClusterAccess:
             endpoint=config.endpoint,
             return_timeout_seconds=config.return_timeout_seconds,
             max_records=config.max_records,
-            patience_seconds=min(LONGEST_PATIENCE_SECONDS, int(config.poll_timeout.total_seconds()) - 1),
+            confirmation_timeout_seconds=min(
+                DEFAULT_RETURN_TIMEOUT_SECONDS, int(config.poll_timeout.total_seconds()) - 1
+            ),
         )
         self.refusals = account.refusals
         self.fact_refusals = account.fact_refusals
@@ -75,11 +74,6 @@ class ClusterAccess:
     def name(self) -> str:
         """The cluster's configured name."""
         return self.config.name
-
-    @property
-    def clock_skew_seconds(self) -> float | None:
-        """The cluster's clock minus ours, by its last answer; None where it did not show its clock."""
-        return self.client.clock_skew_seconds
 
     def deadline(self, now: float) -> float:
         """Return when a poll that begins now must end, in the event loop's time."""
@@ -129,7 +123,7 @@ class ClusterAccess:
         """Whether the account has refused credentials since it last accepted some."""
         return bool(self.refusals.in_a_row or self.fact_refusals.in_a_row)
 
-    def has_other_login(self, now: float) -> bool:
+    def has_untried_login(self, now: float) -> bool:
         """Say whether the account has refused credentials and there are new ones to try at once."""
         refusals = self.refusals if self.refusals.in_a_row else self.fact_refusals
         return bool(refusals.in_a_row) and refusals.are_new(self.client.credentials.fingerprint, now)
@@ -237,9 +231,8 @@ class AccessOpener:
         if earlier is None:
             return self._access(cluster)
         now = asyncio.get_running_loop().time()
-        if _request_settings(earlier.config) == _request_settings(cluster) and not earlier.has_other_login(
-            now
-        ):
+        is_same = _request_settings(earlier.config) == _request_settings(cluster)
+        if is_same and not earlier.has_untried_login(now):
             earlier.config = cluster
             return earlier
         access = self._access(cluster, earlier.client.credentials)
@@ -257,12 +250,7 @@ class AccessOpener:
             counts=self._counts,
             jitter=random.random,
         )
-        key = _account_of(cluster)
-        if (account := self._accounts.get(key)) is None:
-            account = self._accounts[key] = Account(
-                refusals=Refusals(first_pause_seconds=self._first_pause_seconds),
-                fact_refusals=Refusals(first_pause_seconds=self._first_pause_seconds),
-            )
+        account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
         return ClusterAccess(config=cluster, client=client, account=account)
 
     def _credentials(self, cluster: ClusterSettings) -> Credentials:

@@ -36,8 +36,6 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """More than any page of 10,000 records has. No answer of this size holds up the event loop for long."""
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-
-
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 """A status becomes a label, so a cluster must not be able to make up any number of them."""
 
@@ -192,9 +190,9 @@ class OntapClient:
         headers = CIMultiDict(await self.credentials.headers())
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time
-        sending = _Sending(clock=clock, sent=clock(), gate=gate)
+        sending = _Sending(clock=clock, begun=clock(), gate=gate)
         status: int | None = None
-        sent = True
+        is_kept_back = False
         try:
             async with self._session.request(
                 request.method,
@@ -211,12 +209,12 @@ class OntapClient:
                     self.certificate_expiry_timestamp_seconds = response.certificate_expiry_timestamp_seconds
                 body = await _read_body(response)
         except NothingSentError:
-            sent = False
+            is_kept_back = True
             raise
         except aiohttp.ClientError as exc:
             raise translate(exc) from exc
         finally:
-            if sent:
+            if not is_kept_back:
                 self._counts.add(request.method, status)
         received = time.time()
         served = read_date(response.headers.get("Date", ""))
@@ -225,7 +223,7 @@ class OntapClient:
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
-            elapsed_seconds=clock() - sending.sent,
+            elapsed_seconds=clock() - sending.begun,
             received_timestamp_seconds=received,
             redact=self.credentials.redact,
         )
@@ -233,15 +231,15 @@ class OntapClient:
 
 @dataclass(slots=True)
 class _Sending:
-    """When a request went out; connecting is not part of ONTAP's return_timeout."""
+    """When a request began to go out; connecting is not part of ONTAP's return_timeout."""
 
     clock: Callable[[], float]
-    sent: float
+    begun: float
     gate: SendGate | None
 
     def begin(self) -> None:
         """Let the request out, and remember when."""
-        self.sent = self.clock()
+        self.begun = self.clock()
         if self.gate is not None:
             self.gate.open()
 

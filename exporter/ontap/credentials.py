@@ -14,7 +14,7 @@ from typing import Final
 
 import aiohttp
 
-from exporter.background import Refreshed
+from exporter.background import REFRESH_TIMEOUT_SECONDS, Refreshed
 from exporter.files import read_file
 from exporter.ontap.endpoint import (
     MAX_SECRET_BYTES,
@@ -34,8 +34,6 @@ from exporter.ontap.errors import Unauthorized
 from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.tokens import Tokens
 
-PATIENCE_SECONDS = 1.0
-"""How long reading the files again may take; after that, the content from before is used."""
 REMEMBERED_SECRETS = 12
 """How many of the last secrets are redacted: an answer may echo a secret that has changed since."""
 _DIGEST_BYTES: Final = 16
@@ -71,6 +69,7 @@ class LoginContent:
 
 
 LoginReader = Callable[[Login, tuple[Path, ...]], LoginContent]
+"""Reads a login, and the files of a client certificate."""
 
 
 def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
@@ -84,33 +83,6 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
 
 
-@dataclass(slots=True, kw_only=True)
-class _Source:
-    """Where the credentials and the other headers of a cluster are read from."""
-
-    login: Login
-    headers: tuple[Header, ...]
-    certificate_files: tuple[Path, ...]
-    read_login: LoginReader
-
-    def read(self, _: LoginContent | None = None) -> LoginContent:
-        """Read the credentials and the other headers.
-
-        Raises:
-            OSError: a file cannot be read.
-            ValueError: its content cannot be used.
-        """
-        content = self.read_login(self.login, self.certificate_files)
-        if not self.headers:
-            return content
-        headers = tuple((header, _value_of(header)) for header in self.headers)
-        return replace(
-            content,
-            headers=tuple((header.name, value) for header, value in headers),
-            secret_headers=tuple(value for header, value in headers if header.is_secret),
-        )
-
-
 class Credentials:
     """The credentials of one cluster.
 
@@ -121,7 +93,7 @@ class Credentials:
         tokens: gets the tokens of an :class:`~exporter.ontap.endpoint.OAuth2Login`, which cannot do without.
         other_secrets: are redacted too.
         read: reads the files, in a thread.
-        patience_seconds: how long reading the files again may take.
+        refresh_timeout_seconds: how long reading the files again may take.
     """
 
     def __init__(
@@ -133,15 +105,16 @@ class Credentials:
         tokens: Tokens | None = None,
         other_secrets: tuple[str, ...] = (),
         read: LoginReader = read_login,
-        patience_seconds: float = PATIENCE_SECONDS,
+        refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
     ) -> None:
         self._login = login
         self._tokens = tokens
         self._other_secrets = other_secrets
-        files = () if tls is None else tls.certificate_files
-        self._source = _Source(login=login, headers=headers, certificate_files=files, read_login=read)
+        self._headers = headers
+        self._certificate_files = () if tls is None else tls.certificate_files
+        self._read_login = read
         self._content: Refreshed[LoginContent] = Refreshed(
-            self._source.read, name="credentials", patience_seconds=patience_seconds
+            self._read, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
         )
         self._sent: LoginContent | None = None
         self._secrets: tuple[str, ...] = ()
@@ -156,7 +129,7 @@ class Credentials:
         """
         try:
             self._content.expire()  # a token may have been renewed in its file a moment ago
-            content = await self._content.get() if self._has_files else self._source.read()
+            content = await self._content.get() if self._has_files else self._read()
         except (OSError, ValueError) as exc:
             self._sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
@@ -177,7 +150,7 @@ class Credentials:
     def fingerprint(self) -> bytes:
         """The fingerprint of the credentials to send next; empty if they cannot be read."""
         try:
-            content = self._content.value if self._has_files else self._source.read()
+            content = self._content.value if self._has_files else self._read()
         except ValueError:
             return b""
         if content is not None and isinstance(self._login, OAuth2Login):
@@ -203,8 +176,8 @@ class Credentials:
 
     def use_certificate_of(self, tls: Tls) -> None:
         """Take the client certificate from the files of other settings from now on."""
-        if self._source.certificate_files != tls.certificate_files:
-            self._source.certificate_files = tls.certificate_files
+        if self._certificate_files != tls.certificate_files:
+            self._certificate_files = tls.certificate_files
             self.forget()
 
     def redact(self, text: str) -> str:
@@ -221,8 +194,25 @@ class Credentials:
             case BasicLogin(password=secret) | TokenLogin(credentials=secret) if secret.file is not None:
                 return True
             case _:
-                named = any(header.value.file is not None for header in self._source.headers)
-                return named or bool(self._source.certificate_files)
+                named = any(header.value.file is not None for header in self._headers)
+                return named or bool(self._certificate_files)
+
+    def _read(self, _: LoginContent | None = None) -> LoginContent:
+        """Read the login and the other headers.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: its content cannot be used.
+        """
+        content = self._read_login(self._login, self._certificate_files)
+        if not self._headers:
+            return content
+        headers = tuple((header, _value_of(header)) for header in self._headers)
+        return replace(
+            content,
+            headers=tuple((header.name, value) for header, value in headers),
+            secret_headers=tuple(value for header, value in headers if header.is_secret),
+        )
 
     def _remember(self, content: LoginContent) -> None:
         """Redact a secret from now on."""

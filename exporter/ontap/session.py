@@ -184,7 +184,7 @@ class _Connection:
             self._connection.release()
 
     def close(self) -> None:
-        """Close without a farewell: TLS would go on reading what comes for half a minute."""
+        """Close without TLS's closing handshake, which would read what still comes for half a minute."""
         transport = self._connection.transport
         if transport is not None:
             transport.abort()  # first: Python 3.11.2 could not abort what was closed twice

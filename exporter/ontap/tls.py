@@ -13,15 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from exporter.background import Refreshed
+from exporter.background import REFRESH_TIMEOUT_SECONDS, Refreshed
 from exporter.ontap.endpoint import Tls
 from exporter.ontap.errors import TlsFailed
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
 CHECK_SECONDS = 1.0
 """How long a context is used before its files are checked again."""
-PATIENCE_SECONDS = 1.0
-"""How long checking the files again may take; after that, the context from before is used."""
 
 _FileVersion = tuple[int, int, int, int]
 
@@ -83,7 +81,7 @@ class TlsContexts:
     Args:
         build: builds a context, in a thread.
         check_seconds: how long a context is used before its files are checked again.
-        patience_seconds: how long checking the files again may take.
+        refresh_timeout_seconds: how long checking the files again may take.
     """
 
     def __init__(
@@ -91,11 +89,11 @@ class TlsContexts:
         *,
         build: Callable[[Tls], ssl.SSLContext] = build_context,
         check_seconds: float = CHECK_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
+        refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
     ) -> None:
         self._build = build
         self._check_seconds = check_seconds
-        self._patience_seconds = patience_seconds
+        self._refresh_timeout_seconds = refresh_timeout_seconds
         self._built: dict[Tls, Refreshed[_Built]] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
@@ -107,7 +105,9 @@ class TlsContexts:
         shared = _shared(tls)
         if (built := self._built.get(shared)) is None:
             built = self._built[shared] = Refreshed(
-                partial(self._checked, shared), name="TLS files", patience_seconds=self._patience_seconds
+                partial(self._checked, shared),
+                name="TLS files",
+                refresh_timeout_seconds=self._refresh_timeout_seconds,
             )
         elif shared.files and asyncio.get_running_loop().time() >= built.begun + self._check_seconds:
             built.expire()

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition, in_chunks, render_once
-from exporter.metrics.family import Kind, Value
+from exporter.metrics.family import Kind
 from exporter.metrics.text import Format, ages, number
 from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
 from exporter.ontap.conversations.inventory import Inventory
@@ -113,7 +113,7 @@ class Reference:
                 for own, value in family.samples(status):
                     labels = {"cluster": status.name, **dict(status.labels)}
                     labels |= dict(zip(family.labels, own, strict=True))
-                    shown = age_seconds(value) if family.value is Value.AGE else value
+                    shown = age_seconds(value) if family.is_age else value
                     metric.add_sample(family.name, labels, shown)
             yield metric
 

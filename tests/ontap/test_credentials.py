@@ -128,7 +128,7 @@ class Disk:
     def credentials(self, file: Path) -> Credentials:
         """Read a file on the disk; a file that was read before is not waited for."""
         login = TokenLogin(credentials=Secret(file=file))
-        return Credentials(login, read=self.read, patience_seconds=0.01)
+        return Credentials(login, read=self.read, refresh_timeout_seconds=0.01)
 
 
 async def test_a_disk_that_does_not_answer_holds_up_nobody_else(file: Path) -> None:

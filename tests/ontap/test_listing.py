@@ -260,7 +260,7 @@ def test_a_version_too_long_to_be_one_costs_only_itself() -> None:
 
 
 def test_the_confirmation_waits_no_longer_than_the_poll_may_take() -> None:
-    hurried = replace(IMPATIENT, patience_seconds=3)
+    hurried = replace(IMPATIENT, confirmation_timeout_seconds=3)
     _, asked = read([page([]), page([], elapsed_seconds=0.2)], hurried)
     assert asked[1].endswith("return_timeout=3")
 

@@ -92,7 +92,7 @@ async def test_a_context_serves_on_while_the_disk_of_its_files_does_not_answer(t
         assert answers.wait(10)
         return build_context(tls)
 
-    contexts = TlsContexts(build=build, check_seconds=0.0, patience_seconds=0.01)
+    contexts = TlsContexts(build=build, check_seconds=0.0, refresh_timeout_seconds=0.01)
     tls = Tls(ca_file=authority(tmp_path))
     first = await contexts.context(tls)
     answers.clear()

@@ -28,6 +28,8 @@ MAX_PACKAGES = 2_000
 MAX_LISTING_BYTES = 8 * 1024 * 1024
 """The largest size of all pages together."""
 MAX_VERSION_CHARACTERS = 256
+DEFAULT_RETURN_TIMEOUT_SECONDS = 15
+"""ONTAP's own default."""
 _DIGEST_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP = re.compile(
@@ -80,8 +82,8 @@ class ListingQuery:
     return_timeout_seconds: int
     max_records: int
     max_pages: int = MAX_PAGES
-    patience_seconds: int = 15
-    """The ``return_timeout`` that confirms an empty answer to ``return_timeout=0``; ONTAP's own default."""
+    confirmation_timeout_seconds: int = DEFAULT_RETURN_TIMEOUT_SECONDS
+    """The ``return_timeout`` with which an empty answer to ``return_timeout=0`` is confirmed."""
 
 
 def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conversation[Listing]:
@@ -128,8 +130,8 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
             ):
                 break
             if query.return_timeout_seconds == 0:
-                patient = replace(query, return_timeout_seconds=max(query.patience_seconds, 1))
-                return (yield from read_listing(patient, known=known))
+                confirming = replace(query, return_timeout_seconds=max(query.confirmation_timeout_seconds, 1))
+                return (yield from read_listing(confirming, known=known))
             raise IncompleteListing(
                 f"page {pages} is empty, without a next link, after {response.elapsed_seconds:.1f} s of "
                 f"return_timeout {query.return_timeout_seconds} s: the listing may have been cut short"
