@@ -22,10 +22,10 @@ _SHARE_OF_FILES: Final = 4
 _SHARE_OF_ONE_CLIENT: Final = 4
 _LEAST_OF_ONE_CLIENT: Final = 8
 _LOG_SECONDS: Final = 60.0
-_CROWD: Final = 32
-"""So many connections at once need memory that is worth returning."""
+_MANY_CONNECTIONS: Final = 32
+"""After this many connections at once, freed memory is returned to the system."""
 _TRIM_SECONDS: Final = 2.0
-"""After a crowd has left: by then, the answers that it shared have been dropped too."""
+"""How long after many connections have ended: by then, their shared answers have been dropped too."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -94,8 +94,8 @@ class Admission(Generic[AdmittedT]):
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._open: dict[AdmittedT, None] = {}
-        self._silent_until = 0.0
-        self._is_crowded = False
+        self._next_warning = 0.0
+        self._had_many = False
 
     def admit(self, connection: AdmittedT) -> bool:
         """Count a new connection; return False if it must end at once."""
@@ -105,20 +105,20 @@ class Admission(Generic[AdmittedT]):
             has_room = self._make_room("of one client", {connection.client}, most=most)
         elif len(self._open) >= most:
             largest = max(counts.values())
-            greediest = {client for client, count in counts.items() if count == largest}
-            has_room = self._make_room("of all clients", greediest, most=most)
+            with_most = {client for client, count in counts.items() if count == largest}
+            has_room = self._make_room("of all clients", with_most, most=most)
         else:
             has_room = True
         if has_room:
             self._open[connection] = None
-            self._is_crowded = self._is_crowded or len(self._open) >= _CROWD
+            self._had_many = self._had_many or len(self._open) >= _MANY_CONNECTIONS
         return has_room
 
     def forget(self, connection: AdmittedT) -> None:
-        """Remove a connection from the count; when a crowd has left, return its memory to the system."""
+        """Remove a connection from the count; after many connections, return memory to the system."""
         self._open.pop(connection, None)
-        if self._is_crowded and len(self._open) <= _CROWD // 2:
-            self._is_crowded = False
+        if self._had_many and len(self._open) <= _MANY_CONNECTIONS // 2:
+            self._had_many = False
             asyncio.get_running_loop().call_later(_TRIM_SECONDS, partial(begin, trim_heap, name="trim-heap"))
 
     def connections(self) -> tuple[AdmittedT, ...]:
@@ -131,8 +131,8 @@ class Admission(Generic[AdmittedT]):
         Idle ones end first, beginning with those that have sent no request; then the one whose client has
         read nothing for longest. Among equals, the oldest ends.
         """
-        if (now := asyncio.get_running_loop().time()) >= self._silent_until:
-            self._silent_until = now + _LOG_SECONDS
+        if (now := asyncio.get_running_loop().time()) >= self._next_warning:
+            self._next_warning = now + _LOG_SECONDS
             log.warning("too many connections of clients", whose=whose, most=most)
         connections = [one for one in self._open if one.client in clients]
         if idle := [one for one in connections if not one.is_busy]:

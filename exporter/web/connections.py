@@ -1,7 +1,7 @@
 """Connections of clients: how long each step of a client may take.
 
 aiohttp's own sites accept them. Bounded here are the time to the first request (the TLS handshake included),
-the time to take an answer, and what is read between two requests.
+the time to receive an answer, and what is read between two requests.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _LONGEST_LINE_BYTES: Final = 24 * 1024
 """Cookies of a proxy with single sign-on, and a long choice of metrics, exceed aiohttp's 8 KiB."""
 SERVER: Final = "ontap-packages-exporter"
 """The header ``Server``; aiohttp's own names its version and Python's."""
-_GOODBYE_SECONDS: Final = 1.0
-"""How long a client may take to answer the end of TLS."""
+_TLS_CLOSE_SECONDS: Final = 1.0
+"""How long the closing handshake of TLS may take."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _aiohttp_log = logging.getLogger(__name__)
@@ -94,12 +94,12 @@ class Connection(web.RequestHandler):
         "_first_request_timer",
         "_handshake",
         "_is_answering",
-        "_is_held",
+        "_is_reading_paused",
         "_limits",
         "_server",
+        "_slow_reader_timer",
         "_stream",
-        "_taking_timer",
-        "_unused_bytes",
+        "_unhandled_bytes",
         "client",
         "has_asked",
         "stalled_since",
@@ -126,10 +126,10 @@ class Connection(web.RequestHandler):
         """aiohttp drops its own reference before the last bytes of an answer have been received."""
         self._handshake: asyncio.Task[None] | None = None
         self._first_request_timer: asyncio.TimerHandle | None = None
-        self._taking_timer: asyncio.TimerHandle | None = None
+        self._slow_reader_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
-        self._is_held = False
-        self._unused_bytes = 0
+        self._is_reading_paused = False
+        self._unhandled_bytes = 0
         self.stalled_since: float | None = None
 
     @property
@@ -140,7 +140,7 @@ class Connection(web.RequestHandler):
     @property
     def has_begun_request(self) -> bool:
         """Whether a part of a request has come, or a whole one that is not handled yet."""
-        return self._unused_bytes > 0
+        return self._unhandled_bytes > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, and wait for the first request."""
@@ -156,7 +156,7 @@ class Connection(web.RequestHandler):
                 self._begin_handshake(stream, self._server.context)
                 return
         self._stream = stream
-        # What the client has not taken is known at once, so that the end of an answer has its deadline too.
+        # A single unsent byte pauses writing, so that the end of an answer has its deadline too.
         stream.set_write_buffer_limits(high=1)  # 0 would always be reached with TLS
         super().connection_made(stream)
 
@@ -172,15 +172,15 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Read parts of requests, and check that each request is small enough.
 
-        What goes beyond that waits with the client until an answer has been made. The loop reads up to 32
+        The rest stays in the socket until the answer has been made. The loop reads up to 32
         times before anything else runs, and aiohttp keeps every read that it cannot parse.
         """
-        self._unused_bytes += len(data)
+        self._unhandled_bytes += len(data)
         super().data_received(data)
         stream = self._stream
-        if self._unused_bytes > self._limits.request_bytes and stream is not None:
+        if self._unhandled_bytes > self._limits.request_bytes and stream is not None:
             if stream.is_reading():  # else aiohttp has as many requests as it takes, and goes on by itself
-                self._is_held = True
+                self._is_reading_paused = True
                 stream.pause_reading()
             if not self._is_answering:
                 asyncio.get_running_loop().call_soon(self._end_if_too_large)  # by then, a whole one has begun
@@ -189,19 +189,19 @@ class Connection(web.RequestHandler):
         """Wait until the client has received what was sent, under a deadline."""
         super().pause_writing()
         self.stalled_since = asyncio.get_running_loop().time()
-        if self._taking_timer is None:
-            self._taking_timer = self._later(self._limits.answer_seconds, self._abort_untaken)
+        if self._slow_reader_timer is None:
+            self._slow_reader_timer = self._later(self._limits.answer_seconds, self._abort_slow_reader)
 
     def resume_writing(self) -> None:
         """Continue: the client has received everything so far."""
         super().resume_writing()
         self.stalled_since = None
-        self._note_taken()
+        self._stop_slow_reader_timer()
 
     def begin_request(self) -> None:
         """Record that handling a request, maybe a malformed one, begins."""
         self._is_answering = self.has_asked = True
-        self._unused_bytes = 0
+        self._unhandled_bytes = 0
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -211,9 +211,9 @@ class Connection(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self._is_answering = False
-            self._note_taken()
-            if self._is_held and self._stream is not None:
-                self._is_held = False
+            self._stop_slow_reader_timer()
+            if self._is_reading_paused and self._stream is not None:
+                self._is_reading_paused = False
                 self._stream.resume_reading()
 
     def end(self) -> None:
@@ -246,7 +246,7 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         exc.__traceback__ = None  # its frames hold what was read, and themselves until a garbage collection
         # From now on, nothing is read: every further read would be another mistake with its traceback.
-        self._is_held = False
+        self._is_reading_paused = False
         self.close()
         if self._stream is not None:
             self._stream.pause_reading()
@@ -280,7 +280,7 @@ class Connection(web.RequestHandler):
                 accepted,
                 ssl=context,
                 ssl_handshake_timeout=self._limits.first_request_seconds,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                ssl_shutdown_timeout=_TLS_CLOSE_SECONDS,
             )
         except OSError:  # no TLS, or none that is allowed: the client's affair
             self._forget()
@@ -292,15 +292,15 @@ class Connection(web.RequestHandler):
 
     def _forget(self) -> None:
         self._admission.forget(self)
-        for timer in (self._first_request_timer, self._taking_timer):
+        for timer in (self._first_request_timer, self._slow_reader_timer):
             if timer is not None:
                 timer.cancel()
-        self._taking_timer = self._stream = None
+        self._slow_reader_timer = self._stream = None
 
-    def _note_taken(self) -> None:
-        if self._taking_timer is not None and not self.is_busy:
-            self._taking_timer.cancel()
-            self._taking_timer = None
+    def _stop_slow_reader_timer(self) -> None:
+        if self._slow_reader_timer is not None and not self.is_busy:
+            self._slow_reader_timer.cancel()
+            self._slow_reader_timer = None
 
     def _end_now(self) -> None:
         if self._is_answering:
@@ -311,15 +311,15 @@ class Connection(web.RequestHandler):
             self.abort()
 
     def _end_if_too_large(self) -> None:
-        if self._unused_bytes > self._limits.request_bytes and not self._is_answering:
+        if self._unhandled_bytes > self._limits.request_bytes and not self._is_answering:
             self._end_now()
 
     def _abort_without_request(self) -> None:
         if not self.has_asked:
             self.abort()
 
-    def _abort_untaken(self) -> None:
-        log.debug("answer given up: the client takes it too slowly", client=self.client)
+    def _abort_slow_reader(self) -> None:
+        log.debug("connection closed: the client reads too slowly", client=self.client)
         self.abort()
 
     @staticmethod

@@ -5,7 +5,7 @@
 
 Source: NetApp's version scheme: a release, then X (engineering build), RC (release candidate), none (general
 availability) or P (patch) with a number, X for a build before one of these, and D for a build made for one
-customer on top of any of them. A build may bear a release name: ``Dayblazer__9.5.1``.
+customer on top of any of them. A build may have a release name: ``Dayblazer__9.5.1``.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def next_link(request: ReceivedRequest, start: Mapping[str, object]) -> str:
     """A next link as ONTAP writes it: a path without a host, with the original parameters percent-encoded.
 
     Args:
-        request: The request whose page bears the link.
+        request: The request whose page has the link.
         start: The parameters that say where the next page begins; none leads to the first page.
     """
     original = [(name, value) for name, value in request.query if name not in START_PARAMETERS]

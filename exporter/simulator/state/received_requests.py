@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
-from exporter.simulator.state.simulated_clock import Bell
+from exporter.simulator.state.simulated_clock import Broadcast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class RequestLog:
     def __init__(self, kept: int) -> None:
         self._requests: deque[ReceivedRequest] = deque(maxlen=kept)
         self._count = 0
-        self._bell = Bell()
+        self._changed = Broadcast()
 
     @property
     def count(self) -> int:
@@ -86,7 +86,7 @@ class RequestLog:
     def add(self, request: ReceivedRequest) -> None:
         """Keep a request and wake those who wait for it."""
         self._requests.append(request)
-        self._bell.ring()
+        self._changed.notify_all()
 
     async def wait(
         self, condition: Callable[[ReceivedRequest], bool], number: int, timeout_seconds: float
@@ -99,7 +99,7 @@ class RequestLog:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while len(met := tuple(filter(condition, self._requests))) < number:
-                    await self._bell.wait()
+                    await self._changed.wait()
         except TimeoutError as error:
             raise TimeoutError(f"waited {timeout_seconds} s for {number} requests") from error
         return met

@@ -6,19 +6,19 @@ import time
 from datetime import UTC, datetime, timedelta
 
 
-class Bell:
+class Broadcast:
     """Wakes all tasks that wait for a change."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
-        """Wake all who wait now."""
+    def notify_all(self) -> None:
+        """Wake all tasks that wait now."""
         event, self._event = self._event, asyncio.Event()
         event.set()
 
     async def wait(self) -> None:
-        """Wait for the next ring."""
+        """Wait until the next change."""
         await self._event.wait()
 
 
@@ -35,7 +35,7 @@ class SimulatedClock:
         self._origin = time.monotonic()
         self._speed = speed
         self._advanced_seconds = 0.0
-        self._bell = Bell()
+        self._changed = Broadcast()
 
     def seconds(self) -> float:
         """Simulated seconds since the clock was made."""
@@ -52,14 +52,14 @@ class SimulatedClock:
 
     def wake(self) -> None:
         """End every pause now, because something other than the time has changed."""
-        self._bell.ring()
+        self._changed.notify_all()
 
     async def pause(self, seconds: float) -> None:
         """Wait at most so many simulated seconds, less after `advance` or `wake`: the caller checks again."""
         endless = self._speed == 0 or math.isinf(seconds)
         try:
             async with asyncio.timeout(None if endless else seconds / self._speed):
-                await self._bell.wait()
+                await self._changed.wait()
         except TimeoutError:
             return
 

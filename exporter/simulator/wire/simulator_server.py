@@ -102,7 +102,7 @@ class Simulator:
         numbers = range(len(self._first_clusters))
         hosts = (address_after(self._first_address, number) for number in numbers)
         for cluster, sock in zip(self._first_clusters, listening_together(hosts, self._port), strict=True):
-            self._take_in(cluster, sock)
+            self._register(cluster, sock)
         try:
             for served in self._served.values():
                 if served.cluster.reachable:
@@ -156,7 +156,7 @@ class Simulator:
             sock = bound(host, self._port)
         except OSError:
             sock = bound(host, 0)
-        served = self._take_in(cluster, sock)
+        served = self._register(cluster, sock)
         if cluster.reachable:
             await self._listen(served)
         return cluster
@@ -201,7 +201,7 @@ class Simulator:
         if self._server is not None:
             await self._server.shutdown(CLOSE_SECONDS)
 
-    def _take_in(self, cluster: SimulatedCluster, sock: socket.socket) -> _Served:
+    def _register(self, cluster: SimulatedCluster, sock: socket.socket) -> _Served:
         host, port = sock.getsockname()
         self._port = self._port or port
         cluster.served_on(f"{host}:{port}", clock=self.clock, kept_requests=self._kept_requests)
@@ -241,16 +241,16 @@ class Simulator:
         """Reset every connection to some clusters, and wait until the connections are gone."""
         wanted = {id(cluster) for cluster in clusters}
         present = self._server.connections if self._server is not None else []
-        doomed = [
+        ended = [
             connection
             for connection in present
             if isinstance(connection, Connection) and id(connection.cluster) in wanted
         ]
-        for connection in doomed:
+        for connection in ended:
             connection.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                for connection in doomed:
+                for connection in ended:
                     await connection.gone.wait()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

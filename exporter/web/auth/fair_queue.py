@@ -27,11 +27,11 @@ class TooManyWaitError(Exception):
 
 
 @dataclass(slots=True)
-class _Line:
+class _ClientQueue:
     """The waiting checks of one client; only the first is in the worker's queue."""
 
     waiting: int = 0
-    first: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class FairQueue:
@@ -39,7 +39,7 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
-        self._lines: dict[str, _Line] = {}
+        self._queues: dict[str, _ClientQueue] = {}
 
     async def run(self, client: str, check: Check) -> bool:
         """Wait for this client's turn, then return what ``check`` returns.
@@ -47,19 +47,19 @@ class FairQueue:
         Raises:
             TooManyWaitError: too many checks wait, of this client or of all.
         """
-        if client not in self._lines and len(self._lines) >= _MOST_CLIENTS:
+        if client not in self._queues and len(self._queues) >= _MOST_CLIENTS:
             raise TooManyWaitError
-        line = self._lines.setdefault(client, _Line())
-        if line.waiting >= _MOST_OF_A_CLIENT:
+        queue = self._queues.setdefault(client, _ClientQueue())
+        if queue.waiting >= _MOST_OF_A_CLIENT:
             raise TooManyWaitError
-        line.waiting += 1
+        queue.waiting += 1
         try:
-            async with line.first:
+            async with queue.turn:
                 return await asyncio.get_running_loop().run_in_executor(self._worker, check)
         finally:
-            line.waiting -= 1
-            if not line.waiting:
-                del self._lines[client]
+            queue.waiting -= 1
+            if not queue.waiting:
+                del self._queues[client]
 
     def close(self) -> None:
         """Start no more checks; do not wait for the running one."""

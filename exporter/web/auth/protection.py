@@ -82,11 +82,11 @@ class Protection:
         """Refuse a request, or pass it on to its handler; a middleware for all paths."""
         rules = self._rules
         if not _has_required_tls(rules.config, request):
-            refusal = web.Response(status=421, text="More is asked for by now: connect again.\n")
+            refusal = web.Response(status=421, text="The client requirements have changed: connect again.\n")
             refusal.force_close()
             return refusal
         if not _has_allowed_name(rules.config, request):
-            refusal = web.Response(status=403, text="The client's certificate bears no allowed name.\n")
+            refusal = web.Response(status=403, text="The client's certificate has no allowed name.\n")
             refusal.force_close()
             return refusal
         if rules.bucket is not None and not rules.bucket.take(self._clock()):

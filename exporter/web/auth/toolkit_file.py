@@ -86,7 +86,7 @@ def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
     top = Section(model=root, document=document, path=())
     for key, what in _UNPROTECTED.items():
         if top.has(key) and is_empty[key]:
-            found.warn(top.location(key), f"nothing stands here, so {what}")
+            found.warn(top.location(key), f"this is empty, so {what}")
     headers = _headers(top, found)
     users = root.basic_auth_users or {}
     for name in users:

@@ -152,12 +152,12 @@ def check_header(name: str, value: str) -> None:
 def _hash(value: str) -> str:
     """Accept a hash of bcrypt. An error message holds no part of the value."""
     if not value:
-        raise ValueError("nothing stands behind the user name; is a space missing behind the colon?")
+        raise ValueError("the hash is missing; is there a space after the colon?")
     match = _HASH.fullmatch(value)
     if match is None:
         raise ValueError(
             "not a hash of bcrypt, which has 60 characters and begins with $2a$, $2b$ or $2y$; "
-            "a password itself does not stand here"
+            "a password in plain text is not accepted"
         )
     if not _LOWEST_COST <= int(match[1]) <= HIGHEST_COST:
         raise ValueError(f"the cost of the hash is not {_LOWEST_COST} to {HIGHEST_COST}")

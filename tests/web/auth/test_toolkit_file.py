@@ -247,8 +247,8 @@ def test_a_section_with_nothing_in_it_protects_nothing_and_says_so(nothing: str,
     config = load_web_config(write(tmp_path / "web.yaml", text), environ={})
     assert (config.tls, dict(config.users)) == (None, {})
     assert [f"{warning.line}: {warning.key}: {warning.message}" for warning in config.warnings] == [
-        "1: tls_server_config: nothing stands here, so pages are served without TLS",
-        "2: basic_auth_users: nothing stands here, so nobody is asked for a password",
+        "1: tls_server_config: this is empty, so pages are served without TLS",
+        "2: basic_auth_users: this is empty, so nobody is asked for a password",
     ]
 
 
