@@ -10,10 +10,6 @@
 | `GET /clusters/{name}/faults` | lists the active faults |
 | `POST /clusters/{name}/faults` | adds a fault: `{"kind": "latency", "seconds": 2}` |
 | `DELETE /clusters/{name}/faults` | clears them |
-| `POST /clusters/{name}/jobs/hold` | keeps jobs from ending |
-| `POST /clusters/{name}/jobs/release` | lets them end again |
-| `GET /clusters/{name}/requests` | the requests received, oldest first; `?newest=N` for the last ones |
-| `GET /clusters/{name}/deletions` | the packages really deleted |
 
 Attributes: `version`, `pending_version`, `update_state`, `download_state`, `reachable`, `job_seconds`,
 `record_seconds`, `num_records`, `password`. A new `version` is that of every node too.
@@ -29,7 +25,7 @@ curl -d '{"kind": "unavailable", "retry_after": 30, "times": 3}' localhost:8081/
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Self
 
@@ -40,14 +36,11 @@ from exporter.simulator.control_models import (
     ClusterChanges,
     InputError,
     NewPackage,
-    RequestsQuery,
     fault_document,
     parsed,
     parsed_fault,
-    parsed_query,
 )
 from exporter.simulator.state.package_repository import Package
-from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.simulator_server import Simulator
 
@@ -79,10 +72,6 @@ class ControlServer:
                 web.get("/clusters/{name}/faults", self._list_faults),
                 web.post("/clusters/{name}/faults", self._add_fault),
                 web.delete("/clusters/{name}/faults", self._clear_faults),
-                web.post("/clusters/{name}/jobs/hold", self._hold_jobs),
-                web.post("/clusters/{name}/jobs/release", self._release_jobs),
-                web.get("/clusters/{name}/requests", self._list_requests),
-                web.get("/clusters/{name}/deletions", self._list_deletions),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None)
@@ -162,24 +151,6 @@ class ControlServer:
         self._cluster(request).faults.clear()
         return _json({})
 
-    async def _hold_jobs(self, request: web.Request) -> web.Response:
-        self._cluster(request).hold_jobs()
-        return _json({})
-
-    async def _release_jobs(self, request: web.Request) -> web.Response:
-        self._cluster(request).release_jobs()
-        return _json({})
-
-    async def _list_requests(self, request: web.Request) -> web.Response:
-        requests = self._cluster(request).requests
-        newest = parsed_query(RequestsQuery, request.query).newest
-        wanted = requests if newest is None else requests[max(0, len(requests) - newest) :]
-        return _json({"requests": [_received(one) for one in wanted]})
-
-    async def _list_deletions(self, request: web.Request) -> web.Response:
-        deletions = self._cluster(request).deletions
-        return _json({"deletions": [{**asdict(one), "time": one.time.isoformat()} for one in deletions]})
-
     def _summary(self, cluster: SimulatedCluster) -> dict[str, object]:
         return {
             "name": cluster.name,
@@ -209,19 +180,3 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
 
 def _json(document: object, status: int = HTTPStatus.OK) -> web.Response:
     return web.Response(status=status, body=json_body(document) + b"\n", content_type="application/json")
-
-
-def _received(request: ReceivedRequest) -> dict[str, object]:
-    headers = dict(request.headers)
-    for name in headers:
-        if name.lower() == "authorization":
-            headers[name] = f"{headers[name].partition(' ')[0]} <secret>"
-    return {
-        "number": request.number,
-        "connection": request.connection,
-        "method": request.method,
-        "target": request.target,
-        "headers": headers,
-        "body": request.body.decode(errors="replace"),
-        "monotonic_seconds": request.monotonic_seconds,
-    }

@@ -1,12 +1,12 @@
 """Models of the JSON that is sent to the control interface."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from exporter.simulator.faults.fault import Count, Fault, Seconds
+from exporter.simulator.faults.fault import Fault, Seconds
 from exporter.simulator.state.cluster_facts import DownloadState, UpdateState
 
 M = TypeVar("M", bound=BaseModel)
@@ -46,16 +46,6 @@ class ClusterChanges(_Input):
     password: str = ""
 
 
-class RequestsQuery(_Input):
-    """The query for the requests received.
-
-    Attributes:
-        newest: Only so many of the newest; None for all.
-    """
-
-    newest: Count | None = None
-
-
 _FAULT = TypeAdapter(Fault)
 
 
@@ -83,16 +73,6 @@ def parsed(model: type[M], body: bytes) -> M:
     """
     with _mistakes_by_key():
         return model.model_validate_json(body, strict=True)
-
-
-def parsed_query(model: type[M], query: Mapping[str, str]) -> M:
-    """Read the parameters of a query.
-
-    Raises:
-        InputError: A parameter is unknown, or its value is not possible.
-    """
-    with _mistakes_by_key():
-        return model.model_validate_strings(dict(query))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -83,14 +84,10 @@ class BoundedServer(web.Server):
 class Connection(web.RequestHandler):
     """Speaks HTTP with a client, and ends if the client is too slow.
 
-    Attributes:
-        client: whose connection it is.
-        has_asked: whether handling a request has begun.
-        stalled_since: since when the client has read nothing of what was sent; None if it has read all.
+    :class:`~exporter.web.admission.Admitted` explains its attributes.
     """
 
     __slots__ = (
-        "_admission",
         "_first_request_timer",
         "_handshake",
         "_is_answering",
@@ -120,7 +117,6 @@ class Connection(web.RequestHandler):
         self.client = ""
         self.has_asked = False
         self._server = server
-        self._admission = server.admission
         self._limits = server.admission.limits
         self._stream: asyncio.Transport | None = None
         """aiohttp drops its own reference before the last bytes of an answer have been received."""
@@ -147,7 +143,7 @@ class Connection(web.RequestHandler):
         stream = cast("asyncio.Transport", transport)  # of streams there is no other kind
         if self._first_request_timer is None:  # else the handshake is over
             self.client = client_of(stream.get_extra_info("peername"))
-            if not self._admission.admit(self):
+            if not self._server.admission.admit(self):
                 stream.abort()
                 return
             seconds = self._limits.first_request_seconds
@@ -291,7 +287,7 @@ class Connection(web.RequestHandler):
             accepted.close()  # else it is the stream's
 
     def _forget(self) -> None:
-        self._admission.forget(self)
+        self._server.admission.forget(self)
         for timer in (self._first_request_timer, self._slow_reader_timer):
             if timer is not None:
                 timer.cancel()
@@ -323,5 +319,5 @@ class Connection(web.RequestHandler):
         self.abort()
 
     @staticmethod
-    def _later(seconds: float, act: Any) -> asyncio.TimerHandle:  # noqa: ANN401
+    def _later(seconds: float, act: Callable[[], None]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, act)

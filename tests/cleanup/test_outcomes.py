@@ -652,7 +652,7 @@ async def test_a_failed_job_of_before_says_nothing_about_a_lost_answer(
             it.cluster.job_script = failing
             await it.run(SHORT)
         else:
-            it.cluster.start_deletion("9.12.1", failing, by_collection=False)
+            it.cluster.start_deletion("9.12.1", failing)
         it.cluster.job_script = JobScript(seconds=2.0)
         sent = it.deletes()
         it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))

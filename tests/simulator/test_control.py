@@ -105,8 +105,6 @@ async def test_every_kind_of_fault_can_be_added(
         ("PATCH", {"download_state": None}, "download_state: input should be 'not_started', "),
         ("PATCH", {"reachable": 1}, "reachable: input should be a valid boolean"),
         ("PATCH", {"name": "x"}, "name: unknown key"),
-        ("GET requests?newest=all", None, "newest: input should be a valid integer"),
-        ("GET requests?oldest=1", None, "oldest: unknown key"),
     ],
 )
 async def test_a_mistake_is_answered_with_its_key(
@@ -160,26 +158,6 @@ async def test_a_cluster_is_taken_down_and_up(
         await client.ask(cluster, "/api/cluster")
     assert (await control.ok("PATCH", "/clusters/ams-01", {"reachable": True}))["listens"] is True
     assert (await client.ask(cluster, "/api/cluster")).status == 200
-
-
-async def test_requests_and_deletions_are_listed_without_secrets(
-    control: Control, cluster: SimulatedCluster, client: Client
-) -> None:
-    await control.ok("POST", "/clusters/ams-01/jobs/hold")
-    await client.ask(cluster, "/api/cluster")
-    await client.delete(cluster, "9.12.1")
-    assert (await control.ok("GET", "/clusters/ams-01/deletions"))["deletions"] == []
-    await control.ok("POST", "/clusters/ams-01/jobs/release")
-    (deletion,) = (await control.ok("GET", "/clusters/ams-01/deletions"))["deletions"]
-    assert (deletion["version"], deletion["by_collection"]) == ("9.12.1", False)
-    requests = (await control.ok("GET", "/clusters/ams-01/requests"))["requests"]
-    assert [(one["method"], one["target"]) for one in requests] == [
-        ("GET", "/api/cluster"),
-        ("DELETE", f"{PACKAGES}/9.12.1"),
-    ]
-    assert requests[0]["headers"]["Authorization"] == "Basic <secret>"
-    newest = (await control.ok("GET", "/clusters/ams-01/requests?newest=1"))["requests"]
-    assert newest == requests[-1:]
 
 
 async def test_an_unknown_path_is_not_found(control: Control) -> None:

@@ -28,7 +28,7 @@ async def test_delete_is_answered_with_a_job_that_succeeds(client: Client, clust
     assert job["node"] == {"name": "ams-01-01"}
     assert "error" not in job
     (deletion,) = cluster.deletions
-    assert (deletion.version, deletion.job_uuid, deletion.by_collection) == ("9.12.1", uuid, False)
+    assert (deletion.version, deletion.job_uuid) == ("9.12.1", uuid)
     assert "9.12.1" not in cluster.versions
 
 
@@ -207,10 +207,7 @@ async def test_a_delete_on_the_collection_deletes_every_match(
     assert got.status == 202
     assert got.versions == ["9.13.1", "9.13.1P4"]
     assert len(got.json["jobs"]) == 2
-    assert [(one.version, one.by_collection) for one in cluster.deletions] == [
-        ("9.13.1", True),
-        ("9.13.1P4", True),
-    ]
+    assert [one.version for one in cluster.deletions] == ["9.13.1", "9.13.1P4"]
     assert cluster.collection_deletes == 1
 
 

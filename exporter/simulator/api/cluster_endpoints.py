@@ -9,7 +9,7 @@ from exporter.simulator.api.collection_pages import Collection, Record, collecti
 from exporter.simulator.api.ontap_replies import error_message, refused
 from exporter.simulator.api.package_endpoints import JOBS_PATH, PACKAGES_PATH
 from exporter.simulator.api.request_queries import single_object
-from exporter.simulator.state.cluster_facts import DownloadState, stable_uuid
+from exporter.simulator.state.cluster_facts import stable_uuid
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.state.simulated_jobs import Job, JobOutcome
@@ -36,11 +36,6 @@ JOBS = Collection(
         "node",
     ),
 )
-DOWNLOAD_MESSAGES: dict[str, tuple[int, str]] = {
-    DownloadState.RUNNING: (10551382, "The package download is in progress."),
-    DownloadState.SUCCESS: (0, "The package download is completed."),
-    DownloadState.FAILURE: (262145, "The package download failed."),
-}
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
@@ -80,11 +75,7 @@ def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> ob
 
 def download_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """The document of `GET /api/cluster/software/download`."""
-    document: dict[str, object] = {"state": cluster.download_state}
-    if cluster.download_state in DOWNLOAD_MESSAGES:
-        code, message = DOWNLOAD_MESSAGES[cluster.download_state]
-        document |= {"message": message, "code": code}
-    return single_object(document, request, ("state", "message", "code"))
+    return single_object({"state": cluster.download_state}, request, ("state", "message", "code"))
 
 
 async def jobs_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:

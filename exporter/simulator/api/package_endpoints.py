@@ -65,7 +65,7 @@ async def delete_package(
     wait_seconds = return_timeout(known_parameters(request, "return_timeout"), 0)
     _refuse_body(request)
     _refuse_deletion(cluster, version)
-    job = cluster.start_deletion(version, script, by_collection=False)
+    job = cluster.start_deletion(version, script)
     over = wait_seconds > 0 and await cluster.jobs.wait(job, wait_seconds)
     return (HTTPStatus.OK if over else HTTPStatus.ACCEPTED), {"job": _job_link(job, request)}
 
@@ -80,7 +80,7 @@ def delete_collection(cluster: SimulatedCluster, request: ReceivedRequest) -> tu
     query = collection_query(request, PACKAGES.fields)
     _refuse_body(request)
     versions = [str(package.version) for package in cluster.packages if query.accepts(package.record)]
-    jobs = [cluster.start_deletion(version, by_collection=True) for version in versions]
+    jobs = [cluster.start_deletion(version) for version in versions]
     return HTTPStatus.ACCEPTED, {
         "records": [{"version": version} for version in versions],
         "num_records": len(versions),

@@ -71,13 +71,11 @@ class Deletion:
         version: Its version.
         time: When, in simulated time.
         job_uuid: The job that deleted it.
-        by_collection: Whether a DELETE on the whole collection did it.
     """
 
     version: str
     time: datetime
     job_uuid: str
-    by_collection: bool = False
 
 
 def stable_uuid(name: str) -> str:

@@ -186,20 +186,18 @@ class SimulatedCluster:
         self.jobs.end_due()
         return tuple(self._deletions)
 
-    def start_deletion(self, version: str, script: JobScript | None = None, *, by_collection: bool) -> Job:
+    def start_deletion(self, version: str, script: JobScript | None = None) -> Job:
         """Start the job that deletes a package.
 
         Args:
             version: Its version.
             script: How the job goes, instead of `job_scripts` and `job_script`.
-            by_collection: Whether a DELETE on the whole collection starts it.
         """
         return self.jobs.start(
             version,
             script or self.job_scripts.get(version, self.job_script),
             seconds=self.job_seconds,
             retention_seconds=self.job_retention_seconds,
-            by_collection=by_collection,
         )
 
     async def wait_for_deletions(
@@ -267,14 +265,8 @@ class SimulatedCluster:
 
     def _delete(self, job: Job) -> None:
         if self.repository.remove(job.subject):
-            self._deletions.append(
-                Deletion(
-                    version=job.subject,
-                    time=job.ended or self.clock.now(),
-                    job_uuid=job.uuid,
-                    by_collection=job.by_collection,
-                )
-            )
+            deleted = Deletion(version=job.subject, time=job.ended or self.clock.now(), job_uuid=job.uuid)
+            self._deletions.append(deleted)
 
 
 def _sent_to(path: str, method: str | None) -> Callable[[ReceivedRequest], bool]:

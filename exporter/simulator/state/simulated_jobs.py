@@ -68,7 +68,6 @@ class Job:
         uuid: Its identity in the API.
         subject: The version that it deletes.
         script: How it goes.
-        by_collection: Whether a DELETE on the whole collection started it.
         started: The simulated time of its start.
         started_seconds: The same, on the clock's seconds.
         seconds: How long it takes; infinite for one that never ends.
@@ -79,7 +78,6 @@ class Job:
     uuid: str
     subject: str
     script: JobScript
-    by_collection: bool
     started: datetime
     started_seconds: float
     seconds: float
@@ -140,7 +138,6 @@ class Jobs:
         *,
         seconds: float,
         retention_seconds: float,
-        by_collection: bool,
     ) -> Job:
         """Start a job; `seconds` and `retention_seconds` are for a script that leaves them open."""
         endless = script.outcome is JobOutcome.NEVER
@@ -148,7 +145,6 @@ class Jobs:
             uuid=str(uuid.uuid4()),
             subject=subject,
             script=script,
-            by_collection=by_collection,
             started=self.clock.now(),
             started_seconds=self.clock.seconds(),
             seconds=math.inf if endless else seconds if script.seconds is None else script.seconds,
