@@ -48,12 +48,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlServer:
-    """Serves the control of a simulator while the context is entered.
-
-    Args:
-        simulator: What it controls.
-        host: A loopback address.
-        port: 0 finds a free one.
+    """Serves the control of a simulator while the context is entered; port 0 finds a free one.
 
     Raises:
         OSError: The address is taken.

@@ -21,13 +21,9 @@ def exporter_config(
     poll_timeout: str = "15s",
     extra: str = "",
 ) -> str:
-    """The configuration with which the exporter polls every cluster of a simulator.
+    """The configuration with which the exporter polls every cluster of a serving simulator.
 
-    Args:
-        simulator: It must be serving.
-        poll_interval: As the configuration writes durations.
-        poll_timeout: As the configuration writes durations.
-        extra: Further YAML at the end, such as a `cleanup` section.
+    `extra` is further YAML at the end, such as a `cleanup` section.
     """
     clusters = simulator.clusters
     logins = Counter((cluster.username, cluster.password) for cluster in clusters)

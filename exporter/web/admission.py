@@ -85,11 +85,7 @@ AdmittedT = TypeVar("AdmittedT", bound=Admitted)
 
 
 class Admission(Generic[AdmittedT]):
-    """Counts connections, in all and of each client.
-
-    Args:
-        limits: what clients may take.
-    """
+    """Counts connections, in all and of each client."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

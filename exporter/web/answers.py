@@ -142,11 +142,11 @@ async def answer(
     variant: Hashable = None,
     is_selected: bool = False,
 ) -> web.StreamResponse:
-    """Answer with what is shared by all who ask for the same.
+    """Answer with what is shared by all who ask for the same; ``make`` makes it if there is none to share.
 
     Args:
-        request: what is answered.
-        make: makes the answer if there is none to share.
+        request: the client's request.
+        make: see :meth:`SharedAnswers.take`.
         headers: of the answer.
         variant: what the answer depends on beside the path and the configuration.
         is_selected: whether the client has chosen among any number of variants.

@@ -38,10 +38,6 @@ _aiohttp_log = logging.getLogger(__name__)
 class BoundedServer(web.Server):
     """Gives the answers of another server of aiohttp, over connections with limits.
 
-    Args:
-        unbounded: the server whose answers are given.
-        limits: what clients may take.
-
     Attributes:
         context: the TLS of new connections; None: plain HTTP.
         admission: counts the connections.

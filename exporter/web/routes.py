@@ -30,13 +30,7 @@ _SHUTDOWN_SECONDS = 1.0
 def build_application(
     sources: Sources, protection: Protection | None = None, *, shared_seconds: float = SHARED_SECONDS
 ) -> web.Application:
-    """Build the routes over what is served.
-
-    Args:
-        sources: what is served.
-        protection: checks every request first.
-        shared_seconds: how long a long answer is shared before a new one is made.
-    """
+    """Build the routes over what is served; ``protection`` checks every request first."""
     site = sources.site
     middlewares = [site.check, show_errors]
     if protection is not None:
@@ -82,13 +76,9 @@ async def serving(
     *,
     limits: Limits = LIMITS,
 ) -> AsyncIterator[None]:
-    """Serve on bound sockets for as long as the context lasts.
+    """Serve on bound sockets for as long as the context lasts, then close them.
 
-    Args:
-        application: gives the answers.
-        sockets: bound; they are closed at the end.
-        protection: has the TLS of the connections; None: plain HTTP.
-        limits: of the connections.
+    ``protection`` has the TLS of the connections; without it, they are plain HTTP.
     """
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()

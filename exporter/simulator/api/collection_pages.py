@@ -26,18 +26,13 @@ Record = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """How the API describes a collection.
-
-    Attributes:
-        path: Its path.
-        key: The field that identifies a record.
-        default_field: The field that a record has, beside the key, when none is asked for.
-        fields: All fields.
-    """
+    """How the API describes a collection."""
 
     path: str
     key: str
+    """The field that identifies a record."""
     default_field: str
+    """The field that a record has, beside the key, when none is asked for."""
     fields: tuple[str, ...]
 
 

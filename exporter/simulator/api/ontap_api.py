@@ -40,10 +40,7 @@ async def carry_out(  # noqa: C901, PLR0912 - one case for each path
 ) -> tuple[int, object]:
     """Carry a request out and give the status and the document of its reply.
 
-    Args:
-        cluster: The cluster that it reached.
-        request: The request.
-        script: How a deletion's job goes, instead of what the cluster says.
+    If there is a script, a deletion's job goes as it says, not as the cluster says.
 
     Raises:
         RefusedError: ONTAP would refuse it.

@@ -27,16 +27,7 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One reply.
-
-    Attributes:
-        status: The HTTP status.
-        body: The body.
-        content_type: Its type.
-        headers: Further headers.
-        delivery: How it goes over the wire.
-        delivery_seconds: How long a slow one takes, in simulated seconds.
-    """
+    """One reply."""
 
     status: int
     body: bytes = b""
@@ -44,6 +35,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     delivery: Delivery = Delivery.WHOLE
     delivery_seconds: float = 0.0
+    """How long a slow delivery takes, in simulated seconds."""
 
 
 class RefusedError(Exception):

@@ -11,14 +11,7 @@ from exporter.simulator.state.received_requests import ReceivedRequest
 def altered_listing(
     document: dict[str, object], fault: Fault, request: ReceivedRequest, *, origin: str
 ) -> dict[str, object]:
-    """Return the page after a fault of the listing has changed it.
-
-    Args:
-        document: The correct page.
-        fault: The fault.
-        request: The request for the page.
-        origin: Scheme, host and port of the cluster.
-    """
+    """Return a correct page after a fault of the listing has changed it; `origin` is the cluster's."""
     altered = dict(document)
     if fault.kind is FaultKind.EMPTY_PAGE:
         altered["records"] = []

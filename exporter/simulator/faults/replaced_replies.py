@@ -18,10 +18,6 @@ _SIGN_IN = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Ple
 def replaced_reply(fault: Fault, target: str) -> Reply | None:
     """The reply that a fault gives instead of the API; None if the request is to be carried out.
 
-    Args:
-        fault: The fault.
-        target: The path and query of the request.
-
     Raises:
         RefusedError: The reply is an error in ONTAP's form.
     """

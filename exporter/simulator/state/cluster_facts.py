@@ -50,13 +50,7 @@ class DownloadState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node of a cluster.
-
-    Attributes:
-        name: Its name.
-        version: The ONTAP version that it runs.
-        state: Its state.
-    """
+    """One node of a cluster, with the ONTAP version that it runs."""
 
     name: str
     version: str
@@ -65,13 +59,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """A package that was really deleted.
-
-    Attributes:
-        version: Its version.
-        time: When, in simulated time.
-        job_uuid: The job that deleted it.
-    """
+    """A package that was really deleted, when in simulated time, and the job that did it."""
 
     version: str
     time: datetime

@@ -187,12 +187,7 @@ class SimulatedCluster:
         return tuple(self._deletions)
 
     def start_deletion(self, version: str, script: JobScript | None = None) -> Job:
-        """Start the job that deletes a package.
-
-        Args:
-            version: Its version.
-            script: How the job goes, instead of `job_scripts` and `job_script`.
-        """
+        """Start the job that deletes a package; it goes as the script says, or else `job_scripts`."""
         return self.jobs.start(
             version,
             script or self.job_scripts.get(version, self.job_script),

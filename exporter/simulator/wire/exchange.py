@@ -31,13 +31,7 @@ LISTING_SEGMENTS = ("api", "cluster", "software", "packages")
 
 
 async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: asyncio.Event) -> Reply:
-    """Give the reply to a request, having carried it out if no fault forbids it.
-
-    Args:
-        cluster: The cluster that it reached.
-        request: The request.
-        gone: Set when the client has gone away.
-    """
+    """Carry a request out, unless a fault forbids it; `gone` is set when the client has gone away."""
     lists = request.method == "GET" and request.segments == LISTING_SEGMENTS
     page = page_number(request) if lists else None
     fault: Fault | None = None

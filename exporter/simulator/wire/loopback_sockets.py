@@ -42,11 +42,7 @@ def bound(address: str, port: int) -> socket.socket:
 
 
 def listening_together(addresses: Iterable[str], port: int) -> list[socket.socket]:
-    """A listening socket on every address, all with the same port.
-
-    Args:
-        addresses: The addresses.
-        port: The port; 0 finds one that is free on all of them.
+    """A listening socket on every address, all with the same port; 0 finds one that is free on all of them.
 
     Raises:
         OSError: The port is taken, or none was found.

@@ -21,13 +21,7 @@ _SECRET_MODE = 0o600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCertificate:
-    """A client's certificate in PEM files.
-
-    Attributes:
-        common_name: The account's name.
-        cert_file: The certificate.
-        key_file: Its key, readable by the owner alone.
-    """
+    """A client's certificate in PEM files; the common name is that of the account."""
 
     common_name: str
     cert_file: Path
@@ -59,11 +53,7 @@ class Authority:
         return path
 
     def issue_client(self, common_name: str) -> ClientCertificate:
-        """Make a client's certificate.
-
-        Args:
-            common_name: The account's name; letters, digits and the like, as it names the files too.
-        """
+        """Make a client's certificate for an account, whose name is part of the files' names."""
         leaf = self._ca.issue_cert(common_name=common_name)
         certificate = ClientCertificate(
             common_name=common_name,

@@ -25,13 +25,7 @@ MISSING_BYTES = 64
 
 
 class Connection(web.RequestHandler):
-    """One connection to a cluster.
-
-    Args:
-        server: The server that it belongs to.
-        cluster: The cluster whose address it came in on.
-        loop: The event loop.
-    """
+    """One connection to a cluster."""
 
     __slots__ = ("cluster", "gone", "handled", "number")
 

@@ -39,19 +39,15 @@ BLOCK_SIZE = 25
 
 @dataclass(slots=True, kw_only=True)
 class _Served:
-    """A cluster and its address.
-
-    Attributes:
-        cluster: The cluster.
-        number: How many addresses after the first it has its own.
-        sock: Holds its address: listening once the cluster is served, merely bound while it is down.
-        listener: Accepts connections; None while it is down.
-    """
+    """A cluster and its address."""
 
     cluster: SimulatedCluster
     number: int
+    """How many addresses after the first it has its own."""
     sock: socket.socket
+    """Holds its address: listening once the cluster is served, merely bound while it is down."""
     listener: asyncio.Server | None = None
+    """Accepts connections; None while it is down."""
 
 
 class Simulator:

@@ -14,17 +14,12 @@ from exporter.web.sources import CleanupSources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Something that does not mend itself.
-
-    Attributes:
-        what: what is wrong.
-        advice: what to do.
-        link: where to see more, from ``/`` on; "" if there is no such page.
-    """
+    """Something that is wrong and does not mend itself, and what to do about it."""
 
     what: str
     advice: str
     link: str = ""
+    """Where to see more, from ``/`` on; "" if there is no such page."""
 
 
 def needs(
