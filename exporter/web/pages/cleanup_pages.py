@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,11 +68,14 @@ async def cleanup_page(request: web.Request) -> web.Response:
     )
     runs, problem = await cleanup.recorded_runs(asked)
     statuses = [one for one in cleanup.board.statuses() if not clusters or one.cluster in clusters]
+    policies = await asyncio.get_running_loop().run_in_executor(
+        sources.renderers, policy_rows, cleanup.policies(), statuses, cleanup.pauses()
+    )
     failed = [one for one in statuses if one.totals.last_success is False]
     return await page(
         request,
         "cleanup.html",
-        policies=policy_rows(cleanup.policies(), statuses, cleanup.pauses()),
+        policies=policies,
         needs=list(cleanup_needs(cleanup)),
         state=cleanup.state(),
         problem=problem,

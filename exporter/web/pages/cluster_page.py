@@ -33,7 +33,8 @@ async def cluster_page(request: web.Request) -> web.Response:
     problem, by_cluster = "", CleanupByCluster()
     if cleanup is not None:
         runs, problem = await cleanup.recorded_runs(Page(limit=RUNS, clusters=frozenset({status.name})))
-        policies = [one for one in cleanup.board.statuses() if one.cluster == status.name]
+        found = [cleanup.board.get((status.name, policy.name)) for policy in cleanup.policies()]
+        policies = [one for one in found if one is not None]
         by_cluster = CleanupByCluster.of(policies, cleanup.policies())
     row = row_of(status, by_cluster, sources.wall_clock())
     identity = status.inventory.identity if status.inventory else None
