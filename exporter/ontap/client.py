@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ from exporter.ontap.conversations.wire import (
 )
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import Endpoint, Proxy, Tls
-from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError
-from exporter.ontap.session import ClusterResponse, translate
+from exporter.ontap.errors import DeadlineExceeded, OntapError
+from exporter.ontap.session import ClusterResponse, read_body, translate
 from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
 
@@ -35,7 +34,6 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """More than any page of 10,000 records has. No answer of this size holds up the event loop for long."""
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 """A status becomes a label, so a cluster must not be able to make up any number of them."""
 
@@ -207,7 +205,7 @@ class OntapClient:
                 status = response.status
                 if isinstance(response, ClusterResponse):
                     self.certificate_expiry_timestamp_seconds = response.certificate_expiry_timestamp_seconds
-                body = await _read_body(response)
+                body = await read_body(response, max_bytes=MAX_BODY_BYTES)
         except NothingSentError:
             is_kept_back = True
             raise
@@ -242,30 +240,3 @@ class _Sending:
         self.begun = self.clock()
         if self.gate is not None:
             self.gate.open()
-
-
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """Read a body to its end.
-
-    Raises:
-        BadResponse: it is larger than ``MAX_BODY_BYTES`` after decompression, or cannot be decompressed.
-    """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in {"", "identity", "gzip", "x-gzip"}:
-        raise BadResponse("the body has a Content-Encoding that was not asked for")
-    unzip = zlib.decompressobj(_GZIP_WINDOW) if "gzip" in encoding else None
-    body = bytearray()
-    received = 0
-    async for chunk in response.content.iter_any():
-        received += len(chunk)
-        try:
-            body += chunk if unzip is None else unzip.decompress(chunk, MAX_BODY_BYTES + 1 - len(body))
-        except zlib.error as exc:
-            raise BadResponse(f"the body is not gzip: {exc}") from exc
-        if max(received, len(body)) > MAX_BODY_BYTES:
-            raise BadResponse(f"the body is larger than {MAX_BODY_BYTES} bytes")
-        if unzip is not None and unzip.unused_data:
-            raise BadResponse("something follows the end of the gzip body")
-    if unzip is not None and received and not unzip.eof:
-        raise BadResponse("the gzip body has no end")
-    return bytes(body)

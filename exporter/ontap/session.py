@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import ssl
+import zlib
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -43,6 +44,7 @@ MAX_INTERIM_ANSWERS = 20
 """How many answers like ``100 Continue`` may come before the one that counts."""
 
 _INTERIM = range(100, 200)
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 LookUp = Callable[..., list[tuple[Any, ...]]]
 """As :func:`socket.getaddrinfo`."""
@@ -211,6 +213,33 @@ class _Protocol:
         if self._interim > MAX_INTERIM_ANSWERS:
             raise HttpProcessingError(message=f"more than {MAX_INTERIM_ANSWERS} interim answers")
         return message, payload
+
+
+async def read_body(response: aiohttp.ClientResponse, *, max_bytes: int) -> bytes:
+    """Read a body to its end.
+
+    Raises:
+        BadResponse: it is larger than ``max_bytes`` after decompression, or cannot be decompressed.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity", "gzip", "x-gzip"}:
+        raise BadResponse("the body has a Content-Encoding that was not asked for")
+    unzip = zlib.decompressobj(_GZIP_WINDOW) if "gzip" in encoding else None
+    body = bytearray()
+    received = 0
+    async for chunk in response.content.iter_any():
+        received += len(chunk)
+        try:
+            body += chunk if unzip is None else unzip.decompress(chunk, max_bytes + 1 - len(body))
+        except zlib.error as exc:
+            raise BadResponse(f"the body is not gzip: {exc}") from exc
+        if max(received, len(body)) > max_bytes:
+            raise BadResponse(f"the body is larger than {max_bytes} bytes")
+        if unzip is not None and unzip.unused_data:
+            raise BadResponse("something follows the end of the gzip body")
+    if unzip is not None and received and not unzip.eof:
+        raise BadResponse("the gzip body has no end")
+    return bytes(body)
 
 
 async def _translate_errors(

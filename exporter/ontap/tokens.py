@@ -21,7 +21,7 @@ from exporter.background import begin
 from exporter.ontap.endpoint import OAuth2Login
 from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, Unauthorized
 from exporter.ontap.redaction import redact, spellings
-from exporter.ontap.session import translate
+from exporter.ontap.session import read_body, translate
 from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
 
@@ -159,23 +159,9 @@ class Tokens:
                 ssl=context,
                 **proxy_arguments(login.proxy),
             ) as response:
-                return response.status, await _read_body(response)
+                return response.status, await read_body(response, max_bytes=_MAX_BODY_BYTES)
         except aiohttp.ClientError as exc:
             raise translate(exc) from exc
-
-
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """Read a body to its end.
-
-    Raises:
-        BadResponse: it is too large for the answer of a token endpoint.
-    """
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise BadResponse("the answer is too large")
-    return bytes(body)
 
 
 def _read_token(status: int, body: bytes) -> tuple[str, float]:

@@ -171,7 +171,7 @@ async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tm
         (503, "busy", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 503"),
         (200, '{"access_token": "a", "expires_in": 1e400}', Reason.BAD_RESPONSE, "answer is none: HTTP 200"),
         (200, "[" * 60_000, Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
-        (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint: the answer is too large"),
+        (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint: the body is larger than 65536 bytes"),
     ],
     ids=["refused", "no token", "html", "list", "line break", "number", "busy", "endless", "deep", "large"],
 )

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -32,16 +31,14 @@ class State(StrEnum):
     WAITING = "waiting"
 
 
-STATE_WORDS: Final[Mapping[State, str]] = MappingProxyType(
-    {
-        State.UP: "up",
-        State.DOWN: "down",
-        State.STALE: "packages not known",
-        State.UNPOLLED: "not polled yet",
-        State.OLD: "with old packages",
-        State.WAITING: "with packages waiting for cleanup",
-    }
-)
+STATE_WORDS: Final[Mapping[State, str]] = {
+    State.UP: "up",
+    State.DOWN: "down",
+    State.STALE: "packages not known",
+    State.UNPOLLED: "not polled yet",
+    State.OLD: "with old packages",
+    State.WAITING: "with packages waiting for cleanup",
+}
 
 _SORTS: Final[Mapping[str, Callable[[FleetRow], Any]]] = {
     "name": lambda row: row.status.name.casefold(),
