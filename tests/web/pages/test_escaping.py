@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
@@ -14,19 +13,13 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
-from exporter.cleanup.records import Deletion, Outcome, Phase, PolicyPause, Run
-from exporter.cleanup.report import Page, Report
-from exporter.config import PolicyConfig
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState
-from exporter.metrics.exposition import Exposition
 from exporter.ontap.errors import Reason
 from exporter.polling.board import Board
 from exporter.web.routes import build_application
-from exporter.web.sources import CleanupSources
 from support.browser import Visitor, browsing, chromium
 from support.pages import failing, polled
-from support.stub_sources import NOW, sources
+from support.stub_cleanup import cleanup_saying
+from support.stub_sources import sources
 
 pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="Chromium is missing"),
@@ -64,69 +57,6 @@ ELEMENTS = (
 )
 
 
-def told(text: str) -> CleanupSources:
-    """Return an account of cleanup in which everybody says this text."""
-    board = CleanupBoard(on_change=lambda _: None)
-    totals = replace(NO_TOTALS, last_success=False, last_failure=text, last_ended_timestamp_seconds=NOW)
-    board.put(PolicyStatus(cluster=text, labels=(), policy=text, dry_run=True, totals=totals, problem=text))
-    deletion = Deletion(
-        id=1,
-        run_id=7,
-        cluster_uuid=text,
-        cluster=text,
-        policy=text,
-        policy_digest="",
-        version=text,
-        create_timestamp_seconds=None,
-        phase=Phase.ENDED,
-        intended_timestamp_seconds=NOW,
-        attempts=1,
-        job_uuid=text,
-        earlier_job_uuids=frozenset(),
-        outcome=Outcome.FAILURE,
-        ended_timestamp_seconds=NOW,
-        code=text,
-        message=text,
-    )
-    decision = {"version": text, "age_seconds": 9.0, "verdict": "keep", "reason": text, "detail": text}
-    run = Run(
-        id=7,
-        cluster_uuid="",
-        cluster=text,
-        policy=text,
-        dry_run=False,
-        started_timestamp_seconds=NOW,
-        ended_timestamp_seconds=NOW,
-        success=False,
-        failure=text,
-        error=text,
-        plan=json.dumps([decision]),
-        deletions=(deletion,),
-    )
-
-    async def report(page: Page) -> Report:
-        return Report(page=page, statuses=(), runs=(run,), summary={"problem": text})
-
-    async def recorded_runs(_: Page) -> tuple[Sequence[Run], str]:
-        return (run,), text
-
-    async def recorded_run(_: int) -> tuple[Run | None, str]:
-        return run, ""
-
-    return CleanupSources(
-        board=board,
-        exposition=Exposition(CLEANUP_FAMILIES),
-        leases=Exposition(LEASE_FAMILIES),
-        state=lambda: CleanupState(durations={}, halted=True, journal_open=False, paused={}, takeovers=1),
-        policies=lambda: [PolicyConfig.model_construct(name=text, every=None, schedule=text, timezone=text)],
-        pauses=lambda: [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)],
-        problem=lambda: text,
-        report=report,
-        recorded_runs=recorded_runs,
-        recorded_run=recorded_run,
-    )
-
-
 @dataclass
 class Browsed:
     """A browser on a fleet that says one text everywhere; both live in a loop of their own."""
@@ -162,7 +92,7 @@ def browsed() -> Iterator[Browsed]:
     loop = asyncio.new_event_loop()
     board = Board(on_change=lambda _: None)
     found: list[Browsed] = []
-    made_up = sources(board=board, cleanup=lambda: told(found[0].said))
+    made_up = sources(board=board, cleanup=lambda: cleanup_saying(found[0].said))
 
     async def start(stack: AsyncExitStack) -> Browsed:
         server = await stack.enter_async_context(TestServer(build_application(made_up, shared_seconds=0)))
