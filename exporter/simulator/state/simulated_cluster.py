@@ -245,19 +245,6 @@ class SimulatedCluster:
         """
         return await self.log.wait(_sent_to(path, method), number, timeout_seconds)
 
-    async def wait_for_request(
-        self,
-        condition: Callable[[ReceivedRequest], bool],
-        *,
-        timeout_seconds: float = DEFAULT_WAIT_SECONDS,
-    ) -> ReceivedRequest:
-        """Wait for a request that meets the condition, and give the first that did.
-
-        Raises:
-            TimeoutError: None came within `timeout_seconds` of real time.
-        """
-        return (await self.log.wait(condition, 1, timeout_seconds))[0]
-
     def _delete(self, job: Job) -> None:
         if self.repository.remove(job.subject):
             deleted = Deletion(version=job.subject, time=job.ended or self.clock.now(), job_uuid=job.uuid)
