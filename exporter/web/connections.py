@@ -87,8 +87,8 @@ class Connection(web.RequestHandler):
         "_first_request_timer",
         "_handshake",
         "_is_answering",
-        "_is_reading_paused",
         "_limits",
+        "_resumes_after_answer",
         "_server",
         "_slow_reader_timer",
         "_stream",
@@ -120,7 +120,7 @@ class Connection(web.RequestHandler):
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._slow_reader_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
-        self._is_reading_paused = False
+        self._resumes_after_answer = False
         self._unhandled_bytes = 0
         self.stalled_since: float | None = None
 
@@ -172,7 +172,7 @@ class Connection(web.RequestHandler):
         stream = self._stream
         if self._unhandled_bytes > self._limits.request_bytes and stream is not None:
             if stream.is_reading():  # else aiohttp has as many requests as it takes, and goes on by itself
-                self._is_reading_paused = True
+                self._resumes_after_answer = True
                 stream.pause_reading()
             if not self._is_answering:
                 asyncio.get_running_loop().call_soon(self._end_if_too_large)  # by then, a whole one has begun
@@ -188,7 +188,7 @@ class Connection(web.RequestHandler):
         """Continue: the client has received everything so far."""
         super().resume_writing()
         self.stalled_since = None
-        self._stop_slow_reader_timer()
+        self._stop_timer_if_received()
 
     def begin_request(self) -> None:
         """Record that handling a request, maybe a malformed one, begins."""
@@ -203,9 +203,9 @@ class Connection(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self._is_answering = False
-            self._stop_slow_reader_timer()
-            if self._is_reading_paused and self._stream is not None:
-                self._is_reading_paused = False
+            self._stop_timer_if_received()
+            if self._resumes_after_answer and self._stream is not None:
+                self._resumes_after_answer = False
                 self._stream.resume_reading()
 
     def end(self) -> None:
@@ -238,7 +238,7 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         exc.__traceback__ = None  # its frames hold what was read, and themselves until a garbage collection
         # From now on, nothing is read: every further read would be another mistake with its traceback.
-        self._is_reading_paused = False
+        self._resumes_after_answer = False
         self.close()
         if self._stream is not None:
             self._stream.pause_reading()
@@ -289,7 +289,7 @@ class Connection(web.RequestHandler):
                 timer.cancel()
         self._slow_reader_timer = self._stream = None
 
-    def _stop_slow_reader_timer(self) -> None:
+    def _stop_timer_if_received(self) -> None:
         if self._slow_reader_timer is not None and not self.is_busy:
             self._slow_reader_timer.cancel()
             self._slow_reader_timer = None
