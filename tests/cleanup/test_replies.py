@@ -89,6 +89,7 @@ def test_a_failed_job_without_a_word_says_so() -> None:
         (400, Meaning.FAILURE),
         (404, Meaning.GONE),
         (405, Meaning.FAILURE),
+        (408, Meaning.UNKNOWN),
         (409, Meaning.FAILURE),
         (500, Meaning.UNKNOWN),
         (502, Meaning.UNKNOWN),

@@ -122,4 +122,5 @@ def _meaning_of_status(status: int) -> Meaning:
         return Meaning.GONE
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return Meaning.UNKNOWN_TRANSIENT
-    return Meaning.UNKNOWN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Meaning.FAILURE
+    has_no_verdict = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
+    return Meaning.UNKNOWN if has_no_verdict else Meaning.FAILURE
