@@ -119,7 +119,7 @@ def policy(number: int, labels: tuple[tuple[str, str], ...], now: float) -> Poli
         policy=POLICY,
         dry_run=False,
         totals=totals,
-        remembered=True,
+        is_counted=True,
         next_run_timestamp_seconds=now + DAY,
         in_progress=int(number % 211 == 0),
     )

@@ -120,7 +120,8 @@ class CleanupManager:
                     durations=board.durations,
                     halted=self._kill_switch.active,
                     journal_open=service.journal is not None,
-                    paused=service.paused_policies(),
+                    paused={policy.name: False for policy in service.policies()}
+                    | {pause.policy: True for pause in service.pauses()},
                     takeovers=service.takeovers,
                 ),
                 policies=service.policies,

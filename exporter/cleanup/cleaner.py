@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import structlog
 
@@ -25,8 +25,6 @@ from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.errors import OntapError
-
-T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -64,48 +62,42 @@ class Cleaner:
         cluster_uuid: of the cluster.
         assignment: what it is to do.
         services: what all cleaners share.
+
+    Attributes:
+        lease: the lease that this process has on the cluster; None: another process may clean it.
+        is_busy: whether a run or a recovery is going on.
     """
 
     def __init__(self, *, cluster_uuid: str, assignment: Assignment, services: Services) -> None:
-        self.cluster_uuid = cluster_uuid
+        self.lease: Lease | None = None
+        self.is_busy = False
+        self._cluster_uuid = cluster_uuid
         self._problem = ""
         self._assignment: Assignment | None = assignment
         self._services = services
-        self._lease: Lease | None = None
         self._recovered_epoch: int | None = None
         self._inherited: Inherited | None = None
         self._last_started: dict[str, float] = {}
         self._due: dict[str, tuple[PolicyConfig, float]] = {}
-        self._is_busy = False
         self._has_timers = False
         self._changes = 0
         self._changed = asyncio.Event()
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a run or a recovery is going on."""
-        return self._is_busy
-
-    @property
     def wants_lease(self) -> bool:
         """Whether there is something to clean."""
-        return self._is_busy or (self._assignment is not None and bool(self._assignment.policies))
+        return self.is_busy or (self._assignment is not None and bool(self._assignment.policies))
 
     def cleans(self, access: ClusterAccess) -> bool:
         """Say whether it reaches the cluster by this access."""
         return self._assignment is not None and self._assignment.access is access
-
-    @property
-    def lease(self) -> Lease | None:
-        """The lease that this process has on the cluster."""
-        return self._lease
 
     def assign(self, assignment: Assignment | None) -> None:
         """Replace what is to be done; None: nothing. A run looks at it before each DELETE."""
         if assignment != self._assignment:
             self._assignment = assignment
             self._show_problem("")
-            self._note_change()
+            self.recheck()
 
     def hold(self, lease: Lease | None, inherited: Inherited | None = None) -> None:
         """Take note of the lease, renewed or new; None: this process has none.
@@ -114,38 +106,39 @@ class Cleaner:
             lease: on the cluster.
             inherited: what a new lease comes with; None: the cleaner asks for it.
         """
-        before, self._lease = self._lease, lease
+        before, self.lease = self.lease, lease
         if (before and before.epoch) != (lease and lease.epoch):
             self._inherited = inherited
-            self._note_change()
+            self.recheck()
 
-    def recheck(self, *, at_schedules: bool = False) -> None:
-        """Look at the kill switch and the wall clock again.
+    def recheck(self) -> None:
+        """End the present wait, so that everything that it depends on is looked at again."""
+        self._changes += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-        Args:
-            at_schedules: whether to find out anew when each policy is due: the clock was set back.
-        """
-        if at_schedules:
-            self._due.clear()
-        self._note_change()
+    def reschedule(self) -> None:
+        """Work out again when each policy is due: the wall clock was set back."""
+        self._due.clear()
+        self.recheck()
 
     async def run(self) -> NoReturn:
         """Clean until cancelled; an error of one cluster stops nothing but its own cleaning."""
         while True:
             seen = self._changes
             try:
-                if self._lease is not None and self._assignment is not None:
-                    await self._clean(self._lease, self._assignment, seen)
+                if self.lease is not None and self._assignment is not None:
+                    await self._clean(self.lease, self._assignment, seen)
                 await self._change_after(seen)
             except LeaseLostError as exc:
-                self._lease = self._recovered_epoch = None
-                log.info("the cluster is not ours to clean any more", uuid=self.cluster_uuid, why=str(exc))
+                self.lease = self._recovered_epoch = None
+                log.info("this process no longer cleans the cluster", uuid=self._cluster_uuid, why=str(exc))
             except (JournalError, OntapError) as exc:
                 self._recovered_epoch = None  # what was begun has to be brought to its end first
                 self._note_problem(str(exc))
                 await self._change_after(seen, seconds=self._services.pace.retry_seconds)
             except Exception:
-                log.exception("cleaning a cluster failed by our own mistake", uuid=self.cluster_uuid)
+                log.exception("a bug ended the cleaning of a cluster", uuid=self._cluster_uuid)
                 self._recovered_epoch = None
                 self._show_problem(
                     "internal error: see the log; nothing is deleted there until a reload",
@@ -172,16 +165,17 @@ class Cleaner:
         if inherited is None:
             inherited = await self._inherit(lease)
         if inherited.unended:
-            await self._within_limit(self._end_deletions, lease, assignment, inherited.unended)
+            async with self._slot():
+                await self._end_deletions(lease, assignment, inherited.unended)
             inherited = await self._inherit(lease)
             await self._services.show_counts()
         self._last_started = dict(inherited.last_started)
 
     async def _inherit(self, lease: Lease) -> Inherited:
         found = await self._services.journal.runs.inherit([lease], now=self._services.wall_clock())
-        if self.cluster_uuid not in found:
-            raise LeaseLostError(f"the lease of cluster {self.cluster_uuid} was taken over or given up")
-        return found[self.cluster_uuid]
+        if self._cluster_uuid not in found:
+            raise LeaseLostError(f"the lease of cluster {self._cluster_uuid} was taken over or given up")
+        return found[self._cluster_uuid]
 
     async def _end_deletions(self, lease: Lease, assignment: Assignment, unended: Iterable[Deletion]) -> None:
         """Bring deletions to their end, and send nothing."""
@@ -227,7 +221,7 @@ class Cleaner:
             JournalError: another cluster does.
         """
         found = usable_uuid(await access.ask(read_identity(), is_fact=True))
-        if found != self.cluster_uuid:
+        if found != self._cluster_uuid:
             raise LeaseLostError(f"another cluster answers at {access.config.endpoint.origin} now")
 
     def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
@@ -269,19 +263,14 @@ class Cleaner:
             access=assignment.access,
             policy=policy,
             max_deletes_per_day=assignment.max_deletes_per_day,
-            lease=lambda: self._lease,
+            lease=lambda: self.lease,
             is_assigned=lambda: self._is_assigned(assignment, policy),
             rest=self._rest,
         )
-
-        async def make_on_time() -> bool:
+        async with self._slot():
             if self._skips_late_run(policy, due):  # other clusters took long
-                return False
+                return
             await run.make(lease)
-            return True
-
-        if not await self._within_limit(make_on_time):
-            return
         self._last_started[policy.name] = started
         await services.journal.runs.prune(lease, keep=services.kept_runs)
         after = schedule.after_run(started=started, ended=services.wall_clock())
@@ -304,14 +293,15 @@ class Cleaner:
         now = self._assignment
         return now is not None and now.access is then.access and policy in now.policies
 
-    async def _within_limit(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
-        """Work on the cluster, as one of max_concurrent_clusters."""
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """Count the cluster as one of max_concurrent_clusters for as long as the context lasts."""
         async with self._services.active:
-            self._is_busy = True
+            self.is_busy = True
             try:
-                return await work(*args)
+                yield
             finally:
-                self._is_busy = False
+                self.is_busy = False
 
     async def _rest(self, rest: Rest) -> None:
         """Pause; where nothing is under way, let another cluster in, and stop where something changes."""
@@ -351,7 +341,7 @@ class Cleaner:
 
     def _note_problem(self, problem: str) -> None:
         write = log.debug if problem == self._problem else log.error
-        write("a cluster cannot be cleaned", uuid=self.cluster_uuid, error=problem)
+        write("a cluster cannot be cleaned", uuid=self._cluster_uuid, error=problem)
         self._show_problem(problem)
 
     def _show_problem(self, problem: str, *, failure: RunFailure | None = None) -> None:
@@ -365,11 +355,6 @@ class Cleaner:
             if failure is not None:
                 self._services.board.change(key, lambda status: status.with_failure(failure, now))
             self._services.board.change(key, lambda status: replace(status, problem=problem))
-
-    def _note_change(self) -> None:
-        self._changes += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     async def _change_after(self, seen: int, *, seconds: float | None = None) -> bool:
         """Wait until something has changed since ``seen``, for some seconds at most; say whether it has."""

@@ -40,7 +40,8 @@ class PolicyStatus:
         policy: the policy's name.
         dry_run: whether it only plans.
         totals: from the journal.
-        remembered: whether the totals are those of the journal; a counter must not begin at 0 and then jump.
+        is_counted: whether the totals are those of the journal; until then, no counter is exposed, for it
+            would begin at 0 and then jump.
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
@@ -52,7 +53,7 @@ class PolicyStatus:
     policy: str
     dry_run: bool
     totals: PolicyTotals = NO_TOTALS
-    remembered: bool = False
+    is_counted: bool = False
     in_progress: int = 0
     next_run_timestamp_seconds: float | None = None
     skipped_runs: int = 0
@@ -169,17 +170,17 @@ class CleanupBoard:
         """Return every status."""
         return tuple(self._statuses.values())
 
-    async def with_totals(self, totals: Totals) -> None:
-        """Take over what the journal has counted, in whatever process."""
+    async def put_totals(self, totals: Totals) -> None:
+        """Replace the totals that have changed in the journal, by whichever process."""
         self.durations = self.durations if totals.durations is None else totals.durations
         async for key, counted in in_slices(totals.policies.items()):
             status = self._statuses.get(key)
-            if status is not None and not (status.remembered and status.totals == counted):
-                self.put(replace(status, totals=counted, remembered=True))
+            if status is not None and not (status.is_counted and status.totals == counted):
+                self.put(replace(status, totals=counted, is_counted=True))
 
-    async def remember(self) -> None:
-        """Take note that the journal has said everything: what it did not name has no totals yet."""
+    async def mark_counted(self) -> None:
+        """Mark every status as counted, once all totals were read: the journal has none of the others yet."""
         async for key in in_slices(tuple(self._statuses)):
             status = self._statuses.get(key)
-            if status is not None and not status.remembered:
-                self.put(replace(status, remembered=True))
+            if status is not None and not status.is_counted:
+                self.put(replace(status, is_counted=True))

@@ -13,7 +13,7 @@ class Outcome(StrEnum):
     SUCCESS = "success"  # the package is gone, and we deleted it
     FAILURE = "failure"  # ONTAP refused, or the job failed
     ALREADY_GONE = "already_gone"  # somebody else had deleted it
-    BUSY = "busy"  # a transient state outlasted retry_busy_for
+    BUSY = "busy"  # the cluster was in a transient state for longer than retry_busy_for
     TIMEOUT = "timeout"  # the job was not over after job_timeout and the package is still listed
     DENIED = "denied"  # 401 or 403
     PROTECTED = "protected"  # it came into use between plan and DELETE, so nothing was sent

@@ -97,7 +97,7 @@ class CleanupService:
         self._exchange_now = asyncio.Event()
         self._exchange_problem = ""
         self._totals_read_until: float | None = None
-        self._shown_statuses = self._read_statuses = 0
+        self._reads_all_totals = True
         self._living_owners = 1
         self._unended: Mapping[str, str] = {}
         self._out_of_reach: frozenset[str] = frozenset()
@@ -112,11 +112,6 @@ class CleanupService:
         """Return what is paused after failures."""
         found = (self._board.paused.get((one.name, digest_of(one))) for one in self._config.policies)
         return [pause for pause in found if pause is not None]
-
-    def paused_policies(self) -> Mapping[str, bool]:
-        """Return every configured policy, and whether it is paused after failures."""
-        paused = {pause.policy for pause in self.pauses()}
-        return {policy.name: policy.name in paused for policy in self._config.policies}
 
     async def configure(
         self,
@@ -198,7 +193,7 @@ class CleanupService:
             except* JournalError as group:
                 self._note_problem(str(group.exceptions[0]))
             except* Exception:
-                log.exception("cleanup failed by our own mistake, so nothing is deleted for a while")
+                log.exception("a bug ended cleanup, so nothing is deleted until it starts again")
                 self.problem = "internal_error: see the log"
             finally:
                 self.journal = self._services = self._group = None
@@ -254,12 +249,12 @@ class CleanupService:
         )
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._totals_read_until = None
+            self._reads_all_totals = True
             await self._beat(journal)
             await self._exchange(journal)
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self.problem = ""
-            log.info("cleanup has its journal")
+            log.info("the journal is open")
             async for uuid in in_slices(self._identities.uuids, at_most=WOKEN_TOGETHER):
                 self._assign(uuid)
             self._beat_now.set()
@@ -280,7 +275,10 @@ class CleanupService:
             if is_set_back or now - self._clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
                 self._latest = now
                 async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_TOGETHER):
-                    cleaner.recheck(at_schedules=is_set_back)
+                    if is_set_back:
+                        cleaner.reschedule()
+                    else:
+                        cleaner.recheck()
             try:
                 await self._beat(journal)
             except JournalError as exc:
@@ -311,7 +309,7 @@ class CleanupService:
         """Note what the polls have listed, and show what the journal has counted."""
         await self._note_listings(journal)
         await self._read_totals(journal)
-        await self._board.remember()
+        await self._board.mark_counted()
 
     def _now(self) -> float:
         """Return Unix seconds, and remember the latest: after a step back, what it led to is not valid."""
@@ -363,28 +361,26 @@ class CleanupService:
     async def _read_totals(self, journal: Journal) -> None:
         """Have the board show every total that has changed; one reading after the other."""
         async with self._reading_totals:
-            shown = self._shown_statuses
-            read_until = self._totals_read_until if shown == self._read_statuses else None
+            if self._reads_all_totals:
+                self._totals_read_until, self._reads_all_totals = None, False
+            read_until = self._totals_read_until
             async for totals in journal.totals.changed(read_until):
-                await self._board.with_totals(totals)
+                await self._board.put_totals(totals)
                 read_until = totals.read_until
-            self._totals_read_until, self._read_statuses = read_until, shown
+            self._totals_read_until = read_until
 
     def _note_unended(self, unended: Mapping[str, str]) -> None:
         """Take note where a deletion is unended, and warn once where no configured cluster can end it."""
         self._unended = unended
+        busy = {uuid for uuid, cleaner in self._cleaners.items() if cleaner.is_busy}
         out_of_reach = {
             name
-            for uuid, name in self._unended.items()
-            if name not in self._configured and uuid not in self._identities and not self._is_busy_with(uuid)
+            for uuid, name in unended.items()
+            if name not in self._configured and uuid not in self._identities and uuid not in busy
         }
         for name in sorted(out_of_reach - self._out_of_reach):
             log.warning("a deletion on a cluster that is not configured any more stays unended", cluster=name)
         self._out_of_reach = frozenset(out_of_reach)
-
-    def _is_busy_with(self, uuid: str) -> bool:
-        cleaner = self._cleaners.get(uuid)
-        return cleaner is not None and cleaner.is_busy
 
     async def _share(self, journal: Journal, beat: Heartbeat) -> None:
         """Hold a fair share of the clusters that this process may clean."""
@@ -463,7 +459,7 @@ class CleanupService:
         known = self._board.get((name, policy))
         if known is None:
             self._board.put(PolicyStatus(cluster=name, labels=labels, policy=policy, dry_run=dry_run))
-            self._shown_statuses += 1  # it may have totals of old
+            self._reads_all_totals = True  # the journal may have had some for long
         elif (known.labels, known.dry_run) != (labels, dry_run):
             self._board.put(replace(known, labels=labels, dry_run=dry_run))
 
@@ -475,5 +471,5 @@ class CleanupService:
 
     def _note_problem(self, problem: str) -> None:
         write = log.debug if problem == self.problem else log.error
-        write("cleanup has no journal, so nothing is deleted", error=problem)
+        write("the journal cannot be used, so nothing is deleted", error=problem)
         self.problem = problem

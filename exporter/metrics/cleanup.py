@@ -26,7 +26,7 @@ def _totals(status: PolicyStatus) -> tuple[object, ...]:
 
 
 def _counted(status: PolicyStatus) -> tuple[object, ...]:
-    return (status.totals, status.remembered)
+    return (status.totals, status.is_counted)
 
 
 CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
@@ -52,7 +52,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         labels=("outcome",),
         depends_on=_counted,
         samples=lambda status: (
-            ((str(outcome),), count) for outcome, count in status.totals.outcomes.items() if status.remembered
+            ((str(outcome),), count) for outcome, count in status.totals.outcomes.items() if status.is_counted
         ),
     ),
     Family(

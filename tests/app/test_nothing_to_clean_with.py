@@ -90,7 +90,7 @@ async def test_a_journal_without_a_folder_stops_deleting_and_nothing_else(tmp_pa
         async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
             await daemon.until_line("its folder does not exist, so nothing is deleted until it does")
             await daemon.until_ready()
-            await daemon.until_line("cleanup has no journal, so nothing is deleted")
+            await daemon.until_line("the journal cannot be used, so nothing is deleted")
             assert await daemon.by_cluster("ontap_up") == {"c1": 1}
             assert await daemon.value("ontap_cleanup_journal_open") == 0
             assert await daemon.by_cluster("ontap_cleanup_lease_held") == {"c1": 0}

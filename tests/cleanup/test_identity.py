@@ -39,7 +39,7 @@ ONLY_C1 = changed(QUICK, clusters=ClusterSelector(names=["c1"]))
 OTHER_UUID = "1f-other"
 SEVERAL_NAMES = "one cluster is configured under several names"
 STAYS_UNENDED = "a deletion on a cluster that is not configured any more stays unended"
-NOT_OURS = "the cluster is not ours to clean any more"
+NOT_OURS = "this process no longer cleans the cluster"
 
 Configured = Mapping[str, tuple[ClusterAccess, SimulatedCluster]]
 """What is configured under each name, and which cluster answers there."""

@@ -56,11 +56,11 @@ async def show_leases(board: CleanupBoard) -> None:
 async def show_totals(board: CleanupBoard) -> None:
     totals = replace(NO_TOTALS, candidates=1)
     policies = {one.key: totals for one in statuses()}
-    await board.with_totals(Totals(policies=policies, durations=None, read_until=0.0))
+    await board.put_totals(Totals(policies=policies, durations=None, read_until=0.0))
 
 
 async def remember(board: CleanupBoard) -> None:
-    await board.remember()
+    await board.mark_counted()
 
 
 async def longest_turn(doing: Awaitable[None]) -> float:

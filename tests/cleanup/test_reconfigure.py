@@ -148,7 +148,7 @@ async def test_on_a_cluster_that_is_removed_nothing_more_is_sent_and_what_was_se
 
         await configure(it, one, POLICY, BEAT)
         status = await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
-        assert (status.remembered, status.in_progress) == (True, 0)
+        assert (status.is_counted, status.in_progress) == (True, 0)
 
 
 async def test_a_changed_cluster_is_cleaned_by_its_new_access_once_its_deletion_has_ended(

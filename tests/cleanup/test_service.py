@@ -82,7 +82,7 @@ async def test_our_own_mistake_stops_the_cleaning_of_its_cluster_alone_and_is_sh
                 await one.service.configure(it.config(POLICY, BEAT), it.accesses)
                 mended = await one.watch.until(C1, lambda status: status.totals.last_success is True)
                 assert (mended.problem, deletes(cluster)) == ("", 1)
-        mistakes = [entry for entry in logs if "our own mistake" in entry["event"]]
+        mistakes = [entry for entry in logs if "a bug ended" in entry["event"]]
         assert len(mistakes) == 1
 
 

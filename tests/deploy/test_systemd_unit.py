@@ -152,7 +152,7 @@ async def test_the_service_starts_with_the_documented_configuration_and_keeps_a_
             *folders.arguments("ExecStart"), listen, environ=folders.environ, wrapper=folders.wrapper
         ) as daemon:
             await daemon.until_ready()
-            await daemon.until_line("cleanup has its journal")
+            await daemon.until_line("the journal is open")
             assert await daemon.by_cluster("ontap_up") == {"ams-prod-01": 1}
             assert await daemon.value("ontap_cleanup_journal_open") == 1
             assert await daemon.stop() == 0

@@ -104,7 +104,7 @@ async def test_every_command_of_the_pages_works_as_written(tmp_path: Path) -> No
         flags = ("--web.enable-lifecycle", "--web.listen-address=127.0.0.1:0")
         async with program("run", f"--config.file={tmp_path / 'config.yaml'}", *flags) as daemon:
             await daemon.until_ready()
-            await daemon.until_line("cleanup has its journal")
+            await daemon.until_line("the journal is open")
             slots = asyncio.Semaphore(4)  # most of them wait for a cluster that does not answer
 
             async def tried(command: str) -> str:

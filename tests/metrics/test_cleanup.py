@@ -99,13 +99,13 @@ STATUSES = st.lists(
         in_progress=st.integers(0, 3),
         next_run_timestamp_seconds=TIMES,
         skipped_runs=st.integers(0, 9),
-        remembered=st.booleans(),
+        is_counted=st.booleans(),
     ),
     max_size=3,
     unique_by=lambda status: status.key,
 )
 STATUS = PolicyStatus(
-    cluster="c1", labels=(("site", "ams"), ("zone", "z")), policy="retire-old", dry_run=False, remembered=True
+    cluster="c1", labels=(("site", "ams"), ("zone", "z")), policy="retire-old", dry_run=False, is_counted=True
 )
 C1 = (("cluster", "c1"), ("policy", "retire-old"), ("site", "ams"), ("zone", "z"))
 DURATIONS = Durations(buckets=(1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4), sum_seconds=5000.5)
@@ -191,7 +191,7 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         dry_run=True,
         totals=totals,
         next_run_timestamp_seconds=2e9,
-        remembered=True,
+        is_counted=True,
     )
     failed = replace(status, cluster="c2").with_failure(RunFailure.DENIED, 1e9)
     found: dict[str, tuple[str, set[str]]] = {}
@@ -288,7 +288,7 @@ def test_before_the_first_run_every_outcome_is_0_and_nothing_else_is_claimed() -
 
 def test_before_the_journal_is_read_no_count_begins_at_0() -> None:
     """A counter that fell to 0 at every start and came back would look like new deletions."""
-    found = samples(exposed([replace(STATUS, remembered=False)], Format.TEXT))
+    found = samples(exposed([replace(STATUS, is_counted=False)], Format.TEXT))
     assert not [name for name, _ in found if name == "ontap_cleanup_jobs_total"]
 
 
@@ -298,7 +298,7 @@ async def test_outcomes_and_error_codes_are_shown_as_the_journal_counts_them() -
     board.put(STATUS)
     outcomes = {**STATUS.totals.outcomes, Outcome.SUCCESS: 1, Outcome.BUSY: 2, Outcome.FAILURE: 1}
     counted = replace(STATUS.totals, outcomes=outcomes, codes={"10551367": 2, "4": 1})
-    await board.with_totals(Totals(policies={STATUS.key: counted}, durations=None, read_until=0.0))
+    await board.put_totals(Totals(policies={STATUS.key: counted}, durations=None, read_until=0.0))
     with board.in_progress(STATUS.key):
         during = samples(text_of(exposition.all()))
     after = samples(text_of(exposition.all()))

@@ -133,7 +133,7 @@ class Cleaning:
 
     async def show_counts(self) -> None:
         async for totals in self.journal.totals.changed():
-            await self.board.with_totals(totals)
+            await self.board.put_totals(totals)
 
     @property
     def status(self) -> PolicyStatus:

@@ -102,7 +102,7 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
             password may be.
     """
     if text in _IN_MEMORY:
-        raise ValueError("a state outlasts the program: a file is expected; write sqlite:///state.db")
+        raise ValueError("the journal must survive a restart, so it needs a file; write sqlite:///state.db")
     if text.startswith(_SQLITE):
         path = text.removeprefix(_SQLITE)
         if _NOT_IN_PATHS.search(path):

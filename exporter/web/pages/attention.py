@@ -64,7 +64,7 @@ def cleanup_needs(cleanup: CleanupSources) -> Iterator[Need]:
         )
     if problem := cleanup.problem():
         yield Need(
-            what=f"Cleanup has no journal, so nothing is deleted: {problem}",
+            what=f"The journal cannot be used, so nothing is deleted: {problem}",
             advice="Deleting goes on by itself once the journal can be opened.",
             link="cleanup",
         )
