@@ -15,7 +15,7 @@ from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.driver import DeletionDriver, Target
 from exporter.cleanup.delete.limits import Limits
-from exporter.cleanup.delete.steps import Rest
+from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
@@ -205,7 +205,7 @@ class Cleaner:
                 return_timeout_seconds=limits.return_timeout_seconds,
                 stop_after_failures=0 if policy is None else policy.stop_after_failures,
                 checks=None,
-                rest=self._rest,
+                sleep=self._sleep,
                 clock=services.clock,
                 wall_clock=services.wall_clock,
             )
@@ -265,7 +265,7 @@ class Cleaner:
             max_deletes_per_day=assignment.max_deletes_per_day,
             lease=lambda: self.lease,
             is_assigned=lambda: self._is_assigned(assignment, policy),
-            rest=self._rest,
+            sleep=self._sleep,
         )
         async with self._slot():
             if self._skips_late_run(policy, due):  # other clusters took long
@@ -303,14 +303,14 @@ class Cleaner:
             finally:
                 self.is_busy = False
 
-    async def _rest(self, rest: Rest) -> None:
+    async def _sleep(self, sleep: Sleep) -> None:
         """Pause; where nothing is under way, let another cluster in, and stop where something changes."""
-        if not rest.idle:
-            await asyncio.sleep(rest.seconds)
+        if not sleep.idle:
+            await asyncio.sleep(sleep.seconds)
             return
         self._services.active.release()
         try:
-            await self._change_after(self._changes, seconds=rest.seconds)
+            await self._change_after(self._changes, seconds=sleep.seconds)
         finally:
             await self._services.active.acquire()
 

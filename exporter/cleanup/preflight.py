@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
-from exporter.cleanup.records import SeenPackage
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
     NO_DOWNLOAD,
@@ -19,26 +18,12 @@ from exporter.ontap.conversations.facts import (
     read_software,
     versions_named,
 )
-from exporter.ontap.conversations.listing import Listing, Package, read_listing
+from exporter.ontap.conversations.listing import Listing, read_listing
 from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
 _NO_ENTRY = "4"
-
-
-class DecisionImpossibleError(Exception):
-    """What a deletion rests on cannot be read, or somebody else is deleting the package: nothing is sent.
-
-    Attributes:
-        denied: whether that is because of a 401 or 403.
-        stopped: whether the run must not go on.
-    """
-
-    def __init__(self, message: str, *, denied: bool = False, stopped: bool = False) -> None:
-        super().__init__(message)
-        self.denied = denied
-        self.stopped = stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +33,6 @@ class Preflight:
     Attributes:
         listing: the whole repository.
         facts: what guards packages.
-        cluster_uuid: of the cluster that has answered; None where it is not known.
         facts_read_at: when the reading of the states and versions began, by the clock that was given.
         problem: why something is missing; "" where nothing is.
         denied: whether that was a 401 or 403.
@@ -56,7 +40,6 @@ class Preflight:
 
     listing: Listing | None = None
     facts: GuardFacts | None = None
-    cluster_uuid: str | None = None
     facts_read_at: float = _NO_FACTS
     problem: str = ""
     denied: bool = False
@@ -64,14 +47,6 @@ class Preflight:
     def with_facts(self, **changes: Any) -> Preflight:  # noqa: ANN401 - what GuardFacts takes
         """Return the same with changed facts, where there are any."""
         return self if self.facts is None else replace(self, facts=replace(self.facts, **changes))
-
-
-def as_seen(packages: Iterable[Package]) -> list[SeenPackage]:
-    """Return listed packages as the journal notes them."""
-    return [
-        SeenPackage(version=one.version, create_timestamp_seconds=one.create_timestamp_seconds)
-        for one in packages
-    ]
 
 
 def usable_uuid(identity: ClusterIdentity | None) -> str | None:
@@ -105,8 +80,9 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     cluster_uuid = usable_uuid(identity)
     named = versions_named(identity, software)
     if named is None:
-        problem = "the cluster does not say in full which versions are in use"
-        return Preflight(listing=listing, cluster_uuid=cluster_uuid, problem=problem)
+        return Preflight(
+            listing=listing, problem="the cluster does not say in full which versions are in use"
+        )
     if cluster_uuid is None:
         return Preflight(listing=listing, problem="the cluster does not say who it is: it states no uuid")
     facts = GuardFacts(
@@ -116,7 +92,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         cluster_uuid=cluster_uuid,
         clock_skew_seconds=access.client.clock_skew_seconds,
     )
-    return Preflight(listing=listing, facts=facts, cluster_uuid=cluster_uuid, facts_read_at=began)
+    return Preflight(listing=listing, facts=facts, facts_read_at=began)
 
 
 async def read_listing_of(access: ClusterAccess) -> Listing | None:

@@ -109,19 +109,6 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenPackage:
-    """A package in a listing.
-
-    Attributes:
-        version: the package's version.
-        create_timestamp_seconds: Unix seconds; None where it is not known.
-    """
-
-    version: str
-    create_timestamp_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """One deletion, from intent to outcome.
 

@@ -14,14 +14,14 @@ from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.driver import DeletionDriver, GivenUpError, RunChecks, Target
+from exporter.cleanup.delete.driver import DeletionDriver, RunAbortedError, RunChecks, Target
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.delete.limits import Pace
-from exporter.cleanup.delete.steps import Rest, Undecided
+from exporter.cleanup.delete.steps import Decided, Sleep, Undecided
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
-from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, as_seen, read_preflight
+from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.cleanup.records import Deletion, Lease, Outcome, RunFailure
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
@@ -79,7 +79,7 @@ class Run:
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         lease: gives the lease that this process has on the cluster now; None where it has none.
         is_assigned: says whether the policy is still configured for the cluster as it was.
-        rest: pauses; where nothing is under way on the cluster, another one is let in meanwhile.
+        sleep: pauses; where nothing is under way on the cluster, another one is let in meanwhile.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Run:
         max_deletes_per_day: int | None,
         lease: Callable[[], Lease | None],
         is_assigned: Callable[[], bool],
-        rest: Callable[[Rest], Awaitable[None]],
+        sleep: Callable[[Sleep], Awaitable[None]],
     ) -> None:
         self._services = services
         self._access = access
@@ -100,7 +100,7 @@ class Run:
         self._max_deletes_per_day = max_deletes_per_day
         self._lease = lease
         self._is_assigned = is_assigned
-        self._rest = rest
+        self._sleep = sleep
         self._epoch: int | None = None
 
     async def make(self, lease: Lease) -> None:
@@ -179,7 +179,7 @@ class Run:
             try:
                 with services.board.in_progress((self._access.name, self._policy.name)):
                     deletion = await driver.drive(progress, action)
-            except GivenUpError as exc:
+            except RunAbortedError as exc:
                 return _Failed(failure=_failure(exc.why), error=str(exc))
             log_outcome(deletion, chosen)
             await services.show_counts()
@@ -204,16 +204,15 @@ class Run:
             create_timestamp_seconds=chosen.create_timestamp_seconds,
         )
 
-        async def decide() -> tuple[Decision | None, Preflight]:
+        async def decide() -> tuple[Decided, float] | Undecided:
             if why := self._why_not():
-                raise DecisionImpossibleError(why, stopped=True)
+                return Undecided(problem=why, stopped=True)
             preflight = await self._read_preflight(lease)
-            if preflight.facts is None:
-                raise DecisionImpossibleError(preflight.problem, denied=preflight.denied)
-            unlimited = replace(
-                self._rules, max_deletes=len(preflight.listing.packages if preflight.listing else ())
-            )
-            return self._plan(preflight, unlimited).decision(chosen.version), preflight
+            if preflight.listing is None or preflight.facts is None:
+                return Undecided(problem=preflight.problem, denied=preflight.denied)
+            unlimited = replace(self._rules, max_deletes=len(preflight.listing.packages))
+            decision = self._plan(preflight, unlimited).decision(chosen.version)
+            return Decided(decision=decision), preflight.facts_read_at
 
         async def record_intent(deletion: Deletion | None, earlier_jobs: frozenset[str]) -> Deletion:
             if deletion is not None:
@@ -239,7 +238,7 @@ class Run:
             return_timeout_seconds=self._policy.return_timeout,
             stop_after_failures=self._policy.stop_after_failures,
             checks=RunChecks(decide=decide, why_not=self._why_not, record_intent=record_intent),
-            rest=self._rest,
+            sleep=self._sleep,
             clock=services.clock,
             wall_clock=services.wall_clock,
         )
@@ -262,13 +261,13 @@ class Run:
         preflight = await read_preflight(self._access, clock=self._services.clock)
         if preflight.listing is None or preflight.facts is None:
             return preflight
-        if preflight.cluster_uuid != lease.cluster_uuid:
+        if preflight.facts.cluster_uuid != lease.cluster_uuid:
             return Preflight(problem="another cluster answers at this address now")
         if self._rules.seen_for_seconds <= 0:
             return preflight
         journal = self._services.journal
         now = self._services.wall_clock()
-        await journal.seen.note({lease: as_seen(preflight.listing.packages)}, now=now)
+        await journal.seen.note({lease: preflight.listing.packages}, now=now)
         first_seen = await journal.seen.since(lease.cluster_uuid, now=now)
         return preflight.with_facts(first_seen=first_seen)
 

@@ -18,10 +18,11 @@ from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStat
 from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
+from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.known_clusters import ConfiguredCluster, Identities, PolledListings
 from exporter.cleanup.policy_values import digest_of
-from exporter.cleanup.preflight import as_seen, usable_uuid
+from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
 from exporter.cleanup.report import Page, Report, summary_of
 from exporter.cleanup.run import Services
@@ -38,8 +39,6 @@ WOKEN_TOGETHER = 10
 """So many cleaners find out at a time what they are to do."""
 NOTED_TOGETHER = 50
 """So many listings are noted in one transaction."""
-CLOCK_STEP_SECONDS = 5.0
-"""A wall clock that has moved by so much more than time has passed was set, or the machine was suspended."""
 
 
 class CleanupService:
@@ -424,7 +423,7 @@ class CleanupService:
         due = list(self._listings.due(leases.keys(), now=now).items())
         for start in range(0, len(due), NOTED_TOGETHER):
             some = dict(due[start : start + NOTED_TOGETHER])
-            seen = {leases[uuid]: as_seen(packages) for uuid, packages in some.items()}
+            seen = {leases[uuid]: packages for uuid, packages in some.items()}
             await journal.seen.note(seen, now=self._now())
             self._listings.noted(some, now=now)
 

@@ -97,7 +97,7 @@ async def make_plans(
         plans=tuple(
             ClusterPlan(
                 cluster=cluster.name,
-                cluster_uuid=found[cluster.name].cluster_uuid,
+                cluster_uuid=facts.cluster_uuid if (facts := found[cluster.name].facts) else None,
                 policy=policy,
                 plan=_plan(policy, found[cluster.name], approvals[policy.name], now=now),
             )

@@ -14,30 +14,30 @@ from exporter.cleanup.delete.lifecycle import Progress, Stage
 from exporter.cleanup.delete.limits import Limits, Pace, Pauses
 from exporter.cleanup.delete.replies import Diagnosis, Meaning
 from exporter.cleanup.delete.steps import (
+    AbortRun,
     Accepted,
     Action,
     Answered,
     Decide,
     Decided,
     End,
+    EndUnsent,
     Event,
     Finish,
-    GiveUp,
     Intend,
     JobRead,
     JobUnread,
-    Leave,
     Listed,
     ReadJob,
     ReadListing,
     Recorded,
     RecordJob,
     RecordWait,
-    Rest,
-    Rested,
     Search,
     Searched,
     Send,
+    Sleep,
+    Slept,
     Undecided,
     Withheld,
 )
@@ -125,8 +125,7 @@ class World:
         match action:
             case Decide():
                 return self.decide()
-            case Intend(again=again):
-                assert again == (self.deletion is not None)
+            case Intend():
                 return self.store(
                     phase=Phase.INTENDED, attempts=1 if self.deletion is None else self.deletion.attempts + 1
                 )
@@ -139,7 +138,7 @@ class World:
                 return self.store(phase=Phase.WAITING, code=code, message=message)
             case End(outcome=outcome):
                 return self.store(phase=Phase.ENDED, outcome=outcome)
-            case Leave(outcome=outcome):
+            case EndUnsent(outcome=outcome):
                 assert self.deletion is None
                 return self.store(phase=Phase.ENDED, outcome=outcome, attempts=0)
             case ReadJob():
@@ -148,10 +147,10 @@ class World:
                 return Listed(listed=self.read_listing())
             case Search():
                 return Searched(jobs=self.search(), listed=self.read_listing())
-            case Rest(seconds=seconds):
+            case Sleep(seconds=seconds):
                 assert seconds >= 0
                 self.now += seconds
-                return Rested()
+                return Slept()
             case _:
                 raise AssertionError(action)
 
@@ -245,7 +244,7 @@ class World:
 
 def live(world: World, progress: Progress, action: Action) -> Progress:
     """Walk to the end."""
-    while not isinstance(action, Finish | GiveUp):
+    while not isinstance(action, Finish | AbortRun):
         event = world.perform(action)
         note(f"{world.now:7.1f} {progress.stage}: {action} -> {event}")
         progress, action = lifecycle.step(progress, event, now=world.now)
@@ -321,7 +320,7 @@ def test_a_busy_repository_is_not_tried_again_long_after_its_time(
         deletion=waiting,
         diagnosis=busy.diagnosis,
     )
-    progress, action = lifecycle.step(progress, Rested(), now=1000.0 + late_seconds)
+    progress, action = lifecycle.step(progress, Slept(), now=1000.0 + late_seconds)
     if is_over:
         assert isinstance(action, End)
         assert action.outcome is Outcome.BUSY
@@ -357,15 +356,15 @@ EVENTS: tuple[Event, ...] = (
         listed=True,
     ),
     Searched(jobs=JobSearch(job=None, open=True, listed_uuids=frozenset()), listed=True),
-    Rested(),
+    Slept(),
 )
 EXPECTED: dict[Stage, tuple[type[Event], ...]] = {
     Stage.DECIDING: (Decided, Undecided),
     Stage.SENDING: (Undecided, Recorded, Withheld, Accepted, Answered),
-    Stage.FOLLOWING: (Recorded, JobRead, JobUnread, Answered, Listed, Searched, Rested),
-    Stage.SEARCHING: (Searched, Rested),
-    Stage.CONFIRMING: (Listed, Rested),
-    Stage.WAITING: (Recorded, Rested),
+    Stage.FOLLOWING: (Recorded, JobRead, JobUnread, Answered, Listed, Searched, Slept),
+    Stage.SEARCHING: (Searched, Slept),
+    Stage.CONFIRMING: (Listed, Slept),
+    Stage.WAITING: (Recorded, Slept),
     Stage.OVER: (Recorded,),
 }
 
@@ -396,8 +395,8 @@ def test_a_job_that_is_not_found_right_after_it_was_named_is_followed_on() -> No
     progress, action = lifecycle.step(progress, JobUnread.NOT_FOUND, now=1.0)
     assert action == ReadListing()
     progress, action = lifecycle.step(progress, Listed(listed=True), now=1.0)
-    assert isinstance(action, Rest)
-    progress, action = lifecycle.step(progress, Rested(), now=2.0)
+    assert isinstance(action, Sleep)
+    progress, action = lifecycle.step(progress, Slept(), now=2.0)
     done = Job(uuid="j1", state="success", code="", message="done")
     _, action = lifecycle.step(progress, JobRead(job=done), now=2.0)
     assert action == End(outcome=Outcome.SUCCESS, code="", message="done")

@@ -13,7 +13,7 @@ from pathlib import Path
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.delete.limits import Pace, Pauses
-from exporter.cleanup.delete.steps import Rest
+from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
@@ -126,7 +126,7 @@ class Cleaning:
             max_deletes_per_day=self.max_deletes_per_day,
             lease=lambda: self.lease,
             is_assigned=lambda: self.assigned,
-            rest=_rest,
+            sleep=_sleep,
         )
         await run.make(self.lease)
         return (await self.journal.runs.recent(1))[0]
@@ -146,8 +146,8 @@ class Cleaning:
         return len(self.cluster.requests_to(f"{PACKAGES_PATH}/{version}", method="DELETE"))
 
 
-async def _rest(rest: Rest) -> None:
-    await asyncio.sleep(rest.seconds)
+async def _sleep(sleep: Sleep) -> None:
+    await asyncio.sleep(sleep.seconds)
 
 
 def only(run: JournalRun) -> Deletion:

@@ -14,39 +14,38 @@ from http import HTTPStatus
 from typing import assert_never
 
 from exporter.cleanup.concurrency import wait_uninterrupted
-from exporter.cleanup.decide.plan import Decision
 from exporter.cleanup.delete.lifecycle import Progress, step, stored
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.delete.steps import (
+    AbortRun,
     Accepted,
     Action,
     Answered,
     Decide,
     Decided,
     End,
+    EndUnsent,
     Event,
     Finish,
-    GiveUp,
     Intend,
     JobRead,
     JobUnread,
-    Leave,
     Listed,
     ReadJob,
     ReadListing,
     Recorded,
     RecordJob,
     RecordWait,
-    Rest,
-    Rested,
     Search,
     Searched,
     Send,
+    Sleep,
+    Slept,
     Undecided,
     Withheld,
 )
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
-from exporter.cleanup.preflight import DecisionImpossibleError, Preflight, read_listing_of, usable_uuid
+from exporter.cleanup.preflight import read_listing_of, usable_uuid
 from exporter.cleanup.records import Deletion, Lease
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import NothingSentError, SendGate
@@ -64,7 +63,7 @@ OLDEST_FACTS_SECONDS = 5.0
 _STOPPING = "nothing was sent: the program is stopping"
 
 
-class GivenUpError(Exception):
+class RunAbortedError(Exception):
     """Nothing was intended, and nothing can be decided: the run ends.
 
     Attributes:
@@ -96,12 +95,13 @@ class RunChecks:
     """What a run checks again for each DELETE.
 
     Attributes:
-        decide: reads the cluster afresh and decides on the version again. Raises DecisionImpossibleError.
+        decide: reads the cluster afresh and decides on the version again; gives when the facts were read,
+            too, by the driver's clock.
         why_not: says why nothing may be sent at this moment; "" where it may. It does not wait for anything.
         record_intent: stores the intent: the first one, or another one for a deletion that waits.
     """
 
-    decide: Callable[[], Awaitable[tuple[Decision | None, Preflight]]]
+    decide: Callable[[], Awaitable[tuple[Decided, float] | Undecided]]
     why_not: Callable[[], str]
     record_intent: Callable[[Deletion | None, frozenset[str]], Awaitable[Deletion]]
 
@@ -117,7 +117,7 @@ class DeletionDriver:
         return_timeout_seconds: sent with DELETE.
         stop_after_failures: so many failures in a row pause the policy; 0: never.
         checks: None where DELETE must not be sent: the deletion is only brought to its end.
-        rest: pauses for some seconds; where nothing is under way, another cluster is let in meanwhile.
+        sleep: pauses for some seconds; where nothing is under way, another cluster is let in meanwhile.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
     """
@@ -132,7 +132,7 @@ class DeletionDriver:
         return_timeout_seconds: int,
         stop_after_failures: int,
         checks: RunChecks | None,
-        rest: Callable[[Rest], Awaitable[None]],
+        sleep: Callable[[Sleep], Awaitable[None]],
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
@@ -143,55 +143,46 @@ class DeletionDriver:
         self._return_timeout_seconds = return_timeout_seconds
         self._stop_after_failures = stop_after_failures
         self._checks = checks
-        self._rest = rest
+        self._sleep = sleep
         self._clock = clock
         self._wall_clock = wall_clock
         self._facts_read_at = float("-inf")
         self._earlier_jobs: frozenset[str] = frozenset()
 
-    async def drive(self, progress: Progress, action: Action) -> Deletion:
+    async def drive(  # noqa: C901 - one for each action
+        self, progress: Progress, action: Action
+    ) -> Deletion:
         """Perform actions until the deletion has its outcome.
 
         Raises:
-            GivenUpError: nothing was intended, and nothing can be decided.
+            RunAbortedError: nothing was intended, and nothing can be decided.
             JournalError: a step could not be stored; nothing is sent that is not.
         """
+        event: Event
         while True:
             match action:
-                case Finish(deletion=deletion):
-                    return deletion
-                case GiveUp(why=why):
-                    raise GivenUpError(why)
+                case Decide():
+                    event = await self._decide()
                 case Intend() | Send():
                     event = await self._perform_in_order(progress, action)
+                case ReadJob(job_uuid=job_uuid):
+                    event = await self._read_job(job_uuid)
+                case ReadListing():
+                    event = Listed(listed=await self._is_listed())
+                case Search():
+                    event = await self._search(stored(progress))
+                case Sleep():
+                    await self._sleep(action)
+                    event = Slept()
+                case RecordJob() | RecordWait() | End() | EndUnsent():
+                    event = Recorded(deletion=await self._record(action, progress))
+                case Finish(deletion=deletion):
+                    return deletion
+                case AbortRun(why=why):
+                    raise RunAbortedError(why)
                 case _:
-                    event = await self._perform(action, progress)
+                    assert_never(action)
             progress, action = step(progress, event, now=self._clock())
-
-    async def _perform(  # noqa: PLR0911 - one for each action
-        self, action: Action, progress: Progress
-    ) -> Event:
-        """Do what the machine asks for."""
-        match action:
-            case Decide():
-                return await self._decide()
-            case Intend():
-                return await self._intend(progress)
-            case ReadJob(job_uuid=job_uuid):
-                return await self._read_job(job_uuid)
-            case ReadListing():
-                return Listed(listed=await self._is_listed())
-            case Search():
-                return await self._search(stored(progress))
-            case Rest():
-                await self._rest(action)
-                return Rested()
-            case RecordJob() | RecordWait() | End() | Leave():
-                return Recorded(deletion=await self._record(action, progress))
-            case Send() | Finish() | GiveUp():
-                raise ValueError(f"{type(action).__name__} is performed elsewhere")
-            case _:
-                assert_never(action)
 
     async def _intend(self, progress: Progress) -> Event:
         """Store the intent, unless the journal says why nothing more may be deleted."""
@@ -201,7 +192,7 @@ class DeletionDriver:
         except StepRefusedError as exc:
             return Undecided(problem=str(exc), refused=True)
 
-    async def _record(self, action: RecordJob | RecordWait | End | Leave, progress: Progress) -> Deletion:
+    async def _record(self, action: RecordJob | RecordWait | End | EndUnsent, progress: Progress) -> Deletion:
         journal, lease, now = self._journal, self._lease, self._wall_clock()
         match action:
             case RecordJob(job_uuid=job_uuid):
@@ -218,8 +209,8 @@ class DeletionDriver:
                     stop_after_failures=self._stop_after_failures,
                     now=now,
                 )
-            case Leave(outcome=outcome, message=message):
-                return await journal.deletions.leave(
+            case EndUnsent(outcome=outcome, message=message):
+                return await journal.deletions.end_unsent(
                     lease,
                     self._target.run_id,
                     version=self._target.version,
@@ -233,7 +224,7 @@ class DeletionDriver:
     async def _perform_in_order(self, progress: Progress, action: Intend | Send) -> Event:
         """Store an intent, or send DELETE; where the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
-        work = self._send(gate) if isinstance(action, Send) else self._perform(action, progress)
+        work = self._send(gate) if isinstance(action, Send) else self._intend(progress)
         task = asyncio.create_task(work, name=f"{type(action).__name__} {self._target.version}".lower())
         try:
             return await asyncio.shield(task)
@@ -270,20 +261,20 @@ class DeletionDriver:
     async def _decide(self) -> Event:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
         checks = self._required_checks()
-        try:
-            self._earlier_jobs = await self._listed_jobs()
-            decision, preflight = await checks.decide()
-        except DecisionImpossibleError as exc:
-            return Undecided(problem=str(exc), denied=exc.denied, stopped=exc.stopped)
-        self._facts_read_at = preflight.facts_read_at
-        return Decided(decision=decision)
+        listed = await self._listed_jobs()
+        if isinstance(listed, Undecided):
+            return listed
+        decided = await checks.decide()
+        if isinstance(decided, Undecided):
+            return decided
+        self._earlier_jobs = listed
+        event, self._facts_read_at = decided
+        return event
 
-    async def _listed_jobs(self) -> frozenset[str]:
+    async def _listed_jobs(self) -> frozenset[str] | Undecided:
         """Return every job that there is before DELETE: none of them is its job.
 
-        Raises:
-            DecisionImpossibleError: one is deleting the version, or the jobs cannot be read though the role
-                allows it.
+        Undecided if one is deleting the version, or if the jobs cannot be read though the role allows it.
         """
         try:
             search = await self._access.ask(
@@ -292,9 +283,9 @@ class DeletionDriver:
         except OntapError as exc:
             if _hides_jobs(exc):
                 return frozenset()
-            raise DecisionImpossibleError(f"the cluster's jobs could not be read: {exc}") from exc
+            return Undecided(problem=f"the cluster's jobs could not be read: {exc}")
         if search.unfinished:
-            raise DecisionImpossibleError(f"a job is deleting {self._target.version} already")
+            return Undecided(problem=f"a job is deleting {self._target.version} already")
         return search.listed_uuids
 
     async def _send(self, gate: SendGate) -> Event:

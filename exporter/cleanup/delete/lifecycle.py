@@ -26,30 +26,30 @@ from exporter.cleanup.decide.plan import Decision, Reason, Verdict
 from exporter.cleanup.delete.limits import Limits, Pace, Pauses
 from exporter.cleanup.delete.replies import Diagnosis, Meaning, read_failed_job
 from exporter.cleanup.delete.steps import (
+    AbortRun,
     Accepted,
     Action,
     Answered,
     Decide,
     Decided,
     End,
+    EndUnsent,
     Event,
     Finish,
-    GiveUp,
     Intend,
     JobRead,
     JobUnread,
-    Leave,
     Listed,
     ReadJob,
     ReadListing,
     Recorded,
     RecordJob,
     RecordWait,
-    Rest,
-    Rested,
     Search,
     Searched,
     Send,
+    Sleep,
+    Slept,
     Undecided,
     Withheld,
 )
@@ -171,7 +171,7 @@ def step(progress: Progress, event: Event, *, now: float) -> Next:  # noqa: PLR0
             return _searching(progress, event, now)
         case Stage.CONFIRMING:
             return _confirming(progress, event, now)
-        case Stage.WAITING if isinstance(event, Rested):
+        case Stage.WAITING if isinstance(event, Slept):
             if now > progress.busy_until + progress.pace.busy.longest_seconds:
                 return _wait(progress, now)  # other clusters, or a suspended machine, took very long
             return replace(progress, stage=Stage.DECIDING), Decide()
@@ -200,19 +200,19 @@ def _deciding(progress: Progress, event: Event, now: float) -> Next:  # noqa: PL
         case Decided(decision=None):
             return _withdraw(progress, Outcome.ALREADY_GONE, "it was gone before DELETE was sent")
         case Decided(decision=Decision(verdict=Verdict.DELETE)):
-            return replace(progress, stage=Stage.SENDING), Intend(again=progress.deletion is not None)
+            return replace(progress, stage=Stage.SENDING), Intend()
         case Decided(decision=Decision() as kept):
             passing = kept.reason in {Reason.UPDATE_UNFINISHED, Reason.DOWNLOAD_RUNNING}
             if passing and progress.deletion is not None:
-                return _wait(_said(progress, Meaning.TRANSIENT, kept.detail), now)
+                return _wait_because(progress, kept.detail, now)
             return _withdraw(progress, Outcome.PROTECTED, f"nothing was sent: {kept.detail}")
         case Undecided() as why:
             if progress.deletion is None:
-                return replace(progress, stage=Stage.OVER), GiveUp(why=why)
+                return replace(progress, stage=Stage.OVER), AbortRun(why=why)
             if why.denied or why.stopped or why.refused:
                 outcome = Outcome.DENIED if why.denied else Outcome.BUSY
                 return _end(progress, outcome, progress.deletion.code, why.problem)
-            return _wait(_said(progress, Meaning.TRANSIENT, why.problem), now)
+            return _wait_because(progress, why.problem, now)
         case _:
             raise _impossible(progress, event)
 
@@ -246,7 +246,7 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
             return _handle(progress, read_failed_job(job), now)
         case JobRead() | JobUnread.FAILED:
             return (
-                (progress, ReadListing()) if now >= progress.deadline else _rest(progress, progress.pace.job)
+                (progress, ReadListing()) if now >= progress.deadline else _sleep(progress, progress.pace.job)
             )
         case JobUnread.HIDDEN:
             return replace(progress, reads_listing=True), ReadListing()
@@ -256,7 +256,7 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
             return _handle(progress, diagnosis, now)
         case Listed() | Searched() as seen:
             return _without_job(progress, seen, now)
-        case Rested():
+        case Slept():
             return progress, _look_at_job(progress)
         case _:
             raise _impossible(progress, event)
@@ -274,7 +274,7 @@ def _without_job(progress: Progress, seen: Listed | Searched, now: float) -> Nex
     if is_named and seen.listed and now >= progress.since + ENDED_JOB_KEPT_SECONDS:
         message = "the job is no longer kept, and the package is still there"
         return _end(progress, Outcome.FAILURE, "", message)
-    return _rest(progress, progress.pace.job)
+    return _sleep(progress, progress.pace.job)
 
 
 def _searching(progress: Progress, event: Event, now: float) -> Next:
@@ -291,8 +291,8 @@ def _searching(progress: Progress, event: Event, now: float) -> Next:
             is_known = listed is not None and jobs is not None and not jobs.open
             if is_known and progress.tries + 1 >= progress.pace.looks and now >= progress.in_flight_until:
                 return _not_deleted(progress)
-            return _rest(progress, progress.pace.look)
-        case Rested():
+            return _sleep(progress, progress.pace.look)
+        case Slept():
             return progress, Search()
         case _:
             raise _impossible(progress, event)
@@ -308,8 +308,8 @@ def _confirming(progress: Progress, event: Event, now: float) -> Next:
             # A listing may show a package for some seconds after it is gone, but not for longer.
             return _not_deleted(progress)
         case Listed():
-            return _rest(progress, progress.pace.look)
-        case Rested():
+            return _sleep(progress, progress.pace.look)
+        case Slept():
             return progress, ReadListing()
         case _:
             raise _impossible(progress, event)
@@ -365,8 +365,8 @@ def _look_at_job(progress: Progress) -> Action:
     return Search() if job_uuid is None else ReadJob(job_uuid=job_uuid)
 
 
-def _rest(progress: Progress, pauses: Pauses) -> Next:
-    return replace(progress, tries=progress.tries + 1), Rest(seconds=pauses.after(progress.tries))
+def _sleep(progress: Progress, pauses: Pauses) -> Next:
+    return replace(progress, tries=progress.tries + 1), Sleep(seconds=pauses.after(progress.tries))
 
 
 def _wait(progress: Progress, now: float) -> Next:
@@ -380,7 +380,13 @@ def _wait(progress: Progress, now: float) -> Next:
     asked_for = diagnosis.retry_after_seconds if diagnosis else None
     pause = max(progress.pace.busy.after(progress.waits), asked_for or 0.0)
     waiting = replace(progress, stage=Stage.WAITING, waits=progress.waits + 1)
-    return waiting, Rest(seconds=min(pause, left), idle=True)
+    return waiting, Sleep(seconds=min(pause, left), idle=True)
+
+
+def _wait_because(progress: Progress, message: str, now: float) -> Next:
+    """Wait for a reason that ONTAP has not given: it was found while deciding again."""
+    diagnosis = Diagnosis(meaning=Meaning.TRANSIENT, code=stored(progress).code, message=message)
+    return _wait(replace(progress, diagnosis=diagnosis), now)
 
 
 def _record_wait(progress: Progress, code: str, message: str) -> Next:
@@ -398,7 +404,7 @@ def _not_deleted(progress: Progress) -> Next:
 def _withdraw(progress: Progress, outcome: Outcome, message: str) -> Next:
     """End a deletion that is no longer wanted."""
     if progress.deletion is None:
-        return replace(progress, stage=Stage.OVER), Leave(outcome=outcome, message=message)
+        return replace(progress, stage=Stage.OVER), EndUnsent(outcome=outcome, message=message)
     return _end(progress, outcome, "", message)
 
 
@@ -411,11 +417,6 @@ def _conclude(progress: Progress, outcome: Outcome) -> Next:
 
 def _end(progress: Progress, outcome: Outcome, code: str, message: str) -> Next:
     return replace(progress, stage=Stage.OVER), End(outcome=outcome, code=code, message=message)
-
-
-def _said(progress: Progress, meaning: Meaning, message: str) -> Progress:
-    code = stored(progress).code
-    return replace(progress, diagnosis=Diagnosis(meaning=meaning, code=code, message=message))
 
 
 def stored(progress: Progress) -> Deletion:

@@ -99,7 +99,7 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rested:
+class Slept:
     """The pause is over."""
 
 
@@ -114,7 +114,7 @@ Event = (
     | JobUnread
     | Listed
     | Searched
-    | Rested
+    | Slept
 )
 
 
@@ -125,9 +125,7 @@ class Decide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intend:
-    """Store that DELETE is about to be sent; ``again``: it was refused before."""
-
-    again: bool
+    """Store that DELETE is about to be sent, for the first time or again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +166,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
+class Sleep:
     """Pause; ``idle``: nothing is under way on the cluster, so that another cluster may be cleaned."""
 
     seconds: float
@@ -185,15 +183,15 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leave:
-    """Store the outcome of a deletion that was never intended."""
+class EndUnsent:
+    """Store the outcome of a deletion whose DELETE was never about to be sent."""
 
     outcome: Outcome
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
+class AbortRun:
     """Nothing was intended and nothing can be decided: the run ends."""
 
     why: Undecided
@@ -215,9 +213,9 @@ Action = (
     | ReadJob
     | ReadListing
     | Search
-    | Rest
+    | Sleep
     | End
-    | Leave
-    | GiveUp
+    | EndUnsent
+    | AbortRun
     | Finish
 )

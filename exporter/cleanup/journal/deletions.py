@@ -161,8 +161,8 @@ class DeletionStore(LeasedStore):
         count_failures(connection, ended, stop_after_failures=stop_after_failures, now=now)
         return ended
 
-    @transaction("note a package that was left")
-    def leave(
+    @transaction("note an outcome without DELETE")
+    def end_unsent(
         self,
         connection: Connection,
         lease: Lease,

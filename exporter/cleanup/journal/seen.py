@@ -12,12 +12,11 @@ from exporter.cleanup.journal.database import Database, insert_or_update, transa
 from exporter.cleanup.journal.guards import DAY_SECONDS
 from exporter.cleanup.journal.leases import LeasedStore, LeaseHolder
 from exporter.cleanup.journal.tables import CLUSTERS, PACKAGES, sanitize
-from exporter.cleanup.records import Lease, SeenPackage
+from exporter.cleanup.records import Lease
+from exporter.ontap.conversations.listing import Package
 
 MAX_PACKAGES = 1000
 """So many packages of one cluster are remembered; the others count as never seen, and are kept."""
-
-
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set."""
 
@@ -36,7 +35,7 @@ class SeenStore(LeasedStore):
 
     @transaction("note listings")
     def note(
-        self, connection: Connection, listings: Mapping[Lease, Collection[SeenPackage]], *, now: float
+        self, connection: Connection, listings: Mapping[Lease, Collection[Package]], *, now: float
     ) -> frozenset[str]:
         """Note whole listings, of many clusters in one transaction.
 
@@ -81,7 +80,7 @@ class SeenStore(LeasedStore):
 
 def _note(
     connection: Connection,
-    listings: Mapping[str, Collection[SeenPackage]],
+    listings: Mapping[str, Collection[Package]],
     last_listed: Mapping[str, float],
     *,
     now: float,
@@ -112,7 +111,7 @@ def _note(
     _write(connection, gone, new, list(listings), now=now)
 
 
-def _is_same(row: Row[Any] | None, package: SeenPackage, *, now: float) -> bool:
+def _is_same(row: Row[Any] | None, package: Package, *, now: float) -> bool:
     """Say whether a package is the one that was known, and was not first seen in the future."""
     return (
         row is not None

@@ -216,7 +216,9 @@ async def test_a_day_has_so_many_deletions_on_all_clusters_together(journal: Jou
 
 async def test_what_was_never_sent_does_not_count_for_the_day(journal: Journal, ams: Lease) -> None:
     run_id = await new_run(journal, ams)
-    await journal.deletions.leave(ams, run_id, version="1", outcome=Outcome.ALREADY_GONE, message="", now=1.0)
+    await journal.deletions.end_unsent(
+        ams, run_id, version="1", outcome=Outcome.ALREADY_GONE, message="", now=1.0
+    )
     called_off = await intend(journal, ams, run_id)
     await end(journal, ams, called_off, Outcome.PROTECTED)
     await sent_today(journal, ams, run_id, 0)

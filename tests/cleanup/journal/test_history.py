@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.records import Lease, Outcome, Phase, Run, SeenPackage
+from exporter.cleanup.records import Lease, Outcome, Phase, Run
+from exporter.ontap.conversations.listing import Package
 from support.journal.journal_steps import (
     AMS,
     FRA,
@@ -25,7 +26,7 @@ from support.postgresql_server import PostgresqlServer
 async def old_run(journal: Journal, lease: Lease, *, policy: str = "old") -> int:
     """Make a run with a deletion that does not count for the day."""
     run_id = await new_run(journal, lease, policy=policy)
-    await journal.deletions.leave(
+    await journal.deletions.end_unsent(
         lease, run_id, version="9.9.1", outcome=Outcome.ALREADY_GONE, message="", now=1.0
     )
     await journal.runs.end(lease, run_id, success=True, now=130.0)
@@ -241,7 +242,7 @@ async def test_a_cluster_that_has_gone_for_more_than_a_year_is_forgotten_besides
         ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
         await deletion_in(journal, ams, Phase.ENDED)
         unended = await deletion_in(journal, fra, Phase.FOLLOWED)
-        seen = [SeenPackage(version="9.9.1", create_timestamp_seconds=1.0)]
+        seen = [Package(version="9.9.1", create_timestamp_seconds=1.0)]
         await journal.seen.note({ams: seen, fra: seen}, now=5.0)
         await journal.leases.acquire(["new"])
     aging = "UPDATE cleanup_leases SET expires_seconds = 5 WHERE cluster_uuid <> 'new'"

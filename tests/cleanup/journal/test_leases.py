@@ -10,7 +10,8 @@ from time import time
 import pytest
 
 from exporter.cleanup.journal import Journal, JournalError, LeaseLostError, StepRefusedError
-from exporter.cleanup.records import Lease, Phase, SeenPackage
+from exporter.cleanup.records import Lease, Phase
+from exporter.ontap.conversations.listing import Package
 from support.journal.journal_steps import (
     ALL_RUNS,
     AMS,
@@ -228,9 +229,9 @@ async def test_a_lease_that_was_taken_over_writes_nothing(
         with pytest.raises(LeaseLostError):
             await WRITES[name](one, old, deletion)
         assert (await two.runs.recent(ALL_RUNS), await totals_of(two)) == before
-        assert await one.seen.note(
-            {old: [SeenPackage(version="9", create_timestamp_seconds=1.0)]}, now=1.0
-        ) == {AMS}
+        assert await one.seen.note({old: [Package(version="9", create_timestamp_seconds=1.0)]}, now=1.0) == {
+            AMS
+        }
         assert await two.seen.since(AMS, now=1.0) == {}
         await end(two, new, deletion)
         await assert_consistent(two)

@@ -164,7 +164,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(target=deletions, uuid=UUIDS, run_id=runs, version=VERSIONS, message=MESSAGES, now=TIMES)
     def leave(self, uuid: str, run_id: int, version: str, message: str, now: float) -> Any:
-        leaving = self.journal.deletions.leave(
+        leaving = self.journal.deletions.end_unsent(
             self.leases[uuid], run_id, version=version, outcome=Outcome.PROTECTED, message=message, now=now
         )
         deletion = self.attempt(leaving, allowed=self.model.may_write_to(run_id, uuid))

@@ -14,7 +14,8 @@ from cleanup.journal.conftest import NewUrl
 from sqlalchemy import Connection
 
 from exporter.cleanup.journal import Journal, JournalError
-from exporter.cleanup.records import Deletion, Lease, Phase, SeenPackage
+from exporter.cleanup.records import Deletion, Lease, Phase
+from exporter.ontap.conversations.listing import Package
 from support.journal.journal_steps import (
     AMS,
     deletion_in,
@@ -132,9 +133,7 @@ async def test_a_journal_is_read_while_another_process_uses_it_and_never_changed
     async with opened(url) as journal:
         lease = await lease_of(journal)
         deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
-        await journal.seen.note(
-            {lease: [SeenPackage(version="9.9.1", create_timestamp_seconds=1.0)]}, now=5.0
-        )
+        await journal.seen.note({lease: [Package(version="9.9.1", create_timestamp_seconds=1.0)]}, now=5.0)
         async with reading(url) as reader:
             assert await reader.seen.since(AMS, now=6.0) == {"9.9.1": 5.0}
             assert set((await reader.guards.read()).unended) == {AMS}

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.records import Lease, SeenPackage
+from exporter.cleanup.records import Lease
+from exporter.ontap.conversations.listing import Package
 from support.journal.journal_steps import AMS, FRA, lease_of, opened
 
 HOUR = 3600.0
@@ -41,12 +42,12 @@ async def ams(journal: Journal) -> Lease:
     return await lease_of(journal)
 
 
-def packages(*versions: str, created: float | None = 1.0) -> list[SeenPackage]:
-    return [SeenPackage(version=version, create_timestamp_seconds=created) for version in versions]
+def packages(*versions: str, created: float | None = 1.0) -> list[Package]:
+    return [Package(version=version, create_timestamp_seconds=created) for version in versions]
 
 
 async def see(
-    journal: Journal, lease: Lease, seen: list[SeenPackage], *, now: float, since_boot: float | None = None
+    journal: Journal, lease: Lease, seen: list[Package], *, now: float, since_boot: float | None = None
 ) -> dict[str, float]:
     """Note a listing; unless the wall clock was set, it goes with the clock since boot."""
     boot = journal.leases.boot_clock

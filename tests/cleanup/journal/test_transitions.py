@@ -199,7 +199,7 @@ async def test_a_run_that_is_over_intends_nothing(journal: Journal, ams: Lease) 
     with pytest.raises(StepRefusedError, match=f"run {run_id} has ended"):
         await intend(journal, ams, run_id)
     with pytest.raises(StepRefusedError, match=f"run {run_id} has ended"):
-        await journal.deletions.leave(
+        await journal.deletions.end_unsent(
             ams, run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="", now=102.0
         )
     with pytest.raises(StepRefusedError, match=f"run {run_id} has ended"):
@@ -228,7 +228,7 @@ async def test_a_package_that_was_left_is_counted_at_once_and_never_unended(
     journal: Journal, ams: Lease
 ) -> None:
     run_id = await new_run(journal, ams)
-    deletion = await journal.deletions.leave(
+    deletion = await journal.deletions.end_unsent(
         ams, run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="in use", now=110.0
     )
     assert (deletion.phase, deletion.outcome, deletion.attempts) == (Phase.ENDED, Outcome.PROTECTED, 0)
@@ -279,7 +279,7 @@ async def test_a_protected_package_does_not_hide_the_job_that_was_given_up(
 ) -> None:
     run_id = await new_run(journal, ams)
     given_up = await give_up(journal, ams, run_id, version="9.9.1", job_uuid="a")
-    await journal.deletions.leave(
+    await journal.deletions.end_unsent(
         ams, run_id, version="9.9.1", outcome=Outcome.PROTECTED, message="its job may run", now=5.0
     )
     assert await journal.deletions.given_up(AMS) == (given_up,)

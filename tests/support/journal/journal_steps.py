@@ -136,7 +136,7 @@ WRITES: dict[str, Callable[[Journal, Lease, Deletion], Any]] = {
     ),
     "follow": lambda journal, lease, deletion: journal.deletions.follow(lease, deletion, job_uuid="j"),
     "end": end,
-    "leave": lambda journal, lease, deletion: journal.deletions.leave(
+    "end_unsent": lambda journal, lease, deletion: journal.deletions.end_unsent(
         lease, deletion.run_id, version="9.9.3", outcome=Outcome.PROTECTED, message="in use", now=130.0
     ),
 }

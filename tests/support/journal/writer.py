@@ -47,7 +47,7 @@ async def write_run(journal: Journal, lease: Lease, chance: random.Random) -> No
     run_id = await new_run(journal, lease)
     for version in ("9.9.1", "9.10.1", "9.11.1"):
         if chance.random() < 0.2:
-            left = await journal.deletions.leave(
+            left = await journal.deletions.end_unsent(
                 lease, run_id, version=version, outcome=Outcome.PROTECTED, message="", now=2.0
             )
             say("ended", left.id)
