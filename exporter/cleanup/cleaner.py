@@ -160,7 +160,7 @@ class Cleaner:
                 await self._start_run(lease, assignment, policy, due)
 
     async def _recover(self, lease: Lease, assignment: Assignment) -> None:
-        """Find out what an earlier life, or another process, has left on this cluster; bring it to an end."""
+        """Bring to an end what an earlier process, or another one, has left unended on this cluster."""
         inherited, self._inherited = self._inherited, None
         if inherited is None:
             inherited = await self._inherit(lease)
@@ -238,7 +238,7 @@ class Cleaner:
             known = self._due.get(policy.name)
             if known is None or known[0] != policy:
                 last_started = self._last_started.get(policy.name)
-                due = schedule_of(policy).first(now=now, last_started=last_started, looked_after_since=since)
+                due = schedule_of(policy).first(now=now, last_started=last_started, managed_since=since)
                 self._count_skipped(policy, due.skipped)
                 known = (policy, due.at)
             kept[policy.name] = known

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from exporter.background import in_slices
 from exporter.cleanup.records import (
@@ -16,6 +18,9 @@ from exporter.cleanup.records import (
     RunFailure,
     Totals,
 )
+
+if TYPE_CHECKING:
+    from exporter.cleanup.journal.totals import TotalsStore
 
 Key = tuple[str, str]
 """Cluster and policy."""
@@ -99,6 +104,8 @@ class CleanupBoard:
     Attributes:
         durations: how long deletions took, by policy, as the journal remembers.
         paused: policies that are paused after failures, by name and digest of their rules.
+        reads_all_totals: whether the next reading takes all totals, not only those that have changed: the
+            journal was opened anew, or may have totals of a new status.
     """
 
     def __init__(
@@ -117,9 +124,13 @@ class CleanupBoard:
         self._statuses: dict[Key, PolicyStatus] = {}
         self.durations: Mapping[str, Durations] = {}
         self.paused: Mapping[tuple[str, str], PolicyPause] = {}
+        self.reads_all_totals = True
+        self._totals_read_until: float | None = None
+        self._reading_totals = asyncio.Lock()
 
     def put(self, status: PolicyStatus) -> None:
         """Add or replace a status."""
+        self.reads_all_totals |= status.key not in self._statuses
         self._statuses[status.key] = status
         self._on_change(status)
 
@@ -170,6 +181,22 @@ class CleanupBoard:
         """Return every status."""
         return tuple(self._statuses.values())
 
+    async def read_totals(self, journal: TotalsStore) -> None:
+        """Show every total that has changed in the journal since the last reading.
+
+        Raises:
+            JournalError: the journal cannot be read; the next reading begins where the last good one ended.
+        """
+        async with self._reading_totals:
+            if self.reads_all_totals:
+                self._totals_read_until, self.reads_all_totals = None, False
+            read_until, known = self._totals_read_until, tuple(self._statuses)
+            async for totals in journal.changed(read_until):
+                await self.put_totals(totals)
+                read_until = totals.read_until
+            self._totals_read_until = read_until
+            await self.mark_counted(known)
+
     async def put_totals(self, totals: Totals) -> None:
         """Replace the totals that have changed in the journal, by whichever process."""
         self.durations = self.durations if totals.durations is None else totals.durations
@@ -178,9 +205,9 @@ class CleanupBoard:
             if status is not None and not (status.is_counted and status.totals == counted):
                 self.put(replace(status, totals=counted, is_counted=True))
 
-    async def mark_counted(self) -> None:
-        """Mark every status as counted, once all totals were read: the journal has none of the others yet."""
-        async for key in in_slices(tuple(self._statuses)):
+    async def mark_counted(self, keys: Iterable[Key]) -> None:
+        """Mark statuses as counted: all totals were read, so the journal has none yet of the others."""
+        async for key in in_slices(keys):
             status = self._statuses.get(key)
             if status is not None and not status.is_counted:
                 self.put(replace(status, is_counted=True))

@@ -188,7 +188,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inherited:
-    """What earlier lives of the program have left on a cluster.
+    """What earlier processes have left on a cluster.
 
     Attributes:
         unended: its deletions without an outcome: one, or none.

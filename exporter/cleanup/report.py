@@ -1,4 +1,4 @@
-"""The account of cleanup, page by page: policies, next runs, the last runs with every verdict, as JSON."""
+"""The report on cleanup, page by page: policies, next runs, the last runs with every verdict, as JSON."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from exporter.config import PolicyConfig, format_duration
 if TYPE_CHECKING:
     from exporter.cleanup.journal.runs import RunStore
 
-READ_TOGETHER = 10
-"""So many runs are read in one transaction."""
-MOST_CHARACTERS = 4_000_000
+RUNS_PER_QUERY = 10
+"""How many runs are read in one transaction."""
+MAX_CHARACTERS = 4_000_000
 """A page has no further runs once their plans and messages are so long together."""
 
 
@@ -81,7 +81,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which part of the account is wanted.
+    """Which part of the report is wanted.
 
     Attributes:
         limit: so many clusters, and so many runs, at most.
@@ -115,8 +115,8 @@ class Page:
         """
         found: list[Run] = []
         characters, before = 0, self.before
-        while len(found) < self.limit and characters < MOST_CHARACTERS:
-            limit = min(READ_TOGETHER, self.limit - len(found))
+        while len(found) < self.limit and characters < MAX_CHARACTERS:
+            limit = min(RUNS_PER_QUERY, self.limit - len(found))
             some = await store.recent(limit, before=before, clusters=self.clusters)
             if not some:
                 break
@@ -132,7 +132,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A page of the account.
+    """A page of the report.
 
     Attributes:
         page: which one.
@@ -192,7 +192,7 @@ def plan_as_json(run: Run) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(run.plan)
     except ValueError:
-        return None  # the journal was damaged; the rest of the account still counts
+        return None  # the journal was damaged; the rest of the report still counts
 
 
 def _deletion_as_json(deletion: Deletion) -> dict[str, Any]:

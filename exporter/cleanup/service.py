@@ -35,10 +35,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 KEPT_RUNS = 50
 """So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 HEARTBEATS_PER_LEASE = 3
-WOKEN_TOGETHER = 10
-"""So many cleaners find out at a time what they are to do."""
-NOTED_TOGETHER = 50
-"""So many listings are noted in one transaction."""
+WOKEN_PER_SLICE = 10
+"""How many cleaners are woken before other tasks run."""
+LISTINGS_PER_TRANSACTION = 50
+"""How many listings are noted in one transaction."""
 
 
 class CleanupService:
@@ -79,14 +79,13 @@ class CleanupService:
         self._pace = pace
         self._clock = clock
         self._wall_clock = wall_clock
-        self._latest = 0.0
+        self._latest_wall_clock = 0.0
         self._kept_runs = kept_runs
         self._owner = secrets.token_hex(8)
         self._active = ConcurrencyLimit(config.max_concurrent_clusters)
         self._identities = Identities()
         self._listings = PolledListings()
         self._resumes_paused = False
-        self._reading_totals = asyncio.Lock()
         self._configured: frozenset[str] = frozenset()
         self._shown: tuple[str, ...] = ()
         self._cleaners: dict[str, Cleaner] = {}
@@ -95,8 +94,6 @@ class CleanupService:
         self._beat_now = asyncio.Event()
         self._exchange_now = asyncio.Event()
         self._exchange_problem = ""
-        self._totals_read_until: float | None = None
-        self._reads_all_totals = True
         self._living_owners = 1
         self._unended: Mapping[str, str] = {}
         self._out_of_reach: frozenset[str] = frozenset()
@@ -142,7 +139,7 @@ class CleanupService:
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
         self._board.keep(wanted)
         self._shown = tuple(dict.fromkeys(name for name, _ in wanted))
-        async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_TOGETHER):
+        async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_PER_SLICE):
             self._assign(uuid)
         self._beat_now.set()
 
@@ -248,13 +245,13 @@ class CleanupService:
         )
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._reads_all_totals = True
+            self._board.reads_all_totals = True
             await self._beat(journal)
             await self._exchange(journal)
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self.problem = ""
             log.info("the journal is open")
-            async for uuid in in_slices(self._identities.uuids, at_most=WOKEN_TOGETHER):
+            async for uuid in in_slices(self._identities.uuids, at_most=WOKEN_PER_SLICE):
                 self._assign(uuid)
             self._beat_now.set()
             group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
@@ -270,10 +267,10 @@ class CleanupService:
                     await self._beat_now.wait()
             self._beat_now.clear()
             now = self._wall_clock()
-            is_set_back = now < self._latest - CLOCK_STEP_SECONDS
+            is_set_back = now < self._latest_wall_clock - CLOCK_STEP_SECONDS
             if is_set_back or now - self._clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
-                self._latest = now
-                async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_TOGETHER):
+                self._latest_wall_clock = now
+                async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_PER_SLICE):
                     if is_set_back:
                         cleaner.reschedule()
                     else:
@@ -307,13 +304,12 @@ class CleanupService:
     async def _exchange(self, journal: Journal) -> None:
         """Note what the polls have listed, and show what the journal has counted."""
         await self._note_listings(journal)
-        await self._read_totals(journal)
-        await self._board.mark_counted()
+        await self._board.read_totals(journal.totals)
 
     def _now(self) -> float:
         """Return Unix seconds, and remember the latest: after a step back, what it led to is not valid."""
         now = self._wall_clock()
-        self._latest = max(self._latest, now)
+        self._latest_wall_clock = max(self._latest_wall_clock, now)
         return now
 
     @staticmethod
@@ -355,18 +351,7 @@ class CleanupService:
         """Show what the journal has counted, if it can be read; the next heartbeat shows it all the same."""
         if self.journal is not None:
             with suppress(JournalError):
-                await self._read_totals(self.journal)
-
-    async def _read_totals(self, journal: Journal) -> None:
-        """Have the board show every total that has changed; one reading after the other."""
-        async with self._reading_totals:
-            if self._reads_all_totals:
-                self._totals_read_until, self._reads_all_totals = None, False
-            read_until = self._totals_read_until
-            async for totals in journal.totals.changed(read_until):
-                await self._board.put_totals(totals)
-                read_until = totals.read_until
-            self._totals_read_until = read_until
+                await self._board.read_totals(self.journal.totals)
 
     def _note_unended(self, unended: Mapping[str, str]) -> None:
         """Take note where a deletion is unended, and warn once where no configured cluster can end it."""
@@ -401,7 +386,7 @@ class CleanupService:
             acquired |= await journal.leases.acquire(missing - overdue, at_most=room_left)
         self.takeovers += sum(lease.taken_over for lease in acquired.values())
         inherited = await journal.runs.inherit(acquired.values(), now=self._now())
-        async for uuid, lease in in_slices(acquired.items(), at_most=WOKEN_TOGETHER):
+        async for uuid, lease in in_slices(acquired.items(), at_most=WOKEN_PER_SLICE):
             if (cleaner := self._cleaners.get(uuid)) is not None:
                 cleaner.hold(lease, inherited.get(uuid))
         give_up = set(beat.leases.keys() - wanted)
@@ -421,8 +406,8 @@ class CleanupService:
         now = self._clock()
         leases = {uuid: cleaner.lease for uuid, cleaner in self._cleaners.items() if cleaner.lease}
         due = list(self._listings.due(leases.keys(), now=now).items())
-        for start in range(0, len(due), NOTED_TOGETHER):
-            some = dict(due[start : start + NOTED_TOGETHER])
+        for start in range(0, len(due), LISTINGS_PER_TRANSACTION):
+            some = dict(due[start : start + LISTINGS_PER_TRANSACTION])
             seen = {leases[uuid]: packages for uuid, packages in some.items()}
             await journal.seen.note(seen, now=self._now())
             self._listings.noted(some, now=now)
@@ -458,7 +443,6 @@ class CleanupService:
         known = self._board.get((name, policy))
         if known is None:
             self._board.put(PolicyStatus(cluster=name, labels=labels, policy=policy, dry_run=dry_run))
-            self._reads_all_totals = True  # the journal may have had some for long
         elif (known.labels, known.dry_run) != (labels, dry_run):
             self._board.put(replace(known, labels=labels, dry_run=dry_run))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.cleanup.decide.plan import Approved, GuardFacts, Plan, Reason, Rules, Verdict
 from exporter.cleanup.decide.policy import (
-    MOST_CLOCK_SKEW_SECONDS,
+    MAX_CLOCK_SKEW_SECONDS,
     make_plan,
 )
 from exporter.ontap.conversations.deletion import is_safe_version
@@ -376,7 +376,7 @@ def test_no_protected_version_is_ever_chosen(
         if rules.older_than_seconds is not None:
             assert decision.create_timestamp_seconds is not None
             assert now - decision.create_timestamp_seconds > rules.older_than_seconds
-            assert abs(facts.clock_skew_seconds or 0.0) <= MOST_CLOCK_SKEW_SECONDS
+            assert abs(facts.clock_skew_seconds or 0.0) <= MAX_CLOCK_SKEW_SECONDS
         if rules.seen_for_seconds > 0:
             assert facts.first_seen is not None
             assert now - facts.first_seen[decision.version] >= rules.seen_for_seconds

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.cleanup.decide.schedule import MOST_COUNTED, Due, Schedule
+from exporter.cleanup.decide.schedule import MAX_COUNTED_SKIPS, Due, Schedule
 
 AMSTERDAM = "Europe/Amsterdam"
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
@@ -51,7 +51,7 @@ def every(seconds: float) -> Schedule:
 
 def first_run(schedule: Schedule, *, now: float, last_started: float | None = None) -> float:
     """Return the first run of a process that begins to look after the cluster now."""
-    return schedule.first(now=now, last_started=last_started, looked_after_since=now).at
+    return schedule.first(now=now, last_started=last_started, managed_since=now).at
 
 
 def runs_on(schedule: Schedule, day: datetime) -> list[str]:
@@ -150,7 +150,7 @@ def test_a_run_of_a_cron_expression_that_came_due_meanwhile_is_counted_and_not_m
         assert len(due) <= 1500
     assert all(earlier < later for earlier, later in pairwise(due))
     after = schedule.after_run(started=started, ended=started + seconds)
-    assert after == Due(at=moment, skipped=min(len(due), MOST_COUNTED))
+    assert after == Due(at=moment, skipped=min(len(due), MAX_COUNTED_SKIPS))
 
 
 @given(expression=CRONS, timezone=ZONES, now=MOMENTS, within=st.floats(0, DAY), late=st.floats(0, 2 * DAY))
@@ -166,7 +166,7 @@ def test_a_run_of_a_cron_expression_starts_at_most_start_within_late(
     moment, missed = at, 0
     while moment < found.at:
         moment, missed = first_run(schedule, now=moment), missed + 1
-    assert found == Due(at=moment, skipped=min(missed, 1 + MOST_COUNTED))
+    assert found == Due(at=moment, skipped=min(missed, 1 + MAX_COUNTED_SKIPS))
 
 
 def test_an_interval_is_never_too_late() -> None:
@@ -191,7 +191,7 @@ def test_what_came_due_while_some_process_looked_after_the_cluster_is_made_up_wi
     now = NIGHTLY + minutes_ago * 60
     last_started = None if last_minutes_ago is None else now - last_minutes_ago * 60
     found = cron("0 3 * * *").first(
-        now=now, last_started=last_started, looked_after_since=now - minutes_since * 60
+        now=now, last_started=last_started, managed_since=now - minutes_since * 60
     )
     assert found == expected
 
@@ -200,7 +200,7 @@ def test_what_came_due_while_some_process_looked_after_the_cluster_is_made_up_wi
 def test_a_run_is_never_due_before_the_last_one_or_before_anybody_looked(
     expression: str, now: float, started: float, since: float
 ) -> None:
-    due = cron(expression).first(now=now, last_started=now - started, looked_after_since=now - since)
+    due = cron(expression).first(now=now, last_started=now - started, managed_since=now - since)
     assert due.at > max(now - started, min(now - since, now))
     assert due.at >= now - HOUR
 
@@ -211,7 +211,7 @@ def test_a_last_run_in_the_future_puts_off_no_run_by_more_than_a_day(
     schedule: Schedule, ahead: float
 ) -> None:
     """A clock that was a year ahead for a minute has recorded it."""
-    due = schedule.first(now=NIGHTLY + 60, last_started=NIGHTLY + 60 + ahead, looked_after_since=NIGHTLY + 60)
+    due = schedule.first(now=NIGHTLY + 60, last_started=NIGHTLY + 60 + ahead, managed_since=NIGHTLY + 60)
     assert NIGHTLY + 60 <= due.at <= NIGHTLY + 60 + DAY
     assert due.skipped == 0
 
@@ -225,14 +225,14 @@ def test_a_clock_that_jumps_by_decades_is_little_work(schedule: Schedule) -> Non
     begun = time.process_time()
     after = schedule.after_run(started=NIGHTLY, ended=now)
     late = schedule.unless_late(at=NIGHTLY, now=now)
-    first = schedule.first(now=now, last_started=NIGHTLY, looked_after_since=NIGHTLY)
+    first = schedule.first(now=now, last_started=NIGHTLY, managed_since=NIGHTLY)
     assert time.process_time() - begun < 1.0
     assert now <= after.at <= now + 300
     if schedule.cron is not None:
         assert (after.skipped, late.skipped, first.skipped) == (
-            MOST_COUNTED,
-            MOST_COUNTED + 1,
-            MOST_COUNTED + 1,
+            MAX_COUNTED_SKIPS,
+            MAX_COUNTED_SKIPS + 1,
+            MAX_COUNTED_SKIPS + 1,
         )
         assert now - HOUR <= late.at <= now
         assert first == late

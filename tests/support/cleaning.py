@@ -55,7 +55,7 @@ SHORT = changed(POLICY, job_timeout=timedelta(seconds=1), retry_busy_for=timedel
 """Gives up at once on what does not end by itself."""
 QUICK_PAUSES = Pauses(first_seconds=0.01, factor=1.2, longest_seconds=0.05)
 QUICK_PACE = Pace(
-    job=QUICK_PAUSES, busy=QUICK_PAUSES, look=QUICK_PAUSES, in_flight_seconds=0.05, retry_seconds=0.05
+    job=QUICK_PAUSES, busy=QUICK_PAUSES, check=QUICK_PAUSES, in_flight_seconds=0.05, retry_seconds=0.05
 )
 
 

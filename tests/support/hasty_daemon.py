@@ -20,7 +20,7 @@ from exporter.web.addresses import ListenAddress
 HASTY = Pace(
     job=Pauses(first_seconds=0.05, factor=1.5, longest_seconds=0.3),
     busy=Pauses(first_seconds=0.1, factor=2.0, longest_seconds=0.5),
-    look=Pauses(first_seconds=0.1, factor=1.5, longest_seconds=0.5),
+    check=Pauses(first_seconds=0.1, factor=1.5, longest_seconds=0.5),
     in_flight_seconds=3.0,
     retry_seconds=1.0,
 )

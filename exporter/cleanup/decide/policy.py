@@ -16,7 +16,7 @@ from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWN
 from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.conversations.versions import Release, in_use, parse_release, spellings
 
-MOST_CLOCK_SKEW_SECONDS = 3600.0
+MAX_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted where the cluster's clock and ours differ by more."""
 
 Objection = tuple[Reason, str]
@@ -138,7 +138,7 @@ def _conditions(
             yield Reason.AMONG_NEWEST, f"among the {rules.keep_newest} newest"
     if rules.older_than_seconds is not None:
         skew = None if facts is None else facts.clock_skew_seconds
-        if skew is not None and abs(skew) > MOST_CLOCK_SKEW_SECONDS:
+        if skew is not None and abs(skew) > MAX_CLOCK_SKEW_SECONDS:
             yield Reason.CLOCK_SKEWED, f"the cluster's clock differs from ours by {_span(abs(skew))}"
         if age is None:
             yield Reason.AGE_UNKNOWN, "create_time is missing or unreadable"

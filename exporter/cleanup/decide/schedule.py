@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-MOST_COUNTED = 100
+MAX_COUNTED_SKIPS = 100
 """So many skipped runs are counted at once: what a clock that jumps by years skips is not walked through."""
 
 
@@ -37,23 +37,23 @@ class Schedule:
     every_seconds: float | None
     start_within_seconds: float
 
-    def first(self, *, now: float, last_started: float | None, looked_after_since: float) -> Due:
+    def first(self, *, now: float, last_started: float | None, managed_since: float) -> Due:
         """Return the next run where this process has made none yet.
 
         An interval counts from the start of the last run; where it has passed, or no run is remembered, the
-        run is due at once. A cron expression fires after the last run and after ``looked_after_since``: what
-        was missed while no process looked after the cluster is not made up.
+        run is due at once. A cron expression fires after the last run and after ``managed_since``: what
+        was missed while no process managed the cluster is not made up.
 
         Args:
             now: the time.
             last_started: start of the last run; None where none is remembered. One that lies in the future
                 was recorded by a clock that was wrong.
-            looked_after_since: since when some process has looked after the cluster without a gap.
+            managed_since: since when some process has managed the cluster without a gap.
         """
         started = None if last_started is None else min(last_started, now)
         if self.cron is None:
             return Due(at=now if started is None else max(started + (self.every_seconds or 0.0), now))
-        since = min(looked_after_since, now)
+        since = min(managed_since, now)
         return self.unless_late(at=self._after(since if started is None else max(since, started)), now=now)
 
     def after_run(self, *, started: float, ended: float) -> Due:
@@ -73,7 +73,7 @@ class Schedule:
 
     def _fires(self, begin: float, end: float) -> int:
         """Return how often the cron expression fires after ``begin``, up to ``end``."""
-        moments = itertools.islice(self._moments(begin), MOST_COUNTED)
+        moments = itertools.islice(self._moments(begin), MAX_COUNTED_SKIPS)
         return sum(1 for _ in itertools.takewhile(lambda moment: moment <= end, moments))
 
     def _after(self, moment: float) -> float:

@@ -1,4 +1,4 @@
-"""Deletions that have ended without an end: does what they began still go on?"""
+"""Whether a cluster may still work on a deletion that the exporter no longer follows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.errors import ApiError, OntapError
 
-FORGOTTEN_SECONDS = 86_400.0
-"""For so long a deletion that was given up counts as going on where nothing says that it is over."""
+COUNTS_AS_RUNNING_SECONDS = 86_400.0
+"""A deletion that was given up counts as running for so long, unless its job is known to be over."""
 
 
 async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:
-    """Say whether a deletion that was given up may still go on.
+    """Say whether a deletion that was given up may still be running.
 
-    Where that cannot be read (a role may hide jobs), it counts as going on for a day.
+    If that cannot be read (a role may hide jobs), it counts as running for a day.
 
     Args:
         access: the cluster.
@@ -23,7 +23,7 @@ async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float
         now: Unix seconds.
     """
     since = deletion.ended_timestamp_seconds or deletion.intended_timestamp_seconds
-    is_recent = now - since < FORGOTTEN_SECONDS
+    is_recent = now - since < COUNTS_AS_RUNNING_SECONDS
     try:
         if deletion.job_uuid is None:
             conversation = find_job(

@@ -186,7 +186,7 @@ def _recorded(progress: Progress, now: float) -> Next:
         case Stage.SENDING:
             return progress, Send()
         case Stage.FOLLOWING:
-            return progress, _look_at_job(progress)
+            return progress, _read_or_search_job(progress)
         case Stage.WAITING:
             return _wait(progress, now)
         case Stage.OVER:
@@ -257,7 +257,7 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
         case Listed() | Searched() as seen:
             return _without_job(progress, seen, now)
         case Slept():
-            return progress, _look_at_job(progress)
+            return progress, _read_or_search_job(progress)
         case _:
             raise _impossible(progress, event)
 
@@ -289,9 +289,9 @@ def _searching(progress: Progress, event: Event, now: float) -> Next:
         case Searched(jobs=jobs, listed=listed):
             # Where the jobs cannot be read, or one of them might be it, only time tells.
             is_known = listed is not None and jobs is not None and not jobs.open
-            if is_known and progress.tries + 1 >= progress.pace.looks and now >= progress.in_flight_until:
+            if is_known and progress.tries + 1 >= progress.pace.checks and now >= progress.in_flight_until:
                 return _not_deleted(progress)
-            return _sleep(progress, progress.pace.look)
+            return _sleep(progress, progress.pace.check)
         case Slept():
             return progress, Search()
         case _:
@@ -304,11 +304,11 @@ def _confirming(progress: Progress, event: Event, now: float) -> Next:
             return _conclude(progress, progress.when_gone)
         case Listed() if now >= progress.deadline:
             return _conclude(progress, Outcome.TIMEOUT)
-        case Listed(listed=True) if progress.tries + 1 >= progress.pace.looks:
+        case Listed(listed=True) if progress.tries + 1 >= progress.pace.checks:
             # A listing may show a package for some seconds after it is gone, but not for longer.
             return _not_deleted(progress)
         case Listed():
-            return _sleep(progress, progress.pace.look)
+            return _sleep(progress, progress.pace.check)
         case Slept():
             return progress, ReadListing()
         case _:
@@ -342,7 +342,7 @@ def _handle(  # noqa: PLR0911 - one for each meaning
 
 def _follow(progress: Progress, now: float) -> Next:
     followed = _enter(progress, Stage.FOLLOWING, now)
-    return followed, _look_at_job(followed)
+    return followed, _read_or_search_job(followed)
 
 
 def _search(progress: Progress, now: float) -> Next:
@@ -358,7 +358,7 @@ def _enter(progress: Progress, stage: Stage, now: float) -> Progress:
     return replace(progress, stage=stage, since=now, deadline=deadline, tries=0, reads_listing=False)
 
 
-def _look_at_job(progress: Progress) -> Action:
+def _read_or_search_job(progress: Progress) -> Action:
     if progress.reads_listing:
         return ReadListing()
     job_uuid = None if progress.deletion is None else progress.deletion.job_uuid

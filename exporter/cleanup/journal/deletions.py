@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
-from exporter.cleanup.journal.guards import count_failures, expect_none
+from exporter.cleanup.journal.guards import check_nothing_stops, count_failures
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore
 from exporter.cleanup.journal.runs import DELETION_COLUMNS, MAX_MESSAGE_CHARACTERS, run_going_on
@@ -52,7 +52,7 @@ class DeletionStore(LeasedStore):
         """
         self.leases.confirm(connection, lease, unexpired=True)
         run = run_going_on(connection, lease, run_id)
-        expect_none(connection, run.policy, policy_digest, max_deletes_per_day=max_deletes_per_day)
+        check_nothing_stops(connection, run.policy, policy_digest, max_deletes_per_day=max_deletes_per_day)
         return _insert(
             connection,
             run,
@@ -83,7 +83,7 @@ class DeletionStore(LeasedStore):
         """
         self.leases.confirm(connection, lease, unexpired=True)
         recorded = _recorded(connection, lease, deletion)
-        expect_none(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
+        check_nothing_stops(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
         return _move(
             connection,
             recorded,

@@ -65,7 +65,9 @@ class GuardStore(Store):
         connection.execute(delete(FAILURES).where(FAILURES.c.policy == policy))
 
 
-def expect_none(connection: Connection, policy: str, digest: str, *, max_deletes_per_day: int | None) -> None:
+def check_nothing_stops(
+    connection: Connection, policy: str, digest: str, *, max_deletes_per_day: int | None
+) -> None:
     """Lock what all processes share until the transaction ends, and see that nothing stops a deletion.
 
     Where there is a daily limit, intents are stored one after the other.

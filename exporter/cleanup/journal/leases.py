@@ -42,16 +42,16 @@ from exporter.cleanup.records import Heartbeat, Lease, Phase
 
 T = TypeVar("T")
 
-TOGETHER = 200
-"""So many clusters are handled in one transaction."""
+CLUSTERS_PER_TRANSACTION = 200
+"""How many clusters are handled in one transaction."""
 MAX_MARGIN_SECONDS = 2.0
 """Between what a process relies on and what the database says: for clocks that run at different speeds."""
-FORGOTTEN_AFTER_SECONDS = 3600.0
-"""A process that has not been heard of for so long is forgotten."""
+PROCESSES_KEPT_SECONDS = 3600.0
+"""A process is deleted from the journal when it has not sent a heartbeat for so long."""
 FOREVER_SECONDS = 1e10
 APPLICATION_NAME = "ontap-packages-exporter"
 """Of our sessions in PostgreSQL, except for one that updates the tables."""
-_END_HUNG = text(
+_END_HUNG_SESSIONS = text(
     f"""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND application_name = '{APPLICATION_NAME}'
@@ -63,7 +63,7 @@ _END_HUNG = text(
 The server's own timeouts miss a process that hangs between the two messages of one statement.
 """
 CLUSTERS_KEPT_SECONDS = 400 * 86_400.0
-"""A cluster whose lease nobody has held for so long is forgotten, besides its totals."""
+"""A cluster, but not its totals, is deleted when nobody has held its lease for so long."""
 
 
 class LeaseHolder:
@@ -71,7 +71,7 @@ class LeaseHolder:
 
     Args:
         database: carries the transactions; nothing else waits for its connection.
-        owner: identifies this life of the process.
+        owner: identifies this process; another one, or the next start, has another.
         takeover_after_seconds: how long a lease lasts without a heartbeat.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
@@ -129,7 +129,7 @@ class LeaseHolder:
             uuids: the clusters; None: all, and this process no longer counts as living.
         """
         if uuids is None:
-            await self._database.transact("release the leases", self._retire)
+            await self._database.transact("release the leases", self._release_all)
             return
         for some in batches(sorted(set(uuids))):
             ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
@@ -169,7 +169,7 @@ class LeaseHolder:
         mine = LEASES.c.owner == self._owner
         if self._alone:
             return connection.execute(select(LEASES).where(mine)).all(), 1
-        connection.execute(_END_HUNG)
+        connection.execute(_END_HUNG_SESSIONS)
         expires = DATABASE_CLOCK + self._seconds
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
         held = connection.execute(renewing).all()
@@ -211,7 +211,7 @@ class LeaseHolder:
         vanished = frozenset(row.cluster_uuid for row in locked if row.owner not in {"", self._owner})
         return rows, vanished
 
-    def _retire(self, connection: Connection) -> None:
+    def _release_all(self, connection: Connection) -> None:
         release_leases(connection, condition=LEASES.c.owner == self._owner)
         connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
 
@@ -230,15 +230,15 @@ def release_leases(connection: Connection, *, condition: ColumnElement[bool]) ->
     connection.execute(update(LEASES).where(condition).values(released))
 
 
-def forget_the_past(connection: Connection) -> None:
-    """Forget processes of an hour ago, and clusters that have not been cleaned for more than a year."""
-    vanished = PROCESSES.c.expires_seconds < DATABASE_CLOCK - FORGOTTEN_AFTER_SECONDS
+def delete_expired(connection: Connection) -> None:
+    """Delete processes without a heartbeat for an hour, and clusters that nobody has cleaned for a year."""
+    vanished = PROCESSES.c.expires_seconds < DATABASE_CLOCK - PROCESSES_KEPT_SECONDS
     connection.execute(delete(PROCESSES).where(vanished))
     unended = exists().where(
         DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value
     )
     old = LEASES.c.expires_seconds < DATABASE_CLOCK - CLUSTERS_KEPT_SECONDS
-    locking = select(LEASES.c.cluster_uuid).where(old, ~unended).limit(TOGETHER)
+    locking = select(LEASES.c.cluster_uuid).where(old, ~unended).limit(CLUSTERS_PER_TRANSACTION)
     uuids = connection.execute(locking.with_for_update(skip_locked=True)).scalars().all()
     for table in (DELETIONS, RUNS, PACKAGES, CLUSTERS, LEASES):
         connection.execute(delete(table).where(table.c.cluster_uuid.in_(uuids)))
@@ -262,5 +262,5 @@ def _lease(row: Row[Any], valid_until_seconds: float, *, vanished: Collection[st
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Give some items at a time, few enough for one transaction."""
-    for start in range(0, len(items), TOGETHER):
-        yield items[start : start + TOGETHER]
+    for start in range(0, len(items), CLUSTERS_PER_TRANSACTION):
+        yield items[start : start + CLUSTERS_PER_TRANSACTION]

@@ -13,9 +13,9 @@ from sqlalchemy import true
 from exporter.cleanup.journal.database import Database, completed
 from exporter.cleanup.journal.journal import Journal
 from exporter.cleanup.journal.journal_errors import JournalError
-from exporter.cleanup.journal.leases import LeaseHolder, forget_the_past, release_leases
-from exporter.cleanup.journal.migrations import expect_newest, migrate
-from exporter.cleanup.journal.sqlite import SqliteConnector, SqliteFile, expect_intact, locked_file
+from exporter.cleanup.journal.leases import LeaseHolder, delete_expired, release_leases
+from exporter.cleanup.journal.migrations import check_newest, migrate
+from exporter.cleanup.journal.sqlite import SqliteConnector, SqliteFile, check_intact, locked_file
 from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl
 
 MIGRATION_SECONDS = 60.0
@@ -36,14 +36,14 @@ async def open_journal(
     takeover_after_seconds: float,
     boot_clock: Callable[[], float] = boot_time,
 ) -> AsyncIterator[Journal]:
-    """Open the journal, and make its tables or bring them up to date; give up all leases in the end.
+    """Open the journal, and make its tables or bring them up to date; release all leases in the end.
 
-    A SQLite journal is opened by one process alone. Leases of earlier lives, which have ended for certain,
-    are free at once there.
+    A SQLite journal is opened by one process alone. Leases of earlier processes, which have ended for
+    certain, are free at once there.
 
     Args:
         url: a file, whose folder must exist, or a database of PostgreSQL.
-        owner: identifies this life of the process; random.
+        owner: identifies this process; random.
         takeover_after_seconds: how long leases last without a heartbeat.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
 
@@ -60,13 +60,13 @@ async def open_journal(
             database = await _entered(stack, _postgresql(url, connections=CONNECTIONS))
             leases = await _entered(stack, _postgresql(url, connections=1))
         if file is not None:
-            await database.transact("open it", partial(expect_intact, path=file.path))
+            await database.transact("open it", partial(check_intact, path=file.path))
         await database.transact("open it", migrate, timeout_seconds=MIGRATION_SECONDS)
         if file is not None:
             releasing = partial(release_leases, condition=true())
-            await database.transact("release the leases of earlier lives", releasing)
+            await database.transact("release the leases of earlier processes", releasing)
             await asyncio.to_thread(file.note_made)
-        await database.transact("forget the past", forget_the_past)
+        await database.transact("delete what has expired", delete_expired)
         holder = LeaseHolder(
             leases,
             owner=owner,
@@ -77,7 +77,7 @@ async def open_journal(
         try:
             yield Journal(database, holder)
         finally:
-            with suppress(JournalError):  # leases that cannot be given up expire
+            with suppress(JournalError):  # leases that cannot be released expire
                 await completed(holder.release())
 
 
@@ -97,7 +97,7 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
             else _postgresql(url, connections=1, read_only=True)
         )
         database = await _entered(stack, reading)
-        await database.transact("read it", expect_newest)
+        await database.transact("read it", check_newest)
         holder = LeaseHolder(database, owner="", takeover_after_seconds=0.0, alone=True, boot_clock=boot_time)
         yield Journal(database, holder)
 

@@ -88,7 +88,7 @@ class RunStore(LeasedStore):
         _end(connection, run, success=success, failure=failure, error=error, now=now)
 
     async def inherit(self, leases: Iterable[Lease], *, now: float) -> dict[str, Inherited]:
-        """Return what earlier lives have left on clusters, and end their interrupted runs, as failed.
+        """Return what earlier processes have left on clusters, and end their interrupted runs, as failed.
 
         A run with an unended deletion stays as it is: once that has ended, this is to be called again.
 

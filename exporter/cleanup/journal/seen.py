@@ -97,7 +97,7 @@ def _note(
         present = {sanitize(package.version): package for package in packages}
         remembered = sorted(present)[:MAX_PACKAGES]
         gone += [(uuid, version) for version in known[uuid].keys() - set(remembered)]
-        looked = uuid in last_listed and abs(now - last_listed[uuid]) <= DAY_SECONDS
+        is_continuous = uuid in last_listed and abs(now - last_listed[uuid]) <= DAY_SECONDS
         new += [
             {
                 "cluster_uuid": uuid,
@@ -106,7 +106,7 @@ def _note(
                 "first_seen_timestamp_seconds": now,
             }
             for version in remembered
-            if not looked or not _is_same(known[uuid].get(version), present[version], now=now)
+            if not is_continuous or not _is_same(known[uuid].get(version), present[version], now=now)
         ]
     _write(connection, gone, new, list(listings), now=now)
 

@@ -103,7 +103,7 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
         os.close(lock)
 
 
-def expect_intact(connection: Connection, *, path: Path) -> None:
+def check_intact(connection: Connection, *, path: Path) -> None:
     """Read the whole file, so that damage is found before anything rests on it.
 
     Raises:

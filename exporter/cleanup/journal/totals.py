@@ -23,11 +23,11 @@ from exporter.cleanup.records import (
 )
 
 MAX_CODES = 50
-"""So many error codes are told apart on a cluster under a policy; the rest count as ``other``."""
+"""So many error codes are counted by themselves on a cluster under a policy; the rest count as ``other``."""
 OTHER_CODES = "other"
-READ_TOGETHER = 100
-"""So many totals are read by one query, so that reading all of a large fleet never holds up the process."""
-LATE_SECONDS = 30.0
+POLICIES_PER_QUERY = 100
+"""How many totals one query reads, so that reading all of a large fleet never holds up the process."""
+MAX_COMMIT_DELAY_SECONDS = 30.0
 """A transaction is committed at most so much later than the database's clock was read in it."""
 
 
@@ -35,21 +35,21 @@ class TotalsStore(Store):
     """What has happened since the journal began."""
 
     async def changed(
-        self, since: float | None = None, *, read_together: int = READ_TOGETHER
+        self, since: float | None = None, *, per_query: int = POLICIES_PER_QUERY
     ) -> AsyncIterator[Totals]:
         """Give what has changed, in the order of cluster and policy; in between, other work goes on.
 
         Args:
             since: ``read_until`` of an earlier answer, to leave out what has not changed since; None: give
                 all totals.
-            read_together: so many are read in one transaction.
+            per_query: how many are read in one transaction.
         """
         after: tuple[str, str] | None = None
         read_until: float | None = None
         while True:
-            some = await self._read(since or 0.0, after, read_until, limit=read_together)
+            some = await self._read(since or 0.0, after, read_until, limit=per_query)
             yield some
-            if len(some.policies) < read_together:
+            if len(some.policies) < per_query:
                 return
             after, read_until = list(some.policies)[-1], some.read_until
 
@@ -65,7 +65,7 @@ class TotalsStore(Store):
     ) -> Totals:
         """Return the totals that follow on a cluster and policy."""
         if read_until is None:
-            read_until = connection.execute(select(DATABASE_CLOCK)).scalar_one() - LATE_SECONDS
+            read_until = connection.execute(select(DATABASE_CLOCK)).scalar_one() - MAX_COMMIT_DELAY_SECONDS
         key = tuple_(POLICIES.c.cluster, POLICIES.c.policy)
         wanted = POLICIES.c.changed_seconds >= since
         if after is not None:
@@ -127,8 +127,8 @@ def count_outcome(connection: Connection, deletion: Deletion) -> None:
         return
     of_policy = and_(CODES.c.cluster == deletion.cluster, CODES.c.policy == deletion.policy)
     codes = set(connection.execute(select(CODES.c.code).where(of_policy)).scalars())
-    told_apart = deletion.code in codes or len(codes) < MAX_CODES
-    code = deletion.code if told_apart else OTHER_CODES
+    has_own_count = deletion.code in codes or len(codes) < MAX_CODES
+    code = deletion.code if has_own_count else OTHER_CODES
     names = {"cluster": deletion.cluster, "policy": deletion.policy, "code": code}
     _add(connection, CODES, names, {"deletions": 1})
 

@@ -153,10 +153,10 @@ async def test_totals_of_more_clusters_than_one_query_reads_are_all_there(journa
                 lease, cluster=name, policy=policy, dry_run=True, plan="", candidates=1, now=1.0
             )
     expected = [(name, policy) for name in names for policy in ("a", "b")]
-    for read_together in (1, 5, 18, 19):
-        parts = [some async for some in journal.totals.changed(read_together=read_together)]
+    for per_query in (1, 5, 18, 19):
+        parts = [some async for some in journal.totals.changed(per_query=per_query)]
         assert [key for some in parts for key in some.policies] == expected
-        assert all(len(some.policies) <= read_together for some in parts)
+        assert all(len(some.policies) <= per_query for some in parts)
         assert [some.durations is None for some in parts] == [False, *[True] * (len(parts) - 1)]
         assert {some.read_until for some in parts} == {parts[0].read_until}
 

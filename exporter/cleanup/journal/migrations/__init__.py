@@ -53,7 +53,7 @@ def migrate(connection: Connection) -> None:
     context.run_migrations(op=Operations(context))
 
 
-def expect_newest(connection: Connection) -> None:
+def check_newest(connection: Connection) -> None:
     """See that the tables are of the newest revision, and change nothing.
 
     Raises:
