@@ -18,7 +18,7 @@ from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.event_loop import handle_loop_error
 from exporter.app.garbage import FullCollections
 from exporter.app.reload import Reloader
-from exporter.app.sharding import UNSHARDED, Shard
+from exporter.app.sharding import Shard
 from exporter.app.signals import handle_daemon_signals
 from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.delete.limits import Pace
@@ -72,7 +72,7 @@ class Settings:
     site: Site = field(default_factory=Site)
     reload_by_http: bool = False
     cleanup_halted: bool = False
-    shard: Shard = UNSHARDED
+    shard: Shard = field(default_factory=Shard)
     web_config: WebConfig | None = None
     pace: Pace = field(default_factory=Pace)
     announce: Callable[[str], None] | None = None

@@ -27,7 +27,7 @@ N = TypeVar("N", bound=_Named)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """One share of the clusters: ``ordinal`` of ``total``, counted from 0."""
+    """One share of the clusters: ``ordinal`` of ``total``, counted from 0; by default, all clusters."""
 
     ordinal: int = 0
     total: int = 1
@@ -83,7 +83,3 @@ def ordinal_from_pod(environ: Mapping[str, str], *, hostname: str) -> int:
     if match is None:
         raise ValueError(f"the pod's name {name!r} does not end in an ordinal, as a StatefulSet's do")
     return int(match[1])
-
-
-UNSHARDED = Shard()
-"""One process has all clusters."""

@@ -40,11 +40,7 @@ def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], objec
         kill_switch.release()
         log.warning("cleanup is released: policies delete again")
 
-    def on_hangup() -> None:
-        reload()
-
-    handlers = {signal.SIGHUP: on_hangup, signal.SIGUSR1: engage, signal.SIGUSR2: release}
-    with _handled(handlers):
+    with _handled({signal.SIGHUP: reload, signal.SIGUSR1: engage, signal.SIGUSR2: release}):
         # The kernel does not remember the order of held signals. SIGUSR1 is delivered last: if both are held,
         # the kill switch is on.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGUSR2})
@@ -53,7 +49,7 @@ def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], objec
 
 
 @contextmanager
-def _handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+def _handled(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)

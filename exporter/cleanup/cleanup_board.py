@@ -42,7 +42,6 @@ class PolicyStatus:
     Attributes:
         cluster: the cluster's configured name.
         labels: the cluster's configured labels, ordered by name.
-        policy: the policy's name.
         dry_run: whether it only plans.
         totals: from the journal.
         is_counted: whether the totals are those of the journal; until then, no counter is exposed, for it

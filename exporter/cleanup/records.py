@@ -68,7 +68,6 @@ class PolicyPause:
     """A policy that deletes nothing until it is changed or resumed, because its deletions kept failing.
 
     Attributes:
-        policy: the policy's name.
         digest: identifies the rules that it had then; with other rules it is not paused.
         since_timestamp_seconds: Unix seconds.
         reason: how many failed, and what the last one said.
@@ -117,9 +116,7 @@ class Deletion:
         run_id: the run that decided on it.
         cluster_uuid: the cluster that DELETE is sent to.
         cluster: the cluster's configured name then, a label.
-        policy: the policy's name.
         policy_digest: identifies the policy's rules then; "" where nothing was to be sent.
-        version: the package's version.
         create_timestamp_seconds: the package's create_time, Unix seconds; None where it is not known. Listed
             with another one, the package was deleted and uploaded again.
         phase: how far it has come.
@@ -160,7 +157,6 @@ class Run:
         id: names it within the journal.
         cluster_uuid: the cluster.
         cluster: the cluster's configured name then, a label.
-        policy: the policy's name.
         dry_run: whether it only planned.
         started_timestamp_seconds: Unix seconds.
         ended_timestamp_seconds: None while it goes on, or where the program ended in its midst.

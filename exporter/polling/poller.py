@@ -81,7 +81,9 @@ class Poller:
         due = self._limiter.first_poll_due(clock())
         while True:
             if await self._is_rescheduled_before(due):
-                due = self._due_after(clock())
+                due = next_due_time(
+                    after=clock(), phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
+                )
                 continue
             lateness.woke(due=due, now=clock())
             if clock() >= self._access.asked_to_wait_until:
@@ -109,11 +111,6 @@ class Poller:
             return False
         self._is_rescheduled.clear()
         return self._status.last_poll is not None
-
-    def _due_after(self, now: float) -> float:
-        return next_due_time(
-            after=now, phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
-        )
 
     def _is_silent(self) -> bool:
         """Say whether the last poll ended at its deadline."""

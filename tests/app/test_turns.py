@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.app.applied import AppliedConfiguration
-from exporter.app.sharding import UNSHARDED
+from exporter.app.sharding import Shard
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, load_config
@@ -73,7 +73,7 @@ async def test_no_change_of_very_many_clusters_holds_up_the_event_loop(tmp_path:
     async with open_session() as session, asyncio.TaskGroup() as group:
         applied = AppliedConfiguration(
             first,
-            shard=UNSHARDED,
+            shard=Shard(),
             session=session,
             group=group,
             kill_switch=KillSwitch(active=False),

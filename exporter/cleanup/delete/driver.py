@@ -81,7 +81,6 @@ class Target:
 
     Attributes:
         run_id: the run that decided on it.
-        version: the package's version.
         create_timestamp_seconds: its create_time; None where it is not known.
     """
 
