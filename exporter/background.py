@@ -53,18 +53,11 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
             set_outcome()
 
     def run() -> None:
+        set_outcome: Callable[[], None]
         try:
-            result = work()
+            set_outcome = partial(future.set_result, work())
         except Exception as exc:  # noqa: BLE001 - it is raised again where the future is awaited
-            error = exc
-
-            def set_outcome() -> None:
-                future.set_exception(error)
-        else:
-
-            def set_outcome() -> None:
-                future.set_result(result)
-
+            set_outcome = partial(future.set_exception, exc)
         with suppress(RuntimeError):  # the event loop has been closed meanwhile
             loop.call_soon_threadsafe(deliver, set_outcome)
 

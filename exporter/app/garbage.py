@@ -1,4 +1,4 @@
-"""When the garbage collector visits every object; the program stands still meanwhile."""
+"""Holds off full garbage collections, during which the program stands still."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class FullCollections:
         self._timer: asyncio.TimerHandle | None = None
 
     def hold_off(self) -> None:
-        """Have none for a while from now on; where they are held off already, not for longer."""
+        """Have none for a while; if they are held off already, that time does not begin anew."""
         if self._timer is None:
             young, middle, _ = self._thresholds
             gc.set_threshold(young, middle, _NEVER)
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
 
     def stop(self) -> None:
-        """Let the collector do as ever."""
+        """Give the collector its thresholds back."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -58,9 +58,9 @@ def load_plan(path: Path) -> SavedPlan:
 
 
 async def approval_of(policy: PolicyConfig, *, now: float) -> Approved | None:
-    """Return what a policy's saved plan approves at a moment (Unix seconds): nothing where it cannot be used.
+    """Return what a policy's saved plan approves, which is nothing if it cannot be used.
 
-    None where the policy asks for no approval.
+    None if the policy asks for no approval; ``now`` is in Unix seconds.
     """
     path = policy.approved_plan
     if path is None:

@@ -1,4 +1,4 @@
-"""One cluster's cleaner: wait for the lease, bring to an end what is unended, run what is due; again."""
+"""One cluster's cleaner: it waits for the lease, recovers what is unended, and runs what is due."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class Cleaner:
             raise LeaseLostError(f"another cluster answers at {access.config.endpoint.origin} now")
 
     def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
-        """Find out when each policy is due, as far as that is not known."""
+        """Work out when each policy is due, unless that is known already."""
         now = self._services.wall_clock()
         since = now if self._has_timers else assignment.since
         self._has_timers = True
@@ -254,8 +254,8 @@ class Cleaner:
             return
         started = services.wall_clock()
         if services.kill_switch.active:
-            log.warning("cleanup is halted, so a run is skipped", **self._names(policy))
-            self._expect(policy, schedule.after_run(started=started, ended=started))
+            log.warning("cleanup is halted, so a run is skipped", **self._log_keys(policy))
+            self._set_next_run(policy, schedule.after_run(started=started, ended=started))
             return
         self._show_next_run(policy, schedule.after_run(started=started, ended=started).at)
         run = Run(
@@ -263,30 +263,31 @@ class Cleaner:
             access=assignment.access,
             policy=policy,
             max_deletes_per_day=assignment.max_deletes_per_day,
-            lease=lambda: self.lease,
+            lease=lease,
+            current_lease=lambda: self.lease,
             is_assigned=lambda: self._is_assigned(assignment, policy),
             sleep=self._sleep,
         )
         async with self._slot():
             if self._skips_late_run(policy, due):  # other clusters took long
                 return
-            await run.make(lease)
+            await run.make()
         self._last_started[policy.name] = started
         await services.journal.runs.prune(lease, keep=services.kept_runs)
         after = schedule.after_run(started=started, ended=services.wall_clock())
         if after.skipped:
             log.warning(
-                "runs came due during a run, and are skipped", count=after.skipped, **self._names(policy)
+                "runs came due during a run, and are skipped", count=after.skipped, **self._log_keys(policy)
             )
-        self._expect(policy, after)
+        self._set_next_run(policy, after)
 
     def _skips_late_run(self, policy: PolicyConfig, due: float) -> bool:
         """Skip a run, and say so, if it is too late for it."""
         on_time = schedule_of(policy).unless_late(at=due, now=self._services.wall_clock())
         if not on_time.skipped:
             return False
-        log.warning("a run came due too long ago, so it is skipped", **self._names(policy))
-        self._expect(policy, on_time)
+        log.warning("a run came due too long ago, so it is skipped", **self._log_keys(policy))
+        self._set_next_run(policy, on_time)
         return True
 
     def _is_assigned(self, then: Assignment, policy: PolicyConfig) -> bool:
@@ -304,7 +305,7 @@ class Cleaner:
                 self.is_busy = False
 
     async def _sleep(self, sleep: Sleep) -> None:
-        """Pause; where nothing is under way, let another cluster in, and stop where something changes."""
+        """Pause; if nothing is under way, let another cluster in, and end the pause if something changes."""
         if not sleep.idle:
             await asyncio.sleep(sleep.seconds)
             return
@@ -314,8 +315,8 @@ class Cleaner:
         finally:
             await self._services.active.acquire()
 
-    def _expect(self, policy: PolicyConfig, due: Due) -> None:
-        """Take note of a policy's next run, and count what is skipped before it."""
+    def _set_next_run(self, policy: PolicyConfig, due: Due) -> None:
+        """Set a policy's next run, and count the runs that are skipped before it."""
         self._count_skipped(policy, due.skipped)
         self._due[policy.name] = (policy, due.at)
         self._show_next_run(policy, due.at)
@@ -335,7 +336,7 @@ class Cleaner:
         name = "" if self._assignment is None else self._assignment.access.name
         return (name, policy.name)
 
-    def _names(self, policy: PolicyConfig) -> dict[str, str]:
+    def _log_keys(self, policy: PolicyConfig) -> dict[str, str]:
         cluster, name = self._key(policy)
         return {"cluster": cluster, "policy": name}
 

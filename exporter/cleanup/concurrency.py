@@ -1,4 +1,4 @@
-"""How cleanup waits: for its share of the clusters that are talked to at once, and for what must be ended."""
+"""A semaphore whose limit can change, and a wait that cancellation does not cut short."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class ConcurrencyLimit:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._owed = 0
+        self._surplus = 0
         self._semaphore = asyncio.Semaphore(limit)
 
     def change(self, limit: int) -> None:
-        """Let so many hold it from now on; where that is fewer than do, nobody is let in until they are."""
-        self._owed -= limit - self._limit
+        """Change the limit; if more hold it than that, nobody acquires it until enough have released it."""
+        self._surplus -= limit - self._limit
         self._limit = limit
-        while self._owed < 0:
-            self._owed += 1
+        while self._surplus < 0:
+            self._surplus += 1
             self._semaphore.release()
 
     async def acquire(self) -> None:
@@ -34,9 +34,9 @@ class ConcurrencyLimit:
         await self._semaphore.acquire()
 
     def release(self) -> None:
-        """Let somebody else hold it."""
-        if self._owed > 0:
-            self._owed -= 1
+        """Let another one acquire it."""
+        if self._surplus > 0:
+            self._surplus -= 1
         else:
             self._semaphore.release()
 

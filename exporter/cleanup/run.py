@@ -77,7 +77,8 @@ class Run:
         access: the cluster.
         policy: what to run.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
-        lease: gives the lease that this process has on the cluster now; None where it has none.
+        lease: under which everything is recorded; where it is lost, nothing more is sent.
+        current_lease: gives the lease that this process has on the cluster now; None where it has none.
         is_assigned: says whether the policy is still configured for the cluster as it was.
         sleep: pauses; where nothing is under way on the cluster, another one is let in meanwhile.
     """
@@ -89,7 +90,8 @@ class Run:
         access: ClusterAccess,
         policy: PolicyConfig,
         max_deletes_per_day: int | None,
-        lease: Callable[[], Lease | None],
+        lease: Lease,
+        current_lease: Callable[[], Lease | None],
         is_assigned: Callable[[], bool],
         sleep: Callable[[Sleep], Awaitable[None]],
     ) -> None:
@@ -99,25 +101,24 @@ class Run:
         self._rules = rules_of(policy)
         self._max_deletes_per_day = max_deletes_per_day
         self._lease = lease
+        self._current_lease = current_lease
         self._is_assigned = is_assigned
         self._sleep = sleep
-        self._epoch: int | None = None
 
-    async def make(self, lease: Lease) -> None:
+    async def make(self) -> None:
         """Plan, and delete what the plan chose unless the policy is a dry run.
 
         Raises:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
-        self._epoch = lease.epoch
         services = self._services
         started = services.wall_clock()
         self._rules = replace(self._rules, approved=await approval_of(self._policy, now=started))
-        preflight = await self._read_preflight(lease)
-        being_deleted = await self._being_deleted(lease)
+        preflight = await self._read_preflight()
+        being_deleted = await self._being_deleted()
         plan = self._plan(preflight.with_facts(being_deleted=being_deleted))
         run_id = await services.journal.runs.begin(
-            lease,
+            self._lease,
             cluster=self._access.name,
             policy=self._policy.name,
             dry_run=self._policy.dry_run,
@@ -128,10 +129,10 @@ class Run:
         )
         log_plan(self._access.name, self._policy, plan)
         await services.show_counts()
-        failed = await self._carry_out(lease, run_id, plan, preflight, being_deleted)
+        failed = await self._carry_out(run_id, plan, preflight, being_deleted)
         ended = services.wall_clock()
         await services.journal.runs.end(
-            lease,
+            self._lease,
             run_id,
             success=failed is None,
             failure="" if failed is None else str(failed.failure),
@@ -152,7 +153,7 @@ class Run:
         )
 
     async def _carry_out(
-        self, lease: Lease, run_id: int, plan: Plan, preflight: Preflight, being_deleted: frozenset[str]
+        self, run_id: int, plan: Plan, preflight: Preflight, being_deleted: frozenset[str]
     ) -> _Failed | None:
         if plan.problem:
             failure = RunFailure.DENIED if preflight.denied else RunFailure.UNREADABLE
@@ -163,9 +164,9 @@ class Run:
             versions = ", ".join(sorted(being_deleted))
             error = f"an earlier deletion may still be going on: {versions}"
             return _Failed(failure=RunFailure.EARLIER_DELETION, error=error)
-        return await self._delete_all(lease, run_id, plan)
+        return await self._delete_all(run_id, plan)
 
-    async def _delete_all(self, lease: Lease, run_id: int, plan: Plan) -> _Failed | None:
+    async def _delete_all(self, run_id: int, plan: Plan) -> _Failed | None:
         """Delete what the plan chose, one by one."""
         services = self._services
         limits = limits_of(self._policy)
@@ -174,7 +175,7 @@ class Run:
         for chosen in plan.chosen:
             if why := self._why_not():
                 return _Failed(failure=RunFailure.STOPPED, error=why)
-            driver = self._driver(lease, run_id, chosen)
+            driver = self._driver(run_id, chosen)
             progress, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
             try:
                 with services.board.in_progress((self._access.name, self._policy.name)):
@@ -196,52 +197,39 @@ class Run:
             return _Failed(failure=RunFailure.STOPPED, error=why)
         return failed
 
-    def _driver(self, lease: Lease, run_id: int, chosen: Decision) -> DeletionDriver:
+    def _driver(self, run_id: int, chosen: Decision) -> DeletionDriver:
         services = self._services
-        target = Target(
-            run_id=run_id,
-            version=chosen.version,
-            create_timestamp_seconds=chosen.create_timestamp_seconds,
-        )
-
-        async def decide() -> tuple[Decided, float] | Undecided:
-            if why := self._why_not():
-                return Undecided(problem=why, stopped=True)
-            preflight = await self._read_preflight(lease)
-            if preflight.listing is None or preflight.facts is None:
-                return Undecided(problem=preflight.problem, denied=preflight.denied)
-            unlimited = replace(self._rules, max_deletes=len(preflight.listing.packages))
-            decision = self._plan(preflight, unlimited).decision(chosen.version)
-            return Decided(decision=decision), preflight.facts_read_at
-
-        async def record_intent(deletion: Deletion | None, earlier_jobs: frozenset[str]) -> Deletion:
-            if deletion is not None:
-                return await services.journal.deletions.intend_again(
-                    lease, deletion, earlier_job_uuids=earlier_jobs
-                )
-            return await services.journal.deletions.intend(
-                lease,
-                run_id,
+        return DeletionDriver(
+            target=Target(
+                run_id=run_id,
                 version=chosen.version,
                 create_timestamp_seconds=chosen.create_timestamp_seconds,
-                earlier_job_uuids=earlier_jobs,
-                max_deletes_per_day=self._max_deletes_per_day,
-                policy_digest=digest_of(self._policy),
-                now=services.wall_clock(),
-            )
-
-        return DeletionDriver(
-            target=target,
+            ),
             access=self._access,
             journal=services.journal,
-            lease=lease,
+            lease=self._lease,
             return_timeout_seconds=self._policy.return_timeout,
             stop_after_failures=self._policy.stop_after_failures,
-            checks=RunChecks(decide=decide, why_not=self._why_not, record_intent=record_intent),
+            checks=RunChecks(
+                decide=self._decide_again,
+                why_not=self._why_not,
+                max_deletes_per_day=self._max_deletes_per_day,
+                policy_digest=digest_of(self._policy),
+            ),
             sleep=self._sleep,
             clock=services.clock,
             wall_clock=services.wall_clock,
         )
+
+    async def _decide_again(self, version: str) -> tuple[Decided, float] | Undecided:
+        """Read the cluster afresh, and decide on one version as if it were the run's first."""
+        if why := self._why_not():
+            return Undecided(problem=why, stopped=True)
+        preflight = await self._read_preflight()
+        if preflight.listing is None or preflight.facts is None:
+            return Undecided(problem=preflight.problem, denied=preflight.denied)
+        unlimited = replace(self._rules, max_deletes=len(preflight.listing.packages))
+        return Decided(decision=self._plan(preflight, unlimited).decision(version)), preflight.facts_read_at
 
     def _why_not(self) -> str:
         """Say why nothing may be sent now; "" where it may. Waits for nothing."""
@@ -249,26 +237,26 @@ class Run:
             return HALTED
         if not self._is_assigned():
             return CHANGED
-        lease = self._lease()
-        if lease is None or lease.epoch != self._epoch:
+        lease = self._current_lease()
+        if lease is None or lease.epoch != self._lease.epoch:
             return "this process has lost the cluster meanwhile"
         if self._services.clock() >= lease.valid_until_seconds:
             return "this process cannot be sure that it still holds the cluster"
         return ""
 
-    async def _read_preflight(self, lease: Lease) -> Preflight:
+    async def _read_preflight(self) -> Preflight:
         """Read the cluster, note which packages are there, and since when."""
         preflight = await read_preflight(self._access, clock=self._services.clock)
         if preflight.listing is None or preflight.facts is None:
             return preflight
-        if preflight.facts.cluster_uuid != lease.cluster_uuid:
+        if preflight.facts.cluster_uuid != self._lease.cluster_uuid:
             return Preflight(problem="another cluster answers at this address now")
         if self._rules.seen_for_seconds <= 0:
             return preflight
         journal = self._services.journal
         now = self._services.wall_clock()
-        await journal.seen.note({lease: preflight.listing.packages}, now=now)
-        first_seen = await journal.seen.since(lease.cluster_uuid, now=now)
+        await journal.seen.note({self._lease: preflight.listing.packages}, now=now)
+        first_seen = await journal.seen.since(self._lease.cluster_uuid, now=now)
         return preflight.with_facts(first_seen=first_seen)
 
     def _plan(self, preflight: Preflight, rules: Rules | None = None) -> Plan:
@@ -280,9 +268,9 @@ class Run:
             problem=preflight.problem,
         )
 
-    async def _being_deleted(self, lease: Lease) -> frozenset[str]:
+    async def _being_deleted(self) -> frozenset[str]:
         """Return the versions that the job of a deletion that was given up may still delete."""
-        given_up = await self._services.journal.deletions.given_up(lease.cluster_uuid)
+        given_up = await self._services.journal.deletions.given_up(self._lease.cluster_uuid)
         now = self._services.wall_clock()
         return frozenset([one.version for one in given_up if await may_still_run(self._access, one, now=now)])
 

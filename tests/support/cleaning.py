@@ -124,11 +124,12 @@ class Cleaning:
             access=self.access,
             policy=policy,
             max_deletes_per_day=self.max_deletes_per_day,
-            lease=lambda: self.lease,
+            lease=self.lease,
+            current_lease=lambda: self.lease,
             is_assigned=lambda: self.assigned,
             sleep=_sleep,
         )
-        await run.make(self.lease)
+        await run.make()
         return (await self.journal.runs.recent(1))[0]
 
     async def show_counts(self) -> None:

@@ -97,12 +97,14 @@ class RunChecks:
         decide: reads the cluster afresh and decides on the version again; gives when the facts were read,
             too, by the driver's clock.
         why_not: says why nothing may be sent at this moment; "" where it may. It does not wait for anything.
-        record_intent: stores the intent: the first one, or another one for a deletion that waits.
+        max_deletes_per_day: of all policies on all clusters; None: no limit.
+        policy_digest: identifies the policy's rules.
     """
 
-    decide: Callable[[], Awaitable[tuple[Decided, float] | Undecided]]
+    decide: Callable[[str], Awaitable[tuple[Decided, float] | Undecided]]
     why_not: Callable[[], str]
-    record_intent: Callable[[Deletion | None, frozenset[str]], Awaitable[Deletion]]
+    max_deletes_per_day: int | None
+    policy_digest: str
 
 
 class DeletionDriver:
@@ -185,11 +187,26 @@ class DeletionDriver:
 
     async def _intend(self, progress: Progress) -> Event:
         """Store the intent, unless the journal says why nothing more may be deleted."""
-        checks = self._required_checks()
+        checks, target, deletions = self._required_checks(), self._target, self._journal.deletions
         try:
-            return Recorded(deletion=await checks.record_intent(progress.deletion, self._earlier_jobs))
+            if progress.deletion is not None:
+                intended = await deletions.intend_again(
+                    self._lease, progress.deletion, earlier_job_uuids=self._earlier_jobs
+                )
+            else:
+                intended = await deletions.intend(
+                    self._lease,
+                    target.run_id,
+                    version=target.version,
+                    create_timestamp_seconds=target.create_timestamp_seconds,
+                    earlier_job_uuids=self._earlier_jobs,
+                    max_deletes_per_day=checks.max_deletes_per_day,
+                    policy_digest=checks.policy_digest,
+                    now=self._wall_clock(),
+                )
         except StepRefusedError as exc:
             return Undecided(problem=str(exc), refused=True)
+        return Recorded(deletion=intended)
 
     async def _record(self, action: RecordJob | RecordWait | End | EndUnsent, progress: Progress) -> Deletion:
         journal, lease, now = self._journal, self._lease, self._wall_clock()
@@ -263,7 +280,7 @@ class DeletionDriver:
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed
-        decided = await checks.decide()
+        decided = await checks.decide(self._target.version)
         if isinstance(decided, Undecided):
             return decided
         self._earlier_jobs = listed

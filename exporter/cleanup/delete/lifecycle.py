@@ -263,7 +263,7 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
 
 
 def _without_job(progress: Progress, seen: Listed | Searched, now: float) -> Next:
-    """Go on, or not, where no job says that it is over."""
+    """Conclude from the listing, or keep following, where no job says that the deletion is over."""
     if seen.listed is False:
         return _end(progress, Outcome.SUCCESS, "", "the package is gone")
     if isinstance(seen, Searched) and seen.jobs is not None and seen.jobs.job is not None:

@@ -51,9 +51,9 @@ class Meaning(StrEnum):
     """What follows from an answer."""
 
     TRANSIENT = "transient"  # nothing is under way; it may be tried again later
-    GONE = "gone"  # ONTAP says that the package is not there: look
-    UNKNOWN = "unknown"  # it may be done, or under way, or not: look
-    UNKNOWN_TRANSIENT = "unknown_transient"  # look; where it is neither, it may be tried again later
+    GONE = "gone"  # ONTAP says that the package is not there: check the listing
+    UNKNOWN = "unknown"  # it may be done, under way, or neither: check jobs and listing
+    UNKNOWN_TRANSIENT = "unknown_transient"  # the same; if it is neither, it may be tried again later
     FAILURE = "failure"  # ONTAP refused, or tried and failed
     DENIED = "denied"  # 401 or 403: nothing more on this cluster
 

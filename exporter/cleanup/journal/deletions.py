@@ -18,7 +18,7 @@ from exporter.cleanup.journal.tables import DATABASE_CLOCK, DELETIONS
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
 
 MAX_CODE_CHARACTERS = 100
-"""ONTAP's codes are numbers; a label should not be a novel."""
+"""ONTAP's codes are numbers; a long text must not become a label."""
 
 UNENDED = frozenset(Phase) - {Phase.ENDED}
 

@@ -68,7 +68,7 @@ class GuardStore(Store):
 def check_nothing_stops(
     connection: Connection, policy: str, digest: str, *, max_deletes_per_day: int | None
 ) -> None:
-    """Lock what all processes share until the transaction ends, and see that nothing stops a deletion.
+    """Lock what all processes share until the transaction ends, and check that nothing stops a deletion.
 
     Where there is a daily limit, intents are stored one after the other.
 
@@ -110,7 +110,7 @@ def count_failures(
 
 
 def _add_failure(connection: Connection, deletion: Deletion) -> int:
-    """Return how many they are now; the variants of the policy that are oldest are forgotten."""
+    """Count one more failure in a row and return their number; delete the policy's oldest variants."""
     more = {"failures": FAILURES.c.failures + 1, "changed_seconds": DATABASE_CLOCK}
     adding = insert_or_update(connection, FAILURES, more).values(
         policy=deletion.policy,

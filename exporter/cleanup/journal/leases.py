@@ -150,7 +150,7 @@ class LeaseHolder:
                 raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} has expired")
 
     def confirmed(self, connection: Connection, leases: Collection[Lease]) -> frozenset[str]:
-        """Do the same for many leases; return the clusters whose lease is still ours."""
+        """Do the same for many leases; return the clusters whose lease this process still has."""
         found = connection.execute(
             select(LEASES.c.cluster_uuid, LEASES.c.epoch)
             .where(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from cleanup.journal.conftest import NewUrl
 
+from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, Lease, Outcome, PolicyTotals
 from support.journal.journal_steps import (
@@ -173,3 +175,25 @@ async def test_what_changed_in_another_process_is_read_without_the_rest(postgres
         assert changed.policies["fra", "old"] == (await totals_of(two))["fra", "old"]
         assert (await anext(one.totals.changed(changed.read_until + 1e6))).policies == {}
         assert await durations_of(one) == await durations_of(two)
+
+
+async def test_a_status_that_is_shown_while_totals_are_read_is_counted_by_the_next_reading(
+    journal: Journal, ams: Lease
+) -> None:
+    for policy in ("new", "old"):
+        await journal.runs.begin(
+            ams, cluster="ams", policy=policy, dry_run=True, plan="", candidates=7, now=1.0
+        )
+    old = PolicyStatus(cluster="ams", labels=(), policy="old", dry_run=True)
+
+    def show_new(status: PolicyStatus) -> None:
+        if status.is_counted and board.get(("ams", "new")) is None:
+            board.put(replace(old, policy="new"))
+
+    board = CleanupBoard(on_change=show_new)
+    board.put(old)
+    found = []
+    for _ in range(2):
+        await board.read_totals(journal.totals)
+        found.append([(one.policy, one.is_counted, one.totals.candidates) for one in board.statuses()])
+    assert found == [[("old", True, 7), ("new", False, None)], [("old", True, 7), ("new", True, 7)]]
