@@ -21,5 +21,5 @@ What remembers and shows:
 * :mod:`~exporter.cleanup.journal`: keeps them in SQLite or PostgreSQL.
 * :mod:`~exporter.cleanup.cleanup_board`: the newest status; :mod:`~exporter.cleanup.report`: that as JSON.
 
-The service and the journal are loaded only where cleanup is configured.
+The service and the journal are loaded only if cleanup is configured.
 """

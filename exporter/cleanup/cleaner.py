@@ -346,7 +346,7 @@ class Cleaner:
         self._show_problem(problem)
 
     def _show_problem(self, problem: str, *, failure: RunFailure | None = None) -> None:
-        """Show why nothing is cleaned, "" where nothing stands against it, and that no run could be made."""
+        """Show why nothing is cleaned, "" if nothing stands against it, and that no run could be made."""
         if problem == self._problem and failure is None:
             return
         self._problem = problem

@@ -49,7 +49,7 @@ class PolicyStatus:
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
-        problem: why nothing is cleaned on the cluster at the moment; "" where nothing stands against it.
+        problem: why nothing is cleaned on the cluster at the moment; "" if nothing stands against it.
     """
 
     cluster: str
@@ -158,7 +158,7 @@ class CleanupBoard:
         return tuple(self._leases.values())
 
     def change(self, key: Key, change: Callable[[PolicyStatus], PolicyStatus]) -> None:
-        """Replace the status of a policy on a cluster, where there is one."""
+        """Replace the status of a policy on a cluster, if there is one."""
         if (status := self._statuses.get(key)) is not None:
             self.put(change(status))
 

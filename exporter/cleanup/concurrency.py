@@ -59,7 +59,7 @@ async def wait_uninterrupted(
         seconds: how many; None: it is never cancelled.
 
     Returns:
-        The last cancellation, for the caller to raise; None where there was none.
+        The last cancellation, for the caller to raise; None if there was none.
     """
     clock = asyncio.get_running_loop().time
     end = float("inf") if seconds is None else clock() + seconds

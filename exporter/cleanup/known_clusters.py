@@ -50,7 +50,7 @@ class Identities:
         return uuid in self._names
 
     def configure(self, accesses: Mapping[str, ClusterAccess], *, now: float) -> None:
-        """Replace the configured names; a uuid stays known where the address has not changed."""
+        """Replace the configured names; a uuid stays known if the address has not changed."""
         before, self._clusters, self._names = self._clusters, {}, {}
         for rank, (name, access) in enumerate(accesses.items()):
             earlier = before.get(name)

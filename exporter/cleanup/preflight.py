@@ -28,13 +28,13 @@ _NO_ENTRY = "4"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """A listing and facts, each None where it could not be read whole.
+    """A listing and facts; either is None if it could not be read whole.
 
     Attributes:
         listing: the whole repository.
         facts: what guards packages.
         facts_read_at: when the reading of the states and versions began, by the clock that was given.
-        problem: why something is missing; "" where nothing is.
+        problem: why something is missing; "" if nothing is.
         denied: whether that was a 401 or 403.
     """
 
@@ -45,12 +45,12 @@ class Preflight:
     denied: bool = False
 
     def with_facts(self, **changes: Any) -> Preflight:  # noqa: ANN401 - what GuardFacts takes
-        """Return the same with changed facts, where there are any."""
+        """Return the same with changed facts, if there are any."""
         return self if self.facts is None else replace(self, facts=replace(self.facts, **changes))
 
 
 def usable_uuid(identity: ClusterIdentity | None) -> str | None:
-    """Return the uuid by which a cluster is known; None where it states none, or nonsense."""
+    """Return the uuid by which a cluster is known; None if it states none, or nonsense."""
     if identity is None or identity.uuid is None or _UUID.fullmatch(identity.uuid) is None:
         return None
     return identity.uuid.lower()
@@ -96,7 +96,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
 
 
 async def read_listing_of(access: ClusterAccess) -> Listing | None:
-    """Return the listing alone; None where it could not be read whole."""
+    """Return the listing alone; None if it could not be read whole."""
     try:
         return await access.ask(read_listing(access.query))
     except OntapError:

@@ -52,7 +52,7 @@ class Lease:
         valid_until_seconds: up to when it may be relied on without asking the database, in seconds of this
             machine's CLOCK_BOOTTIME, which counts suspends; a margin is taken off already.
         held_before_until: until when, in Unix seconds of the database's clock, somebody (this process or
-            another) held it before; None where nobody did.
+            another) held it before; None if nobody did.
         taken_over: whether it was acquired from another process that had neither released nor renewed it.
     """
 
@@ -116,8 +116,8 @@ class Deletion:
         run_id: the run that decided on it.
         cluster_uuid: the cluster that DELETE is sent to.
         cluster: the cluster's configured name then, a label.
-        policy_digest: identifies the policy's rules then; "" where nothing was to be sent.
-        create_timestamp_seconds: the package's create_time, Unix seconds; None where it is not known. Listed
+        policy_digest: identifies the policy's rules then; "" if nothing was to be sent.
+        create_timestamp_seconds: the package's create_time, Unix seconds; None if it is not known. Listed
             with another one, the package was deleted and uploaded again.
         phase: how far it has come.
         intended_timestamp_seconds: when DELETE was about to be sent for the first time, Unix seconds.
@@ -126,7 +126,7 @@ class Deletion:
         earlier_job_uuids: jobs that were there before the last attempt, which are none of it.
         outcome: None until it has ended.
         ended_timestamp_seconds: when it ended; None until then.
-        code: ONTAP's error code that it ended with, "" where there is none.
+        code: ONTAP's error code that it ended with, "" if there is none.
         message: what ONTAP, or the exporter, said at the end.
     """
 
@@ -159,11 +159,11 @@ class Run:
         cluster: the cluster's configured name then, a label.
         dry_run: whether it only planned.
         started_timestamp_seconds: Unix seconds.
-        ended_timestamp_seconds: None while it goes on, or where the program ended in its midst.
+        ended_timestamp_seconds: None while it goes on, or if the program ended during it.
         success: whether every deletion succeeded or there was none to make; None until it has ended.
-        failure: the word for why it failed, "" where it did not.
+        failure: the word for why it failed, "" if it did not.
         error: the same for people.
-        plan: the plan as JSON: a list of packages, each with verdict and reason; "" where it is not kept
+        plan: the plan as JSON: a list of packages, each with verdict and reason; "" if it is not kept
             (only the last dry run of a policy on a cluster keeps its plan).
         deletions: those of this run, oldest first.
     """
@@ -207,7 +207,7 @@ class PolicyTotals:
         last_started_timestamp_seconds: start of the last run; None before the first.
         last_ended_timestamp_seconds: end of the last run that ended; None before.
         last_success: whether that run succeeded; None before.
-        last_failure: the word for why that run failed; "" where it did not.
+        last_failure: the word for why that run failed; "" if it did not.
         last_success_timestamp_seconds: end of the last successful run; None before.
     """
 

@@ -108,7 +108,7 @@ class Page:
         return tuple(status for group in islice(wanted, self.limit) for status in group)
 
     async def runs(self, store: RunStore) -> tuple[Run, ...]:
-        """Return the runs on this page, newest first; where their plans are long, they are fewer.
+        """Return the runs on this page, newest first; fewer if their plans are long.
 
         Raises:
             JournalError: they cannot be read.
@@ -166,7 +166,7 @@ def summary_of(
         policies: as configured.
         paused: those that are paused after failures.
         halted: whether deleting is halted.
-        problem: why there is no journal, so that nothing is deleted; "" where there is one.
+        problem: why there is no journal, so that nothing is deleted; "" if there is one.
     """
     return {
         "halted": halted,

@@ -77,10 +77,10 @@ class Run:
         access: the cluster.
         policy: what to run.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
-        lease: under which everything is recorded; where it is lost, nothing more is sent.
-        current_lease: gives the lease that this process has on the cluster now; None where it has none.
+        lease: under which everything is recorded; if it is lost, nothing more is sent.
+        current_lease: gives the lease that this process has on the cluster now; None if it has none.
         is_assigned: says whether the policy is still configured for the cluster as it was.
-        sleep: pauses; where nothing is under way on the cluster, another one is let in meanwhile.
+        sleep: pauses; if nothing is under way on the cluster, another one is let in meanwhile.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class Run:
         return Decided(decision=self._plan(preflight, unlimited).decision(version)), preflight.facts_read_at
 
     def _why_not(self) -> str:
-        """Say why nothing may be sent now; "" where it may. Waits for nothing."""
+        """Say why nothing may be sent now; "" if it may. Waits for nothing."""
         if self._services.kill_switch.active:
             return HALTED
         if not self._is_assigned():

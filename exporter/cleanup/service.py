@@ -55,7 +55,7 @@ class CleanupService:
 
     Attributes:
         journal: remembers everything; None while it is not open, so that nothing is deleted.
-        problem: why nothing is deleted anywhere; "" where the journal is open.
+        problem: why nothing is deleted anywhere; "" if the journal is open.
         takeovers: clusters that were taken over from a process that had vanished.
     """
 
@@ -177,7 +177,7 @@ class CleanupService:
         self._beat_now.set()
 
     async def run(self) -> NoReturn:
-        """Clean for ever; where the journal cannot be used, nothing is deleted until it can."""
+        """Clean for ever; if the journal cannot be used, nothing is deleted until it can."""
         while True:
             try:
                 async with open_journal(
@@ -222,7 +222,7 @@ class CleanupService:
             return (), str(exc)
 
     async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:
-        """Return a run, None where there is none, and why the journal cannot be read, "" where it can."""
+        """Return a run, None if there is none, and why the journal cannot be read, "" if it can."""
         if self.journal is None:
             return None, self.problem
         try:
@@ -354,7 +354,7 @@ class CleanupService:
                 await self._board.read_totals(self.journal.totals)
 
     def _note_unended(self, unended: Mapping[str, str]) -> None:
-        """Take note where a deletion is unended, and warn once where no configured cluster can end it."""
+        """Record the clusters with an unended deletion; warn once if no configured cluster can end it."""
         self._unended = unended
         busy = {uuid for uuid, cleaner in self._cleaners.items() if cleaner.is_busy}
         out_of_reach = {
@@ -400,7 +400,7 @@ class CleanupService:
             await journal.leases.release(give_up)
 
     async def _note_listings(self, journal: Journal) -> None:
-        """Note what the polls have listed, where it is new or has not been noted for a while."""
+        """Note what the polls have listed, if it is new or has not been noted for a while."""
         if not any(policy.seen_for for policy in self._config.policies):
             return
         now = self._clock()
@@ -413,7 +413,7 @@ class CleanupService:
             self._listings.noted(some, now=now)
 
     def _assign(self, uuid: str) -> None:
-        """Tell the cleaner of a cluster what it is to do; start it where there is none yet."""
+        """Tell the cleaner of a cluster what it is to do; start one if there is none yet."""
         found = self._identities.first(uuid)
         assignment = None if found is None else self._assignment(found[1])
         cleaner = self._cleaners.get(uuid)

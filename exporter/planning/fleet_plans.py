@@ -50,7 +50,7 @@ class Plans:
         made_timestamp_seconds: when the plans were made, Unix seconds.
         plans: one for every policy on every cluster that it applies to, in the order of the configuration.
         journal_problem: why the journal could not be read, so that nothing is known of what it has seen; ""
-            where it was read, or is not needed.
+            if it was read, or is not needed.
     """
 
     made_timestamp_seconds: float
@@ -112,7 +112,7 @@ async def make_plans(
 async def _with_first_seen(
     found: Mapping[str, Preflight], cleanup: CleanupConfig, *, now: float
 ) -> tuple[dict[str, Preflight], str]:
-    """Add since when each package has been there, by the journal; say why where it cannot be read."""
+    """Add since when each package has been there, by the journal; say why if it cannot be read."""
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
     seen = dict(found)

@@ -49,7 +49,7 @@ def write_plans(plans: Plans, *, is_verbose: bool) -> None:
 
 
 def _note(one: ClusterPlan) -> tuple[str, str]:
-    """Return the verdict on all packages and why; nothing where each has its own."""
+    """Return the verdict on all packages and why; nothing if each has its own."""
     if one.plan.problem:
         return "KEEP ALL", one.plan.problem
     return ("", "") if one.plan.decisions else ("-", "the repository is empty")
@@ -159,7 +159,7 @@ def _write_summary(ordered: Sequence[ClusterPlan]) -> None:
 
 
 def _widths(rows: Sequence[Row]) -> list[int]:
-    """Return how wide every column but the last is; a version is folded where it would take all space."""
+    """Return how wide every column but the last is; a version is folded if it would take all space."""
     from rich.cells import cell_len  # noqa: PLC0415 - only terminals need it
 
     cells = ([cell_len(terminal.escaped(cell)) for cell in row[:-1]] for row in rows)

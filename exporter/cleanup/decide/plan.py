@@ -38,7 +38,7 @@ class Approved:
 
     Attributes:
         packages: (cluster uuid, version) of every package that the saved plan chose.
-        problem: why nothing is approved: the file cannot be read, or is too old; "" where it counts.
+        problem: why nothing is approved: the file cannot be read, or is too old; "" if it counts.
     """
 
     packages: frozenset[tuple[str, str]]
@@ -51,12 +51,12 @@ class GuardFacts:
 
     Attributes:
         named: who names a version: ``the cluster``, ``node ...``, ``the pending update``.
-        update_state: ONTAP's word for the software update; None where none ever ran.
+        update_state: ONTAP's word for the software update; None if none ever ran.
         download_state: ONTAP's word for the package download.
         being_deleted: versions whose deletion by an earlier run may still be going on.
         cluster_uuid: of the cluster.
-        clock_skew_seconds: the cluster's clock minus ours; None where it does not show its clock.
-        first_seen: since when each version has been in every listing, Unix seconds; None where the journal
+        clock_skew_seconds: the cluster's clock minus ours; None if it does not show its clock.
+        first_seen: since when each version has been in every listing, Unix seconds; None if the journal
             could not say it.
     """
 
@@ -106,8 +106,8 @@ class Decision:
 
     Attributes:
         version: the package's version.
-        create_timestamp_seconds: Unix seconds; None where it is not known.
-        age_seconds: at the time of the plan, at least 0; None where it is not known.
+        create_timestamp_seconds: Unix seconds; None if it is not known.
+        age_seconds: at the time of the plan, at least 0; None if it is not known.
         verdict: whether it is deleted.
         reason: the word for why.
         detail: the same as a phrase for a person.
@@ -127,7 +127,7 @@ class Plan:
 
     Attributes:
         decisions: those to delete first, in the order in which they are; then the others by version.
-        problem: why nothing can be decided or deleted; "" where everything was known.
+        problem: why nothing can be decided or deleted; "" if everything was known.
     """
 
     decisions: tuple[Decision, ...]
@@ -148,5 +148,5 @@ class Plan:
         return [asdict(decision) for decision in self.decisions]
 
     def decision(self, version: str) -> Decision | None:
-        """Return the decision on a version; None where the listing does not have it."""
+        """Return the decision on a version; None if the listing does not have it."""
         return next((decision for decision in self.decisions if decision.version == version), None)

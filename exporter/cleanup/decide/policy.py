@@ -17,7 +17,7 @@ from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.conversations.versions import Release, in_use, parse_release, spellings
 
 MAX_CLOCK_SKEW_SECONDS = 3600.0
-"""Ages are not trusted where the cluster's clock and ours differ by more."""
+"""Ages are not trusted if the cluster's clock and ours differ by more."""
 
 Objection = tuple[Reason, str]
 """Why a package is kept, as a word and as a phrase."""
@@ -35,8 +35,8 @@ def make_plan(
 
     Args:
         rules: what the policy retires.
-        listing: the whole repository; None where it could not be read whole: the plan is empty.
-        facts: what guards packages; None where it could not be read in full: every package is kept.
+        listing: the whole repository; None if it could not be read whole: the plan is empty.
+        facts: what guards packages; None if it could not be read in full: every package is kept.
         now: Unix seconds.
         problem: why the listing or the facts are missing.
     """
@@ -57,7 +57,7 @@ def make_plan(
 def _judge(
     package: Package, rules: Rules, facts: GuardFacts | None, newest: frozenset[str], now: float
 ) -> Decision:
-    """Decide on one package by the first objection; only where there is none at all is it deleted."""
+    """Decide on one package by the first objection; it is deleted only if there is none."""
     created = package.create_timestamp_seconds
     age = None if created is None else max(now - created, 0.0)
     objection = next(_objections(package.version, age, rules, facts, newest, now=now), None)

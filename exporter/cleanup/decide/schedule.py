@@ -26,9 +26,9 @@ class Schedule:
     """Either a cron expression in a time zone, or an interval.
 
     Attributes:
-        cron: five fields; None where an interval is set.
+        cron: five fields; None if an interval is set.
         timezone: IANA name of the zone that the cron expression is in.
-        every_seconds: from the start of one run to the next; None where a cron expression is set.
+        every_seconds: from the start of one run to the next; None if a cron expression is set.
         start_within_seconds: a run that a cron expression names starts at most so late.
     """
 
@@ -38,15 +38,15 @@ class Schedule:
     start_within_seconds: float
 
     def first(self, *, now: float, last_started: float | None, managed_since: float) -> Due:
-        """Return the next run where this process has made none yet.
+        """Return the next run if this process has made none yet.
 
-        An interval counts from the start of the last run; where it has passed, or no run is remembered, the
+        An interval counts from the start of the last run; if it has passed, or no run is remembered, the
         run is due at once. A cron expression fires after the last run and after ``managed_since``: what
         was missed while no process managed the cluster is not made up.
 
         Args:
             now: the time.
-            last_started: start of the last run; None where none is remembered. One that lies in the future
+            last_started: start of the last run; None if none is remembered. One that lies in the future
                 was recorded by a clock that was wrong.
             managed_since: since when some process has managed the cluster without a gap.
         """
@@ -65,7 +65,7 @@ class Schedule:
         return Due(at=started + every * (skipped + 1), skipped=skipped)
 
     def unless_late(self, *, at: float, now: float) -> Due:
-        """Return a run that is due, or the next one where it is too late; an interval is never too late."""
+        """Return a run that is due, or the next one if it is too late; an interval is never too late."""
         latest = now - self.start_within_seconds
         if self.cron is None or at >= latest:
             return Due(at=at)

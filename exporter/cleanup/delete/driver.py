@@ -81,7 +81,7 @@ class Target:
 
     Attributes:
         run_id: the run that decided on it.
-        create_timestamp_seconds: its create_time; None where it is not known.
+        create_timestamp_seconds: its create_time; None if it is not known.
     """
 
     run_id: int
@@ -96,7 +96,7 @@ class RunChecks:
     Attributes:
         decide: reads the cluster afresh and decides on the version again; gives when the facts were read,
             too, by the driver's clock.
-        why_not: says why nothing may be sent at this moment; "" where it may. It does not wait for anything.
+        why_not: says why nothing may be sent at this moment; "" if it may. It does not wait for anything.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         policy_digest: identifies the policy's rules.
     """
@@ -117,8 +117,8 @@ class DeletionDriver:
         lease: gives this process the right to write about the cluster.
         return_timeout_seconds: sent with DELETE.
         stop_after_failures: so many failures in a row pause the policy; 0: never.
-        checks: None where DELETE must not be sent: the deletion is only brought to its end.
-        sleep: pauses for some seconds; where nothing is under way, another cluster is let in meanwhile.
+        checks: None if DELETE must not be sent: the deletion is only brought to its end.
+        sleep: pauses for some seconds; if nothing is under way, another cluster is let in meanwhile.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
     """
@@ -238,7 +238,7 @@ class DeletionDriver:
                 assert_never(action)
 
     async def _perform_in_order(self, progress: Progress, action: Intend | Send) -> Event:
-        """Store an intent, or send DELETE; where the program stops meanwhile, record what became of it."""
+        """Store an intent, or send DELETE; if the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
         work = self._send(gate) if isinstance(action, Send) else self._intend(progress)
         task = asyncio.create_task(work, name=f"{type(action).__name__} {self._target.version}".lower())

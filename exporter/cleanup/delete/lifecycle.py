@@ -65,7 +65,9 @@ class Stage(StrEnum):
 
     DECIDING = "deciding"  # the cluster is read afresh, and the policy decides again
     SENDING = "sending"  # the intent is stored, and DELETE goes out
-    FOLLOWING = "following"  # ONTAP accepted; its job, searched for where not named, is read until it is over
+    FOLLOWING = (
+        "following"  # ONTAP accepted; its job, searched for if it was not named, is read until it is over
+    )
     SEARCHING = "searching"  # what became of DELETE is not known; jobs and listing are read
     CONFIRMING = "confirming"  # ONTAP says that nothing is under way any more; the listing decides
     WAITING = "waiting"  # ONTAP refused for a passing reason, and nothing is under way
@@ -88,7 +90,7 @@ class Progress:
         tries: pauses made in the stage.
         waits: pauses made for a busy repository.
         diagnosis: what ONTAP has said last.
-        when_gone: CONFIRMING: the outcome where the package is gone.
+        when_gone: CONFIRMING: the outcome if the package is gone.
         reads_listing: FOLLOWING: the listing is read in place of a job, which is hidden.
         in_flight_until: SEARCHING: until then a DELETE whose answer is not known may still arrive.
     """
@@ -180,7 +182,7 @@ def step(progress: Progress, event: Event, *, now: float) -> Next:  # noqa: PLR0
 
 
 def _recorded(progress: Progress, now: float) -> Next:
-    """Go on where the journal has stored what leads into the stage."""
+    """Go on once the journal has stored what leads into the stage."""
     deletion = stored(progress)
     match progress.stage:
         case Stage.SENDING:
@@ -263,7 +265,7 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
 
 
 def _without_job(progress: Progress, seen: Listed | Searched, now: float) -> Next:
-    """Conclude from the listing, or keep following, where no job says that the deletion is over."""
+    """Conclude from the listing, or keep following, if no job says that the deletion is over."""
     if seen.listed is False:
         return _end(progress, Outcome.SUCCESS, "", "the package is gone")
     if isinstance(seen, Searched) and seen.jobs is not None and seen.jobs.job is not None:
@@ -394,7 +396,7 @@ def _record_wait(progress: Progress, code: str, message: str) -> Next:
 
 
 def _not_deleted(progress: Progress) -> Next:
-    """Go on where the package is there and nothing works on it any more."""
+    """Go on if the package is there and nothing works on it any more."""
     diagnosis = progress.diagnosis
     if diagnosis is not None and diagnosis.meaning is Meaning.UNKNOWN_TRANSIENT:
         return _record_wait(progress, diagnosis.code, diagnosis.message)
@@ -409,7 +411,7 @@ def _withdraw(progress: Progress, outcome: Outcome, message: str) -> Next:
 
 
 def _conclude(progress: Progress, outcome: Outcome) -> Next:
-    """End with what ONTAP said last; where it succeeded after all, the code on the way there is no error."""
+    """End with what ONTAP said last; if it succeeded after all, the code on the way there is no error."""
     diagnosis = progress.diagnosis
     code = "" if diagnosis is None or outcome is Outcome.SUCCESS else diagnosis.code
     return _end(progress, outcome, code, "" if diagnosis is None else diagnosis.message)

@@ -56,7 +56,7 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """ONTAP accepted, and named its job where it is known."""
+    """ONTAP accepted, and named its job; None if it did not."""
 
     job_uuid: str | None
 

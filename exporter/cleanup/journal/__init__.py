@@ -13,7 +13,7 @@ either an unended deletion to go on with or an ended one, counted once.
     runs, deletions     what may follow upon what
     totals              the totals that survive pruning
     tables              the tables; migrations builds and changes them
-    database            transactions, completed even where their caller is cancelled
+    database            transactions, completed even if their caller is cancelled
     sqlite, postgresql  how each database is reached
     journal_errors      what can go wrong
 """

@@ -1,4 +1,4 @@
-"""Transactions: each is completed or rolled back even where its caller is cancelled, and ends in time."""
+"""Transactions: each is completed or rolled back even if its caller is cancelled, and ends in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Connector(Protocol):
     """How transactions get to a database."""
 
     async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:
-        """Do the work in a transaction; commit it, or roll it back where the work raises.
+        """Do the work in a transaction; commit it, or roll it back if the work raises.
 
         Args:
             work: what to do.
@@ -49,7 +49,7 @@ class Database:
     async def transact(
         self, doing: str, work: Callable[[Connection], T], *, timeout_seconds: float | None = None
     ) -> T:
-        """Do the work in a transaction; commit it, or roll it back where the work raises.
+        """Do the work in a transaction; commit it, or roll it back if the work raises.
 
         A caller that is cancelled is cancelled once the transaction has come to its end.
 
@@ -116,7 +116,7 @@ def transaction(
 
 
 async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[Any]] | None = None) -> T:
-    """Wait until the work is done, even where this task is cancelled, and only then be cancelled.
+    """Wait until the work is done, even if this task is cancelled, and only then be cancelled.
 
     Args:
         work: what to do.
@@ -134,11 +134,11 @@ async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[An
 def insert_or_update(
     connection: Connection, table: Table, changes: Mapping[str, object] | None
 ) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT that, where the table has a row of that primary key already, changes this instead.
+    """Return an INSERT that, if the table has a row of that primary key already, changes this instead.
 
     Args:
         connection: what it is for: both databases have it, in classes of their own.
-        table: where.
+        table: the table.
         changes: values by column; None: the row stays as it is.
     """
     statement = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

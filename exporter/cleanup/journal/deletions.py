@@ -199,7 +199,7 @@ class DeletionStore(LeasedStore):
     def given_up(self, connection: Connection, cluster_uuid: str) -> tuple[Deletion, ...]:
         """Return the deletions of a cluster that may be going on though they have ended, oldest first.
 
-        They are the newest deletion of each version, leaving out those that ended as PROTECTED, where its
+        They are the newest deletion of each version, leaving out those that ended as PROTECTED, provided its
         outcome is TIMEOUT, or DENIED after a job was known.
         """
         later = DELETIONS.alias()

@@ -94,7 +94,7 @@ def check_nothing_stops(
 def count_failures(
     connection: Connection, deletion: Deletion, *, stop_after_failures: int, now: float
 ) -> None:
-    """Count the failures in a row of an ended deletion's policy, and pause it where they are too many."""
+    """Count the failures in a row of an ended deletion's policy, and pause it if they are too many."""
     variant = and_(FAILURES.c.policy == deletion.policy, FAILURES.c.digest == deletion.policy_digest)
     if deletion.outcome in {Outcome.SUCCESS, Outcome.ALREADY_GONE}:
         connection.execute(delete(FAILURES).where(variant, ~_PAUSED))

@@ -15,9 +15,9 @@ class Journal:
     """Remembers leases, runs, deletions and packages; :func:`open_journal` opens one.
 
     Every public method of its stores is one transaction. What it has written is on disk when it returns.
-    Each raises JournalError where the database fails; then the step was not taken, or the database alone
+    Each raises JournalError if the database fails; then the step was not taken, or the database alone
     knows (it had not answered in time). Later calls work again by themselves once the database does. A call
-    that has begun is brought to its end even where the caller is cancelled.
+    that has begun is brought to its end even if the caller is cancelled.
 
     What takes a lease confirms it within the transaction: LeaseLostError means that another process has taken
     the cluster over and that nothing was written. StepRefusedError means that what is recorded does not allow

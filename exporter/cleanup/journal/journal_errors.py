@@ -52,7 +52,7 @@ def translated(database: object, doing: str) -> Iterator[None]:
 
 
 def _reason(exc: Exception) -> str:
-    """Say in one line why, in the database's own words where it has any."""
+    """Say in one line why, in the database's own words if it has any."""
     cause: BaseException = exc
     if isinstance(exc, DBAPIError) and exc.orig is not None:
         cause = exc.orig.__cause__ or exc.orig

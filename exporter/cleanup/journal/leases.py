@@ -101,7 +101,7 @@ class LeaseHolder:
         return Heartbeat(leases=leases, living_owners=living_owners)
 
     async def acquire(self, uuids: Collection[str], *, at_most: int | None = None) -> dict[str, Lease]:
-        """Acquire the leases of these clusters where they are free, have expired, or are held already.
+        """Acquire the leases of these clusters that are free or expired, or that this process has already.
 
         Args:
             uuids: the clusters.
@@ -139,7 +139,7 @@ class LeaseHolder:
         """Keep everybody else from taking a lease over until the transaction has ended.
 
         Raises:
-            LeaseLostError: somebody has taken it over; or it has expired, where it must not have.
+            LeaseLostError: somebody has taken it over; or it has expired, and ``unexpired`` forbids that.
         """
         if lease.cluster_uuid not in self.confirmed(connection, [lease]):
             raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} was taken over or given up")
@@ -245,7 +245,7 @@ def delete_expired(connection: Connection) -> None:
 
 
 def _held_until() -> ColumnElement[float | None]:
-    """Return until when a lease was held that ends now or has expired; NULL where it never was."""
+    """Return until when a lease was held that ends now or has expired; NULL if it never was."""
     expires = LEASES.c.expires_seconds
     return case((or_(expires.is_(None), expires < DATABASE_CLOCK), expires), else_=DATABASE_CLOCK)
 

@@ -103,7 +103,7 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
 
 
 async def _entered(stack: AsyncExitStack, database: Database) -> Database:
-    """Close the database when the stack is left, even where that is cancelled."""
+    """Close the database when the stack is left, even if that is cancelled."""
 
     async def close() -> None:
         await completed(database.close())

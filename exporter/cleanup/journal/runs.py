@@ -44,7 +44,7 @@ class RunStore(LeasedStore):
         """Note that a run of a policy begins on the cluster of this configured name, and return its id.
 
         The plan is JSON; one of more than a million characters is not kept. ``planned`` counts its packages
-        by verdict and reason; None, where it rests on something unknown, keeps the counts from before. When a
+        by verdict and reason; None, if it rests on something unknown, keeps the counts from before. When a
         dry run begins, earlier dry runs of the policy on the cluster lose their plans.
         """
         self.leases.confirm(connection, lease)
@@ -169,7 +169,7 @@ class RunStore(LeasedStore):
 
     @transaction("read a run")
     def get(self, connection: Connection, run_id: int) -> Run | None:
-        """Return a run with its deletions; None where there is none."""
+        """Return a run with its deletions; None if there is none."""
         return next(iter(_read(connection, RUNS.c.id == run_id, limit=1)), None)
 
 

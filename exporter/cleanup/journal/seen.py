@@ -39,8 +39,8 @@ class SeenStore(LeasedStore):
     ) -> frozenset[str]:
         """Note whole listings, of many clusters in one transaction.
 
-        A package is seen from now on where it was not in the cluster's listing before, has another
-        create_time, or where nobody had noted a listing of the cluster for more than a day.
+        A package is seen from now on if it was not in the cluster's listing before, has another
+        create_time, or if nobody had noted a listing of the cluster for more than a day.
 
         Returns:
             The clusters whose lease was lost: nothing was noted of them.
@@ -68,7 +68,7 @@ class SeenStore(LeasedStore):
     def since(self, connection: Connection, cluster_uuid: str, *, now: float) -> Mapping[str, float]:
         """Return since when every package of the last listing has been seen, by version, Unix seconds.
 
-        It is empty where that listing is more than a day away from now.
+        It is empty if that listing is more than a day away from now.
         """
         listed = select(CLUSTERS.c.listed_timestamp_seconds).where(CLUSTERS.c.cluster_uuid == cluster_uuid)
         last_listed = connection.execute(listed).scalar_one_or_none()

@@ -62,7 +62,7 @@ class SqliteFile:
             )
 
     def _identities(self) -> tuple[tuple[int, int], ...]:
-        """Return what identifies the file and its write-ahead log; nothing where one is missing or empty."""
+        """Return what identifies the file and its write-ahead log; nothing if one is missing or empty."""
         try:
             found = [self.path.stat(), Path(f"{self.path}-wal").stat()]
         except FileNotFoundError:
@@ -72,7 +72,7 @@ class SqliteFile:
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[SqliteFile]:
-    """Make the file where there has never been one, and hold its lock.
+    """Make the file if there has never been one, and hold its lock.
 
     The kernel releases the lock when the process ends, however it ends.
 
@@ -124,7 +124,7 @@ class SqliteConnector:
 
     Args:
         path: the file.
-        check: raises JournalError where the file is not what was opened any more; called before each
+        check: raises JournalError if the file is no longer the one that was opened; called before each
             transaction and after its commit. None: the file is only read.
     """
 

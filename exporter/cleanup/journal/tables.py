@@ -127,9 +127,9 @@ LEASES = Table(
     "cleanup_leases",
     METADATA,
     Column("cluster_uuid", _Text, primary_key=True),
-    Column("owner", _Text, nullable=False),  # "" where nobody holds it
+    Column("owner", _Text, nullable=False),  # "" if nobody holds it
     Column("epoch", BigInteger, nullable=False),
-    Column("expires_seconds", _Seconds),  # NULL where nobody has ever held it
+    Column("expires_seconds", _Seconds),  # NULL if nobody has ever held it
     Column("held_before_until_seconds", _Seconds),  # until when it was held before the present epoch
     Index("cleanup_leases_of_owner", "owner"),
 )
