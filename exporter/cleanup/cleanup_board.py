@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 """Cluster and policy."""
-NO_TOTALS = PolicyTotals(
-    outcomes=MappingProxyType(dict.fromkeys(Outcome, 0)),
-    codes=MappingProxyType({}),
-    candidates=None,
-    last_started_timestamp_seconds=None,
-    last_ended_timestamp_seconds=None,
-    last_success=None,
-    last_success_timestamp_seconds=None,
-)
+NO_TOTALS = PolicyTotals(outcomes=MappingProxyType(dict.fromkeys(Outcome, 0)), codes=MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

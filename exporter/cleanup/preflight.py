@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
+from exporter.cleanup.records import RunFailure
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
     NO_DOWNLOAD,
@@ -35,14 +36,14 @@ class Preflight:
         facts: what guards packages.
         facts_read_at: when the reading of the states and versions began, by the clock that was given.
         problem: why something is missing; "" if nothing is.
-        denied: whether that was a 401 or 403.
+        failure: the same in a word: UNREADABLE, or DENIED after a 401 or 403.
     """
 
     listing: Listing | None = None
     facts: GuardFacts | None = None
     facts_read_at: float = _NO_FACTS
     problem: str = ""
-    denied: bool = False
+    failure: RunFailure = RunFailure.UNREADABLE
 
     def with_facts(self, **changes: Any) -> Preflight:  # noqa: ANN401 - what GuardFacts takes
         """Return the same with changed facts, if there are any."""
@@ -68,7 +69,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     try:
         listing = await access.ask(read_listing(access.query))
     except OntapError as exc:
-        return Preflight(problem=f"the listing could not be read: {exc}", denied=_is_denial(exc))
+        return Preflight(problem=f"the listing could not be read: {exc}", failure=_failure(exc))
     try:
         identity = await access.ask(read_identity(), is_fact=True)
         began = clock()
@@ -76,7 +77,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         software = await access.ask(read_software(), is_fact=True)
     except OntapError as exc:
         problem = f"what guards the packages could not be read: {exc}"
-        return Preflight(listing=listing, problem=problem, denied=_is_denial(exc))
+        return Preflight(listing=listing, problem=problem, failure=_failure(exc))
     cluster_uuid = usable_uuid(identity)
     named = versions_named(identity, software)
     if named is None:
@@ -95,14 +96,6 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     return Preflight(listing=listing, facts=facts, facts_read_at=began)
 
 
-async def read_listing_of(access: ClusterAccess) -> Listing | None:
-    """Return the listing alone; None if it could not be read whole."""
-    try:
-        return await access.ask(read_listing(access.query))
-    except OntapError:
-        return None
-
-
 async def _read_download_state(access: ClusterAccess) -> str:
     """Return the state of the package download, from a cluster that has never downloaded one, too.
 
@@ -116,5 +109,6 @@ async def _read_download_state(access: ClusterAccess) -> str:
         raise
 
 
-def _is_denial(error: OntapError) -> bool:
-    return isinstance(error, Unauthorized | LoginPaused | Forbidden)
+def _failure(error: OntapError) -> RunFailure:
+    is_denial = isinstance(error, Unauthorized | LoginPaused | Forbidden)
+    return RunFailure.DENIED if is_denial else RunFailure.UNREADABLE

@@ -213,12 +213,12 @@ class PolicyTotals:
 
     outcomes: Mapping[Outcome, int]
     codes: Mapping[str, int]
-    candidates: int | None
+    candidates: int | None = None
     planned: Mapping[tuple[str, str], int] | None = None
-    last_started_timestamp_seconds: float | None
-    last_ended_timestamp_seconds: float | None
-    last_success: bool | None
-    last_success_timestamp_seconds: float | None
+    last_started_timestamp_seconds: float | None = None
+    last_ended_timestamp_seconds: float | None = None
+    last_success: bool | None = None
+    last_success_timestamp_seconds: float | None = None
     last_failure: str = ""
 
 

@@ -156,8 +156,7 @@ class Run:
         self, run_id: int, plan: Plan, preflight: Preflight, being_deleted: frozenset[str]
     ) -> _Failed | None:
         if plan.problem:
-            failure = RunFailure.DENIED if preflight.denied else RunFailure.UNREADABLE
-            return _Failed(failure=failure, error=plan.problem)
+            return _Failed(failure=preflight.failure, error=plan.problem)
         if self._policy.dry_run or not plan.chosen:
             return None
         if being_deleted:
@@ -181,7 +180,7 @@ class Run:
                 with services.board.in_progress((self._access.name, self._policy.name)):
                     deletion = await driver.drive(progress, action)
             except RunAbortedError as exc:
-                return _Failed(failure=_failure(exc.why), error=str(exc))
+                return _Failed(failure=exc.why.failure, error=str(exc))
             log_outcome(deletion, chosen)
             await services.show_counts()
             if deletion.outcome is Outcome.DENIED:
@@ -224,10 +223,10 @@ class Run:
     async def _decide_again(self, version: str) -> tuple[Decided, float] | Undecided:
         """Read the cluster afresh, and decide on one version as if it were the run's first."""
         if why := self._why_not():
-            return Undecided(problem=why, stopped=True)
+            return Undecided(problem=why, failure=RunFailure.STOPPED)
         preflight = await self._read_preflight()
         if preflight.listing is None or preflight.facts is None:
-            return Undecided(problem=preflight.problem, denied=preflight.denied)
+            return Undecided(problem=preflight.problem, failure=preflight.failure)
         unlimited = replace(self._rules, max_deletes=len(preflight.listing.packages))
         return Decided(decision=self._plan(preflight, unlimited).decision(version)), preflight.facts_read_at
 
@@ -308,14 +307,6 @@ def log_plan(cluster: str, policy: PolicyConfig, plan: Plan) -> None:
             reason=str(decision.reason),
             detail=decision.detail,
         )
-
-
-def _failure(why: Undecided) -> RunFailure:
-    if why.denied:
-        return RunFailure.DENIED
-    if why.refused:
-        return RunFailure.REFUSED
-    return RunFailure.STOPPED if why.stopped else RunFailure.UNREADABLE
 
 
 def _rounded(seconds: float | None) -> int | None:

@@ -41,10 +41,16 @@ from exporter.cleanup.delete.steps import (
     Undecided,
     Withheld,
 )
-from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
 from exporter.ontap.conversations.jobs import Job, JobSearch
 
 LIMITS = Limits(return_timeout_seconds=0, job_timeout_seconds=600.0, retry_busy_for_seconds=300.0)
+UNDECIDED_FAILURES = (
+    RunFailure.UNREADABLE,
+    RunFailure.DENIED,
+    RunFailure.STOPPED,
+    RunFailure.REFUSED,
+)
 PACE = Pace(job=Pauses(first_seconds=0.5, factor=4.0, longest_seconds=150.0))
 STORED = Deletion(
     id=1,
@@ -163,9 +169,7 @@ class World:
 
     def decide(self) -> Event:
         if self.draw(st.integers(0, 9)) == 0:
-            return Undecided(
-                problem="unreadable", denied=self.draw(st.booleans()), stopped=self.draw(st.booleans())
-            )
+            return Undecided(problem="unreadable", failure=self.draw(st.sampled_from(UNDECIDED_FAILURES)))
         if self.going_on:
             return Undecided(problem="a job is deleting it already")
         self.deleted_by_somebody |= self.draw(st.integers(0, 9)) == 0
@@ -334,8 +338,8 @@ EVENTS: tuple[Event, ...] = (
     Decided(decision=decision(Verdict.KEEP, Reason.IN_USE)),
     Decided(decision=decision(Verdict.KEEP, Reason.DOWNLOAD_RUNNING)),
     Undecided(problem="unreadable"),
-    Undecided(problem="unreadable", denied=True),
-    Undecided(problem="cleanup is halted", stopped=True),
+    Undecided(problem="unreadable", failure=RunFailure.DENIED),
+    Undecided(problem="cleanup is halted", failure=RunFailure.STOPPED),
     Recorded(deletion=STORED),
     Withheld(why="cleanup is halted"),
     Withheld(why="too old", stale=True),

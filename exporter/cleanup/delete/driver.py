@@ -45,13 +45,14 @@ from exporter.cleanup.delete.steps import (
     Withheld,
 )
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
-from exporter.cleanup.preflight import read_listing_of, usable_uuid
-from exporter.cleanup.records import Deletion, Lease
+from exporter.cleanup.preflight import usable_uuid
+from exporter.cleanup.records import Deletion, Lease, RunFailure
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import NothingSentError, SendGate
 from exporter.ontap.conversations.deletion import delete_package
 from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.conversations.jobs import find_job, read_job
+from exporter.ontap.conversations.listing import read_listing
 from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
 
 DELETE_MARGIN_SECONDS = 30.0
@@ -205,7 +206,7 @@ class DeletionDriver:
                     now=self._wall_clock(),
                 )
         except StepRefusedError as exc:
-            return Undecided(problem=str(exc), refused=True)
+            return Undecided(problem=str(exc), failure=RunFailure.REFUSED)
         return Recorded(deletion=intended)
 
     async def _record(self, action: RecordJob | RecordWait | End | EndUnsent, progress: Progress) -> Deletion:
@@ -352,9 +353,12 @@ class DeletionDriver:
         return Searched(jobs=jobs, listed=await self._is_listed())
 
     async def _is_listed(self) -> bool | None:
-        """Say whether the very package is listed; another create_time is another package."""
-        listing = await read_listing_of(self._access) if await self._is_same_cluster() else None
-        if listing is None:
+        """Say whether the very package is listed; with another create_time, it is another package."""
+        if not await self._is_same_cluster():
+            return None
+        try:
+            listing = await self._access.ask(read_listing(self._access.query))
+        except OntapError:
             return None
         created = self._target.create_timestamp_seconds
         return any(

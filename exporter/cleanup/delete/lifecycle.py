@@ -53,7 +53,7 @@ from exporter.cleanup.delete.steps import (
     Undecided,
     Withheld,
 )
-from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
 from exporter.ontap.conversations.jobs import Job, JobSearch
 
 ENDED_JOB_KEPT_SECONDS = 300.0
@@ -211,8 +211,8 @@ def _deciding(progress: Progress, event: Event, now: float) -> Next:  # noqa: PL
         case Undecided() as why:
             if progress.deletion is None:
                 return replace(progress, stage=Stage.OVER), AbortRun(why=why)
-            if why.denied or why.stopped or why.refused:
-                outcome = Outcome.DENIED if why.denied else Outcome.BUSY
+            if why.failure is not RunFailure.UNREADABLE:
+                outcome = Outcome.DENIED if why.failure is RunFailure.DENIED else Outcome.BUSY
                 return _end(progress, outcome, progress.deletion.code, why.problem)
             return _wait_because(progress, why.problem, now)
         case _:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from exporter.cleanup.decide.plan import Decision
 from exporter.cleanup.delete.replies import Diagnosis
-from exporter.cleanup.records import Deletion, Outcome
+from exporter.cleanup.records import Deletion, Outcome, RunFailure
 from exporter.ontap.conversations.jobs import Job, JobSearch
 
 
@@ -28,15 +28,11 @@ class Undecided:
 
     Attributes:
         problem: why: a fact could not be read, or somebody is deleting the package already.
-        denied: whether that was a 401 or 403.
-        stopped: whether the run must not go on: the kill switch is on, or its policy has changed.
-        refused: likewise because the journal refuses the intent.
+        failure: the same in a word; only UNREADABLE may pass, so that deciding is tried again.
     """
 
     problem: str
-    denied: bool = False
-    stopped: bool = False
-    refused: bool = False
+    failure: RunFailure = RunFailure.UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
