@@ -202,7 +202,6 @@ class Cleaner:
                 access=assignment.access,
                 journal=services.journal,
                 lease=lease,
-                return_timeout_seconds=limits.return_timeout_seconds,
                 stop_after_failures=0 if policy is None else policy.stop_after_failures,
                 checks=None,
                 sleep=self._sleep,

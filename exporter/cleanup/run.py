@@ -207,7 +207,6 @@ class Run:
             access=self._access,
             journal=services.journal,
             lease=self._lease,
-            return_timeout_seconds=self._policy.return_timeout,
             stop_after_failures=self._policy.stop_after_failures,
             checks=RunChecks(
                 decide=self._decide_again,

@@ -116,7 +116,6 @@ class DeletionDriver:
         access: the cluster.
         journal: remembers every step, before and after it is taken.
         lease: gives this process the right to write about the cluster.
-        return_timeout_seconds: sent with DELETE.
         stop_after_failures: so many failures in a row pause the policy; 0: never.
         checks: None if DELETE must not be sent: the deletion is only brought to its end.
         sleep: pauses for some seconds; if nothing is under way, another cluster is let in meanwhile.
@@ -131,7 +130,6 @@ class DeletionDriver:
         access: ClusterAccess,
         journal: Journal,
         lease: Lease,
-        return_timeout_seconds: int,
         stop_after_failures: int,
         checks: RunChecks | None,
         sleep: Callable[[Sleep], Awaitable[None]],
@@ -142,7 +140,6 @@ class DeletionDriver:
         self._access = access
         self._journal = journal
         self._lease = lease
-        self._return_timeout_seconds = return_timeout_seconds
         self._stop_after_failures = stop_after_failures
         self._checks = checks
         self._sleep = sleep
@@ -241,7 +238,7 @@ class DeletionDriver:
     async def _perform_in_order(self, progress: Progress, action: Intend | Send) -> Event:
         """Store an intent, or send DELETE; if the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
-        work = self._send(gate) if isinstance(action, Send) else self._intend(progress)
+        work = self._send(progress, gate) if isinstance(action, Send) else self._intend(progress)
         task = asyncio.create_task(work, name=f"{type(action).__name__} {self._target.version}".lower())
         try:
             return await asyncio.shield(task)
@@ -305,9 +302,10 @@ class DeletionDriver:
             return Undecided(problem=f"a job is deleting {self._target.version} already")
         return search.listed_uuids
 
-    async def _send(self, gate: SendGate) -> Event:
-        deadline = asyncio.get_running_loop().time() + self._return_timeout_seconds + DELETE_MARGIN_SECONDS
-        request = delete_package(self._target.version, return_timeout_seconds=self._return_timeout_seconds)
+    async def _send(self, progress: Progress, gate: SendGate) -> Event:
+        return_timeout_seconds = progress.limits.return_timeout_seconds
+        deadline = asyncio.get_running_loop().time() + return_timeout_seconds + DELETE_MARGIN_SECONDS
+        request = delete_package(self._target.version, return_timeout_seconds=return_timeout_seconds)
         try:
             job_uuid = await self._access.ask(request, deadline=deadline, gate=gate)
         except NothingSentError as exc:
