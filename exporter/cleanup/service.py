@@ -87,7 +87,6 @@ class CleanupService:
         self._listings = PolledListings()
         self._resumes_paused = False
         self._configured: frozenset[str] = frozenset()
-        self._shown: tuple[str, ...] = ()
         self._cleaners: dict[str, Cleaner] = {}
         self._services: Services | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -138,7 +137,6 @@ class CleanupService:
                     wanted.append((name, policy.name))
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
         self._board.keep(wanted)
-        self._shown = tuple(dict.fromkeys(name for name, _ in wanted))
         async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_PER_SLICE):
             self._assign(uuid)
         self._beat_now.set()
@@ -338,7 +336,7 @@ class CleanupService:
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
-        for name in self._shown:
+        for name in dict.fromkeys(status.cluster for status in self._board.statuses()):
             cluster = self._identities.named(name)
             if cluster is None:
                 continue
