@@ -127,7 +127,7 @@ class Page:
 
     def is_filled_by(self, runs: Sequence[Run]) -> bool:
         """Say whether these runs fill the page, so that older ones may follow on the next."""
-        return len(runs) >= self.limit or sum(map(_characters, runs)) >= MOST_CHARACTERS
+        return len(runs) >= self.limit or sum(map(_characters, runs)) >= MAX_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
