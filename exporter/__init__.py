@@ -16,9 +16,8 @@ Act:
 
 Around them:
 
-* :mod:`exporter.cli` reads the command line with its :mod:`exporter.flags`, and :mod:`exporter.commands` runs
-  the command; :mod:`exporter.loading` loads its configuration. :mod:`exporter.planning`,
-  :mod:`exporter.demo` and :mod:`exporter.health` are the commands ``plan``, ``demo`` and ``health``.
+* :mod:`exporter.cli` reads the command line, :mod:`exporter.commands` runs the command, and
+  :mod:`exporter.planning` makes the plans of ``plan``.
 * :mod:`exporter.app` is the daemon: it builds everything and owns the tasks.
 * :mod:`exporter.terminal` writes what commands say to a person.
 * :mod:`exporter.held_signals` holds signals while the program is loaded.

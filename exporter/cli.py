@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
-from exporter import PROGRAM, __version__, commands, flags, terminal
-from exporter.commands import Exit
+from exporter import PROGRAM, __version__, terminal
+from exporter.commands import entry_points, flags
+from exporter.commands.entry_points import Exit
 from exporter.held_signals import let_signals_through
 
 DEFAULT_COMMAND = "run"
@@ -180,7 +181,7 @@ _COMMANDS = {
             "--once --output=/var/lib/node_exporter/ontap.prom",
         ),
         add_flags=flags.for_run,
-        act=commands.run,
+        act=entry_points.run,
     ),
     "check-config": _Command(
         summary="validate a configuration and every file it names",
@@ -188,7 +189,7 @@ _COMMANDS = {
         usage="FILE",
         examples=("config.yaml", "--config.file=config.yaml"),
         add_flags=flags.for_check_config,
-        act=commands.check_config,
+        act=entry_points.check_config,
     ),
     "check-web-config": _Command(
         summary="validate a file for --web.config.file",
@@ -196,7 +197,7 @@ _COMMANDS = {
         usage="FILE",
         examples=("web.yaml", "--web.config.file=web.yaml"),
         add_flags=flags.for_check_web_config,
-        act=commands.check_web_config,
+        act=entry_points.check_web_config,
     ),
     "plan": _Command(
         summary="show what cleanup would delete, and why it keeps the rest",
@@ -212,7 +213,7 @@ _COMMANDS = {
             "--diff=approved.json",
         ),
         add_flags=flags.for_plan,
-        act=commands.plan,
+        act=entry_points.plan,
     ),
     "import-harvest": _Command(
         summary="make a configuration from that of NetApp Harvest",
@@ -223,14 +224,14 @@ _COMMANDS = {
         usage="HARVEST_YML",
         examples=("harvest.yml", "/opt/harvest/harvest.yml > config.yaml"),
         add_flags=flags.for_import_harvest,
-        act=commands.import_harvest,
+        act=entry_points.import_harvest,
     ),
     "health": _Command(
         summary="ask a running daemon whether it works",
         description="Ask a running daemon whether it works. The exit code is 1 if it does not.",
         examples=("", "--url=https://localhost:10910"),
         add_flags=flags.for_health,
-        act=commands.health,
+        act=entry_points.health,
     ),
     "simulate": _Command(
         summary="serve simulated ONTAP clusters, to try things out",
@@ -239,13 +240,13 @@ _COMMANDS = {
         ),
         examples=("", "--clusters=200 --packages=40", "--demo-fleet --directory=simulated"),
         add_flags=flags.for_simulate,
-        act=commands.simulate,
+        act=entry_points.simulate,
     ),
     "demo": _Command(
         summary="show everything with a small simulated fleet",
         description="Start a small simulated fleet and a daemon that polls and cleans it.",
         examples=("", "--web.listen-address=:10911"),
         add_flags=flags.for_daemon,
-        act=commands.demo,
+        act=entry_points.demo,
     ),
 }

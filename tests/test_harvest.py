@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from exporter.commands.harvest import convert
 from exporter.config import Config, load_config
-from exporter.harvest import convert
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, TlsVersion
 
 EXAMPLES = Path(__file__).parent / "harvest"

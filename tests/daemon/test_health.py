@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter import health
+from exporter.commands import health
 from support.daemon_process import program
 
 CONFIG = 'clusters: [{address: "127.0.0.1:9", basic_auth: {username: u, password: p}}]\n'

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from exporter import health
+from exporter.commands import health
 from support.daemon_process import Daemon, program
 from support.kubernetes import Manifest, of_kind
 from support.waiting import eventually

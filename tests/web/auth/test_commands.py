@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from exporter import health
+from exporter.commands import health
 from exporter.simulator.exporter_configuration import write_secret
 from support.daemon_process import Daemon, program
 from support.guarded import HOUR, TLS, Certificates, basic, guarded, hashed, write

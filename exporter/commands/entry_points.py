@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter import loading, terminal
+from exporter import terminal
 from exporter.app.event_loop import fast_loop_factory
 from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
 from exporter.app.signals import stop_on_signals
+from exporter.commands import loading
 from exporter.files import write_file
 from exporter.held_signals import hold_signals, let_signals_through, let_stop_signals_through
 from exporter.logs import LogFormat, LogLevel, configure_logging
@@ -181,7 +182,7 @@ def _chosen_clusters(parsed: argparse.Namespace, config: Config) -> list[Cluster
 
 def import_harvest(parsed: argparse.Namespace) -> Exit:
     """Write a configuration made of Harvest's."""
-    from exporter.harvest import convert  # noqa: PLC0415 - loads the YAML library
+    from exporter.commands.harvest import convert  # noqa: PLC0415 - loads the YAML library
 
     try:
         sys.stdout.write(convert(parsed.file))
@@ -199,7 +200,7 @@ def import_harvest(parsed: argparse.Namespace) -> Exit:
 
 def health(parsed: argparse.Namespace) -> Exit:
     """Ask a running daemon whether it works."""
-    from exporter.health import ask, main_command_line, urls_of  # noqa: PLC0415 - loads an HTTP library
+    from exporter.commands.health import ask, main_command_line, urls_of  # noqa: PLC0415 - loads an HTTP library
 
     try:
         is_own = parsed.url is None
@@ -230,7 +231,7 @@ def simulate(parsed: argparse.Namespace) -> Exit:
 def demo(parsed: argparse.Namespace) -> Exit:
     """Simulate, poll and serve until a signal."""
     _stop_on_signals_while_starting()
-    from exporter.demo import run as run_demo  # noqa: PLC0415 - loads the HTTP libraries
+    from exporter.commands.demo import run as run_demo  # noqa: PLC0415 - loads the HTTP libraries
 
     settings = _settings(parsed)
     if settings is None:
