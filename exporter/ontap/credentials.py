@@ -83,6 +83,33 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
 
 
+@dataclass(slots=True, kw_only=True)
+class _Source:
+    """Where the credentials are read from: on its own, so that they hold no reference to themselves."""
+
+    login: Login
+    headers: tuple[Header, ...]
+    certificate_files: tuple[Path, ...]
+    read_login: LoginReader
+
+    def read(self, _: LoginContent | None = None) -> LoginContent:
+        """Read the login and the other headers.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: its content cannot be used.
+        """
+        content = self.read_login(self.login, self.certificate_files)
+        if not self.headers:
+            return content
+        headers = tuple((header, _value_of(header)) for header in self.headers)
+        return replace(
+            content,
+            headers=tuple((header.name, value) for header, value in headers),
+            secret_headers=tuple(value for header, value in headers if header.is_secret),
+        )
+
+
 class Credentials:
     """The credentials of one cluster.
 
@@ -110,11 +137,10 @@ class Credentials:
         self._login = login
         self._tokens = tokens
         self._other_secrets = other_secrets
-        self._headers = headers
-        self._certificate_files = () if tls is None else tls.certificate_files
-        self._read_login = read
+        files = () if tls is None else tls.certificate_files
+        self._source = _Source(login=login, headers=headers, certificate_files=files, read_login=read)
         self._content: Refreshed[LoginContent] = Refreshed(
-            self._read, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
+            self._source.read, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
         )
         self._sent: LoginContent | None = None
         self._secrets: tuple[str, ...] = ()
@@ -129,7 +155,7 @@ class Credentials:
         """
         try:
             self._content.expire()  # a token may have been renewed in its file a moment ago
-            content = await self._content.get() if self._has_files else self._read()
+            content = await self._content.get() if self._has_files else self._source.read()
         except (OSError, ValueError) as exc:
             self._sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
@@ -150,7 +176,7 @@ class Credentials:
     def fingerprint(self) -> bytes:
         """The fingerprint of the credentials to send next; empty if they cannot be read."""
         try:
-            content = self._content.value if self._has_files else self._read()
+            content = self._content.value if self._has_files else self._source.read()
         except ValueError:
             return b""
         if content is not None and isinstance(self._login, OAuth2Login):
@@ -176,8 +202,8 @@ class Credentials:
 
     def use_certificate_of(self, tls: Tls) -> None:
         """Take the client certificate from the files of other settings from now on."""
-        if self._certificate_files != tls.certificate_files:
-            self._certificate_files = tls.certificate_files
+        if self._source.certificate_files != tls.certificate_files:
+            self._source.certificate_files = tls.certificate_files
             self.forget()
 
     def redact(self, text: str) -> str:
@@ -194,25 +220,8 @@ class Credentials:
             case BasicLogin(password=secret) | TokenLogin(credentials=secret) if secret.file is not None:
                 return True
             case _:
-                named = any(header.value.file is not None for header in self._headers)
-                return named or bool(self._certificate_files)
-
-    def _read(self, _: LoginContent | None = None) -> LoginContent:
-        """Read the login and the other headers.
-
-        Raises:
-            OSError: a file cannot be read.
-            ValueError: its content cannot be used.
-        """
-        content = self._read_login(self._login, self._certificate_files)
-        if not self._headers:
-            return content
-        headers = tuple((header, _value_of(header)) for header in self._headers)
-        return replace(
-            content,
-            headers=tuple((header.name, value) for header, value in headers),
-            secret_headers=tuple(value for header, value in headers if header.is_secret),
-        )
+                named = any(header.value.file is not None for header in self._source.headers)
+                return named or bool(self._source.certificate_files)
 
     def _remember(self, content: LoginContent) -> None:
         """Redact a secret from now on."""
