@@ -31,16 +31,18 @@ from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
 from support.programs import UNPACKED
 from support.waiting import eventually
-from support.warden import RUNNING, Warden
+from support.warden import KEPT, RUNNING, Warden
 
 POLICY = "retire-old"
 BUSY = 10551367
 STOP_SECONDS = 10.0
 START_SECONDS = 90.0
+SCRAPE_SECONDS = 10.0
 ROOT = Path(__file__).parents[2]
 CONFIGURED_LABEL = "round"
 """Of clusters; each reload may change its value."""
 _COUNTERS = ("ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total", "ontap_cleanup_job_duration")
+_COUNT = "ontap_software_packages"
 _LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
 _DELETIONS = (
@@ -210,6 +212,7 @@ class WallClock:
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # which lets threads that wait for a moment wait for seconds
             "NO_FAKE_STAT": "1",
         }
 
@@ -447,9 +450,14 @@ class Counters:
         """Compare with what a life shows, once its journal is open.
 
         Raises:
-            AssertionError: a counter has gone back, or is gone.
+            AssertionError: a counter has gone back, or is gone; or a listing is not whole.
+            TimeoutError: a scrape takes longer than Prometheus waits.
         """
-        samples = await life.samples()
+        async with asyncio.timeout(SCRAPE_SECONDS):
+            samples = await life.samples("ontap_")
+        counts = {labels: value for (name, labels), value in samples.items() if name == _COUNT}
+        cut_short = {labels: count for labels, count in counts.items() if count < len(KEPT)}
+        assert not cut_short, f"listings without what is never deleted: {cut_short}"
         if samples.get(("ontap_cleanup_journal_open", ())) != 1:
             return
         now = {
