@@ -15,7 +15,7 @@ EXTERNAL_URL_FLAG = "--web.external-url"
 ROUTE_PREFIX_FLAG = "--web.route-prefix"
 DEFAULT_ADDRESS = ":10910"
 _EVERYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where a client finds them
-_CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+_CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _WORKS = frozenset(
     {
         http.HTTPStatus.OK,
