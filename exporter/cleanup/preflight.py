@@ -20,11 +20,11 @@ from exporter.ontap.conversations.facts import (
     versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, read_listing
+from exporter.ontap.conversations.wire import NO_ENTRY_CODE
 from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
-_NO_ENTRY = "4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ async def _read_download_state(access: ClusterAccess) -> str:
     try:
         return await access.ask(read_download_state(), is_fact=True) or NO_DOWNLOAD
     except ApiError as exc:
-        if exc.status == HTTPStatus.NOT_FOUND and exc.code == _NO_ENTRY and not exc.transient:
+        if exc.status == HTTPStatus.NOT_FOUND and exc.code == NO_ENTRY_CODE and not exc.transient:
             return NO_DOWNLOAD
         raise
 

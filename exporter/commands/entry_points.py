@@ -22,7 +22,7 @@ from exporter.app.sharding import AUTO, Shard, ordinal_from_pod
 from exporter.app.signals import stop_on_signals
 from exporter.commands import loading
 from exporter.files import write_file
-from exporter.held_signals import hold_signals, let_signals_through, let_stop_signals_through
+from exporter.held_signals import let_signals_through, let_stop_signals_through
 from exporter.logs import LogFormat, LogLevel, configure_logging
 
 if TYPE_CHECKING:
@@ -241,8 +241,7 @@ def demo(parsed: argparse.Namespace) -> Exit:
 
 
 def _stop_on_signals_while_starting() -> None:
-    """Until the daemon handles signals: end the program in order on SIGTERM and SIGINT, hold the others."""
-    hold_signals()
+    """Until the daemon handles signals: end the program in order on SIGTERM and SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(Exit.OK))
     let_stop_signals_through()

@@ -244,10 +244,10 @@ class Proxy:
 
     def masked(self, mask: str) -> str:
         """Return the URL with ``mask`` in place of the password."""
-        login = "" if self.login is None else quote(self.login.username, safe="")
-        if self.login is not None:
-            login += f":{mask}@" if self.login.password.value else "@"
-        return self.url.replace("://", f"://{login}", 1)
+        if self.login is None:
+            return self.url
+        password = f":{mask}" if self.login.password.value else ""
+        return self.url.replace("://", f"://{quote(self.login.username, safe='')}{password}@", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -135,7 +136,7 @@ class Campaign:
             change_guards(chance.choice(self.wardens), chance)
             for warden in self.wardens:
                 warden.supply(SUPPLY)
-            (blow,) = chance.choices((None, *self._blows), weights=(128, 4, 4, 12, 1, 1, 1))
+            (blow,) = chance.choices((None, *self._blows), weights=(128, *self._blows.values()))
             if blow is not None:
                 await blow(self, life)
 
@@ -169,7 +170,14 @@ class Campaign:
         self.clock.set_ahead(days=0)
         self.figures.done["clock jumps"] += 1
 
-    _blows = (_reload, _suspend, _change_jobs, _fill_disk, _use_up_descriptors, _set_clock)
+    _blows: ClassVar = {  # by how often they come
+        _reload: 4,
+        _suspend: 4,
+        _change_jobs: 12,
+        _fill_disk: 1,
+        _use_up_descriptors: 1,
+        _set_clock: 1,
+    }
 
     def arrived(self) -> int:
         """Return how many DELETEs the clusters have received."""

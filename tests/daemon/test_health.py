@@ -12,16 +12,9 @@ import pytest
 import trustme
 
 from exporter.commands import health
-from support.daemon_process import program
+from support.daemon_process import FOR_CLIENTS_WITH_CERTIFICATE, program
 
 CONFIG = 'clusters: [{address: "127.0.0.1:9", basic_auth: {username: u, password: p}}]\n'
-WEB = """\
-tls_server_config:
-  cert_file: server.pem
-  key_file: server.pem
-  client_ca_file: ca.pem
-  client_auth_type: RequireAndVerifyClientCert
-"""
 
 
 def free_port() -> int:
@@ -71,7 +64,7 @@ async def test_a_daemon_that_requires_a_client_s_certificate_is_healthy_without_
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
     (tmp_path / "server.pem").chmod(0o600)
     (tmp_path / "config.yaml").write_text(CONFIG)
-    (tmp_path / "web.yaml").write_text(f"{WEB}  max_version: {version}\n")
+    (tmp_path / "web.yaml").write_text(f"{FOR_CLIENTS_WITH_CERTIFICATE}  max_version: {version}\n")
     files = (f"--config.file={tmp_path}/config.yaml", f"--web.config.file={tmp_path}/web.yaml")
     async with program("run", *files, f"--web.listen-address=127.0.0.1:{free_port()}") as daemon:
         urls = health.urls_of(Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes())

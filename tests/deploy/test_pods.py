@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from exporter.simulator import Package, SimulatedCluster, Simulator
-from support.daemon_process import Daemon
+from support.daemon_process import FOR_CLIENTS_WITH_CERTIFICATE, Daemon
 from support.kubernetes import needs_helm, of_kind, render
 from support.pods import Pods
 from support.postgresql_server import PostgresqlServer
@@ -29,13 +29,6 @@ OLD = "2019-02-04T19:00:00+00:00"
 TAKEOVER_SECONDS = 120.0
 NAME = "ontap-ontap-packages-exporter"
 CLUSTERS = 6
-WEB = """\
-tls_server_config:
-  cert_file: server.pem
-  key_file: server.pem
-  client_ca_file: ca.pem
-  client_auth_type: RequireAndVerifyClientCert
-"""
 
 
 def fleet() -> list[SimulatedCluster]:
@@ -184,7 +177,7 @@ async def test_a_pod_whose_pages_are_protected_is_healthy_and_scraped_with_a_cer
     authority = trustme.CA()
     server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("prometheus")
     secret = {
-        "web-config.yaml": WEB,
+        "web-config.yaml": FOR_CLIENTS_WITH_CERTIFICATE,
         "ca.pem": authority.cert_pem.bytes().decode(),
         "server.pem": server.private_key_and_cert_chain_pem.bytes().decode(),
     }

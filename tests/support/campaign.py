@@ -212,7 +212,7 @@ class WallClock:
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # which lets threads that wait for a moment wait for seconds
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with it, threads that wait for a moment wait for seconds
             "NO_FAKE_STAT": "1",
         }
 

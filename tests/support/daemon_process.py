@@ -19,6 +19,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.waiting import eventually
 
 START_SECONDS = 60.0
+FOR_CLIENTS_WITH_CERTIFICATE = """\
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.pem
+  client_ca_file: ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+"""
+"""A web configuration, whose files stand beside it."""
 _LISTENING = re.compile(r'msg"?[:=] ?"?listening\b.*?address=(\S+)|address": ?"([^"]+)"')
 
 

@@ -14,7 +14,7 @@ from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Reason, Rul
 from exporter.ontap.conversations.deletion import is_safe_version
 from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.conversations.listing import Listing, Package
-from exporter.ontap.conversations.versions import Release, in_use, parse_release, spellings
+from exporter.ontap.conversations.versions import Release, in_use, parse_release, version_spellings
 
 MAX_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted if the cluster's clock and ours differ by more."""
@@ -122,7 +122,7 @@ def _excludes(glob: str, version: str) -> bool:
     """Say whether a pattern keeps a version, however either of them is spelled: what is not known is kept."""
     release = parse_release(glob)
     is_named = release is not None and release == parse_release(version)
-    return is_named or any(fnmatchcase(spelling, glob.upper()) for spelling in spellings(version))
+    return is_named or any(fnmatchcase(spelling, glob.upper()) for spelling in version_spellings(version))
 
 
 def _conditions(

@@ -65,9 +65,7 @@ class Stage(StrEnum):
 
     DECIDING = "deciding"  # the cluster is read afresh, and the policy decides again
     SENDING = "sending"  # the intent is stored, and DELETE goes out
-    FOLLOWING = (
-        "following"  # ONTAP accepted; its job, searched for if it was not named, is read until it is over
-    )
+    FOLLOWING = "following"  # ONTAP accepted; its job, searched for if not named, is read until it is over
     SEARCHING = "searching"  # what became of DELETE is not known; jobs and listing are read
     CONFIRMING = "confirming"  # ONTAP says that nothing is under way any more; the listing decides
     WAITING = "waiting"  # ONTAP refused for a passing reason, and nothing is under way

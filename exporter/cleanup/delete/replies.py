@@ -11,7 +11,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from exporter.ontap.conversations.jobs import Job
-from exporter.ontap.conversations.wire import is_locked
+from exporter.ontap.conversations.wire import NO_ENTRY_CODE, is_locked
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -32,7 +32,7 @@ TRANSIENT_CODES = frozenset(
 )
 GONE_CODES = frozenset(
     {
-        "4",  # entry doesn't exist
+        NO_ENTRY_CODE,
         "10551315",  # the repository does not contain any packages
         "10551325",  # the package could not be found
     }

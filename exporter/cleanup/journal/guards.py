@@ -84,8 +84,8 @@ def check_nothing_stops(
         raise StepRefusedError(f"policy {policy} is paused: {reason}")
     if max_deletes_per_day is None:
         return
-    sent = select(func.count()).select_from(DELETIONS).where(DELETED_IN_LAST_DAY)
-    if connection.execute(sent).scalar_one() >= max_deletes_per_day:
+    deleted = select(func.count()).select_from(DELETIONS).where(DELETED_IN_LAST_DAY)
+    if connection.execute(deleted).scalar_one() >= max_deletes_per_day:
         raise StepRefusedError(
             f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours"
         )

@@ -87,7 +87,7 @@ def parse_release(version: str) -> Release | None:
     )
 
 
-def spellings(version: str) -> frozenset[str]:
+def version_spellings(version: str) -> frozenset[str]:
     """Return how a version may be written, in capitals: with and without a release name or a last ``.0``."""
     text = _without_name(version)
     found = {version.strip().upper(), text}

@@ -53,6 +53,8 @@ _EXCERPT_BYTES = 64 * 1024
 _CODE = re.compile(r"[0-9A-Za-z_.-]{1,32}")
 _CODES_END = 10**32
 _NUMBER = re.compile(r"[0-9A-Fa-f-]+")
+NO_ENTRY_CODE = "4"
+"""ONTAP's code for "entry doesn't exist"."""
 UNREADABLE_CODE = "unreadable"
 """The error code if ONTAP sends one that is not usable."""
 
