@@ -20,7 +20,7 @@ RECORDER = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$RECORD"
 case "$*" in
     *--simulate*) echo 'Inst prometheus (2.42.0 Debian [amd64])'; echo 'Inst libpq5 (15.0 Debian [amd64])' ;;
-    *download*) touch prometheus.deb libpq5.deb ;;
+    *" download "*) touch prometheus.deb libpq5.deb ;;
 esac
 """
 
