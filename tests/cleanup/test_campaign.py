@@ -1,9 +1,11 @@
 """Whatever breaks, nothing is deleted that may not be, nothing twice, and nothing without an account.
 
 Real daemons clean simulated clusters while they are killed, stopped, suspended and reloaded, while their disk
-is full, their descriptors are used up and their wall clock jumps, and while clusters are busy, lose answers
-and come into use. ``CAMPAIGN_SEED`` repeats a campaign, ``CAMPAIGN_KILLS``
-and ``CAMPAIGN_DELETIONS`` prolong it; `make chaos` and `make chaos-full` do that.
+is full, their descriptors are used up and their wall clock jumps, while clients hold connections without
+taking an answer, and while clusters come into use and show every fault that the simulator has. No daemon
+ever connects to the server to which redirects and next links of other origin lead. ``CAMPAIGN_SEED`` repeats
+a campaign, ``CAMPAIGN_KILLS`` and ``CAMPAIGN_DELETIONS`` prolong it; `make chaos` and `make chaos-full` do
+that.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import signal
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -28,6 +31,7 @@ from exporter.simulator.exporter_configuration import exporter_config
 from support.campaign import (
     CONFIGURED_LABEL,
     Account,
+    BadScrapers,
     Counters,
     Life,
     WallClock,
@@ -36,8 +40,10 @@ from support.campaign import (
     cleanup_config,
     jobs_total,
     living,
+    rarities,
     scripts,
     troubles,
+    uninvolved,
     until_cleaned,
 )
 from support.waiting import eventually
@@ -72,9 +78,10 @@ class Figures:
     def show(self, wardens: list[Warden]) -> None:
         deleted = sum(len(warden.cluster.deletions) for warden in wardens)
         arrived = sum(warden.arrived.total() for warden in wardens)
+        accepted = sum(len(warden.jobs) for warden in wardens)
         print(  # noqa: T201 - the figures of docs/reliability.md
-            f"\n{REPEAT}: {dict(self.done)}, {self.faults.total()} faults, {arrived} DELETEs, "
-            f"{sum(len(warden.jobs) for warden in wardens)} accepted, {deleted} deletions, "
+            f"\n{REPEAT}: {dict(self.done)}, {self.faults.total()} faults of "
+            f"{len(+self.faults)} kinds, {arrived} DELETEs, {accepted} accepted, {deleted} deletions, "
             f"{time.monotonic() - self.begun:.0f} s"
         )
 
@@ -92,6 +99,9 @@ class Campaign:
     max_deletes_per_run: int = 10
     figures: Figures = field(default_factory=Figures)
     counters: Counters = field(default_factory=Counters)
+    scrapers: BadScrapers = field(default_factory=BadScrapers)
+    remembered: dict[int, Sequence[Any]] = field(default_factory=dict)
+    """Deletions by their ids, since a journal whose clock is ahead forgets what it kept for a day."""
 
     def write_config(self) -> None:
         """Write the configuration, another one than before."""
@@ -123,6 +133,7 @@ class Campaign:
             else:
                 await life.stop()
                 done["stops"] += 1
+        await self.scrapers.go()
         if self.journal.exists() and chance.random() < FAULT_CHANCE:
             self.autopsy()
 
@@ -139,6 +150,10 @@ class Campaign:
             (blow,) = chance.choices((None, *self._blows), weights=(128, *self._blows.values()))
             if blow is not None:
                 await blow(self, life)
+
+    async def _scrape_badly(self, life: Life) -> None:
+        await self.scrapers.come(life, self.chance)
+        self.figures.done["bad scrapers"] += 1
 
     async def _change_jobs(self, _life: Life) -> None:
         self.chance.choice(self.wardens).cluster.job_script = scripts(self.chance)
@@ -164,7 +179,11 @@ class Campaign:
                 await asyncio.sleep(self.chance.uniform(0.1, 2.0))
             self.figures.done["times without descriptors"] += 1
 
-    async def _set_clock(self, _life: Life) -> None:
+    async def _set_clock(self, life: Life) -> None:
+        if not life.has_started:
+            return
+        async with life.paused():
+            self.autopsy()
         self.clock.set_ahead(days=self.chance.choice((-400, 400)))
         await asyncio.sleep(self.chance.uniform(0.5, 2.5))
         self.clock.set_ahead(days=0)
@@ -174,6 +193,7 @@ class Campaign:
         _reload: 4,
         _suspend: 4,
         _change_jobs: 12,
+        _scrape_badly: 40,
         _fill_disk: 1,
         _use_up_descriptors: 1,
         _set_clock: 1,
@@ -184,7 +204,7 @@ class Campaign:
         return sum(warden.arrived.total() for warden in self.wardens)
 
     def autopsy(self) -> Account:
-        """Check a copy of the journal's file, and return what it says."""
+        """Check a copy of the journal's file, and return what it says or has said."""
         copy = self.journal.with_name("copy.db")
         for suffix in ("", "-wal"):
             copy.with_name(f"copy.db{suffix}").unlink(missing_ok=True)
@@ -195,7 +215,8 @@ class Campaign:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
             deletions, totals = (connection.execute(query).fetchall() for query in Account.QUERIES)
-        return Account(deletions=deletions, totals=totals)
+        self.remembered.update((row[-1], row) for row in deletions)
+        return Account(deletions=[*self.remembered.values()], totals=totals)
 
     async def end_undisturbed(self) -> None:
         """Let a daemon finish without faults, then compare its account with what has really happened."""
@@ -228,7 +249,10 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
         Warden(watched_cluster(f"c{number}", plain_http=number % 4 != 0)) for number in range(CLUSTERS)
     ]
     clusters = [warden.cluster for warden in wardens]
-    async with Simulator(clusters, directory=tmp_path, kept_requests=10) as simulator:
+    async with (
+        uninvolved() as (elsewhere, connections_elsewhere),
+        Simulator(clusters, directory=tmp_path, kept_requests=10) as simulator,
+    ):
         it = Campaign(
             simulator=simulator,
             wardens=wardens,
@@ -238,7 +262,10 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
             chance=chance,
         )
         for warden in wardens:
-            warden.cluster.faults.add(*troubles(chance, it.figures.faults))
+            warden.cluster.faults.add(
+                *troubles(chance, it.figures.faults),
+                *rarities(chance, it.figures.faults, elsewhere=elsewhere),
+            )
         it.write_config()
         it.clock.set_ahead(days=0)
         try:
@@ -247,10 +274,12 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
                 or sum(len(one.cluster.deletions) for one in wardens) < DELETIONS
             ):
                 await it.lead_a_life()
+                assert not [one for warden in wardens for one in warden.violations]
             await it.end_undisturbed()
         except BaseException as exc:
             exc.add_note(f"repeat it with: {REPEAT} make chaos")
             raise
         finally:
             it.figures.show(wardens)
+        assert connections_elsewhere() == 0
         assert sum(len(warden.jobs) for warden in wardens) > CLUSTERS

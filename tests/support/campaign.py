@@ -14,10 +14,11 @@ import resource
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from exporter.ontap.conversations.facts import DOWNLOAD_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
+from exporter.simulator.faults.fault import LISTING_KINDS
+from support.client_connections import close
 from support.programs import UNPACKED
 from support.waiting import eventually
 from support.warden import KEPT, RUNNING, Warden
@@ -46,7 +49,7 @@ _COUNT = "ontap_software_packages"
 _LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
 _DELETIONS = (
-    "SELECT cluster_uuid, version, phase, attempts, job_uuid, outcome, code"
+    "SELECT cluster_uuid, version, phase, attempts, job_uuid, outcome, code, id"
     " FROM cleanup_deletions ORDER BY id"
 )
 _TOTALS = f"SELECT cluster, {', '.join(f'ended_{one}' for one in Outcome)} FROM cleanup_policies"  # noqa: S608
@@ -184,6 +187,53 @@ class Life:
                 resource.prlimit(self.process.pid, kind, (soft, hard))
 
 
+@dataclass(slots=True)
+class BadScrapers:
+    """Clients that keep connections without taking an answer, or without asking to the end."""
+
+    most: int = 40
+    opened: int = 0
+    _open: deque[asyncio.StreamWriter] = field(default_factory=deque)
+
+    async def come(self, life: Life, chance: random.Random) -> None:
+        """Let one more come; the oldest goes without a word where there are too many."""
+        host, _, port = life.url.removeprefix("http://").rpartition(":")
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(host, int(port), limit=1024)
+            request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            writer.write(chance.choice((request * 20, request[:-2], b"")))
+            self._open.append(writer)
+            self.opened += 1
+        if len(self._open) > self.most:
+            await self._leave()
+
+    async def go(self) -> None:
+        """Let all of them go."""
+        while self._open:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        writer = self._open.popleft()
+        writer.transport.abort()
+        await close(writer)
+
+
+@asynccontextmanager
+async def uninvolved() -> AsyncIterator[tuple[str, Callable[[], int]]]:
+    """Start a server that nobody may ever connect to; give its address, and how many have."""
+    connections = 0
+
+    async def note(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.transport.abort()
+        await close(writer)
+
+    async with await asyncio.start_server(note, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}", lambda: connections
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WallClock:
     """The wall clock of a daemon, which libfaketime sets without setting that of the machine.
@@ -285,16 +335,19 @@ class Sometimes(Fault):
         return strikes
 
 
+def _sometimes(
+    chance: random.Random, struck: Counter[FaultKind], probability: float, kind: FaultKind, **settings: Any
+) -> Fault:
+    class Now(Sometimes):
+        pass
+
+    Now.chance, Now.probability, Now.struck = chance, probability, struck
+    return Now(kind, **settings)
+
+
 def troubles(chance: random.Random, struck: Counter[FaultKind]) -> Iterator[Fault]:
     """Give everything that goes wrong on a cluster at times, and count it."""
-
-    def sometimes(probability: float, kind: FaultKind, **settings: Any) -> Fault:
-        class Now(Sometimes):
-            pass
-
-        Now.chance, Now.probability, Now.struck = chance, probability, struck
-        return Now(kind, **settings)
-
+    sometimes = partial(_sometimes, chance, struck)
     yield sometimes(0.3, FaultKind.LATENCY, method="DELETE", seconds=0.05)
     yield sometimes(0.1, FaultKind.LATENCY, path=DOWNLOAD_PATH, seconds=0.05)
     yield sometimes(0.05, FaultKind.DELETE_ERROR, code=BUSY)
@@ -308,6 +361,30 @@ def troubles(chance: random.Random, struck: Counter[FaultKind]) -> Iterator[Faul
     yield sometimes(0.03, FaultKind.SERVER_ERROR, path=JOBS_PATH)
     yield sometimes(0.02, FaultKind.SERVER_ERROR, path=PACKAGES_PATH, method="GET")
     yield sometimes(0.01, FaultKind.TRUNCATED_BODY, path=PACKAGES_PATH, method="GET")
+
+
+RARE = 0.001
+"""How often one of the stranger faults strikes a request that it is about."""
+
+
+def rarities(chance: random.Random, struck: Counter[FaultKind], *, elsewhere: str) -> Iterator[Fault]:
+    """Give what goes wrong seldom, and count it: all kinds of faults that :func:`troubles` does not have.
+
+    Args:
+        chance: decides when.
+        struck: counts them.
+        elsewhere: the address of a server that is none of the clusters.
+    """
+    rare = partial(_sometimes, chance, struck, RARE)
+    for kind in (FaultKind.HTML, FaultKind.REPLY, FaultKind.TOO_MANY_REQUESTS, FaultKind.UNAVAILABLE):
+        yield rare(kind)
+    for kind in (FaultKind.HANG, FaultKind.ENDLESS_BODY, FaultKind.FORBIDDEN, FaultKind.ERROR):
+        yield rare(kind, method="GET")
+    yield _sometimes(chance, struck, RARE / 10, FaultKind.UNAUTHORIZED)
+    yield rare(FaultKind.REDIRECT, location=f"{elsewhere}{{target}}")
+    yield rare(FaultKind.FOREIGN_LINK, location=f"{elsewhere}{{target}}")
+    for kind in sorted(LISTING_KINDS - {FaultKind.FOREIGN_LINK}):
+        yield rare(kind)
 
 
 def scripts(chance: random.Random) -> JobScript:
@@ -364,7 +441,7 @@ class Account:
     """What the journal says in the end.
 
     Attributes:
-        deletions: cluster uuid, version, phase, attempts, job uuid, outcome, code of each.
+        deletions: cluster uuid, version, phase, attempts, job uuid, outcome, code and id of each.
         totals: the cluster's name, and the deletions by outcome.
     """
 
@@ -397,18 +474,24 @@ class Account:
         cluster = warden.cluster
         rows = [row for row in self.deletions if row[0] == cluster.uuid]
         found += [f"not ended: {row}" for row in rows if row[2] != Phase.ENDED]
-        allowed = {Outcome.SUCCESS, Outcome.FAILURE, Outcome.BUSY, Outcome.PROTECTED}
+        started = Counter(job.subject for job in warden.jobs.values())
+        # A DELETE that something else than ONTAP took, with a page that says 200.
+        swallowed = {(version, None) for version in warden.arrived - started}
+        timed_out = {(row[1], row[4]) for row in rows if row[5] == Outcome.TIMEOUT}
         found += [
-            f"unexpected outcome: {row}"
-            for row in rows
-            if row[5] not in allowed and not (row[5] == Outcome.TIMEOUT and row[4] in forgotten)
+            f"{version}: timed out for no reason, job {job}"
+            for version, job in timed_out - swallowed
+            if job not in forgotten
         ]
+        found += [f"unexpected outcome: {row}" for row in rows if row[5] == Outcome.ALREADY_GONE]
         deleted = Counter(one.version for one in cluster.deletions)
         succeeded = Counter(row[1] for row in rows if row[5] == Outcome.SUCCESS)
+        # A refused login ends a deletion at once, even if ONTAP has accepted it.
+        denied = Counter(row[1] for row in rows if row[5] == Outcome.DENIED and row[4] is not None)
         found += [
             f"{version}: deleted {deleted[version]} times, {succeeded[version]} successes"
             for version in sorted(deleted.keys() | succeeded.keys())
-            if deleted[version] != succeeded[version]
+            if not 0 <= deleted[version] - succeeded[version] <= denied[version]
         ]
         attempts = Counter[str]()
         for row in rows:
@@ -417,15 +500,16 @@ class Account:
             f"{count} DELETEs of {version} without an intent"
             for version, count in (warden.arrived - attempts).items()
         ]
-        started = Counter(job.subject for job in warden.jobs.values())
         found += [
             f"{count} jobs for {version} without a DELETE"
             for version, count in (started - warden.arrived).items()
         ]
-        for _, version, _, _, job_uuid, outcome, _ in rows:
+        for _, version, _, _, job_uuid, outcome, *_ in rows:
             job = warden.jobs.get(job_uuid)
             if job_uuid is not None and (job is None or job.subject != version or not job.over):
                 found.append(f"{version}: no such job has ended: {job_uuid}")
+            elif outcome == Outcome.DENIED:
+                continue
             elif job is not None and job.script.effective != (outcome == Outcome.SUCCESS):
                 found.append(f"{version}: {outcome}, but its job was to be effective: {job.script.effective}")
         counted = Counter(str(row[5]) for row in rows)
