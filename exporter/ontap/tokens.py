@@ -19,7 +19,7 @@ from yarl import URL
 
 from exporter.background import begin
 from exporter.ontap.endpoint import OAuth2Login
-from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, Unauthorized
+from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, RateLimited, Unauthorized
 from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.session import read_body, translate
 from exporter.ontap.through_proxy import proxy_arguments
@@ -169,22 +169,34 @@ def _read_token(status: int, body: bytes) -> tuple[str, float]:
 
     Raises:
         Unauthorized: the endpoint refuses to give one.
+        RateLimited: it has been asked too often.
         BadResponse: the answer holds no token.
     """
-    from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error  # noqa: PLC0415 - few clusters need it
+    from oauthlib.oauth2 import (  # noqa: PLC0415 - few clusters need it
+        BackendApplicationClient,
+        MissingTokenError,
+        OAuth2Error,
+    )
 
+    no_token = f"the token endpoint gives no token: HTTP {status}"
+    is_refused = status == HTTPStatus.UNAUTHORIZED
+    token = lifetime = None
     try:
         answer = BackendApplicationClient("").parse_request_body_response(body.decode("utf-8", "replace"))
         token, lifetime = answer["access_token"], answer.get("expires_in")
+    except MissingTokenError:
+        pass
     except OAuth2Error as exc:
-        said = f"HTTP {status}: {exc.error}: {exc.description or 'no description'}"
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise BadResponse(f"the token endpoint gives no token: {said}") from None
-        raise Unauthorized(f"the token endpoint gives no token: {said}") from None
+        no_token = f"{no_token}: {exc.error}: {exc.description or 'no description'}"
+        is_refused = status < HTTPStatus.INTERNAL_SERVER_ERROR
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
-        raise BadResponse(f"the token endpoint's answer is none: HTTP {status}") from None
-    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        raise BadResponse(f"the token endpoint gives no token: HTTP {status}")
+        no_token = f"the token endpoint's answer is none: HTTP {status}"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise RateLimited(no_token)
+    if is_refused:
+        raise Unauthorized(no_token)
+    if token is None or not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise BadResponse(no_token)
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
         raise BadResponse("the token endpoint gives a token that a header cannot carry")
     return token, float(lifetime) if isinstance(lifetime, int) and lifetime > 0 else float("inf")

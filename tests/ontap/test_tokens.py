@@ -158,13 +158,19 @@ async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tm
             Reason.UNAUTHORIZED,
             "the token endpoint gives no token: HTTP 401: invalid_client: not <secret>",
         ),
+        (401, "<html>", Reason.UNAUTHORIZED, "the token endpoint gives no token: HTTP 401"),
         (
-            200,
-            '{"token": 1}',
+            400,
+            '{"error": "invalid_scope"}',
             Reason.UNAUTHORIZED,
-            "HTTP 200: missing_token: Missing access token parameter.",
+            "HTTP 400: invalid_scope: no description",
         ),
-        (200, "<html>", Reason.UNAUTHORIZED, "missing_token"),
+        (429, "<html>", Reason.RATE_LIMITED, "the token endpoint gives no token: HTTP 429"),
+        (429, '{"error": "slow_down"}', Reason.RATE_LIMITED, "HTTP 429: slow_down"),
+        (403, "<html>", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 403"),
+        (503, '{"error": "server_error"}', Reason.BAD_RESPONSE, "HTTP 503: server_error"),
+        (200, '{"token": 1}', Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 200"),
+        (200, "<html>", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 200"),
         (200, "[]", Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
         (200, '{"access_token": "a\\nb"}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (200, '{"access_token": 7}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
@@ -173,7 +179,10 @@ async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tm
         (200, "[" * 60_000, Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
         (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint: the body is larger than 65536 bytes"),
     ],
-    ids=["refused", "no token", "html", "list", "line break", "number", "busy", "endless", "deep", "large"],
+    ids=[
+        *("refused", "a page of 401", "scope", "a page of 429", "too often", "a page of 403", "server error"),
+        *("no token", "html", "list", "line break", "number", "busy", "endless", "deep", "large"),
+    ],
 )
 async def test_without_a_token_nothing_is_sent_and_the_endpoint_is_left_alone_for_a_while(
     status: int, body: str, reason: Reason, said: str, tmp_path: Path
