@@ -55,7 +55,7 @@ chaos: $(VENV)/.dev ## About three minutes of everything going wrong while packa
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-12} \
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
-chaos-full: $(VENV)/.dev ## The same for about an hour: 500 kills and 20,000 deletions, and 200 blows in PostgreSQL
+chaos-full: $(VENV)/.dev ## The same for more than an hour: 500 kills and 20,000 deletions, and 200 blows in PostgreSQL
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-500} \
 		CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_CLUSTERS=$${CAMPAIGN_CLUSTERS:-48} \
 		CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \

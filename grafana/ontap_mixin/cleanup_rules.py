@@ -203,7 +203,7 @@ def _stopped(p: Promql) -> tuple[Alert, ...]:
             summary="The journal of cleanup is not open, so nothing is deleted.",
             description="No process of shard {{ $labels.shard }} of the job {{ $labels.job }} has the "
             "journal of cleanup open (ontap_cleanup_journal_open is {{ $value | humanize }}). "
-            "Runs that become due fail. Until one has, nothing is deleted or planned.",
+            "Runs that become due are skipped. Until one has, nothing is deleted or planned.",
         ),
     )
 
@@ -221,9 +221,11 @@ def _waiting(p: Promql) -> tuple[Alert, ...]:
         ),
         Alert(
             name="OntapCleanupCapped",
-            why="Either each run leaves something over, or the limit of the day ends runs.",
+            why="Either each run leaves something over, or the limit of the day ends runs. Dry runs have "
+            "limits too, but delete nothing anyway.",
             expr=text(f"""
                 sum by ({p.job}, policy) ({PLANNED}{{reason="over_limit"}}) > 0
+                unless on ({p.job}, policy) {dry_run} == 1
                 or
                 count by ({p.job}, policy) ({FAILURE}{{reason="refused"}})
                 unless on ({p.job}, policy) {p.series("ontap_cleanup_policy_paused")} == 1

@@ -136,8 +136,8 @@ def _alerts(p: Promql) -> tuple[Alert, ...]:
             why="A package without an age is never reported as old, and never deleted by age.",
             expr=AGELESS,
             summary="{{ $labels.cluster }} holds unused packages of unknown age.",
-            description="Packages in the repository of {{ $labels.cluster }} that are not in use, and of "
-            "which ONTAP does not say when they were added: {{ $value | humanize }}. They are "
+            description="Packages in the repository of {{ $labels.cluster }} that are not in use, and have "
+            "no create_time that can be read: {{ $value | humanize }}. They are "
             "never reported as old, and no policy with older_than deletes them.",
         ),
     )
