@@ -27,7 +27,7 @@ WRITTEN_URL = "http://localhost:10910"
 END_SECONDS = 120.0
 # How a command begins, or what it names, and why no test runs it.
 ELSEWHERE = {
-    r"docker |helm |kubectl |for pod in .*kubectl ": "needs Docker or Kubernetes; tests/deploy tries image, chart and manifests",
+    r"docker |helm |kubectl |for pod in .*kubectl ": "needs Docker or Kubernetes; tests/deploy tries files",
     r"python3 -m venv|\. /opt/|pip install|install -[dm]": "installs; `make release-test` does it",
     r"systemctl |journalctl |timedatectl|chronyc ": "asks the machine's own services",
     r"promtool |amtool ": "tests/rules runs them with the same files",
