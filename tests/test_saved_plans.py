@@ -158,6 +158,22 @@ async def test_a_daemon_deletes_what_the_saved_plan_chose_and_no_more(tmp_path: 
     assert set(cluster.versions) == {"9.10.1", "9.12.1"}
 
 
+async def test_a_plan_is_saved_anew_while_the_policy_waits_for_it(tmp_path: Path) -> None:
+    cluster, saved = cluster_with_three(), tmp_path / "plan.json"
+    policies = cleanup("retire-old", approved_plan={"retire-old": saved})
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        for _ in range(2):  # once without a plan, once with one
+            assert (await plan(simulator, tmp_path, f"--save={saved}", cleanup=policies)).returncode == 0
+            chosen = [one["version"] for one in json.loads(saved.read_text())["plans"][0]["packages"]]
+            assert chosen == ["9.9.1", "9.10.1", "9.12.1"]
+        cluster.add_package(old("9.11.1", 450))
+        found = await plan(simulator, tmp_path, f"--diff={saved}", cleanup=policies)
+        assert "retire-old  9.11.1: is new, would be deleted" in found.stdout
+        now = json.loads((await plan(simulator, tmp_path, "--output=json", cleanup=policies)).stdout)
+        reasons = {one["version"]: one["reason"] for one in now["plans"][0]["packages"]}
+        assert reasons["9.11.1"] == "not_approved"
+
+
 async def test_a_saved_plan_that_does_not_count_approves_nothing(tmp_path: Path) -> None:
     cluster, saved = cluster_with_three(), tmp_path / "plan.json"
     async with Simulator([cluster], directory=tmp_path) as simulator:

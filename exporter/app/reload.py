@@ -135,7 +135,11 @@ class Reloader:
     async def _scan(self) -> None:
         """Apply changes of cluster files, and log each of their problems once."""
         # If a mount hangs, only this task waits; the event loop and the end of the program do not.
-        config = await begin(self._files.scan, name="scan-cluster-files")
+        try:
+            config = await begin(self._files.scan, name="scan-cluster-files")
+        except RuntimeError as exc:  # the system has no more threads
+            log.error("the cluster files cannot be read now", error=str(exc))  # noqa: TRY400 - not ours
+            return
         problems = self._files.problems
         for problem in problems:
             if problem not in self._logged:

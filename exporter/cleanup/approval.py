@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from exporter.background import begin
 from exporter.cleanup.decide.plan import Approved, Verdict
 from exporter.config import PolicyConfig
+from exporter.config.checking.named_files import LARGEST_PLAN_BYTES
 from exporter.files import read_text
-
-_LARGEST_BYTES = 256 * 1024 * 1024
 
 
 class SavedPackage(BaseModel):
@@ -48,7 +47,7 @@ def load_plan(path: Path) -> SavedPlan:
         ValueError: it cannot be read, or is no saved plan; the text says why, without the path.
     """
     try:
-        return SavedPlan.model_validate_json(read_text(path, max_bytes=_LARGEST_BYTES))
+        return SavedPlan.model_validate_json(read_text(path, max_bytes=LARGEST_PLAN_BYTES))
     except OSError as exc:
         raise ValueError(f"cannot be read: {exc.strerror}") from None
     except ValidationError as exc:

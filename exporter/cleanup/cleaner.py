@@ -11,6 +11,7 @@ from typing import NoReturn
 import structlog
 
 from exporter.cleanup.cleanup_board import Key
+from exporter.cleanup.concurrency import is_being_cancelled
 from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.driver import DeletionDriver, Target
@@ -79,6 +80,8 @@ class Cleaner:
         self._inherited: Inherited | None = None
         self._last_started: dict[str, float] = {}
         self._due: dict[str, tuple[PolicyConfig, float]] = {}
+        self._due_before: dict[str, tuple[PolicyConfig, float]] = {}
+        """What was due when cleaning was interrupted: it is not missed, only late."""
         self._has_timers = False
         self._changes = 0
         self._changed = asyncio.Event()
@@ -109,6 +112,7 @@ class Cleaner:
         before, self.lease = self.lease, lease
         if (before and before.epoch) != (lease and lease.epoch):
             self._inherited = inherited
+            self._show_next_runs()
             self.recheck()
 
     def recheck(self) -> None:
@@ -119,7 +123,7 @@ class Cleaner:
 
     def reschedule(self) -> None:
         """Work out again when each policy is due: the wall clock was set back."""
-        self._due.clear()
+        self._due, self._due_before = {}, {}
         self.recheck()
 
     async def run(self) -> NoReturn:
@@ -132,12 +136,15 @@ class Cleaner:
                 await self._change_after(seen)
             except LeaseLostError as exc:
                 self.lease = self._recovered_epoch = None
+                self._show_next_runs()
                 log.info("this process no longer cleans the cluster", uuid=self._cluster_uuid, why=str(exc))
             except (JournalError, OntapError) as exc:
                 self._recovered_epoch = None  # what was begun has to be brought to its end first
                 self._note_problem(str(exc))
                 await self._change_after(seen, seconds=self._services.pace.retry_seconds)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+                    raise
                 log.exception("a bug ended the cleaning of a cluster", uuid=self._cluster_uuid)
                 self._recovered_epoch = None
                 self._show_problem(
@@ -149,9 +156,11 @@ class Cleaner:
     async def _clean(self, lease: Lease, assignment: Assignment, seen: int) -> None:
         """Recover, then make every run at its time, until the lease or the assignment changes."""
         if self._recovered_epoch != lease.epoch:
+            self._due_before |= self._due
+            self._due = {}
+            self._show_next_runs()
             await self._recover(lease, assignment)
             self._recovered_epoch = lease.epoch
-            self._due.clear()
         self._show_problem("")
         self._set_timers(lease, assignment)
         while self._changes == seen and self._due:
@@ -237,12 +246,16 @@ class Cleaner:
             known = self._due.get(policy.name)
             if known is None or known[0] != policy:
                 last_started = self._last_started.get(policy.name)
-                due = schedule_of(policy).first(now=now, last_started=last_started, managed_since=since)
+                before, due_before = self._due_before.get(policy.name, (None, now))
+                managed_since = min(since, due_before - 1) if before == policy else since
+                due = schedule_of(policy).first(
+                    now=now, last_started=last_started, managed_since=managed_since
+                )
                 self._count_skipped(policy, due.skipped)
                 known = (policy, due.at)
             kept[policy.name] = known
-            self._show_next_run(policy, known[1])
-        self._due = kept
+        self._due, self._due_before = kept, {}
+        self._show_next_runs()
 
     async def _start_run(
         self, lease: Lease, assignment: Assignment, policy: PolicyConfig, due: float
@@ -320,7 +333,14 @@ class Cleaner:
         self._due[policy.name] = (policy, due.at)
         self._show_next_run(policy, due.at)
 
-    def _show_next_run(self, policy: PolicyConfig, at: float) -> None:
+    def _show_next_runs(self) -> None:
+        """Show when each policy is due; nobody knows that here without the lease, or before a recovery."""
+        is_known = self.lease is not None and self._recovered_epoch == self.lease.epoch
+        for policy in () if self._assignment is None else self._assignment.policies:
+            _, due = self._due.get(policy.name, (policy, None))
+            self._show_next_run(policy, due if is_known else None)
+
+    def _show_next_run(self, policy: PolicyConfig, at: float | None) -> None:
         status = self._services.board.get(self._key(policy))
         if status is not None and status.next_run_timestamp_seconds != at:
             self._services.board.put(replace(status, next_run_timestamp_seconds=at))
@@ -351,10 +371,7 @@ class Cleaner:
         self._problem = problem
         now = self._services.wall_clock()
         for policy in () if self._assignment is None else self._assignment.policies:
-            key = self._key(policy)
-            if failure is not None:
-                self._services.board.change(key, lambda status: status.with_failure(failure, now))
-            self._services.board.change(key, lambda status: replace(status, problem=problem))
+            self._services.board.show_problem(self._key(policy), problem, failure=failure, now=now)
 
     async def _change_after(self, seen: int, *, seconds: float | None = None) -> bool:
         """Wait until something has changed since ``seen``, for some seconds at most; say whether it has."""

@@ -42,6 +42,8 @@ class PolicyStatus:
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
         problem: why nothing is cleaned on the cluster at the moment; "" if nothing stands against it.
+        failure: why no run could even begin, of which the journal knows nothing; None if one could.
+        failed_timestamp_seconds: when that was found out last.
     """
 
     cluster: str
@@ -54,6 +56,8 @@ class PolicyStatus:
     next_run_timestamp_seconds: float | None = None
     skipped_runs: int = 0
     problem: str = ""
+    failure: RunFailure | None = None
+    failed_timestamp_seconds: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -62,9 +66,19 @@ class PolicyStatus:
 
     def with_failure(self, failure: RunFailure, now: float) -> PolicyStatus:
         """Return the status after a run that could not even begin."""
-        totals = replace(
-            self.totals, last_ended_timestamp_seconds=now, last_success=False, last_failure=failure.value
-        )
+        since = max(now, self.totals.last_ended_timestamp_seconds or 0.0)
+        return replace(self, failure=failure, failed_timestamp_seconds=since).with_totals(self.totals)
+
+    def with_totals(self, totals: PolicyTotals) -> PolicyStatus:
+        """Return the status with other totals, of which a run that could not begin later is the last."""
+        last_ended = totals.last_ended_timestamp_seconds or 0.0
+        if self.failure is not None and last_ended <= self.failed_timestamp_seconds:
+            totals = replace(
+                totals,
+                last_ended_timestamp_seconds=self.failed_timestamp_seconds,
+                last_success=False,
+                last_failure=self.failure.value,
+            )
         return replace(self, totals=totals)
 
 
@@ -154,6 +168,28 @@ class CleanupBoard:
         if (status := self._statuses.get(key)) is not None:
             self.put(change(status))
 
+    def show_problem(
+        self, key: Key, problem: str, *, failure: RunFailure | None = None, now: float = 0.0
+    ) -> None:
+        """Show why nothing is cleaned, "" if nothing stands against it any more.
+
+        Args:
+            key: of the status.
+            problem: why, in words.
+            failure: why not even a run can begin; it is shown as that of the last run.
+            now: Unix seconds.
+        """
+        if (status := self._statuses.get(key)) is None:
+            return
+        changed = replace(status, problem=problem)
+        if failure is not None:
+            changed = changed.with_failure(failure, now)
+        elif not problem and status.failure is not None:
+            changed = replace(changed, failure=None)
+            self.reads_all_totals = True  # the last run that the journal knows is shown again
+        if changed != status:
+            self.put(changed)
+
     @contextmanager
     def in_progress(self, key: Key) -> Iterator[None]:
         """Count a deletion as being followed for as long as the context lasts."""
@@ -193,8 +229,11 @@ class CleanupBoard:
         self.durations = self.durations if totals.durations is None else totals.durations
         async for key, counted in in_slices(totals.policies.items()):
             status = self._statuses.get(key)
-            if status is not None and not (status.is_counted and status.totals == counted):
-                self.put(replace(status, totals=counted, is_counted=True))
+            if status is None:
+                continue
+            changed = replace(status.with_totals(counted), is_counted=True)
+            if changed != status:
+                self.put(changed)
 
     async def mark_counted(self, keys: Iterable[Key]) -> None:
         """Mark statuses as counted: all totals were read, so the journal has none yet of the others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from types import TracebackType
 from typing import TypeVar
 
@@ -18,27 +19,37 @@ class ConcurrencyLimit:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._surplus = 0
-        self._semaphore = asyncio.Semaphore(limit)
+        self._held = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def change(self, limit: int) -> None:
         """Change the limit; if more hold it than that, nobody acquires it until enough have released it."""
-        self._surplus -= limit - self._limit
         self._limit = limit
-        while self._surplus < 0:
-            self._surplus += 1
-            self._semaphore.release()
+        self._admit()
 
     async def acquire(self) -> None:
-        """Wait until it can be held."""
-        await self._semaphore.acquire()
+        """Wait until it can be held; who has waited longest is first."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # the turn had come
+                self.release()
+            raise
 
     def release(self) -> None:
         """Let another one acquire it."""
-        if self._surplus > 0:
-            self._surplus -= 1
-        else:
-            self._semaphore.release()
+        self._held -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._held < self._limit:
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._held += 1
+                turn.set_result(None)
 
     async def __aenter__(self) -> None:
         await self.acquire()
@@ -47,6 +58,12 @@ class ConcurrencyLimit:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_being_cancelled() -> bool:
+    """Say whether somebody has cancelled the current task, not only something that it has awaited."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def wait_uninterrupted(

@@ -29,8 +29,10 @@ class KillSwitch:
         return self._active
 
     def notify(self, on_change: Callable[[], None]) -> None:
-        """Call this after every change that is made here."""
+        """Call this after every change that is made here; a journal may come with it that knows of none."""
         self._on_change = on_change
+        if self._active:
+            self.is_recorded = False
 
     def engage(self) -> None:
         """Send no DELETE any more."""

@@ -98,6 +98,7 @@ class Identities:
 @dataclass(slots=True, kw_only=True)
 class _Listed:
     packages: tuple[Package, ...]
+    valid_until: float
     noted_at: float = float("-inf")
 
 
@@ -107,10 +108,18 @@ class PolledListings:
     def __init__(self) -> None:
         self._listed: dict[str, _Listed] = {}
 
-    def put(self, uuid: str, packages: tuple[Package, ...]) -> None:
-        """Replace the listing of a cluster; one that differs is due at once."""
+    def put(self, uuid: str, packages: tuple[Package, ...], *, valid_until: float) -> None:
+        """Replace the listing of a cluster; one that differs is due at once.
+
+        Args:
+            uuid: of the cluster.
+            packages: what a poll has just listed.
+            valid_until: until then, another poll may say that it is still the same.
+        """
         if (known := self._listed.get(uuid)) is None or known.packages != packages:
-            self._listed[uuid] = _Listed(packages=packages)
+            self._listed[uuid] = _Listed(packages=packages, valid_until=valid_until)
+        else:
+            known.valid_until = valid_until
 
     def keep(self, uuids: Collection[str]) -> None:
         """Forget all clusters but these."""
@@ -119,6 +128,8 @@ class PolledListings:
     def due(self, uuids: Collection[str], *, now: float) -> dict[str, tuple[Package, ...]]:
         """Return the listings of these clusters that the journal does not know, or should note again.
 
+        A listing that no poll has confirmed in time is not due: nobody knows whether it is still the same.
+
         Args:
             uuids: the clusters that this process may write about.
             now: seconds of a clock that never goes back.
@@ -126,7 +137,7 @@ class PolledListings:
         return {
             uuid: listed.packages
             for uuid, listed in self._listed.items()
-            if uuid in uuids and now - listed.noted_at >= NOTED_EVERY_SECONDS
+            if uuid in uuids and now - listed.noted_at >= NOTED_EVERY_SECONDS and now < listed.valid_until
         }
 
     def noted(self, listings: Mapping[str, tuple[Package, ...]], *, now: float) -> None:

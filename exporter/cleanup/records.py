@@ -202,7 +202,7 @@ class PolicyTotals:
     Attributes:
         outcomes: deletions ended, by outcome; every outcome is there.
         codes: deletions ended with an error code, by code; further codes count as "other".
-        candidates: packages that the last plan chose; None before the first run.
+        candidates: packages that the last good plan chose; None before the first.
         planned: packages of the last plan that rests on nothing unknown, by verdict and reason; None before.
         last_started_timestamp_seconds: start of the last run; None before the first.
         last_ended_timestamp_seconds: end of the last run that ended; None before.

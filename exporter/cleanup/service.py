@@ -15,12 +15,17 @@ import structlog
 from exporter.background import in_slices
 from exporter.cleanup.cleaner import Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.concurrency import ConcurrencyLimit
+from exporter.cleanup.concurrency import ConcurrencyLimit, is_being_cancelled
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.known_clusters import ConfiguredCluster, Identities, PolledListings
+from exporter.cleanup.known_clusters import (
+    NOTED_EVERY_SECONDS,
+    ConfiguredCluster,
+    Identities,
+    PolledListings,
+)
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
@@ -152,21 +157,29 @@ class CleanupService:
                 self._note_unidentified(name, cluster)
             return
         changed = self._identities.identify(name, uuid)
+        if changed:
+            for policy in self._config.policies:
+                self._board.show_problem((name, policy.name), "")
         for one in changed:
             self._assign(one)
         if changed:
             self._beat_now.set()
-        self._listings.put(uuid, inventory.listing.packages)
+        config = cluster.access.config
+        seconds = (config.poll_interval + config.poll_timeout).total_seconds()
+        self._listings.put(
+            uuid,
+            inventory.listing.packages,
+            valid_until=self._clock() + max(seconds, NOTED_EVERY_SECONDS),
+        )
 
     def _note_unidentified(self, name: str, cluster: ConfiguredCluster) -> None:
         """Show that nothing can be cleaned on a cluster that does not say who it is."""
         if not cluster.is_unidentified:
             log.warning("a cluster states no uuid, so nothing is deleted there", cluster=name)
             cluster.is_unidentified = True
-        now = self._now()
         for policy in self._config.policies:
-            self._board.change(
-                (name, policy.name), lambda status: status.with_failure(RunFailure.UNIDENTIFIED, now)
+            self._board.show_problem(
+                (name, policy.name), "", failure=RunFailure.UNIDENTIFIED, now=self._now()
             )
 
     def resume_paused(self) -> None:
@@ -241,8 +254,17 @@ class CleanupService:
             kept_runs=self._kept_runs,
             show_counts=self._show_counts,
         )
-        async with asyncio.TaskGroup() as group:
-            self._group = group
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._clean_in(group, journal)
+        finally:  # a signal may have come a moment before the end
+            with suppress(JournalError):
+                await self._record_kill_switch(journal)
+
+    async def _clean_in(self, group: asyncio.TaskGroup, journal: Journal) -> NoReturn:
+        """Open the journal for cleaners, whose tasks are the group's."""
+        self._group = group
+        try:
             self._board.reads_all_totals = True
             await self._beat(journal)
             await self._exchange(journal)
@@ -254,6 +276,8 @@ class CleanupService:
             self._beat_now.set()
             group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
             await self._beat_for_ever(journal)
+        finally:
+            self._group = None  # a task group that ends takes no more tasks
 
     async def _beat_for_ever(self, journal: Journal) -> NoReturn:
         """Renew the leases again and again, and look whether the wall clock was set meanwhile."""
@@ -296,6 +320,10 @@ class CleanupService:
             except JournalError as exc:
                 self._exchange_problem = str(exc)
                 self._note_problem(str(exc))
+            except asyncio.CancelledError as exc:
+                if is_being_cancelled():
+                    raise
+                raise RuntimeError("an exchange with the journal was cancelled by itself") from exc
             else:
                 self._exchange_problem = ""
 
@@ -316,10 +344,8 @@ class CleanupService:
 
     async def _beat(self, journal: Journal) -> None:
         """Renew leases and take over what is free; learn what other processes have changed."""
-        if not self._kill_switch.is_recorded:
-            active = self._kill_switch.active
-            await journal.guards.set_kill_switch(engaged=active)
-            self._kill_switch.is_recorded = active == self._kill_switch.active
+        journal.leases.takeover_after_seconds = self._takeover_after_seconds
+        await self._record_kill_switch(journal)
         if self._resumes_paused:
             for policy, _ in list(self._board.paused):
                 await journal.guards.resume(policy)
@@ -333,6 +359,13 @@ class CleanupService:
         self._note_unended(guards.unended)
         await self._share(journal, beat)
         await self._board.put_leases(self._lease_statuses())
+
+    async def _record_kill_switch(self, journal: Journal) -> None:
+        """Store a change of the kill switch that was made here."""
+        if not self._kill_switch.is_recorded:
+            active = self._kill_switch.active
+            await journal.guards.set_kill_switch(engaged=active)
+            self._kill_switch.is_recorded = active == self._kill_switch.active
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""

@@ -147,7 +147,14 @@ def plan(parsed: argparse.Namespace) -> Exit:
         terminal.warn(f"{parsed.config_file}: no cleanup is configured, so nothing is ever deleted")
     wanted = fleet_plans.with_policy(config, clusters)
     with terminal.progress("reading clusters", total=len(wanted)) as on_read:
-        plans = asyncio.run(fleet_plans.make_plans(config, wanted, on_read=on_read))
+        plans = asyncio.run(
+            fleet_plans.make_plans(
+                config,
+                wanted,
+                for_approval=parsed.save is not None or parsed.diff is not None,
+                on_read=on_read,
+            )
+        )
     if plans.journal_problem:
         terminal.warn(f"the journal could not be read, so no package counts as seen: {plans.journal_problem}")
     _write_plans(parsed, plans, saved)

@@ -22,6 +22,7 @@ _WORKS = frozenset(
         # A daemon that refuses a request works: a health check has no password and may have no certificate.
         http.HTTPStatus.UNAUTHORIZED,
         http.HTTPStatus.FORBIDDEN,
+        http.HTTPStatus.MISDIRECTED_REQUEST,
         http.HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
@@ -39,7 +40,7 @@ def urls_of(command_line: bytes) -> tuple[str, ...]:
     )
     addresses = [f"{_EVERYWHERE.get(host, host)}:{port}" for host, _, port in hosts_and_ports]
     external = [urlsplit(url).path for url in _given(arguments, EXTERNAL_URL_FLAG)]
-    prefix = (_given(arguments, ROUTE_PREFIX_FLAG) or external or [""])[-1].strip("/")
+    prefix = ["", *external, *filter(None, _given(arguments, ROUTE_PREFIX_FLAG))][-1].strip("/")
     path = f"/{prefix}" if prefix else ""
     return tuple(f"{scheme}://{address}{path}" for address in addresses for scheme in ("http", "https"))
 
@@ -47,9 +48,9 @@ def urls_of(command_line: bytes) -> tuple[str, ...]:
 def _given(arguments: Sequence[str], wanted: str) -> list[str]:
     """Return every value of a flag."""
     return [
-        value or following
+        value if equals else following
         for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
-        for flag, _, value in [argument.partition("=")]
+        for flag, equals, value in [argument.partition("=")]
         if flag == wanted
     ]
 

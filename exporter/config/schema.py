@@ -252,6 +252,7 @@ class PolicyConfig(StrictModel):
 
     where = "in an entry of cleanup.policies"
     exclusive = (("schedule", "every"),)
+    content_checks = {"approved_plan": named_files.check_saved_plan}
     name: fields.Name = ""
     clusters: ClusterSelector = ClusterSelector()
     schedule: Maybe[fields.Schedule] = None

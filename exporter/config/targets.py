@@ -46,7 +46,7 @@ class ClusterFile:
 
 def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]) -> ClusterFile:
     """Return what a cluster file says: entries as under ``clusters``, groups as in file_sd, or both."""
-    is_json = path.suffix == ".json"
+    is_json = path.suffix.lower() == ".json"
     document = parse_document(
         _as_yaml(content) if is_json else content,
         path,

@@ -120,7 +120,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_skipped_runs_total",
         kind=Kind.COUNTER,
-        help="Runs that came due while one was going on, and were left out.",
+        help="Runs that came due while one was going on, or could not start in time, and were left out.",
         source="exporter",
         depends_on=lambda status: (status.skipped_runs,),
         samples=lambda status: one(status.skipped_runs),

@@ -65,13 +65,18 @@ def with_policy(config: Config, clusters: Iterable[ClusterSettings]) -> tuple[Cl
 
 
 async def make_plans(
-    config: Config, clusters: Iterable[ClusterSettings], *, on_read: Callable[[], None]
+    config: Config,
+    clusters: Iterable[ClusterSettings],
+    *,
+    for_approval: bool = False,
+    on_read: Callable[[], None],
 ) -> Plans:
     """Read clusters and plan; nothing is deleted and nothing is stored.
 
     Args:
         config: the policies.
         clusters: some policy applies to each.
+        for_approval: whether what no saved plan has approved yet is chosen all the same.
         on_read: called whenever a cluster has been read, or could not be.
     """
     policies = config.cleanup.policies if config.cleanup else ()
@@ -91,7 +96,9 @@ async def make_plans(
     problem = ""
     if config.cleanup is not None and any(policy.seen_for for policy in policies):
         found, problem = await _with_first_seen(found, config.cleanup, now=now)
-    approvals = {policy.name: await approval_of(policy, now=now) for policy in policies}
+    approvals = {
+        policy.name: None if for_approval else await approval_of(policy, now=now) for policy in policies
+    }
     return Plans(
         made_timestamp_seconds=now,
         plans=tuple(

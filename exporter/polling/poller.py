@@ -128,8 +128,9 @@ class Poller:
             )
             self._put_success(reading, begun)
         except LoginPaused as exc:
-            # Nothing was sent. This counts as a poll only if there is no other poll to show.
-            if self._status.last_poll is None:
+            # Nothing was sent. This counts as a poll only if no other failed poll is shown: the login may
+            # have been refused to cleanup, or to a cluster with another name at the same address.
+            if self._status.last_poll is None or self._status.up:
                 self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
         except OntapError as exc:
             if exc.retry_after_seconds is not None and not isinstance(exc, Unauthorized):

@@ -93,7 +93,7 @@ def parse_site(external_url: str | None, route_prefix: str | None, grafana_url: 
         ValueError: one of them is not of this form.
     """
     external = _browser_url(external_url) if external_url else None
-    prefix = _prefix(route_prefix if route_prefix is not None else external.path if external else "")
+    prefix = _prefix(route_prefix or (external.path if external else ""))
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"not a path of pages: {prefix!r}; write e.g. /ontap")
     grafana = str(_browser_url(grafana_url)) if grafana_url else ""

@@ -106,6 +106,7 @@ ERRORS: list[tuple[OntapError, Meaning]] = [
     (Unauthorized("said", code="6691623"), Meaning.DENIED),
     (LoginPaused("said"), Meaning.DENIED),
     (Forbidden("said", code="6"), Meaning.DENIED),
+    (ApiError("said", code="99", status=202), Meaning.UNKNOWN),
     (RateLimited("said", transient=True, code="262160"), Meaning.TRANSIENT),
     (ConnectionFailed("no connection"), Meaning.TRANSIENT),
     (ConnectionFailed("it broke", transient=True), Meaning.UNKNOWN),

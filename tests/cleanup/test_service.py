@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +17,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.cleanup.journal import Journal
+from exporter.cleanup.journal.opening import boot_time
+from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase, Run
 from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig
@@ -32,6 +36,7 @@ from support.servicing import (
     WAIT_SECONDS,
     Clock,
     Life,
+    Servicing,
     cluster_named,
     deletes,
     ended_at,
@@ -84,6 +89,64 @@ async def test_our_own_mistake_stops_the_cleaning_of_its_cluster_alone_and_is_sh
                 assert (mended.problem, deletes(cluster)) == ("", 1)
         mistakes = [entry for entry in logs if "a bug ended" in entry["event"]]
         assert len(mistakes) == 1
+
+
+async def test_our_own_mistake_stays_shown_when_the_totals_are_read_again(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    broken = changed(POLICY, every=None, schedule="0 3 * * *", timezone="Nowhere/City")
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        await one.watch.until(C1, lambda status: status.totals.last_success is True)
+        await one.service.configure(it.config(broken), it.accesses)
+        await one.watch.until(C1, lambda status: bool(status.problem))
+        one.board.reads_all_totals = True
+        await one.board.read_totals(one.journal.totals)
+        totals = one.watch.statuses[C1].totals
+        assert (totals.last_success, totals.last_failure) == (False, "internal_error")
+        await one.service.configure(it.config(POLICY), it.accesses)
+        mended = await one.watch.until(C1, lambda status: status.totals.last_success is True)
+        assert mended.problem == ""
+
+
+class Cancelling(KillSwitch):
+    """Looks as if something that a run has awaited was cancelled, once."""
+
+    cancels = 1
+
+    @property
+    def active(self) -> bool:
+        task = asyncio.current_task()
+        if self.cancels and task is not None and task.get_name() == "clean c1":
+            self.cancels -= 1
+            raise asyncio.CancelledError
+        return super().active
+
+
+async def test_a_cancellation_that_nobody_asked_for_ends_no_cleaner(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(POLICY, kill_switch=Cancelling()) as one:
+        status = await one.watch.until(C1, lambda status: bool(status.problem))
+        assert status.problem.startswith("internal error")
+        await one.service.configure(it.config(changed(POLICY, older_than=timedelta(days=31))), it.accesses)
+        await one.watch.until(C1, lambda status: status.totals.last_success is True)
+        assert deletes(cluster) == 1
+
+
+async def test_a_run_that_the_journal_could_not_store_when_it_was_due_is_made_late(tmp_path: Path) -> None:
+    due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
+    async with (
+        life(tmp_path, cluster) as it,
+        it.service(nightly, clock=Clock(due - 2.0)) as one,
+    ):
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await one.watch.until(C1, lambda status: bool(status.problem))
+            other.execute("ROLLBACK")
+        status = await one.watch.ended()
+        assert (status.totals.last_success, status.skipped_runs, deletes(cluster)) == (True, 0, 1)
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due + 7 * 86_400)
 
 
 async def test_a_remembered_run_is_honoured_after_a_restart(tmp_path: Path) -> None:
@@ -499,6 +562,51 @@ async def test_while_cleanup_is_halted_every_run_is_skipped(tmp_path: Path) -> N
         one.kill_switch.release()
         status = await one.watch.ended()
         assert status.totals.outcomes[Outcome.SUCCESS] == 1
+
+
+async def test_a_halt_holds_for_another_journal_too(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    kill_switch = KillSwitch()
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY, kill_switch=kill_switch) as one:
+            await one.watch.ended()
+            kill_switch.engage()
+            await eventually(is_stored(one), seconds=WAIT_SECONDS, what="the halt to be stored")
+        elsewhere = replace(it, state=f"sqlite:///{tmp_path}/other.db")
+        async with elsewhere.service(POLICY, kill_switch=kill_switch) as one:
+            await eventually(is_stored(one), seconds=WAIT_SECONDS, what="the halt to be stored")
+            assert kill_switch.active
+
+
+async def test_a_halt_right_before_the_end_holds_after_a_restart(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY) as one:
+            await one.watch.ended()
+            one.kill_switch.engage()
+        async with it.service(POLICY) as one:
+            await eventually(is_stored(one), seconds=WAIT_SECONDS, what="the halt to be remembered")
+            assert one.kill_switch.active
+
+
+def is_stored(one: Servicing) -> Callable[[], Awaitable[bool]]:
+    async def stored() -> bool:
+        return one.service.journal is not None and (await one.journal.guards.read()).kill_switch
+
+    return stored
+
+
+async def test_another_takeover_after_counts_from_the_next_heartbeat_on(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        await one.watch.ended()
+        await one.service.configure(it.config(POLICY, takeover_after=timedelta(hours=1)), it.accesses)
+
+        async def is_long() -> bool:
+            beat = await one.journal.leases.heartbeat()
+            return beat.leases[cluster.uuid].valid_until_seconds > boot_time() + 3000
+
+        await eventually(is_long, seconds=WAIT_SECONDS, what="a lease that lasts an hour")
 
 
 async def test_a_halt_in_the_midst_of_a_run_follows_what_was_sent_and_sends_no_more(tmp_path: Path) -> None:

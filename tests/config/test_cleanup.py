@@ -209,6 +209,26 @@ def test_file_whose_folder_is_missing_is_warned_of(load: Load, tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read (No such file or directory), so nothing is deleted until a plan"),
+        ("{", "not a saved plan, so nothing is deleted until one"),
+        ("[]", "not a saved plan, so nothing is deleted until one"),
+    ],
+)
+def test_an_approved_plan_that_is_none_is_warned_of(
+    content: str | None, why: str, load: Load, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "plan.json").write_text(content)
+    policy = "name: a, every: 24h, keep_newest: 2, approved_plan: plan.json"
+    found = _warnings(load, policy)
+    assert found == [f"7: cleanup.policies[0].approved_plan: {why} is saved there: {tmp_path}/plan.json"]
+    (tmp_path / "plan.json").write_text('{"plans": []}')
+    assert _warnings(load, policy) == []
+
+
 def test_state_that_exists_is_taken_up(load: Load, tmp_path: Path) -> None:
     (tmp_path / "state.db").touch()
     assert _state(load, None) == f"sqlite:///{tmp_path}/state.db"

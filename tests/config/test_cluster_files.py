@@ -318,11 +318,13 @@ def test_mistakes_of_all_files_are_reported_at_once(load: Load, folder: Path) ->
     (folder / "a.yaml").write_text("- addres: a\n")
     (folder / "b.yaml").write_text("--- []\n--- []\n")
     (folder / "c.json").write_text("")
+    (folder / "d.JSON").write_text("")
     assert _errors(load, "defaultz: {}\n" + _MAIN) == [
         "clusters.d/a.yaml:1: [0]: address is missing",
         "clusters.d/a.yaml:1: [0].addres: unknown key; did you mean address?",
         "clusters.d/b.yaml:2: a second document in one file",
         "clusters.d/c.json: the file is empty; write [] for no clusters",
+        "clusters.d/d.JSON: the file is empty; write [] for no clusters",
         "config.yaml:1: defaultz: unknown key; did you mean defaults?",
     ]
 

@@ -45,6 +45,15 @@ async def test_the_command_line_of_the_daemon_says_where_it_is_healthy(
     assert await asyncio.to_thread(health.ask, urls) is not None
 
 
+async def test_a_daemon_that_answers_to_another_name_alone_works(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    flags = ("--web.external-url=https://x.example.com/", f"--web.listen-address=127.0.0.1:{free_port()}")
+    async with program("run", f"--config.file={config}", *flags) as daemon:
+        other_name = daemon.url.replace("127.0.0.1", "127.1")  # which is no address in a URL
+        assert await asyncio.to_thread(health.ask, [other_name]) is None
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 async def test_localhost_is_each_address_of_loopback(host: str, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
@@ -97,6 +106,14 @@ async def test_a_daemon_that_requires_a_client_s_certificate_is_healthy_without_
         (
             ["run", "--web.external-url=https://x.example/a/", "--web.route-prefix", "/"],
             ["http://localhost:10910", "https://localhost:10910"],
+        ),
+        (
+            ["run", "--web.external-url=", "--log.level=debug"],
+            ["http://localhost:10910", "https://localhost:10910"],
+        ),
+        (
+            ["run", "--web.external-url=https://x.example/a/", "--web.route-prefix=", "--log.level=debug"],
+            ["http://localhost:10910/a", "https://localhost:10910/a"],
         ),
     ],
 )

@@ -102,6 +102,17 @@ async def test_a_refused_password_is_not_sent_again_soon(tmp_path: Path) -> None
         assert it.simulator["c1"].failed_logins == 1
 
 
+async def test_a_login_that_was_refused_to_another_user_of_the_account_is_shown(tmp_path: Path) -> None:
+    async with polled([cluster(), cluster("other")], tmp_path) as it:
+        await it.watch.until("c1", lambda status: status.up)
+        access = it.accesses["c1"]
+        access.refusals.add(asyncio.get_running_loop().time(), access.client.credentials.fingerprint)
+        status = await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
+        assert status.failures[Reason.UNAUTHORIZED] == 1
+        await it.watch.more_polls("other", 5)
+        assert status.polls == (await it.watch.polls("c1", 1)).polls  # nothing is sent, so it is shown once
+
+
 async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("old")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.ontap.access import AccessOpener
+from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.credentials import LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, Secret, Tls
@@ -84,6 +84,7 @@ class PolledFleet:
     board: Board
     watch: Watch
     counts: RequestCounts = field(default_factory=RequestCounts)
+    accesses: Mapping[str, ClusterAccess] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -114,8 +115,8 @@ async def polled(
                 read_login=read_login,
                 first_pause_seconds=first_pause_seconds,
             )
-            accesses = opener.open(configs)
-            await fleet.poll(accesses, max_concurrent_polls=max_concurrent_polls)
+            it.accesses = opener.open(configs)
+            await fleet.poll(it.accesses, max_concurrent_polls=max_concurrent_polls)
             fleet.begin()
             try:
                 yield it

@@ -165,6 +165,7 @@ class Life:
         *policies: PolicyConfig,
         clock: Clock | None = None,
         halted: bool = False,
+        kill_switch: KillSwitch | None = None,
         polled: Iterable[str] | None = None,
         without: str = "",
         elsewhere: Collection[str] = (),
@@ -175,7 +176,7 @@ class Life:
         """Run a service for as long as the context lasts; by default every cluster has had a good poll."""
         watch = Watch()
         board = CleanupBoard(on_change=watch.on_change)
-        kill_switch = KillSwitch(active=halted)
+        kill_switch = kill_switch or KillSwitch(active=halted)
         clock = clock or Clock()
         accesses = {name: access for name, access in self.accesses.items() if name != without}
         config = self.config(

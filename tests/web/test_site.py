@@ -58,6 +58,7 @@ async def test_pages_allow_nothing_but_their_own_style() -> None:
         (None, "ontap/", "/ontap"),
         (EXTERNAL, None, "/exporter"),
         (EXTERNAL, "/", ""),
+        (EXTERNAL, "", "/exporter"),
         (EXTERNAL, "/a/b", "/a/b"),
         ("http://ontap.example.com", None, ""),
     ],

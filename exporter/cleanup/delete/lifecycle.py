@@ -59,6 +59,8 @@ from exporter.ontap.conversations.jobs import Job, JobSearch
 ENDED_JOB_KEPT_SECONDS = 300.0
 """ONTAP keeps an ended job for so long. Not finding one sooner is no verdict: it may not exist yet."""
 
+_GONE = "the package is gone"
+
 
 class Stage(StrEnum):
     """What the deletion is at."""
@@ -265,7 +267,7 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
 def _without_job(progress: Progress, seen: Listed | Searched, now: float) -> Next:
     """Conclude from the listing, or keep following, if no job says that the deletion is over."""
     if seen.listed is False:
-        return _end(progress, Outcome.SUCCESS, "", "the package is gone")
+        return _end(progress, Outcome.SUCCESS, "", _GONE)
     if isinstance(seen, Searched) and seen.jobs is not None and seen.jobs.job is not None:
         return progress, RecordJob(job_uuid=seen.jobs.job.uuid)
     if now >= progress.deadline:
@@ -411,8 +413,11 @@ def _withdraw(progress: Progress, outcome: Outcome, message: str) -> Next:
 def _conclude(progress: Progress, outcome: Outcome) -> Next:
     """End with what ONTAP said last; if it succeeded after all, the code on the way there is no error."""
     diagnosis = progress.diagnosis
-    code = "" if diagnosis is None or outcome is Outcome.SUCCESS else diagnosis.code
-    return _end(progress, outcome, code, "" if diagnosis is None else diagnosis.message)
+    if outcome is Outcome.SUCCESS:
+        return _end(progress, outcome, "", _GONE)
+    if diagnosis is None:
+        return _end(progress, outcome, "", "")
+    return _end(progress, outcome, diagnosis.code, diagnosis.message)
 
 
 def _end(progress: Progress, outcome: Outcome, code: str, message: str) -> Next:

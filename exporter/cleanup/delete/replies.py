@@ -122,5 +122,9 @@ def _meaning_of_status(status: int) -> Meaning:
         return Meaning.GONE
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return Meaning.UNKNOWN_TRANSIENT
-    has_no_verdict = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
+    has_no_verdict = (
+        status < HTTPStatus.MULTIPLE_CHOICES  # accepted, and yet an error
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or status == HTTPStatus.REQUEST_TIMEOUT
+    )
     return Meaning.UNKNOWN if has_no_verdict else Meaning.FAILURE

@@ -75,6 +75,9 @@ class LeaseHolder:
         takeover_after_seconds: how long a lease lasts without a heartbeat.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
+
+    Attributes:
+        takeover_after_seconds: may be changed; it counts from the next heartbeat on.
     """
 
     def __init__(
@@ -89,13 +92,17 @@ class LeaseHolder:
         self._database = database
         self._owner = owner
         self._alone = alone
-        self._seconds = takeover_after_seconds
-        self._relied_on_seconds = takeover_after_seconds - min(MAX_MARGIN_SECONDS, takeover_after_seconds / 5)
+        self.takeover_after_seconds = takeover_after_seconds
         self.boot_clock = boot_clock
+
+    def _relied_on_until(self) -> float:
+        """Return until when what is renewed now can be relied on, by ``boot_clock``."""
+        seconds = self.takeover_after_seconds
+        return self.boot_clock() + seconds - min(MAX_MARGIN_SECONDS, seconds / 5)
 
     async def heartbeat(self) -> Heartbeat:
         """Say that this process lives, and renew all its leases. Call it three times per takeover_after."""
-        valid_until = self.boot_clock() + self._relied_on_seconds
+        valid_until = self._relied_on_until()
         rows, living_owners = await self._database.transact("renew the leases", self._renew)
         leases = {row.cluster_uuid: _lease(row, valid_until) async for row in in_slices(rows)}
         return Heartbeat(leases=leases, living_owners=living_owners)
@@ -115,7 +122,7 @@ class LeaseHolder:
             limit = None if at_most is None else at_most - len(acquired)
             if limit is not None and limit <= 0:
                 break
-            valid_until = self.boot_clock() + self._relied_on_seconds
+            valid_until = self._relied_on_until()
             rows, vanished = await self._database.transact(
                 "acquire leases", partial(self._acquire, uuids=some, limit=limit)
             )
@@ -170,7 +177,7 @@ class LeaseHolder:
         if self._alone:
             return connection.execute(select(LEASES).where(mine)).all(), 1
         connection.execute(_END_HUNG_SESSIONS)
-        expires = DATABASE_CLOCK + self._seconds
+        expires = DATABASE_CLOCK + self.takeover_after_seconds
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
         held = connection.execute(renewing).all()
         living = insert_or_update(connection, PROCESSES, {"expires_seconds": expires})
@@ -202,7 +209,8 @@ class LeaseHolder:
             .values(
                 owner=self._owner,
                 epoch=LEASES.c.epoch + 1,
-                expires_seconds=DATABASE_CLOCK + (FOREVER_SECONDS if self._alone else self._seconds),
+                expires_seconds=DATABASE_CLOCK
+                + (FOREVER_SECONDS if self._alone else self.takeover_after_seconds),
                 held_before_until_seconds=_held_until(),
             )
             .returning(LEASES)

@@ -98,15 +98,13 @@ def note_start(
     now: float,
 ) -> None:
     """Remember that a run has begun."""
-    values = {
-        "changed_seconds": DATABASE_CLOCK,
-        "candidates": candidates,
-        "last_started_timestamp_seconds": now,
-    }
+    values = {"changed_seconds": DATABASE_CLOCK, "last_started_timestamp_seconds": now}
     if planned is not None:
+        values["candidates"] = candidates
         values["planned"] = json.dumps([[*key, count] for key, count in sorted(planned.items())])
     noting = insert_or_update(connection, POLICIES, values)
-    connection.execute(noting.values(cluster=cluster, policy=policy, last_failure="", **values))
+    first = {"candidates": candidates, "last_failure": "", **values}
+    connection.execute(noting.values(cluster=cluster, policy=policy, **first))
 
 
 def note_end(
@@ -182,7 +180,7 @@ def _totals(row: Row[Any], codes: dict[str, int]) -> PolicyTotals:
     return PolicyTotals(
         outcomes=MappingProxyType({outcome: getattr(row, f"ended_{outcome}") for outcome in Outcome}),
         codes=MappingProxyType(codes),
-        candidates=row.candidates,
+        candidates=None if row.planned is None else row.candidates,
         planned=_planned(row.planned),
         last_started_timestamp_seconds=row.last_started_timestamp_seconds,
         last_ended_timestamp_seconds=row.last_ended_timestamp_seconds,

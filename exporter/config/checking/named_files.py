@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import ssl
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.config.problems import Problem, SourceLocation
-from exporter.files import why_unreadable
+from exporter.files import read_text, why_unreadable
 from exporter.ontap import endpoint
 from exporter.ontap.endpoint import read_secret_file
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
+LARGEST_PLAN_BYTES: Final = 256 * 1024 * 1024
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 # In a message or a comment, these would end the line or could not be written at all.
 _UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -87,6 +89,17 @@ def check_chain(certificate: Path | str, key: Path | str | None) -> None:
     """Check that a certificate and its key can be shown to a server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     load_chain(context, _text(certificate), None if key is None else _text(key))
+
+
+def check_saved_plan(path: Path) -> str | None:
+    """Check that a saved plan is there; it need not be, or no first one could ever be saved."""
+    try:
+        is_plan = isinstance(json.loads(read_text(path, max_bytes=LARGEST_PLAN_BYTES)), dict)
+    except OSError as exc:
+        return f"cannot be read ({exc.strerror}), so nothing is deleted until a plan is saved there"
+    except (ValueError, RecursionError):
+        is_plan = False
+    return None if is_plan else "not a saved plan, so nothing is deleted until one is saved there"
 
 
 def check_database(path: Path) -> str | None:

@@ -116,10 +116,13 @@ class Protection:
         """Scan the files and apply their changes, until cancelled."""
         before: tuple[str, ...] = ()
         while True:
-            hashes = await self._hash()
-            if hashes == before and (hashes != self._read_hashes or self._problems):
-                await self._read(hashes)
-            before = hashes
+            try:
+                hashes = await self._hash()
+                if hashes == before and (hashes != self._read_hashes or self._problems):
+                    await self._read(hashes)
+                before = hashes
+            except RuntimeError as exc:  # the system has no more threads
+                log.error("the web configuration cannot be read now", error=str(exc))  # noqa: TRY400 - not ours
             await asyncio.sleep(check_seconds)
 
     async def reload(self) -> ConfigError | None:

@@ -85,8 +85,15 @@ class JournalMachine(RuleBasedStateMachine):
             self.model.deletions[moved.id] = moved
         return moved
 
-    @rule(target=runs, uuid=UUIDS, policy=POLICIES, dry_run=st.sampled_from([False, False, True]), now=TIMES)
-    def begin_run(self, uuid: str, policy: str, *, dry_run: bool, now: float) -> int:
+    @rule(
+        target=runs,
+        uuid=UUIDS,
+        policy=POLICIES,
+        dry_run=st.sampled_from([False, False, True]),
+        is_planned=st.booleans(),
+        now=TIMES,
+    )
+    def begin_run(self, uuid: str, policy: str, *, dry_run: bool, is_planned: bool, now: float) -> int:
         candidates = len(self.model.runs)
         run_id = self.runner.run(
             self.journal.runs.begin(
@@ -96,6 +103,7 @@ class JournalMachine(RuleBasedStateMachine):
                 dry_run=dry_run,
                 plan="[]",
                 candidates=candidates,
+                planned={} if is_planned else None,
                 now=now,
             )
         )
@@ -117,7 +125,7 @@ class JournalMachine(RuleBasedStateMachine):
             plan="[]",
         )
         last = self.model.last.setdefault((NAMES[uuid], policy), {"last_failure": ""})
-        last |= {"candidates": candidates, "last_started_timestamp_seconds": now}
+        last |= {"last_started_timestamp_seconds": now} | ({"candidates": candidates} if is_planned else {})
         return run_id
 
     @rule(uuid=UUIDS, run_id=runs, success=st.booleans(), error=MESSAGES, now=TIMES)

@@ -40,13 +40,14 @@ async def test_an_empty_journal_has_no_totals(journal: Journal) -> None:
 
 async def test_a_run_that_has_begun_has_every_outcome_at_zero(journal: Journal, ams: Lease) -> None:
     await journal.runs.begin(
-        ams, cluster="ams", policy="old", dry_run=True, plan="[]", candidates=7, now=100.0
+        ams, cluster="ams", policy="old", dry_run=True, plan="[]", candidates=7, planned={}, now=100.0
     )
     assert await totals_of(journal) == {
         ("ams", "old"): PolicyTotals(
             outcomes=NONE,
             codes={},
             candidates=7,
+            planned={},
             last_started_timestamp_seconds=100.0,
             last_ended_timestamp_seconds=None,
             last_success=None,
@@ -59,19 +60,27 @@ async def test_a_run_that_has_begun_has_every_outcome_at_zero(journal: Journal, 
 async def test_the_totals_remember_the_last_plan_that_rests_on_nothing_unknown(
     journal: Journal, ams: Lease
 ) -> None:
-    async def planned_after(
-        planned: dict[tuple[str, str], int] | None,
-    ) -> Mapping[tuple[str, str], int] | None:
+    async def remembered_after(
+        planned: dict[tuple[str, str], int] | None, candidates: int = 0
+    ) -> tuple[Mapping[tuple[str, str], int] | None, int | None]:
         await journal.runs.begin(
-            ams, cluster="ams", policy="old", dry_run=False, plan="", candidates=0, planned=planned, now=1.0
+            ams,
+            cluster="ams",
+            policy="old",
+            dry_run=False,
+            plan="",
+            candidates=candidates,
+            planned=planned,
+            now=1.0,
         )
-        return (await totals_of(journal))["ams", "old"].planned
+        totals = (await totals_of(journal))["ams", "old"]
+        return totals.planned, totals.candidates
 
-    assert await planned_after(None) is None
+    assert await remembered_after(None) == (None, None)
     counts = {("delete", "retired"): 1, ("keep", "too_young"): 2}
-    assert await planned_after(counts) == counts
-    assert await planned_after(None) == counts
-    assert await planned_after({}) == {}
+    assert await remembered_after(counts, 1) == (counts, 1)
+    assert await remembered_after(None) == (counts, 1)
+    assert await remembered_after({}) == ({}, 0)
 
 
 async def test_the_totals_remember_the_last_run_and_the_last_success(journal: Journal, ams: Lease) -> None:
@@ -182,7 +191,7 @@ async def test_a_status_that_is_shown_while_totals_are_read_is_counted_by_the_ne
 ) -> None:
     for policy in ("new", "old"):
         await journal.runs.begin(
-            ams, cluster="ams", policy=policy, dry_run=True, plan="", candidates=7, now=1.0
+            ams, cluster="ams", policy=policy, dry_run=True, plan="", candidates=7, planned={}, now=1.0
         )
     old = PolicyStatus(cluster="ams", labels=(), policy="old", dry_run=True)
 

@@ -8,17 +8,22 @@ import contextlib
 import ssl
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from exporter.commands import health
 from exporter.simulator.exporter_configuration import write_secret
@@ -124,6 +129,29 @@ def test_a_certificate_that_is_not_valid_now_is_a_mistake(
     done = run("check-web-config", "web.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"web.yaml:2: tls_server_config.cert_file: {why}")
+
+
+def test_a_certificate_that_is_made_for_another_purpose_is_the_clients_affair(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
+    usages = {
+        **dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment"), False),
+        **dict.fromkeys(("data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False),
+        **dict.fromkeys(("key_cert_sign", "crl_sign"), True),
+    }
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - HOUR, now + HOUR)
+        .add_extension(x509.KeyUsage(**usages), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    write(folder / "server.crt", certificate.public_bytes(Encoding.PEM))
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write(folder / "server.key", key.private_bytes(*form))
+    write(folder / "web.yaml", TLS)
+    done = run("check-web-config", "web.yaml", cwd=folder)
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 async def test_the_daemon_is_protected_healthy_and_silent_about_passwords(
