@@ -7,6 +7,7 @@ that has to run on the event loop does so in slices.
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -61,7 +62,10 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
         with suppress(RuntimeError):  # the event loop has been closed meanwhile
             loop.call_soon_threadsafe(deliver, set_outcome)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError as exc:
+        future.set_exception(BlockingIOError(errno.EAGAIN, f"the system has no more threads: {exc}"))
     return future
 
 

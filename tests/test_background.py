@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from exporter.background import Refreshed
+from exporter.background import Refreshed, begin
 
 DEADLINE_SECONDS = 60.0
 
@@ -29,6 +29,16 @@ class Source:
 
 def refreshed(source: Source) -> Refreshed[int]:
     return Refreshed(source.read, name="numbers", refresh_timeout_seconds=0.01)
+
+
+async def test_where_the_system_has_no_thread_left_the_work_cannot_be_done_now() -> None:
+    before = threading.stack_size(1 << 46)  # more than there is for any thread
+    try:
+        with pytest.raises(BlockingIOError, match="no more threads"):
+            await begin(lambda: 1, name="work")
+    finally:
+        threading.stack_size(before)
+    assert await begin(lambda: 1, name="work") == 1
 
 
 async def test_a_value_is_read_once_until_it_expires() -> None:

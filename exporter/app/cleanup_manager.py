@@ -66,7 +66,7 @@ class CleanupManager:
             running.task.cancel()
             await asyncio.wait({running.task})
         if config is not None:
-            if self._running is None:
+            if self._running is None or self._running.task.done():
                 self._running = self._start(config)
             await self._running.service.configure(config, accesses, configured=configured)
 

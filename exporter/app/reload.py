@@ -12,6 +12,7 @@ import structlog
 from exporter.app.applied import Changes
 from exporter.app.sharding import Shard
 from exporter.background import begin
+from exporter.concurrency import is_being_cancelled
 from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
 
 if TYPE_CHECKING:
@@ -87,9 +88,14 @@ class Reloader:
                     async with asyncio.timeout(SCAN_SECONDS if self._has_cluster_files else None):
                         await self._asked.wait()
                 except TimeoutError:
-                    await self._scan()
-                else:
-                    await self._answer()
+                    pass
+                try:
+                    await (self._answer() if self._asked.is_set() else self._scan())
+                except (Exception, asyncio.CancelledError) as exc:
+                    if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+                        raise
+                    log.exception("a bug ended a reload")
+                    self.successful = False
         finally:
             for answer in self._waiting:
                 answer.cancel()
@@ -98,11 +104,14 @@ class Reloader:
         """Reload once for all requests so far."""
         self._asked.clear()
         waiting = tuple(self._waiting)
-        wrong = await self._reload()
-        for answer in waiting:
-            self._waiting.remove(answer)
-            if not answer.done():
-                answer.set_result(wrong)
+        wrong = "internal error: see the log"
+        try:
+            wrong = await self._reload()
+        finally:
+            for answer in waiting:
+                self._waiting.remove(answer)
+                if not answer.done():
+                    answer.set_result(wrong)
 
     async def _reload(self) -> str:
         self._hold_off_collections()
@@ -135,11 +144,7 @@ class Reloader:
     async def _scan(self) -> None:
         """Apply changes of cluster files, and log each of their problems once."""
         # If a mount hangs, only this task waits; the event loop and the end of the program do not.
-        try:
-            config = await begin(self._files.scan, name="scan-cluster-files")
-        except RuntimeError as exc:  # the system has no more threads
-            log.error("the cluster files cannot be read now", error=str(exc))  # noqa: TRY400 - not ours
-            return
+        config = await begin(self._files.scan, name="scan-cluster-files")
         problems = self._files.problems
         for problem in problems:
             if problem not in self._logged:

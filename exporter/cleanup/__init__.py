@@ -12,7 +12,7 @@ What acts:
 * :mod:`~exporter.cleanup.run`: one run of one policy on one cluster.
 * :mod:`~exporter.cleanup.preflight`: what a decision rests on, read afresh.
 * :mod:`~exporter.cleanup.approval`: saved plans.
-* :mod:`~exporter.cleanup.kill_switch`, :mod:`~exporter.cleanup.concurrency`: what stops and limits these.
+* :mod:`~exporter.cleanup.kill_switch`: what stops these; :mod:`exporter.concurrency` limits them.
 
 What remembers and shows:
 

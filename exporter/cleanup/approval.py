@@ -66,7 +66,7 @@ async def approval_of(policy: PolicyConfig, *, now: float) -> Approved | None:
         return None
     try:
         plan = await begin(lambda: load_plan(path), name="read an approved plan")
-    except ValueError as exc:
+    except (BlockingIOError, ValueError) as exc:
         return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
     age = now - plan.saved_timestamp_seconds
     if not 0 <= age <= policy.approval_valid_for.total_seconds():

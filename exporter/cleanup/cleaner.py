@@ -11,7 +11,6 @@ from typing import NoReturn
 import structlog
 
 from exporter.cleanup.cleanup_board import Key
-from exporter.cleanup.concurrency import is_being_cancelled
 from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.driver import DeletionDriver, Target
@@ -22,6 +21,7 @@ from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Deletion, Inherited, Lease, RunFailure
 from exporter.cleanup.run import Run, Services, log_outcome
+from exporter.concurrency import is_being_cancelled
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import read_identity
@@ -114,6 +114,8 @@ class Cleaner:
             self._inherited = inherited
             self._show_next_runs()
             self.recheck()
+        if lease is None:
+            self._show_problem("")
 
     def recheck(self) -> None:
         """End the present wait, so that everything that it depends on is looked at again."""
@@ -137,6 +139,7 @@ class Cleaner:
             except LeaseLostError as exc:
                 self.lease = self._recovered_epoch = None
                 self._show_next_runs()
+                self._show_problem("")
                 log.info("this process no longer cleans the cluster", uuid=self._cluster_uuid, why=str(exc))
             except (JournalError, OntapError) as exc:
                 self._recovered_epoch = None  # what was begun has to be brought to its end first
@@ -304,7 +307,12 @@ class Cleaner:
 
     def _is_assigned(self, then: Assignment, policy: PolicyConfig) -> bool:
         now = self._assignment
-        return now is not None and now.access is then.access and policy in now.policies
+        return (
+            now is not None
+            and now.access is then.access
+            and policy in now.policies
+            and now.max_deletes_per_day == then.max_deletes_per_day
+        )
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:

@@ -44,6 +44,7 @@ class PolicyStatus:
         problem: why nothing is cleaned on the cluster at the moment; "" if nothing stands against it.
         failure: why no run could even begin, of which the journal knows nothing; None if one could.
         failed_timestamp_seconds: when that was found out last.
+        recorded: the totals of the journal, if that failure is shown in place of its last run.
     """
 
     cluster: str
@@ -58,6 +59,7 @@ class PolicyStatus:
     problem: str = ""
     failure: RunFailure | None = None
     failed_timestamp_seconds: float = 0.0
+    recorded: PolicyTotals | None = None
 
     @property
     def key(self) -> Key:
@@ -66,20 +68,26 @@ class PolicyStatus:
 
     def with_failure(self, failure: RunFailure, now: float) -> PolicyStatus:
         """Return the status after a run that could not even begin."""
-        since = max(now, self.totals.last_ended_timestamp_seconds or 0.0)
-        return replace(self, failure=failure, failed_timestamp_seconds=since).with_totals(self.totals)
+        recorded = self.recorded or self.totals
+        since = max(now, recorded.last_ended_timestamp_seconds or 0.0)
+        return replace(self, failure=failure, failed_timestamp_seconds=since).with_totals(recorded)
+
+    def without_failure(self) -> PolicyStatus:
+        """Return the status when runs can begin again: the last one counts that the journal knows."""
+        return replace(self, failure=None, recorded=None, totals=self.recorded or self.totals)
 
     def with_totals(self, totals: PolicyTotals) -> PolicyStatus:
         """Return the status with other totals, of which a run that could not begin later is the last."""
         last_ended = totals.last_ended_timestamp_seconds or 0.0
-        if self.failure is not None and last_ended <= self.failed_timestamp_seconds:
-            totals = replace(
-                totals,
-                last_ended_timestamp_seconds=self.failed_timestamp_seconds,
-                last_success=False,
-                last_failure=self.failure.value,
-            )
-        return replace(self, totals=totals)
+        if self.failure is None or last_ended > self.failed_timestamp_seconds:
+            return replace(self, totals=totals, recorded=None)
+        shown = replace(
+            totals,
+            last_ended_timestamp_seconds=self.failed_timestamp_seconds,
+            last_success=False,
+            last_failure=self.failure.value,
+        )
+        return replace(self, totals=shown, recorded=totals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +193,17 @@ class CleanupBoard:
         if failure is not None:
             changed = changed.with_failure(failure, now)
         elif not problem and status.failure is not None:
-            changed = replace(changed, failure=None)
-            self.reads_all_totals = True  # the last run that the journal knows is shown again
+            changed = changed.without_failure()
         if changed != status:
             self.put(changed)
+
+    async def forget_cleaners(self) -> None:
+        """Show nothing any more that only cleaners know: there are none."""
+        async for status in in_slices(self.statuses()):
+            known = status.without_failure() if status.failure is RunFailure.INTERNAL_ERROR else status
+            changed = replace(known, problem="", next_run_timestamp_seconds=None)
+            if changed != status and self._statuses.get(status.key) is status:
+                self.put(changed)
 
     @contextmanager
     def in_progress(self, key: Key) -> Iterator[None]:

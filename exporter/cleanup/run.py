@@ -10,7 +10,6 @@ import structlog
 
 from exporter.cleanup.approval import approval_of
 from exporter.cleanup.cleanup_board import CleanupBoard
-from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
@@ -23,6 +22,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
 from exporter.cleanup.records import Deletion, Lease, Outcome, RunFailure
+from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 

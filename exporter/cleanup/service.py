@@ -15,7 +15,6 @@ import structlog
 from exporter.background import in_slices
 from exporter.cleanup.cleaner import Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.concurrency import ConcurrencyLimit, is_being_cancelled
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
@@ -31,6 +30,7 @@ from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
 from exporter.cleanup.report import Page, Report, summary_of
 from exporter.cleanup.run import Services
+from exporter.concurrency import ConcurrencyLimit, is_being_cancelled
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.inventory import Inventory
@@ -191,12 +191,7 @@ class CleanupService:
         """Clean for ever; if the journal cannot be used, nothing is deleted until it can."""
         while True:
             try:
-                async with open_journal(
-                    self._config.state,
-                    owner=self._owner,
-                    takeover_after_seconds=self._takeover_after_seconds,
-                ) as journal:
-                    await self._clean(journal)
+                await self._open_and_clean()
             except* JournalError as group:
                 self._note_problem(str(group.exceptions[0]))
             except* Exception:
@@ -208,6 +203,7 @@ class CleanupService:
                 await self._board.put_leases(self._lease_statuses())
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
+            await self._board.forget_cleaners()
             await asyncio.sleep(self._pace.retry_seconds)
 
     async def report(self, page: Page) -> Report:
@@ -241,6 +237,18 @@ class CleanupService:
         except JournalError as exc:
             return None, str(exc)
 
+    async def _open_and_clean(self) -> None:
+        """Clean until the journal fails."""
+        try:
+            async with open_journal(
+                self._config.state, owner=self._owner, takeover_after_seconds=self._takeover_after_seconds
+            ) as journal:
+                await self._clean(journal)
+        except asyncio.CancelledError as exc:
+            if is_being_cancelled():
+                raise
+            raise RuntimeError("something was cancelled that nobody has cancelled") from exc
+
     async def _clean(self, journal: Journal) -> None:
         """Run cleaners and renew their leases, until the journal has failed for too long."""
         self._services = Services(
@@ -264,6 +272,7 @@ class CleanupService:
     async def _clean_in(self, group: asyncio.TaskGroup, journal: Journal) -> NoReturn:
         """Open the journal for cleaners, whose tasks are the group's."""
         self._group = group
+        self._exchange_problem = ""
         try:
             self._board.reads_all_totals = True
             await self._beat(journal)
@@ -323,7 +332,7 @@ class CleanupService:
             except asyncio.CancelledError as exc:
                 if is_being_cancelled():
                     raise
-                raise RuntimeError("an exchange with the journal was cancelled by itself") from exc
+                raise RuntimeError("something was cancelled that nobody has cancelled") from exc
             else:
                 self._exchange_problem = ""
 

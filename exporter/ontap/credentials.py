@@ -30,7 +30,7 @@ from exporter.ontap.endpoint import (
     check_password,
     check_username,
 )
-from exporter.ontap.errors import Unauthorized
+from exporter.ontap.errors import ConnectionFailed, Unauthorized
 from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.tokens import Tokens
 
@@ -156,6 +156,8 @@ class Credentials:
         try:
             self._content.expire()  # a token may have been renewed in its file a moment ago
             content = await self._content.get() if self._has_files else self._source.read()
+        except BlockingIOError as exc:
+            raise ConnectionFailed(f"the credentials cannot be read now: {exc.strerror}") from exc
         except (OSError, ValueError) as exc:
             self._sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+
+from exporter.concurrency import ConcurrencyLimit
 
 FIRST_POLL_SECONDS = 0.005
 """The pause between the first polls of two clusters, so that they do not all start at once."""
@@ -21,17 +22,14 @@ class PollLimiter:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = 0
         self._next_first_poll = float("-inf")
-        self.limit(count)
+        self._all = ConcurrencyLimit(count)
+        self._for_silent = ConcurrencyLimit(max(count // 2, 1))
 
     def limit(self, count: int) -> None:
-        """Change how many polls may run at once; polls that run or wait already do not count."""
-        if count == self._count:
-            return
-        self._count = count
-        self._all = asyncio.Semaphore(count)
-        self._for_silent = asyncio.Semaphore(max(count // 2, 1))
+        """Change how many polls may run at once."""
+        self._all.change(count)
+        self._for_silent.change(max(count // 2, 1))
 
     def first_poll_due(self, now: float) -> float:
         """Return when the next new cluster may be polled for the first time."""

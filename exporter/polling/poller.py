@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from traceback import format_exception
 from typing import NoReturn
 
+from exporter.concurrency import is_being_cancelled
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
@@ -150,8 +151,7 @@ class Poller:
 
     def _is_being_cancelled(self) -> bool:
         """Say whether somebody has cancelled this poller, not only something that it has awaited."""
-        task = asyncio.current_task()
-        return self._is_stopped or task is None or task.cancelling() > 0
+        return self._is_stopped or is_being_cancelled()
 
     def _put_success(self, reading: Reading, begun: float) -> None:
         poll = self._ended(begun, failure=None)

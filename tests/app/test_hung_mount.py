@@ -60,3 +60,42 @@ async def test_a_file_that_hangs_while_it_is_read_delays_neither_the_event_loop_
         assert not released.is_set()
     finally:
         released.set()
+
+
+class Lost:
+    """Files that cannot be read for a reason that nobody has thought of."""
+
+    problems = ()
+
+    def __init__(self, exc: BaseException) -> None:
+        self.exc = exc
+        self.reads = 0
+
+    def read(self) -> Config:
+        self.reads += 1
+        raise self.exc
+
+    scan = read
+
+
+@pytest.mark.parametrize("exc", [RuntimeError("made up"), MemoryError()])
+async def test_an_unexpected_error_fails_a_reload_and_ends_nothing(exc: Exception) -> None:
+    reloader = Reloader(
+        resume_paused=lambda: None,
+        files=Lost(exc),  # type: ignore[arg-type]
+        apply=never_applied,
+        protection=None,
+        shard=Shard(),
+        hold_off_collections=lambda: None,
+        wall_clock=time.time,
+    )
+    running = asyncio.create_task(reloader.run())
+    try:
+        for _ in range(2):
+            async with asyncio.timeout(WAIT_SECONDS):
+                assert await reloader.ask() == "internal error: see the log"
+            assert not reloader.successful
+    finally:
+        running.cancel()
+        await asyncio.wait([running], timeout=WAIT_SECONDS)
+    assert running.cancelled()

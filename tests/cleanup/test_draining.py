@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cleanup.concurrency import wait_uninterrupted
 from exporter.cleanup.delete.driver import OLDEST_FACTS_SECONDS
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.records import Deletion, Outcome, Phase
 from exporter.cleanup.run import CHANGED, HALTED
+from exporter.concurrency import wait_uninterrupted
 from exporter.config import PolicyConfig
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts

@@ -114,6 +114,19 @@ async def test_a_dry_run_in_the_midst_of_a_run_stops_it_and_follows_what_was_sen
         assert status.in_progress == 0
 
 
+async def test_a_lower_limit_of_the_day_in_the_midst_of_a_run_stops_it(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
+        cluster.hold_jobs()
+        await first_delete(cluster)
+        limited = it.config(POLICY, BEAT).model_copy(update={"max_deletes_per_day": 1})
+        await one.service.configure(limited, it.accesses)
+        cluster.release_jobs()
+        run = (await until_ended(one, "c1"))[0]
+        assert (run.success, run.error) == (False, CHANGED)
+        assert deletes(cluster) == 1
+
+
 async def test_a_version_that_is_excluded_in_the_midst_of_a_run_stays(tmp_path: Path) -> None:
     cluster = cluster_named("c1", *OLD_VERSIONS, "9.14.1P2")
     quick = changed(POLICY, every=timedelta(seconds=0.05))

@@ -131,6 +131,49 @@ async def test_a_cancellation_that_nobody_asked_for_ends_no_cleaner(tmp_path: Pa
         assert deletes(cluster) == 1
 
 
+class Interrupted(KillSwitch):
+    """Looks as if something that a heartbeat has awaited was cancelled, once."""
+
+    cancels = 1
+
+    def follow(self, *, active: bool) -> None:
+        if self.cancels:
+            self.cancels -= 1
+            raise asyncio.CancelledError
+        super().follow(active=active)
+
+
+async def test_a_cancellation_that_nobody_asked_for_does_not_end_cleanup(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(POLICY, kill_switch=Interrupted()) as one:
+        await one.watch.ended()
+        assert (one.service.problem, deletes(cluster)) == ("", 1)
+
+
+async def test_a_failure_is_gone_with_its_cause_even_before_the_first_run(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    broken = changed(POLICY, every=None, schedule="0 3 * * *", timezone="Nowhere/City")
+    later = changed(POLICY, every=None, schedule="0 3 1 1 *")
+    async with life(tmp_path, cluster) as it, it.service(broken) as one:
+        await one.watch.until(C1, lambda status: status.totals.last_failure == "internal_error")
+        await one.service.configure(it.config(later), it.accesses)
+        status = await one.watch.until(C1, lambda status: not status.problem)
+        totals = status.totals
+        assert (totals.last_success, totals.last_failure, ended_at(status)) == (None, "", None)
+
+
+async def test_without_a_journal_nothing_is_shown_that_cleaners_know(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(POLICY) as one:
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds is not None)
+        await one.watch.ended()
+        (tmp_path / "state.db").rename(tmp_path / "moved.db")
+        one.kill_switch.engage()  # so that the journal is used now
+        await one.watch.until(C1, lambda status: bool(status.problem))
+        status = await one.watch.until(C1, lambda status: not status.problem)
+        assert (status.next_run_timestamp_seconds, status.totals.last_success) == (None, True)
+
+
 async def test_a_run_that_the_journal_could_not_store_when_it_was_due_is_made_late(tmp_path: Path) -> None:
     due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")

@@ -215,6 +215,7 @@ def test_file_whose_folder_is_missing_is_warned_of(load: Load, tmp_path: Path) -
         (None, "cannot be read (No such file or directory), so nothing is deleted until a plan"),
         ("{", "not a saved plan, so nothing is deleted until one"),
         ("[]", "not a saved plan, so nothing is deleted until one"),
+        ('{"plans": []}', "not a saved plan, so nothing is deleted until one"),
     ],
 )
 def test_an_approved_plan_that_is_none_is_warned_of(
@@ -225,7 +226,7 @@ def test_an_approved_plan_that_is_none_is_warned_of(
     policy = "name: a, every: 24h, keep_newest: 2, approved_plan: plan.json"
     found = _warnings(load, policy)
     assert found == [f"7: cleanup.policies[0].approved_plan: {why} is saved there: {tmp_path}/plan.json"]
-    (tmp_path / "plan.json").write_text('{"plans": []}')
+    (tmp_path / "plan.json").write_text('{"saved_timestamp_seconds": 1, "plans": []}')
     assert _warnings(load, policy) == []
 
 

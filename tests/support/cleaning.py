@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
-from exporter.cleanup.concurrency import ConcurrencyLimit
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import Journal
@@ -20,6 +19,7 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Deletion, Lease, Outcome
 from exporter.cleanup.records import Run as JournalRun
 from exporter.cleanup.run import Run, Services
+from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import assert_never
 
-from exporter.cleanup.concurrency import wait_uninterrupted
 from exporter.cleanup.delete.lifecycle import Progress, step, stored
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.delete.steps import (
@@ -47,6 +46,7 @@ from exporter.cleanup.delete.steps import (
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Deletion, Lease, RunFailure
+from exporter.concurrency import wait_uninterrupted
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import NothingSentError, SendGate
 from exporter.ontap.conversations.deletion import delete_package

@@ -10,8 +10,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from exporter.cleanup.concurrency import wait_uninterrupted
 from exporter.cleanup.journal.journal_errors import JournalError, translated
+from exporter.concurrency import wait_uninterrupted
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -94,7 +94,8 @@ def check_chain(certificate: Path | str, key: Path | str | None) -> None:
 def check_saved_plan(path: Path) -> str | None:
     """Check that a saved plan is there; it need not be, or no first one could ever be saved."""
     try:
-        is_plan = isinstance(json.loads(read_text(path, max_bytes=LARGEST_PLAN_BYTES)), dict)
+        plan = json.loads(read_text(path, max_bytes=LARGEST_PLAN_BYTES))
+        is_plan = isinstance(plan, dict) and {"saved_timestamp_seconds", "plans"} <= plan.keys()
     except OSError as exc:
         return f"cannot be read ({exc.strerror}), so nothing is deleted until a plan is saved there"
     except (ValueError, RecursionError):

@@ -121,7 +121,7 @@ class Protection:
                 if hashes == before and (hashes != self._read_hashes or self._problems):
                     await self._read(hashes)
                 before = hashes
-            except RuntimeError as exc:  # the system has no more threads
+            except BlockingIOError as exc:
                 log.error("the web configuration cannot be read now", error=str(exc))  # noqa: TRY400 - not ours
             await asyncio.sleep(check_seconds)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exporter.cleanup.concurrency import ConcurrencyLimit
+from exporter.concurrency import ConcurrencyLimit
 
 TURNS = 5
 

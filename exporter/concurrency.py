@@ -1,4 +1,4 @@
-"""A semaphore whose limit can change, and a wait that cancellation does not cut short."""
+"""A semaphore whose limit can change, and what cancellation must not cut short or end."""
 
 from __future__ import annotations
 
