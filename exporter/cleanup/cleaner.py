@@ -32,7 +32,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 HANDOVER_SECONDS = 10.0
 """A cluster that was free for so long, beyond the lease itself, was looked after without a gap."""
 _UNKNOWN_POLICY_LIMITS = Limits(
-    return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=0.0
+    return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=1800.0
 )
 """For what a policy that is no longer configured has left unended."""
 
@@ -197,13 +197,17 @@ class Cleaner:
         for deletion in unended:
             policy = policies.get(deletion.policy)
             limits = _UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy)
+            in_flight_seconds = limits.return_timeout_seconds + services.pace.in_flight_seconds
+            # The last attempt, and with it job_timeout, has begun by then.
+            begun = deletion.intended_timestamp_seconds + limits.retry_busy_for_seconds
+            left = limits.job_timeout_seconds - max(services.wall_clock() - begun, 0.0)
             now = services.clock()
             progress, action = lifecycle.resume(
                 deletion,
-                limits=limits,
+                limits=replace(limits, job_timeout_seconds=max(left, in_flight_seconds)),
                 pace=services.pace,
                 now=now,
-                in_flight_until=now + limits.return_timeout_seconds + services.pace.in_flight_seconds,
+                in_flight_until=now + in_flight_seconds,
             )
             driver = DeletionDriver(
                 target=Target(

@@ -312,8 +312,10 @@ async def test_no_more_clusters_are_cleaned_at_once_than_allowed(most: int, tmp_
 Change = Callable[[Journal, Lease, Deletion], Awaitable[object]]
 
 
-async def unended(it: Life, version: str, change: Change | None = None) -> None:
-    """Leave a journal as a program does that ends in the midst of a deletion."""
+async def unended(
+    it: Life, version: str, change: Change | None = None, *, ago: timedelta = timedelta(0)
+) -> None:
+    """Leave a journal as a program does that ends in the midst of a deletion that it began some time ago."""
     (cluster,) = (one for one in it.simulator.clusters if one.name == "c1")
     async with it.journal(cluster) as (journal, lease):
         run_id = await journal.runs.begin(
@@ -327,7 +329,7 @@ async def unended(it: Life, version: str, change: Change | None = None) -> None:
             earlier_job_uuids=frozenset(),
             max_deletes_per_day=None,
             policy_digest="",
-            now=time.time(),
+            now=time.time() - ago.total_seconds(),
         )
         if change is not None:
             await change(journal, lease, deletion)
@@ -408,6 +410,22 @@ async def test_an_intent_whose_job_runs_is_followed(*, effective: bool, tmp_path
         expected = (Outcome.SUCCESS, "") if effective else (Outcome.FAILURE, "10551892")
         assert (deletion.outcome, deletion.code) == expected
         assert deletion.job_uuid == uuid
+        assert deletes(cluster) == 1
+
+
+async def test_job_timeout_does_not_begin_anew_with_every_start(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it:
+        cluster.hold_jobs()
+        uuid = await start_job(it, "9.12.1")
+        await unended(
+            it,
+            "9.12.1",
+            lambda journal, lease, one: journal.deletions.follow(lease, one, job_uuid=uuid),
+            ago=POLICY.job_timeout + POLICY.retry_busy_for,
+        )
+        deletion, _ = await resumed(it, POLICY)
+        assert (deletion.outcome, deletion.job_uuid) == (Outcome.TIMEOUT, uuid)
         assert deletes(cluster) == 1
 
 
