@@ -263,3 +263,11 @@ def test_the_run_after_a_run_is_never_due_before_its_end(
     interval: float, started: float, seconds: float
 ) -> None:
     assert every(interval).after_run(started=started, ended=started + seconds).at >= started + seconds - 1e-3
+
+
+@pytest.mark.parametrize("schedule", [every(HOUR), cron("0 3 * * *")], ids=["every", "cron"])
+def test_a_clock_that_is_set_back_during_a_run_puts_off_no_later_run(schedule: Schedule) -> None:
+    ended = 1.7e9
+    assert schedule.after_run(started=ended + YEAR, ended=ended) == schedule.after_run(
+        started=ended, ended=ended
+    )

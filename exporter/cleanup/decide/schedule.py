@@ -57,7 +57,11 @@ class Schedule:
         return self.unless_late(at=self._after(since if started is None else max(since, started)), now=now)
 
     def after_run(self, *, started: float, ended: float) -> Due:
-        """Return the next run after one that this process has made; what came due meanwhile is skipped."""
+        """Return the next run after one that this process has made; what came due meanwhile is skipped.
+
+        If the clock was set back during the run, it counts as started when it ended.
+        """
+        started = min(started, ended)
         if self.cron is not None:
             return Due(at=self._after(ended), skipped=self._fires(started, ended))
         every = self.every_seconds or 1.0
