@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import time
-from collections.abc import Awaitable, Iterator
 from pathlib import Path
-
-import pytest
 
 from exporter.app.applied import AppliedConfiguration
 from exporter.app.sharding import Shard
@@ -16,17 +11,10 @@ from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, load_config
 from exporter.ontap.session import open_session
+from support.loop_lag import longest_turn_seconds
 
 CLUSTERS = 2000
 LONGEST_SECONDS = 0.05
-
-
-@pytest.fixture(autouse=True)
-def _without_collections() -> Iterator[None]:
-    """Measure no garbage collection of what other tests have left."""
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def configured(folder: Path, *, site: str, clusters: range) -> Config:
@@ -39,26 +27,6 @@ def configured(folder: Path, *, site: str, clusters: range) -> Config:
     ]
     file.write_text("".join(lines))
     return load_config(file, environ={})
-
-
-async def longest_stall_seconds(work: Awaitable[object]) -> float:
-    """Return the longest CPU time that the event loop has spent without a turn for another task."""
-    is_over = False
-    longest = 0.0
-
-    async def take_turns() -> None:
-        nonlocal longest
-        while not is_over:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - before)
-
-    other = asyncio.create_task(take_turns())
-    await asyncio.sleep(0)
-    await work
-    is_over = True
-    await other
-    return longest
 
 
 async def test_no_change_of_very_many_clusters_holds_up_the_event_loop(tmp_path: Path) -> None:
@@ -83,7 +51,7 @@ async def test_no_change_of_very_many_clusters_holds_up_the_event_loop(tmp_path:
         sent_meanwhile = applied.counts.totals()
         try:
             stalls = {
-                change: await longest_stall_seconds(applied.apply(config))
+                change: await longest_turn_seconds(applied.apply(config))
                 for change, config in changes.items()
             }
             names = [status.name for status in applied.board.statuses()]

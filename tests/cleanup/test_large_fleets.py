@@ -25,6 +25,7 @@ from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import POLICY, QUICK_PACE, changed
+from support.loop_lag import longest_turn_seconds
 from support.polled_fleet import cluster_config
 from support.waiting import eventually
 
@@ -63,26 +64,6 @@ async def mark_counted(board: CleanupBoard) -> None:
     await board.mark_counted([one.key for one in statuses()])
 
 
-async def longest_turn(doing: Awaitable[None]) -> float:
-    """Return how much CPU time the event loop used at most until it came to other work, in seconds."""
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        before = thread_time()
-        while True:
-            await asyncio.sleep(0)
-            longest = max(longest, thread_time() - before)
-            before = thread_time()
-
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0)
-    await doing
-    await asyncio.sleep(0)
-    watching.cancel()
-    return longest
-
-
 @pytest.mark.parametrize("change", [show_leases, show_totals, mark_counted])
 async def test_what_changes_on_all_clusters_is_shown_bit_by_bit(
     change: Callable[[CleanupBoard], Awaitable[None]],
@@ -90,7 +71,7 @@ async def test_what_changes_on_all_clusters_is_shown_bit_by_bit(
     board = new_board()
     for status in statuses():
         board.put(status)
-    assert await longest_turn(change(board)) < TURN_SECONDS
+    assert await longest_turn_seconds(change(board)) < TURN_SECONDS
 
 
 def inventory(number: int) -> Inventory:
@@ -148,5 +129,5 @@ async def test_a_fleet_is_taken_up_and_reconfigured_bit_by_bit(tmp_path: Path) -
             running.cancel()
             await asyncio.wait({running})
 
-        assert await longest_turn(take_up_and_reconfigure()) < 2 * TURN_SECONDS
+        assert await longest_turn_seconds(take_up_and_reconfigure()) < 2 * TURN_SECONDS
         assert cluster.requests == ()

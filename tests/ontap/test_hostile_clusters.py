@@ -19,7 +19,8 @@ from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.session import MAX_HEADER_LINE_BYTES, MAX_INTERIM_ANSWERS, open_session
 from exporter.ontap.tls import TlsContexts
-from support.hostile_cluster import answer, hostile_cluster, loop_lag
+from support.hostile_cluster import answer, hostile_cluster
+from support.loop_lag import loop_lag
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 MOST_LAG_SECONDS = 0.05

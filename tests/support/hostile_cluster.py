@@ -1,14 +1,12 @@
-"""A server that answers every request over TLS with chosen bytes, and how the event loop bears it."""
+"""A server that answers every request over TLS with chosen bytes."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import trustme
@@ -63,36 +61,3 @@ def hostile_cluster(reply: bytes, directory: Path) -> Iterator[tuple[Endpoint, T
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
-
-
-class LoopLag:
-    """How long the event loop has worked at a stretch.
-
-    Attributes:
-        longest_seconds: processor time of the loop's thread; what a busy machine adds is not part of it.
-    """
-
-    def __init__(self) -> None:
-        self.longest_seconds = 0.0
-
-    async def measure(self) -> None:
-        """Measure until cancelled."""
-        while True:
-            begun = time.thread_time()
-            await asyncio.sleep(0)
-            self.longest_seconds = max(self.longest_seconds, time.thread_time() - begun)
-
-
-@asynccontextmanager
-async def loop_lag() -> AsyncIterator[LoopLag]:
-    """Measure the loop's lag for as long as the context lasts."""
-    lag = LoopLag()
-    task = asyncio.create_task(lag.measure())
-    try:
-        yield lag
-        for _ in range(2):  # until the last stretch of work is measured too
-            await asyncio.sleep(0)
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
