@@ -275,6 +275,7 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
             ):
                 await it.lead_a_life()
                 assert not [one for warden in wardens for one in warden.violations]
+                assert connections_elsewhere() == 0
             await it.end_undisturbed()
         except BaseException as exc:
             exc.add_note(f"repeat it with: {REPEAT} make chaos")
