@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
@@ -64,6 +66,21 @@ def is_being_cancelled() -> bool:
     """Say whether somebody has cancelled the current task, not only something that it has awaited."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+@contextmanager
+def no_stray_cancellation() -> Iterator[None]:
+    """Let a cancellation that nobody asked for be an error: it would end a task without a word.
+
+    Raises:
+        RuntimeError: something that was awaited has been cancelled, but not the current task.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        if is_being_cancelled():
+            raise
+        raise RuntimeError("something was cancelled that nobody has cancelled") from exc
 
 
 async def wait_uninterrupted(

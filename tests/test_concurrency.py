@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from exporter.concurrency import ConcurrencyLimit
-
-TURNS = 5
-
-
-async def let_others_run() -> None:
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
+from support.waiting import let_others_run
 
 
 class Holders:

@@ -12,7 +12,7 @@ import structlog
 from exporter.app.applied import Changes
 from exporter.app.sharding import Shard
 from exporter.background import begin
-from exporter.concurrency import is_being_cancelled
+from exporter.concurrency import no_stray_cancellation
 from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
 
 if TYPE_CHECKING:
@@ -90,10 +90,9 @@ class Reloader:
                 except TimeoutError:
                     pass
                 try:
-                    await (self._answer() if self._asked.is_set() else self._scan())
-                except (Exception, asyncio.CancelledError) as exc:
-                    if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
-                        raise
+                    with no_stray_cancellation():
+                        await (self._answer() if self._asked.is_set() else self._scan())
+                except Exception:
                     log.exception("a bug ended a reload")
                     self.successful = False
         finally:

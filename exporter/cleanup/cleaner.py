@@ -21,7 +21,7 @@ from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Deletion, Inherited, Lease, RunFailure
 from exporter.cleanup.run import Run, Services, log_outcome
-from exporter.concurrency import is_being_cancelled
+from exporter.concurrency import no_stray_cancellation
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import read_identity
@@ -133,9 +133,10 @@ class Cleaner:
         while True:
             seen = self._changes
             try:
-                if self.lease is not None and self._assignment is not None:
-                    await self._clean(self.lease, self._assignment, seen)
-                await self._change_after(seen)
+                with no_stray_cancellation():
+                    if self.lease is not None and self._assignment is not None:
+                        await self._clean(self.lease, self._assignment, seen)
+                    await self._change_after(seen)
             except LeaseLostError as exc:
                 self.lease = self._recovered_epoch = None
                 self._show_next_runs()
@@ -145,9 +146,7 @@ class Cleaner:
                 self._recovered_epoch = None  # what was begun has to be brought to its end first
                 self._note_problem(str(exc))
                 await self._change_after(seen, seconds=self._services.pace.retry_seconds)
-            except (Exception, asyncio.CancelledError) as exc:
-                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
-                    raise
+            except Exception:
                 log.exception("a bug ended the cleaning of a cluster", uuid=self._cluster_uuid)
                 self._recovered_epoch = None
                 self._show_problem(

@@ -30,7 +30,7 @@ from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
 from exporter.cleanup.report import Page, Report, summary_of
 from exporter.cleanup.run import Services
-from exporter.concurrency import ConcurrencyLimit, is_being_cancelled
+from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.inventory import Inventory
@@ -177,10 +177,9 @@ class CleanupService:
         if not cluster.is_unidentified:
             log.warning("a cluster states no uuid, so nothing is deleted there", cluster=name)
             cluster.is_unidentified = True
+        now = self._now()
         for policy in self._config.policies:
-            self._board.show_problem(
-                (name, policy.name), "", failure=RunFailure.UNIDENTIFIED, now=self._now()
-            )
+            self._board.show_problem((name, policy.name), "", failure=RunFailure.UNIDENTIFIED, now=now)
 
     def resume_paused(self) -> None:
         """Let policies delete again that are paused after failures."""
@@ -191,7 +190,13 @@ class CleanupService:
         """Clean for ever; if the journal cannot be used, nothing is deleted until it can."""
         while True:
             try:
-                await self._open_and_clean()
+                with no_stray_cancellation():
+                    async with open_journal(
+                        self._config.state,
+                        owner=self._owner,
+                        takeover_after_seconds=self._takeover_after_seconds,
+                    ) as journal:
+                        await self._clean(journal)
             except* JournalError as group:
                 self._note_problem(str(group.exceptions[0]))
             except* Exception:
@@ -201,7 +206,7 @@ class CleanupService:
                 self.journal = self._services = self._group = None
                 self._cleaners = {}
                 await self._board.put_leases(self._lease_statuses())
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if is_being_cancelled():
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
             await self._board.forget_cleaners()
             await asyncio.sleep(self._pace.retry_seconds)
@@ -236,18 +241,6 @@ class CleanupService:
             return await self.journal.runs.get(run_id), ""
         except JournalError as exc:
             return None, str(exc)
-
-    async def _open_and_clean(self) -> None:
-        """Clean until the journal fails."""
-        try:
-            async with open_journal(
-                self._config.state, owner=self._owner, takeover_after_seconds=self._takeover_after_seconds
-            ) as journal:
-                await self._clean(journal)
-        except asyncio.CancelledError as exc:
-            if is_being_cancelled():
-                raise
-            raise RuntimeError("something was cancelled that nobody has cancelled") from exc
 
     async def _clean(self, journal: Journal) -> None:
         """Run cleaners and renew their leases, until the journal has failed for too long."""
@@ -325,14 +318,11 @@ class CleanupService:
             await self._exchange_now.wait()
             self._exchange_now.clear()
             try:
-                await self._exchange(journal)
+                with no_stray_cancellation():
+                    await self._exchange(journal)
             except JournalError as exc:
                 self._exchange_problem = str(exc)
                 self._note_problem(str(exc))
-            except asyncio.CancelledError as exc:
-                if is_being_cancelled():
-                    raise
-                raise RuntimeError("something was cancelled that nobody has cancelled") from exc
             else:
                 self._exchange_problem = ""
 

@@ -6,11 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from exporter.polling.limiter import PollLimiter
-
-
-async def let_others_run() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
+from support.waiting import let_others_run
 
 
 async def test_a_change_counts_for_polls_that_run_or_wait_already() -> None:

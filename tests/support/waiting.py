@@ -24,3 +24,9 @@ async def eventually(ask: Callable[[], Awaitable[T]], *, seconds: float, what: s
             return answer
     except TimeoutError as exc:
         raise TimeoutError(f"waited {seconds} s for {what}") from exc
+
+
+async def let_others_run() -> None:
+    """Give every other task some turns."""
+    for _ in range(10):
+        await asyncio.sleep(0)
