@@ -41,13 +41,18 @@ class SqliteFile:
         self._opened: tuple[tuple[int, int], ...] = ()
 
     def note_made(self) -> None:
-        """Remember which files they are, and that the journal has its tables."""
-        self._opened = self._identities()
-        if not self._opened:
-            raise JournalError(f"{self.path}: the file has gone while it was being opened")
-        if not os.fstat(self._lock).st_size:
-            os.write(self._lock, _MADE)
-            os.fsync(self._lock)
+        """Remember which files they are, and that the journal has its tables.
+
+        Raises:
+            JournalError: they have gone, or the disk is full, for example.
+        """
+        with translated(self.path, "open it"):
+            self._opened = self._identities()
+            if not self._opened:
+                raise JournalError(f"{self.path}: the file has gone while it was being opened")
+            if not os.fstat(self._lock).st_size:
+                os.write(self._lock, _MADE)
+                os.fsync(self._lock)
 
     def check(self) -> None:
         """See that the files are those that were opened.

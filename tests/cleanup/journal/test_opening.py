@@ -14,6 +14,7 @@ from cleanup.journal.conftest import NewUrl
 from sqlalchemy import Connection
 
 from exporter.cleanup.journal import Journal, JournalError
+from exporter.cleanup.journal.sqlite import SqliteFile
 from exporter.cleanup.records import Deletion, Lease, Phase
 from exporter.ontap.conversations.listing import Package
 from support.journal.journal_steps import (
@@ -108,6 +109,17 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None
             )
         assert await unended_on(journal, AMS) == (deletion,)
         assert len(await journal.runs.recent(9)) == 1
+
+
+async def test_a_disk_that_is_full_at_the_last_step_of_opening_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with opened(f"sqlite:///{path}"):
+        full = os.open("/dev/full", os.O_RDWR)
+        try:
+            with pytest.raises(JournalError, match="cannot open it: No space left on device"):
+                SqliteFile(path, full).note_made()
+        finally:
+            os.close(full)
 
 
 async def pragma(journal: Journal, words: str) -> object:
