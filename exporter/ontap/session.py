@@ -288,6 +288,9 @@ def _message_of(exc: aiohttp.ClientError | ssl.SSLError) -> str:
     """Return the error's message, without the memory addresses that aiohttp adds."""
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return f"the proxy answers HTTP {exc.status} {exc.message}"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        # What follows quotes what was received, in a form in which no secret would be found.
+        return exc.message.partition(":")[0].partition(" line ")[0]
     if not isinstance(exc, aiohttp.ClientConnectorError):
         return str(exc) or type(exc).__name__
     whose = "the proxy " if isinstance(exc, aiohttp.ClientProxyConnectionError) else ""

@@ -114,7 +114,7 @@ class Tokens:
             try:
                 status, body = await self._post(login, secret, is_secret_in_body=is_secret_in_body)
             except OntapError as exc:
-                exc.args = (f"the token endpoint: {exc}",)
+                exc.redact(lambda text: f"the token endpoint: {redact(text, redacted)}")
                 raise
             is_last = is_secret_in_body is ways[-1]
             if status in _REFUSED and not is_last:

@@ -240,3 +240,22 @@ def test_a_body_that_cannot_be_unpacked_is_a_bad_response(encoding: str, body: b
     result, _ = asked(answer(body, headers=f"Content-Encoding: {encoding}\r\n"), tmp_path)
     assert isinstance(result, OntapError)
     assert result.reason is Reason.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\nBad Header ECHO\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nGood: \x00ECHO\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nLong: ECHO" + b"x" * 2 * MAX_HEADER_LINE_BYTES + b"\r\n\r\n",
+        b"HTTP/1.1 ECHO\r\n\r\n",
+        b"ECHO",
+    ],
+)
+def test_an_answer_that_is_not_http_is_not_quoted_since_it_may_hold_what_was_sent(
+    reply: bytes, tmp_path: Path
+) -> None:
+    result, _ = asked(reply, tmp_path)
+    assert isinstance(result, OntapError)
+    assert str(result).startswith("the answer is not HTTP as it should be: ")
+    assert "ECHO" not in str(result)
