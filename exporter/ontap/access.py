@@ -224,7 +224,8 @@ class AccessOpener:
         self._tokens.keep(logins)
         now = asyncio.get_running_loop().time()
         async for key, account in in_slices(tuple(self._accounts.items())):
-            if key not in used and not account.refusals.must_be_remembered(now):
+            refusals = (account.refusals, account.fact_refusals)
+            if key not in used and not any(one.must_be_remembered(now) for one in refusals):
                 del self._accounts[key]
 
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:

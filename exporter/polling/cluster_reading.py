@@ -17,7 +17,7 @@ from exporter.ontap.conversations.facts import (
 from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, read_listing
 from exporter.ontap.conversations.wire import Conversation
-from exporter.ontap.errors import ApiError, LoginPaused, OntapError
+from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized
 
 T = TypeVar("T")
 
@@ -99,7 +99,10 @@ async def read_cluster(
     software = await ask(read_software())
     download_state = await ask(read_download_state(), may_be_missing=True)
     all_read = identity is not None and software is not None and not unread
-    if all_read:
+    answered = (
+        identity is not None or software is not None or any(isinstance(exc, Forbidden) for exc in unread)
+    )
+    if answered and not any(isinstance(exc, Unauthorized) for exc in unread):
         access.fact_refusals.accepted()
     named = versions_named(identity, software)
     inventory = Inventory(

@@ -85,6 +85,18 @@ async def test_a_reload_that_changes_no_certificate_ends_no_pause(scene: Scene) 
             await access.ask(read_identity())
 
 
+async def test_refused_facts_are_remembered_while_the_cluster_is_not_configured(scene: Scene) -> None:
+    scene.issue("first")
+    await scene.access.ask(read_identity())
+    scene.simulator["c1"].faults.add(Fault(FaultKind.UNAUTHORIZED, times=1))
+    with pytest.raises(Unauthorized):
+        await scene.access.ask(read_identity(), is_fact=True)
+    await scene.opener.reopen([], before={"c1": scene.access})
+    again = scene.opener.open([scene.config])["c1"]
+    with pytest.raises(LoginPaused):
+        await again.ask(read_identity(), is_fact=True)
+
+
 async def test_a_reload_drops_the_contexts_that_are_no_longer_configured(scene: Scene) -> None:
     before = await scene.opener._contexts.context(scene.config.tls)
     await scene.reopen()

@@ -193,6 +193,17 @@ async def test_refused_facts_are_not_asked_for_again_soon_while_the_listing_goes
         assert asked == [CLUSTER_PATH]
 
 
+async def test_a_forbidden_fact_shows_that_the_login_is_accepted_again(tmp_path: Path) -> None:
+    faults = [
+        Fault(FaultKind.UNAUTHORIZED, path=CLUSTER_PATH, exact=True, times=1),
+        Fault(FaultKind.FORBIDDEN, path=SOFTWARE_PATH),
+    ]
+    async with polled([cluster(faults=faults)], tmp_path, first_pause_seconds=0.01) as it:
+        await it.watch.until("c1", lambda _: bool(it.simulator["c1"].requests_to(SOFTWARE_PATH)))
+        await it.watch.polls("c1", 3)
+        assert not it.accesses["c1"].has_refusals
+
+
 async def test_node_versions_are_read_if_software_does_not_name_them(tmp_path: Path) -> None:
     simulated = cluster(nodes=[Node("n1", "9.13.1"), Node("n2", "9.14.1P2")], version="9.13.1")
     simulated.software_document = {"version": "9.13.1"}
