@@ -56,6 +56,7 @@ def test_help_names_every_command(spelling: str, tmp_path: Path) -> None:
         (["run", "--web.telemetry-path=metrics"], "not a path for metrics: 'metrics'"),
         (["run", "--web.telemetry-path=/-/healthy"], "not a path for metrics: '/-/healthy'"),
         (["run", "--web.telemetry-path=/clusters/x"], "not a path for metrics: '/clusters/x'"),
+        (["run", "--web.telemetry-path=/icon.svg"], "not a path for metrics: '/icon.svg'"),
         (["run", "--log.level=loud"], "invalid choice: 'loud'"),
         (["run", "--config=x"], "unknown flag '--config': did you mean '--config.file'?"),
         (["run", "--web.listen-adress=:1"], "'--web.listen-adress': did you mean '--web.listen-address'?"),

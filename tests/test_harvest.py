@@ -111,6 +111,14 @@ def test_what_is_no_cluster_of_ontap_is_left_out_and_said(tmp_path: Path) -> Non
         assert f"# {note}" in text
 
 
+def test_the_folder_of_a_file_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "h[1]"
+    folder.mkdir()
+    (folder / "more.yml").write_text("Pollers: {ams: {addr: a}}\n")
+    (folder / "harvest.yml").write_text("Poller_files: [more.yml]\n")
+    assert "name: ams" in convert(folder / "harvest.yml")
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda example: example.name)
 def test_a_realistic_file_becomes_a_configuration_that_is_valid(example: Path, tmp_path: Path) -> None:
     """Each folder of ``harvest`` has a ``harvest.yml``, and ``config.yaml`` is what it becomes."""

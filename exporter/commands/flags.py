@@ -10,7 +10,7 @@ from exporter.app.sharding import AUTO
 from exporter.logs import LogFormat, LogLevel
 from exporter.web.addresses import ListenAddress, parse_listen_address
 
-RESERVED_PATHS = ("/-", "/probe", "/config", "/sd", "/api/v1", "/clusters", "/cleanup")
+RESERVED_PATHS = ("/-", "/probe", "/config", "/sd", "/api/v1", "/clusters", "/cleanup", "/icon.svg")
 """Other pages are at these paths and below; metrics cannot be served there."""
 
 

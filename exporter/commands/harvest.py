@@ -208,11 +208,12 @@ def _pollers(whole: _Section, path: Path, notes: list[str]) -> Iterator[_Section
     """Yield the pollers of a file, and those of every file that it names."""
     yield _mapping(whole.get("Pollers"))
     for pattern in _list(whole.get("Poller_files")):
-        files = sorted(glob(str(path.parent / str(pattern))))  # noqa: PTH207 - the pattern may be absolute
+        # The pattern may be absolute, and the folder may hold characters of a pattern.
+        files = sorted(path.parent / one for one in glob(str(pattern), root_dir=path.parent))  # noqa: PTH207
         if not files:
             notes.append(f"{whole.location('Poller_files')}: there is no file {_text(pattern)}")
         for file in files:
-            yield _mapping(_read(Path(file)).get("Pollers"))
+            yield _mapping(_read(file).get("Pollers"))
 
 
 def _read(path: Path) -> _Section:

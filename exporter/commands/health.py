@@ -134,9 +134,10 @@ def _connection(
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
     try:
+        # Without a port, http.client would look for one in the address itself.
         if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
-        return http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_SECONDS, context=context)
+            return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_SECONDS)
+        return http.client.HTTPSConnection(host, parts.port or 443, timeout=TIMEOUT_SECONDS, context=context)
     except (ValueError, http.client.InvalidURL) as exc:
         raise ValueError(f"not an address of the exporter: {url!r}: {exc}") from exc
 

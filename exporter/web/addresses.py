@@ -6,6 +6,7 @@ import re
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 _ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:\s/]*)):(?P<port>\d{1,5})")
 _HIGHEST_PORT = 65535
@@ -53,12 +54,13 @@ def open_sockets(address: ListenAddress) -> tuple[socket.socket, ...]:
         )
     except UnicodeError as exc:
         raise OSError(f"not a host name: {address.host!r}") from exc
-    unique = dict.fromkeys((family, name[0]) for family, _, _, _, name in found)
+    # The end of an IPv6 address says which interface a link-local one belongs to.
+    unique = dict.fromkeys((family, name[0], name[2:]) for family, _, _, _, name in found)
     sockets: list[socket.socket] = []
     port = address.port
     try:
-        for family, host in unique:
-            sockets.append(_bound((str(host), port), family, dualstack=False))
+        for family, host, rest in unique:
+            sockets.append(_bound((host, port, *rest), family, dualstack=False))
             port = sockets[0].getsockname()[1]
     except OSError:
         for opened in sockets:
@@ -86,5 +88,5 @@ def client_of(peer: object) -> str:
     return str(parsed)
 
 
-def _bound(name: tuple[str, int], family: socket.AddressFamily, *, dualstack: bool) -> socket.socket:
+def _bound(name: tuple[Any, ...], family: socket.AddressFamily, *, dualstack: bool) -> socket.socket:
     return socket.create_server(name, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)

@@ -90,6 +90,11 @@ async def test_a_daemon_that_requires_a_client_s_certificate_is_healthy_without_
         assert await asyncio.to_thread(ask, urls) is not None
 
 
+@pytest.mark.parametrize("url", ["http://[::1]", "https://[::1]", "http://[fe80::abcd]"])
+def test_an_address_without_a_port_is_an_address(url: str) -> None:
+    assert str(health.ask([url])).startswith(f"{url} does not answer: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "urls"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import ExitStack
 
@@ -49,6 +50,12 @@ def test_a_taken_port_is_an_error_and_leaves_nothing_open() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             open_sockets(ListenAddress(host="127.0.0.1", port=port))
+
+
+def test_the_interface_of_a_link_local_address_is_used() -> None:
+    with pytest.raises(OSError, match=r".") as failed:
+        open_sockets(ListenAddress(host="fe80::1%lo", port=0))
+    assert failed.value.errno == errno.EADDRNOTAVAIL  # without the interface, the kernel calls it invalid
 
 
 def test_an_unknown_name_is_an_error() -> None:
