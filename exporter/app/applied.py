@@ -67,7 +67,9 @@ class AppliedConfiguration:
         self.version = 0
         self.exposition = Exposition(CLUSTER_FAMILIES)
         self.board = Board(on_change=self._show, on_removal=self.exposition.remove)
-        self.cleanup = CleanupManager(group=group, kill_switch=kill_switch, pace=pace)
+        self.cleanup = CleanupManager(
+            group=group, shard=f"{shard.ordinal}/{shard.total}", kill_switch=kill_switch, pace=pace
+        )
         self.counts = RequestCounts()
         self._shard = shard
         self._opener = AccessOpener(session=session, counts=self.counts)

@@ -33,12 +33,14 @@ class CleanupManager:
 
     Args:
         group: owns the service's task.
+        shard: identifies the share of the clusters that this process may clean.
         kill_switch: stops all deleting.
         pace: the pauses of cleanup.
     """
 
-    def __init__(self, *, group: asyncio.TaskGroup, kill_switch: KillSwitch, pace: Pace) -> None:
+    def __init__(self, *, group: asyncio.TaskGroup, shard: str, kill_switch: KillSwitch, pace: Pace) -> None:
         self._group = group
+        self._shard = shard
         self._kill_switch = kill_switch
         self._pace = pace
         self._running: _Running | None = None
@@ -103,6 +105,7 @@ class CleanupManager:
         )
         service = CleanupService(
             config=config,
+            shard=self._shard,
             board=board,
             kill_switch=self._kill_switch,
             pace=self._pace,

@@ -39,7 +39,9 @@ class RunFailure(StrEnum):
     STOPPED = "stopped"  # the kill switch, a reload or a lost lease stopped it
     INTERRUPTED = "interrupted"  # the program ended during the run
     UNIDENTIFIED = "unidentified"  # the cluster does not say who it is, so that no run was made
-    INTERNAL_ERROR = "internal_error"  # our own mistake: no run is made there until a reload
+    INTERNAL_ERROR = (
+        "internal_error"  # a bug of the exporter: no run is made there until its configuration changes
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class Guards:
     """What the journal says against deleting, for all processes that share it.
 
     Attributes:
-        kill_switch: whether the kill switch is engaged.
+        kill_switch: whether the kill switch is on.
         paused: the paused policies, by name and digest.
         unended: the clusters with a deletion without an outcome: the name of each then, by its uuid.
     """
@@ -100,7 +102,7 @@ class Heartbeat:
 
     Attributes:
         leases: every lease that this process holds, by the cluster's uuid, renewed.
-        living_owners: processes that share the journal and have been heard of lately, this one included.
+        living_owners: processes of this shard that have been heard of lately, this one included.
     """
 
     leases: Mapping[str, Lease]

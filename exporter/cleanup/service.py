@@ -51,6 +51,7 @@ class CleanupService:
 
     Args:
         config: the cleanup section.
+        shard: identifies the share of the clusters that this process may clean.
         board: shows what is going on.
         kill_switch: stops all deleting at once.
         pace: the pauses of cleanup.
@@ -68,6 +69,7 @@ class CleanupService:
         self,
         *,
         config: CleanupConfig,
+        shard: str = "",
         board: CleanupBoard,
         kill_switch: KillSwitch,
         pace: Pace,
@@ -79,6 +81,7 @@ class CleanupService:
         self.problem = "the journal is not open yet"
         self.takeovers = 0
         self._config = config
+        self._shard = shard
         self._board = board
         self._kill_switch = kill_switch
         self._pace = pace
@@ -194,6 +197,7 @@ class CleanupService:
                     async with open_journal(
                         self._config.state,
                         owner=self._owner,
+                        shard=self._shard,
                         takeover_after_seconds=self._takeover_after_seconds,
                     ) as journal:
                         await self._clean(journal)
@@ -346,8 +350,7 @@ class CleanupService:
         journal.leases.takeover_after_seconds = self._takeover_after_seconds
         await self._record_kill_switch(journal)
         if self._resumes_paused:
-            for policy, _ in list(self._board.paused):
-                await journal.guards.resume(policy)
+            await journal.guards.resume()
             self._resumes_paused = False
         beat = await journal.leases.heartbeat()
         guards = await journal.guards.read()

@@ -47,7 +47,7 @@ class DeletionStore(LeasedStore):
 
         Raises:
             LeaseLostError: the lease has been taken over, or has expired.
-            StepRefusedError: the kill switch is engaged, the policy is paused, the limit is reached, the run
+            StepRefusedError: the kill switch is on, the policy is paused, the limit is reached, the run
                 has ended or is a dry one, or another deletion on the cluster is unended.
         """
         self.leases.confirm(connection, lease, unexpired=True)
@@ -78,7 +78,7 @@ class DeletionStore(LeasedStore):
 
         Raises:
             LeaseLostError: the lease has been taken over, or has expired.
-            StepRefusedError: the deletion is not WAITING, the kill switch is engaged, or the policy is
+            StepRefusedError: the deletion is not WAITING, the kill switch is on, or the policy is
                 paused.
         """
         self.leases.confirm(connection, lease, unexpired=True)

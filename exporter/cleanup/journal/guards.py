@@ -59,10 +59,11 @@ class GuardStore(Store):
         """Engage or release the kill switch. Once this returns, no process stores another intent."""
         connection.execute(update(CONTROL).values(kill_switch=engaged))
 
-    @transaction("resume a policy")
-    def resume(self, connection: Connection, policy: str) -> None:
-        """End the pause of a policy, and count its failures from zero."""
-        connection.execute(delete(FAILURES).where(FAILURES.c.policy == policy))
+    @transaction("resume the paused policies")
+    def resume(self, connection: Connection) -> None:
+        """End the pauses of all policies, and count their failures from zero."""
+        paused = select(FAILURES.c.policy).where(_PAUSED)
+        connection.execute(delete(FAILURES).where(FAILURES.c.policy.in_(paused)))
 
 
 def check_nothing_stops(
@@ -77,7 +78,7 @@ def check_nothing_stops(
     """
     locking = select(CONTROL.c.kill_switch).with_for_update(read=max_deletes_per_day is None)
     if connection.execute(locking).scalar_one():
-        raise StepRefusedError("the kill switch is engaged")
+        raise StepRefusedError("the kill switch is on")
     variant = and_(FAILURES.c.policy == policy, FAILURES.c.digest == digest)
     reason = (connection.execute(select(FAILURES.c.reason).where(variant, _PAUSED))).scalar_one_or_none()
     if reason is not None:

@@ -72,6 +72,7 @@ class LeaseHolder:
     Args:
         database: carries the transactions; nothing else waits for its connection.
         owner: identifies this process; another one, or the next start, has another.
+        shard: identifies the share of the clusters that this process may clean.
         takeover_after_seconds: how long a lease lasts without a heartbeat.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
@@ -85,12 +86,14 @@ class LeaseHolder:
         database: Database,
         *,
         owner: str,
+        shard: str,
         takeover_after_seconds: float,
         alone: bool,
         boot_clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._owner = owner
+        self._shard = shard
         self._alone = alone
         self.takeover_after_seconds = takeover_after_seconds
         self.boot_clock = boot_clock
@@ -172,7 +175,7 @@ class LeaseHolder:
         )
 
     def _renew(self, connection: Connection) -> tuple[Sequence[Row[Any]], int]:
-        """Renew all leases in one statement; return them, and how many processes live."""
+        """Renew all leases in one statement; return them, and how many processes of the shard live."""
         mine = LEASES.c.owner == self._owner
         if self._alone:
             return connection.execute(select(LEASES).where(mine)).all(), 1
@@ -181,8 +184,9 @@ class LeaseHolder:
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
         held = connection.execute(renewing).all()
         living = insert_or_update(connection, PROCESSES, {"expires_seconds": expires})
-        connection.execute(living.values(owner=self._owner, expires_seconds=expires))
-        count = select(func.count()).where(PROCESSES.c.expires_seconds > DATABASE_CLOCK)
+        connection.execute(living.values(owner=self._owner, shard=self._shard, expires_seconds=expires))
+        of_shard = and_(PROCESSES.c.shard == self._shard, PROCESSES.c.expires_seconds > DATABASE_CLOCK)
+        count = select(func.count()).where(of_shard)
         return held, connection.execute(count).scalar_one()
 
     def _acquire(

@@ -33,6 +33,7 @@ async def open_journal(
     url: DatabaseUrl,
     *,
     owner: str,
+    shard: str = "",
     takeover_after_seconds: float,
     boot_clock: Callable[[], float] = boot_time,
 ) -> AsyncIterator[Journal]:
@@ -44,6 +45,7 @@ async def open_journal(
     Args:
         url: a file, whose folder must exist, or a database of PostgreSQL.
         owner: identifies this process; random.
+        shard: identifies the share of the clusters that this process may clean.
         takeover_after_seconds: how long leases last without a heartbeat.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
 
@@ -70,6 +72,7 @@ async def open_journal(
         holder = LeaseHolder(
             leases,
             owner=owner,
+            shard=shard,
             takeover_after_seconds=takeover_after_seconds,
             alone=file is not None,
             boot_clock=boot_clock,
@@ -98,7 +101,9 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
         )
         database = await _entered(stack, reading)
         await database.transact("read it", check_newest)
-        holder = LeaseHolder(database, owner="", takeover_after_seconds=0.0, alone=True, boot_clock=boot_time)
+        holder = LeaseHolder(
+            database, owner="", shard="", takeover_after_seconds=0.0, alone=True, boot_clock=boot_time
+        )
         yield Journal(database, holder)
 
 

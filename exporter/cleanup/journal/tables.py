@@ -120,6 +120,7 @@ PROCESSES = Table(
     "cleanup_processes",
     METADATA,
     Column("owner", _Text, primary_key=True),
+    Column("shard", _Text, nullable=False),  # processes of one shard divide its clusters among themselves
     Column("expires_seconds", _Seconds, nullable=False),
 )
 

@@ -199,6 +199,18 @@ async def test_a_clean_stop_releases_everything(postgresql_url: str) -> None:
         assert (await two.leases.heartbeat()).living_owners == 1
 
 
+async def test_processes_of_other_shards_have_no_share_in_the_clusters_of_this_one(
+    postgresql_url: str,
+) -> None:
+    async with (
+        opened(postgresql_url, shard="0/2") as one,
+        opened(postgresql_url, shard="1/2") as other,
+        opened(postgresql_url, shard="1/2") as replica,
+    ):
+        found = [(await journal.leases.heartbeat()).living_owners for journal in (one, other, replica)]
+        assert found == [1, 1, 2]
+
+
 async def test_a_killed_process_is_taken_over_in_time(postgresql_url: str) -> None:
     takeover_after_seconds = 2.0
     with program("holder.py", postgresql_url, str(takeover_after_seconds)) as first:

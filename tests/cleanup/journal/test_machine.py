@@ -305,10 +305,10 @@ class JournalMachine(RuleBasedStateMachine):
         self.runner.run(self.journal.guards.set_kill_switch(engaged=engaged))
         self.model.kill_switch = engaged
 
-    @rule(policy=POLICIES)
-    def resume_policy(self, policy: str) -> None:
-        self.runner.run(self.journal.guards.resume(policy))
-        self.model.resume(policy)
+    @rule()
+    def resume_policies(self) -> None:
+        self.runner.run(self.journal.guards.resume())
+        self.model.resume()
 
     @rule(keep_runs=st.integers(0, 3), uuid=UUIDS)
     def prune(self, keep_runs: int, uuid: str) -> None:

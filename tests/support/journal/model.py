@@ -51,8 +51,9 @@ class Model:
             if 0 < stop_after_failures <= self.failures[variant]:
                 self.paused.add(variant)
 
-    def resume(self, policy: str) -> None:
-        for variant in [one for one in self.failures if one[0] == policy]:
+    def resume(self) -> None:
+        policies = {policy for policy, _ in self.paused}
+        for variant in [one for one in self.failures if one[0] in policies]:
             del self.failures[variant]
             self.paused.discard(variant)
 

@@ -30,6 +30,7 @@ def _make_leases(op: Operations) -> None:
     op.create_table(
         "cleanup_processes",
         Column("owner", Text, primary_key=True),
+        Column("shard", Text, nullable=False),
         Column("expires_seconds", Double, nullable=False),
     )
     op.create_table(
