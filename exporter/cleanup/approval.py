@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,7 +12,10 @@ from exporter.background import begin
 from exporter.cleanup.decide.plan import Approved, Verdict
 from exporter.config import PolicyConfig
 from exporter.config.checking.named_files import LARGEST_PLAN_BYTES
-from exporter.files import read_text
+from exporter.files import read_text, why_unreadable
+
+READ_SECONDS: Final = 10.0
+"""How long reading a saved plan may take, from a hung mount for example."""
 
 
 class SavedPackage(BaseModel):
@@ -49,7 +54,7 @@ def load_plan(path: Path) -> SavedPlan:
     try:
         return SavedPlan.model_validate_json(read_text(path, max_bytes=LARGEST_PLAN_BYTES))
     except OSError as exc:
-        raise ValueError(f"cannot be read: {exc.strerror}") from None
+        raise ValueError(why_unreadable(exc)) from None
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the document"
@@ -65,7 +70,10 @@ async def approval_of(policy: PolicyConfig, *, now: float) -> Approved | None:
     if path is None:
         return None
     try:
-        plan = await begin(lambda: load_plan(path), name="read an approved plan")
+        async with asyncio.timeout(READ_SECONDS):
+            plan = await begin(lambda: load_plan(path), name="read an approved plan")
+    except TimeoutError:
+        return Approved(packages=frozenset(), problem="the approved plan could not be read in time")
     except (BlockingIOError, ValueError) as exc:
         return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
     age = now - plan.saved_timestamp_seconds

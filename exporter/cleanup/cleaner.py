@@ -150,7 +150,7 @@ class Cleaner:
                 log.exception("a bug ended the cleaning of a cluster", uuid=self._cluster_uuid)
                 self._recovered_epoch = None
                 self._show_problem(
-                    "internal error: see the log; nothing is deleted there until a reload",
+                    "internal error: see the log; nothing is deleted there until its configuration changes",
                     failure=RunFailure.INTERNAL_ERROR,
                 )
                 await self._change_after(seen)
@@ -225,7 +225,8 @@ class Cleaner:
             )
             with services.board.in_progress((deletion.cluster, deletion.policy)):
                 ended = await driver.drive(progress, action)
-            log_outcome(ended)
+            if isinstance(ended, Deletion):  # nothing is decided anew, so it is one
+                log_outcome(ended)
 
     async def _check_identity(self, access: ClusterAccess) -> None:
         """Make sure that the cluster that deletions were sent to answers here.
@@ -266,13 +267,13 @@ class Cleaner:
     async def _start_run(
         self, lease: Lease, assignment: Assignment, policy: PolicyConfig, due: float
     ) -> None:
-        """Make a run that is due, unless it is too late for it or cleanup is halted."""
+        """Make a run that is due, unless it is too late for it or the kill switch is on."""
         services, schedule = self._services, schedule_of(policy)
         if self._skips_late_run(policy, due):
             return
         started = services.wall_clock()
         if services.kill_switch.active:
-            log.warning("cleanup is halted, so a run is skipped", **self._log_keys(policy))
+            log.warning("the kill switch is on, so a run is skipped", **self._log_keys(policy))
             self._set_next_run(policy, schedule.after_run(started=started, ended=started))
             return
         self._show_next_run(policy, schedule.after_run(started=started, ended=started).at)

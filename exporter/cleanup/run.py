@@ -13,7 +13,7 @@ from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.driver import DeletionDriver, RunAbortedError, RunChecks, Target
+from exporter.cleanup.delete.driver import DeletionDriver, RunChecks, Target
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.delete.steps import Decided, Sleep, Undecided
@@ -30,7 +30,7 @@ audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.aud
 
 AS_PLANNED = frozenset({Outcome.SUCCESS, Outcome.ALREADY_GONE, Outcome.PROTECTED})
 """Outcomes that leave a run successful: what was to go is gone, and what came into use was left alone."""
-HALTED = "cleanup is halted"
+HALTED = "the kill switch is on"
 CHANGED = "the configuration of this policy or cluster has changed"
 
 
@@ -176,11 +176,10 @@ class Run:
                 return _Failed(failure=RunFailure.STOPPED, error=why)
             driver = self._driver(run_id, chosen)
             progress, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
-            try:
-                with services.board.in_progress((self._access.name, self._policy.name)):
-                    deletion = await driver.drive(progress, action)
-            except RunAbortedError as exc:
-                return _Failed(failure=exc.why.failure, error=str(exc))
+            with services.board.in_progress((self._access.name, self._policy.name)):
+                deletion = await driver.drive(progress, action)
+            if isinstance(deletion, Undecided):
+                return _Failed(failure=deletion.failure, error=deletion.problem)
             log_outcome(deletion, chosen)
             await services.show_counts()
             if deletion.outcome is Outcome.DENIED:

@@ -64,18 +64,6 @@ OLDEST_FACTS_SECONDS = 5.0
 _STOPPING = "nothing was sent: the program is stopping"
 
 
-class RunAbortedError(Exception):
-    """Nothing was intended, and nothing can be decided: the run ends.
-
-    Attributes:
-        why: what stands against it.
-    """
-
-    def __init__(self, why: Undecided) -> None:
-        super().__init__(why.problem)
-        self.why = why
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The package that is deleted.
@@ -150,11 +138,13 @@ class DeletionDriver:
 
     async def drive(  # noqa: C901 - one for each action
         self, progress: Progress, action: Action
-    ) -> Deletion:
+    ) -> Deletion | Undecided:
         """Perform actions until the deletion has its outcome.
 
+        Returns:
+            the deletion; or why nothing can be decided, if nothing was intended.
+
         Raises:
-            RunAbortedError: nothing was intended, and nothing can be decided.
             JournalError: a step could not be stored; nothing is sent that is not.
         """
         event: Event
@@ -178,7 +168,7 @@ class DeletionDriver:
                 case Finish(deletion=deletion):
                     return deletion
                 case AbortRun(why=why):
-                    raise RunAbortedError(why)
+                    return why
                 case _:
                     assert_never(action)
             progress, action = step(progress, event, now=self._clock())
