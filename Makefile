@@ -30,7 +30,7 @@ run: $(VENV)/.run ## Run with config.yaml where there is one, else the demo, on 
 
 test: lint types unit bench ## Everything that CI runs
 
-lint: $(VENV)/.dev ## Style, and nothing that only one machine knows
+lint: $(VENV)/.dev ## Style: ruff and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
@@ -55,7 +55,7 @@ chaos: $(VENV)/.dev ## About three minutes of everything going wrong while packa
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-12} \
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
-chaos-full: $(VENV)/.dev ## The same for more than an hour: 500 kills and 20,000 deletions, and 200 blows in PostgreSQL
+chaos-full: $(VENV)/.dev ## The same for more than an hour: 500 kills and 20,000 deletions, and 200 disruptions with PostgreSQL
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-500} \
 		CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_CLUSTERS=$${CAMPAIGN_CLUSTERS:-48} \
 		CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \
@@ -70,7 +70,7 @@ fuzz: $(VENV)/.dev ## Property tests with many more inputs than CI gives them: a
 		tests/web/test_openapi.py tests/cleanup/test_policy.py tests/cleanup/test_schedule.py
 
 audit: $(VENV)/.release ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/demo.txt
 
 image: ## Build the container image with Docker
 	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) --build-arg VERSION=$(VERSION) \

@@ -21,8 +21,10 @@ Around them:
 * :mod:`exporter.app` is the daemon: it builds everything and owns the tasks.
 * :mod:`exporter.terminal` writes what commands say to a person.
 * :mod:`exporter.held_signals` holds signals while the program is loaded.
-* :mod:`exporter.logs` writes log lines, :mod:`exporter.files` reads small files, and
-  :mod:`exporter.background` runs blocking work in threads, and long work in slices.
+* :mod:`exporter.logs` writes log lines, :mod:`exporter.files` reads small files, :mod:`exporter.pem`
+  certificates and keys.
+* :mod:`exporter.background` runs blocking work in threads, and long work in slices;
+  :mod:`exporter.concurrency` limits what runs at once.
 * :mod:`exporter.simulator` serves simulated clusters and imports nothing else of the package.
 """
 

@@ -80,7 +80,7 @@ def no_stray_cancellation() -> Iterator[None]:
     except asyncio.CancelledError as exc:
         if is_being_cancelled():
             raise
-        raise RuntimeError("something was cancelled that nobody has cancelled") from exc
+        raise RuntimeError("what was awaited was cancelled, but this task was not") from exc
 
 
 async def wait_uninterrupted(

@@ -149,7 +149,7 @@ class Reloader:
             if problem not in self._logged:
                 log.error("a cluster file is broken, its last good content stays applied", **problem.logged())
         if self._logged and not problems:
-            log.info("every cluster file is in order again")
+            log.info("all cluster files can be used again")
         self._logged = frozenset(problems)
         if config is not None:
             self._hold_off_collections()

@@ -34,11 +34,11 @@ def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], objec
 
     def engage() -> None:
         kill_switch.engage()
-        log.warning("cleanup is halted: nothing more is deleted until SIGUSR2")
+        log.warning("the kill switch is on: nothing more is deleted until SIGUSR2")
 
     def release() -> None:
         kill_switch.release()
-        log.warning("cleanup is released: policies delete again")
+        log.warning("the kill switch is off: policies delete again")
 
     with _handled({signal.SIGHUP: reload, signal.SIGUSR1: engage, signal.SIGUSR2: release}):
         # The kernel does not remember the order of held signals. SIGUSR1 is delivered last: if both are held,

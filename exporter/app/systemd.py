@@ -33,7 +33,7 @@ def passed_sockets(environ: Mapping[str, str]) -> tuple[socket.socket, ...]:
         one = socket.socket(fileno=descriptor)
         is_tcp = one.family in {socket.AF_INET, socket.AF_INET6} and one.type == socket.SOCK_STREAM
         if not is_tcp or not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(f"descriptor {descriptor}, which systemd has passed, is no TCP socket that listens")
+            raise OSError(f"descriptor {descriptor}, passed by systemd, is not a listening TCP socket")
         one.settimeout(0.0)
         passed.append(one)
     return tuple(passed)

@@ -3,11 +3,13 @@
 What decides:
 
 * :mod:`~exporter.cleanup.decide`: what is deleted, and when: plan, policy, schedule.
+* :mod:`~exporter.cleanup.policy_values`: a configured policy as the values that the pure parts take.
 * :mod:`~exporter.cleanup.delete`: one deletion; its life is a pure machine with one loop around it.
 
 What acts:
 
 * :mod:`~exporter.cleanup.service`: who cleans what: uuids, leases, the journal; one cleaner for each cluster.
+* :mod:`~exporter.cleanup.known_clusters`: who the polled clusters are, and what they list.
 * :mod:`~exporter.cleanup.cleaner`: one cluster: wait for the lease, recover, run what is due.
 * :mod:`~exporter.cleanup.run`: one run of one policy on one cluster.
 * :mod:`~exporter.cleanup.preflight`: what a decision rests on, read afresh.
@@ -17,7 +19,6 @@ What acts:
 What remembers and shows:
 
 * :mod:`~exporter.cleanup.records`: runs, deletions, leases and outcomes, as values.
-* :mod:`~exporter.cleanup.policy_values`: a configured policy as the values that the pure parts take.
 * :mod:`~exporter.cleanup.journal`: keeps them in SQLite or PostgreSQL.
 * :mod:`~exporter.cleanup.cleanup_board`: the newest status; :mod:`~exporter.cleanup.report`: that as JSON.
 

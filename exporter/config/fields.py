@@ -141,9 +141,9 @@ def _check_keep_newest(value: int) -> int:
 
 def _authorization_type(value: str) -> str:
     if value.lower() == "basic":
-        raise ValueError("a user name and a password stand under basic_auth")
+        raise ValueError("a user name and a password belong under basic_auth")
     if not _TOKEN.fullmatch(value):
-        raise ValueError("one word is expected, such as Bearer; what follows it stands under credentials")
+        raise ValueError("one word is expected, such as Bearer; what follows it belongs under credentials")
     return value
 
 
@@ -182,7 +182,7 @@ def _header_name(value: str) -> str:
 def _free_header_name(value: str) -> str:
     name = _header_name(value).lower()
     if name == "authorization":
-        raise ValueError("a login stands under basic_auth, authorization or oauth2")
+        raise ValueError("a login belongs under basic_auth, authorization or oauth2")
     if name == "proxy-authorization":
         raise ValueError("a proxy's login stands in proxy_url")
     if name in _RESERVED_HEADERS or name.startswith("x-prometheus-"):
@@ -206,7 +206,7 @@ def _token_url(value: str) -> str:
 
 def _something(value: object) -> object:
     if value is None:
-        raise ValueError("nothing stands behind the colon")
+        raise ValueError("the key has no value; leave it out to use the default")
     return value
 
 

@@ -247,7 +247,7 @@ class PolicyConfig(StrictModel):
     """Which packages are deleted, where and when.
 
     A policy has a name, one of ``schedule`` and ``every``, and one or both of ``keep_newest`` and
-    ``older_than``, which :mod:`exporter.config.checking.section_checks` checks.
+    ``older_than``, which :mod:`exporter.config.checking.cleanup_checks` checks.
     """
 
     where = "in an entry of cleanup.policies"

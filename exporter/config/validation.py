@@ -110,7 +110,7 @@ def _problem(
     if detail["type"] == "extra_forbidden" and model is not None:
         return location.problem(_unknown_key(str(steps[-1]), model))
     if value is None and model is not None and steps and steps[-1] in model.model_fields:
-        return location.problem("nothing stands behind the colon")
+        return location.problem("the key has no value; leave it out to use the default")
     written = document.texts.get(path) if isinstance(value, str) else None
     return location.problem(_message(detail, value, written))
 

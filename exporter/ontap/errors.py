@@ -39,7 +39,7 @@ class Reason(StrEnum):
     API_ERROR = "api_error"  # any other error that ONTAP states
     BAD_RESPONSE = "bad_response"  # not JSON, of a wrong shape, or too large
     INCOMPLETE = "incomplete"  # paging failed, or the listing may have been cut short
-    INTERNAL_ERROR = "internal_error"  # a mistake of the exporter, not of the cluster
+    INTERNAL_ERROR = "internal_error"  # a bug of the exporter, not of the cluster
 
 
 MAX_MESSAGE_CHARACTERS = 1_000

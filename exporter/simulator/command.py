@@ -130,7 +130,7 @@ def _fleet(arguments: argparse.Namespace) -> tuple[SimulatedCluster, ...]:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     if len(text) > len(str(MOST)) or int(text) > MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is too many; at most {MOST}")
     return int(text)
@@ -139,7 +139,7 @@ def _count(text: str) -> int:
 def _port(text: str) -> int:
     port = _count(text)
     if port > MOST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: ports go up to {MOST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: ports go up to {MOST_PORT}")
     return port
 
 

@@ -118,7 +118,7 @@ def _unsteady(p: Promql) -> tuple[Alert, ...]:
             summary="The exporter {{ $labels.instance }} starts again and again.",
             description="{{ $labels.instance }} has been started {{ $value | humanize }} times within an "
             "hour. What is not polled between two starts is not known: clusters may be down "
-            "untold.",
+            "without an alert.",
         ),
         Alert(
             name="OntapScrapesFlapping",

@@ -449,7 +449,7 @@ async def test_a_cluster_file_is_followed_without_a_reload(tmp_path: Path) -> No
 
         write_secret(more, json.dumps([entry(second)]))
         await it.until_polled({"c001": 1.0, "c002": 1.0})
-        await it.daemon.until_line("every cluster file is in order again")
+        await it.daemon.until_line("all cluster files can be used again")
         assert await it.daemon.value("ontap_exporter_cluster_files_failed") == 0
 
         more.unlink()

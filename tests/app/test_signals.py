@@ -26,7 +26,7 @@ async def test_signals_that_come_during_the_start_are_applied_once_the_daemon_ru
     write_secret(file, CONFIG)
     early = (signal.SIGUSR1, signal.SIGHUP)
     async with program("run", f"--config.file={file}", LISTEN, signals_while_starting=early) as daemon:
-        await daemon.until_line("cleanup is halted")
+        await daemon.until_line("the kill switch is on")
         await daemon.until_line("the configuration was reloaded")
         assert await daemon.value("ontap_cleanup_halted") == 1
         assert await daemon.stop() == 0
@@ -57,7 +57,7 @@ async def test_a_signal_that_comes_while_the_program_is_loaded_is_applied_once_t
     write_secret(file, CONFIG)
     environ = signalled(tmp_path, signal.SIGUSR1)
     async with program("run", f"--config.file={file}", LISTEN, environ=environ) as daemon:
-        await daemon.until_line("cleanup is halted")
+        await daemon.until_line("the kill switch is on")
         assert await daemon.value("ontap_cleanup_halted") == 1
 
 
@@ -96,6 +96,6 @@ async def test_the_kill_switch_is_on_when_both_of_its_signals_came_during_the_st
     write_secret(file, CONFIG)
     early = (signal.SIGUSR1, signal.SIGUSR2)
     async with program("run", f"--config.file={file}", LISTEN, signals_while_starting=early) as daemon:
-        await daemon.until_line("cleanup is released")
-        await daemon.until_line("cleanup is halted")
+        await daemon.until_line("the kill switch is off")
+        await daemon.until_line("the kill switch is on")
         assert await daemon.value("ontap_cleanup_halted") == 1

@@ -147,7 +147,7 @@ async def test_a_passed_descriptor_that_is_no_listening_socket_ends_the_program(
         process = await start("run", f"--config.file={tmp_path / 'config.yaml'}", environ={}, passed=(wrong,))
         output, _ = await process.communicate()
     assert process.returncode == 1
-    assert "descriptor 3, which systemd has passed, is no TCP socket that listens" in output.decode()
+    assert "descriptor 3, passed by systemd, is not a listening TCP socket" in output.decode()
 
 
 def test_sockets_for_another_process_are_left_alone() -> None:

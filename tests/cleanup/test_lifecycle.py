@@ -189,7 +189,7 @@ class World:
             st.sampled_from(["withheld", "stale", "accepted", "nameless", "lost", "never", "refused"])
         )
         if kind == "withheld":
-            return Withheld(why="cleanup is halted")
+            return Withheld(why="the kill switch is on")
         if kind == "stale":
             return Withheld(why="too old", stale=True)
         self.sent += 1
@@ -339,9 +339,9 @@ EVENTS: tuple[Event, ...] = (
     Decided(decision=decision(Verdict.KEEP, Reason.DOWNLOAD_RUNNING)),
     Undecided(problem="unreadable"),
     Undecided(problem="unreadable", failure=RunFailure.DENIED),
-    Undecided(problem="cleanup is halted", failure=RunFailure.STOPPED),
+    Undecided(problem="the kill switch is on", failure=RunFailure.STOPPED),
     Recorded(deletion=STORED),
-    Withheld(why="cleanup is halted"),
+    Withheld(why="the kill switch is on"),
     Withheld(why="too old", stale=True),
     Accepted(job_uuid="j1"),
     Accepted(job_uuid=None),

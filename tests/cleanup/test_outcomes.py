@@ -459,7 +459,7 @@ async def test_a_halt_sends_nothing_and_says_so(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
         it.kill_switch.engage()
         run = await it.run()
-        assert (run.success, run.error, it.deletes()) == (False, "cleanup is halted", 0)
+        assert (run.success, run.error, it.deletes()) == (False, "the kill switch is on", 0)
 
 
 async def test_names_that_mean_more_than_themselves_never_reach_the_wire(tmp_path: Path) -> None:

@@ -679,7 +679,7 @@ async def test_a_halt_in_the_midst_of_a_run_follows_what_was_sent_and_sends_no_m
         cluster.release_jobs()
         status = await one.watch.ended()
         (run,) = await one.runs()
-        assert (run.success, run.error) == (False, "cleanup is halted")
+        assert (run.success, run.error) == (False, "the kill switch is on")
         assert [deletion.outcome for deletion in run.deletions] == [Outcome.SUCCESS]
         assert (deletes(cluster), status.totals.outcomes[Outcome.SUCCESS]) == (1, 1)
 

@@ -180,7 +180,10 @@ def test_folder_with_a_character_that_urls_need_is_an_error(tmp_path: Path) -> N
     for name in ("a?b", "a%20b"):
         (tmp_path / name).mkdir()
         path = tmp_path / name / "state.db"
-        assert NamedFiles().check(check_database, path).error == "the path of a state holds neither ? nor %"
+        assert (
+            NamedFiles().check(check_database, path).error
+            == "the path of the journal must not contain ? or %"
+        )
 
 
 def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ EXAMPLE = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
 # What a schema can say of the messages in the folder `bad`.
 _SAYABLE = re.compile(
     r"unknown key|not allowed here|(?:text|list|mapping|number|false) is expected, not"
-    r"|nothing stands behind|must be at (?:least|most) [0-9]+$|must be longer|must not be empty"
+    r"|the key has no value|must be at (?:least|most) [0-9]+$|must be longer|must not be empty"
     r"|not a duration|a duration has a unit|a duration is expected|exclude each other"
     r"|at least one (?:policy|cluster|pattern)|an empty list|TLS12 or TLS13"
     r"|a label's name|cannot hold a colon"

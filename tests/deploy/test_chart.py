@@ -281,7 +281,9 @@ def test_the_notes_name_what_there_is() -> None:
     shards = notes({**VALUES["shards"], "podMonitor": {"enabled": True}})
     assert "3 shard(s) in monitoring" in shards
     assert "port-forward pod/ontap-ontap-packages-exporter-0 10910:10910" in shards
-    assert "exec ontap-ontap-packages-exporter-0 -- sh -c 'kill -USR1 1'" in shards
+    pods = "-l app.kubernetes.io/name=ontap-packages-exporter,app.kubernetes.io/instance=ontap -o name"
+    assert pods in shards  # each has a journal, and a kill switch, of its own
+    assert """exec "$pod" -- sh -c 'kill -USR1 1'""" in shards
     assert "does not know this exporter yet" not in shards
     replicas = notes(VALUES["replicas-with-web"])
     assert "port-forward service/ontap-ontap-packages-exporter 10910:443" in replicas

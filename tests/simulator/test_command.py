@@ -110,10 +110,10 @@ async def test_the_demo_fleet_is_served_with_its_control() -> None:
 @pytest.mark.parametrize(
     ("argument", "error"),
     [
-        ("--clusters=-1", "'-1' is no whole number"),
+        ("--clusters=-1", "'-1' is not a whole number"),
         (f"--clusters={'9' * 5000}", "is too many; at most 100000"),
         ("--packages=100001", "'100001' is too many; at most 100000"),
-        ("--port=65536", "'65536' is no port"),
+        ("--port=65536", "'65536' is not a port"),
         ("--first-address=10.0.0.1", "'10.0.0.1' is no loopback address"),
         ("--first-address=here", "'here' is no IPv4 address"),
         ("--control-address=8080", "'8080' is not HOST:PORT"),

@@ -106,7 +106,7 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
     if text.startswith(_SQLITE):
         path = text.removeprefix(_SQLITE)
         if _NOT_IN_PATHS.search(path):
-            raise ValueError("the path of a state holds neither ? nor % nor a control character")
+            raise ValueError("the path of the journal must not contain ?, % or a control character")
         if path.rpartition("/")[2] in ("", ".", ".."):
             raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")
         return SqliteUrl(path=folder / path)

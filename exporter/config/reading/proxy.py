@@ -36,7 +36,7 @@ def parse_proxy_url(text: str) -> Proxy:
     try:
         endpoint = parse_address(f"http://{host.removesuffix('/')}")
     except ValueError:
-        raise ValueError(f"no proxy's URL; {_FORM}, with %40 for @ and so on in a password") from None
+        raise ValueError(f"not the URL of a proxy; {_FORM}, with %40 for @ and so on in a password") from None
     return Proxy(host=endpoint.host, port=endpoint.port, login=_login(login) if at else None)
 
 

@@ -158,7 +158,7 @@ def _split_port(text: str) -> tuple[str, str | None]:
             raise BadValueError("not an IPv6 address in brackets: ", text, "; write [fd00::1]:443")
         return parse_host(inner), rest[1:] if rest else None
     if text.count(":") > 1:
-        raise BadValueError("an IPv6 address stands in brackets: ", text, "; write [fd00::1]:443")
+        raise BadValueError("an IPv6 address needs brackets: ", text, "; write [fd00::1]:443")
     host, colon, port = text.partition(":")
     return parse_host(host), port if colon else None
 

@@ -35,7 +35,7 @@ def parser_error(error: Exception, text: str) -> UnreadableError:
         case ["but", "found", "another"]:
             return UnreadableError("a second document in one file", line=line)
         case ["found", "undefined", "alias"]:
-            message = "an alias (*) of nothing; a value that begins with * needs quotation marks"
+            message = "an alias (*) without an anchor (&); a value that begins with * needs quotation marks"
         case _:
             message = "not YAML: " + re.sub(r" '!.*?'", "", said)
             if error.context == "while scanning an alias":

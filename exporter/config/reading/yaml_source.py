@@ -1,4 +1,4 @@
-"""Reads YAML to a :class:`~exporter.config.document.Document`, with environment variables replaced.
+"""Reads YAML to a :class:`~exporter.config.reading.document.Document`, with environment variables replaced.
 
 PyYAML composes the nodes, by libyaml.
 

@@ -34,10 +34,10 @@ class State(StrEnum):
 STATE_WORDS: Final[Mapping[State, str]] = {
     State.UP: "up",
     State.DOWN: "down",
-    State.STALE: "packages not known",
+    State.STALE: "with unknown packages",
     State.UNPOLLED: "not polled yet",
     State.OLD: "with old packages",
-    State.WAITING: "with packages waiting for cleanup",
+    State.WAITING: "with packages to clean",
 }
 
 _SORTS: Final[Mapping[str, Callable[[FleetRow], Any]]] = {

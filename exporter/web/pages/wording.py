@@ -19,7 +19,7 @@ FAILURES: Final[Mapping[str, str]] = {
     Reason.API_ERROR: "ONTAP reports an error",
     Reason.BAD_RESPONSE: "gives an answer that is not ONTAP's",
     Reason.INCOMPLETE: "its listing is incomplete",
-    Reason.INTERNAL_ERROR: "a mistake of the exporter",
+    Reason.INTERNAL_ERROR: "a bug of the exporter",
 }
 """Why a poll failed."""
 
@@ -31,11 +31,12 @@ FAILURE_ADVICE: Final[Mapping[str, str]] = {
     "server_name a name that is in the certificate.",
     Reason.UNAUTHORIZED: "Check user name and password. A refused password is sent again only after growing "
     "pauses, so that the account is not locked; a new password is tried at once.",
-    Reason.FORBIDDEN: "Give the account's role read access to /api/cluster/software/packages.",
+    Reason.FORBIDDEN: "Give the account's role read access to /api/cluster.",
     Reason.RATE_LIMITED: "Raise poll_interval, or find out who else asks the cluster so often.",
     Reason.API_ERROR: "Look up the code in ONTAP's documentation; ONTAP's event log says more.",
     Reason.BAD_RESPONSE: "Something else may answer at this address, such as a proxy or a login page.",
-    Reason.INCOMPLETE: "Raise return_timeout or max_records, so that ONTAP gives its whole listing in time.",
+    Reason.INCOMPLETE: "Raise return_timeout, and poll_timeout with it. If the message names a loop or "
+    "another host, look for a proxy that rewrites links.",
     Reason.INTERNAL_ERROR: "Please report it, with the lines of the log.",
 }
 
@@ -46,7 +47,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.BUSY: "repository stayed busy",
     Outcome.TIMEOUT: "job did not end in time",
     Outcome.DENIED: "not permitted",
-    Outcome.PROTECTED: "came into use, nothing was sent",
+    Outcome.PROTECTED: "not sent: a reason to keep it appeared, or the run was stopped",
 }
 """How a deletion ended."""
 
@@ -65,15 +66,15 @@ RUN_FAILURES: Final[Mapping[str, str]] = {
     RunFailure.DELETION_FAILED: "a deletion did not succeed",
     RunFailure.REFUSED: "the policy is paused, or the day's deletions are used up",
     RunFailure.STOPPED: "it was stopped",
-    RunFailure.INTERRUPTED: "the program ended in its midst",
+    RunFailure.INTERRUPTED: "the program ended during the run",
     RunFailure.UNIDENTIFIED: "the cluster does not say who it is",
-    RunFailure.INTERNAL_ERROR: "a mistake of the exporter",
+    RunFailure.INTERNAL_ERROR: "a bug of the exporter",
 }
 """Why a run failed."""
 
 RUN_ADVICE: Final[Mapping[str, str]] = {
-    RunFailure.UNREADABLE: "Nothing was deleted, and the next run tries again. See why the cluster cannot be "
-    "read.",
+    RunFailure.UNREADABLE: "Nothing more was deleted, and the next run tries again. See why the cluster "
+    "cannot be read.",
     RunFailure.DENIED: "Give the account's role the right to delete packages and to read jobs.",
     RunFailure.EARLIER_DELETION: "Nothing more is deleted there until that one is known to be over.",
     RunFailure.DELETION_FAILED: "Open the run: every deletion has ONTAP's code and message.",
@@ -82,7 +83,8 @@ RUN_ADVICE: Final[Mapping[str, str]] = {
     RunFailure.INTERRUPTED: "The next start has brought its deletions to their end; the next run goes on.",
     RunFailure.UNIDENTIFIED: "Give the account's role read access to /api/cluster: without a uuid nothing is "
     "deleted.",
-    RunFailure.INTERNAL_ERROR: "Please report it, with the lines of the log. A reload starts it again.",
+    RunFailure.INTERNAL_ERROR: "Please report it, with the lines of the log. A reload that changes the "
+    "cluster's configuration, or a restart, begins again.",
 }
 
 VERDICT_REASONS: Final[Mapping[str, str]] = {

@@ -120,7 +120,7 @@ async def test_tiles_sum_up_the_fleet_and_lead_to_their_clusters() -> None:
         page = await shown(client)
         assert "4 of 8 clusters answered their last poll; 1 not polled yet." in page.text
         assert "4 up 3 down" in page.text
-        assert "2 of unknown packages" in page.text
+        assert "2 with unknown packages" in page.text
         assert "2 with old packages 2 unused packages; of 1 the age is unknown" in page.text
         assert "of 1 clusters the use is unknown" in page.text
         assert "no cleanup none is configured" in page.text
