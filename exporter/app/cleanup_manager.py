@@ -130,7 +130,6 @@ class CleanupManager:
                 policies=service.policies,
                 pauses=service.pauses,
                 problem=lambda: service.problem,
-                report=service.report,
                 recorded_runs=service.recorded_runs,
                 recorded_run=service.recorded_run,
             ),

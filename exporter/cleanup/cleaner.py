@@ -13,7 +13,7 @@ import structlog
 from exporter.cleanup.cleanup_board import Key
 from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.driver import DeletionDriver, Target
+from exporter.cleanup.delete.driver import DeletionDriver
 from exporter.cleanup.delete.limits import Limits
 from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import JournalError, LeaseLostError
@@ -209,11 +209,9 @@ class Cleaner:
                 in_flight_until=now + in_flight_seconds,
             )
             driver = DeletionDriver(
-                target=Target(
-                    run_id=deletion.run_id,
-                    version=deletion.version,
-                    create_timestamp_seconds=deletion.create_timestamp_seconds,
-                ),
+                run_id=deletion.run_id,
+                version=deletion.version,
+                create_timestamp_seconds=deletion.create_timestamp_seconds,
                 access=assignment.access,
                 journal=services.journal,
                 lease=lease,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -129,32 +129,13 @@ class Page:
         """Say whether these runs fill the page, so that older ones may follow on the next."""
         return len(runs) >= self.limit or sum(map(_characters, runs)) >= MAX_CHARACTERS
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A page of the report.
-
-    Attributes:
-        page: which one.
-        statuses: of the policies on its clusters.
-        runs: newest first.
-        summary: what every page has, as JSON.
-    """
-
-    page: Page
-    statuses: tuple[PolicyStatus, ...]
-    runs: tuple[Run, ...]
-    summary: Mapping[str, Any]
-
-    @property
-    def next(self) -> Page | None:
-        """The page that follows; None after the last one."""
-        clusters = len({status.cluster for status in self.statuses})
-        if clusters < self.page.limit and not self.page.is_filled_by(self.runs):
+    def following(self, statuses: Sequence[PolicyStatus], runs: Sequence[Run]) -> Page | None:
+        """Return the page after this one, which has these statuses and runs; None after the last one."""
+        clusters = len({status.cluster for status in statuses})
+        if clusters < self.limit and not self.is_filled_by(runs):
             return None
-        after = self.statuses[-1].cluster if self.statuses else self.page.after
-        before = self.runs[-1].id if self.runs else self.page.before or 0
-        return replace(self.page, before=before, after=after)
+        after = statuses[-1].cluster if statuses else self.after
+        return replace(self, before=runs[-1].id if runs else self.before or 0, after=after)
 
 
 def summary_of(

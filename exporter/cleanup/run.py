@@ -13,7 +13,7 @@ from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.driver import DeletionDriver, RunChecks, Target
+from exporter.cleanup.delete.driver import DeletionDriver, RunChecks
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.delete.steps import Decided, Sleep, Undecided
@@ -198,11 +198,9 @@ class Run:
     def _driver(self, run_id: int, chosen: Decision) -> DeletionDriver:
         services = self._services
         return DeletionDriver(
-            target=Target(
-                run_id=run_id,
-                version=chosen.version,
-                create_timestamp_seconds=chosen.create_timestamp_seconds,
-            ),
+            run_id=run_id,
+            version=chosen.version,
+            create_timestamp_seconds=chosen.create_timestamp_seconds,
             access=self._access,
             journal=services.journal,
             lease=self._lease,

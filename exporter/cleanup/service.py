@@ -28,7 +28,7 @@ from exporter.cleanup.known_clusters import (
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
-from exporter.cleanup.report import Page, Report, summary_of
+from exporter.cleanup.report import Page
 from exporter.cleanup.run import Services
 from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation
 from exporter.config import CleanupConfig, PolicyConfig
@@ -214,19 +214,6 @@ class CleanupService:
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
             await self._board.forget_cleaners()
             await asyncio.sleep(self._pace.retry_seconds)
-
-    async def report(self, page: Page) -> Report:
-        """Return a page of all that is known; without a journal, without the runs.
-
-        Raises:
-            ValueError: there is no such page.
-        """
-        statuses = page.statuses(self._board.statuses())
-        runs, problem = await self.recorded_runs(page)
-        summary = summary_of(
-            self._config.policies, self.pauses(), halted=self._kill_switch.active, problem=problem
-        )
-        return Report(page=page, statuses=statuses, runs=runs, summary=summary)
 
     async def recorded_runs(self, page: Page) -> tuple[tuple[Run, ...], str]:
         """Return the runs on a page, and why the journal cannot be read, "" where it can."""

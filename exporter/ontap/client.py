@@ -188,7 +188,14 @@ class OntapClient:
         headers = CIMultiDict(await self.credentials.headers())
         context = await self._contexts.context(self._tls)
         clock = asyncio.get_running_loop().time
-        sending = _Sending(clock=clock, begun=clock(), gate=gate)
+        begun = clock()
+
+        def begin() -> None:
+            nonlocal begun
+            begun = clock()  # connecting is not part of ONTAP's return_timeout
+            if gate is not None:
+                gate.open()
+
         status: int | None = None
         is_kept_back = False
         try:
@@ -199,7 +206,7 @@ class OntapClient:
                 headers=headers,
                 server_hostname=self._tls.server_name,
                 ssl=context,
-                trace_request_ctx=sending.begin,
+                trace_request_ctx=begin,
                 **proxy_arguments(self._proxy),
             ) as response:
                 status = response.status
@@ -221,22 +228,7 @@ class OntapClient:
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
-            elapsed_seconds=clock() - sending.begun,
+            elapsed_seconds=clock() - begun,
             received_timestamp_seconds=received,
             redact=self.credentials.redact,
         )
-
-
-@dataclass(slots=True)
-class _Sending:
-    """When a request began to go out; connecting is not part of ONTAP's return_timeout."""
-
-    clock: Callable[[], float]
-    begun: float
-    gate: SendGate | None
-
-    def begin(self) -> None:
-        """Let the request out, and remember when."""
-        self.begun = self.clock()
-        if self.gate is not None:
-            self.gate.open()

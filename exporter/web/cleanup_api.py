@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from aiohttp import hdrs, web
 
 from exporter.cleanup.records import Run
-from exporter.cleanup.report import Page, run_as_json, status_as_json
+from exporter.cleanup.report import Page, run_as_json, status_as_json, summary_of
 from exporter.web.answers import answer
 from exporter.web.documents import JSON_TYPE, json_list
 from exporter.web.sources import SOURCES
@@ -31,13 +31,20 @@ async def report(request: web.Request) -> web.StreamResponse:
     async def make() -> Iterator[bytes]:
         if configured is None:
             return iter([_NOTHING])
-        found = await configured.report(page)
-        head = {"configured": True, **found.summary, "next": _link(found.next)}
+        statuses = page.statuses(configured.board.statuses())
+        runs, problem = await configured.recorded_runs(page)
+        summary = summary_of(
+            configured.policies(),
+            configured.pauses(),
+            halted=configured.state().halted,
+            problem=problem,
+        )
+        head = {"configured": True, **summary, "next": _link(page.following(statuses, runs))}
         return itertools.chain(
             [json.dumps(head).encode()[:-1], b', "clusters": '],
-            json_list(map(status_as_json, found.statuses)),
+            json_list(map(status_as_json, statuses)),
             [b', "runs": '],
-            json_list(map(run_as_json, found.runs)),
+            json_list(map(run_as_json, runs)),
             [b"}"],
         )
 

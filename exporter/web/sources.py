@@ -10,7 +10,7 @@ from aiohttp import web
 
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.records import PolicyPause, Run
-from exporter.cleanup.report import Page, Report
+from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig
 from exporter.metrics.cleanup import CleanupState
 from exporter.metrics.exporter import ExporterState
@@ -29,7 +29,6 @@ class CleanupSources:
         exposition: the same, rendered.
         leases: whether this process may clean each cluster, rendered.
         state: gives what is known of cleanup as a whole.
-        report: gives a page of the report on cleanup.
         policies: gives the policies that are applied.
         pauses: gives those that are paused after failures.
         problem: gives why there is no journal, so that nothing is deleted; "" where there is one.
@@ -44,7 +43,6 @@ class CleanupSources:
     policies: Callable[[], Sequence[PolicyConfig]]
     pauses: Callable[[], Sequence[PolicyPause]]
     problem: Callable[[], str]
-    report: Callable[[Page], Awaitable[Report]]
     recorded_runs: Callable[[Page], Awaitable[tuple[Sequence[Run], str]]]
     recorded_run: Callable[[int], Awaitable[tuple[Run | None, str]]]
 

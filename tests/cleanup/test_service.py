@@ -570,13 +570,13 @@ async def test_a_state_that_another_holds_deletes_nothing_until_it_is_free(tmp_p
     async with life(tmp_path, cluster) as it, it.journal(cluster), it.service(POLICY) as one:
 
         async def refused() -> bool:
-            return "holds it" in str((await one.service.report(Page())).summary["problem"])
+            return "holds it" in one.service.problem
 
-        await eventually(refused, seconds=WAIT_SECONDS, what="the state to be refused")
+        await eventually(refused, seconds=WAIT_SECONDS, what="the journal to be refused")
         assert one.service.journal is None
         assert cluster.requests == ()
-        report = await one.service.report(Page())
-        assert (report.runs, len(report.statuses), len(report.summary["policies"])) == ((), 1, 1)
+        assert await one.service.recorded_runs(Page()) == ((), one.service.problem)
+        assert len(one.board.statuses()) == 1
         assert one.watch.statuses[C1].next_run_timestamp_seconds is None
 
 
@@ -618,7 +618,6 @@ async def test_while_cleanup_is_halted_every_run_is_skipped(tmp_path: Path) -> N
         due = first.next_run_timestamp_seconds or 0.0
         await one.watch.until(C1, lambda status: (status.next_run_timestamp_seconds or 0.0) > due + 0.15)
         assert cluster.requests == ()
-        assert (await one.service.report(Page())).summary["halted"] is True
         assert await one.runs() == ()
         one.kill_switch.release()
         status = await one.watch.ended()
@@ -716,12 +715,7 @@ async def test_a_policy_that_matches_nothing_makes_no_status(tmp_path: Path) -> 
     async with life(tmp_path, cluster_named("c1")) as it, it.service(nowhere, elsewhere, POLICY) as one:
         await one.watch.ended()
         assert set(one.watch.statuses) == {C1}
-        report = await one.service.report(Page())
-        assert [policy["policy"] for policy in report.summary["policies"]] == [
-            "nowhere",
-            "elsewhere",
-            "retire-old",
-        ]
+        assert [policy.name for policy in one.service.policies()] == ["nowhere", "elsewhere", "retire-old"]
 
 
 async def test_every_policy_applies_by_name_and_labels(tmp_path: Path) -> None:

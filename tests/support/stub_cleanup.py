@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
 from exporter.cleanup.records import Deletion, Outcome, Phase, PolicyPause, Run
-from exporter.cleanup.report import Page, Report
+from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState
 from exporter.metrics.exposition import Exposition
@@ -56,9 +56,6 @@ def cleanup_saying(text: str) -> CleanupSources:
         deletions=(deletion,),
     )
 
-    async def report(page: Page) -> Report:
-        return Report(page=page, statuses=(), runs=(run,), summary={"problem": text})
-
     async def recorded_runs(_: Page) -> tuple[Sequence[Run], str]:
         return (run,), text
 
@@ -73,7 +70,6 @@ def cleanup_saying(text: str) -> CleanupSources:
         policies=lambda: [PolicyConfig.model_construct(name=text, every=None, schedule=text, timezone=text)],
         pauses=lambda: [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)],
         problem=lambda: text,
-        report=report,
         recorded_runs=recorded_runs,
         recorded_run=recorded_run,
     )

@@ -65,20 +65,6 @@ _STOPPING = "nothing was sent: the program is stopping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The package that is deleted.
-
-    Attributes:
-        run_id: the run that decided on it.
-        create_timestamp_seconds: its create_time; None if it is not known.
-    """
-
-    run_id: int
-    version: str
-    create_timestamp_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunChecks:
     """What a run checks again for each DELETE.
 
@@ -100,7 +86,9 @@ class DeletionDriver:
     """Brings one deletion to its end.
 
     Args:
-        target: the package.
+        run_id: the run that decided on the package.
+        version: the package that is deleted.
+        create_timestamp_seconds: its create_time; None if it is not known.
         access: the cluster.
         journal: remembers every step, before and after it is taken.
         lease: gives this process the right to write about the cluster.
@@ -114,7 +102,9 @@ class DeletionDriver:
     def __init__(
         self,
         *,
-        target: Target,
+        run_id: int,
+        version: str,
+        create_timestamp_seconds: float | None,
         access: ClusterAccess,
         journal: Journal,
         lease: Lease,
@@ -124,7 +114,9 @@ class DeletionDriver:
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
-        self._target = target
+        self._run_id = run_id
+        self._version = version
+        self._create_timestamp_seconds = create_timestamp_seconds
         self._access = access
         self._journal = journal
         self._lease = lease
@@ -175,7 +167,7 @@ class DeletionDriver:
 
     async def _intend(self, progress: Progress) -> Event:
         """Store the intent, unless the journal says why nothing more may be deleted."""
-        checks, target, deletions = self._required_checks(), self._target, self._journal.deletions
+        checks, deletions = self._required_checks(), self._journal.deletions
         try:
             if progress.deletion is not None:
                 intended = await deletions.intend_again(
@@ -184,9 +176,9 @@ class DeletionDriver:
             else:
                 intended = await deletions.intend(
                     self._lease,
-                    target.run_id,
-                    version=target.version,
-                    create_timestamp_seconds=target.create_timestamp_seconds,
+                    self._run_id,
+                    version=self._version,
+                    create_timestamp_seconds=self._create_timestamp_seconds,
                     earlier_job_uuids=self._earlier_jobs,
                     max_deletes_per_day=checks.max_deletes_per_day,
                     policy_digest=checks.policy_digest,
@@ -216,8 +208,8 @@ class DeletionDriver:
             case EndUnsent(outcome=outcome, message=message):
                 return await journal.deletions.end_unsent(
                     lease,
-                    self._target.run_id,
-                    version=self._target.version,
+                    self._run_id,
+                    version=self._version,
                     outcome=outcome,
                     message=message,
                     now=now,
@@ -229,7 +221,7 @@ class DeletionDriver:
         """Store an intent, or send DELETE; if the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
         work = self._send(progress, gate) if isinstance(action, Send) else self._intend(progress)
-        task = asyncio.create_task(work, name=f"{type(action).__name__} {self._target.version}".lower())
+        task = asyncio.create_task(work, name=f"{type(action).__name__} {self._version}".lower())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -268,7 +260,7 @@ class DeletionDriver:
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed
-        decided = await checks.decide(self._target.version)
+        decided = await checks.decide(self._version)
         if isinstance(decided, Undecided):
             return decided
         self._earlier_jobs = listed
@@ -282,20 +274,20 @@ class DeletionDriver:
         """
         try:
             search = await self._access.ask(
-                find_job(self._target.version, endpoint=self._access.config.endpoint)
+                find_job(self._version, endpoint=self._access.config.endpoint)
             )
         except OntapError as exc:
             if _hides_jobs(exc):
                 return frozenset()
             return Undecided(problem=f"the cluster's jobs could not be read: {exc}")
         if search.unfinished:
-            return Undecided(problem=f"a job is deleting {self._target.version} already")
+            return Undecided(problem=f"a job is deleting {self._version} already")
         return search.listed_uuids
 
     async def _send(self, progress: Progress, gate: SendGate) -> Event:
         return_timeout_seconds = progress.limits.return_timeout_seconds
         deadline = asyncio.get_running_loop().time() + return_timeout_seconds + DELETE_MARGIN_SECONDS
-        request = delete_package(self._target.version, return_timeout_seconds=return_timeout_seconds)
+        request = delete_package(self._version, return_timeout_seconds=return_timeout_seconds)
         try:
             job_uuid = await self._access.ask(request, deadline=deadline, gate=gate)
         except NothingSentError as exc:
@@ -348,9 +340,9 @@ class DeletionDriver:
             listing = await self._access.ask(read_listing(self._access.query))
         except OntapError:
             return None
-        created = self._target.create_timestamp_seconds
+        created = self._create_timestamp_seconds
         return any(
-            package.version == self._target.version
+            package.version == self._version
             and (created is None or package.create_timestamp_seconds in {None, created})
             for package in listing.packages
         )

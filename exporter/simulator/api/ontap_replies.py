@@ -1,4 +1,4 @@
-"""Replies of a simulated cluster, the ways to deliver them, and ONTAP's error codes.
+"""Replies of a simulated cluster, and ONTAP's error codes.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/delete-cluster-software-packages-.html
 """
@@ -6,23 +6,9 @@ Source: https://docs.netapp.com/us-en/ontap-restapi/delete-cluster-software-pack
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 
-
-class Delivery(StrEnum):
-    """How a reply goes over the wire."""
-
-    WHOLE = "whole"
-    """As HTTP asks."""
-    RESET = "reset"
-    """Not at all: the connection is reset."""
-    CUT = "cut"
-    """Announces more than it sends, then closes."""
-    ENDLESS = "endless"
-    """Goes on for as long as the client reads."""
-    SLOW = "slow"
-    """In small pieces, spread over `Reply.delivery_seconds`."""
+from exporter.simulator.faults.fault import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +19,8 @@ class Reply:
     body: bytes = b""
     content_type: str = "application/hal+json"
     headers: tuple[tuple[str, str], ...] = ()
-    delivery: Delivery = Delivery.WHOLE
-    delivery_seconds: float = 0.0
-    """How long a slow delivery takes, in simulated seconds."""
+    damage: Fault | None = None
+    """The fault that goes wrong with its delivery."""
 
 
 class RefusedError(Exception):

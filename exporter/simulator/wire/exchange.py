@@ -12,7 +12,6 @@ from typing import cast
 from exporter.simulator.api.collection_pages import envelope, wants_links
 from exporter.simulator.api.ontap_api import carry_out
 from exporter.simulator.api.ontap_replies import (
-    Delivery,
     RefusedError,
     Reply,
     error_reply,
@@ -114,15 +113,7 @@ async def _carried_out(
 def _damaged(reply: Reply, fault: Fault) -> Reply:
     """The reply after a fault of the delivery has changed it."""
     match fault.kind:
-        case FaultKind.RESET | FaultKind.LOST_ANSWER:
-            return dataclasses.replace(reply, delivery=Delivery.RESET)
-        case FaultKind.TRUNCATED_BODY:
-            return dataclasses.replace(reply, delivery=Delivery.CUT)
-        case FaultKind.ENDLESS_BODY:
-            return dataclasses.replace(reply, delivery=Delivery.ENDLESS)
-        case FaultKind.SLOW_BODY:
-            return dataclasses.replace(reply, delivery=Delivery.SLOW, delivery_seconds=fault.seconds)
         case FaultKind.TRUNCATED_JSON:
             return dataclasses.replace(reply, body=reply.body[: len(reply.body) // 2])
         case _:
-            return reply
+            return dataclasses.replace(reply, damage=fault)

@@ -12,7 +12,8 @@ from typing import cast
 
 from aiohttp import web
 
-from exporter.simulator.api.ontap_replies import Delivery, Reply
+from exporter.simulator.api.ontap_replies import Reply
+from exporter.simulator.faults.fault import Fault, FaultKind
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.exchange import reply_to
@@ -104,21 +105,23 @@ async def _delivered(request: web.BaseRequest, connection: Connection, reply: Re
     headers = {"Content-Type": reply.content_type, "Date": date, **dict(reply.headers)}
     pieces: Iterable[bytes] = (reply.body,)
     pause_seconds = 0.0
-    match reply.delivery:
-        case Delivery.RESET:
+    is_cut = False
+    match reply.damage:
+        case Fault(kind=FaultKind.RESET | FaultKind.LOST_ANSWER):
             connection.abort()
             return web.Response(status=reply.status)
-        case Delivery.WHOLE:
-            return _whole(connection, web.Response(status=reply.status, body=reply.body, headers=headers))
-        case Delivery.CUT:
+        case Fault(kind=FaultKind.TRUNCATED_BODY):
+            is_cut = True
             headers["Content-Length"] = str(len(reply.body) + MISSING_BYTES)
-        case Delivery.ENDLESS:
+        case Fault(kind=FaultKind.ENDLESS_BODY):
             pieces = _endless(reply.body)
-        case Delivery.SLOW:
+        case Fault(kind=FaultKind.SLOW_BODY, seconds=seconds):
             headers["Content-Length"] = str(len(reply.body))
             size = max(1, -(-len(reply.body) // SLOW_PIECES))
             pieces = slow = [reply.body[at : at + size] for at in range(0, len(reply.body), size)]
-            pause_seconds = reply.delivery_seconds / max(1, len(slow))
+            pause_seconds = seconds / max(1, len(slow))
+        case _:
+            return _whole(connection, web.Response(status=reply.status, body=reply.body, headers=headers))
     response = web.StreamResponse(status=reply.status, headers=headers)
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)
@@ -129,7 +132,7 @@ async def _delivered(request: web.BaseRequest, connection: Connection, reply: Re
             if connection.gone.is_set():
                 break
             await response.write(piece)
-    if reply.delivery is Delivery.CUT:
+    if is_cut:
         connection.force_close()
     return response
 
