@@ -131,6 +131,7 @@ class CleanupManager:
                 pauses=service.pauses,
                 problem=lambda: service.problem,
                 recorded_runs=service.recorded_runs,
+                recorded_on=service.recorded_on,
                 recorded_run=service.recorded_run,
             ),
             task=self._group.create_task(service.run(), name="cleanup"),

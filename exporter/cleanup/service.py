@@ -224,6 +224,18 @@ class CleanupService:
         except JournalError as exc:
             return (), str(exc)
 
+    async def recorded_on(self, cluster: str, limit: int) -> tuple[tuple[Run, ...], str]:
+        """Return what the journal has of a cluster, and why it cannot be read, "" if it can.
+
+        ``limit`` is that of :meth:`~exporter.cleanup.journal.runs.RunStore.of_cluster`.
+        """
+        if self.journal is None:
+            return (), self.problem
+        try:
+            return await self.journal.runs.of_cluster(cluster, limit), ""
+        except JournalError as exc:
+            return (), str(exc)
+
     async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:
         """Return a run, None if there is none, and why the journal cannot be read, "" if it can."""
         if self.journal is None:
@@ -429,7 +441,8 @@ class CleanupService:
         for start in range(0, len(due), LISTINGS_PER_TRANSACTION):
             some = dict(due[start : start + LISTINGS_PER_TRANSACTION])
             seen = {leases[uuid]: packages for uuid, packages in some.items()}
-            await journal.seen.note(seen, now=self._now())
+            returned = {uuid: self._listings.returned(uuid) for uuid in some}
+            await journal.seen.note(seen, returned=returned, now=self._now())
             self._listings.noted(some, now=now)
 
     def _assign(self, uuid: str) -> None:

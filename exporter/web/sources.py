@@ -33,6 +33,8 @@ class CleanupSources:
         pauses: gives those that are paused after failures.
         problem: gives why there is no journal, so that nothing is deleted; "" where there is one.
         recorded_runs: gives the runs on a page, and why the journal cannot be read; "" where it can.
+        recorded_on: gives the runs that matter of a cluster: the newest ones, and those with the last plan of
+            each policy and the newest deletions, so many of each.
         recorded_run: gives a run by its id, None if there is none, and why the journal cannot be read.
     """
 
@@ -44,6 +46,7 @@ class CleanupSources:
     pauses: Callable[[], Sequence[PolicyPause]]
     problem: Callable[[], str]
     recorded_runs: Callable[[Page], Awaitable[tuple[Sequence[Run], str]]]
+    recorded_on: Callable[[str, int], Awaitable[tuple[Sequence[Run], str]]]
     recorded_run: Callable[[int], Awaitable[tuple[Run | None, str]]]
 
 

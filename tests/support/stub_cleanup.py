@@ -59,6 +59,9 @@ def cleanup_saying(text: str) -> CleanupSources:
     async def recorded_runs(_: Page) -> tuple[Sequence[Run], str]:
         return (run,), text
 
+    async def recorded_on(_: str, __: int) -> tuple[Sequence[Run], str]:
+        return (run,), text
+
     async def recorded_run(_: int) -> tuple[Run | None, str]:
         return run, ""
 
@@ -71,5 +74,6 @@ def cleanup_saying(text: str) -> CleanupSources:
         pauses=lambda: [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)],
         problem=lambda: text,
         recorded_runs=recorded_runs,
+        recorded_on=recorded_on,
         recorded_run=recorded_run,
     )

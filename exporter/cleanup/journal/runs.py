@@ -167,6 +167,21 @@ class RunStore(LeasedStore):
             conditions.append(RUNS.c.cluster.in_(clusters))
         return _read(connection, *conditions, limit=limit)
 
+    @transaction("read a cluster's runs")
+    def of_cluster(self, connection: Connection, cluster: str, limit: int) -> tuple[Run, ...]:
+        """Return runs on a cluster of this configured name with their deletions, newest first.
+
+        These are its newest runs, the newest run of each policy whose plan is kept, and the runs that have
+        its newest deletions; ``limit`` is the number of runs and of deletions.
+        """
+        of_it = RUNS.c.cluster == cluster
+        newest = select(RUNS.c.id).where(of_it).order_by(RUNS.c.id.desc()).limit(limit)
+        planned = select(func.max(RUNS.c.id)).where(of_it, RUNS.c.plan != "").group_by(RUNS.c.policy)
+        deleted = select(DELETIONS.c.run_id).join(RUNS).where(of_it).order_by(DELETIONS.c.id.desc())
+        chosen = (newest, planned, deleted.limit(limit))
+        run_ids = {run_id for one in chosen for run_id in connection.execute(one).scalars()}
+        return _read(connection, RUNS.c.id.in_(run_ids), limit=len(run_ids))
+
     @transaction("read a run")
     def get(self, connection: Connection, run_id: int) -> Run | None:
         """Return a run with its deletions; None if there is none."""

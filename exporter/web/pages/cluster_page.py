@@ -8,8 +8,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import PolicyStatus
-from exporter.cleanup.records import Deletion, Run
-from exporter.cleanup.report import Page, plan_as_json
+from exporter.cleanup.records import Run
+from exporter.cleanup.report import plan_as_json
 from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Package
 from exporter.web.documents import named_cluster
@@ -18,7 +18,7 @@ from exporter.web.pages.rendering import page
 from exporter.web.sources import SOURCES
 
 RUNS: Final = 20
-"""So many runs are shown."""
+"""So many runs, and so many deletions, are shown."""
 
 Decision = Mapping[str, Any]
 """A decision of a plan, as the journal has it."""
@@ -32,7 +32,7 @@ async def cluster_page(request: web.Request) -> web.Response:
     policies: Sequence[PolicyStatus] = ()
     problem, by_cluster = "", CleanupByCluster()
     if cleanup is not None:
-        runs, problem = await cleanup.recorded_runs(Page(limit=RUNS, clusters=frozenset({status.name})))
+        runs, problem = await cleanup.recorded_on(status.name, RUNS)
         found = [cleanup.board.get((status.name, policy.name)) for policy in cleanup.policies()]
         policies = [one for one in found if one is not None]
         by_cluster = CleanupByCluster.of(policies, cleanup.policies())
@@ -49,9 +49,13 @@ async def cluster_page(request: web.Request) -> web.Response:
         failures=[(reason, count) for reason, count in status.failures.items() if count],
         slowest=max((poll.duration_seconds for poll in status.recent_polls), default=0.0),
         policies=policies,
-        plans=_last_plans(runs, uuid=identity.uuid if identity else None),
-        runs=runs,
-        deletions=_deletions(runs),
+        plans={
+            policy.policy: plan
+            for policy in policies
+            if (plan := _last_plan(runs, policy.policy, uuid=identity.uuid if identity else None))
+        },
+        runs=runs[:RUNS],
+        deletions=[(run, deletion) for run in runs for deletion in reversed(run.deletions)][:RUNS],
         problem=problem,
         cleans=cleanup is not None,
     )
@@ -65,20 +69,25 @@ def _newest_first(inventory: Inventory | None) -> list[Package]:
     return [package for _, package in known] + [package for package in packages if package.release is None]
 
 
-def _last_plans(runs: Sequence[Run], *, uuid: str | None) -> dict[str, tuple[Run, dict[str, Decision]]]:
-    """Return the newest plan of each policy, by version; not one of another cluster that had this name."""
-    plans: dict[str, tuple[Run, dict[str, Decision]]] = {}
+def _last_plan(
+    runs: Sequence[Run], policy: str, *, uuid: str | None
+) -> tuple[Run, Mapping[str, Decision]] | None:
+    """Return the newest plan of a policy, by version; not one of another cluster that had this name."""
     for run in runs:
-        if run.policy not in plans and run.plan and uuid in {None, run.cluster_uuid}:
-            plans[run.policy] = (run, {one["version"]: one for one in decisions_of(run)})
-    return plans
+        if run.policy == policy and run.plan and uuid in {None, run.cluster_uuid}:
+            return run, {one["version"]: one for one in decisions_of(run)}
+    return None
 
 
 def decisions_of(run: Run) -> list[Decision]:
     """Return the decisions of a run; none if the journal does not keep them, or was damaged there."""
-    found = plan_as_json(run) or ()
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("version"), str)]
+    found = plan_as_json(run)
+    return [one for one in found if _is_decision(one)] if isinstance(found, list) else []
 
 
-def _deletions(runs: Sequence[Run]) -> list[tuple[Run, Deletion]]:
-    return [(run, deletion) for run in runs for deletion in reversed(run.deletions)]
+def _is_decision(found: object) -> bool:
+    return (
+        isinstance(found, dict)
+        and all(isinstance(found.get(name), str) for name in ("version", "verdict", "reason", "detail"))
+        and isinstance(found.get("age_seconds"), int | float | None)
+    )

@@ -37,6 +37,23 @@ async def kept(journal: Journal) -> list[int]:
     return [run.id for run in await journal.runs.recent(100)]
 
 
+async def test_a_clusters_runs_are_the_newest_and_those_of_the_last_plans_and_newest_deletions(
+    journal: Journal, ams: Lease
+) -> None:
+    seldom = [await old_run(journal, ams, policy="seldom") for _ in range(2)]
+    deleted = await deletion_in(journal, ams, Phase.ENDED)
+    await journal.runs.end(ams, deleted.run_id, success=True, now=130.0)
+    often = []
+    for _ in range(5):
+        often.append(await new_run(journal, ams, policy="often"))
+        await journal.runs.end(ams, often[-1], success=True, now=130.0)
+    await new_run(journal, await lease_of(journal, FRA), policy="often")
+    found = await journal.runs.of_cluster("ams", 2)
+    assert [run.id for run in found] == [often[4], often[3], deleted.run_id, seldom[1]]
+    assert [len(run.deletions) for run in found] == [0, 0, 1, 1]
+    assert await journal.runs.of_cluster("nobody", 2) == ()
+
+
 async def test_a_run_is_read_as_it_was_written(journal: Journal, ams: Lease) -> None:
     run_id = await journal.runs.begin(
         ams,
