@@ -15,7 +15,7 @@ from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
 from exporter.web.connections import BoundedServer
 from exporter.web.pages import cleanup_pages, cluster_page, fleet_page, rendering
-from exporter.web.pages.error_page import show_errors
+from exporter.web.pages.error_page import show_errors, show_refusals
 from exporter.web.site import add_headers
 from exporter.web.sources import SOURCES, Sources
 
@@ -32,9 +32,8 @@ def build_application(
 ) -> web.Application:
     """Build the routes over what is served; ``protection`` checks every request first."""
     site = sources.site
-    middlewares = [site.check, show_errors]
-    if protection is not None:
-        middlewares.insert(0, protection.authenticate)
+    checks = [] if protection is None else [protection.authenticate]
+    middlewares = [show_refusals, *checks, site.check, show_errors]
     application = web.Application(middlewares=middlewares)
     application.on_response_prepare.append(add_headers)
     if protection is not None:

@@ -59,7 +59,10 @@ async def cleanup_page(request: web.Request) -> web.Response:
     cleanup = sources.cleanup()
     if cleanup is None:
         return await page(request, "no_cleanup.html")
-    before = request.query.get("before")
+    given = request.query.getall("before", [])
+    if len(given) > 1:
+        raise web.HTTPBadRequest(text="before: given more than once\n")
+    before = given[0] if given else ""
     clusters = frozenset(name for name in request.query.getall("cluster", []) if name)
     asked = Page(
         limit=RUNS,

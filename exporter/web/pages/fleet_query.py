@@ -17,7 +17,7 @@ from exporter.web.pages.fleet_row import FleetRow
 
 ROWS: Final = 100
 """So many clusters are on one page."""
-_PAGE: Final = re.compile("[1-9][0-9]{0,5}")
+_PAGE: Final = re.compile("[1-9][0-9]{0,18}")
 
 
 class State(StrEnum):

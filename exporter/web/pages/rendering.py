@@ -46,11 +46,17 @@ def page_headers() -> dict[str, str]:
 
 
 def common_values(request: web.Request) -> dict[str, Any]:
-    """Return what the frame of every page shows; ``root`` leads from the page to ``/``, relatively."""
+    """Return what the frame of every page shows; ``root`` leads from the page to ``/``.
+
+    It is relative, except on the page of an error at a path that is not below the prefix.
+    """
     sources = request.app[SOURCES]
-    path = request.rel_url.raw_path.removeprefix(sources.site.prefix)
+    prefix, path = sources.site.prefix, request.rel_url.raw_path
+    is_ours = f"{path}/".startswith(f"{prefix}/")
     return {
-        "root": "../" * (path.count("/") - 1),
+        "root": "../" * (path.count("/") - prefix.count("/") - 1)
+        if is_ours
+        else f"{sources.site.external_prefix}/",
         "exporter": sources.exporter_state(),
         "telemetry_path": sources.telemetry_path[1:],
         "grafana": sources.site.grafana,

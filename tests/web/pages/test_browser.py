@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def fleet() -> Board:
 async def test_the_demo_is_accessible_in_both_themes_and_on_a_phone() -> None:
     async with program("demo", LISTEN) as daemon, browsing() as browser:
         await daemon.until_ready()
-        for scheme, size in (("light", DESK), ("dark", PHONE)):
+        for scheme, size in product(("light", "dark"), (DESK, PHONE)):
             visitor = await Visitor.on(browser, daemon.url, color_scheme=scheme, viewport=size)
             for path in ("/", "/clusters/ams-prod-01", "/clusters/syd-dr-01", "/cleanup"):
                 await visitor.go(path)
@@ -127,6 +128,12 @@ async def test_a_page_of_2000_clusters_refreshes_itself_and_keeps_its_place() ->
         assert page.url.endswith("/?sort=name&state=up")
         assert not await page.locator("#gone").is_visible()
         assert not visitor.troubles
+        await visitor.go("/clusters/c0090")
+        board.keep({status.name for status in board.statuses()} - {"c0090"})
+        await page.clock.fast_forward(REFRESH_MILLISECONDS)
+        await page.locator("#gone").wait_for()
+        assert "The exporter answers: 404 Not Found." in await page.inner_text("#gone")
+        await visitor.go("/?sort=name&state=up")
         await server.close()
         await page.clock.fast_forward(REFRESH_MILLISECONDS)
         await page.locator("#gone").wait_for()

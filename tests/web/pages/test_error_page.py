@@ -6,6 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.web.routes import build_application
+from exporter.web.site import parse_site
 from support.stub_sources import sources
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -44,6 +45,27 @@ async def test_a_browser_gets_a_page_and_a_tool_gets_text(
             assert response.content_type == "text/plain"
 
 
+async def test_a_refusal_is_a_small_page_for_browsers() -> None:
+    stub = sources(site=parse_site("https://ours.example", None))
+    async with TestClient(TestServer(build_application(stub))) as client:
+        for accept, kind in ((BROWSER, "text/html"), ("*/*", "text/plain")):
+            async with client.get("/", headers={"Host": "evil.example", "Accept": accept}) as response:
+                assert (response.status, response.content_type) == (421, kind)
+                assert "This exporter is at https://ours.example" in await response.text()
+                assert ("Content-Security-Policy" in response.headers) is (kind == "text/html")
+
+
+@pytest.mark.parametrize("path", ["/other", "/other/x", "/ontapp"])
+async def test_the_links_of_an_error_outside_the_prefix_lead_to_the_pages(path: str) -> None:
+    stub = sources(site=parse_site("https://ours.example/a", "/ontap"))
+    async with (
+        TestClient(TestServer(build_application(stub))) as client,
+        client.get(path, headers={"Accept": BROWSER}) as response,
+    ):
+        assert response.status == 404
+        assert 'href="/a/cleanup"' in await response.text()
+
+
 async def test_what_an_error_says_to_machines_is_kept_for_browsers() -> None:
     async with (
         TestClient(TestServer(build_application(sources()))) as client,
@@ -51,3 +73,4 @@ async def test_what_an_error_says_to_machines_is_kept_for_browsers() -> None:
     ):
         assert response.status == 405
         assert response.headers["Allow"] == "POST,PUT"
+        assert "This address takes only POST, PUT." in await response.text()

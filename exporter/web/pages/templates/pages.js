@@ -12,6 +12,9 @@ function localTimes() {
     if (time.classList.contains("clock")) time.textContent = text;
     else time.title = text;
   }
+  for (const title of document.querySelectorAll("svg title[data-at]")) {
+    title.textContent = title.textContent.replace(title.dataset.at, new Date(title.dataset.at).toLocaleString());
+  }
 }
 
 function replace(old, fresh) {
@@ -31,7 +34,7 @@ async function refresh() {
   try {
     const signal = AbortSignal.timeout(LONGEST_SECONDS * 1000);
     const answer = await fetch(location.href, { cache: "no-store", signal });
-    if (!answer.ok) throw new Error(answer.statusText);
+    if (!answer.ok) return outdated(`The exporter answers: ${answer.status} ${answer.statusText}.`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const old of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(old.id);
@@ -41,9 +44,15 @@ async function refresh() {
     gone.hidden = true;
     localTimes();
   } catch {
-    gone.querySelector("span").textContent = seen.toLocaleTimeString();
-    gone.hidden = false;
+    outdated("The exporter does not answer.");
   }
+}
+
+function outdated(why) {
+  const [reason, from] = gone.querySelectorAll("span");
+  reason.textContent = why;
+  from.textContent = seen.toLocaleTimeString();
+  gone.hidden = false;
 }
 
 localTimes();
