@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
@@ -22,6 +23,8 @@ WIDEST_HELP = 100
 _SPELLED_AS_COMMANDS = {"help": "--help", "version": "--version"}
 _DAEMONS = frozenset({DEFAULT_COMMAND, "demo"})
 """They handle signals, which are held until then."""
+_FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
+"""Anything else that begins with a dash, such as a negative number, is a value."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,12 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     terminal.prepare_streams()
     given = _with_command(list(sys.argv[1:] if arguments is None else arguments))
-    parsed = _parse(given)
     try:
-        if given[0] not in _DAEMONS:
-            let_signals_through()
-        code = int(_COMMANDS[given[0]].act(parsed))
-        sys.stdout.flush()
+        try:
+            if given == ["--version"]:
+                sys.stdout.write(f"{PROGRAM} {__version__}\n")
+                return Exit.OK
+            parsed = _parse(given)
+            if given[0] not in _DAEMONS:
+                let_signals_through()
+            code = int(_COMMANDS[given[0]].act(parsed))
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.FAILED
     except OSError as exc:
@@ -83,11 +91,12 @@ class _Parser(argparse.ArgumentParser):
             epilog=f"examples:{lines}", formatter_class=formatter, allow_abbrev=False, **settings
         )
         self.color = False  # from Python 3.14 on, argparse has colours of its own
+        self.commands: Mapping[str, argparse.ArgumentParser] = {}
 
     def print_help(self, file: Any = None) -> None:  # noqa: ANN401 - as argparse has it
         stream: TextIO = file or sys.stdout
         if not terminal.has_colour(stream):
-            super().print_help(stream)
+            stream.write(self.format_help())  # argparse would hide that it cannot be written
             return
         for line in self.format_help().splitlines():
             is_heading = re.fullmatch(r"\w[\w ]*:", line)
@@ -128,13 +137,16 @@ def _with_command(given: list[str]) -> list[str]:
 def _parse(given: list[str]) -> argparse.Namespace:
     """Parse the arguments; for an unknown flag, suggest the nearest one."""
     parser = _parser(given[0])
+    command = parser.commands.get(given[0], parser)
+    known = [*re.findall(r"(?m)^ +(?:-h, )?(--[\w.-]+)", command.format_help()), "-h", "--version"]
+    # Before argparse looks: it would rather miss an argument than find a flag misspelled.
+    for one in itertools.takewhile(lambda one: one != "--", given[1:]):
+        flag = one.partition("=")[0]
+        if _FLAG.fullmatch(flag) and flag not in known:
+            command.error(f"unknown flag {flag!r}{terminal.suggestion(flag, known)}")
     parsed, unknown = parser.parse_known_args(given)
-    flag = next((one.partition("=")[0] for one in unknown if one.startswith("-")), None)
-    if flag is not None:
-        known = re.findall(r"(?m)^ +(?:-h, )?(--[\w.-]+)", parsed.parser.format_help())
-        parsed.parser.error(f"unknown flag {flag!r}{terminal.suggestion(flag, [*known, '--version'])}")
     if unknown:
-        parsed.parser.error(f"unexpected argument {unknown[0]!r}")
+        command.error(f"unexpected argument {unknown[0]!r}")
     return parsed
 
 
@@ -143,7 +155,7 @@ def full_parser() -> argparse.ArgumentParser:
     return _parser(*_COMMANDS)
 
 
-def _parser(*chosen: str) -> argparse.ArgumentParser:
+def _parser(*chosen: str) -> _Parser:
     """Build a parser of all commands, with the flags of the chosen ones."""
     parser = _Parser(
         prog=PROGRAM,
@@ -168,6 +180,7 @@ def _parser(*chosen: str) -> argparse.ArgumentParser:
         if name in chosen:
             command.add_flags(sub)
             sub.set_defaults(parser=sub)
+    parser.commands = subparsers.choices
     return parser
 
 

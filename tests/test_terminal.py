@@ -197,16 +197,17 @@ async def test_a_cluster_cannot_write_control_characters_or_markup(tmp_path: Pat
 
 def test_output_that_cannot_be_written_is_an_error_of_one_line(folder: Path) -> None:
     write_secret(folder / "good.yaml", "clusters: [{address: 127.0.0.1}]\n")
-    command = shlex.join([sys.executable, "-m", "exporter", "check-config", "good.yaml"])
 
-    def run_in_shell(redirection: str) -> tuple[int, str]:
+    def run_in_shell(redirection: str, *arguments: str) -> tuple[int, str]:
+        command = shlex.join([sys.executable, "-m", "exporter", *arguments])
         shell = ["bash", "-o", "pipefail", "-c", command + redirection]
         done = subprocess.run(shell, check=False, capture_output=True, text=True, cwd=folder)
         return done.returncode, done.stderr
 
     full = "ontap-packages-exporter: error: standard output: No space left on device\n"
-    assert run_in_shell(" > /dev/full") == (1, full)
-    assert run_in_shell(" >&-") == (0, "")
+    for arguments in (["check-config", "good.yaml"], ["--help"], ["plan", "--help"], ["--version"]):
+        assert run_in_shell(" > /dev/full", *arguments) == (1, full)
+        assert run_in_shell(" >&-", *arguments) == (0, "")
 
 
 def test_nobody_who_reads_on_is_no_error(folder: Path) -> None:

@@ -129,6 +129,8 @@ def plan(parsed: argparse.Namespace) -> Exit:
     """Write what each policy would delete; fail if a cluster could not be read."""
     from exporter.planning import fleet_plans, saved_plans  # noqa: PLC0415 - HTTP libraries
 
+    if parsed.diff is not None and parsed.output == "json":
+        parsed.parser.error("--diff writes lines for people, so it does not go with --output=json")
     config = loading.load(parsed.config_file)
     loading.advise_without_configuration(parsed)
     if config is None:
