@@ -99,6 +99,7 @@ class Identities:
 class _Listed:
     packages: tuple[Package, ...]
     valid_until: float
+    returned: frozenset[str]
     noted_at: float = float("-inf")
 
 
@@ -116,10 +117,15 @@ class PolledListings:
             packages: what a poll has just listed.
             valid_until: until then, another poll may say that it is still the same.
         """
-        if (known := self._listed.get(uuid)) is None or known.packages != packages:
-            self._listed[uuid] = _Listed(packages=packages, valid_until=valid_until)
-        else:
+        known = self._listed.get(uuid)
+        if known is not None and known.packages == packages:
             known.valid_until = valid_until
+            return
+        returned: frozenset[str] = frozenset()
+        if known is not None and known.noted_at == float("-inf"):
+            before = frozenset(known.packages)
+            returned = known.returned.union(one.version for one in packages if one not in before)
+        self._listed[uuid] = _Listed(packages=packages, valid_until=valid_until, returned=returned)
 
     def keep(self, uuids: Collection[str]) -> None:
         """Forget all clusters but these."""
@@ -140,8 +146,16 @@ class PolledListings:
             if uuid in uuids and now - listed.noted_at >= NOTED_EVERY_SECONDS and now < listed.valid_until
         }
 
+    def returned(self, uuid: str) -> frozenset[str]:
+        """Return the versions that a listing lacked which the journal has never known.
+
+        To the journal, they would look as if they had been there all the time.
+        """
+        listed = self._listed.get(uuid)
+        return frozenset() if listed is None else listed.returned
+
     def noted(self, listings: Mapping[str, tuple[Package, ...]], *, now: float) -> None:
         """Take note that the journal knows these listings; what was listed since is still due."""
         for uuid, packages in listings.items():
             if (listed := self._listed.get(uuid)) is not None and listed.packages is packages:
-                listed.noted_at = now
+                listed.noted_at, listed.returned = now, frozenset()

@@ -28,3 +28,15 @@ def test_what_was_listed_since_is_still_due() -> None:
     listings.put(UUID, (), valid_until=700.0)
     listings.noted({UUID: PACKAGES}, now=0.0)
     assert listings.due({UUID}, now=1.0) == {UUID: ()}
+
+
+def test_what_was_away_in_a_listing_that_the_journal_does_not_know_has_returned() -> None:
+    listings = PolledListings()
+    listings.put(UUID, PACKAGES, valid_until=700.0)
+    listings.noted({UUID: PACKAGES}, now=0.0)
+    for packages in ((), PACKAGES):
+        assert listings.returned(UUID) == frozenset()
+        listings.put(UUID, packages, valid_until=700.0)
+    assert listings.returned(UUID) == {"9.12.1"}
+    listings.noted({UUID: PACKAGES}, now=1.0)
+    assert listings.returned(UUID) == frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, tuple_, update
@@ -35,12 +36,18 @@ class SeenStore(LeasedStore):
 
     @transaction("note listings")
     def note(
-        self, connection: Connection, listings: Mapping[Lease, Collection[Package]], *, now: float
+        self,
+        connection: Connection,
+        listings: Mapping[Lease, Collection[Package]],
+        *,
+        returned: Mapping[str, Collection[str]] = MappingProxyType({}),
+        now: float,
     ) -> frozenset[str]:
         """Note whole listings, of many clusters in one transaction.
 
         A package is seen from now on if it was not in the cluster's listing before, has another
-        create_time, or if nobody had noted a listing of the cluster for more than a day.
+        create_time, or if nobody had noted a listing of the cluster for more than a day; and if it is one of
+        ``returned``: by the cluster's uuid, the versions that were away since the last listing was noted.
 
         Returns:
             The clusters whose lease was lost: nothing was noted of them.
@@ -50,7 +57,8 @@ class SeenStore(LeasedStore):
         listed = connection.execute(select(CLUSTERS).where(CLUSTERS.c.cluster_uuid.in_(ours)))
         last_listed = {row.cluster_uuid: row.listed_timestamp_seconds for row in listed}
         self._follow_clock(connection, last_listed, now=now)
-        _note(connection, {uuid: noted[uuid] for uuid in ours}, last_listed, now=now)
+        away = {uuid: frozenset(map(sanitize, versions)) for uuid, versions in returned.items()}
+        _note(connection, {uuid: noted[uuid] for uuid in ours}, last_listed, away, now=now)
         self._noted |= dict.fromkeys(ours, (now, self.leases.boot_clock()))
         return frozenset(noted) - ours
 
@@ -82,6 +90,7 @@ def _note(
     connection: Connection,
     listings: Mapping[str, Collection[Package]],
     last_listed: Mapping[str, float],
+    away: Mapping[str, Collection[str]],
     *,
     now: float,
 ) -> None:
@@ -106,7 +115,9 @@ def _note(
                 "first_seen_timestamp_seconds": now,
             }
             for version in remembered
-            if not is_continuous or not _is_same(known[uuid].get(version), present[version], now=now)
+            if not is_continuous
+            or version in away.get(uuid, ())
+            or not _is_same(known[uuid].get(version), present[version], now=now)
         ]
     _write(connection, gone, new, list(listings), now=now)
 

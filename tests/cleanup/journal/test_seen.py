@@ -57,6 +57,15 @@ async def see(
     return dict(await journal.seen.since(lease.cluster_uuid, now=now))
 
 
+async def test_a_package_that_was_away_between_two_noted_listings_is_seen_from_now_on(
+    journal: Journal, ams: Lease, boot: Boot
+) -> None:
+    await see(journal, ams, packages("9.1", "9.2"), now=START)
+    boot.now += HOUR
+    await journal.seen.note({ams: packages("9.1", "9.2")}, returned={AMS: {"9.2"}}, now=START + HOUR)
+    assert await journal.seen.since(AMS, now=START + HOUR) == {"9.1": START, "9.2": START + HOUR}
+
+
 async def test_a_package_keeps_the_time_when_it_was_first_seen(journal: Journal, ams: Lease) -> None:
     assert await see(journal, ams, packages("1"), now=START) == {"1": START}
     assert await see(journal, ams, packages("1", "2"), now=START + HOUR) == {"1": START, "2": START + HOUR}
