@@ -392,6 +392,21 @@ def test_each_stage_knows_what_may_happen_and_refuses_the_rest(
             lifecycle.step(progress, event, now=now)
 
 
+def test_a_job_that_is_not_found_right_after_it_was_read_is_followed_on() -> None:
+    followed = replace(STORED, phase=Phase.FOLLOWED, job_uuid="j1")
+    progress, _ = lifecycle.resume(followed, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=0.0)
+    running = Job(uuid="j1", state="running", code="", message="")
+    read_at = lifecycle.ENDED_JOB_KEPT_SECONDS + 100.0
+    progress, action = lifecycle.step(progress, JobRead(job=running), now=read_at)
+    for seconds, ending in ((2.0, Sleep), (lifecycle.ENDED_JOB_KEPT_SECONDS, End)):
+        assert isinstance(action, Sleep)
+        progress, _ = lifecycle.step(progress, Slept(), now=read_at + seconds)
+        progress, action = lifecycle.step(progress, JobUnread.NOT_FOUND, now=read_at + seconds)
+        assert action == ReadListing()
+        progress, action = lifecycle.step(progress, Listed(listed=True), now=read_at + seconds)
+        assert isinstance(action, ending)
+
+
 def test_a_job_that_is_not_found_right_after_it_was_named_is_followed_on() -> None:
     followed = replace(STORED, phase=Phase.FOLLOWED, job_uuid="j1")
     progress, action = lifecycle.resume(followed, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=0.0)

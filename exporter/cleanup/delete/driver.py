@@ -273,9 +273,7 @@ class DeletionDriver:
         Undecided if one is deleting the version, or if the jobs cannot be read though the role allows it.
         """
         try:
-            search = await self._access.ask(
-                find_job(self._version, endpoint=self._access.config.endpoint)
-            )
+            search = await self._access.ask(find_job(self._version, endpoint=self._access.config.endpoint))
         except OntapError as exc:
             if _hides_jobs(exc):
                 return frozenset()

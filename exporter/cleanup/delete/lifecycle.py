@@ -86,7 +86,7 @@ class Progress:
         deletion: as the journal has it; None before the first intent.
         is_resumed: whether an earlier run began it; it is then only brought to its end.
         deadline: until when it is followed, searched for or confirmed.
-        since: when the stage began.
+        since: when the stage began; FOLLOWING: when the job was last read, if it has been.
         tries: pauses made in the stage.
         waits: pauses made for a busy repository.
         diagnosis: what ONTAP has said last.
@@ -247,6 +247,8 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
         case JobRead(job=job) if job.failed:
             return _handle(progress, read_failed_job(job), now)
         case JobRead() | JobUnread.FAILED:
+            if isinstance(event, JobRead):  # ONTAP has the job, so it keeps it for a while from now on
+                progress = replace(progress, since=now)
             return (
                 (progress, ReadListing()) if now >= progress.deadline else _sleep(progress, progress.pace.job)
             )
