@@ -145,8 +145,8 @@ def distinct(
     """Return each entry of all files as it is, but of targets one for each address.
 
     A target with an address that an earlier target or an entry of this name has is ``None``. One with another
-    port of a host that an earlier target has is named ``host:port``. ``warnings`` takes one of each target
-    whose labels are not used.
+    port of a host that an earlier target, or an entry without a name, has is named ``host:port``.
+    ``warnings`` takes one of each target whose labels are not used.
     """
     entries = list(entries)
     named = {
@@ -162,11 +162,13 @@ def distinct(
             continue
         key = replace(address, host=address.canonical_host)
         same = named.get(address.host)
+        is_taken = address.host in hosts
         if same is not None and same.model.address != address:
+            is_taken |= same.model.name is None  # it has another port of the host
             same = None
         other = by_address.get(key) or same
         if other is None:
-            name = {"name": address.origin.partition("://")[2]} if address.host in hosts else {}
+            name = {"name": address.origin.partition("://")[2]} if is_taken else {}
             model = entry.model.model_copy(update=name)
             by_address[key] = Target(model=model, document=entry.document, path=entry.path)
             hosts.add(address.host)

@@ -126,6 +126,11 @@ def test_further_ports_of_a_host_are_in_the_name(load: Load, folder: Path) -> No
     assert all(f"name: {name}" in masked_yaml(config).replace("'", "") for name in names)
 
 
+def test_another_port_of_an_entrys_host_is_in_the_name_too(load: Load, folder: Path) -> None:
+    (folder / "a.yaml").write_text("- targets: ['h:8443', i]\n")
+    assert _names(load(_MAIN + "clusters: [{address: h}]\n")) == ["h", "h:8443", "i"]
+
+
 def test_a_target_in_several_groups_is_one_cluster_with_the_labels_of_the_first(
     load: Load, folder: Path
 ) -> None:

@@ -18,7 +18,10 @@ from exporter.ontap.endpoint import BasicLogin, Endpoint, Proxy, Secret, check_p
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _FORM: Final = "write http://host:port or http://user:password@host:port"
 _NETWORK: Final = re.compile(r"[^/]+/[0-9]{1,3}")
-_OF_ENVIRONMENT: Final = ("HTTPS_PROXY", "https_proxy")
+_OF_ENVIRONMENT: Final = {
+    "https": ("HTTPS_PROXY", "https_proxy"),
+    "http": ("HTTP_PROXY", "http_proxy"),
+}
 _EXCEPTIONS: Final = ("NO_PROXY", "no_proxy")
 
 
@@ -53,12 +56,13 @@ def passwords_of_proxy(written: str) -> list[str]:
 
 
 def proxy_of_environment(environ: Mapping[str, str], endpoint: Endpoint) -> Proxy | None:
-    """Return the proxy that ``HTTPS_PROXY`` names, if it is used for ``endpoint``.
+    """Return the proxy that ``HTTPS_PROXY``, for http:// ``HTTP_PROXY``, names if ``endpoint`` needs it.
 
     Raises:
         ValueError: it names none; the message holds nothing of its value.
     """
-    name = next((name for name in _OF_ENVIRONMENT if environ.get(name)), None)
+    names = _OF_ENVIRONMENT[endpoint.scheme]
+    name = next((name for name in names if environ.get(name)), None)
     exceptions = next((environ[name] for name in _EXCEPTIONS if environ.get(name)), "")
     if name is None or is_excepted(endpoint, exceptions):
         return None
