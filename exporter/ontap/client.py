@@ -95,7 +95,7 @@ class OntapClient:
         jitter: gives random numbers from 0 to 1.
 
     Attributes:
-        clock_skew_seconds: the cluster's clock minus ours, by the ``Date`` header of its last answer; None
+        clock_skew_seconds: the cluster's clock minus ours, by the last ``Date`` header of its answers; None
             where it had none.
         certificate_expiry_timestamp_seconds: when the certificate expires that the cluster showed last, Unix
             seconds; None where none was verified.
@@ -223,7 +223,8 @@ class OntapClient:
                 self._counts.add(request.method, status)
         received = time.time()
         served = read_date(response.headers.get("Date", ""))
-        self.clock_skew_seconds = None if served is None else served - received
+        if served is not None:
+            self.clock_skew_seconds = served - received
         return Response(
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},

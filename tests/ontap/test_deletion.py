@@ -459,3 +459,10 @@ def test_odd_records_among_the_jobs_are_passed_over(odd: object) -> None:
     if isinstance(odd, dict):
         odd = {**record(0, "9.13.1"), **odd}
     assert find("9.13.1", jobs_page(odd, record(1, "9.13.1"))) == "job-1"
+
+
+def test_a_page_of_very_many_jobs_is_an_error() -> None:
+    with pytest.raises(BadResponse, match="more than 2000 jobs"):
+        converse(find_job("9.13.1", endpoint=ENDPOINT), answer({"records": [{}] * 2001}))
+    search, _ = converse(find_job("9.13.1", endpoint=ENDPOINT), answer({"records": [{}] * 2000}))
+    assert search.open

@@ -79,7 +79,10 @@ def test_only_429_and_503_may_pass_by_themselves(*, status: int, transient: bool
         assert failure.transient is transient
 
 
-@pytest.mark.parametrize("message", ["Temporarily locked", "The repository is temporarily locked."])
+@pytest.mark.parametrize(
+    "message",
+    ["Temporarily locked", "The repository is temporarily locked.", f"/{'x' * 250} is temporarily locked"],
+)
 def test_what_is_temporarily_locked_may_pass_by_itself(message: str) -> None:
     failure = failure_of(Response(status=404, body=error_body(message=message)))
     assert isinstance(failure, ApiError)

@@ -28,6 +28,8 @@ JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100
 
 _MAX_RECORDS = 500
+_MOST_RECORDS = 4 * _MAX_RECORDS
+"""A page may have more than was asked for, but not so many that reading them delays everything else."""
 _RETURN_TIMEOUT_SECONDS = 15
 _JOB_FIELDS = "state,message,code,error"
 _SAFE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -188,7 +190,13 @@ def _uuid_in_link(job: dict[str, Any]) -> str | None:
 
 
 def _described(records: list[Any], redact: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
-    """Yield each job with its description; one that cannot be read may be any job, and is not over."""
+    """Yield each job with its description; one that cannot be read may be any job, and is not over.
+
+    Raises:
+        BadResponse: there are very many.
+    """
+    if len(records) > _MOST_RECORDS:
+        raise BadResponse(f"a page has more than {_MOST_RECORDS} jobs")
     for record in records:
         document = record if isinstance(record, dict) else {}
         uuid = job_uuid(document, redact) or ""

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from exporter.ontap.errors import (
+    MAX_MESSAGE_CHARACTERS,
     ApiError,
     BadResponse,
     Forbidden,
@@ -267,7 +268,7 @@ def _stated_error(document: object, redact: Callable[[str], str]) -> _StatedErro
     if not isinstance(error, dict):
         return None
     return _StatedError(
-        message=redact(text_or_none(error.get("message")) or "no message")[:_EXCERPT_CHARACTERS],
+        message=redact(text_or_none(error.get("message")) or "no message")[:MAX_MESSAGE_CHARACTERS],
         code=read_code(error.get("code"), redact),
     )
 
