@@ -101,6 +101,21 @@ def test_the_sdist_builds_the_same_wheel(unpacked: Path, built: Path, tmp_path: 
     assert digests(tmp_path)[WHEEL] == digests(built)[WHEEL]
 
 
+def files(directory: Path) -> set[str]:
+    """Return the names of all files, those behind links to folders too."""
+    return {
+        str((Path(folder) / name).relative_to(directory))
+        for folder, _, names in os.walk(directory, followlinks=True)
+        for name in names
+    }
+
+
+def test_the_sdist_holds_every_file_of_the_checkout(source: Path, unpacked: Path) -> None:
+    """Behind the chart's links too: both the link's files and those that it leads to are there."""
+    built_from = {name for name in files(source) if not name.startswith("docs/images/")}
+    assert files(unpacked) == built_from | {"PKG-INFO"}
+
+
 @pytest.mark.release
 def test_the_tests_of_the_sdist_can_be_collected(unpacked: Path) -> None:
     collected = subprocess.run(
