@@ -81,7 +81,8 @@ image-test: $(VENV)/.dev ## Build the image from Debian alone, run it, and try i
 
 release: $(VENV)/.release release-files ## Build wheel, sdist and chart in dist
 	rm -rf dist
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation
+	epoch=$$(git log -1 --format=%ct 2>/dev/null); \
+		env $${epoch:+SOURCE_DATE_EPOCH=$$epoch} $(BIN)/python -m build --no-isolation
 	$(BIN)/python -c 'import helm_python; print(helm_python.package("deploy/helm/ontap-packages-exporter", destination="dist"))'
 
 release-files: $(VENV)/.release ## Write the chart's README, shell completion and the man page anew

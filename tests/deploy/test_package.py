@@ -236,6 +236,22 @@ def test_the_bill_of_materials_lists_what_the_image_installs(source: Path) -> No
     assert all(component["purl"].startswith("pkg:pypi/") for component in bill["components"])
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(("git", "epoch"), [("exit 128", "none"), (f"echo {EPOCH}", EPOCH)])
+def test_a_release_has_the_time_of_its_commit_and_needs_no_git(
+    source: Path, git: str, epoch: str, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    python = f'echo "$2" "${{SOURCE_DATE_EPOCH-none}}" >>{record}'
+    for name, script in (("git", git), ("python", python)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    ready = ("VENV=ready", f"BIN={tmp_path}", "--old-file=ready/.release")
+    environ = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["make", *ready, "release"], cwd=source, env=environ, check=True)
+    assert f"build {epoch}" in record.read_text().splitlines()
+
+
 def test_the_pages_name_the_version_that_there_is(source: Path) -> None:
     """Names of files and images in commands, which readers copy."""
     named = r"ontap[-_]packages[-_]exporter[-: ](\d+\.\d+\.\d+)"
