@@ -143,6 +143,8 @@ def test_the_wheel_holds_every_file_of_the_program_its_man_page_and_completions(
         "share/man/man1/ontap-packages-exporter.1",
         "share/zsh/site-functions/_ontap-packages-exporter",
     }
+    installed = (source / "docs" / "install.md").read_text()
+    assert all(f"/opt/ontap-packages-exporter/{Path(name).parent}/" in installed for name in shared)
     assert "License-Expression: Apache-2.0" in metadata
     assert "Requires-Python: >=3.11" in metadata
 
