@@ -14,6 +14,7 @@ import yaml
 
 from exporter import PROGRAM
 from exporter.cli import full_parser
+from exporter.commands import flags
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm" / "ontap-packages-exporter"
@@ -44,12 +45,13 @@ def chart_readme(readme: str, values: str) -> str:
 
 
 def completion(shell: str) -> str:
-    """Return the completion of all commands and flags for `bash` or `zsh`."""
+    """Return the completion for `bash` or `zsh` of all commands and flags; without a command, of `run`."""
     import shtab  # noqa: PLC0415 - only releases need it
 
     parser = full_parser()
+    flags.for_run(parser)
     for action in _actions(parser):
-        if action.metavar == "FILE":
+        if action.metavar in {"FILE", "HARVEST_YML"}:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar == "DIR":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
