@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,6 +71,16 @@ def test_the_exporter_s_containers_have_no_privileges(service: str) -> None:
     assert SERVICES[service]["security_opt"] == ["no-new-privileges"]
 
 
+def test_both_of_our_services_are_one_build_with_the_labels_of_the_image() -> None:
+    simulator, exporter = (SERVICES[service] for service in ("simulator", "exporter"))
+    assert simulator["image"] == exporter["image"]
+    assert simulator["build"] == exporter["build"]
+    folder = (FOLDER / simulator["build"]["context"]).resolve()
+    assert folder == ROOT
+    declared = set(re.findall(r"^ARG (\w+)", (folder / "Dockerfile").read_text(), re.MULTILINE))
+    assert set(simulator["build"]["args"]) <= declared
+
+
 @needs_prometheus
 @needs_amtool
 def test_prometheus_and_alertmanager_take_what_they_mount(tmp_path: Path) -> None:
@@ -102,6 +114,25 @@ def test_grafana_finds_dashboards_and_prometheus_where_they_are_mounted() -> Non
     (job,) = scraping["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["exporter:10910"]}]
     assert SERVICES["simulator"]["networks"]["default"]["aliases"] == ["exporter"]
+
+
+async def test_the_simulator_is_healthy_only_while_it_serves(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "config.yaml").write_text("of an earlier start")
+    kind, *check = SERVICES["simulator"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    here = [argument.replace(VOLUME, str(volume)).replace("127.1.0.", "127.81.0.") for argument in check]
+    environ = {"PATH": str(Path(sys.executable).parent)}  # `python` is that of the image
+
+    async def is_healthy() -> bool:
+        process = await asyncio.create_subprocess_exec(*here, env=environ, stderr=asyncio.subprocess.DEVNULL)
+        return await process.wait() == 0
+
+    assert not await is_healthy()
+    _, *simulate = (argument.replace(VOLUME, str(volume)) for argument in SERVICES["simulator"]["command"])
+    async with simulating(*simulate, "--first-address=127.81.0.1"):
+        assert await is_healthy()
 
 
 async def test_simulator_and_exporter_work_together_with_the_journal_in_postgresql(
