@@ -245,6 +245,7 @@ def test_a_configuration_of_the_values_is_one_that_the_program_takes(
             "externalUrl and podMonitor.perCluster cannot both be set",
         ),
         ({**MINIMUM, "web": {"grafanaUrl": "grafana.example.com"}}, "/web/grafanaUrl"),
+        ({**MINIMUM, "fullnameOverride": "2024"}, "/fullnameOverride"),
         ({**MINIMUM, "replica": 3}, "additional properties 'replica' not allowed"),
         ({**MINIMUM, "mode": "sharded"}, "/mode"),
         ({**MINIMUM, "replicas": 0}, "/replicas"),

@@ -1,16 +1,24 @@
 {{- define "exporter.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimAll "-." }}
 {{- end }}
 
-{{- /* At most 52 characters: a StatefulSet's pods add "-ORDINAL", and the hash of a revision is a label too. */ -}}
+{{- /*
+The name of the objects. That of a Service begins with a letter and has no dots. At most 52 characters: a StatefulSet's
+pods add "-ORDINAL", and the hash of a revision is a label too.
+*/ -}}
 {{- define "exporter.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
-{{- else if contains (include "exporter.name" .) .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name (include "exporter.name" .) | trunc 52 | trimSuffix "-" }}
+{{- $name := .Values.fullnameOverride }}
+{{- if not $name }}
+{{- $name = .Release.Name }}
+{{- if not (contains (include "exporter.name" .) $name) }}
+{{- $name = printf "%s-%s" $name (include "exporter.name" .) }}
 {{- end }}
+{{- end }}
+{{- $name = $name | replace "." "-" | trunc 52 | trimAll "-" }}
+{{- if regexMatch "^[0-9]" $name }}
+{{- fail (printf "%s: the name of a Service begins with a letter; choose one with fullnameOverride" $name) }}
+{{- end }}
+{{- $name }}
 {{- end }}
 
 {{- define "exporter.selectorLabels" -}}
