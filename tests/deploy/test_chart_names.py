@@ -1,4 +1,4 @@
-"""Whatever a release and its values are called, the chart's names, labels and texts are those of Kubernetes."""
+"""Whatever a release and its values are called, Kubernetes takes names and labels, and text stays text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
-from support.kubernetes import needs_helm, of_kind, render
+from support.kubernetes import CHART, NEWEST, RELEASE, needs_helm, needs_schemas, of_kind, problems, render
+from support.policies import violations
 
 pytestmark = needs_helm
 
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 EVERY_KIND: dict[str, Any] = {
     "replicas": 2,
     "config": {"clusters": [{"address": "10.20.0.5"}]},
@@ -59,3 +62,87 @@ def test_a_release_whose_name_begins_with_a_digit_needs_a_name_for_its_objects()
 
     with pytest.raises(helm_python.HelmError, match="choose one with fullnameOverride"):
         render(EVERY_KIND, release="2024")
+
+
+@needs_schemas
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+@pytest.mark.parametrize("release", ["2024", "true"])
+def test_what_yaml_would_read_as_a_number_stays_text(release: str, kind: str) -> None:
+    labels = {"of": "1"}
+    values = {
+        **EVERY_KIND,
+        "nameOverride": "2",
+        "fullnameOverride": "null",
+        "commonLabels": labels,
+        "image": {"repository": "3", "tag": "4"},
+        "imagePullSecrets": [{"name": "5"}],
+        "config": {},
+        "existingConfig": {"kind": kind, "name": "6", "key": "7"},
+        "secrets": ["8"],
+        "clusterFiles": ["9"],
+        "postgresql": {"existingSecret": "10", "key": "11"},
+        "persistence": {"enabled": True, "size": "12", "storageClassName": "13"},
+        "web": {"existingSecret": "14", "key": "15", "routePrefix": "/16", "grafanaUrl": "https://g/:"},
+        "service": {"annotations": labels},
+        "serviceAccount": {"name": "17", "annotations": labels},
+        "podMonitor": {**EVERY_KIND["podMonitor"], "job": "18", "interval": "0", "labels": labels},
+        "prometheusRule": {"enabled": True, "labels": labels},
+        "dashboards": {"enabled": True, "labels": labels, "annotations": labels},
+        "podAnnotations": labels,
+        "podLabels": labels,
+        "nodeSelector": labels,
+        "priorityClassName": "19",
+    }
+    manifests = render(values, release=release, namespace="20")
+    assert [problem for manifest in manifests for problem in problems(manifest, NEWEST)] == []
+    assert list(violations(manifests)) == []
+    for manifest in manifests:
+        metadata = manifest["metadata"]
+        texts = [metadata["name"], metadata["namespace"], *metadata["labels"].values()]
+        assert [text for text in texts if not isinstance(text, str)] == []
+        assert metadata["labels"]["app.kubernetes.io/instance"] == release
+
+
+def test_labels_of_the_values_replace_ours_but_not_those_that_selectors_ask_for() -> None:
+    taken = {f"app.kubernetes.io/{name}": "mine" for name in ("name", "instance", "version")}
+    more = {"labels": {**taken, "team": "of some"}}
+    values = {
+        **EVERY_KIND,
+        "commonLabels": {**taken, "team": "of all"},
+        "podLabels": more["labels"],
+        "podMonitor": {**EVERY_KIND["podMonitor"], **more},
+        "prometheusRule": {"enabled": True, **more},
+        "dashboards": {"enabled": True, **more},
+        "podAnnotations": {"kubectl.kubernetes.io/default-container": "mine", "checksum/config": "mine"},
+    }
+    manifests = render(values)
+    assert list(violations(manifests)) == []
+    (pod,) = (one["spec"]["template"] for one in of_kind(manifests, "StatefulSet"))
+    assert set(pod["metadata"]["annotations"].values()) == {"mine"}
+    some = {"PodMonitor", "ScrapeConfig", "PrometheusRule", "ConfigMap", "Pod"}
+    for manifest in (*manifests, {"kind": "Pod", **pod}):
+        labels = manifest["metadata"]["labels"]
+        assert labels["team"] == ("of some" if manifest["kind"] in some else "of all")
+        assert labels["app.kubernetes.io/instance"] == RELEASE
+        assert labels["app.kubernetes.io/version"] == "mine"
+
+
+@needs_schemas
+def test_null_takes_a_default_away_and_leaves_nothing_behind() -> None:
+    values = {
+        **EVERY_KIND,
+        "livenessProbe": dict.fromkeys(VALUES["livenessProbe"]),
+        "readinessProbe": None,
+        "commonLabels": None,
+        "podLabels": None,
+        "podAnnotations": None,
+        "podMonitor": {**EVERY_KIND["podMonitor"], "labels": None, "endpoint": None},
+        "dashboards": {"enabled": True, "labels": dict.fromkeys(VALUES["dashboards"]["labels"])},
+    }
+    manifests = render(values)
+    assert [problem for manifest in manifests for problem in problems(manifest, NEWEST)] == []
+    (workload,) = of_kind(manifests, "StatefulSet")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert {*container["livenessProbe"], *container["readinessProbe"]} == {"httpGet"}
+    maps = of_kind(manifests, "ConfigMap")
+    assert all("grafana_dashboard" not in one["metadata"]["labels"] for one in maps)

@@ -42,31 +42,33 @@ def kubectl() -> str | None:
 needs_kubectl = pytest.mark.skipif(kubectl() is None, reason="kubectl is not installed")
 
 
-def render(values: Mapping[str, Any], *, release: str = RELEASE) -> list[Manifest]:
+def render(
+    values: Mapping[str, Any], *, release: str = RELEASE, namespace: str = NAMESPACE
+) -> list[Manifest]:
     """Render the chart with Helm's engine and return its manifests.
 
     Raises:
         helm_python.HelmError: the values are refused, or a template fails.
     """
-    return [manifest for text in templates(values, release=release).values() for manifest in documents(text)]
-
-
-def templates(values: Mapping[str, Any], *, release: str = RELEASE) -> dict[str, str]:
-    """Render the chart and return the texts by the names of their templates; NOTES.txt is not among them."""
-    return {name: text for name, text in _rendered(values, release).items() if not name.endswith("NOTES.txt")}
+    return [
+        manifest
+        for name, text in _rendered(values, release, namespace).items()
+        if not name.endswith("NOTES.txt")
+        for manifest in documents(text)
+    ]
 
 
 def notes(values: Mapping[str, Any], *, release: str = RELEASE) -> str:
     """Return what `helm install` prints."""
-    return _rendered(values, release)[f"{CHART.name}/templates/NOTES.txt"]
+    return _rendered(values, release, NAMESPACE)[f"{CHART.name}/templates/NOTES.txt"]
 
 
-def _rendered(values: Mapping[str, Any], release: str) -> dict[str, str]:
+def _rendered(values: Mapping[str, Any], release: str, namespace: str) -> dict[str, str]:
     import helm_python  # noqa: PLC0415 - there may be none
 
     with helm_python.Chart.load(CHART) as chart:
         chart.validate_schema(dict(values))
-        rendered: dict[str, str] = chart.render(dict(values), name=release, namespace=NAMESPACE)
+        rendered: dict[str, str] = chart.render(dict(values), name=release, namespace=namespace)
     return {name.removeprefix("./"): text for name, text in rendered.items()}
 
 
@@ -78,9 +80,26 @@ def kustomize(directory: Path) -> list[Manifest]:
     return documents(built.stdout)
 
 
+class _Loader(yaml.CSafeLoader):
+    """Refuses a key that stands twice, of which Kubernetes would take either."""
+
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002 - as PyYAML has it
+    ) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        assert len(set(keys)) == len(keys), f"a key stands twice: {keys}"
+        return super().construct_mapping(node, deep)
+
+
 def documents(text: str) -> list[Manifest]:
-    """Return the documents of a YAML text that are not empty."""
-    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
+    """Return the documents of a YAML text that are not empty.
+
+    Raises:
+        AssertionError: a key stands twice in a mapping.
+    """
+    return [document for document in yaml.load_all(text, Loader=_Loader) if document]
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:

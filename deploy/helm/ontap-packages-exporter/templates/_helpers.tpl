@@ -22,18 +22,24 @@ pods add "-ORDINAL", and the hash of a revision is a label too.
 {{- end }}
 
 {{- define "exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{- /*
+The labels of an object: ours, `commonLabels` and `more`. Each key stands once: what comes last wins, and the labels that
+selectors ask for come last.
+*/ -}}
 {{- define "exporter.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{ include "exporter.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- $labels := dict "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
+{{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion }}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service }}
+{{- range list .root.Values.commonLabels .more (include "exporter.selectorLabels" .root | fromYaml) }}
+{{- range $key, $value := . }}
+{{- $_ := set $labels $key $value }}
 {{- end }}
+{{- end }}
+{{- toYaml $labels }}
 {{- end }}
 
 {{- define "exporter.serviceAccountName" -}}
@@ -65,7 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* The journal that `config` names, or nothing. */ -}}
 {{- define "exporter.state" -}}
-{{- with .Values.config.cleanup }}{{ default "" .state }}{{ end }}
+{{- with (.Values.config).cleanup }}{{ default "" .state }}{{ end }}
 {{- end }}
 
 {{- /* The configuration that `config` says, with the defaults that follow from other values. */ -}}

@@ -2,20 +2,18 @@
 {{- define "exporter.pod" -}}
 metadata:
   annotations:
+    {{- $annotations := dict "kubectl.kubernetes.io/default-container" "exporter" }}
     {{- if .Values.config }}
-    checksum/config: {{ include "exporter.config" . | sha256sum }}
+    {{- $_ := set $annotations "checksum/config" (include "exporter.config" . | sha256sum) }}
     {{- end }}
-    kubectl.kubernetes.io/default-container: exporter
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
+    {{- range $key, $value := .Values.podAnnotations }}
+    {{- $_ := set $annotations $key $value }}
     {{- end }}
+    {{- toYaml $annotations | nindent 4 }}
   labels:
-    {{- include "exporter.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "exporter.labels" (dict "root" . "more" .Values.podLabels) | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "exporter.serviceAccountName" . }}
+  serviceAccountName: {{ include "exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   {{- with .Values.imagePullSecrets }}
@@ -40,13 +38,13 @@ spec:
         - --web.config.file=/etc/ontap-packages-exporter/web/{{ .Values.web.key }}
         {{- end }}
         {{- with .Values.web.externalUrl }}
-        - --web.external-url={{ . }}
+        - {{ printf "--web.external-url=%s" . | quote }}
         {{- end }}
         {{- with .Values.web.routePrefix }}
         - --web.route-prefix={{ . }}
         {{- end }}
         {{- with .Values.web.grafanaUrl }}
-        - --web.grafana-url={{ . }}
+        - {{ printf "--web.grafana-url=%s" . | quote }}
         {{- end }}
         - --log.level={{ .Values.log.level }}
         - --log.format={{ .Values.log.format }}
@@ -62,8 +60,8 @@ spec:
         - name: JOURNAL_URL
           valueFrom:
             secretKeyRef:
-              name: {{ .Values.postgresql.existingSecret }}
-              key: {{ .Values.postgresql.key }}
+              name: {{ .Values.postgresql.existingSecret | quote }}
+              key: {{ .Values.postgresql.key | quote }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -74,10 +72,14 @@ spec:
           protocol: TCP
       livenessProbe:
         {{- include "exporter.livenessProbe" . | nindent 8 }}
-        {{- toYaml .Values.livenessProbe | nindent 8 }}
+        {{- with .Values.livenessProbe }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       readinessProbe:
         {{- include "exporter.readinessProbe" . | nindent 8 }}
-        {{- toYaml .Values.readinessProbe | nindent 8 }}
+        {{- with .Values.readinessProbe }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       resources:
         {{- toYaml .Values.resources | nindent 8 }}
       securityContext:
@@ -114,33 +116,33 @@ spec:
     - name: config
       {{- if and .Values.existingConfig.name (eq .Values.existingConfig.kind "ConfigMap") }}
       configMap:
-        name: {{ .Values.existingConfig.name }}
+        name: {{ .Values.existingConfig.name | quote }}
         items:
-          - key: {{ .Values.existingConfig.key }}
+          - key: {{ .Values.existingConfig.key | quote }}
             path: config.yaml
       {{- else }}
       secret:
-        secretName: {{ default (include "exporter.fullname" .) .Values.existingConfig.name }}
+        secretName: {{ default (include "exporter.fullname" .) .Values.existingConfig.name | quote }}
         defaultMode: 0440
         items:
-          - key: {{ ternary .Values.existingConfig.key "config.yaml" (ne .Values.existingConfig.name "") }}
+          - key: {{ ternary .Values.existingConfig.key "config.yaml" (ne .Values.existingConfig.name "") | quote }}
             path: config.yaml
       {{- end }}
     {{- range $index, $name := .Values.secrets }}
     - name: secret-{{ $index }}
       secret:
-        secretName: {{ $name }}
+        secretName: {{ $name | quote }}
         defaultMode: 0440
     {{- end }}
     {{- range $index, $name := .Values.clusterFiles }}
     - name: clusters-{{ $index }}
       configMap:
-        name: {{ $name }}
+        name: {{ $name | quote }}
     {{- end }}
     {{- if .Values.web.existingSecret }}
     - name: web
       secret:
-        secretName: {{ .Values.web.existingSecret }}
+        secretName: {{ .Values.web.existingSecret | quote }}
         defaultMode: 0440
     {{- end }}
     - name: tmp
@@ -162,7 +164,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   topologySpreadConstraints:
     {{- if .Values.topologySpreadConstraints }}
@@ -186,7 +188,7 @@ exec:
   command: [ontap-packages-exporter, health]
 {{- else -}}
 httpGet:
-  path: {{ include "exporter.routePrefix" . }}/-/healthy
+  path: {{ printf "%s/-/healthy" (include "exporter.routePrefix" .) | quote }}
   port: http
 {{- end }}
 {{- end }}
@@ -197,7 +199,7 @@ tcpSocket:
   port: http
 {{- else -}}
 httpGet:
-  path: {{ include "exporter.routePrefix" . }}/-/ready
+  path: {{ printf "%s/-/ready" (include "exporter.routePrefix" .) | quote }}
   port: http
 {{- end }}
 {{- end }}
