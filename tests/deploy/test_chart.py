@@ -36,8 +36,17 @@ VALUES = {
 }
 APPLIED_BYTES = 256 * 1024
 MINIMUM: dict[str, Any] = {"config": {"clusters": [{"address": "10.20.0.5"}]}}
+MOUNTED = {
+    "extraVolumes": [{"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}}],
+    "extraVolumeMounts": [{"name": "journal", "mountPath": "/journal"}],
+}
 
 by_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+
+
+def cleaning(state: str) -> dict[str, Any]:
+    """Return values with a journal."""
+    return {"config": {"cleanup": {"state": state, "policies": []}}}
 
 
 @by_values
@@ -169,6 +178,8 @@ def test_the_names_of_shards_are_asked_at_the_port_of_the_pods() -> None:
         (VALUES["replicas"], [5432]),
         (VALUES["replicas-behind-a-proxy"], [6432]),
         (VALUES["one-process-cleaning"], []),
+        (cleaning("${DATABASE}"), [5432]),
+        ({**cleaning("sqlite:////journal/state.db"), **MOUNTED}, []),
     ],
 )
 def test_a_network_policy_lets_out_to_the_journal(values: dict[str, Any], ports: list[int]) -> None:
@@ -229,13 +240,16 @@ def test_a_configuration_of_the_values_is_one_that_the_program_takes(
         ),
         ({"config": {"cleanup": {"policies": []}}}, "needs a journal that survives a restart"),
         (
-            {
-                "mode": "replicas",
-                "replicas": 2,
-                "config": {"cleanup": {"state": "sqlite:////tmp/state.db", "policies": []}},
-            },
+            {**cleaning("sqlite:////journal/state.db"), **MOUNTED, "mode": "replicas", "replicas": 2},
             "each replica would delete with a journal of its own",
         ),
+        (
+            {**cleaning("sqlite:////journal/state.db"), **MOUNTED, "mode": "replicas"},
+            "each replica would delete with a journal of its own",
+        ),
+        (cleaning("sqlite:////tmp/state.db"), "would be lost with its pod"),
+        ({**cleaning("sqlite:///state.db"), "persistence": {"enabled": True}}, "a relative path"),
+        ({**cleaning("sqlite:///state.db"), **MOUNTED}, "a relative path"),
         (
             {
                 **MINIMUM,
@@ -259,6 +273,18 @@ def test_values_that_cannot_work_are_refused(values: dict[str, Any], says: str) 
 
     with pytest.raises(helm_python.HelmError, match=says):
         render(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**cleaning("sqlite:////journal/state.db"), **MOUNTED},
+        {**cleaning("sqlite:///${FOLDER}/state.db"), **MOUNTED},
+        {**cleaning("sqlite:////var/lib/ontap-packages-exporter/a.db"), "persistence": {"enabled": True}},
+    ],
+)
+def test_a_journal_on_a_volume_may_be_in_sqlite(values: dict[str, Any]) -> None:
+    assert of_kind(render(values), "StatefulSet")
 
 
 def test_the_schema_knows_every_value() -> None:

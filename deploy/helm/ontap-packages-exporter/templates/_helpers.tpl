@@ -102,8 +102,16 @@ selectors ask for come last.
 {{- if and (eq .Values.mode "replicas") .Values.persistence.enabled }}
 {{- fail "persistence.enabled is for mode: shards; replicas share a journal in PostgreSQL: set postgresql.existingSecret" }}
 {{- end }}
-{{- if and (eq .Values.mode "replicas") (gt (int .Values.replicas) 1) (hasPrefix "sqlite:" (include "exporter.state" .)) }}
+{{- if hasPrefix "sqlite:" (include "exporter.state" .) }}
+{{- if eq .Values.mode "replicas" }}
 {{- fail "config.cleanup.state: each replica would delete with a journal of its own; replicas share one in PostgreSQL: set postgresql.existingSecret" }}
+{{- end }}
+{{- if not (regexMatch "^sqlite:///[/$]" (include "exporter.state" .)) }}
+{{- fail "config.cleanup.state: a relative path is beside the configuration, where nothing can be written; write sqlite:////var/lib/ontap-packages-exporter/state.db" }}
+{{- end }}
+{{- if not (or .Values.persistence.enabled .Values.extraVolumeMounts) }}
+{{- fail "config.cleanup.state: the journal would be lost with its pod: set persistence.enabled, or mount a volume with extraVolumeMounts" }}
+{{- end }}
 {{- end }}
 {{- if and .Values.web.externalUrl .Values.podMonitor.enabled .Values.podMonitor.perCluster }}
 {{- fail "web.externalUrl and podMonitor.perCluster cannot both be set: the exporter would refuse the names by which Prometheus asks; set web.routePrefix alone" }}
