@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,27 @@ def test_the_packaged_chart_holds_the_same_rules_and_dashboards(tmp_path: Path) 
         assert packaged.version == exporter.__version__
     shipped = {name.rpartition("/")[2] for name in files if name.startswith("files/dashboards/")}
     assert shipped == {file.name for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
+
+
+def test_clusters_are_found_and_scraped_with_the_login_of_the_pods() -> None:
+    manifests = render(VALUES["shards-with-web"])
+    (monitor,) = of_kind(manifests, "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    login = {name: endpoint[name] for name in ("tlsConfig", "authorization")}
+    for config in of_kind(manifests, "ScrapeConfig"):
+        for asked in (config["spec"], *config["spec"]["httpSDConfigs"]):
+            assert {name: asked[name] for name in login} == login
+        assert config["spec"]["scrapeTimeout"] == endpoint["scrapeTimeout"] == "20s"
+
+
+def test_the_values_say_which_fields_the_endpoint_may_have_and_how_an_interval_is_written() -> None:
+    monitor = json.loads((CHART / "values.schema.json").read_text())["properties"]["podMonitor"]["properties"]
+    fields = monitor["endpoint"]["properties"]
+    comment = (CHART / "values.yaml").read_text().partition("\n  endpoint:")[0].rpartition("\n")[2]
+    assert set(re.findall(r"`(\w+)`", comment)) == {"web", *fields}
+    crd = yaml.safe_load((Path(__file__).parent / "crds" / "podmonitor.yaml").read_text())
+    patterns = {monitor["interval"]["pattern"], fields["scrapeTimeout"]["pattern"]}
+    assert patterns == {crd["$defs"]["duration"]["pattern"]}
 
 
 def test_a_prefix_is_in_every_path_that_is_asked_for() -> None:
@@ -264,6 +286,8 @@ def test_a_configuration_of_the_values_is_one_that_the_program_takes(
         ({**MINIMUM, "mode": "sharded"}, "/mode"),
         ({**MINIMUM, "replicas": 0}, "/replicas"),
         ({**MINIMUM, "podMonitor": {"interval": "fast"}}, "/podMonitor/interval"),
+        ({**MINIMUM, "podMonitor": {"interval": "1s1m"}}, "/podMonitor/interval"),
+        ({**MINIMUM, "podMonitor": {"endpoint": {"port": "web"}}}, "/podMonitor/endpoint"),
         ({**MINIMUM, "secrets": ["Not_A_Name"]}, "/secrets/0"),
         ({**MINIMUM, "extraArgs": ["debug"]}, "/extraArgs/0"),
     ],
