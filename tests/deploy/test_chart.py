@@ -182,6 +182,21 @@ def test_the_program_takes_the_arguments_of_the_pods(values: dict[str, Any]) -> 
     assert (str(site.grafana) == "https://grafana.example.com/") == ("grafanaUrl" in values.get("web", {}))
 
 
+def test_further_arguments_are_refused_if_the_chart_sets_them_itself() -> None:
+    import helm_python  # noqa: PLC0415 - there may be none
+
+    web = {"existingSecret": "my-web", "externalUrl": "https://ontap.example.com/a", "routePrefix": "/a"}
+    values = {**MINIMUM, "web": {**web, "grafanaUrl": "https://grafana.example.com"}}
+    (workload,) = of_kind(render(values), "StatefulSet")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    _, *own = (argument.partition("=")[0] for argument in container["args"])
+    # Probes and monitors know where the pages are.
+    for flag in (*own, "--web.listen-address", "--web.telemetry-path"):
+        for argument in (flag, f"{flag}=x"):
+            with pytest.raises(helm_python.HelmError, match="/extraArgs/0"):
+                render({**MINIMUM, "extraArgs": [argument]})
+
+
 def test_the_names_of_shards_are_asked_at_the_port_of_the_pods() -> None:
     """A headless service forwards nothing: its names are addresses of pods."""
     values = {**MINIMUM, "podMonitor": {"enabled": True, "perCluster": True}, "service": {"port": 80}}
