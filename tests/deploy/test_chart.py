@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from exporter.config import ConfigFiles
 from exporter.web.site import parse_site
 from support.kubernetes import (
     CHART,
+    NAMESPACE,
     NEWEST,
     OLDEST,
+    RELEASE,
     ROOT,
+    documents,
     needs_helm,
     needs_schemas,
     notes,
@@ -135,6 +139,23 @@ def test_the_values_say_which_fields_the_endpoint_may_have_and_how_an_interval_i
     crd = yaml.safe_load((Path(__file__).parent / "crds" / "podmonitor.yaml").read_text())
     patterns = {monitor["interval"]["pattern"], fields["scrapeTimeout"]["pattern"]}
     assert patterns == {crd["$defs"]["duration"]["pattern"]}
+
+
+def test_the_chart_can_be_a_part_of_another_chart(tmp_path: Path) -> None:
+    import helm_python  # noqa: PLC0415 - there may be none
+
+    dependency = {"name": CHART.name, "version": exporter.__version__, "condition": f"{CHART.name}.enabled"}
+    parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(json.dumps(parent))
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    values = {CHART.name: {**MINIMUM, "enabled": True}, "global": {"imageRegistry": "registry.example.com"}}
+    with helm_python.Chart.load(tmp_path) as chart:
+        chart.validate_schema(values)
+        rendered = chart.render(values, name=RELEASE, namespace=NAMESPACE)
+    texts = (text for name, text in rendered.items() if not name.endswith("NOTES.txt"))
+    manifests = [manifest for text in texts for manifest in documents(text)]
+    assert list(violations(manifests)) == []
+    assert sorted(map(json.dumps, manifests)) == sorted(map(json.dumps, render(MINIMUM)))
 
 
 def test_a_prefix_is_in_every_path_that_is_asked_for() -> None:
@@ -331,15 +352,15 @@ def test_the_schema_knows_every_value() -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
 
     def compare(schema: dict[str, Any], values: dict[str, Any], path: str) -> None:
-        known = (
-            set(schema["properties"]) - {"global", "endpoint"} - ({"initialDelaySeconds", "successThreshold"})
-        )
+        known = set(schema["properties"]) - {"endpoint", "initialDelaySeconds", "successThreshold"}
         assert known == set(values) - {"endpoint"}, path
         for name, value in values.items():
             below = schema["properties"][name]
             if value and "properties" in below:
                 compare(below, value, f"{path}.{name}")
 
+    for of_helm in ("global", "enabled"):  # for a chart that is a part of another
+        del schema["properties"][of_helm]
     compare(schema, defaults, "")
 
 
