@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,32 @@ def test_monitoring_brings_the_same_dashboards_and_rules_as_everybody_gets(tmp_p
     rules = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
     groups = {one["name"]: one for file in rules for one in yaml.safe_load(file.read_text())["groups"]}
     assert {one["name"]: one for one in rule["spec"]["groups"]} == groups
+
+
+@needs_schemas
+@pytest.mark.parametrize("overlay", ["one", "shards", "replicas"])
+def test_the_kustomization_of_the_documentation_can_be_built_on_every_overlay(
+    overlay: str, tmp_path: Path
+) -> None:
+    section = (ROOT / "docs" / "kubernetes.md").read_text().partition("\n## Installing with kustomize\n")[2]
+    (text,) = re.findall(r"```yaml\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    checkout = os.path.relpath(ROOT, tmp_path.resolve())
+    text = text.replace("../ontap-packages-exporter", checkout).replace("overlays/one", f"overlays/{overlay}")
+    (tmp_path / "kustomization.yaml").write_text(text)
+    (tmp_path / "config.yaml").write_text("clusters: [{address: 10.20.0.5}]\n")
+    (tmp_path / "password").write_text("mine")
+    manifests = kustomize(tmp_path)
+    assert [problem for manifest in manifests for problem in problems(manifest, NEWEST)] == []
+    assert list(violations(manifests)) == []
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"monitoring"}
+    (workload,) = of_kind(manifests, "StatefulSet") + of_kind(manifests, "Deployment")
+    pod = workload["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == f"registry.example.com/ontap-packages-exporter:{exporter.__version__}"
+    secrets = {secret["metadata"]["name"]: secret["data"] for secret in of_kind(manifests, "Secret")}
+    mounted = [secrets[volume["secret"]["secretName"]] for volume in pod["volumes"] if "secret" in volume]
+    plain = [{key: base64.b64decode(value).decode() for key, value in data.items()} for data in mounted]
+    assert plain == [{"config.yaml": "clusters: [{address: 10.20.0.5}]\n"}, {"password": "mine"}]
 
 
 def test_the_url_of_the_trial_database_has_its_password() -> None:
