@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 import yaml
 
-from support.kubernetes import CHART, NEWEST, RELEASE, needs_helm, needs_schemas, of_kind, problems, render
+from support.kubernetes import (
+    CHART,
+    EVERY_KIND,
+    NEWEST,
+    RELEASE,
+    needs_helm,
+    needs_schemas,
+    of_kind,
+    problems,
+    render,
+)
 from support.policies import violations
 
 pytestmark = needs_helm
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
-EVERY_KIND: dict[str, Any] = {
-    "replicas": 2,
-    "config": {"clusters": [{"address": "10.20.0.5"}]},
-    "podMonitor": {"enabled": True, "perCluster": True},
-    "prometheusRule": {"enabled": True},
-    "dashboards": {"enabled": True},
-    "networkPolicy": {"enabled": True},
-}
 OF_A_SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 OF_ANOTHER_OBJECT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 OF_A_LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")

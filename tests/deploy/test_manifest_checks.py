@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.kubernetes import (
+    EVERY_KIND,
     NEWEST,
     OLDEST,
     ROOT,
@@ -24,14 +25,6 @@ from support.policies import violations
 
 pytestmark = needs_helm
 
-EVERY_KIND = {
-    "replicas": 2,
-    "config": {"clusters": [{"address": "10.20.0.5"}]},
-    "podMonitor": {"enabled": True, "perCluster": True},
-    "prometheusRule": {"enabled": True},
-    "dashboards": {"enabled": True},
-    "networkPolicy": {"enabled": True},
-}
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -24,6 +24,16 @@ RELEASE = "ontap"
 NAMESPACE = "monitoring"
 OLDEST = "1.25.0"
 NEWEST = "1.37.0"
+# Values of the smallest release, and of one that has every kind of object.
+MINIMUM: dict[str, Any] = {"config": {"clusters": [{"address": "10.20.0.5"}]}}
+EVERY_KIND: dict[str, Any] = {
+    **MINIMUM,
+    "replicas": 2,
+    "podMonitor": {"enabled": True, "perCluster": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
+    "networkPolicy": {"enabled": True},
+}
 _CRDS = ROOT / "tests" / "deploy" / "crds"
 
 Manifest = dict[str, Any]
