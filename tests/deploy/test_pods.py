@@ -121,7 +121,7 @@ def scrape_configs(pods: Pods, daemons: Mapping[str, Daemon]) -> list[dict[str, 
             "honor_labels": endpoint["honorLabels"],
             "static_configs": targets,
             "relabel_configs": snake_case(endpoint["relabelings"]),
-            "metric_relabel_configs": snake_case(endpoint["metricRelabelings"]),
+            "metric_relabel_configs": snake_case(endpoint.get("metricRelabelings", [])),
         }
     )
     return jobs
@@ -207,15 +207,17 @@ async def test_of_two_replicas_one_is_killed_and_the_other_takes_over_its_cluste
     tmp_path: Path, postgresql: PostgresqlServer
 ) -> None:
     clusters = fleet()
+    values = values_of(mode="replicas", replicas=2, podMonitor={"enabled": True})
     async with AsyncExitStack() as stack:
-        pods, _ = await stack.enter_async_context(
-            namespace(tmp_path, clusters, postgresql, values_of(mode="replicas", replicas=2))
-        )
+        pods, _ = await stack.enter_async_context(namespace(tmp_path, clusters, postgresql, values))
         first, second = pods.names()
         life = await stack.enter_async_context(AsyncExitStack())
         doomed, other = await asyncio.gather(
             life.enter_async_context(pods.run(first)), stack.enter_async_context(pods.run(second))
         )
+        jobs = scrape_configs(pods, {first: doomed, second: other})
+        server = await stack.enter_async_context(prometheus(tmp_path, jobs))
+        await server.until(f"count(ontap_up == 1) == {2 * CLUSTERS}")
 
         async def shared() -> bool:
             held = [await daemon.by_cluster("ontap_cleanup_lease_held") for daemon in (doomed, other)]
@@ -234,6 +236,9 @@ async def test_of_two_replicas_one_is_killed_and_the_other_takes_over_its_cluste
 
         await eventually(taken_over, seconds=TAKEOVER_SECONDS, what="the other to clean all of them")
         assert await other.value("ontap_cleanup_takeovers_total") >= len(orphans)
+        await server.until(f'up{{pod="{first}"}} == 0')
+        await server.until(f"sum(ontap_cleanup_lease_held) == {CLUSTERS}")
+        await server.until(f"count(ontap_up == 1) == {CLUSTERS}")
         for cluster in orphans:
             cluster.repository.add(Package("9.9.1", create_time=OLD))
 
