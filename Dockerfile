@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 # hadolint ignore=DL3006 # the image is named above, with its tag
 FROM ${PYTHON_IMAGE} AS build
@@ -24,11 +24,14 @@ FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
 ARG REVISION=unknown
 ARG VERSION=0.1.0
-# `make image` adds when it was created; who publishes it adds source, url, documentation, vendor and authors.
+# As in builds that are the same each time; `make image` says the present time.
+ARG CREATED=1970-01-01T00:00:00Z
+# Who publishes the image adds source, url, documentation, vendor and authors.
 LABEL org.opencontainers.image.title="ontap-packages-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the package repositories of ONTAP clusters" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/exporter /opt/exporter

@@ -74,7 +74,7 @@ audit: $(VENV)/.release ## Look up known vulnerabilities of the pinned dependenc
 
 image: ## Build the container image with Docker
 	docker build --build-arg REVISION=$(ONTAP_PACKAGES_EXPORTER_REVISION) --build-arg VERSION=$(VERSION) \
-		--label org.opencontainers.image.created=$$(date -u +%Y-%m-%dT%H:%M:%SZ) -t ontap-packages-exporter .
+		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) -t ontap-packages-exporter .
 
 image-test: $(VENV)/.dev ## Build the image from Debian alone, run it, and try it: about five minutes, needs root
 	$(BIN)/pytest -s -m image tests/deploy

@@ -73,7 +73,7 @@ class Images:
             f"--build-arg=PYTHON_IMAGE={BASE}",
             "--build-arg=REVISION=0123abc",
             "--build-arg=VERSION=1.2.3",
-            "--label=org.opencontainers.image.created=2026-01-01T00:00:00Z",
+            "--build-arg=CREATED=2026-01-01T00:00:00Z",
             f"--volume={wheels}:/wheels:ro",
             f"--volume={config}:/etc/pip.conf:ro",
             f"--tag={IMAGE}",
