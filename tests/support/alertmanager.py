@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +106,12 @@ class Alertmanager:
             assert response.status == 200, await response.text()
             found: list[dict[str, Any]] = await response.json()
             return found
+
+    async def fire(self, *alerts: Mapping[str, str]) -> None:
+        """Let alerts with these labels fire, all at once."""
+        fired = [{"labels": dict(labels)} for labels in alerts]
+        async with self.session.post(f"http://{self.address}/api/v2/alerts", json=fired) as response:
+            assert response.status == 200, await response.text()
 
     async def until_inhibited(self, *matchers: str) -> None:
         """Wait until it holds such an alert, and another one inhibits it.
