@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from ontap_mixin.rules import Alert, Group, Promql, Record, text
 
 UP = "cluster:ontap_up:max"
@@ -35,7 +37,11 @@ def _records(p: Promql) -> tuple[Record, ...]:
                 )
             """),
         ),
-        Record(name=CLUSTERS, expr=f"count by ({p.job}) ({UP})"),
+        Record(
+            name=CLUSTERS,
+            why="Another set of rules, with other cluster_labels, may record a cluster too: it counts once.",
+            expr=_count(p, UP),
+        ),
         Record(
             name=REASON,
             why="Why a cluster is down. What only one of several replicas cannot do does not count.",
@@ -44,30 +50,60 @@ def _records(p: Promql) -> tuple[Record, ...]:
                 and on ({p.cluster}, job) {UP} == 0
             """),
         ),
-        Record(name=REASONS, expr=f"count by ({p.job}, reason) ({REASON})"),
+        Record(
+            name=REASONS,
+            expr=f"count by ({p.job}, reason) (max by ({p.cluster}, job, reason) ({REASON}))",
+        ),
     )
 
 
+def _count(p: Promql, clusters: str) -> str:
+    """Count clusters, each once, although several sets of rules may have recorded it with other labels."""
+    return f"count by ({p.job}) (\n  max by ({p.cluster}, job) (\n{indent(clusters, ' ' * 4)}\n  )\n)"
+
+
+def _failing_as(p: Promql, matcher: str) -> str:
+    """Select the clusters that fail for a reason.
+
+    While an exporter restarts, nothing is known of them: what was known before goes on.
+    """
+    failing = f"{REASON}{{{matcher}}}"
+    return f"{failing}\nor\nlast_over_time({failing}[10m]) unless on ({p.cluster}, job) {UP}"
+
+
+def _of_each(failing: str) -> str:
+    return f"sum without (reason) (\n{indent(failing, ' ' * 2)}\n)"
+
+
 def _down(p: Promql) -> tuple[Alert, ...]:
-    many = p.settings.thresholds
+    ratio, many = p.settings.thresholds.clusters_down_ratio, p.settings.thresholds.many_clusters
+    # Over a time, for an exporter that restarts knows no cluster, and then one after another.
+    clusters = f"max_over_time({CLUSTERS}[10m])"
+    down = _count(
+        p,
+        f"max_over_time({UP}[5m]) == 0\n"
+        f"unless on ({p.cluster}, job) (\n{indent(_failing_as(p, OWN_ALERTS), ' ' * 2)}\n)",
+    )
+    too_large_a_part = f"{down}\n/ on ({p.job}) {clusters}\n> {ratio:g}"
     return (
         Alert(
             name="OntapManyClustersDown",
             why="It fires before the alerts about single clusters, so that it can inhibit them. In a small "
             "fleet, a ratio says nothing. Refused logins and incomplete listings have alerts of their "
             "own.",
-            expr=text(f"""
-                count by ({p.job}) (
-                  max_over_time({UP}[5m]) == 0
-                  unless on ({p.cluster}, job) {REASON}{{{OWN_ALERTS}}}
-                )
-                / on ({p.job}) {CLUSTERS}
-                > {many.clusters_down_ratio:g}
-                and on ({p.job}) {CLUSTERS} >= {many.many_clusters}
-            """),
+            expr=f"{too_large_a_part}\nand on ({p.job}) {clusters} >= {many}",
             summary="Polls of many clusters fail at the same time.",
             description="{{ $value | humanizePercentage }} of the clusters of the job {{ $labels.job }} "
             "cannot be read. Look for a common cause first.",
+        ),
+        Alert(
+            name="OntapSeveralClustersDown",
+            why="In a large fleet, a part that is too small for the ratio is a storm too. It also fires "
+            "before the alerts about single clusters.",
+            expr=f"{down} >= {many}\nunless on ({p.job})\n{too_large_a_part}",
+            summary="Polls of several clusters of the job {{ $labels.job }} fail at the same time.",
+            description="{{ $value | humanize }} clusters of the job {{ $labels.job }} cannot be read. Look "
+            "for a common cause first.",
         ),
         Alert(
             name="OntapClusterDown",
@@ -83,11 +119,11 @@ def _down(p: Promql) -> tuple[Alert, ...]:
 
 
 def _refused(p: Promql) -> tuple[Alert, ...]:
-    refused = 'reason="unauthorized"'
+    refused = _failing_as(p, 'reason="unauthorized"')
     return (
         Alert(
             name="OntapManyPasswordsRefused",
-            expr=f"sum without (reason) ({REASONS}{{{refused}}}) >= {p.settings.thresholds.many_clusters}",
+            expr=f"{_count(p, refused)} >= {p.settings.thresholds.many_clusters}",
             summary="Many clusters of the job {{ $labels.job }} refuse the login of the exporter.",
             description="{{ $value | humanize }} clusters of the job {{ $labels.job }} refuse the login, or "
             "the file with the secret cannot be read. Probably a password was changed. ONTAP "
@@ -95,7 +131,7 @@ def _refused(p: Promql) -> tuple[Alert, ...]:
         ),
         Alert(
             name="OntapPasswordRefused",
-            expr=f"sum without (reason) ({REASON}{{{refused}}})",
+            expr=_of_each(refused),
             summary="The cluster {{ $labels.cluster }} refuses the login of the exporter.",
             description="{{ $labels.cluster }} refuses the login, or the file with the secret cannot be "
             "read (ontap_poll_failing is {{ $value | humanize }}). ONTAP locks accounts after a "
@@ -105,11 +141,11 @@ def _refused(p: Promql) -> tuple[Alert, ...]:
 
 
 def _incomplete(p: Promql) -> tuple[Alert, ...]:
-    incomplete = 'reason="incomplete"'
+    incomplete = _failing_as(p, 'reason="incomplete"')
     return (
         Alert(
             name="OntapManyListingsIncomplete",
-            expr=f"sum without (reason) ({REASONS}{{{incomplete}}}) >= {p.settings.thresholds.many_clusters}",
+            expr=f"{_count(p, incomplete)} >= {p.settings.thresholds.many_clusters}",
             summary="Many listings of the job {{ $labels.job }} cannot be read to their end.",
             description="The listings of {{ $value | humanize }} clusters of the job {{ $labels.job }} may "
             "be incomplete. Probably return_timeout is too short. Part of a listing is never "
@@ -117,7 +153,7 @@ def _incomplete(p: Promql) -> tuple[Alert, ...]:
         ),
         Alert(
             name="OntapListingIncomplete",
-            expr=f"sum without (reason) ({REASON}{{{incomplete}}})",
+            expr=_of_each(incomplete),
             summary="The packages listing of {{ $labels.cluster }} cannot be read to its end.",
             description="The last poll of {{ $labels.cluster }} ended with a listing that may be incomplete "
             "(ontap_poll_failing is {{ $value | humanize }}). Part of a listing is never "
@@ -171,8 +207,9 @@ def _expires(p: Promql) -> Alert:
     expiry = p.series("ontap_cluster_certificate_expiry_timestamp_seconds")
     return Alert(
         name="OntapCertificateExpires",
+        why="A replica that has not reached the cluster since the renewal still serves the old date.",
         expr=text(f"""
-            min by ({p.of_cluster()}) ({expiry}) - time()
+            max by ({p.of_cluster()}) ({expiry}) - time()
             < {p.settings.thresholds.certificate_days:g} * 86400
         """),
         summary="The certificate of {{ $labels.cluster }} expires soon, or has expired.",

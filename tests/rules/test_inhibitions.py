@@ -72,6 +72,18 @@ def alert(name: str, job: str = "", cluster: str = "", policy: str = "") -> Labe
             [alert("CleanupOverdue", ELSEWHERE, "c1", "q")],
             id="a stuck deletion",
         ),
+        pytest.param(
+            [alert("SeveralClustersDown", HERE)],
+            [alert("ClusterDown", HERE, "c1")],
+            [alert("ClusterDown", ELSEWHERE, "c1"), alert("ClusterFlapping", HERE, "c2")],
+            id="several clusters down",
+        ),
+        pytest.param(
+            [alert("ManyClustersDown", HERE)],
+            [alert("SeveralClustersDown", HERE), alert("ClusterDown", HERE, "c1")],
+            [alert("SeveralClustersDown", ELSEWHERE)],
+            id="many clusters down",
+        ),
     ],
 )
 async def test_an_alert_silences_what_has_the_same_cause(

@@ -92,6 +92,16 @@ def test_a_common_cause_is_told_before_single_clusters_are(
     firing(tmp_path, fleet, {22: {alert: 1}})
 
 
+def test_a_fifth_of_a_fleet_is_told_before_single_clusters_are(tmp_path: Path) -> None:
+    fleet = [
+        *series("ontap_up", "1x9 0x60", clusters=CLUSTERS // 5),
+        *series("ontap_up", "1x70")[CLUSTERS // 5 :],
+    ]
+    early = {("OntapSeveralClustersDown", "warning"): 1}
+    later = {("OntapClusterDown", "warning"): CLUSTERS // 5}
+    firing(tmp_path, fleet, {22: early, 40: early | later})
+
+
 def test_old_packages_are_one_alert_for_each_cluster_and_wake_nobody(tmp_path: Path) -> None:
     packages = [
         one
