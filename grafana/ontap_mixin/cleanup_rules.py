@@ -13,6 +13,7 @@ FAILURE = "cluster_policy_reason:ontap_cleanup_last_run_failure:max"
 ALL_ENDED = "cluster_policy:ontap_cleanup_jobs:sum"
 ENDED = "job_policy_outcome:ontap_cleanup_jobs:delta2m"
 FAILURES = "job_policy_reason:ontap_cleanup_last_run_failure:count"
+RUNS_FAILED = "job_policy:ontap_cleanup_last_run_failure:count5m"
 EVALUATED_EVERY = "2m"
 PLANNED = "policy_reason:ontap_cleanup_plan_packages:sum"
 DELETIONS = "job:ontap_cleanup_deletions:delta1d"
@@ -53,9 +54,12 @@ def _records(p: Promql) -> tuple[Record, ...]:
         Record(name=ALL_ENDED, expr=f"sum by ({_of_policy(p)}) ({JOBS})"),
         Record(
             name=DELETIONS,
+            why="Another set of rules, with other cluster_labels, may record a counter too: it counts once.",
             expr=text(f"""
                 sum by ({p.job}) (
-                  {JOBS}{{{success}}} - min_over_time({JOBS}{{{success}}}[1d])
+                  max by ({p.cluster}, job, policy) (
+                    {JOBS}{{{success}}} - min_over_time({JOBS}{{{success}}}[1d])
+                  )
                 )
             """),
         ),
@@ -64,7 +68,11 @@ def _records(p: Promql) -> tuple[Record, ...]:
             why="For dashboards: their sum over any time counts each deletion once, and needs few series. "
             "No idelta(): VictoriaMetrics counts from 0 for a series that appears again.",
             expr=text(f"""
-                sum by ({p.job}, policy, outcome) (clamp_min({JOBS} - {JOBS} offset {EVALUATED_EVERY}, 0))
+                sum by ({p.job}, policy, outcome) (
+                  max by ({p.cluster}, job, policy, outcome) (
+                    clamp_min({JOBS} - {JOBS} offset {EVALUATED_EVERY}, 0)
+                  )
+                )
             """),
         ),
         Record(
@@ -75,7 +83,25 @@ def _records(p: Promql) -> tuple[Record, ...]:
                 )
             """),
         ),
-        Record(name=FAILURES, expr=f"count by ({p.job}, policy, reason) ({FAILURE})"),
+        Record(
+            name=FAILURES,
+            expr=text(f"""
+                count by ({p.job}, policy, reason) (max by ({p.cluster}, job, policy, reason) ({FAILURE}))
+            """),
+        ),
+        Record(
+            name=RUNS_FAILED,
+            why="For dashboards, which mark when runs failed: their ends are known a scrape later.",
+            expr=text(f"""
+                count by ({p.job}, policy) (
+                  max by ({p.cluster}, job, policy) ({FAILURE})
+                  and on ({p.cluster}, job, policy)
+                  time() - max by ({p.cluster}, job, policy) (
+                    {_with_journal(p, "ontap_cleanup_last_run_timestamp_seconds")}
+                  ) < 300
+                )
+            """),
+        ),
         Record(
             name=PLANNED,
             why="Only the process that may clean the cluster has the newest plan.",
@@ -95,14 +121,15 @@ def _unusual(p: Promql) -> Alert:
     thresholds = p.settings.thresholds
     return Alert(
         name="OntapDeletionsUnusual",
-        why="Compared with the busiest day of the last four weeks, for policies may run once a week.",
+        why="Compared with the busiest day of the last four weeks, for policies may run once a week. Without "
+        "a history, there is nothing that excuses so many: a first day is when a policy is likeliest wrong.",
         expr=text(f"""
             {DELETIONS} > {thresholds.deletions_a_day}
             unless {DELETIONS} <= {thresholds.deletions_ratio:g} * max_over_time({DELETIONS}[28d] offset 1d)
         """),
         summary="Cleanup of the job {{ $labels.job }} deletes more packages than usual.",
         description="Within a day, cleanup of the job {{ $labels.job }} has deleted {{ $value | humanize }} "
-        "packages: far more than on any day of the last four weeks.",
+        "packages: far more than on any other day of the last four weeks that Prometheus knows.",
     )
 
 
@@ -208,13 +235,22 @@ def _stopped(p: Promql) -> tuple[Alert, ...]:
     )
 
 
+def _lately(record: str, reason: str) -> str:
+    """Select what has a reason, or had when it was last known: nothing is while an exporter restarts."""
+    return f'last_over_time({record}{{reason="{reason}"}}[30m])'
+
+
 def _waiting(p: Promql) -> tuple[Alert, ...]:
     """One alert for each policy: 1,000 clusters in a dry run are one decision."""
-    candidates, dry_run = (p.series(f"ontap_cleanup_{name}") for name in ("candidates", "dry_run"))
+    candidates, dry_run, paused, opened = (
+        p.series(f"ontap_cleanup_{name}")
+        for name in ("candidates", "dry_run", "policy_paused", "journal_open")
+    )
     return (
         Alert(
             name="OntapCleanupAwaitsApproval",
-            expr=f'sum by ({p.job}, policy) ({PLANNED}{{reason="not_approved"}}) > 0',
+            why="While an exporter restarts, its plans are not known: the last ones go on.",
+            expr=f"sum by ({p.job}, policy) ({_lately(PLANNED, 'not_approved')}) > 0",
             summary="The policy {{ $labels.policy }} waits for an approval.",
             description="{{ $value | humanize }} packages would be deleted by the policy {{ $labels.policy "
             "}} if its approved plan named them. The plan is too old, or they are new.",
@@ -224,11 +260,15 @@ def _waiting(p: Promql) -> tuple[Alert, ...]:
             why="Either each run leaves something over, or the limit of the day ends runs. Dry runs have "
             "limits too, but delete nothing anyway.",
             expr=text(f"""
-                sum by ({p.job}, policy) ({PLANNED}{{reason="over_limit"}}) > 0
-                unless on ({p.job}, policy) {dry_run} == 1
+                sum by ({p.job}, policy) ({_lately(PLANNED, "over_limit")}) > 0
+                unless on ({p.job}, policy) last_over_time({dry_run}[30m]) == 1
                 or
-                count by ({p.job}, policy) ({FAILURE}{{reason="refused"}})
-                unless on ({p.job}, policy) {p.series("ontap_cleanup_policy_paused")} == 1
+                count by ({p.job}, policy) (
+                  max by ({p.cluster}, job, policy) (
+                    {_lately(FAILURE, "refused")}
+                  )
+                )
+                unless on ({p.job}, policy) last_over_time({paused}[30m]) == 1
             """),
             summary="The policy {{ $labels.policy }} does not get on because of its limits.",
             description="For a day, max_deletes_per_run has left packages over, or max_deletes_per_day has "
@@ -237,11 +277,13 @@ def _waiting(p: Promql) -> tuple[Alert, ...]:
         ),
         Alert(
             name="OntapCleanupCandidatesPileUp",
+            why="A process that has lost the journal for longer than a restart takes may serve old plans.",
             expr=text(f"""
                 sum by ({p.job}, policy) (
                   max by ({p.cluster}, job, policy) (
                     last_over_time({candidates}[30m])
                     and on ({p.polled}, policy) last_over_time({dry_run}[30m]) == 1
+                    unless on ({p.instance}) max_over_time({opened}[30m]) == 0
                   )
                 ) > {p.settings.thresholds.dry_run_candidates}
             """),
