@@ -9,7 +9,18 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import frame, styles
 from ontap_dashboards.panels import bars, graph, number
-from ontap_dashboards.promql import ENDED, JOB, POLICY, how_many, milliseconds, of_cluster, of_policy, series
+from ontap_dashboards.promql import (
+    ENDED,
+    JOB,
+    POLICY,
+    from_holder,
+    from_journal,
+    how_many,
+    milliseconds,
+    of_cluster,
+    of_policy,
+    series,
+)
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules
 from ontap_mixin.settings import Settings
@@ -22,20 +33,22 @@ THIS_POLICY = Label(
     title="Policy",
     link=styles.dashboard_link("Show this policy only", frame.CLEANUP, "policy"),
 )
-DRY = of_policy("ontap_cleanup_dry_run")
-SUCCESS = of_policy("ontap_cleanup_last_run_success")
-LAST_RUN = of_policy("ontap_cleanup_last_run_timestamp_seconds")
-LAST_SUCCESS = of_policy("ontap_cleanup_last_success_timestamp_seconds")
-NEXT_RUN = of_policy("ontap_cleanup_next_run_timestamp_seconds")
-CANDIDATES = of_policy("ontap_cleanup_candidates")
-IN_PROGRESS = of_policy("ontap_cleanup_jobs_in_progress")
+DRY = of_policy(series("ontap_cleanup_dry_run", POLICY))
+JOURNALED = of_policy(from_journal("ontap_cleanup_dry_run", POLICY))
+"""The policies on clusters of which a journal knows whether they ever ran."""
+SUCCESS = of_policy(from_journal("ontap_cleanup_last_run_success", POLICY))
+LAST_RUN = of_policy(from_journal("ontap_cleanup_last_run_timestamp_seconds", POLICY))
+LAST_SUCCESS = of_policy(from_journal("ontap_cleanup_last_success_timestamp_seconds", POLICY))
+NEXT_RUN = of_policy(from_holder("ontap_cleanup_next_run_timestamp_seconds", POLICY))
+CANDIDATES = of_policy(from_holder("ontap_cleanup_candidates", POLICY))
+IN_PROGRESS = of_policy(series("ontap_cleanup_jobs_in_progress", POLICY))
 NO_RUN = -1
 WORST = f"topk($rows, ({SUCCESS} == bool 0) or {NO_RUN} + 0 * {DRY})"
 """1 for a policy whose last run on a cluster failed, 0 if it was good; only as many as are shown."""
 ERRORS = series("ontap_cleanup_job_errors_total", POLICY)
 SKIPPED = series("ontap_cleanup_skipped_runs_total", POLICY)
 SECONDS = "ontap_cleanup_job_duration_seconds"
-FAILURE = of_policy("ontap_cleanup_last_run_failure", "reason")
+FAILURE = of_policy(from_journal("ontap_cleanup_last_run_failure", POLICY), "reason")
 UNDER_WAY = f"({IN_PROGRESS} > 0)"
 NOT_CONFIGURED = "Cleanup is not configured, or nothing matches the choice above."
 HIDDEN_BY_FILTERS = "A filter on a label of the clusters hides this."
@@ -65,21 +78,21 @@ def dashboard(settings: Settings) -> builders.Dashboard:
         board = board.with_variable(variable)
     for name, expression, color in _events():
         board = frame.annotated(board, name, expression, color)
-    board = frame.group(board, "Now", *_alarms(), *_sizes())
+    board = frame.group(board, "Now", *_alarms(settings), *_sizes())
     board = frame.group(board, "Policies", _policies(), _policies_on_clusters(), *_under_way())
     board = frame.group(board, "What became of deletions", *_deletions())
     return frame.group(board, "Over time", *_deletions_over_time(), *_runs_over_time())
 
 
 def _events() -> tuple[tuple[str, str, str], ...]:
-    failed = f'{cleanup_rules.FAILURES}{{{JOB}, policy=~"$policy"}}'
+    failed = f'{cleanup_rules.RUNS_FAILED}{{{JOB}, policy=~"$policy"}}'
     return (
         (
             "Deletions",
             f"sum by (policy) (sum_over_time({_ended('success')}[$__interval])) > 0",
             styles.BLUE,
         ),
-        ("Runs that failed", f"{failed} > ({failed} offset $__interval or 0 * {failed})", styles.RED),
+        ("Runs that failed", f"sum by (policy) (max_over_time({failed}[$__interval]))", styles.RED),
         (
             "Starts of exporters",
             f"changes({series('process_start_time_seconds', JOB)}[$__interval]) > 0",
@@ -92,7 +105,9 @@ def _ended(outcome: str) -> str:
     return ENDED.removesuffix("}") + f', outcome="{outcome}"}}'
 
 
-def _alarms() -> tuple[stat.Panel, ...]:
+def _alarms(settings: Settings) -> tuple[stat.Panel, ...]:
+    overdue_hours = settings.thresholds.cleanup_overdue_hours
+
     def alarm(title: str, description: str, expression: str, *, harmless: bool = False) -> stat.Panel:
         colors = styles.NONE_IS_BETTER if harmless else styles.NONE_IS_GOOD
         return number(title, description, expression, colors=colors)
@@ -119,9 +134,9 @@ def _alarms() -> tuple[stat.Panel, ...]:
         ),
         alarm(
             "Runs overdue",
-            "Runs that were due more than an hour ago and have not ended: they take long, or wait for other "
-            "runs.",
-            how_many(f"{NEXT_RUN} < bool time() - 3600"),
+            f"Runs that were due more than {overdue_hours:g} hours ago and have not ended: they take long, "
+            "or wait for other runs.",
+            how_many(f"{NEXT_RUN} < bool time() - {overdue_hours:g} * 3600"),
             harmless=True,
         ),
         alarm(
@@ -133,7 +148,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         alarm(
             "Policies paused",
             f"Policies that delete nothing after so many failures in a row. {HIDDEN_BY_FILTERS}",
-            how_many(f"max by (policy) ({series('ontap_cleanup_policy_paused', JOB)}) == bool 1"),
+            how_many(f"max by (policy) ({from_journal('ontap_cleanup_policy_paused', JOB)}) == bool 1"),
         ),
         alarm(
             "Nobody cleans",
@@ -190,8 +205,8 @@ def _policies() -> table.Panel:
                 colors=styles.NONE_IS_GOOD,
                 decimals=0,
             ),
-            _moment(f"max by (policy) ({LAST_RUN})", "Last run", "never"),
-            _moment(f"min by (policy) ({NEXT_RUN})", "Next run", "unknown"),
+            _moment(f"max by (policy) ({LAST_RUN})", "Last run", never=f"max by (policy) ({JOURNALED})"),
+            _moment(f"min by (policy) ({NEXT_RUN})", "Next run"),
         ),
         no_value=NOT_CONFIGURED,
         height=6,
@@ -214,9 +229,9 @@ def _policies_on_clusters() -> table.Panel:
             Column(query=f"{DRY} and {WORST}", title="Mode", words=styles.DRY_RUN),
             Column(query=f"{CANDIDATES} and {WORST}", title="Candidates", decimals=0),
             Column(query=f"{IN_PROGRESS} and {WORST}", title="In progress", decimals=0),
-            _moment(f"({LAST_RUN} and {WORST})", "Last run", "never"),
-            _moment(f"({LAST_SUCCESS} and {WORST})", "Last success", "never"),
-            _moment(f"({NEXT_RUN} and {WORST})", "Next run", "unknown"),
+            _moment(f"({LAST_RUN} and {WORST})", "Last run", never=f"({JOURNALED} and {WORST})"),
+            _moment(f"({LAST_SUCCESS} and {WORST})", "Last success", never=f"({JOURNALED} and {WORST})"),
+            _moment(f"({NEXT_RUN} and {WORST})", "Next run"),
         ),
         sort=("Result", True),
         no_value=NOT_CONFIGURED,
@@ -225,20 +240,20 @@ def _policies_on_clusters() -> table.Panel:
 
 
 def _under_way() -> tuple[table.Panel, table.Panel]:
-    since = f"sum_over_time(({IN_PROGRESS} > bool 0)[6h:5m]) * 300 and {UNDER_WAY}"
-    plan = (
-        "max by (cluster, policy, verdict, reason) "
-        f"({series('ontap_cleanup_plan_packages', POLICY)}"
-        f" unless on (job, instance, cluster) {series('ontap_cleanup_lease_held', JOB)} == 0)"
-    )
+    # Without a moment at which nothing was under way, it counts from when this was first known.
+    idle = f"max_over_time((time() * ({IN_PROGRESS} == bool 0))[6h:5m]) > 0"
+    first = f"min_over_time((time() + 0 * {IN_PROGRESS})[6h:5m])"
+    since = f"time() - ({idle} or {first}) and {UNDER_WAY}"
+    plan = of_policy(from_holder("ontap_cleanup_plan_packages", POLICY), "verdict", "reason")
     return (
         listing(
             "Deletions under way",
-            "Clusters on which a deletion is being sent or followed, and for how long one has been, up to "
-            "six hours. A deletion should take no longer than retry_busy_for and job_timeout together.",
+            "Clusters on which a deletion is being sent or followed, and for how long there has been no "
+            "pause, to five minutes and up to six hours. Deletions that follow each other count together; a "
+            "single one should take no longer than retry_busy_for and job_timeout together.",
             labels=(THIS_CLUSTER, THIS_POLICY),
-            columns=(Column(query=since, title="For", unit=styles.SECONDS, decimals=0),),
-            sort=("For", True),
+            columns=(Column(query=since, title="Without a pause for", unit=styles.SECONDS, decimals=0),),
+            sort=("Without a pause for", True),
             no_value="No deletion is known to be under way.",
             width=10,
             height=8,
@@ -263,16 +278,20 @@ def _under_way() -> tuple[table.Panel, table.Panel]:
     )
 
 
-def _moment(query: str, title: str, missing: str) -> Column:
-    return Column(query=milliseconds(query), title=title, unit="dateTimeFromNow", missing=missing)
+def _moment(query: str, title: str, *, never: str = "") -> Column:
+    """Show a time: "never" where an expression has a value instead, and else "unknown"."""
+    shown = f"{milliseconds(query)} or 0 * {never}" if never else milliseconds(query)
+    words = styles.NOT_YET if never else None
+    return Column(query=shown, title=title, unit="dateTimeFromNow", words=words, missing="unknown")
 
 
 def _deletions() -> tuple[table.Panel | bargauge.Panel, ...]:
     return (
         bars(
-            "Deletions in the time shown",
-            "Deletions that ended in the time shown, by outcome, each counted once. docs/cleanup.md "
-            "explains the outcomes. From the series that the rules record.",
+            "Deletions on all clusters",
+            "Deletions that ended in the time shown, by outcome, each counted once, whatever clusters are "
+            "chosen: the dashboard of a cluster has its own. docs/cleanup.md explains the outcomes. From the "
+            f"series that the rules record. {HIDDEN_BY_FILTERS}",
             ((f"sum by (outcome) (sum_over_time({ENDED}[$__range])) > 0", "{{outcome}}"),),
             no_value="none is known",
             width=6,
@@ -327,8 +346,9 @@ def _durations() -> table.Panel:
 def _deletions_over_time() -> tuple[timeseries.Panel, ...]:
     return (
         graph(
-            "Deletions by outcome",
-            "Deletions that ended, by outcome; each is in one bar. From the series that the rules record.",
+            "Deletions on all clusters, by outcome",
+            "Deletions that ended, by outcome, whatever clusters are chosen; each is in one bar. From the "
+            f"series that the rules record. {HIDDEN_BY_FILTERS}",
             ((f"sum by (outcome) (sum_over_time({ENDED}[$__interval])) > 0", "{{outcome}}"),),
             bars=True,
             colors={

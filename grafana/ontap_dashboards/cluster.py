@@ -9,7 +9,17 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.panels import bars, graph, number, timeline, word
-from ontap_dashboards.promql import CLUSTER, days, milliseconds, of_cluster, of_repository, series
+from ontap_dashboards.promql import (
+    CLOSED,
+    CLUSTER,
+    days,
+    from_holder,
+    from_journal,
+    milliseconds,
+    of_cluster,
+    of_repository,
+    series,
+)
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules
 from ontap_mixin.settings import Settings
@@ -20,6 +30,9 @@ THIS_POLICY = Label(
 NOT_CONFIGURED = "No policy of cleanup applies to this cluster."
 NOT_KNOWN = "not known"
 FAILURES = series("ontap_poll_failures_total", CLUSTER)
+DRY_RUN = "ontap_cleanup_dry_run"
+HOUR_SECONDS = 3600
+"""Beyond this clock skew, cleanup deletes nothing by age."""
 
 
 def dashboard(settings: Settings) -> builders.Dashboard:
@@ -35,25 +48,27 @@ def dashboard(settings: Settings) -> builders.Dashboard:
     for variable in (
         frame.jobs(),
         frame.one_of("cluster", "Cluster", 'label_values(ontap_up{job=~"$job"}, cluster)'),
-        frame.old_after(),
+        frame.old_after(settings),
         frame.filters("filters", "Filters"),
     ):
         board = board.with_variable(variable)
     for name, expression, color in _events():
         board = frame.annotated(board, name, expression, color)
-    board = frame.group(board, "Now", *_state(settings), *_sizes(), *_health())
-    board = frame.group(board, "Packages", _packages(), _packages_over_time(), _identity())
+    board = frame.group(board, "Now", *_state(settings), *_sizes(settings), *_health(settings))
+    board = frame.group(board, "Packages", _packages(settings), _packages_over_time(), _identity(settings))
     board = frame.group(board, "Polls", *_polls(), *_failures())
     return frame.group(board, "Cleanup", _policies(), *_deletions())
 
 
 def _events() -> tuple[tuple[str, str, str], ...]:
     jobs = f'{cleanup_rules.JOBS}{{{CLUSTER}, outcome="success"}}'
-    failed = f"{cleanup_rules.FAILURE}{{{CLUSTER}}}"
+    ended = f"changes({series('ontap_cleanup_last_run_timestamp_seconds', CLUSTER)}[$__interval]) > 0"
+    run = f"max by (policy) ({ended} unless on (job, instance) {CLOSED})"
+    success = _of_policy(from_journal("ontap_cleanup_last_run_success", CLUSTER))
     update = f"max by (cluster) ({series('ontap_software_update_in_progress', promql.NAMED)})"
     return (
         ("Deletions", f"{jobs} - {jobs} offset $__interval > 0", styles.BLUE),
-        ("Runs that failed", f"{failed} unless {failed} offset $__interval", styles.RED),
+        ("Runs that failed", f"{run} and on (policy) {success} == 0", styles.RED),
         ("Updates", f"{update} > {update} offset $__interval", "purple"),
     )
 
@@ -120,7 +135,7 @@ def _state(settings: Settings) -> tuple[stat.Panel, ...]:
     )
 
 
-def _sizes() -> tuple[stat.Panel, ...]:
+def _sizes(settings: Settings) -> tuple[stat.Panel, ...]:
     return (
         number(
             "Packages",
@@ -141,7 +156,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Age of the oldest package that is known to be unused.",
             days(f"max({promql.UNUSED})"),
             unit=styles.DAYS,
-            colors=styles.AGE_DAYS,
+            colors=styles.age_days(settings),
         ),
         number(
             "Unnamed",
@@ -153,8 +168,9 @@ def _sizes() -> tuple[stat.Panel, ...]:
     )
 
 
-def _health() -> tuple[stat.Panel, ...]:
+def _health(settings: Settings) -> tuple[stat.Panel, ...]:
     expiry = of_cluster("ontap_cluster_certificate_expiry_timestamp_seconds")
+    thresholds = settings.thresholds
     return (
         number(
             "Certificate",
@@ -162,7 +178,10 @@ def _health() -> tuple[stat.Panel, ...]:
             days(f"({expiry} - time())"),
             unit=styles.DAYS,
             colors=styles.thresholds(
-                (None, styles.GREY), (-100_000, styles.RED), (0, styles.ORANGE), (30, styles.GREEN)
+                (None, styles.GREY),
+                (-100_000, styles.RED),
+                (0, styles.ORANGE),
+                (thresholds.certificate_days, styles.GREEN),
             ),
             no_value=NOT_KNOWN,
             width=6,
@@ -173,7 +192,10 @@ def _health() -> tuple[stat.Panel, ...]:
             f"abs({of_cluster('ontap_cluster_clock_skew_seconds')})",
             unit="s",
             colors=styles.thresholds(
-                (None, styles.GREY), (0, styles.GREEN), (300, styles.ORANGE), (3600, styles.RED)
+                (None, styles.GREY),
+                (0, styles.GREEN),
+                (thresholds.clock_skew_seconds, styles.ORANGE),
+                (HOUR_SECONDS, styles.RED),
             ),
             no_value=NOT_KNOWN,
             width=6,
@@ -181,7 +203,7 @@ def _health() -> tuple[stat.Panel, ...]:
     )
 
 
-def _packages() -> table.Panel:
+def _packages(settings: Settings) -> table.Panel:
     created = of_repository("ontap_software_package_create_timestamp_seconds", "version")
     return listing(
         "Packages",
@@ -197,7 +219,7 @@ def _packages() -> table.Panel:
                 query=days(promql.AGES),
                 title="Age",
                 unit=styles.DAYS,
-                colors=styles.AGE_DAYS,
+                colors=styles.age_days(settings),
                 missing="unknown",
                 decimals=0,
             ),
@@ -226,10 +248,11 @@ def _packages_over_time() -> timeseries.Panel:
     )
 
 
-def _identity() -> table.Panel:
+def _identity(settings: Settings) -> table.Panel:
     return listing(
         "Identity",
-        "What the cluster calls itself, and the labels that the configuration gives to it.",
+        "What the cluster calls itself, and those of its labels that cluster_labels in grafana/mixin.yaml "
+        "names.",
         labels=(
             Label(name="cluster", title="Cluster"),
             Label(name="name", title="Name in ONTAP"),
@@ -238,7 +261,10 @@ def _identity() -> table.Panel:
         ),
         columns=(
             Column(
-                query=f"max without (instance, job) ({series('ontap_cluster_info', CLUSTER)})", title=None
+                query=of_cluster(
+                    "ontap_cluster_info", "name", "ontap_version", "uuid", *settings.cluster_labels
+                ),
+                title=None,
             ),
         ),
         no_value="The cluster's identity is not known.",
@@ -314,44 +340,53 @@ def _failures() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
     )
 
 
-def _of_policy(metric: str, *labels: str) -> str:
-    return f"max by ({', '.join(('policy', *labels))}) ({series(metric, CLUSTER)})"
+def _of_policy(known: str, *labels: str) -> str:
+    return f"max by ({', '.join(('policy', *labels))}) ({known})"
 
 
-def _moment(metric: str) -> str:
-    return milliseconds(_of_policy(metric))
+def _last(metric: str) -> str:
+    """Give the end of the last such run: 0 if there was none, and nothing if the journal is not open."""
+    never = f"0 * {_of_policy(from_journal(DRY_RUN, CLUSTER))}"
+    return f"{milliseconds(_of_policy(from_journal(metric, CLUSTER)))} or {never}"
 
 
 def _policies() -> table.Panel:
     moment = "dateTimeFromNow"
+    failure = _of_policy(from_journal("ontap_cleanup_last_run_failure", CLUSTER), "reason")
+    candidates = from_holder("ontap_cleanup_candidates", CLUSTER)
+    in_progress = series("ontap_cleanup_jobs_in_progress", CLUSTER)
     return listing(
         "Policies",
         "The policies of cleanup that apply to this cluster, and their last runs.",
         labels=(THIS_POLICY, Label(name="reason", title="Failed as")),
         columns=(
-            Column(query=_of_policy("ontap_cleanup_dry_run"), title="Mode", words=styles.DRY_RUN),
-            Column(query=_of_policy("ontap_cleanup_last_run_failure", "reason"), title=None),
-            Column(query=_of_policy("ontap_cleanup_candidates"), title="Candidates", decimals=0),
-            Column(query=_of_policy("ontap_cleanup_jobs_in_progress"), title="In progress", decimals=0),
+            Column(query=_of_policy(series(DRY_RUN, CLUSTER)), title="Mode", words=styles.DRY_RUN),
+            Column(query=failure, title=None),
+            Column(query=_of_policy(candidates), title="Candidates", decimals=0),
+            Column(query=_of_policy(in_progress), title="In progress", decimals=0),
             Column(
-                query=_moment("ontap_cleanup_last_run_timestamp_seconds"),
+                query=_last("ontap_cleanup_last_run_timestamp_seconds"),
                 title="Last run",
                 unit=moment,
-                missing="never",
+                words=styles.NOT_YET,
+                missing="unknown",
             ),
             Column(
-                query=_of_policy("ontap_cleanup_last_run_success"),
+                query=_of_policy(from_journal("ontap_cleanup_last_run_success", CLUSTER)),
                 title="Succeeded",
                 words=styles.YES_IS_GOOD,
             ),
             Column(
-                query=_moment("ontap_cleanup_last_success_timestamp_seconds"),
+                query=_last("ontap_cleanup_last_success_timestamp_seconds"),
                 title="Last success",
                 unit=moment,
-                missing="never",
+                words=styles.NOT_YET,
+                missing="unknown",
             ),
             Column(
-                query=_moment("ontap_cleanup_next_run_timestamp_seconds"),
+                query=milliseconds(
+                    _of_policy(from_holder("ontap_cleanup_next_run_timestamp_seconds", CLUSTER))
+                ),
                 title="Next run",
                 unit=moment,
                 missing="unknown",

@@ -69,6 +69,7 @@ def _rate(metric: str, by: str) -> str:
 
 def _alarms() -> tuple[stat.Panel, ...]:
     total, ordinal = (series(f"ontap_exporter_{name}", JOB) for name in ("total_shards", "shard_ordinal"))
+    running = f'count_values by (job) ("ordinal", {ordinal})'
     reloaded = series("ontap_exporter_config_last_reload_successful", INSTANCE)
     return (
         number(
@@ -80,7 +81,7 @@ def _alarms() -> tuple[stat.Panel, ...]:
         number(
             "Shards missing",
             "Shards without an exporter, so that their clusters are not polled.",
-            f'max({total}) - count(count_values("ordinal", {ordinal}))',
+            f"sum(max by (job) ({total}) - on (job) count by (job) ({running}))",
             colors=styles.NONE_IS_GOOD,
         ),
         number(

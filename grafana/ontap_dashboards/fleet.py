@@ -7,14 +7,25 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from ontap_dashboards import fleet_clusters, fleet_holdings, frame, promql, styles
 from ontap_dashboards.panels import bars, graph, number
-from ontap_dashboards.promql import CLUSTER, JOB, NAMED, days, how_many, milliseconds, series
+from ontap_dashboards.promql import (
+    CLUSTER,
+    JOB,
+    NAMED,
+    days,
+    from_journal,
+    how_many,
+    milliseconds,
+    of_cluster,
+    of_policy,
+    series,
+)
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cleanup_rules, cluster_rules, package_rules
 from ontap_mixin.settings import Settings
 
-RUN_SUCCESS = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_success', CLUSTER)})"
-RUN_FAILURE = f"max by (cluster, policy, reason) ({series('ontap_cleanup_last_run_failure', CLUSTER)})"
-RUN_END = f"max by (cluster, policy) ({series('ontap_cleanup_last_run_timestamp_seconds', CLUSTER)})"
+RUN_SUCCESS = of_policy(from_journal("ontap_cleanup_last_run_success", CLUSTER))
+RUN_FAILURE = of_policy(from_journal("ontap_cleanup_last_run_failure", CLUSTER), "reason")
+RUN_END = of_policy(from_journal("ontap_cleanup_last_run_timestamp_seconds", CLUSTER))
 THIS_POLICY = Label(
     name="policy", title="Policy", link=styles.dashboard_link("Open this policy", frame.CLEANUP, "policy")
 )
@@ -38,7 +49,7 @@ def dashboard(settings: Settings) -> builders.Dashboard:
         frame.jobs(),
         frame.several("cluster", "Cluster", 'label_values(ontap_up{job=~"$job"}, cluster)'),
         frame.label_of_clusters(settings),
-        frame.old_after(),
+        frame.old_after(settings),
         frame.rows(),
         frame.filters("filters", "Filters"),
     ):
@@ -54,22 +65,22 @@ def dashboard(settings: Settings) -> builders.Dashboard:
         _clusters_down(settings),
         _runs_failed(),
     )
-    board = frame.group(board, "The fleet at a glance", *_sizes(), *_over_time())
-    board = frame.folded(board, "Clusters", fleet_clusters.breakdown(), fleet_clusters.clusters())
-    board = frame.folded(board, "Old packages", *fleet_holdings.old())
-    board = frame.folded(board, "Versions", *fleet_holdings.versions(), fleet_holdings.holdings())
+    board = frame.group(board, "The fleet at a glance", *_sizes(settings), *_over_time())
+    board = frame.folded(board, "Clusters", fleet_clusters.breakdown(), fleet_clusters.clusters(settings))
+    board = frame.folded(board, "Old packages", *fleet_holdings.old(settings))
+    board = frame.folded(board, "Versions", *fleet_holdings.versions(settings), fleet_holdings.holdings())
     return frame.folded(board, "Polls", *fleet_clusters.polls())
 
 
 def _events() -> tuple[tuple[str, str, str], ...]:
     """Mark what happened, by the few series that the rules record for it."""
     ended = f'{cleanup_rules.ENDED}{{{JOB}, outcome="success"}}'
-    failed = f"{cleanup_rules.FAILURES}{{{JOB}}}"
+    failed = f"{cleanup_rules.RUNS_FAILED}{{{JOB}}}"
     updates = package_rules.UPDATES
     started = series("process_start_time_seconds", JOB)
     return (
         ("Deletions", f"sum by (policy) (sum_over_time({ended}[$__interval])) > 0", styles.BLUE),
-        ("Runs that failed", f"{failed} > ({failed} offset $__interval or 0 * {failed})", styles.RED),
+        ("Runs that failed", f"sum by (policy) (max_over_time({failed}[$__interval]))", styles.RED),
         ("Updates", f"{updates} > {updates} offset $__interval", "purple"),
         ("Starts of exporters", f"changes({started}[$__interval]) > 0", styles.ORANGE),
     )
@@ -131,7 +142,8 @@ def _alarms() -> tuple[stat.Panel, ...]:
 def _reasons() -> bargauge.Panel:
     return bars(
         "Down, by reason",
-        "Clusters that are down, by the reason of their last poll. docs/metrics.md says what to do for each.",
+        "Clusters that are down, by the reason of their last poll, each counted once. docs/metrics.md says "
+        "what to do for each.",
         ((f"count by (reason) ({promql.REASONS})", "{{reason}}"),),
         colors=styles.thresholds((None, styles.GREY), (0, styles.RED)),
         no_value="no reason is known",
@@ -208,16 +220,19 @@ def _runs_failed() -> table.Panel:
     )
 
 
-def _sizes() -> tuple[stat.Panel, ...]:
-    unknown = f"({promql.PACKAGES} unless on (cluster) {promql.OLD_KNOWN})"
-    none = f"0 * sum({promql.PACKAGES}) unless on () {unknown}"
+def _sizes(settings: Settings) -> tuple[stat.Panel, ...]:
+    none = f"0 * count({promql.UP}) unless on () ({promql.UP} unless on (cluster) {promql.OLD_DECIDED})"
+    certificate_days = f"{settings.thresholds.certificate_days:g}"
+    expiry = of_cluster("ontap_cluster_certificate_expiry_timestamp_seconds")
+    valid = f"0 * count({promql.UP}) unless on () ({promql.UP} unless on (cluster) {expiry})"
     return (
         number("Clusters", "Clusters that are polled.", f"count({promql.UP})", width=4),
         number("Packages", "Packages of all clusters that are up.", f"sum({promql.PACKAGES})", width=4),
         number(
             "Have old packages",
             "Clusters with at least one package that is older than “Old after” and known to be unused. 0 "
-            "only if use and age are known of all packages. From the series that the rules record.",
+            "only if all clusters are up, and use and age are known of all packages. From the series that "
+            "the rules record.",
             f"count({promql.OLDEST_UNUSED} > $old_after) or {none}",
             colors=styles.NONE_IS_BETTER,
             no_value=RECORDED,
@@ -228,7 +243,7 @@ def _sizes() -> tuple[stat.Panel, ...]:
             "Age of the oldest package that is known to be unused. From the series that the rules record.",
             days(f"max({promql.OLDEST_UNUSED})"),
             unit=styles.DAYS,
-            colors=styles.AGE_DAYS,
+            colors=styles.age_days(settings),
             no_value=RECORDED,
             width=4,
         ),
@@ -240,11 +255,9 @@ def _sizes() -> tuple[stat.Panel, ...]:
         ),
         number(
             "Certificates",
-            "Certificates of clusters that expire within 30 days, or have expired.",
-            how_many(
-                f"min by (cluster) ({series('ontap_cluster_certificate_expiry_timestamp_seconds', CLUSTER)})"
-                " < bool time() + 30 * 86400"
-            ),
+            f"Certificates of clusters that expire within {certificate_days} days, or have expired. 0 only "
+            "if that is known of all clusters: it is not of one that never answered or is not verified.",
+            f"count({expiry} < time() + {certificate_days} * 86400) or {valid}",
             colors=styles.NONE_IS_BETTER,
             width=4,
         ),

@@ -10,11 +10,13 @@ from ontap_dashboards.panels import bars, graph, spread, timeline
 from ontap_dashboards.promql import CLUSTER, days, milliseconds, of_cluster, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing
 from ontap_mixin import cluster_rules
+from ontap_mixin.settings import Settings
 
 
 def breakdown() -> table.Panel:
     """Compare the parts of the fleet that a label of the clusters tells apart."""
     up = f"max by (cluster, $by) ({series('ontap_up', CLUSTER)})"
+    polled = f"({up} and on (cluster) {of_cluster('ontap_last_poll_timestamp_seconds')})"
     held = "max by (cluster, $by) " + f"({series('ontap_software_packages', promql.NAMED)})"
     return listing(
         "By label",
@@ -24,7 +26,7 @@ def breakdown() -> table.Panel:
         columns=(
             Column(query=f"count by ($by) ({up})", title="Clusters", decimals=0),
             Column(
-                query=f"sum by ($by) ({up} == bool 0)",
+                query=f"sum by ($by) ({polled} == bool 0)",
                 title="Down",
                 colors=styles.NONE_IS_GOOD,
                 decimals=0,
@@ -40,23 +42,25 @@ def breakdown() -> table.Panel:
     )
 
 
-def clusters() -> table.Panel:
+def clusters(settings: Settings) -> table.Panel:
     """List every cluster."""
+    old_days = settings.thresholds.unused_package_age_days
     return listing(
         "All clusters",
         "Every cluster that is polled; clusters that are down come first. A dash means that the value is "
-        "not known: nothing is said about the packages of a cluster that is down.",
+        "not known: nothing is said about the packages of a cluster that is down. From what age a package "
+        "counts in the column “Unused over” is set in grafana/mixin.yaml, and not by “Old after”.",
         labels=(THIS_CLUSTER, Label(name="ontap_version", title="Release")),
         columns=(
             Column(query=promql.STATE, title="State", words=styles.UP_OR_DOWN, width=90),
             Column(query=of_cluster("ontap_cluster_info", "ontap_version"), title=None),
             Column(query=promql.PACKAGES, title="Packages", decimals=0),
-            Column(query=promql.OLD_UNUSED, title="Old and unused", decimals=0),
+            Column(query=promql.OLD_UNUSED, title=f"Unused over {old_days:g} d", decimals=0),
             Column(
                 query=days(promql.OLDEST_UNUSED),
                 title="Oldest unused",
                 unit=styles.DAYS,
-                colors=styles.AGE_DAYS,
+                colors=styles.age_days(settings),
                 decimals=0,
             ),
             Column(

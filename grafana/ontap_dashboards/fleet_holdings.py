@@ -10,6 +10,7 @@ from ontap_dashboards import frame, promql, styles
 from ontap_dashboards.panels import bars
 from ontap_dashboards.promql import CLUSTER, days, of_repository, series
 from ontap_dashboards.tables import Column, Label, listing, matrix
+from ontap_mixin.settings import Settings
 
 THIS_CLUSTER = Label(
     name="cluster",
@@ -29,7 +30,7 @@ BRACKETS = (
 )
 
 
-def old() -> tuple[table.Panel | bargauge.Panel, ...]:
+def old(settings: Settings) -> tuple[table.Panel | bargauge.Panel, ...]:
     """Show which packages are the oldest, and which clusters hold most of them."""
     return (
         listing(
@@ -42,7 +43,7 @@ def old() -> tuple[table.Panel | bargauge.Panel, ...]:
                     query=days(f"topk($rows, {promql.UNUSED})"),
                     title="Age",
                     unit=styles.DAYS,
-                    colors=styles.AGE_DAYS,
+                    colors=styles.age_days(settings),
                     decimals=0,
                 ),
             ),
@@ -87,7 +88,7 @@ def _or_none(counted: str) -> str:
     return f"{counted} or 0 * sum({promql.PACKAGES})"
 
 
-def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
+def versions(settings: Settings) -> tuple[table.Panel | bargauge.Panel, ...]:
     """Show how many clusters hold each version, and which versions are not in use."""
     releases = f"max by (cluster, ontap_version) ({series('ontap_cluster_info', CLUSTER)})"
     unused = f"count by (version) ({promql.INFO}) == count by (version) ({promql.IN_USE} == 0)"
@@ -109,7 +110,7 @@ def versions() -> tuple[table.Panel | bargauge.Panel, ...]:
                     query=days(f"max by (version) ({promql.AGES})"),
                     title="Oldest",
                     unit=styles.DAYS,
-                    colors=styles.AGE_DAYS,
+                    colors=styles.age_days(settings),
                     missing="unknown",
                     decimals=0,
                 ),

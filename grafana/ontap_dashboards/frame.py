@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
+from ontap_mixin import exporter_rules
 from ontap_mixin.settings import Link, Settings
 
 TAG = "ontap-packages-exporter"
@@ -114,22 +117,34 @@ def filters(name: str, label: str) -> builders.AdHocVariable:
 def jobs() -> builders.QueryVariable:
     """Choose the scrape jobs.
 
-    "All" means the jobs of this exporter, each by name: every program has ``up`` and ``process_*``.
+    "All" means the jobs of this exporter, each by name: every program has ``up`` and ``process_*``. What the
+    rules record of ``up`` names the jobs whose exporters have been dead for longer than the time shown, too.
     """
+    known = f'{{__name__=~"{exporter_rules.EXPORTERS}|ontap_exporter_build_info"}}'
     return (
-        _values("job", "Job", "label_values(ontap_exporter_build_info, job)")
+        _values("job", "Job", f"label_values({known}, job)")
         .multi(True)  # noqa: FBT003 - the library's own interface
         .include_all(True)  # noqa: FBT003
         .current(ALL)
     )
 
 
-def old_after() -> builders.CustomVariable:
-    """Choose the age from which a package counts as old."""
-    days = {"30 days": 30, "90 days": 90, "180 days": 180, "1 year": 365, "2 years": 730, "3 years": 1095}
-    return choice(
-        "old_after", "Old after", {text: str(number * 86_400) for text, number in days.items()}, "180 days"
-    )
+def old_after(settings: Settings) -> builders.CustomVariable:
+    """Choose the age from which a package counts as old; at first, that of the rules."""
+    days: dict[str, float] = {
+        "30 days": 30,
+        "90 days": 90,
+        "180 days": 180,
+        "1 year": 365,
+        "2 years": 730,
+        "3 years": 1095,
+    }
+    of_rules = settings.thresholds.unused_package_age_days
+    if of_rules not in days.values():
+        days[f"{of_rules:g} days"] = of_rules
+    chosen = next(text for text, number in days.items() if number == of_rules)
+    seconds = {text: f"{number * 86_400:.0f}" for text, number in sorted(days.items(), key=itemgetter(1))}
+    return choice("old_after", "Old after", seconds, chosen)
 
 
 def label_of_clusters(settings: Settings) -> builders.CustomVariable:

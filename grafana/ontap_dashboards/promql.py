@@ -23,6 +23,8 @@ CLUSTER = f"{JOB}, {NAMED}"
 """The clusters that were chosen, as the chosen exporters see them."""
 POLICY = f'{CLUSTER}, policy=~"$policy"'
 """The policies that were chosen, on the clusters that were chosen."""
+CLOSED = f"ontap_cleanup_journal_open{{{JOB}}} == 0"
+"""The processes whose journal is not open."""
 
 
 def series(metric: str, scope: str, *matchers: str) -> str:
@@ -41,9 +43,21 @@ def of_repository(metric: str, *labels: str) -> str:
     return f"({held} and on (cluster) {UP} == 1)"
 
 
-def of_policy(metric: str, *labels: str) -> str:
+def from_journal(metric: str, scope: str) -> str:
+    """Select what comes from the journal: a process that has lost it may serve what is old."""
+    return f"{series(metric, scope)} unless on (job, instance) {CLOSED}"
+
+
+def from_holder(metric: str, scope: str) -> str:
+    """Likewise, without the processes that may not clean a cluster while another may: that one knows best."""
+    lease = series("ontap_cleanup_lease_held", JOB)
+    others = f"({lease} == 0 and on (job, cluster) {lease} == 1)"
+    return f"{from_journal(metric, scope)} unless on (job, instance, cluster) {others}"
+
+
+def of_policy(known: str, *labels: str) -> str:
     """One series for every policy on every cluster, or for these and the labels."""
-    return f"max by ({', '.join(('cluster', 'policy', *labels))}) ({series(metric, POLICY)})"
+    return f"max by ({', '.join(('cluster', 'policy', *labels))}) ({known})"
 
 
 def milliseconds(expression: str) -> str:
@@ -66,8 +80,8 @@ STATE = f"({UP} and on (cluster) {of_cluster('ontap_last_poll_timestamp_seconds'
 """1 for a cluster that is up, 0 for one that is down; nothing before its first poll."""
 DOWN = f"({STATE} == 0)"
 """The clusters whose last poll failed."""
-REASONS = f"({of_cluster('ontap_poll_failing', 'reason')} and on (cluster) {DOWN})"
-"""Why they are down."""
+REASONS = f"(topk by (cluster) (1, {of_cluster('ontap_poll_failing', 'reason')}) and on (cluster) {DOWN})"
+"""Why they are down: one reason for each, although replicas may fail for different ones."""
 LAST_GOOD_POLL = of_cluster("ontap_last_successful_poll_timestamp_seconds")
 PACKAGES = of_repository("ontap_software_packages")
 INFO = of_repository("ontap_software_package_info", "version")
@@ -83,6 +97,8 @@ OLD_KNOWN = f"({_OLD} > 0 or {_OLD} unless on (cluster) {_AGELESS})"
 """Each cluster's old ones: 0 only if the use of all packages and the age of all unused ones are known."""
 OLD_UNUSED = f"(max by (cluster) {OLD_KNOWN} and on (cluster) {UP} == 1)"
 """Likewise, of clusters that are up."""
+OLD_DECIDED = f"(max by (cluster) ({_OLD} unless on (cluster) {_AGELESS}) and on (cluster) {UP} == 1)"
+"""The clusters that are up of which the use of all packages and the age of all unused ones are known."""
 ENDED = f'{cleanup_rules.ENDED}{{{JOB}, policy=~"$policy"}}'
 """Deletions that have ended since the rules were evaluated before."""
 

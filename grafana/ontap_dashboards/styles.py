@@ -36,8 +36,6 @@ NONE_IS_GOOD = thresholds((None, GREY), (0, GREEN), (1, RED))
 """Red from one on."""
 NONE_IS_BETTER = thresholds((None, GREY), (0, GREEN), (1, ORANGE))
 """Orange from one on: somebody should check it, but not at night."""
-AGE_DAYS = thresholds((None, GREY), (0, GREEN), (180, ORANGE), (365, RED))
-"""How long a package may stay in a repository."""
 SHARE_UP = thresholds((None, GREY), (0, RED), (0.9, ORANGE), (0.99, GREEN))
 """The share of clusters that are up, or of the time in which one was."""
 
@@ -61,8 +59,15 @@ CODES = {
 """What ONTAP's codes mean; docs/cleanup.md has more about each."""
 YES_IS_GOOD: Words = {1: ("yes", GREEN), 0: ("no", RED)}
 NEVER: Words = {0: ("never", RED)}
+NOT_YET: Words = {0: ("never", GREY)}
 USE: Words = {0: ("not in use", GREY), 1: ("in use", GREEN)}
 DRY_RUN: Words = {0: ("deletes", ORANGE), 1: ("dry run", BLUE)}
+
+
+def age_days(settings: Settings) -> builders.ThresholdsConfig:
+    """Colour how long a package has been in a repository: orange when it counts as old, red at twice that."""
+    old_days = settings.thresholds.unused_package_age_days
+    return thresholds((None, GREY), (0, GREEN), (old_days, ORANGE), (2 * old_days, RED))
 
 
 def words(mapping: Words) -> list[models.ValueMapping]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from ontap_mixin.cluster_rules import UP
-from ontap_mixin.rules import Alert, Group, Promql, text
+from ontap_mixin.rules import Alert, Group, Promql, Record, text
+
+EXPORTERS = "job:up:count"
 
 
 def groups(p: Promql) -> tuple[Group, ...]:
     """Return the rules."""
+    watched = Record(
+        name=EXPORTERS,
+        why="For dashboards, which offer the jobs whose exporters are all dead, too.",
+        expr=f"count by ({p.job}) ({p.target('up')})",
+    )
     return (
+        Group(name="ontap-exporter.rules", rules=(watched,)),
         Group(name="ontap-exporter.alerts", rules=(*_down(p), *_refused(p), *_scraped_wrongly(p))),
         Group(
             name="ontap-exporter-slow.alerts", rules=(*_unsteady(p), *_blind(p), *_behind(p)), interval="2m"

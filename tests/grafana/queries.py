@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ RATE_INTERVAL = timedelta(seconds=7919)
 """What stands for ``$__rate_interval``: a duration that nobody writes."""
 RANGE = timedelta(seconds=7907)
 """Likewise for ``$__range``."""
+_NAMES = re.compile(r'__name__=~"([\w:|]+)"')
 _GLOBALS = {
     "__rate_interval": f"{RATE_INTERVAL.seconds}s",
     "__range": f"{RANGE.seconds}s",
@@ -36,6 +38,12 @@ class Selector:
     matchers: frozenset[str]
     range: timedelta | None = None
     function: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names, if a matcher gives several to choose from."""
+        found = [match[1] for match in map(_NAMES.fullmatch, self.matchers) if match]
+        return found[0].split("|") if found else [self.metric]
 
 
 def selectors(expression: str) -> list[Selector]:

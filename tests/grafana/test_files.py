@@ -51,6 +51,37 @@ def test_further_links_are_on_every_dashboard() -> None:
         assert named["Wiki"]["url"] == "https://wiki.example.org/"
 
 
+@pytest.mark.parametrize(
+    ("threshold", "shown"),
+    [
+        ("certificate_days", "4711 * 86400"),
+        ("certificate_days", '"value": 4711.0'),
+        ("clock_skew_seconds", '"value": 4711.0'),
+        ("cleanup_overdue_hours", "4711 * 3600"),
+        ("unused_package_age_days", '"value": 4711.0'),
+        ("unused_package_age_days", '"text": "4711 days"'),
+        ("unused_package_age_days", "Unused over 4711 d"),
+    ],
+)
+def test_a_threshold_of_the_rules_is_that_of_the_dashboards(threshold: str, shown: str) -> None:
+    document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    document["thresholds"][threshold] = 4711
+    before = "".join(catalogue.files(load()).values())
+    after = "".join(catalogue.files(Settings.model_validate(document)).values())
+    assert shown not in before
+    assert shown in after
+
+
+def test_what_counts_all_clusters_although_some_are_chosen_says_so() -> None:
+    counted = [
+        panel
+        for panel in panels(DASHBOARDS["cleanup"])
+        if any("job_policy_outcome:ontap_cleanup_jobs:delta2m" in one["expr"] for one in panel["targets"])
+    ]
+    assert counted
+    assert [panel["title"] for panel in counted if "all clusters" not in panel["title"]] == []
+
+
 def test_identities_last() -> None:
     assert {dashboard["uid"] for dashboard in DASHBOARDS.values()} == UIDS
 

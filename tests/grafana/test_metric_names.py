@@ -47,9 +47,10 @@ def asked(dashboard: Any) -> set[str]:
         for variable in variables(dashboard, "query").values()
     ]
     return {
-        selector.metric
+        name
         for expression in expressions
         for selector in selectors(readable(dashboard, expression))
+        for name in selector.names
     }
 
 

@@ -68,6 +68,7 @@ EMPTY: Mapping[tuple[str, str], str] = {
     ("cluster", "Failed polls in the time shown"): "none has failed",
     ("cluster", "Policies"): "every deletion fails on this cluster, so no run has ever succeeded there",
     ("cleanup", "Deletions under way"): "none is under way any more",
+    ("fleet", "Certificates"): "a cluster that never answered has shown none",
 }
 """What may have no data although all is there to be shown: dashboard and panel, and why."""
 OF_CLEANUP: Mapping[str, set[str]] = {

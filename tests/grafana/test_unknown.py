@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from grafana.boards import DASHBOARDS, chosen, substituted, targets
+from grafana.boards import DASHBOARDS, targets, variables
+from grafana.evaluated import (
+    DAY_SECONDS,
+    REPLICA,
+    Series,
+    check,
+    column,
+    queries,
+    series,
+)
 
-from ontap_mixin.output import groups
-from ontap_mixin.settings import load
 from support.prometheus import needs_prometheus
-from support.rules import RULE_FILES
 
 pytestmark = needs_prometheus
 
-EXPORTER = 'job="ontap-packages", instance="a:10910"'
-SINGLE = {"job": "ontap-packages", "cluster": "c1", "instance": "a:10910", "policy": ".+"}
-_GLOBALS = {"__rate_interval": "5m", "__interval": "2m", "__range": "1h"}
 OLD_DAYS = 400
-DAY_SECONDS = 86_400
-ASKED_MINUTES = 30
+EXPIRY = "ontap_cluster_certificate_expiry_timestamp_seconds"
+OTHER = 'cluster="c2"'
 TILES = (("cluster", "Old packages"), ("fleet", "Have old packages"))
-Series = dict[str, str]
-
-
-def queries(board: str, panel: str | None = None) -> list[tuple[str, str]]:
-    """Give the panels of a dashboard and their queries, or those of one panel, for the cluster c1."""
-    dashboard = DASHBOARDS[board]
-    values = {**chosen(dashboard), **SINGLE, **_GLOBALS}
-    return [
-        (one["title"], substituted(target["expr"], values))
-        for one, target in targets(dashboard)
-        if panel in {None, one["title"]}
-    ]
-
-
-def series(metric: str, values: str, labels: str = "") -> Series:
-    return {"series": f"{metric}{{{labels}{', ' * bool(labels)}{EXPORTER}}}", "values": values}
 
 
 def cluster(*packages: str, up: int = 1) -> list[Series]:
@@ -63,29 +48,6 @@ def aged(version: str, days: int) -> list[Series]:
         series("ontap_software_package_age_seconds", f"{seconds}x60", labels),
         series("ontap_software_package_create_timestamp_seconds", f"{-seconds}x60", labels),
     ]
-
-
-def check(directory: Path, fleet: list[Series], expected: list[tuple[str, list[float]]]) -> None:
-    """Evaluate the rules, then expect these values of expressions without labels."""
-    named = [group.name for group in groups(load())]
-    asked = [
-        {
-            "expr": expression,
-            "eval_time": f"{ASKED_MINUTES}m",
-            "exp_samples": [{"labels": "{}", "value": value} for value in values],
-        }
-        for expression, values in expected
-    ]
-    document = {
-        "rule_files": [str(path) for path in RULE_FILES],
-        "evaluation_interval": "2m",
-        "group_eval_order": sorted(named, key=lambda name: not name.endswith(".rules")),
-        "tests": [{"interval": "1m", "input_series": fleet, "promql_expr_test": asked}],
-    }
-    file = directory / "unknown.yaml"
-    file.write_text(json.dumps(document))
-    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -128,10 +90,58 @@ def test_a_version_is_only_called_unused_if_that_is_known_on_all_clusters(tmp_pa
         series("ontap_software_package_info", "1x60", 'cluster="c2", version="9.1"'),
     ]
     ((_, expression),) = queries("fleet", "Most widespread unused versions")
-    everywhere = expression.replace('cluster=~"c1"', 'cluster=~".+"')
+    ((_, everywhere),) = queries("fleet", "Most widespread unused versions", cluster=".+")
     check(
         tmp_path, [*cluster("9.1"), used("9.1", 0), *other], [(everywhere, []), (f"sum({expression})", [1])]
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "shown"),
+    [
+        pytest.param(series("ontap_up", "0x60", OTHER), [], id="is down"),
+        pytest.param(series("ontap_up", "1x60", OTHER), [], id="has no listing"),
+        pytest.param(series("ontap_polls_total", "0x60", OTHER), [0], id="is not there"),
+    ],
+)
+def test_no_old_package_is_only_said_if_all_clusters_are_known(
+    other: Series, shown: list[float], tmp_path: Path
+) -> None:
+    ((_, tile),) = queries("fleet", "Have old packages", cluster=".+")
+    check(tmp_path, [*cluster("9.1"), used("9.1", 1), other], [(tile, shown)])
+
+
+def test_a_longer_old_after_does_not_make_an_unknown_age_known(tmp_path: Path) -> None:
+    two_years = str(2 * 365 * DAY_SECONDS)
+    ((_, tile),) = queries("fleet", "Have old packages", old_after=two_years)
+    unused = [used("9.1", 0), used("9.2", 0)]
+    check(tmp_path, [*cluster("9.1", "9.2"), *unused, *aged("9.2", OLD_DAYS)], [(tile, [])])
+
+
+@pytest.mark.parametrize(
+    ("others", "shown"),
+    [
+        ([], [0]),
+        ([series("ontap_up", "1x60", OTHER)], []),
+        ([series("ontap_up", "0x60", OTHER), series(EXPIRY, "9x60", OTHER)], [1]),
+        ([series("ontap_up", "0x60", OTHER), series(EXPIRY, "9999999x60", OTHER)], [0]),
+        (
+            [
+                series("ontap_up", "1x60", OTHER),
+                series(EXPIRY, "9x60", OTHER),
+                series(EXPIRY, "9999999x60", OTHER, exporter=REPLICA),
+            ],
+            [0],
+        ),
+    ],
+    ids=("known", "one not known", "one expires", "one is down", "one replica has not seen the renewal"),
+)
+def test_no_certificate_expires_is_only_said_if_all_are_known(
+    others: list[Series], shown: list[float], tmp_path: Path
+) -> None:
+    ((_, tile),) = queries("fleet", "Certificates", cluster=".+")
+    known = series(EXPIRY, "9999999x60", 'cluster="c1"')
+    check(tmp_path, [*cluster("9.1"), known, *others], [(tile, shown)])
 
 
 @pytest.mark.parametrize("is_polled", [False, True])
@@ -141,7 +151,17 @@ def test_a_cluster_is_only_called_down_once_it_has_been_polled(*, is_polled: boo
     shown = [1.0] * is_polled
     (_, down), *_ = queries("fleet", "Clusters down")
     ((_, state),) = queries("cluster", "State")
-    check(tmp_path, fleet, [(down, shown), (f"count({state})", shown)])
+    by_label = column("fleet", "By label", "Down", by="job")
+    asked = (down, f"count({state})", f"sum({by_label})")
+    check(tmp_path, fleet, [(expression, shown) for expression in asked])
+
+
+@pytest.mark.parametrize("board", DASHBOARDS)
+def test_a_job_can_be_chosen_long_after_its_exporters_have_died(board: str, tmp_path: Path) -> None:
+    asked = variables(DASHBOARDS[board])["job"]["query"]
+    selector = asked.removeprefix("label_values(").rpartition(",")[0]
+    fleet = [series("up", "0x60"), series("ontap_exporter_build_info", "1 stale", 'version="1"')]
+    check(tmp_path, fleet, [(f"count(count by (job) ({selector}))", [1])])
 
 
 def test_with_all_exporters_dead_only_their_death_is_shown(tmp_path: Path) -> None:
