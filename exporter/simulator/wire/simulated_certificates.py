@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 SERVER_NAME = "ontap-simulator.internal"
 """A name in every server's certificate, for clients that go by a name."""
+_SERVER_DAYS = 3650
+"""How long a server's certificate is valid: longer than anybody sets a clock forward."""
 _SECRET_MODE = 0o600
 
 
@@ -47,7 +50,8 @@ class Authority:
 
     def issue_server(self, addresses: Sequence[str]) -> Path:
         """Make a certificate for servers on some addresses; give the file with it and its key."""
-        leaf = self._ca.issue_cert(SERVER_NAME, *addresses)
+        not_after = datetime.now(UTC) + timedelta(days=_SERVER_DAYS)
+        leaf = self._ca.issue_cert(SERVER_NAME, *addresses, not_after=not_after)
         path = self._directory / f"server-{addresses[0]}.pem"
         _write_secret(path, leaf.private_key_and_cert_chain_pem.bytes())
         return path
