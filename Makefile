@@ -64,8 +64,8 @@ chaos-full: $(VENV)/.dev ## The same for more than an hour: 500 kills and 20,000
 soak: $(VENV)/.dev ## A day's polls with reloads, deletions and flapping clusters: about eight minutes
 	SOAK_POLLS=$${SOAK_POLLS:-288} $(BIN)/pytest -s tests/daemon/test_soak.py
 
-fuzz: $(VENV)/.dev ## Property tests with many more inputs than CI gives them: about ten minutes
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -n $(WORKERS) --hypothesis-profile=fuzz \
+fuzz: $(VENV)/.dev ## Property tests with many more inputs than CI gives them: about a quarter of an hour
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -n $(WORKERS) --timeout=1800 --hypothesis-profile=fuzz \
 		tests/ontap tests/config tests/metrics tests/web/test_accept.py tests/web/auth/test_rate_limit.py \
 		tests/web/test_openapi.py tests/cleanup/test_policy.py tests/cleanup/test_schedule.py
 
