@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import structlog
 
@@ -17,6 +17,7 @@ from exporter.cleanup.cleaner import Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
+from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.known_clusters import (
@@ -34,6 +35,8 @@ from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.inventory import Inventory
+
+T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -217,33 +220,27 @@ class CleanupService:
 
     async def recorded_runs(self, page: Page) -> tuple[tuple[Run, ...], str]:
         """Return the runs on a page, and why the journal cannot be read, "" where it can."""
-        if self.journal is None:
-            return (), self.problem
-        try:
-            return await page.runs(self.journal.runs), ""
-        except JournalError as exc:
-            return (), str(exc)
+        return await self._read(page.runs, otherwise=())
 
     async def recorded_on(self, cluster: str, limit: int) -> tuple[tuple[Run, ...], str]:
         """Return what the journal has of a cluster, and why it cannot be read, "" if it can.
 
         ``limit`` is that of :meth:`~exporter.cleanup.journal.runs.RunStore.of_cluster`.
         """
-        if self.journal is None:
-            return (), self.problem
-        try:
-            return await self.journal.runs.of_cluster(cluster, limit), ""
-        except JournalError as exc:
-            return (), str(exc)
+        return await self._read(lambda runs: runs.of_cluster(cluster, limit), otherwise=())
 
     async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:
         """Return a run, None if there is none, and why the journal cannot be read, "" if it can."""
+        return await self._read(lambda runs: runs.get(run_id), otherwise=None)
+
+    async def _read(self, ask: Callable[[RunStore], Awaitable[T]], *, otherwise: T) -> tuple[T, str]:
+        """Return what the journal answers, and ""; or ``otherwise``, and why it cannot be read."""
         if self.journal is None:
-            return None, self.problem
+            return otherwise, self.problem
         try:
-            return await self.journal.runs.get(run_id), ""
+            return await ask(self.journal.runs), ""
         except JournalError as exc:
-            return None, str(exc)
+            return otherwise, str(exc)
 
     async def _clean(self, journal: Journal) -> None:
         """Run cleaners and renew their leases, until the journal has failed for too long."""

@@ -87,17 +87,25 @@ def _page(request: web.Request) -> Page:
     Raises:
         HTTPBadRequest: a parameter has no such value, or is given twice.
     """
-    query = request.query
-    for name in ("limit", "before", "after"):
-        if len(query.getall(name, [])) > 1:
-            raise web.HTTPBadRequest(text=f"{name}: given more than once\n")
-    before = query.get("before")
+    limit, before, after = (asked_once(request, name) for name in ("limit", "before", "after"))
     return Page(
-        limit=asked_number("limit", query.get("limit", str(Page().limit)), lowest=1, highest=MOST_ON_PAGE),
+        limit=Page().limit if limit is None else asked_number("limit", limit, lowest=1, highest=MOST_ON_PAGE),
         before=None if before is None else asked_number("before", before, highest=HIGHEST_ID),
-        after=query.get("after"),
-        clusters=frozenset(query.getall("cluster", [])),
+        after=after,
+        clusters=frozenset(request.query.getall("cluster", [])),
     )
+
+
+def asked_once(request: web.Request, name: str) -> str | None:
+    """Return a parameter of a query; None without it.
+
+    Raises:
+        HTTPBadRequest: it is given twice.
+    """
+    given = request.query.getall(name, [])
+    if len(given) > 1:
+        raise web.HTTPBadRequest(text=f"{name}: given more than once\n")
+    return given[0] if given else None
 
 
 def asked_number(name: str, text: str, *, lowest: int = 0, highest: int) -> int:

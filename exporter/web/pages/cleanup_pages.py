@@ -15,7 +15,7 @@ from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import Outcome, PolicyPause
 from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig, format_duration
-from exporter.web.cleanup_api import HIGHEST_ID, asked_number, recorded_run
+from exporter.web.cleanup_api import HIGHEST_ID, asked_number, asked_once, recorded_run
 from exporter.web.pages.attention import cleanup_needs
 from exporter.web.pages.cluster_page import decisions_of
 from exporter.web.pages.rendering import page
@@ -59,10 +59,7 @@ async def cleanup_page(request: web.Request) -> web.Response:
     cleanup = sources.cleanup()
     if cleanup is None:
         return await page(request, "no_cleanup.html")
-    given = request.query.getall("before", [])
-    if len(given) > 1:
-        raise web.HTTPBadRequest(text="before: given more than once\n")
-    before = given[0] if given else ""
+    before = asked_once(request, "before")
     clusters = frozenset(name for name in request.query.getall("cluster", []) if name)
     asked = Page(
         limit=RUNS,
