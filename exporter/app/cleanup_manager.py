@@ -125,7 +125,7 @@ class CleanupManager:
                     journal_open=service.journal is not None,
                     paused={policy.name: False for policy in service.policies()}
                     | {pause.policy: True for pause in service.pauses()},
-                    takeovers=service.takeovers,
+                    takeovers=service.sharing.takeovers,
                 ),
                 policies=service.policies,
                 pauses=service.pauses,

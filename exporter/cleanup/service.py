@@ -1,4 +1,4 @@
-"""Who cleans what: one cleaner for each cluster uuid, their leases, and the journal of them all."""
+"""One cleaner for each cluster uuid, and the journal of them all with its heartbeats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import ceil
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -26,9 +25,10 @@ from exporter.cleanup.known_clusters import (
     Identities,
     PolledListings,
 )
+from exporter.cleanup.lease_sharing import WOKEN_PER_SLICE, LeaseSharing
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import usable_uuid
-from exporter.cleanup.records import Heartbeat, PolicyPause, Run, RunFailure
+from exporter.cleanup.records import PolicyPause, Run, RunFailure
 from exporter.cleanup.report import Page
 from exporter.cleanup.run import Services
 from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation
@@ -43,8 +43,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 KEPT_RUNS = 50
 """So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 HEARTBEATS_PER_LEASE = 3
-WOKEN_PER_SLICE = 10
-"""How many cleaners are woken before other tasks run."""
 LISTINGS_PER_TRANSACTION = 50
 """How many listings are noted in one transaction."""
 
@@ -65,7 +63,7 @@ class CleanupService:
     Attributes:
         journal: remembers everything; None while it is not open, so that nothing is deleted.
         problem: why nothing is deleted anywhere; "" if the journal is open.
-        takeovers: clusters that were taken over from a process that had vanished.
+        sharing: which clusters this process cleans.
     """
 
     def __init__(
@@ -82,7 +80,6 @@ class CleanupService:
     ) -> None:
         self.journal: Journal | None = None
         self.problem = "the journal is not open yet"
-        self.takeovers = 0
         self._config = config
         self._shard = shard
         self._board = board
@@ -99,15 +96,13 @@ class CleanupService:
         self._resumes_paused = False
         self._configured: frozenset[str] = frozenset()
         self._cleaners: dict[str, Cleaner] = {}
+        self.sharing = LeaseSharing(self._cleaners, clock=clock, wall_clock=self._now)
         self._services: Services | None = None
         self._group: asyncio.TaskGroup | None = None
         self._beat_now = asyncio.Event()
         self._exchange_now = asyncio.Event()
         self._exchange_problem = ""
-        self._living_owners = 1
-        self._unended: Mapping[str, str] = {}
         self._out_of_reach: frozenset[str] = frozenset()
-        self._wanted_since: dict[str, float] = {}
         kill_switch.notify(self._note_kill_switch)
 
     def policies(self) -> Sequence[PolicyConfig]:
@@ -211,7 +206,7 @@ class CleanupService:
                 self.problem = "internal_error: see the log"
             finally:
                 self.journal = self._services = self._group = None
-                self._cleaners = {}
+                self._cleaners.clear()
                 await self._board.put_leases(self._lease_statuses())
             if is_being_cancelled():
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
@@ -355,7 +350,8 @@ class CleanupService:
         for uuid, cleaner in self._cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
         self._note_unended(guards.unended)
-        await self._share(journal, beat)
+        unended = guards.unended.keys() & self._identities.uuids
+        await self.sharing.share(journal, beat, unended=unended)
         await self._board.put_leases(self._lease_statuses())
 
     async def _record_kill_switch(self, journal: Journal) -> None:
@@ -383,8 +379,7 @@ class CleanupService:
                 await self._board.read_totals(self.journal.totals)
 
     def _note_unended(self, unended: Mapping[str, str]) -> None:
-        """Record the clusters with an unended deletion; warn once if no configured cluster can end it."""
-        self._unended = unended
+        """Warn once of each unended deletion that no configured cluster can end."""
         busy = {uuid for uuid, cleaner in self._cleaners.items() if cleaner.is_busy}
         out_of_reach = {
             name
@@ -394,39 +389,6 @@ class CleanupService:
         for name in sorted(out_of_reach - self._out_of_reach):
             log.warning("a deletion on a cluster that is not configured any more stays unended", cluster=name)
         self._out_of_reach = frozenset(out_of_reach)
-
-    async def _share(self, journal: Journal, beat: Heartbeat) -> None:
-        """Hold a fair share of the clusters that this process may clean."""
-        now = self._clock()
-        wanted = {
-            uuid
-            for uuid, cleaner in self._cleaners.items()
-            if cleaner.wants_lease or (uuid in self._unended and uuid in self._identities)
-        }
-        self._wanted_since = {uuid: self._wanted_since.get(uuid, now) for uuid in wanted - beat.leases.keys()}
-        share = ceil(len(wanted) / max(beat.living_owners, 1))
-        held = beat.leases.keys() & wanted
-        room = share - len(held)
-        missing = wanted - held
-        # What nobody has taken for so long is not another process's share: it does not reach the cluster.
-        overdue = {uuid for uuid in missing if now - self._wanted_since[uuid] > self._takeover_after_seconds}
-        acquired = dict(await journal.leases.acquire(overdue)) if overdue else {}
-        if (room_left := room - len(acquired)) > 0:
-            acquired |= await journal.leases.acquire(missing - overdue, at_most=room_left)
-        self.takeovers += sum(lease.taken_over for lease in acquired.values())
-        inherited = await journal.runs.inherit(acquired.values(), now=self._now())
-        async for uuid, lease in in_slices(acquired.items(), at_most=WOKEN_PER_SLICE):
-            if (cleaner := self._cleaners.get(uuid)) is not None:
-                cleaner.hold(lease, inherited.get(uuid))
-        give_up = set(beat.leases.keys() - wanted)
-        if beat.living_owners > self._living_owners and room < 0:
-            idle = sorted(uuid for uuid in held if not self._cleaners[uuid].is_busy)
-            give_up.update(idle[:-room])
-        self._living_owners = beat.living_owners
-        if give_up:
-            for uuid in give_up & self._cleaners.keys():
-                self._cleaners[uuid].hold(None)
-            await journal.leases.release(give_up)
 
     async def _note_listings(self, journal: Journal) -> None:
         """Note what the polls have listed, if it is new or has not been noted for a while."""
