@@ -33,7 +33,8 @@ class Site:
     """Where browsers find the pages.
 
     Attributes:
-        external: the address in the browser, with its path; None: not known, so ``Host`` is not checked.
+        external: the address in the browser, with its path, or that path alone; without a host, ``Host`` is not
+            checked.
         prefix: what every path begins with here: empty, or for example ``/ontap``.
         grafana: Grafana's address, with a ``/`` at the end; "": not known, so no page links to it.
     """
@@ -51,7 +52,7 @@ class Site:
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what another site made a browser send; a middleware for all paths."""
         host = request.headers.get(hdrs.HOST, "")
-        if self.external is not None and not self._is_ours(host):
+        if self.external is not None and self.external.raw_host and not self._is_ours(host):
             text = f"This exporter is at {self.external}, and not at the host that was asked for.\n"
             return web.Response(status=421, text=text)
         if request.method not in _SAFE_METHODS and self._is_cross_origin(request, host):
@@ -85,19 +86,29 @@ def parse_site(external_url: str | None, route_prefix: str | None, grafana_url: 
     """Read the values of ``--web.external-url``, ``--web.route-prefix`` and ``--web.grafana-url``.
 
     Args:
-        external_url: an absolute URL; without it, ``Host`` is not checked.
+        external_url: an absolute URL, or a path from ``/`` on; without a host, ``Host`` is not checked.
         route_prefix: by default, the path of the external URL.
         grafana_url: an absolute URL; without it, no page links to Grafana.
 
     Raises:
         ValueError: one of them is not of this form.
     """
-    external = _browser_url(external_url) if external_url else None
+    external = _external_url(external_url) if external_url else None
     prefix = _prefix(route_prefix or (external.path if external else ""))
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"not a path of pages: {prefix!r}; write e.g. /ontap")
     grafana = str(_browser_url(grafana_url)) if grafana_url else ""
     return Site(external=external, prefix=prefix, grafana=grafana)
+
+
+def _external_url(text: str) -> URL:
+    """Return a URL for browsers, or a path as Prometheus accepts it, with a ``/`` at its end.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    is_path = text.startswith("/") and not text.startswith("//") and _PREFIX.fullmatch(text) is not None
+    return URL(f"{_prefix(text)}/") if is_path else _browser_url(text)
 
 
 def _browser_url(text: str) -> URL:

@@ -61,6 +61,9 @@ async def test_pages_allow_nothing_but_their_own_style() -> None:
         (EXTERNAL, "", "/exporter"),
         (EXTERNAL, "/a/b", "/a/b"),
         ("http://ontap.example.com", None, ""),
+        ("/ontap/", None, "/ontap"),
+        ("/ontap", "/", ""),
+        ("/", None, ""),
     ],
 )
 async def test_every_path_is_below_the_prefix(
@@ -83,6 +86,8 @@ async def test_every_path_is_below_the_prefix(
         (parse_site(None, "/ontap"), "/ontap/"),
         (parse_site(EXTERNAL, None), "/exporter/"),
         (parse_site(EXTERNAL, "/inside"), "/exporter/"),
+        (parse_site("/ontap/", None), "/ontap/"),
+        (parse_site("/ontap/", "/inside"), "/ontap/"),
     ],
 )
 async def test_the_paths_above_the_pages_lead_to_them(site: Site, place: str) -> None:
@@ -122,8 +127,9 @@ async def test_a_request_for_another_host_is_refused(host: str) -> None:
             async with client.get(path, headers={hdrs.HOST: host}) as response:
                 assert response.status == 421
                 assert EXTERNAL in await response.text()
-    async with serving() as client, client.get("/metrics", headers={hdrs.HOST: host}) as response:
-        assert response.status == 200  # nobody has said what the host is
+    for site in (Site(), parse_site("/", None)):  # nobody has said what the host is
+        async with serving(site) as client, client.get("/metrics", headers={hdrs.HOST: host}) as response:
+            assert response.status == 200
 
 
 @pytest.mark.parametrize(
@@ -190,7 +196,7 @@ async def test_tools_and_our_own_pages_can_reload(headers: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["ontap.example.com", "ftp://ontap.example.com", "https://", "https://u@x/", "https://x/?q", "https://["],
+    ["ontap.example.com", "ftp://ontap.example.com", "https://", "https://u@x/", "https://x/?q", "https://[", "//x/", "/a b"],
 )
 def test_an_external_url_that_browsers_cannot_open_is_a_mistake(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL for browsers"):
