@@ -54,7 +54,7 @@ class Lease:
         valid_until_seconds: up to when it may be relied on without asking the database, in seconds of this
             machine's CLOCK_BOOTTIME, which counts suspends; a margin is taken off already.
         held_before_until: until when, in Unix seconds of the database's clock, somebody (this process or
-            another) held it before; None if nobody did.
+            another) held it before; None if nobody did, and with SQLite, where nobody takes over.
         taken_over: whether it was acquired from another process that had neither released nor renewed it.
     """
 

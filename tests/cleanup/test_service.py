@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -249,6 +249,21 @@ async def test_a_cron_run_that_was_missed_is_not_made_up(tmp_path: Path) -> None
             await one.watch.beats()
             assert one.watch.statuses[C1].next_run_timestamp_seconds == due + 14 * 86_400
             assert len(cluster.requests) == asked
+
+
+async def test_a_cron_run_that_came_due_during_a_short_restart_is_not_made_up(tmp_path: Path) -> None:
+    due = time.time() // 60 * 60 + 60.0  # close to the database's own clock, by which leases are held
+    cluster = cluster_named("c1", "9.14.1P2")
+    schedule = datetime.fromtimestamp(due, UTC).strftime("%M %H * * *")
+    daily = changed(POLICY, every=None, schedule=schedule, timezone="UTC")
+    minutes = timedelta(minutes=5)
+    async with life(tmp_path, cluster, cluster_named("beat")) as it:
+        async with it.service(daily, clock=Clock(due - 30.0), takeover_after=minutes) as one:
+            await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
+        async with it.service(daily, BEAT, clock=Clock(due + 3.0), takeover_after=minutes) as one:
+            await one.watch.beats()
+            assert one.watch.statuses[C1].next_run_timestamp_seconds == due + 86_400
+        assert cluster.requests == ()
 
 
 async def test_a_cron_run_that_waits_too_long_for_other_clusters_is_skipped(tmp_path: Path) -> None:

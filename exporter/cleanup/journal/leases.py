@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    null,
     or_,
     select,
     text,
@@ -215,7 +216,8 @@ class LeaseHolder:
                 epoch=LEASES.c.epoch + 1,
                 expires_seconds=DATABASE_CLOCK
                 + (FOREVER_SECONDS if self._alone else self.takeover_after_seconds),
-                held_before_until_seconds=_held_until(),
+                # What comes due while the one process of a SQLite journal is down is not made up.
+                held_before_until_seconds=null() if self._alone else _held_until(),
             )
             .returning(LEASES)
         )

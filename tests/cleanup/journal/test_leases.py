@@ -57,12 +57,15 @@ async def test_a_free_lease_is_acquired_and_never_was_held(journal: Journal) -> 
     assert await journal.leases.acquire([]) == {}
 
 
-async def test_acquiring_again_ends_the_earlier_epoch(journal: Journal) -> None:
+async def test_acquiring_again_ends_the_earlier_epoch(journal: Journal, url: str) -> None:
     first = await lease_of(journal)
     before = time()
     second = await lease_of(journal)
     assert (second.epoch, second.taken_over) == (2, False)
-    assert second.held_before_until == pytest.approx(before, abs=5.0)
+    if url.startswith("sqlite"):
+        assert second.held_before_until is None
+    else:
+        assert second.held_before_until == pytest.approx(before, abs=5.0)
     with pytest.raises(LeaseLostError):
         await new_run(journal, first)
     await new_run(journal, second)
@@ -103,14 +106,17 @@ async def test_a_deletion_takes_no_step_under_the_lease_of_another_cluster(journ
     assert await unended_on(journal, AMS) == (deletion,)
 
 
-async def test_a_restart_has_the_leases_at_once_and_knows_until_when_they_were_held(url: str) -> None:
+async def test_a_restart_has_the_leases_at_once_and_may_know_until_when_they_were_held(url: str) -> None:
     async with opened(url) as journal:
         first = await lease_of(journal)
     closed = time()
     async with opened(url) as journal:
         lease = await lease_of(journal)
         assert (lease.epoch, lease.taken_over) == (first.epoch + 1, False)
-        assert lease.held_before_until == pytest.approx(closed, abs=5.0)
+        if url.startswith("sqlite"):
+            assert lease.held_before_until is None
+        else:
+            assert lease.held_before_until == pytest.approx(closed, abs=5.0)
 
 
 @pytest.mark.parametrize("amid", range(0, 40, 5))
@@ -155,13 +161,10 @@ async def test_the_file_of_a_killed_process_is_free_at_once_with_its_leases(tmp_
         assert await asyncio.to_thread(line_of, first) == "held 2"
         first.kill()
         first.wait(WAIT_SECONDS)
-    killed = time()
     async with opened(url) as journal:
         leases = await journal.leases.acquire([AMS, FRA])
         assert {(lease.epoch, lease.taken_over) for lease in leases.values()} == {(2, False)}
-        for lease in leases.values():
-            assert lease.held_before_until is not None
-            assert killed - 1.0 <= lease.held_before_until <= time() + 1.0
+        assert {lease.held_before_until for lease in leases.values()} == {None}
 
 
 # PostgreSQL: any number of processes
