@@ -187,10 +187,9 @@ class ConfigFiles:
             return self._read_file(path)
         except (OSError, ValueError) as error:
             why = why_unreadable(error)
-        if pattern.written is not None and not pattern.has_wildcard:
-            # The path may be a secret put in the wrong place.
-            return pattern.location.problem(f"{why}: {pattern.written}")
-        return Problem(file=str(path), line=0, key="", message=why)
+        if pattern.has_wildcard:
+            return Problem(file=str(path), line=0, key="", message=why)
+        return pattern.location.problem(f"{why}: {pattern.displayed(path)}")
 
     def _apply_changed(self, sources: Sources) -> bool:
         """Apply the files that have changed and can be applied; whether there was one."""

@@ -487,7 +487,8 @@ def test_named_file_that_is_missing_leaves_its_clusters_applied(tmp_path: Path) 
     fleet.files.load()
     fleet.path("a").unlink()
     assert [fleet.files.scan() for _ in range(5)] == [None] * 5
-    assert fleet.problems == ["clusters.d/a.yaml: cannot be read: No such file or directory"]
+    why = "cannot be read: No such file or directory"
+    assert fleet.problems == [f"config.yaml:1: cluster_files[0]: {why}: clusters.d/a.yaml"]
     assert fleet.counts == (1, 1)
     fleet.write("a", "- address: b\n")
     assert fleet.scan_twice() == ["b"]
