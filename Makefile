@@ -51,11 +51,11 @@ bench-full: $(VENV)/.dev ## All benchmarks, with up to 10,000 clusters: about te
 bench-prometheus: $(VENV)/.dev $(CACHE)/.servers ## What 10,000 clusters cost Prometheus: dashboard and rules; about 15 minutes, 8 GB
 	COST_CLUSTERS=$${COST_CLUSTERS:-10000} $(BIN)/pytest -s tests/grafana/test_cost.py
 
-chaos: $(VENV)/.dev ## About three minutes of everything going wrong while packages are deleted
+chaos: $(VENV)/.dev $(CACHE)/.servers ## About three minutes of everything going wrong while packages are deleted
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-12} \
 		$(BIN)/pytest -s tests/cleanup/test_campaign.py tests/cleanup/test_campaign_of_processes.py
 
-chaos-full: $(VENV)/.dev ## The same for more than an hour: 500 kills and 20,000 deletions, and 200 disruptions with PostgreSQL
+chaos-full: $(VENV)/.dev $(CACHE)/.servers ## The same for more than an hour: 500 kills and 20,000 deletions, and 200 disruptions with PostgreSQL
 	@CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)} CAMPAIGN_KILLS=$${CAMPAIGN_KILLS:-500} \
 		CAMPAIGN_DELETIONS=$${CAMPAIGN_DELETIONS:-20000} CAMPAIGN_CLUSTERS=$${CAMPAIGN_CLUSTERS:-48} \
 		CAMPAIGN_ROUNDS=$${CAMPAIGN_ROUNDS:-40} \

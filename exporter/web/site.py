@@ -33,8 +33,8 @@ class Site:
     """Where browsers find the pages.
 
     Attributes:
-        external: the address in the browser, with its path, or that path alone; without a host, ``Host`` is not
-            checked.
+        external: the address in the browser, with its path, or that path alone; ``Host`` is checked only if
+            there is a host.
         prefix: what every path begins with here: empty, or for example ``/ontap``.
         grafana: Grafana's address, with a ``/`` at the end; "": not known, so no page links to it.
     """

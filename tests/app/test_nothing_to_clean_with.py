@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program
+from support.programs import PERMITTED
 from support.waiting import eventually
 
 LISTEN = "--web.listen-address=127.0.0.1:0"
@@ -40,14 +40,6 @@ async def test_a_cluster_that_hides_its_uuid_keeps_its_packages_and_the_next_one
     assert hidden.requests_to(method="DELETE") == ()
     assert set(hidden.versions) == {"9.9.1", "9.14.1P2"}
     assert set(clear.versions) == {"9.14.1P2"}
-
-
-# Whom permissions would not stop gives up what lets it pass.
-PERMITTED = (
-    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
-    if os.geteuid() == 0
-    else ()
-)
 
 
 async def test_a_journal_whose_folder_may_not_be_searched_stops_deleting_and_nothing_else(

@@ -1,11 +1,12 @@
 """Whatever breaks, nothing is deleted that may not be, nothing twice, and nothing without an account.
 
 Real daemons clean simulated clusters while they are killed, stopped, suspended and reloaded, while their disk
-is full, their descriptors are used up and their wall clock jumps, while clients hold connections without
-taking an answer, and while clusters come into use and show every fault that the simulator has. No daemon
-ever connects to the server to which redirects and next links of other origin lead. ``CAMPAIGN_SEED`` repeats
-a campaign, ``CAMPAIGN_KILLS`` and ``CAMPAIGN_DELETIONS`` prolong it; `make chaos` and `make chaos-full` do
-that.
+is full, their journal may not be written, their descriptors are used up and their wall clock jumps, while
+clients hold connections without taking an answer, and while clusters come into use and show every fault that
+the simulator has. No daemon ever connects to the server to which redirects and next links of other origin
+lead, or holds more memory, descriptors, threads or tasks than it may. ``CAMPAIGN_SEED`` repeats what is done
+in a campaign, though not at which moment; ``CAMPAIGN_KILLS`` and ``CAMPAIGN_DELETIONS`` prolong it, as
+`make chaos` and `make chaos-full` do.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from support.campaign import (
     CONFIGURED_LABEL,
     Account,
     BadScrapers,
-    Counters,
     Life,
+    Scraper,
     WallClock,
     calm_down,
     change_guards,
@@ -46,6 +47,7 @@ from support.campaign import (
     uninvolved,
     until_cleaned,
 )
+from support.programs import PERMITTED
 from support.waiting import eventually
 from support.warden import Warden, watched_cluster
 
@@ -65,6 +67,7 @@ REPEAT = (
     f"CAMPAIGN_SEED={SEED} CAMPAIGN_KILLS={KILLS} CAMPAIGN_DELETIONS={DELETIONS} CAMPAIGN_CLUSTERS={CLUSTERS}"
 )
 FAULT_CHANCE = 0.15
+READ_ONLY_CHANCE = 0.04
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,13 +78,14 @@ class Figures:
     done: Counter[str] = field(default_factory=Counter)
     faults: Counter[FaultKind] = field(default_factory=Counter)
 
-    def show(self, wardens: list[Warden]) -> None:
+    def show(self, wardens: list[Warden], scraper: Scraper) -> None:
         deleted = sum(len(warden.cluster.deletions) for warden in wardens)
         arrived = sum(warden.arrived.total() for warden in wardens)
         accepted = sum(len(warden.jobs) for warden in wardens)
         print(  # noqa: T201 - the figures of docs/reliability.md
             f"\n{REPEAT}: {dict(self.done)}, {self.faults.total()} faults of "
             f"{len(+self.faults)} kinds, {arrived} DELETEs, {accepted} accepted, {deleted} deletions, "
+            f"{scraper.scrapes} scrapes, at most {dict(scraper.most_held)}, "
             f"{time.monotonic() - self.begun:.0f} s"
         )
 
@@ -98,7 +102,7 @@ class Campaign:
     chance: random.Random
     max_deletes_per_run: int = 10
     figures: Figures = field(default_factory=Figures)
-    counters: Counters = field(default_factory=Counters)
+    scraper: Scraper = field(default_factory=Scraper)
     scrapers: BadScrapers = field(default_factory=BadScrapers)
     remembered: dict[int, Sequence[Any]] = field(default_factory=dict)
     """Deletions by their ids, since a journal whose clock is ahead forgets what it kept for a day."""
@@ -120,13 +124,19 @@ class Campaign:
         for warden in self.wardens:
             warden.supply(SUPPLY)
             warden.cluster.job_script = scripts(chance)
-        async with living(self.config, clock=self.clock) as life:
-            if chance.random() < FAULT_CHANCE:
+        is_read_only = self.journal.exists() and chance.random() < READ_ONLY_CHANCE
+        if is_read_only:
+            self.journal.chmod(0o400)
+        async with living(self.config, clock=self.clock, wrapper=PERMITTED) as life:
+            if is_read_only:
+                await self._let_write_once_refused(life)
+                await self._disturb(life)
+            elif chance.random() < FAULT_CHANCE:
                 await asyncio.sleep(chance.uniform(0.3, 2.0))  # perhaps before it listens
             else:
                 await life.until_listening()
                 await self._disturb(life)
-                await self.counters.check(life)
+                await self.scraper.check(life)
             if chance.random() < KILLED_SHARE or not life.url:
                 await life.kill()
                 done["kills"] += 1
@@ -136,6 +146,16 @@ class Campaign:
         await self.scrapers.go()
         if self.journal.exists() and chance.random() < FAULT_CHANCE:
             self.autopsy()
+
+    async def _let_write_once_refused(self, life: Life) -> None:
+        """Give the permission back without which the journal could not be opened."""
+        try:
+            await life.until_listening()
+            await life.until_line("cannot open it: Permission denied")
+            assert (await life.samples())["ontap_cleanup_journal_open", ()] == 0
+        finally:
+            self.journal.chmod(0o600)
+        self.figures.done["read-only journals"] += 1
 
     async def _disturb(self, life: Life) -> None:
         """Let things happen until some DELETEs have arrived."""
@@ -147,9 +167,12 @@ class Campaign:
             change_guards(chance.choice(self.wardens), chance)
             for warden in self.wardens:
                 warden.supply(SUPPLY)
-            (blow,) = chance.choices((None, *self._blows), weights=(128, *self._blows.values()))
+            (blow,) = chance.choices((None, *self._blows), weights=(116, *self._blows.values()))
             if blow is not None:
                 await blow(self, life)
+
+    async def _scrape(self, life: Life) -> None:
+        await self.scraper.check(life)
 
     async def _scrape_badly(self, life: Life) -> None:
         await self.scrapers.come(life, self.chance)
@@ -193,6 +216,7 @@ class Campaign:
         _reload: 4,
         _suspend: 4,
         _change_jobs: 12,
+        _scrape: 12,
         _scrape_badly: 40,
         _fill_disk: 1,
         _use_up_descriptors: 1,
@@ -234,7 +258,7 @@ class Campaign:
                 return not account.has_unended and await jobs_total(life) == account.by_outcome()
 
             await eventually(counted, seconds=CALM_SECONDS, what="the counters to be the journal's")
-            await self.counters.check(life)
+            await self.scraper.check(life)
             await life.stop()
         account = self.autopsy()
         found = [one for warden in self.wardens for one in account.differences(warden)]
@@ -244,7 +268,6 @@ class Campaign:
 @pytest.mark.skipif(WallClock.library() is None, reason="not installed: apt-get install libfaketime")
 @pytest.mark.timeout(240 + 20 * KILLS + DELETIONS / 4)
 async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path: Path) -> None:
-    chance = random.Random(SEED)  # noqa: S311 - to repeat it
     wardens = [
         Warden(watched_cluster(f"c{number}", plain_http=number % 4 != 0)) for number in range(CLUSTERS)
     ]
@@ -259,9 +282,11 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
             config=tmp_path / "config.yaml",
             journal=tmp_path / "state.db",
             clock=WallClock(file=tmp_path / "clock"),
-            chance=chance,
+            chance=random.Random(SEED),  # noqa: S311 - to repeat it
         )
         for warden in wardens:
+            # What requests draw must not change what is done to the daemons.
+            chance = random.Random(f"{SEED} {warden.cluster.name}")  # noqa: S311
             warden.cluster.faults.add(
                 *troubles(chance, it.figures.faults),
                 *rarities(chance, it.figures.faults, elsewhere=elsewhere),
@@ -281,6 +306,6 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
             exc.add_note(f"repeat it with: {REPEAT} make chaos")
             raise
         finally:
-            it.figures.show(wardens)
+            it.figures.show(wardens, it.scraper)
         assert connections_elsewhere() == 0
         assert sum(len(warden.jobs) for warden in wardens) > CLUSTERS

@@ -46,6 +46,9 @@ CONFIGURED_LABEL = "round"
 """Of clusters; each reload may change its value."""
 _COUNTERS = ("ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total", "ontap_cleanup_job_duration")
 _COUNT = "ontap_software_packages"
+_PACKAGE = "ontap_software_package_info"
+MOST_HELD = {"MiB": 200, "descriptors": 300, "threads": 60, "tasks": 600}
+"""What a daemon may hold at any time, whatever befalls it."""
 _LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
 _DELETIONS = (
@@ -105,6 +108,14 @@ class Life:
             await self.listens.wait()
         assert self.url, self.output
 
+    async def until_line(self, text: str) -> None:
+        """Wait until it writes a line with this text."""
+
+        async def written() -> bool:
+            return any(text in line for line in self.lines)
+
+        await eventually(written, seconds=START_SECONDS, what=f"a line with {text!r}")
+
     async def samples(
         self, prefix: str = "ontap_cleanup_"
     ) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -116,6 +127,18 @@ class Life:
             for family in text_string_to_metric_families(text)
             for sample in family.samples
             if sample.name.startswith(prefix)
+        }
+
+    def held(self) -> Mapping[str, int]:
+        """Return what its process holds now, as in MOST_HELD."""
+        process = Path(f"/proc/{self.process.pid}")
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        tasks = next((line for line in reversed(self.lines) if line.startswith("tasks=")), "tasks=0")
+        return {
+            "MiB": int(status["VmRSS"].split()[0]) // 1024,
+            "descriptors": sum(1 for _ in (process / "fd").iterdir()),
+            "threads": int(status["Threads"]),
+            "tasks": int(tasks.partition("=")[2]),
         }
 
     async def holds(self) -> set[str]:
@@ -171,9 +194,7 @@ class Life:
     @contextmanager
     def without_descriptors(self) -> Iterator[None]:
         """Let it open no more files and connections than it has open now."""
-        with self._limited(
-            resource.RLIMIT_NOFILE, sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
-        ):
+        with self._limited(resource.RLIMIT_NOFILE, self.held()["descriptors"]):
             yield
 
     @contextmanager
@@ -269,7 +290,11 @@ class WallClock:
 
 @asynccontextmanager
 async def living(
-    config: Path, *, shard: Sequence[int] = (), clock: WallClock | None = None
+    config: Path,
+    *,
+    shard: Sequence[int] = (),
+    clock: WallClock | None = None,
+    wrapper: Sequence[str] = (),
 ) -> AsyncIterator[Life]:
     """Start a daemon; at the end kill it where it still runs.
 
@@ -277,8 +302,10 @@ async def living(
         config: its configuration.
         shard: its ordinal and how many there are; empty: it is the only one.
         clock: its wall clock; None: the machine's.
+        wrapper: what starts it, in its own place.
     """
     process = await asyncio.create_subprocess_exec(
+        *wrapper,
         sys.executable,
         "-m",
         "support.hasty_daemon",
@@ -288,6 +315,7 @@ async def living(
         env={
             **os.environ,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            "COUNT_TASKS": "1",
             **({} if clock is None else clock.environment()),
         },
         stdout=asyncio.subprocess.PIPE,
@@ -524,24 +552,46 @@ class Account:
         return [f"{cluster.name}: {one}" for one in found]
 
 
-class Counters:
-    """The greatest value that each counter of cleanup was ever seen with: none may go back."""
+class Scraper:
+    """Scrapes one life after another as Prometheus does, and checks what must hold at any time.
+
+    Attributes:
+        scrapes: how many answers it has had.
+        most_held: the most that any life has held, as in MOST_HELD.
+    """
 
     def __init__(self) -> None:
+        self.scrapes = 0
+        self.most_held: Counter[str] = Counter()
         self._seen: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        """The greatest value that each counter of cleanup was ever seen with."""
 
     async def check(self, life: Life) -> None:
-        """Compare with what a life shows, once its journal is open.
+        """Compare with what a life shows; counters, once its journal is open.
 
         Raises:
-            AssertionError: a counter has gone back, or is gone; or a listing is not whole.
+            AssertionError: a counter has gone back, or is gone; a listing is not whole, or its number is not
+                that of its packages; or the process holds too much.
             TimeoutError: a scrape takes longer than Prometheus waits.
         """
         async with asyncio.timeout(SCRAPE_SECONDS):
             samples = await life.samples("ontap_")
-        counts = {labels: value for (name, labels), value in samples.items() if name == _COUNT}
-        cut_short = {labels: count for labels, count in counts.items() if count < len(KEPT)}
-        assert not cut_short, f"listings without what is never deleted: {cut_short}"
+        self.scrapes += 1
+        held = life.held()
+        self.most_held |= Counter(held)
+        assert all(held[what] <= most for what, most in MOST_HELD.items()), held
+        labelled = [(name, dict(labels), value) for (name, labels), value in samples.items()]
+        counts = {labels["cluster"]: value for name, labels, value in labelled if name == _COUNT}
+        listed: dict[str, set[str]] = {cluster: set() for cluster in counts}
+        for name, labels, _ in labelled:
+            if name == _PACKAGE:
+                listed[labels["cluster"]].add(labels["version"])
+        wrong = {
+            cluster: (counts[cluster], sorted(versions))
+            for cluster, versions in listed.items()
+            if counts[cluster] != len(versions) or not versions >= KEPT
+        }
+        assert not wrong, f"listings that are not whole: {wrong}"
         if samples.get(("ontap_cleanup_journal_open", ())) != 1:
             return
         now = {

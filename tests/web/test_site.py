@@ -196,7 +196,16 @@ async def test_tools_and_our_own_pages_can_reload(headers: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["ontap.example.com", "ftp://ontap.example.com", "https://", "https://u@x/", "https://x/?q", "https://[", "//x/", "/a b"],
+    [
+        "ontap.example.com",
+        "ftp://ontap.example.com",
+        "https://",
+        "https://u@x/",
+        "https://x/?q",
+        "https://[",
+        "//x/",
+        "/a b",
+    ],
 )
 def test_an_external_url_that_browsers_cannot_open_is_a_mistake(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL for browsers"):
