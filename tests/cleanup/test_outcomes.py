@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from exporter.cleanup.records import Outcome, Phase
 from exporter.ontap.conversations.facts import DOWNLOAD_PATH, SOFTWARE_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.endpoint import OAuth2Login, Secret, Tls
 from exporter.simulator import (
     DownloadState,
     Fault,
@@ -24,7 +26,17 @@ from exporter.simulator import (
     SimulatedCluster,
     UpdateState,
 )
-from support.cleaning import OLD, POLICY, SHORT, changed, cleaning, cluster_with, only
+from support.cleaning import (
+    OLD,
+    POLICY,
+    SHORT,
+    at_request,
+    changed,
+    cleaning,
+    cluster_with,
+    only,
+)
+from support.token_endpoint import token_endpoint
 
 
 async def test_success(tmp_path: Path) -> None:
@@ -216,6 +228,35 @@ async def test_too_many_requests_respect_retry_after(tmp_path: Path) -> None:
         assert only(await it.run()).outcome is Outcome.SUCCESS
         first, second = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
         assert second.monotonic_seconds - first.monotonic_seconds >= 1
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [("certificate", "no TLS"), ("token", "the token endpoint gives no token: HTTP 503")]
+)
+async def test_what_fails_before_delete_is_sent_is_busy(what: str, message: str, tmp_path: Path) -> None:
+    """Everything that is read before DELETE is read well; then nothing more can be sent."""
+    async with token_endpoint(tmp_path) as endpoint:
+        lifetime_seconds = 1 if what == "token" else 3600
+        token = {"access_token": "token-1", "token_type": "bearer", "expires_in": lifetime_seconds}
+        endpoint.answer = (200, json.dumps(token))
+        secret = Secret(value="made-up")
+        tls = Tls(ca_file=endpoint.ca_file)
+        login = OAuth2Login(client_id="exporter", client_secret=secret, token_url=endpoint.url, tls=tls)
+        cluster = cluster_with("9.13.1", "9.14.1P2", bearer_token="token-1")
+        async with cleaning(cluster, tmp_path, login=login) as it:
+
+            def break_it() -> None:
+                if what == "token":
+                    endpoint.answer = (503, "{}")
+                else:
+                    shutil.copy(endpoint.ca_file, it.simulator.ca_file)
+
+            last = Fault(FaultKind.LATENCY, path=SOFTWARE_PATH, exact=True, skip=1, seconds=1.2)
+            it.cluster.faults.add(at_request(break_it, path=SOFTWARE_PATH, skip=1), last)
+            run = await it.run(SHORT)
+            deletion = only(run)
+            assert (deletion.outcome, deletion.attempts, it.deletes()) == (Outcome.BUSY, 1, 0)
+            assert message in deletion.message
 
 
 @pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN])

@@ -108,7 +108,6 @@ ERRORS: list[tuple[OntapError, Meaning]] = [
     (Forbidden("said", code="6"), Meaning.DENIED),
     (ApiError("said", code="99", status=202), Meaning.UNKNOWN),
     (RateLimited("said", transient=True, code="262160"), Meaning.TRANSIENT),
-    (ConnectionFailed("no connection"), Meaning.TRANSIENT),
     (ConnectionFailed("it broke", transient=True), Meaning.UNKNOWN),
     (DeadlineExceeded("said"), Meaning.UNKNOWN),
     (TlsFailed("said"), Meaning.UNKNOWN),
@@ -130,6 +129,13 @@ ERRORS: list[tuple[OntapError, Meaning]] = [
 def test_every_class_of_error_has_its_meaning(error: OntapError, meaning: Meaning) -> None:
     diagnosis = read_reply(error)
     assert (diagnosis.meaning, diagnosis.code, diagnosis.message) == (meaning, error.code, str(error))
+
+
+@pytest.mark.parametrize("error", [error for error, _ in ERRORS], ids=lambda error: type(error).__name__)
+def test_what_was_not_sent_is_tried_again_unless_the_login_is_refused(error: OntapError) -> None:
+    is_refused = isinstance(error, Unauthorized | LoginPaused | Forbidden)
+    meaning = Meaning.DENIED if is_refused else Meaning.TRANSIENT
+    assert read_reply(error, is_sent=False).meaning is meaning
 
 
 def test_every_class_of_error_is_in_the_table() -> None:

@@ -163,14 +163,20 @@ def outcomes(run: JournalRun) -> dict[str, Outcome | None]:
 
 
 @asynccontextmanager
-async def cleaning(cluster: SimulatedCluster, directory: Path) -> AsyncIterator[Cleaning]:
-    """Serve a cluster and open a journal for as long as the context lasts."""
+async def cleaning(cluster: SimulatedCluster, directory: Path, **settings: object) -> AsyncIterator[Cleaning]:
+    """Serve a cluster and open a journal for as long as the context lasts.
+
+    Args:
+        cluster: to be cleaned.
+        directory: for the journal and the certificates.
+        settings: of the cluster, where they are not those of ``cluster_config``.
+    """
     async with (
         Simulator([cluster], directory=directory) as simulator,
         open_session() as session,
         opened(f"sqlite:///{directory}/state.db", takeover_after_seconds=300.0) as journal,
     ):
-        config = cluster_config(cluster, simulator.ca_file)
+        config = cluster_config(cluster, simulator.ca_file, **settings)
         access = AccessOpener(session=session, counts=RequestCounts()).open([config])["c1"]
         board = CleanupBoard(on_change=lambda _: None)
         board.put(PolicyStatus(cluster="c1", labels=(), policy=POLICY.name, dry_run=False))

@@ -293,7 +293,7 @@ class DeletionDriver:
                 why=str(exc), stale=self._are_facts_stale() and not self._required_checks().why_not()
             )
         except OntapError as exc:
-            return Answered(diagnosis=read_reply(exc))
+            return Answered(diagnosis=read_reply(exc, is_sent=gate.sent))
         return Accepted(job_uuid=job_uuid)
 
     def _why_not(self) -> str:

@@ -15,7 +15,6 @@ from exporter.ontap.conversations.wire import NO_ENTRY_CODE, is_locked
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
-    ConnectionFailed,
     Forbidden,
     LoginPaused,
     OntapError,
@@ -68,10 +67,15 @@ class Diagnosis:
     retry_after_seconds: float | None = None
 
 
-def read_reply(error: OntapError) -> Diagnosis:
-    """Say what a failed DELETE means."""
+def read_reply(error: OntapError, *, is_sent: bool = True) -> Diagnosis:
+    """Say what a failed DELETE means.
+
+    Args:
+        error: what came instead of an acceptance.
+        is_sent: whether DELETE may have gone out, so that the cluster may have it.
+    """
     return Diagnosis(
-        meaning=_meaning_of_reply(error),
+        meaning=_meaning_of_reply(error, is_sent=is_sent),
         code=error.code,
         message=str(error),
         retry_after_seconds=error.retry_after_seconds,
@@ -87,16 +91,16 @@ def read_failed_job(job: Job) -> Diagnosis:
     )
 
 
-def _meaning_of_reply(error: OntapError) -> Meaning:
+def _meaning_of_reply(error: OntapError, *, is_sent: bool) -> Meaning:
     match error:
         case Unauthorized() | LoginPaused() | Forbidden():
             return Meaning.DENIED
+        case _ if not is_sent:
+            return Meaning.TRANSIENT
         case RateLimited():
             return Meaning.TRANSIENT
         case ApiError():
             return _meaning_of_code(error.code, str(error)) or _meaning_of_status(error.status)
-        case ConnectionFailed() if not error.transient:
-            return Meaning.TRANSIENT  # no connection came about, so nothing was sent
         case BadResponse() if error.status >= HTTPStatus.MULTIPLE_CHOICES:
             return _meaning_of_status(error.status)  # something in between has answered
         case _:
