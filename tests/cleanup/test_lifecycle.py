@@ -97,12 +97,14 @@ class Work:
     Attributes:
         arrives: when the cluster begins with it.
         ends: when its job is over.
-        succeeds: whether the package is then gone.
+        code: what the job fails with; "" if it succeeds.
+        gone_at: when the package is gone by it; None: never.
     """
 
     arrives: float
     ends: float
-    succeeds: bool
+    code: str = ""
+    gone_at: float | None = None
 
 
 class World:
@@ -113,15 +115,22 @@ class World:
         self.now = 0.0
         self.deletion = deletion
         self.work: list[Work] = []
+        self.earlier_jobs = 0
         self.deleted_by_somebody = False
+        self.listing_lags_seconds = self.draw(st.sampled_from([0.0, 7.0]))
         self.may_send = False
         self.sent = 0
         self.reads_fail = self.draw(st.sampled_from([0, 0, 1, 3]))
 
+    def is_there(self, at: float) -> bool:
+        """Say whether the package is in the repository at a time."""
+        return not self.deleted_by_somebody and not any(
+            one.gone_at is not None and one.gone_at <= at for one in self.work
+        )
+
     @property
     def listed(self) -> bool:
-        done = any(one.succeeds and one.ends <= self.now for one in self.work)
-        return not done and not self.deleted_by_somebody
+        return self.is_there(self.now - self.listing_lags_seconds)
 
     @property
     def going_on(self) -> bool:
@@ -165,6 +174,8 @@ class World:
         assert before is None or before.phase is not Phase.ENDED, "an outcome is stored once"
         self.deletion = replace(before or STORED, phase=phase, **changes)  # type: ignore[arg-type]
         self.may_send = phase is Phase.INTENDED and self.may_send
+        if phase is Phase.INTENDED:
+            self.earlier_jobs = len(self.work)
         return Recorded(deletion=self.deletion)
 
     def decide(self) -> Event:
@@ -197,12 +208,16 @@ class World:
             return said(Meaning.UNKNOWN)
         if kind == "refused":
             refusals = [Meaning.TRANSIENT, Meaning.FAILURE, Meaning.DENIED]
-            refusals += [] if self.listed else [Meaning.GONE]
+            refusals += [] if self.is_there(self.now) else [Meaning.GONE]
             return said(self.draw(st.sampled_from(refusals)))
         late = self.draw(st.sampled_from([0.0, 2.0, 20.0])) if kind == "lost" else 0.0
         arrives = self.now + late
-        lasts = self.draw(st.sampled_from([0.0, 3.0, 100.0, 2000.0]))
-        self.work.append(Work(arrives=arrives, ends=arrives + lasts, succeeds=self.draw(st.booleans())))
+        ends = arrives + self.draw(st.sampled_from([0.0, 0.4, 3.0, 100.0, 2000.0]))
+        code = self.draw(st.sampled_from(["", "10551322", "10551388", "10551367", "9"]))
+        gone_at = None if code else ends
+        if code in {"10551322", "10551388"}:
+            gone_at = self.draw(st.sampled_from([None, ends, ends, ends + 8.0]))
+        self.work.append(Work(arrives=arrives, ends=ends, code=code, gone_at=gone_at))
         if kind == "lost":
             return said(self.draw(st.sampled_from([Meaning.UNKNOWN, Meaning.UNKNOWN_TRANSIENT])), code="")
         return Accepted(job_uuid=None if kind == "nameless" else f"j{len(self.work)}")
@@ -225,18 +240,14 @@ class World:
         return JobRead(job=self.job(work))
 
     def job(self, work: Work) -> Job:
-        state = "running" if self.now < work.ends else "success" if work.succeeds else "failure"
-        code = (
-            self.draw(st.sampled_from(["10551367", "10551322", "10551388", "9"]))
-            if state == "failure"
-            else ""
-        )
+        state = "running" if self.now < work.ends else "failure" if work.code else "success"
+        code = work.code if state == "failure" else ""
         return Job(uuid=f"j{self.work.index(work) + 1}", state=state, code=code, message="as the test has it")
 
     def search(self) -> JobSearch | None:
         if self.fails():
             return None
-        current = self.work[-1:] if self.sent and self.work else []
+        current = self.work[self.earlier_jobs :]
         seen = [self.job(one) for one in current if one.arrives <= self.now]
         return JobSearch(
             job=seen[0] if seen else None, open=self.draw(st.integers(0, 9)) == 0, listed_uuids=frozenset()
@@ -273,13 +284,17 @@ def test_delete_is_never_sent_twice_at_a_time_and_every_deletion_gets_one_true_o
     live(world, *lifecycle.begin(limits=LIMITS, pace=PACE, busy_until=LIMITS.retry_busy_for_seconds))
     outcome = None if world.deletion is None else world.deletion.outcome
     match outcome:
-        case Outcome.SUCCESS | Outcome.ALREADY_GONE:
-            assert not world.listed
+        case Outcome.SUCCESS:
+            assert not world.is_there(world.now)
+        case Outcome.ALREADY_GONE:
+            assert world.deleted_by_somebody
+            assert all(one.gone_at is None or one.gone_at > world.now for one in world.work)
         case Outcome.PROTECTED | None:
             assert not world.going_on
-            assert not any(one.succeeds for one in world.work)
+            assert world.listed
         case Outcome.BUSY | Outcome.FAILURE:
             assert not world.going_on
+            assert not any(one.gone_at == one.ends for one in world.work), "the listing would have shown it"
         case Outcome.TIMEOUT | Outcome.DENIED:
             pass
 
@@ -299,7 +314,8 @@ def test_a_deletion_that_is_resumed_comes_to_its_end_and_never_sends(
     if phase in {Phase.INTENDED, Phase.FOLLOWED} and what != "never arrived":
         world.sent = 1
         ends = 200.0 if what == "going on" else 0.0
-        world.work.append(Work(arrives=0.0, ends=ends, succeeds=what != "failed"))
+        code = "9" if what == "failed" else ""
+        world.work.append(Work(arrives=0.0, ends=ends, code=code, gone_at=None if code else ends))
     sent = world.sent
     begun = lifecycle.resume(
         world.deletion or STORED, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=30.0
@@ -330,6 +346,24 @@ def test_a_busy_repository_is_not_tried_again_long_after_its_time(
         assert action.outcome is Outcome.BUSY
     else:
         assert action == Decide()
+
+
+@pytest.mark.parametrize(("lag_seconds", "outcome"), [(7.0, Outcome.SUCCESS), (60.0, Outcome.FAILURE)])
+def test_a_listing_may_show_a_package_for_some_seconds_after_it_is_gone(
+    lag_seconds: float, outcome: Outcome
+) -> None:
+    followed = replace(STORED, phase=Phase.FOLLOWED, job_uuid="j1")
+    progress, _ = lifecycle.resume(followed, limits=LIMITS, pace=Pace(), now=0.0, in_flight_until=0.0)
+    failed = Job(uuid="j1", state="failure", code="10551322", message="")
+    now = 0.0
+    progress, action = lifecycle.step(progress, JobRead(job=failed), now=now)
+    while not isinstance(action, End):
+        assert action == ReadListing()
+        progress, action = lifecycle.step(progress, Listed(listed=now < lag_seconds), now=now)
+        if isinstance(action, Sleep):
+            now += action.seconds
+            progress, action = lifecycle.step(progress, Slept(), now=now)
+    assert action.outcome is outcome
 
 
 EVENTS: tuple[Event, ...] = (

@@ -29,6 +29,7 @@ from exporter.simulator import (
 from support.cleaning import (
     OLD,
     POLICY,
+    QUICK_PACE,
     SHORT,
     at_request,
     changed,
@@ -257,6 +258,46 @@ async def test_what_fails_before_delete_is_sent_is_busy(what: str, message: str,
             deletion = only(run)
             assert (deletion.outcome, deletion.attempts, it.deletes()) == (Outcome.BUSY, 1, 0)
             assert message in deletion.message
+
+
+@pytest.mark.parametrize(
+    ("fault", "job_lists", "outcome"),
+    [
+        (Fault(FaultKind.JOB_FAILURE, code=10551388, times=1), 1, Outcome.SUCCESS),
+        (
+            Fault(FaultKind.DELETE_ERROR, code=10551388, status=503, times=1),
+            1 + QUICK_PACE.checks,
+            Outcome.SUCCESS,
+        ),
+        (Fault(FaultKind.DELETE_ERROR, code=10551367, times=1), 1, Outcome.ALREADY_GONE),
+        (Fault(FaultKind.JOB_FAILURE, code=10551367, times=1), 1, Outcome.ALREADY_GONE),
+    ],
+    ids=["late job", "late answer", "refused", "refused job"],
+)
+async def test_a_package_that_goes_while_delete_waits_to_be_sent_again_went_by_it_if_it_can_have(
+    fault: Fault, job_lists: int, outcome: Outcome, tmp_path: Path
+) -> None:
+    """Deciding again begins with the list of jobs; the package goes right then."""
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        vanishing = at_request(
+            lambda: it.cluster.remove_package("9.13.1"), path=JOBS_PATH, skip=job_lists, times=1
+        )
+        it.cluster.faults.add(fault, vanishing)
+        run = await it.run()
+        assert (only(run).outcome, only(run).attempts, it.deletes()) == (outcome, 1, 1)
+
+
+async def test_a_delete_that_finds_what_an_earlier_one_deleted_is_a_success(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        vanishing = at_request(
+            lambda: it.cluster.remove_package("9.13.1"),
+            path=f"{PACKAGES_PATH}/9.13.1",
+            method="DELETE",
+            skip=1,
+        )
+        it.cluster.faults.add(Fault(FaultKind.JOB_FAILURE, code=10551388, times=1), vanishing)
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.code, it.deletes()) == (Outcome.SUCCESS, "", 2)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN])

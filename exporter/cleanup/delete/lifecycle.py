@@ -93,6 +93,7 @@ class Progress:
         when_gone: CONFIRMING: the outcome if the package is gone.
         reads_listing: FOLLOWING: the listing is read in place of a job, which is hidden.
         in_flight_until: SEARCHING: until then a DELETE whose answer is not known may still arrive.
+        may_be_done: whether an earlier DELETE may take effect yet, though nothing was found of it.
     """
 
     limits: Limits
@@ -109,6 +110,7 @@ class Progress:
     when_gone: Outcome = Outcome.SUCCESS
     reads_listing: bool = False
     in_flight_until: float = 0.0
+    may_be_done: bool = False
 
 
 Next = tuple[Progress, Action]
@@ -199,6 +201,8 @@ def _recorded(progress: Progress, now: float) -> Next:
 
 def _deciding(progress: Progress, event: Event, now: float) -> Next:  # noqa: PLR0911 - one for each event
     match event:
+        case Decided(decision=None) if progress.may_be_done:
+            return _conclude(progress, Outcome.SUCCESS)
         case Decided(decision=None):
             return _withdraw(progress, Outcome.ALREADY_GONE, "it was gone before DELETE was sent")
         case Decided(decision=Decision(verdict=Verdict.DELETE)):
@@ -332,7 +336,8 @@ def _handle(  # noqa: PLR0911 - one for each meaning
         case Meaning.FAILURE:
             return _conclude(progress, Outcome.FAILURE)
         case Meaning.GONE:
-            return _confirm(progress, now, when_gone=Outcome.ALREADY_GONE)
+            when_gone = Outcome.SUCCESS if progress.may_be_done else Outcome.ALREADY_GONE
+            return _confirm(progress, now, when_gone=when_gone)
         case Meaning.UNKNOWN | Meaning.UNKNOWN_TRANSIENT:
             if progress.stage is Stage.FOLLOWING:
                 return _confirm(progress, now, when_gone=Outcome.SUCCESS)
@@ -401,7 +406,7 @@ def _not_deleted(progress: Progress) -> Next:
     """Go on if the package is there and nothing works on it any more."""
     diagnosis = progress.diagnosis
     if diagnosis is not None and diagnosis.meaning is Meaning.UNKNOWN_TRANSIENT:
-        return _record_wait(progress, diagnosis.code, diagnosis.message)
+        return _record_wait(replace(progress, may_be_done=True), diagnosis.code, diagnosis.message)
     return _conclude(progress, Outcome.FAILURE)
 
 

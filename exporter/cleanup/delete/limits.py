@@ -36,7 +36,8 @@ class Pace:
         busy: between two attempts at a repository that is busy.
         check: between two checks of what became of a deletion whose answer is not known.
         checks: after so many, a package that is still there, and that no job names, counts as not being
-            deleted.
+            deleted. A listing may show a package for some seconds after it is gone, so the pauses between
+            the checks last 7.5 s.
         retry_seconds: how long a cluster, or the journal, is left alone after it has failed.
         in_flight_seconds: how much longer than return_timeout a DELETE may be on its way whose sender has
             vanished.
@@ -45,7 +46,7 @@ class Pace:
     job: Pauses = Pauses(first_seconds=0.5, factor=1.5, longest_seconds=5.0)
     busy: Pauses = Pauses(first_seconds=1.0, factor=2.0, longest_seconds=60.0)
     check: Pauses = Pauses(first_seconds=0.5, factor=2.0, longest_seconds=5.0)
-    checks: int = 3
+    checks: int = 5
     in_flight_seconds: float = 30.0
     retry_seconds: float = 30.0
 
