@@ -31,7 +31,7 @@ class Phase(StrEnum):
 class RunFailure(StrEnum):
     """Why a run failed, in a word."""
 
-    UNREADABLE = "unreadable"  # the listing, the facts or the jobs could not be read
+    UNREADABLE = "unreadable"  # listing, facts or jobs could not be read, or may not be now (Retry-After)
     DENIED = "denied"  # 401 or 403
     EARLIER_DELETION = "earlier_deletion"  # an earlier deletion may still be going on
     DELETION_FAILED = "deletion_failed"  # a deletion ended as failure, timeout or busy

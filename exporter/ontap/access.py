@@ -16,13 +16,16 @@ from exporter.ontap.conversations.listing import DEFAULT_RETURN_TIMEOUT_SECONDS,
 from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, Tls, TokenLogin
-from exporter.ontap.errors import LoginPaused, Unauthorized
+from exporter.ontap.errors import LoginPaused, OntapError, Unauthorized
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
 from exporter.ontap.through_proxy import proxy_secrets
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.tokens import Tokens
 
 T = TypeVar("T")
+
+LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
+"""The longest pause that a cluster can ask for (Retry-After)."""
 
 AccountKey = tuple[Endpoint, str]
 
@@ -50,6 +53,7 @@ class ClusterAccess:
         refusals: see :class:`Account`.
         fact_refusals: see :class:`Account`.
         asked_to_wait_until: the cluster asked for a pause until then (Retry-After), in the event loop's time.
+            Polls and deletions begin no sooner.
     """
 
     def __init__(
@@ -111,6 +115,11 @@ class ClusterAccess:
         except Unauthorized:
             refusals = self.fact_refusals if is_fact else self.refusals
             refusals.add(clock(), self.client.credentials.sent_fingerprint)
+            raise
+        except OntapError as exc:
+            if exc.retry_after_seconds is not None:
+                until = clock() + min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
+                self.asked_to_wait_until = max(self.asked_to_wait_until, until)
             raise
         finally:
             conversation.close()

@@ -10,15 +10,12 @@ from typing import NoReturn
 
 from exporter.concurrency import is_being_cancelled
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import LoginPaused, OntapError, Reason, Unauthorized
+from exporter.ontap.errors import LoginPaused, OntapError, Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.cluster_reading import Reading, read_cluster
 from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poll_log import PollLog
-
-LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
-"""The longest pause that a cluster can ask for (Retry-After)."""
 
 
 class Poller:
@@ -134,9 +131,6 @@ class Poller:
             if self._status.last_poll is None or self._status.up:
                 self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
         except OntapError as exc:
-            if exc.retry_after_seconds is not None and not isinstance(exc, Unauthorized):
-                pause_seconds = min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
-                self._access.asked_to_wait_until = asyncio.get_running_loop().time() + pause_seconds
             self._put_failure(PollFailure(reason=exc.reason, message=str(exc)), begun)
         except (Exception, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and self._is_being_cancelled():

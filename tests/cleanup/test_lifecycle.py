@@ -366,6 +366,37 @@ def test_a_listing_may_show_a_package_for_some_seconds_after_it_is_gone(
     assert action.outcome is outcome
 
 
+@pytest.mark.parametrize(("seconds", "is_waited_for"), [(299.0, True), (301.0, False)])
+def test_a_pause_that_is_longer_than_the_time_left_is_not_cut_short(
+    seconds: float, *, is_waited_for: bool
+) -> None:
+    limited = Diagnosis(meaning=Meaning.TRANSIENT, code="1", message="wait", retry_after_seconds=seconds)
+    progress = Progress(limits=LIMITS, pace=PACE, stage=Stage.SENDING, busy_until=300.0, deletion=STORED)
+    progress, action = lifecycle.step(progress, Answered(diagnosis=limited), now=0.0)
+    assert action == RecordWait(code="1", message="wait")
+    waiting = replace(STORED, phase=Phase.WAITING, code="1", message="wait")
+    _, action = lifecycle.step(progress, Recorded(deletion=waiting), now=0.0)
+    ended = End(outcome=Outcome.BUSY, code="1", message="wait")
+    assert action == (Sleep(seconds=seconds, idle=True) if is_waited_for else ended)
+
+
+def test_a_pause_is_asked_for_once() -> None:
+    """Facts that have grown old are no reason to wait for what ONTAP asked for at an earlier attempt."""
+    limited = Diagnosis(meaning=Meaning.TRANSIENT, code="1", message="wait", retry_after_seconds=200.0)
+    progress = Progress(
+        limits=LIMITS,
+        pace=PACE,
+        stage=Stage.SENDING,
+        busy_until=300.0,
+        deletion=replace(STORED, attempts=2),
+        diagnosis=limited,
+    )
+    progress, _ = lifecycle.step(progress, Withheld(why="too old", stale=True), now=210.0)
+    waiting = replace(STORED, attempts=2, phase=Phase.WAITING, message="too old")
+    _, action = lifecycle.step(progress, Recorded(deletion=waiting), now=210.0)
+    assert action == Sleep(seconds=PACE.busy.first_seconds, idle=True)
+
+
 EVENTS: tuple[Event, ...] = (
     Decided(decision=None),
     Decided(decision=decision(Verdict.DELETE)),

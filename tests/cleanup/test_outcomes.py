@@ -15,6 +15,7 @@ from exporter.cleanup.records import Outcome, Phase
 from exporter.ontap.conversations.facts import DOWNLOAD_PATH, SOFTWARE_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.conversations.wire import MAX_ATTEMPTS
 from exporter.ontap.endpoint import OAuth2Login, Secret, Tls
 from exporter.simulator import (
     DownloadState,
@@ -229,6 +230,40 @@ async def test_too_many_requests_respect_retry_after(tmp_path: Path) -> None:
         assert only(await it.run()).outcome is Outcome.SUCCESS
         first, second = it.cluster.requests_to(PACKAGES_PATH, method="DELETE")
         assert second.monotonic_seconds - first.monotonic_seconds >= 1
+
+
+async def test_a_pause_that_ends_too_late_ends_all_sending_to_the_cluster(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.11.1", "9.12.1", "9.14.1P2"), tmp_path) as it:
+        limited = Fault(FaultKind.TOO_MANY_REQUESTS, method="DELETE", retry_after="3600", times=1)
+        it.cluster.faults.add(limited)
+        run = await it.run()
+        assert (only(run).outcome, only(run).attempts) == (Outcome.BUSY, 1)
+        assert "asks to be left alone" in run.error
+        again = await it.run()
+        assert (again.success, again.deletions, it.deletes()) == (False, (), 1)
+
+
+async def test_a_pause_that_a_fact_asked_for_counts_for_delete(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        limited = Fault(
+            FaultKind.TOO_MANY_REQUESTS, path=SOFTWARE_PATH, exact=True, retry_after="3600", skip=1, times=1
+        )
+        it.cluster.faults.add(limited)
+        assert "could not be read" in (await it.run()).error
+        run = await it.run()
+        assert "asks to be left alone" in run.error
+        assert (run.deletions, it.deletes()) == ((), 0)
+
+
+async def test_a_job_is_not_read_before_the_pause_is_over_that_the_cluster_asks_for(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        limited = Fault(
+            FaultKind.TOO_MANY_REQUESTS, path=f"{JOBS_PATH}/", retry_after="0.5", times=MAX_ATTEMPTS
+        )
+        it.cluster.faults.add(limited)
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        reads = [request.monotonic_seconds for request in it.cluster.requests_to(f"{JOBS_PATH}/")]
+        assert reads[MAX_ATTEMPTS] - reads[MAX_ATTEMPTS - 1] >= 0.5
 
 
 @pytest.mark.parametrize(

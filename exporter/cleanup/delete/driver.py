@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import assert_never
 
-from exporter.cleanup.delete.lifecycle import Progress, step, stored
+from exporter.cleanup.delete.lifecycle import Progress, Stage, step, stored
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.delete.steps import (
     AbortRun,
@@ -153,7 +153,7 @@ class DeletionDriver:
                 case Search():
                     event = await self._search(stored(progress))
                 case Sleep():
-                    await self._sleep(action)
+                    await self._sleep(self._lengthened(action, progress))
                     event = Slept()
                 case RecordJob() | RecordWait() | End() | EndUnsent():
                     event = Recorded(deletion=await self._record(action, progress))
@@ -257,6 +257,8 @@ class DeletionDriver:
     async def _decide(self) -> Event:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
         checks = self._required_checks()
+        if (seconds := self._asked_pause_seconds()) > 0:
+            return Undecided(problem=f"the cluster asks to be left alone for {seconds:.0f} s (Retry-After)")
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed
@@ -306,6 +308,17 @@ class DeletionDriver:
 
     def _are_facts_stale(self) -> bool:
         return self._clock() - self._facts_read_at > OLDEST_FACTS_SECONDS
+
+    def _asked_pause_seconds(self) -> float:
+        """Return how long the cluster asks to be left alone yet (Retry-After); 0 or less: it does not."""
+        return self._access.asked_to_wait_until - asyncio.get_running_loop().time()
+
+    def _lengthened(self, sleep: Sleep, progress: Progress) -> Sleep:
+        """Lengthen a pause between two reads of a job if the cluster asks for it, up to job_timeout."""
+        if progress.stage is not Stage.FOLLOWING:
+            return sleep
+        asked_for = min(self._asked_pause_seconds(), progress.deadline - self._clock())
+        return replace(sleep, seconds=max(sleep.seconds, asked_for))
 
     async def _read_job(self, job_uuid: str) -> Event:
         try:

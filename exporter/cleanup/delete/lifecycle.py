@@ -229,7 +229,8 @@ def _sending(progress: Progress, event: Event, now: float) -> Next:
     deletion = stored(progress)
     match event:
         case Withheld(why=why, stale=True):
-            return _record_wait(progress, deletion.code, why)
+            # What ONTAP said of an earlier attempt, and how long it asked to wait, is over.
+            return _record_wait(replace(progress, diagnosis=None), deletion.code, why)
         case Withheld(why=why):
             # An earlier attempt was refused: the package was not protected, its repository was busy.
             was_refused = deletion.attempts > 1
@@ -379,15 +380,15 @@ def _sleep(progress: Progress, pauses: Pauses) -> Next:
 
 
 def _wait(progress: Progress, now: float) -> Next:
-    """Wait for a busy repository, as long as the run may."""
+    """Wait for a busy repository, as long as the run may, unless ONTAP asks for a longer pause."""
     deletion = stored(progress)
     diagnosis = progress.diagnosis
     left = progress.busy_until - now
-    if progress.is_resumed or left <= 0:
+    asked_for = (diagnosis.retry_after_seconds if diagnosis else None) or 0.0
+    if progress.is_resumed or left <= 0 or asked_for > left:
         message = diagnosis.message if diagnosis else deletion.message
         return _end(progress, Outcome.BUSY, deletion.code, message)
-    asked_for = diagnosis.retry_after_seconds if diagnosis else None
-    pause = max(progress.pace.busy.after(progress.waits), asked_for or 0.0)
+    pause = max(progress.pace.busy.after(progress.waits), asked_for)
     waiting = replace(progress, stage=Stage.WAITING, waits=progress.waits + 1)
     return waiting, Sleep(seconds=min(pause, left), idle=True)
 
