@@ -101,6 +101,28 @@ async def test_an_old_release_states_a_failure_in_the_job_itself(
 
 
 @pytest.mark.parametrize(
+    ("version", "unknown"),
+    [("9.6", {"error", "node"}), ("9.8P1", {"error", "node"}), ("9.9.1", {"node"}), ("9.11.1", set())],
+)
+async def test_a_release_refuses_the_fields_of_jobs_that_it_does_not_know(
+    client: Client, cluster: SimulatedCluster, version: str, unknown: set[str]
+) -> None:
+    cluster.version = version
+    cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=4)
+    uuid = (await client.delete(cluster, "9.12.1", "?return_timeout=1")).json["job"]["uuid"]
+    for field in ("error", "node"):
+        for got in (
+            await client.job(cluster, uuid, f"?fields={field}"),
+            await client.ask(cluster, f"/api/cluster/jobs?fields={field}"),
+        ):
+            assert (got.status == 400) == (field in unknown)
+            assert got.status == 200 or got.error == (400, "262197", "fields")
+    job = (await client.job(cluster, uuid)).json
+    assert unknown.isdisjoint(job)
+    assert (job["state"], job["message"], job["code"]) == ("failure", "entry doesn't exist", 4)
+
+
+@pytest.mark.parametrize(
     ("script", "state", "deleted"),
     [
         (JobScript(outcome=JobOutcome.NEVER), "running", False),

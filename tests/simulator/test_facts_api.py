@@ -70,11 +70,33 @@ async def test_software_states_versions_and_update(client: Client, cluster: Simu
     assert await read(client, cluster, path) == {}
 
 
+async def test_a_node_that_is_down_names_no_version(client: Client, cluster: SimulatedCluster) -> None:
+    cluster.nodes = (Node("n1", "9.14.1P2"), Node("n2", "9.13.1", state="down"))
+    nodes = (await read(client, cluster, "/nodes?fields=state,version"))["records"]
+    assert [(node["state"], "version" in node) for node in nodes] == [("up", True), ("down", False)]
+    software = await read(client, cluster, "/software?fields=nodes")
+    assert software["nodes"] == [{"name": "n1", "version": "9.14.1P2"}]
+
+
+async def test_the_first_release_knows_neither_the_state_of_nodes_nor_of_a_download(
+    client: Client, cluster: SimulatedCluster
+) -> None:
+    for version, status in (("9.6", 400), ("9.7", 200)):
+        cluster.version = version
+        assert (await client.ask(cluster, "/api/cluster/nodes?fields=state")).status == status
+    assert await read(client, cluster, "/software/download") == {"state": "not_started"}
+    cluster.version = "9.6P1"
+    assert (await client.ask(cluster, "/api/cluster/software/download")).error == (404, "3", None)
+
+
 async def test_the_download_states_how_far_it_is(client: Client, cluster: SimulatedCluster) -> None:
     assert await read(client, cluster, "/software/download") == {"state": "not_started"}
     cluster.download_state = DownloadState.RUNNING
     running = await read(client, cluster, "/software/download?fields=state,code")
     assert running == {"state": "running"}
+    cluster.download_code = 10551382
+    running = await read(client, cluster, "/software/download?fields=state,code")
+    assert running == {"state": "running", "code": 10551382}
 
 
 @pytest.mark.parametrize("path", ["?fields=size", "/nodes?fields=size", "/software?fields=node"])

@@ -329,3 +329,10 @@ async def test_faults_of_delete_strike_nothing_else(
 ) -> None:
     cluster.faults.add(Fault(kind))
     assert (await client.pages(cluster, LISTING))[-1].status == 200
+
+
+async def test_an_undated_answer_does_not_show_the_clock(client: Client, cluster: SimulatedCluster) -> None:
+    cluster.faults.add(Fault(FaultKind.UNDATED, times=1))
+    undated, dated = [await client.ask(cluster, "/api/cluster") for _ in range(2)]
+    assert (undated.headers["Date"], undated.json) == ("", dated.json)
+    assert dated.headers["Date"] != ""

@@ -4,6 +4,8 @@ Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster.html
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
 from exporter.simulator.api.collection_pages import Collection, Record, collection_document, with_self
 from exporter.simulator.api.ontap_replies import error_message, refused
@@ -36,6 +38,13 @@ JOBS = Collection(
         "node",
     ),
 )
+_FIRST_RELEASE = (0, 0)
+_FIELDS_SINCE: Mapping[str, Mapping[str, tuple[int, int]]] = {
+    NODES.path: {"state": (9, 7)},
+    JOBS.path: {"error": (9, 9), "node": (9, 11)},
+}
+"""The fields of each collection that came with a later release than 9.6."""
+_DOWNLOAD_SINCE = (9, 7)
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
@@ -53,11 +62,11 @@ async def nodes_document(cluster: SimulatedCluster, request: ReceivedRequest) ->
             "name": node.name,
             "state": node.state,
             "membership": "member",
-            "version": _version_document(node.version),
+            **({"version": _version_document(node.version)} if node.is_up else {}),
         }
         for node in cluster.nodes
     )
-    return await collection_document(cluster, request, NODES, enumerate(records))
+    return await collection_document(cluster, request, _of_release(NODES, cluster), enumerate(records))
 
 
 def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
@@ -69,19 +78,28 @@ def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> ob
         document["pending_version"] = cluster.pending_version
     if cluster.update_state is not None:
         document["state"] = cluster.update_state
-    document["nodes"] = [{"name": node.name, "version": node.version} for node in cluster.nodes]
+    document["nodes"] = [{"name": node.name, "version": node.version} for node in cluster.nodes if node.is_up]
     return single_object(document, request, ("version", "pending_version", "state", "nodes"))
 
 
 def download_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
-    """The document of `GET /api/cluster/software/download`."""
-    return single_object({"state": cluster.download_state}, request, ("state", "message", "code"))
+    """The document of `GET /api/cluster/software/download`.
+
+    Raises:
+        RefusedError: The release does not have it.
+    """
+    if not _has_release(cluster, _DOWNLOAD_SINCE):
+        raise refused(3)
+    document: dict[str, object] = {"state": cluster.download_state}
+    if cluster.download_code is not None:
+        document["code"] = cluster.download_code
+    return single_object(document, request, ("state", "message", "code"))
 
 
 async def jobs_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """One page of `GET /api/cluster/jobs`."""
     records = (_job_record(cluster, job) for job in cluster.jobs.readable())
-    return await collection_document(cluster, request, JOBS, enumerate(records))
+    return await collection_document(cluster, request, _of_release(JOBS, cluster), enumerate(records))
 
 
 def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: str) -> object:
@@ -93,7 +111,7 @@ def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: 
     job = cluster.jobs.find(job_uuid)
     if job is None:
         raise refused(4, target="uuid")
-    record = single_object(_job_record(cluster, job), request, JOBS.fields, key="uuid")
+    record = single_object(_job_record(cluster, job), request, _of_release(JOBS, cluster).fields, key="uuid")
     return with_self(record, f"{JOBS_PATH}/{job.uuid}", request)
 
 
@@ -115,6 +133,19 @@ def _job_record(cluster: SimulatedCluster, job: Job) -> Record:
     if failed and not script.old_style:
         record["error"] = {"message": message, "code": str(script.code)}
     return record
+
+
+def _of_release(collection: Collection, cluster: SimulatedCluster) -> Collection:
+    """The collection with the fields that the cluster's release knows."""
+    since = _FIELDS_SINCE[collection.path]
+    known = (field for field in collection.fields if _has_release(cluster, since.get(field, _FIRST_RELEASE)))
+    return replace(collection, fields=tuple(known))
+
+
+def _has_release(cluster: SimulatedCluster, least: tuple[int, int]) -> bool:
+    """Whether the cluster runs this release or a newer one; one without a number counts as newest."""
+    release = _RELEASE.match(cluster.version)
+    return release is None or (int(release[1]), int(release[2])) >= least
 
 
 def _version_document(version: str) -> Record:

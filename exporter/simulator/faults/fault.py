@@ -44,6 +44,8 @@ class FaultKind(StrEnum):
     """503, with Retry-After if `retry_after` is set."""
     ERROR = "error"
     """An error body with `code`, and with `status` and `message` if they are set."""
+    UNDATED = "undated"
+    """The header `Date` is empty: the answer does not show the cluster's clock."""
     REDIRECT = "redirect"
     """`status` (307 unless set) to `location`; `{target}` in it stands for the path and query asked for."""
     EMPTY_PAGE = "empty_page"

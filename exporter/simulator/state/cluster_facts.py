@@ -50,11 +50,16 @@ class DownloadState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node of a cluster, with the ONTAP version that it runs."""
+    """One node of a cluster, with the ONTAP version that it runs; it is named only while the node is up."""
 
     name: str
     version: str
     state: str = "up"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is up."""
+        return self.state == "up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

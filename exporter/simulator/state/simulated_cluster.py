@@ -57,6 +57,7 @@ class SimulatedCluster:
     Attributes:
         job_script: How a job goes.
         job_scripts: How a job goes that deletes one of these versions.
+        download_code: ONTAP's code beside the state of the package download; None if it states none.
         failed_logins: Wrong passwords in a row.
         delete_attempts: DELETE requests, by version.
         collection_deletes: DELETE requests for the whole collection.
@@ -123,6 +124,7 @@ class SimulatedCluster:
         self.faults = Faults(faults)
         self.job_script = JobScript()
         self.job_scripts: dict[str, JobScript] = {}
+        self.download_code: int | None = None
         self.repository = Repository(packages)
         self.clock = SimulatedClock()
         self.jobs = Jobs(self.clock, self._delete)

@@ -39,7 +39,8 @@ class JobScript:
         seconds: How long it takes; None takes the cluster's `job_seconds`.
         code: ONTAP's error code of a failure.
         message: The message at its end; None takes "success", or the one that belongs to the code.
-        old_style: Writes code and message of a failure into the job itself, as releases before 9.9 do.
+        old_style: Writes code and message of a failure into the job itself alone, as releases before 9.9
+            always do.
         running_state: The state's word while it works, such as `paused`.
         takes_effect: Whether the package is deleted at its end; None means on success alone.
         retention_seconds: How long it stays readable after its end; None takes the cluster's.

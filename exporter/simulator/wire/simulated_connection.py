@@ -101,7 +101,9 @@ def _client_name(request: web.BaseRequest) -> str | None:
 
 
 async def _delivered(request: web.BaseRequest, connection: Connection, reply: Reply) -> web.StreamResponse:
-    date = formatdate(time.time() + connection.cluster.clock_ahead_seconds, usegmt=True)
+    is_dated = reply.damage is None or reply.damage.kind is not FaultKind.UNDATED
+    seconds = time.time() + connection.cluster.clock_ahead_seconds
+    date = formatdate(seconds, usegmt=True) if is_dated else ""
     headers = {"Content-Type": reply.content_type, "Date": date, **dict(reply.headers)}
     pieces: Iterable[bytes] = (reply.body,)
     pause_seconds = 0.0
