@@ -12,7 +12,8 @@ import aiohttp
 
 from exporter.background import in_slices
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
-from exporter.ontap.conversations.listing import DEFAULT_RETURN_TIMEOUT_SECONDS, ListingQuery
+from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.paging import DEFAULT_RETURN_TIMEOUT_SECONDS
 from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, Tls, TokenLogin

@@ -96,7 +96,7 @@ class OntapClient:
 
     Attributes:
         clock_skew_seconds: the cluster's clock minus ours, by the last ``Date`` header of its answers; None
-            where it had none.
+            where none had one. A poll sets it to None at its beginning.
         certificate_expiry_timestamp_seconds: when the certificate expires that the cluster showed last, Unix
             seconds; None where none was verified.
     """
@@ -135,13 +135,18 @@ class OntapClient:
             gate: asked before a request goes out.
 
         Raises:
-            OntapError: a request failed, or an answer was not what the conversation expects.
+            OntapError: a request failed and the conversation has no answer to that, or an answer was not what
+                it expects.
         """
         try:
             request = next(conversation)
             while True:
-                response = await self._send(request, deadline, gate)
-                request = conversation.send(response)
+                try:
+                    response = await self._send(request, deadline, gate)
+                except OntapError as exc:
+                    request = conversation.throw(exc)
+                else:
+                    request = conversation.send(response)
         except StopIteration as stop:
             result: T = stop.value
             return result

@@ -16,7 +16,7 @@ from yarl import URL
 
 from exporter.ontap.conversations.deletion import delete_package, is_safe_version
 from exporter.ontap.conversations.jobs import JOBS_PATH, MAX_JOB_PAGES, Job, JobSearch, find_job, read_job
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.conversations.listing import PACKAGES_PATH, ListingQuery
 from exporter.ontap.conversations.wire import Conversation, Request, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import ApiError, BadResponse, IncompleteListing
@@ -25,6 +25,7 @@ from exporter.ontap.redaction import redact, spellings
 T = TypeVar("T")
 
 ENDPOINT = Endpoint(host="10.20.0.5")
+QUERY = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)
 ORIGIN = ENDPOINT.origin
 UUID = "8a4c6f0e-0f66-11ef-a1c2-005056a7b3c4"
 ODD = st.text(st.sampled_from("9.1P-_/\\%2eE?#&=*;:@ +~\n\0é٩"), max_size=12)
@@ -228,7 +229,7 @@ def test_the_message_of_a_job_holds_no_secret() -> None:
     job, _ = converse(read_job(UUID), echo({"state": "failure", "message": SECRET, "error": error}))
     assert job == Job(uuid=UUID, state="failure", code="unreadable", message="no login with <secret>")
     record = {"uuid": UUID, "state": "failure", "description": "DELETE 9.13.1", "error": error}
-    search, _ = converse(find_job("9.13.1", endpoint=ENDPOINT), echo({"records": [record]}))
+    search, _ = converse(find_job("9.13.1", query=QUERY), echo({"records": [record]}))
     assert search.job == job
 
 
@@ -275,7 +276,7 @@ def jobs_page(*records: object, following: object = None) -> Response:
 
 
 def search(version: str, *pages: Response) -> JobSearch:
-    return converse(find_job(version, endpoint=ENDPOINT), *pages)[0]
+    return converse(find_job(version, query=QUERY), *pages)[0]
 
 
 def find(version: str, *pages: Response) -> str | None:
@@ -329,9 +330,55 @@ def test_a_job_counts_by_what_its_description_says(description: object, *, found
 
 
 def test_every_job_is_asked_for_since_a_description_may_say_nothing() -> None:
-    _, (request,) = converse(find_job("9.14.1P2", endpoint=ENDPOINT), jobs_page())
+    _, (request,) = converse(find_job("9.14.1P2", query=QUERY), jobs_page())
     target = f"{JOBS_PATH}?fields=description,state,message,code,error&max_records=500&return_timeout=15"
     assert request == Request(method="GET", target=target)
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        (replace(QUERY, return_timeout_seconds=9), 9),
+        (replace(QUERY, return_timeout_seconds=0), 15),
+        (replace(QUERY, return_timeout_seconds=0, confirmation_timeout_seconds=4), 4),
+        (replace(QUERY, return_timeout_seconds=0, confirmation_timeout_seconds=0), 1),
+    ],
+)
+def test_the_jobs_are_collected_no_longer_than_a_poll_may_take(query: ListingQuery, seconds: int) -> None:
+    _, (request,) = converse(find_job("9.14.1P2", query=query), jobs_page())
+    assert request.target.endswith(f"&return_timeout={seconds}")
+    late = replace(jobs_page(), elapsed_seconds=float(seconds))
+    with pytest.raises(IncompleteListing, match="may have been cut short"):
+        converse(find_job("9.14.1P2", query=query), late)
+
+
+def refused(conversation: Conversation[T], status: int, code: str) -> Request:
+    """Refuse the first request of a conversation; return the next one."""
+    next(conversation)
+    return conversation.throw(ApiError("refused", status=status, code=code))
+
+
+def test_a_release_that_does_not_know_the_field_error_is_asked_again_without_it() -> None:
+    asked = refused(read_job(UUID), 400, "262197")
+    assert asked == Request(method="GET", target=f"{JOBS_PATH}/{UUID}?fields=state,message,code")
+    fields = "fields=description,state,message,code"
+    asked = refused(find_job("9.13.1", query=QUERY), 400, "262197")
+    target = f"{JOBS_PATH}?{fields}&max_records=500&return_timeout=15"
+    assert asked == Request(method="GET", target=target)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "262179"), (400, ""), (500, "262197"), (404, "4")])
+def test_jobs_that_cannot_be_read_for_another_reason_are_not_asked_for_again(status: int, code: str) -> None:
+    for conversation in (read_job(UUID), find_job("9.13.1", query=QUERY)):
+        with pytest.raises(ApiError, match="refused"):
+            refused(conversation, status, code)
+
+
+def test_jobs_are_asked_for_again_only_once() -> None:
+    conversation = read_job(UUID)
+    refused(conversation, 400, "262197")
+    with pytest.raises(ApiError, match="again"):
+        conversation.throw(ApiError("again", status=400, code="262197"))
 
 
 @pytest.mark.parametrize("states", [("running", "failure"), ("failure", "queued"), ("failure", "dissolving")])
@@ -409,7 +456,8 @@ def test_a_job_may_be_known_by_its_link_alone() -> None:
 @pytest.mark.parametrize("elapsed_seconds", [14.0, 15.2])
 def test_an_empty_page_after_about_return_timeout_is_not_no_job(elapsed_seconds: float) -> None:
     late = replace(jobs_page(), elapsed_seconds=elapsed_seconds)
-    for pages in ([late], [jobs_page(record(1, "9.13.1", "failure"), following="/api/x?p=2"), late]):
+    link = "/api/x?p=2"  # ONTAP's default counts where a link carries no return_timeout
+    for pages in ([late], [jobs_page(record(1, "9.13.1", "failure"), following=link), late]):
         with pytest.raises(IncompleteListing, match="may have been cut short"):
             search("9.13.1", *pages)
     assert search("9.13.1", replace(late, elapsed_seconds=13.0)) == JobSearch(job=None, open=False)
@@ -423,7 +471,7 @@ def test_every_page_of_jobs_is_read_to_the_letter() -> None:
     link = f"{JOBS_PATH}?start.uuid=a%2Ab&fields=%2A"
     pages = (jobs_page(following=link), jobs_page(record(1, "9.13.1", "failure"), following="/api/x?p=3"))
     last = jobs_page(record(2, "9.13.1"))
-    found, asked = converse(find_job("9.13.1", endpoint=ENDPOINT), *pages, last)
+    found, asked = converse(find_job("9.13.1", query=QUERY), *pages, last)
     assert found.job is not None
     assert found.job.uuid == "job-2"
     assert [request.target for request in asked[1:]] == [link, "/api/x?p=3"]
@@ -433,14 +481,14 @@ def test_every_page_of_jobs_is_read_to_the_letter() -> None:
     "link", ["https://elsewhere.invalid/api/cluster/jobs", "//elsewhere.invalid/", "jobs?p=2"]
 )
 def test_a_link_that_leaves_the_cluster_is_not_followed(link: str) -> None:
-    conversation = find_job("9.13.1", endpoint=ENDPOINT)
+    conversation = find_job("9.13.1", query=QUERY)
     next(conversation)
     with pytest.raises(IncompleteListing):
         conversation.send(jobs_page(record(1, "9.13.1"), following=link))
 
 
 def test_pages_of_jobs_that_never_end_are_given_up() -> None:
-    conversation = find_job("9.13.1", endpoint=ENDPOINT)
+    conversation = find_job("9.13.1", query=QUERY)
     next(conversation)
     for number in range(MAX_JOB_PAGES - 1):
         conversation.send(jobs_page(following=f"{JOBS_PATH}?page={number}"))
@@ -463,6 +511,6 @@ def test_odd_records_among_the_jobs_are_passed_over(odd: object) -> None:
 
 def test_a_page_of_very_many_jobs_is_an_error() -> None:
     with pytest.raises(BadResponse, match="more than 2000 jobs"):
-        converse(find_job("9.13.1", endpoint=ENDPOINT), answer({"records": [{}] * 2001}))
-    search, _ = converse(find_job("9.13.1", endpoint=ENDPOINT), answer({"records": [{}] * 2000}))
+        converse(find_job("9.13.1", query=QUERY), answer({"records": [{}] * 2001}))
+    search, _ = converse(find_job("9.13.1", query=QUERY), answer({"records": [{}] * 2000}))
     assert search.open

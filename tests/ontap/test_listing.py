@@ -277,6 +277,31 @@ def test_an_empty_later_page_after_about_return_timeout_is_incomplete() -> None:
     assert isinstance(failure, IncompleteListing)
 
 
+@pytest.mark.parametrize(
+    ("link", "elapsed_seconds"),
+    [
+        (f"{PATH}?a", 15.0),
+        (f"{PATH}?a&return_timeout=", 15.0),
+        (f"{PATH}?a&return_timeout=9.5", 15.0),
+        (f"{PATH}?return_timeout={'9' * 5000}", 15.0),
+        (f"{PATH}?a&return_timeout=20", 20.0),
+        (f"{PATH}?return_timeout=0&a", 0.0),
+    ],
+    ids=["none", "empty", "no whole number", "far too long", "its own", "zero"],
+)
+@pytest.mark.parametrize("configured_seconds", [60, 30, 10])
+def test_a_later_page_is_judged_by_the_return_timeout_of_its_link(
+    link: str, elapsed_seconds: float, configured_seconds: int
+) -> None:
+    query = replace(QUERY, return_timeout_seconds=configured_seconds)
+    first = page(records_of("9.8"), link)
+    failure, _ = read([first, page([], elapsed_seconds=elapsed_seconds)], query)
+    assert isinstance(failure, IncompleteListing)
+    if elapsed_seconds:
+        listing, _ = read([first, page([], elapsed_seconds=elapsed_seconds - 2)], query)
+        assert isinstance(listing, Listing)
+
+
 def test_an_empty_end_well_before_return_timeout_is_trusted() -> None:
     listing, _ = read([page([], elapsed_seconds=13.0)])
     assert isinstance(listing, Listing)
@@ -294,8 +319,9 @@ def test_an_empty_answer_to_return_timeout_zero_is_confirmed_by_a_longer_one() -
 
 
 def test_a_listing_that_return_timeout_zero_cut_short_is_read_again_from_its_start() -> None:
+    link = f"{PATH}?a&return_timeout=0"
     listing, asked = read(
-        [page(records_of("9.8"), f"{PATH}?a"), page([]), page(records_of("9.8", "9.9"))], IMPATIENT
+        [page(records_of("9.8"), link), page([]), page(records_of("9.8", "9.9"))], IMPATIENT
     )
     assert isinstance(listing, Listing)
     assert [package.version for package in listing.packages] == ["9.8", "9.9"]

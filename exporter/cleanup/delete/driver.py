@@ -275,7 +275,7 @@ class DeletionDriver:
         Undecided if one is deleting the version, or if the jobs cannot be read though the role allows it.
         """
         try:
-            search = await self._access.ask(find_job(self._version, endpoint=self._access.config.endpoint))
+            search = await self._access.ask(find_job(self._version, query=self._access.query))
         except OntapError as exc:
             if _hides_jobs(exc):
                 return frozenset()
@@ -338,7 +338,7 @@ class DeletionDriver:
             earlier = known | deletion.earlier_job_uuids
             with suppress(OntapError):
                 jobs = await self._access.ask(
-                    find_job(deletion.version, endpoint=self._access.config.endpoint, earlier=earlier)
+                    find_job(deletion.version, query=self._access.query, earlier=earlier)
                 )
         # The listing comes last: a job that was over before it was listed has had its effect by then.
         return Searched(jobs=jobs, listed=await self._is_listed())

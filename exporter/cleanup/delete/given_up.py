@@ -26,9 +26,7 @@ async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float
     is_recent = now - since < COUNTS_AS_RUNNING_SECONDS
     try:
         if deletion.job_uuid is None:
-            conversation = find_job(
-                deletion.version, endpoint=access.config.endpoint, earlier=deletion.earlier_job_uuids
-            )
+            conversation = find_job(deletion.version, query=access.query, earlier=deletion.earlier_job_uuids)
             search = await access.ask(conversation)
             return search.unfinished or (search.open and is_recent)
         return not (await access.ask(read_job(deletion.job_uuid))).over

@@ -8,12 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+from exporter.ontap.conversations.listing import ListingQuery
 from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
 from exporter.ontap.conversations.wire import (
+    INVALID_VALUE_CODE,
     Conversation,
     Request,
+    Response,
     get,
     holds_secret,
     read_code,
@@ -21,8 +25,7 @@ from exporter.ontap.conversations.wire import (
     read_record,
     text_or_none,
 )
-from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, BadResponse, IncompleteListing
+from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, ApiError, BadResponse, IncompleteListing
 
 JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100
@@ -30,8 +33,9 @@ MAX_JOB_PAGES = 100
 _MAX_RECORDS = 500
 _MOST_RECORDS = 4 * _MAX_RECORDS
 """A page may have more than was asked for, but not so many that reading them delays everything else."""
-_RETURN_TIMEOUT_SECONDS = 15
-_JOB_FIELDS = "state,message,code,error"
+_OLD_JOB_FIELDS = "state,message,code"
+_JOB_FIELDS = f"{_OLD_JOB_FIELDS},error"
+"""``error`` came with ONTAP 9.9."""
 _SAFE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LINK = re.compile(rf".{{0,256}}{re.escape(JOBS_PATH)}/([^/?#]{{1,64}})/?(?:\?.{{0,256}})?")
 _MAX_LINK_CHARACTERS = 1024
@@ -103,7 +107,7 @@ def read_job(uuid: str) -> Conversation[Job]:
     Raises:
         BadResponse: the answer is not of the described shape.
     """
-    response = yield get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS})
+    response = yield from _answer_of_any_release(get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS}))
     document = read_record(response)
     if text_or_none(document.get("state")) is None:
         raise BadResponse("the job has no state")
@@ -111,13 +115,13 @@ def read_job(uuid: str) -> Conversation[Job]:
 
 
 def find_job(
-    version: str, *, endpoint: Endpoint, earlier: Collection[str] | None = None
+    version: str, *, query: ListingQuery, earlier: Collection[str] | None = None
 ) -> Conversation[JobSearch]:
     """Search the list of jobs for the one that deletes a version.
 
     Args:
         version: the package's version.
-        endpoint: where the cluster is.
+        query: how the cluster's collections are read.
         earlier: uuids of the jobs that were there before DELETE was sent, which are left out; any other that
             deletes the version is its job, even where it has succeeded. None: no DELETE was sent, so that one
             which has succeeded is of no interest.
@@ -135,11 +139,11 @@ def find_job(
         {
             "fields": f"description,{_JOB_FIELDS}",
             "max_records": _MAX_RECORDS,
-            "return_timeout": _RETURN_TIMEOUT_SECONDS,
+            "return_timeout": query.conclusive_return_timeout_seconds,
         },
     )
     for _ in range(MAX_JOB_PAGES):
-        response = yield request
+        response = yield from _answer_of_any_release(request)
         page = read_object(response)
         records = records_of(page)
         for job, description in _described(records, response.redact):
@@ -154,11 +158,9 @@ def find_job(
                     found = job
             elif not job.over and (not description or "package" in description.lower()):
                 might_be_it = True
-        following = next_target(page, endpoint)
+        following = next_target(page, query.endpoint)
         if following is None:
-            if not records and may_be_cut_short(
-                elapsed_seconds=response.elapsed_seconds, return_timeout_seconds=_RETURN_TIMEOUT_SECONDS
-            ):
+            if not records and may_be_cut_short(request.target, elapsed_seconds=response.elapsed_seconds):
                 raise IncompleteListing("the list of jobs may have been cut short")
             return JobSearch(
                 job=found,
@@ -168,6 +170,18 @@ def find_job(
             )
         request = Request(method="GET", target=following)
     raise BadResponse(f"the jobs have more than {MAX_JOB_PAGES} pages")
+
+
+def _answer_of_any_release(request: Request) -> Conversation[Response]:
+    """Send a request for jobs; where the release does not know the field ``error``, again without it."""
+    try:
+        return (yield request)
+    except ApiError as exc:
+        target = request.target.replace(_JOB_FIELDS, _OLD_JOB_FIELDS)
+        is_refused = exc.status == HTTPStatus.BAD_REQUEST and exc.code == INVALID_VALUE_CODE
+        if not is_refused or target == request.target:
+            raise
+    return (yield Request(method="GET", target=target))
 
 
 def job_uuid(job: object, redact: Callable[[str], str]) -> str | None:

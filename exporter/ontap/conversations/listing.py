@@ -14,7 +14,13 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
+from exporter.ontap.conversations.paging import (
+    DEFAULT_RETURN_TIMEOUT_SECONDS,
+    may_be_cut_short,
+    next_target,
+    records_of,
+    return_timeout_of,
+)
 from exporter.ontap.conversations.versions import Release, parse_release
 from exporter.ontap.conversations.wire import Conversation, Request, get, read_object, text_or_none
 from exporter.ontap.endpoint import Endpoint
@@ -28,8 +34,6 @@ MAX_PACKAGES = 2_000
 MAX_LISTING_BYTES = 8 * 1024 * 1024
 """The largest size of all pages together."""
 MAX_VERSION_CHARACTERS = 256
-DEFAULT_RETURN_TIMEOUT_SECONDS = 15
-"""ONTAP's own default."""
 _DIGEST_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP = re.compile(
@@ -76,7 +80,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingQuery:
-    """The parameters of the requests for a listing."""
+    """The parameters of the requests for a listing, and for the other collections of the same cluster."""
 
     endpoint: Endpoint
     return_timeout_seconds: int
@@ -84,6 +88,11 @@ class ListingQuery:
     max_pages: int = MAX_PAGES
     confirmation_timeout_seconds: int = DEFAULT_RETURN_TIMEOUT_SECONDS
     """The ``return_timeout`` with which an empty answer to ``return_timeout=0`` is confirmed."""
+
+    @property
+    def conclusive_return_timeout_seconds(self) -> int:
+        """A ``return_timeout`` within that of a poll, but never 0, so that an empty answer says something."""
+        return self.return_timeout_seconds or max(self.confirmation_timeout_seconds, 1)
 
 
 def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conversation[Listing]:
@@ -125,16 +134,14 @@ def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conver
         unnamed += sum(not _add(record, found) for record in records)
         following = next_target(page, query.endpoint)
         if following is None:
-            if records or not may_be_cut_short(
-                elapsed_seconds=response.elapsed_seconds, return_timeout_seconds=query.return_timeout_seconds
-            ):
+            if records or not may_be_cut_short(request.target, elapsed_seconds=response.elapsed_seconds):
                 break
             if query.return_timeout_seconds == 0:
-                confirming = replace(query, return_timeout_seconds=max(query.confirmation_timeout_seconds, 1))
+                confirming = replace(query, return_timeout_seconds=query.conclusive_return_timeout_seconds)
                 return (yield from read_listing(confirming, known=known))
             raise IncompleteListing(
                 f"page {pages} is empty, without a next link, after {response.elapsed_seconds:.1f} s of "
-                f"return_timeout {query.return_timeout_seconds} s: the listing may have been cut short"
+                f"return_timeout {return_timeout_of(request.target)} s: the listing may have been cut short"
             )
         if following in asked:
             raise IncompleteListing(f"paging loops: page {pages} leads back to {following}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
 
 MAX_LINK_CHARACTERS = 8 * 1024
 """Longer than any next link; the cluster would not take a longer request either."""
+DEFAULT_RETURN_TIMEOUT_SECONDS = 15
+"""ONTAP's own default, for a request that carries no ``return_timeout``."""
+_SECONDS = re.compile(r"[0-9]{1,3}")
 
 
 def records_of(page: dict[str, Any]) -> list[Any]:
@@ -52,11 +56,22 @@ def next_target(page: dict[str, Any], endpoint: Endpoint) -> str | None:
     return target
 
 
-def may_be_cut_short(*, elapsed_seconds: float, return_timeout_seconds: int) -> bool:
-    """Say whether packages may be missing after an empty last page: it took all of ``return_timeout``.
+def return_timeout_of(target: str) -> int:
+    """Return the ``return_timeout`` of a request, in seconds; ONTAP's default if it carries none."""
+    value = parse_qs(target.partition("?")[2]).get("return_timeout", [""])[0]
+    return int(value) if _SECONDS.fullmatch(value) else DEFAULT_RETURN_TIMEOUT_SECONDS
+
+
+def may_be_cut_short(target: str, *, elapsed_seconds: float) -> bool:
+    """Say whether records may be missing after an empty last page: it took all of ``return_timeout``.
 
     ONTAP may leave out the next link if it finds nothing in time.
+
+    Args:
+        target: of the request for this page, which says how long ONTAP was to look.
+        elapsed_seconds: how long the answer took.
     """
+    return_timeout_seconds = return_timeout_of(target)
     return elapsed_seconds >= return_timeout_seconds - min(1.0, 0.1 * return_timeout_seconds)
 
 

@@ -1,8 +1,9 @@
 """Requests and responses as values, and how every answer of ONTAP is read. No I/O.
 
 A question that may take several requests is a *conversation*: a generator that yields each
-:class:`Request`, receives its :class:`Response`, and returns the result. It decides what to ask; the client
-sends the requests. See :meth:`exporter.ontap.client.OntapClient.converse`.
+:class:`Request`, receives its :class:`Response`, and returns the result. Where a request fails, the error is
+raised at its ``yield``. A conversation decides what to ask; the client sends the requests. See
+:meth:`exporter.ontap.client.OntapClient.converse`.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ _CODES_END = 10**32
 _NUMBER = re.compile(r"[0-9A-Fa-f-]+")
 NO_ENTRY_CODE = "4"
 """ONTAP's code for "entry doesn't exist"."""
+INVALID_VALUE_CODE = "262197"
+"""ONTAP's code for a value that a parameter does not take, such as a field that the release does not know."""
 UNREADABLE_CODE = "unreadable"
 """The error code if ONTAP sends one that is not usable."""
 
