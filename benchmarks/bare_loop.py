@@ -25,7 +25,8 @@ from exporter.ontap.conversations.listing import ListingQuery, read_listing
 from exporter.ontap.endpoint import Endpoint
 from exporter.simulator.wire.simulated_certificates import SERVER_NAME
 
-FACTS = tuple(next(fact).target for fact in (read_identity(), read_software(), read_download_state()))
+QUERY = ListingQuery(endpoint=Endpoint(host="any"), return_timeout_seconds=0, max_records=500)
+FACTS = tuple(next(fact).target for fact in (read_identity(), read_software(QUERY), read_download_state()))
 
 
 def main() -> None:
@@ -53,14 +54,13 @@ class _Shared:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    query = ListingQuery(endpoint=Endpoint(host="any"), return_timeout_seconds=0, max_records=500)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=0.5)
     async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
         shared = _Shared(
             arguments=arguments,
             session=session,
             context=ssl.create_default_context(cafile=arguments.ca_file),
-            listing=next(read_listing(query)).target,
+            listing=next(read_listing(QUERY)).target,
         )
         for number in range(arguments.clusters):
             group.create_task(_poll(number, shared))

@@ -5,23 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
 from exporter.cleanup.records import RunFailure
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.conversations.facts import (
-    NO_DOWNLOAD,
     ClusterIdentity,
     read_download_state,
     read_identity,
-    read_software,
+    read_software_and_nodes,
     versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, read_listing
-from exporter.ontap.conversations.wire import NO_ENTRY_CODE
-from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
@@ -60,7 +57,8 @@ def usable_uuid(identity: ClusterIdentity | None) -> str | None:
 async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -> Preflight:
     """Read the listing, then who the cluster is, then what goes on there; nothing is taken from a poll.
 
-    What changes fastest is read last: the download's state, the update's, and the versions that it names.
+    What changes fastest is read last: the download's state, the nodes' versions, and at the very end the
+    update's state and the versions that it names.
 
     Args:
         access: the cluster.
@@ -73,8 +71,8 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     try:
         identity = await access.ask(read_identity(), is_fact=True)
         began = clock()
-        download_state = await _read_download_state(access)
-        software = await access.ask(read_software(), is_fact=True)
+        download_state = await access.ask(read_download_state(), is_fact=True)
+        software = await access.ask(read_software_and_nodes(access.query), is_fact=True)
     except OntapError as exc:
         problem = f"what guards the packages could not be read: {exc}"
         return Preflight(listing=listing, problem=problem, failure=_failure(exc))
@@ -94,19 +92,6 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         clock_skew_seconds=access.client.clock_skew_seconds,
     )
     return Preflight(listing=listing, facts=facts, facts_read_at=began)
-
-
-async def _read_download_state(access: ClusterAccess) -> str:
-    """Return the state of the package download, from a cluster that has never downloaded one, too.
-
-    Such a cluster says nothing of a download, or 404 with code 4, "entry doesn't exist".
-    """
-    try:
-        return await access.ask(read_download_state(), is_fact=True) or NO_DOWNLOAD
-    except ApiError as exc:
-        if exc.status == HTTPStatus.NOT_FOUND and exc.code == NO_ENTRY_CODE and not exc.transient:
-            return NO_DOWNLOAD
-        raise
 
 
 def _failure(error: OntapError) -> RunFailure:

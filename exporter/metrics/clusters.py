@@ -187,7 +187,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_software_download_in_progress",
         help="Whether a package is being downloaded (1) or not (0).",
-        source="GET /cluster/software/download: state",
+        source="GET /cluster/software/download: state, code",
         samples=_download_in_progress,
         while_fresh=True,
         depends_on=lambda status: (status.inventory.download_state if status.inventory else None,),

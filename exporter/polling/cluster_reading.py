@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import TypeVar
 
 from exporter.ontap.access import ClusterAccess
@@ -17,7 +16,7 @@ from exporter.ontap.conversations.facts import (
 from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.conversations.listing import Listing, read_listing
 from exporter.ontap.conversations.wire import Conversation
-from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
 
 T = TypeVar("T")
 
@@ -83,7 +82,7 @@ async def read_cluster(
         return replace(last_good, inventory=inventory, facts_served=last_good.facts_served + 1)
     unread: list[OntapError] = []
 
-    async def ask(conversation: Conversation[T], *, may_be_missing: bool = False) -> T | None:
+    async def ask(conversation: Conversation[T]) -> T | None:
         try:
             return await access.ask(
                 conversation, deadline=min(deadline, clock() + FACT_SECONDS), is_fact=True
@@ -91,13 +90,12 @@ async def read_cluster(
         except LoginPaused:
             return None
         except OntapError as exc:
-            if not (may_be_missing and isinstance(exc, ApiError) and exc.status == HTTPStatus.NOT_FOUND):
-                unread.append(exc)
+            unread.append(exc)
             return None
 
     identity = await ask(read_identity())
-    software = await ask(read_software())
-    download_state = await ask(read_download_state(), may_be_missing=True)
+    software = await ask(read_software(access.query))
+    download_state = await ask(read_download_state())
     all_read = identity is not None and software is not None and not unread
     answered = (
         identity is not None or software is not None or any(isinstance(exc, Forbidden) for exc in unread)

@@ -12,7 +12,7 @@ import pytest
 
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.conversations.facts import DOWNLOAD_PATH, SOFTWARE_PATH
+from exporter.ontap.conversations.facts import DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.conversations.wire import MAX_ATTEMPTS
@@ -525,6 +525,114 @@ async def test_where_a_download_may_be_running_nothing_is_deleted(fault: Fault, 
         assert (run.deletions, it.deletes()) == ((), 0)
 
 
+async def test_the_code_for_a_running_download_counts_whatever_the_state(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2", download_state="success"), tmp_path) as it:
+        it.cluster.download_code = 10551382
+        run = await it.run()
+        assert (run.deletions, it.deletes()) == ((), 0)
+        assert {one["reason"] for one in json.loads(run.plan)} == {"download_running"}
+
+
+async def test_where_the_release_has_no_state_of_the_download_nothing_is_deleted(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.5", "9.6", version="9.6"), tmp_path) as it:
+        run = await it.run()
+        assert (run.deletions, it.deletes()) == ((), 0)
+        assert "API not found" in run.error
+
+
+@pytest.mark.parametrize("version", ["9.7", "9.8P1", "9.9.1"])
+async def test_jobs_are_read_on_releases_before_and_after_their_field_error(
+    version: str, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.5", "9.6", version, version=version), tmp_path) as it:
+        it.cluster.job_scripts["9.6"] = JobScript(outcome=JobOutcome.FAILURE, code=10551892)
+        run = await it.run()
+        assert [(one.version, one.outcome, one.code) for one in run.deletions] == [
+            ("9.5", Outcome.SUCCESS, ""),
+            ("9.6", Outcome.FAILURE, "10551892"),
+        ]
+        assert [one.job_uuid is not None for one in run.deletions] == [True, True]
+
+
+UP = {"version": "9.14.1P2", "state": "completed", "nodes": [{"name": "n1", "version": "9.14.1P2"}]}
+"""What the cluster states of its software while its other node is down."""
+
+
+async def test_a_version_is_in_use_that_only_the_list_of_nodes_names(tmp_path: Path) -> None:
+    cluster = cluster_with("9.12.1", "9.13.1", "9.14.1P2", software_document=UP)
+    cluster.nodes = (Node("n1", "9.14.1P2"), Node("n2", "9.13.1"))
+    async with cleaning(cluster, tmp_path) as it:
+        run = await it.run()
+        assert [one.version for one in run.deletions] == ["9.12.1"]
+        reasons = {one["version"]: one["reason"] for one in json.loads(run.plan)}
+        assert reasons["9.13.1"] == "in_use"
+
+
+async def test_a_version_is_in_use_that_only_the_software_document_names(tmp_path: Path) -> None:
+    named = [{"name": "n1", "version": "9.14.1P2"}, {"name": "n2", "version": "9.13.1"}]
+    cluster = cluster_with("9.12.1", "9.13.1", "9.14.1P2", software_document={**UP, "nodes": named})
+    async with cleaning(cluster, tmp_path) as it:
+        assert [one.version for one in (await it.run()).deletions] == ["9.12.1"]
+
+
+async def test_while_a_node_is_down_nothing_is_deleted(tmp_path: Path) -> None:
+    cluster = cluster_with("9.12.1", "9.13.1", "9.14.1P2")
+    cluster.nodes = (Node("n1", "9.14.1P2"), Node("n2", "9.13.1", state="down"))
+    async with cleaning(cluster, tmp_path) as it:
+        run = await it.run()
+        assert (run.deletions, it.deletes()) == ((), 0)
+        assert "does not say in full which versions are in use" in run.error
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.FORBIDDEN, path=NODES_PATH),
+        Fault(FaultKind.ERROR, path=NODES_PATH, status=404, code=3),
+    ],
+    ids=["forbidden", "no such API"],
+)
+async def test_where_the_list_of_nodes_is_refused_the_software_document_decides(
+    fault: Fault, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        it.cluster.add_package(("9.13.1", OLD))
+        it.cluster.software_document = {"version": "9.14.1P2", "state": "completed"}
+        run = await it.run()
+        assert (run.success, run.deletions) == (False, ())
+        assert "could not be read" in run.error
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.SERVER_ERROR, path=NODES_PATH),
+        Fault(FaultKind.HTML, path=NODES_PATH),
+        Fault(FaultKind.HTML, path=NODES_PATH, status=404),
+        Fault(FaultKind.REPLY, path=NODES_PATH, body=b'{"num_records": 0}'),
+        Fault(FaultKind.UNAUTHORIZED, path=NODES_PATH),
+    ],
+    ids=["an error", "no JSON", "another server", "no node", "unauthorized"],
+)
+async def test_where_the_list_of_nodes_cannot_be_read_nothing_is_deleted(
+    fault: Fault, tmp_path: Path
+) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(fault)
+        run = await it.run()
+        assert (run.success, run.deletions, it.deletes()) == (False, (), 0)
+
+
+async def test_the_software_document_is_read_last_before_delete(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        await it.run()
+        paths = [request.path for request in it.cluster.requests]
+        sent = next(number for number, one in enumerate(it.cluster.requests) if one.method == "DELETE")
+        assert paths[sent - 3 : sent] == [DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH]
+
+
 async def test_what_somebody_else_deleted_after_the_plan_is_already_gone(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
 
@@ -740,7 +848,7 @@ async def test_a_fact_that_is_there_but_unreadable_keeps_everything(
     cluster = cluster_with("9.13.1", "9.14.1P2", software_document={**base, **document})
     async with cleaning(cluster, tmp_path) as it:
         if "nodes" in document:
-            it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path="/api/cluster/nodes"))
+            it.cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=NODES_PATH))
         run = await it.run()
         assert (run.deletions, it.deletes()) == ((), 0)
         assert {one["verdict"] for one in json.loads(run.plan)} == {"keep"}

@@ -16,10 +16,13 @@ from exporter.ontap.conversations.facts import (
     read_identity,
     read_software,
 )
+from exporter.ontap.conversations.listing import ListingQuery
 from exporter.ontap.conversations.wire import Conversation, Response
+from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse
 
 T = TypeVar("T")
+QUERY = ListingQuery(endpoint=Endpoint(host="10.20.0.5"), return_timeout_seconds=15, max_records=500)
 FULL = "NetApp Release 9.14.1P2: Sun Mar 03 01:32:05 UTC 2024"
 
 
@@ -67,7 +70,7 @@ def test_other_forms_of_a_version_are_read(version: object, expected: str | None
 def test_a_release_is_found_in_what_any_release_writes(full: str, release: str) -> None:
     assert answered(read_identity(), {"version": {"full": full}}).ontap_version == release
     software = {"version": full, "pending_version": full, "nodes": [{"version": full}]}
-    facts = answered(read_software(), software)
+    facts = answered(read_software(QUERY), software)
     assert (facts.version, facts.pending_version, facts.node_versions) == (release, release, (release,))
 
 
@@ -79,19 +82,19 @@ def test_a_word_that_is_too_long_for_a_label_is_none() -> None:
     assert answered(read_identity(), document) == ClusterIdentity(name=None, uuid=None, ontap_version=None)
     full = {"full": f"NetApp Release {LONG}"}
     assert answered(read_identity(), {"version": full}).ontap_version is None
-    facts = answered(read_software(), {"version": LONG, "state": LONG, "nodes": [{"version": LONG}]})
+    facts = answered(read_software(QUERY), {"version": LONG, "state": LONG, "nodes": [{"version": LONG}]})
     assert (facts.version, facts.node_versions, facts.update_state) == (None, None, UNREADABLE)
     assert answered(read_download_state(), {"state": LONG}) == UNREADABLE
     with pytest.raises(BadResponse, match="names no version"):
-        answered(read_software(), {"version": "9.7", "pending_version": LONG})
+        answered(read_software(QUERY), {"version": "9.7", "pending_version": LONG})
 
 
 def test_more_nodes_than_any_cluster_has_are_not_all_known() -> None:
     nodes = [{"version": f"9.{number}.1"} for number in range(MAX_NODES + 1)]
     documents = ({"version": "9.7", "nodes": nodes}, {"records": nodes})
-    assert answered(read_software(), *documents).node_versions is None
+    assert answered(read_software(QUERY), *documents).node_versions is None
     document = {"version": "9.7", "nodes": nodes[1:]}
-    assert len(answered(read_software(), document).node_versions or ()) == MAX_NODES
+    assert len(answered(read_software(QUERY), document).node_versions or ()) == MAX_NODES
 
 
 def test_an_empty_identity_is_all_unknown() -> None:
@@ -105,7 +108,7 @@ def test_software_names_the_cluster_the_pending_update_and_every_node() -> None:
         "state": "in_progress",
         "nodes": [{"name": "node1", "version": "9.5.0"}, {"node": "node2", "version": "9.4.0"}],
     }
-    assert answered(read_software(), document) == SoftwareFacts(
+    assert answered(read_software(QUERY), document) == SoftwareFacts(
         version="9.5.0", pending_version="9.6.0", node_versions=("9.5.0", "9.4.0"), update_state="in_progress"
     )
 
@@ -117,17 +120,17 @@ def test_software_names_the_cluster_the_pending_update_and_every_node() -> None:
 def test_the_nodes_are_read_if_a_node_has_no_version(nodes: object) -> None:
     software = {"version": "9.5.0", "nodes": nodes}
     records = {"records": [{"version": {"full": FULL}}, {"version": {"full": FULL}}]}
-    assert answered(read_software(), software, records).node_versions == ("9.14.1P2", "9.14.1P2")
+    assert answered(read_software(QUERY), software, records).node_versions == ("9.14.1P2", "9.14.1P2")
 
 
 @pytest.mark.parametrize("records", [None, [], [{"name": "node1"}], [{"version": {}}]])
 def test_a_node_without_a_version_leaves_all_node_versions_unknown(records: object) -> None:
-    assert answered(read_software(), {"version": "9.5.0"}, {"records": records}).node_versions is None
+    assert answered(read_software(QUERY), {"version": "9.5.0"}, {"records": records}).node_versions is None
 
 
 @pytest.mark.parametrize("document", [{}, {"_links": {"self": {"href": "/api/cluster/software"}}}])
 def test_an_empty_software_document_is_all_unknown(document: dict[str, Any]) -> None:
-    assert answered(read_software(), document) == SoftwareFacts(
+    assert answered(read_software(QUERY), document) == SoftwareFacts(
         version=None, pending_version=None, node_versions=None, update_state=None
     )
 
@@ -137,4 +140,4 @@ def test_more_nodes_than_one_page_are_not_all_known() -> None:
         "records": [{"version": {"full": FULL}}],
         "_links": {"next": {"href": "/api/cluster/nodes?a"}},
     }
-    assert answered(read_software(), {"version": "9.5.0"}, document).node_versions is None
+    assert answered(read_software(QUERY), {"version": "9.5.0"}, document).node_versions is None

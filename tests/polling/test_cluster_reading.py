@@ -85,27 +85,66 @@ async def test_while_a_package_is_downloaded_every_poll_asks_for_facts(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("fault", "asked_again"),
+    "fault",
     [
-        (Fault(FaultKind.FORBIDDEN, path=DOWNLOAD_PATH), True),
-        (Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4), False),
-        (Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b"{}"), False),
+        Fault(FaultKind.FORBIDDEN, path=DOWNLOAD_PATH),
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=3),
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4, message="temporarily locked"),
     ],
-    ids=["forbidden", "no download is known", "no state"],
+    ids=["forbidden", "no such API", "locked"],
 )
 async def test_a_download_that_cannot_be_read_is_unknown_and_costs_no_other_fact(
-    fault: Fault, *, asked_again: bool, tmp_path: Path
+    fault: Fault, tmp_path: Path
 ) -> None:
     async with polled([cluster(faults=[fault])], tmp_path) as it:
-        status = await it.watch.polls("c1", 3)
+        status = await it.watch.polls("c1", 1)
         assert status.inventory is not None
         assert status.inventory.download_in_progress is None
         assert status.inventory.identity is not None
         assert status.inventory.versions_in_use == frozenset({"9.14.1P2"})
-        assert asked(it.simulator["c1"])[4:6] == [
-            PACKAGES_PATH,
-            CLUSTER_PATH if asked_again else PACKAGES_PATH,
-        ]
+        await it.watch.polls("c1", 2)
+        after = asked(it.simulator["c1"])[1 + len(FACTS) :]
+        assert [path for path in after if path != DOWNLOAD_PATH][:2] == [PACKAGES_PATH, CLUSTER_PATH]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.ERROR, path=DOWNLOAD_PATH, status=404, code=4),
+        Fault(FaultKind.REPLY, path=DOWNLOAD_PATH, body=b"{}"),
+    ],
+    ids=["no entry", "no state"],
+)
+async def test_where_no_package_was_ever_downloaded_no_download_is_in_progress(
+    fault: Fault, tmp_path: Path
+) -> None:
+    async with polled([cluster(faults=[fault])], tmp_path) as it:
+        status = await it.watch.polls("c1", 3)
+        assert status.inventory is not None
+        assert status.inventory.download_in_progress is False
+        assert asked(it.simulator["c1"])[:6] == [PACKAGES_PATH, *FACTS, PACKAGES_PATH, PACKAGES_PATH]
+
+
+async def test_the_code_for_a_running_download_counts_whatever_the_state(tmp_path: Path) -> None:
+    simulated = cluster(download_state="success")
+    simulated.download_code = 10551382
+    async with polled([simulated], tmp_path) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.inventory is not None
+        assert status.inventory.download_in_progress is True
+        simulated.download_code = 0
+        await it.watch.until(
+            "c1", lambda status: status.inventory is not None and not status.inventory.download_in_progress
+        )
+
+
+async def test_a_cluster_of_the_first_release_with_the_api_is_polled(tmp_path: Path) -> None:
+    async with polled([cluster(version="9.6")], tmp_path) as it:
+        status = await it.watch.polls("c1", 1)
+        assert status.up
+        assert status.inventory is not None
+        assert status.inventory.versions_in_use == frozenset({"9.6"})
+        assert status.inventory.download_in_progress is None
 
 
 async def test_unchanged_values_are_the_same_object(tmp_path: Path) -> None:

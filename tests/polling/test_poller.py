@@ -204,14 +204,25 @@ async def test_a_forbidden_fact_shows_that_the_login_is_accepted_again(tmp_path:
         assert not it.accesses["c1"].has_refusals
 
 
-async def test_node_versions_are_read_if_software_does_not_name_them(tmp_path: Path) -> None:
-    simulated = cluster(nodes=[Node("n1", "9.13.1"), Node("n2", "9.14.1P2")], version="9.13.1")
-    simulated.software_document = {"version": "9.13.1"}
-    async with polled([simulated], tmp_path) as it:
+@pytest.mark.parametrize(
+    ("version", "configured_seconds", "asked_seconds"), [("9.6", 0, 5), ("9.13.1", 2, 2), ("9.13.1", 30, 5)]
+)
+async def test_node_versions_are_read_if_software_does_not_name_them(
+    version: str, configured_seconds: int, asked_seconds: int, tmp_path: Path
+) -> None:
+    simulated = cluster(nodes=[Node("n1", version), Node("n2", "9.14.1P2")], version=version)
+    simulated.software_document = {"version": version}
+
+    def configure(cluster: SimulatedCluster, ca_file: Path) -> ClusterSettings:
+        return cluster_config(cluster, ca_file, return_timeout_seconds=configured_seconds)
+
+    async with polled([simulated], tmp_path, configure=configure) as it:
         status = await it.watch.polls("c1", 1)
         assert status.inventory is not None
-        assert status.inventory.versions_in_use == frozenset({"9.13.1", "9.14.1P2"})
-        assert len(simulated.requests_to(NODES_PATH)) >= 1
+        assert status.inventory.versions_in_use == frozenset({version, "9.14.1P2"})
+        assert simulated.requests_to(NODES_PATH)[0].target == (
+            f"{NODES_PATH}?fields=version&return_timeout={asked_seconds}"
+        )
 
 
 async def test_an_empty_software_document_leaves_the_use_unknown(tmp_path: Path) -> None:

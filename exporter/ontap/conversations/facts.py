@@ -1,6 +1,6 @@
 """A cluster's identity and the software versions that it names. No I/O.
 
-Source: GET /cluster, /cluster/software, /cluster/software/download and /cluster/nodes (ONTAP 9.6).
+Source: GET /cluster, /cluster/software and /cluster/nodes (ONTAP 9.6), GET /cluster/software/download (9.7).
 """
 
 from __future__ import annotations
@@ -8,10 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
-from exporter.ontap.conversations.wire import Conversation, get, read_object, text_or_none
-from exporter.ontap.errors import BadResponse
+from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.wire import (
+    NO_ENTRY_CODE,
+    Conversation,
+    get,
+    read_code,
+    read_object,
+    text_or_none,
+)
+from exporter.ontap.errors import ApiError, BadResponse, Forbidden
 
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"
@@ -23,15 +32,20 @@ _SETTLED_UPDATE_STATES = frozenset({None, "completed"})
 """In any other state, versions may change or differ between nodes; None: no update ever ran."""
 FINISHED_UPDATE_STATES = _SETTLED_UPDATE_STATES | {"canceled", "failed"}
 """Every other word for the state of an update, a new one too, counts as unfinished."""
-NO_DOWNLOAD = "not_started"
-IDLE_DOWNLOAD_STATES = frozenset({NO_DOWNLOAD, "success", "failure"})
+_NO_DOWNLOAD = "not_started"
+IDLE_DOWNLOAD_STATES = frozenset({_NO_DOWNLOAD, "success", "failure"})
 """Every other word for the state of a download, a new one too, counts as running."""
+_RUNNING_DOWNLOAD = "running"
+_RUNNING_DOWNLOAD_CODE = "10551382"
+"""ONTAP's code for "package download in progress"; it counts whatever the state beside it."""
 UNREADABLE = "unreadable"
 """The state if ONTAP sends one that is not a word."""
 MAX_WORD_CHARACTERS = 256
 """Longer than any name, version or state. They become labels, so a longer one counts as missing."""
 MAX_NODES = 100
 """More nodes than any cluster has."""
+_LONGEST_NODES_SECONDS = 5
+"""How long ONTAP may look for the nodes: shorter than a poll waits for one fact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +114,7 @@ def read_identity() -> Conversation[ClusterIdentity]:
     )
 
 
-def read_software() -> Conversation[SoftwareFacts]:
+def read_software(query: ListingQuery) -> Conversation[SoftwareFacts]:
     """Read the versions of the cluster, of its pending update and of its nodes.
 
     The nodes are read too if the software document does not name the version of each.
@@ -108,32 +122,76 @@ def read_software() -> Conversation[SoftwareFacts]:
     Raises:
         BadResponse: an answer is not of the described shape.
     """
+    facts = yield from _read_software_alone()
+    if facts.version is None or facts.node_versions is not None:
+        return facts
+    return replace(facts, node_versions=(yield from _read_node_versions(query)))
+
+
+def read_software_and_nodes(query: ListingQuery) -> Conversation[SoftwareFacts]:
+    """Read the nodes first, and last the software document, which may leave out a node that is down.
+
+    Every version counts that either of them names, and a node without one in the list of nodes leaves all
+    node versions unknown. Where the cluster refuses the list of nodes (403, 404), the software document alone
+    decides.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+        OntapError: the list of nodes is refused, and the software document does not name each node's version.
+    """
+    refusal: Forbidden | ApiError | None = None
+    listed: tuple[str, ...] | None = None
+    try:
+        listed = yield from _read_node_versions(query)
+    except (Forbidden, ApiError) as exc:
+        if isinstance(exc, ApiError) and (exc.status != HTTPStatus.NOT_FOUND or exc.transient):
+            raise
+        refusal = exc
+    facts = yield from _read_software_alone()
+    if refusal is None:
+        named = None if listed is None else (*listed, *(facts.node_versions or ()))
+        return replace(facts, node_versions=named)
+    if facts.version is not None and facts.node_versions is None:
+        raise refusal
+    return facts
+
+
+def _read_software_alone() -> Conversation[SoftwareFacts]:
     response = yield get(SOFTWARE_PATH, {"fields": "version,pending_version,state,nodes"})
     document = read_object(response)
-    facts = SoftwareFacts(
+    return SoftwareFacts(
         version=_release(document.get("version")),
         pending_version=_pending(document.get("pending_version")),
         node_versions=_every_version(document.get("nodes")),
         update_state=_word(document.get("state")),
     )
-    if facts.version is None or facts.node_versions is not None:
-        return facts
-    return replace(facts, node_versions=(yield from _read_node_versions()))
 
 
-def read_download_state() -> Conversation[str | None]:
-    """Read ONTAP's word for the state of the package download; None if it says none.
+def read_download_state() -> Conversation[str]:
+    """Read ONTAP's word for the state of the package download.
+
+    A cluster that has never downloaded a package states none, or answers 404 with code 4, "entry doesn't
+    exist". Its state is the word for a download that has not started.
 
     Raises:
         BadResponse: an answer is not of the described shape.
     """
-    document = read_object((yield get(DOWNLOAD_PATH, {"fields": "state"})))
-    return _word(document.get("state"))
+    try:
+        response = yield get(DOWNLOAD_PATH, {"fields": "state,code"})
+    except ApiError as exc:
+        if exc.status == HTTPStatus.NOT_FOUND and exc.code == NO_ENTRY_CODE and not exc.transient:
+            return _NO_DOWNLOAD
+        raise
+    document = read_object(response)
+    if read_code(document.get("code"), response.redact) == _RUNNING_DOWNLOAD_CODE:
+        return _RUNNING_DOWNLOAD
+    return _word(document.get("state")) or _NO_DOWNLOAD
 
 
-def _read_node_versions() -> Conversation[tuple[str, ...] | None]:
+def _read_node_versions(query: ListingQuery) -> Conversation[tuple[str, ...] | None]:
     """Read the version of every node; None if one is missing."""
-    document = read_object((yield get(NODES_PATH, {"fields": "name,state,version"})))
+    seconds = min(query.conclusive_return_timeout_seconds, _LONGEST_NODES_SECONDS)
+    document = read_object((yield get(NODES_PATH, {"fields": "version", "return_timeout": seconds})))
     links = document.get("_links")
     if isinstance(links, dict) and links.get("next") is not None:
         return None

@@ -19,8 +19,7 @@ class Inventory:
         versions_in_use: every version that the cluster, a node or a pending update names; None if one of them
             could not be read.
         software: the versions and the software update; None if they could not be read.
-        download_state: ONTAP's word for the state of the package download; None if it says none, or it could
-            not be read.
+        download_state: ONTAP's word for the state of the package download; None if it could not be read.
     """
 
     listing: Listing
