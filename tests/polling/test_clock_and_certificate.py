@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.ontap.conversations.facts import DOWNLOAD_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.endpoint import ClusterSettings, Tls
 from exporter.ontap.errors import Reason
@@ -39,6 +40,26 @@ async def test_the_skew_is_the_clusters_clock_minus_ours(ahead_seconds: float, t
         skew = last_poll(await it.watch.polls("c1", 1)).clock_skew_seconds
         assert skew is not None
         assert ahead_seconds - 60 < skew <= ahead_seconds
+
+
+async def test_answers_without_a_date_do_not_lose_the_clock_that_another_has_shown(tmp_path: Path) -> None:
+    last_of_each_poll = Fault(FaultKind.UNDATED, path=DOWNLOAD_PATH)
+    cluster = SimulatedCluster(
+        "c1", clock_ahead_seconds=7200.0, download_state="running", faults=[last_of_each_poll]
+    )
+    async with polled([cluster], tmp_path) as it:
+        skew = last_poll(await it.watch.polls("c1", 1)).clock_skew_seconds
+        assert cluster.faults.struck(last_of_each_poll) > 0
+        assert skew is not None
+        assert 7140 < skew <= 7200
+
+
+async def test_a_poll_without_any_date_forgets_the_clock(tmp_path: Path) -> None:
+    async with polled([SimulatedCluster("c1")], tmp_path) as it:
+        assert last_poll(await it.watch.polls("c1", 1)).clock_skew_seconds is not None
+        it.simulator["c1"].faults.add(Fault(FaultKind.UNDATED))
+        forgotten = await it.watch.until("c1", lambda status: last_poll(status).clock_skew_seconds is None)
+        assert forgotten.up
 
 
 async def test_after_a_failed_poll_the_skew_is_not_known(tmp_path: Path) -> None:
