@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from exporter.concurrency import wait_uninterrupted
 from exporter.config import PolicyConfig
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import SOFTWARE_PATH
+from exporter.ontap.conversations.facts import CLUSTER_PATH, SOFTWARE_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
@@ -78,6 +79,41 @@ class JumpingClock:
 
     def jump(self, seconds: float) -> None:
         self.offset_seconds += seconds
+
+
+def hold_up_intents(directory: Path, *, seconds: float) -> None:
+    """Lock the journal for a while, as a tool of the operator may."""
+    tool = sqlite3.connect(directory / "state.db", isolation_level=None)
+    tool.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(seconds, tool.close)
+
+
+@pytest.mark.parametrize(("intent_seconds", "last"), [(0.0, SOFTWARE_PATH), (0.7, CLUSTER_PATH)])
+async def test_delete_goes_over_the_connection_on_which_the_cluster_has_just_answered(
+    intent_seconds: float, last: str, tmp_path: Path
+) -> None:
+    """The connection of the facts is closed as idle while an intent is stored slowly."""
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(last_fact(lambda: hold_up_intents(tmp_path, seconds=intent_seconds)))
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        requests = it.cluster.requests
+        number = next(index for index, one in enumerate(requests) if one.method == "DELETE")
+        before, delete = requests[number - 1 : number + 1]
+        assert before.path in {SOFTWARE_PATH, last}  # a busy machine is slow, too
+        assert before.connection == delete.connection
+
+
+async def test_another_cluster_that_answers_once_the_intent_is_stored_gets_no_delete(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+
+        def let_another_answer() -> None:
+            hold_up_intents(tmp_path, seconds=0.7)
+            it.cluster.uuid = "another"
+
+        it.cluster.faults.add(last_fact(let_another_answer))
+        run = await it.run(changed(POLICY, retry_busy_for=timedelta(seconds=0.5)))
+        assert (only(run).outcome, it.deletes()) == (Outcome.BUSY, 0)
+        assert only(run).message == "nothing was sent: another cluster may answer at this address now"
 
 
 async def test_facts_that_have_grown_old_are_read_again_before_anything_is_sent(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.conversations.listing import read_listing
 from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
+from exporter.ontap.session import KEEPALIVE_SECONDS
 
 DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""
@@ -61,6 +62,8 @@ DRAIN_SECONDS = 4.0
 """How long a DELETE that is being sent may take to be recorded when the program stops."""
 OLDEST_FACTS_SECONDS = 5.0
 """How old the facts that guard a package may be when DELETE goes out."""
+_SLOW_INTENT_SECONDS = KEEPALIVE_SECONDS / 2
+"""After so long, the connection on which the facts were read may be closed before DELETE uses it."""
 _STOPPING = "nothing was sent: the program is stopping"
 
 
@@ -126,6 +129,7 @@ class DeletionDriver:
         self._clock = clock
         self._wall_clock = wall_clock
         self._facts_read_at = float("-inf")
+        self._decided_at = float("-inf")
         self._earlier_jobs: frozenset[str] = frozenset()
 
     async def drive(  # noqa: C901 - one for each action
@@ -267,6 +271,7 @@ class DeletionDriver:
             return decided
         self._earlier_jobs = listed
         event, self._facts_read_at = decided
+        self._decided_at = self._clock()
         return event
 
     async def _listed_jobs(self) -> frozenset[str] | Undecided:
@@ -285,6 +290,11 @@ class DeletionDriver:
         return search.listed_uuids
 
     async def _send(self, progress: Progress, gate: SendGate) -> Event:
+        if self._clock() - self._decided_at > _SLOW_INTENT_SECONDS and not await self._is_same_cluster():
+            return Withheld(
+                why="nothing was sent: another cluster may answer at this address now",
+                stale=not self._required_checks().why_not(),
+            )
         return_timeout_seconds = progress.limits.return_timeout_seconds
         deadline = asyncio.get_running_loop().time() + return_timeout_seconds + DELETE_MARGIN_SECONDS
         request = delete_package(self._version, return_timeout_seconds=return_timeout_seconds)

@@ -44,7 +44,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """Not a byte of DELETE went out; ``stale``: only because the facts had grown too old meanwhile."""
+    """Not a byte of DELETE went out; ``stale``: only because the facts may not hold any more."""
 
     why: str
     stale: bool = False
