@@ -83,7 +83,7 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
 
     Raises:
         JournalError: another process holds it, or this one; it cannot be opened; or it has gone since it was
-            made.
+            made, so that only its lock or its write-ahead log is left.
     """
     with translated(path, "open it"):
         real = Path(os.path.realpath(path))  # one file has one lock, whatever link leads to it
@@ -97,15 +97,21 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
             except BlockingIOError as exc:
                 raise JournalError(f"{path}: another process holds it") from exc
         with translated(path, "open it"):
-            if os.fstat(lock).st_size and not (real.exists() and real.stat().st_size):
+            # SQLite would drop a write-ahead log whose file is missing, and with it the newest outcomes.
+            remains = [name for name in (f"{real}.lock", f"{real}-wal") if _has_content(Path(name))]
+            if remains and not _has_content(real):
                 raise JournalError(
                     f"{path}: the journal has gone since it was last used; put it back, or, to begin "
-                    f"with an empty one, delete {real}.lock"
+                    f"with an empty one, delete {' and '.join(remains)}"
                 )
             os.close(os.open(real, os.O_RDWR | os.O_CREAT, FILE_MODE))
         yield SqliteFile(real, lock)
     finally:
         os.close(lock)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def check_intact(connection: Connection, *, path: Path) -> None:

@@ -111,6 +111,34 @@ async def test_a_journal_that_has_gone_since_the_last_start_is_not_begun_anew(
         assert await journal.runs.recent(1) == ()
 
 
+@pytest.mark.parametrize("has_lock", [True, False])
+async def test_a_journal_of_which_only_the_log_is_left_is_not_begun_anew(
+    path: Path, *, has_lock: bool
+) -> None:
+    lock, log = path.with_name(f"{path.name}.lock"), path.with_name(f"{path.name}-wal")
+    async with opened(f"sqlite:///{path}") as journal:
+        await new_run(journal, await lease_of(journal))
+        path.unlink()
+    written = log.read_bytes()
+    assert written
+    if not has_lock:
+        lock.unlink()
+    remains = f"{lock} and {log}" if has_lock else f"{log}"
+    for _ in range(2):
+        with pytest.raises(JournalError) as caught:
+            async with opened(f"sqlite:///{path}"):
+                pass
+        assert str(caught.value) == (
+            f"{path}: the journal has gone since it was last used; put it back, or, to begin with an empty "
+            f"one, delete {remains}"
+        )
+    assert (path.exists(), log.read_bytes()) == (False, written)
+    lock.unlink()
+    log.unlink()
+    async with opened(f"sqlite:///{path}") as journal:
+        assert await journal.runs.recent(1) == ()
+
+
 async def test_a_first_start_that_was_cut_short_is_none(path: Path) -> None:
     path.with_name(f"{path.name}.lock").touch()
     async with opened(f"sqlite:///{path}") as journal:
