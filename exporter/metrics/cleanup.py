@@ -158,7 +158,7 @@ class CleanupState:
     Attributes:
         durations: how long deletions took, by policy.
         halted: whether the kill switch is on.
-        journal_open: whether there is a journal; without one, nothing is deleted.
+        journal_open: whether there is a journal that can be used; without one, nothing is deleted.
         paused: every configured policy, and whether it is paused after failures.
         takeovers: clusters that were taken over from a process that had vanished.
     """

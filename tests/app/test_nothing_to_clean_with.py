@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program
@@ -88,3 +92,56 @@ async def test_a_journal_without_a_folder_stops_deleting_and_nothing_else(tmp_pa
             assert await daemon.by_cluster("ontap_cleanup_lease_held") == {"c1": 0}
             assert cluster.requests_to(method="DELETE") == ()
             assert await daemon.stop() == 0
+
+
+def move_folder(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("moved"))
+
+
+@pytest.mark.parametrize(
+    ("take_away", "why"),
+    [
+        (Path.unlink, "the journal has gone since it was last used"),
+        (move_folder, "there is no folder"),
+    ],
+)
+async def test_a_journal_that_goes_while_it_is_used_stops_deleting_and_is_not_begun_anew(
+    take_away: Callable[[Path], None], why: str, tmp_path: Path
+) -> None:
+    cluster = SimulatedCluster("c1", packages=("9.9.1", "9.14.1P2"))
+    file = tmp_path / "journal" / "state.db"
+    file.parent.mkdir()
+    often = CLEANUP.format(state=file).replace("every: 24h", "every: 1s") + "  takeover_after: 3s\n"
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        config = exporter_config(simulator, poll_interval="1s", extra=often)
+        write_secret(tmp_path / "config.yaml", config)
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+            await cluster.wait_for_deletions(1)
+            assert await daemon.value("ontap_cleanup_journal_open") == 1
+            take_away(file)
+            cluster.add_package("9.9.1")
+            await daemon.until_line("the journal cannot be used, so nothing is deleted")
+
+            async def is_closed() -> bool:
+                return await daemon.value("ontap_cleanup_journal_open") == 0
+
+            # The journal itself is given up only after 30 s.
+            await eventually(is_closed, seconds=20, what="the journal to count as closed")
+            await daemon.until_line("a cluster cannot be cleaned")
+            await until_polled_again(cluster)
+            assert await daemon.by_cluster("ontap_up") == {"c1": 1}
+            assert await daemon.stop() == 0
+        async with program("run", f"--config.file={tmp_path}/config.yaml", LISTEN) as daemon:
+            await daemon.until_line(why)
+            await until_polled_again(cluster)
+            assert await daemon.value("ontap_cleanup_journal_open") == 0
+            assert await daemon.stop() == 0
+    assert not file.exists()
+    assert len(cluster.requests_to(method="DELETE")) == 1
+    assert "9.9.1" in cluster.versions
+
+
+async def until_polled_again(cluster: SimulatedCluster) -> None:
+    """Wait until the cluster has been polled some more times."""
+    listings = len(cluster.requests_to(PACKAGES_PATH, method="GET"))
+    await cluster.wait_for_requests(listings + 3, method="GET", path=PACKAGES_PATH)
