@@ -282,6 +282,11 @@ def test_delete_is_never_sent_twice_at_a_time_and_every_deletion_gets_one_true_o
 ) -> None:
     world = World(data)
     live(world, *lifecycle.begin(limits=LIMITS, pace=PACE, busy_until=LIMITS.retry_busy_for_seconds))
+    assert_true_outcome(world)
+
+
+def assert_true_outcome(world: World) -> None:
+    """Compare the outcome with what is true on the cluster."""
     outcome = None if world.deletion is None else world.deletion.outcome
     match outcome:
         case Outcome.SUCCESS:
@@ -301,10 +306,13 @@ def test_delete_is_never_sent_twice_at_a_time_and_every_deletion_gets_one_true_o
 
 @settings(deadline=None)
 @given(
-    st.data(), st.sampled_from(list(Phase)), st.sampled_from(["gone", "going on", "failed", "never arrived"])
+    st.data(),
+    st.sampled_from(list(Phase)),
+    st.sampled_from(["gone", "going on", "failed", "never arrived"]),
+    st.sampled_from([0.0, 2.0, 20.0]),
 )
-def test_a_deletion_that_is_resumed_comes_to_its_end_and_never_sends(
-    data: st.DataObject, phase: Phase, what: str
+def test_a_deletion_that_is_resumed_comes_to_its_end_with_a_true_outcome_and_never_sends(
+    data: st.DataObject, phase: Phase, what: str, late: float
 ) -> None:
     outcome = Outcome.SUCCESS if phase is Phase.ENDED else None
     followed = phase is Phase.FOLLOWED and what != "never arrived"
@@ -313,15 +321,18 @@ def test_a_deletion_that_is_resumed_comes_to_its_end_and_never_sends(
     )
     if phase in {Phase.INTENDED, Phase.FOLLOWED} and what != "never arrived":
         world.sent = 1
-        ends = 200.0 if what == "going on" else 0.0
+        arrives = late if phase is Phase.INTENDED else 0.0
+        ends = arrives + (200.0 if what == "going on" else 0.0)
         code = "9" if what == "failed" else ""
-        world.work.append(Work(arrives=0.0, ends=ends, code=code, gone_at=None if code else ends))
+        world.work.append(Work(arrives=arrives, ends=ends, code=code, gone_at=None if code else ends))
+    world.deleted_by_somebody = phase is Phase.ENDED
     sent = world.sent
     begun = lifecycle.resume(
         world.deletion or STORED, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=30.0
     )
     live(world, *begun)
     assert world.sent == sent
+    assert_true_outcome(world)
 
 
 @pytest.mark.parametrize(
