@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.records import Outcome, Phase
@@ -64,6 +66,20 @@ async def test_success_within_return_timeout_reads_the_job_all_the_same(tmp_path
         assert it.cluster.requests_to(f"{JOBS_PATH}/")
 
 
+async def test_an_answer_to_delete_may_take_longer_than_a_poll(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+
+        def limit_what_follows() -> None:
+            it.access.config = replace(it.access.config, poll_timeout=timedelta(seconds=1))
+
+        it.cluster.faults.add(at_request(limit_what_follows, path=SOFTWARE_PATH, skip=1))
+        it.cluster.job_script = JobScript(seconds=1.5)
+        deletion = only(await it.run(changed(POLICY, return_timeout=5)))
+        assert (deletion.outcome, deletion.job_uuid) == (Outcome.SUCCESS, it.cluster.deletions[0].job_uuid)
+        # They are listed before DELETE; nothing had to be searched for after it.
+        assert sum(request.path == JOBS_PATH for request in it.cluster.requests) == 1
+
+
 async def test_a_dry_run_plans_and_sends_nothing(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.14.1P2"), tmp_path) as it:
         run = await it.run(changed(POLICY, dry_run=True))
@@ -72,6 +88,18 @@ async def test_a_dry_run_plans_and_sends_nothing(tmp_path: Path) -> None:
         assert verdicts == {"9.12.1": ("delete", "retired"), "9.14.1P2": ("keep", "in_use")}
         assert it.deletes() == 0
         assert it.status.totals.candidates == 1
+
+
+async def test_what_is_deleted_is_logged_and_what_is_kept_for_debugging_alone(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
+        with capture_logs() as logs:
+            await it.run(changed(POLICY, dry_run=True, exclude=["9.13.1"]))
+        judged = [line for line in logs if line["event"] == "package judged"]
+        assert {line["version"]: line["log_level"] for line in judged} == {
+            "9.12.1": "info",
+            "9.13.1": "debug",
+            "9.14.1P2": "debug",
+        }
 
 
 async def test_an_empty_repository_is_a_successful_run(tmp_path: Path) -> None:
@@ -95,6 +123,7 @@ IN_REPLY_AND_JOB = [
     ("262145", Outcome.FAILURE),
 ]
 """What each code comes to while the package stays where it is."""
+NEWER = "2024-05-06T07:08:09+00:00"
 BRIEFLY_BUSY = changed(POLICY, retry_busy_for=timedelta(seconds=3))
 """Gives up soon on a busy repository; what ends by itself may take as long as a busy machine needs."""
 
@@ -439,6 +468,53 @@ async def test_a_lost_answer_of_a_deletion_that_was_done_is_a_success(tmp_path: 
         it.cluster.faults.add(Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1))
         assert only(await it.run()).outcome is Outcome.SUCCESS
         assert it.deletes() == 1
+
+
+async def test_after_a_lost_answer_another_package_of_that_version_is_not_the_one_that_was_deleted(
+    tmp_path: Path,
+) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+
+        def put_another_there() -> None:
+            assert it.cluster.versions == ("9.14.1P2",)
+            it.cluster.add_package(("9.13.1", NEWER))
+
+        it.cluster.job_script = JobScript(seconds=0.0, retention_seconds=0.0)
+        it.cluster.faults.add(
+            Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1),
+            at_request(put_another_there, path=PACKAGES_PATH, skip=2),
+        )
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.job_uuid) == (Outcome.SUCCESS, None)
+        assert (it.deletes(), it.cluster.versions) == (1, ("9.14.1P2", "9.13.1"))
+
+
+async def test_a_job_that_ends_during_the_last_search_is_a_success(tmp_path: Path) -> None:
+    """Nothing names the job: the cluster lists none, and forgets it at its end."""
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.pace = replace(QUICK_PACE, checks=1, in_flight_seconds=0.0)
+        reads = 0
+
+        class EndingTheJob(Fault):
+            def matches(self, method: str, path: str, page: int | None) -> bool:
+                del page
+                nonlocal reads
+                if it.deletes() and method == "GET" and path in {JOBS_PATH, PACKAGES_PATH}:
+                    reads += 1
+                    if reads == 2:
+                        it.cluster.release_jobs()
+                return False
+
+        it.cluster.hold_jobs()
+        it.cluster.job_script = JobScript(seconds=0.0, retention_seconds=0.0)
+        it.cluster.faults.add(
+            EndingTheJob(FaultKind.LATENCY),
+            Fault(FaultKind.LOST_ANSWER, method="DELETE", times=1),
+            Fault(FaultKind.REPLY, path=JOBS_PATH, exact=True, skip=1, body=b'{"records": []}'),
+        )
+        deletion = only(await it.run())
+        assert (deletion.outcome, deletion.job_uuid) == (Outcome.SUCCESS, None)
+        assert (it.deletes(), reads) == (1, 2)
 
 
 async def test_a_lost_answer_of_a_job_that_runs_finds_the_job(tmp_path: Path) -> None:

@@ -328,7 +328,12 @@ Change = Callable[[Journal, Lease, Deletion], Awaitable[object]]
 
 
 async def unended(
-    it: Life, version: str, change: Change | None = None, *, ago: timedelta = timedelta(0)
+    it: Life,
+    version: str,
+    change: Change | None = None,
+    *,
+    ago: timedelta = timedelta(0),
+    create_timestamp_seconds: float | None = None,
 ) -> None:
     """Leave a journal as a program does that ends in the midst of a deletion that it began some time ago."""
     (cluster,) = (one for one in it.simulator.clusters if one.name == "c1")
@@ -340,7 +345,7 @@ async def unended(
             lease,
             run_id,
             version=version,
-            create_timestamp_seconds=None,
+            create_timestamp_seconds=create_timestamp_seconds,
             earlier_job_uuids=frozenset(),
             max_deletes_per_day=None,
             policy_digest="",
@@ -411,6 +416,16 @@ async def test_an_intent_whose_package_is_still_there_is_not_sent_again(tmp_path
         assert (deletion.outcome, deletion.attempts) == (Outcome.FAILURE, 1)
         assert "the package is still there" in deletion.message
         assert deletes(cluster) == 0
+
+
+async def test_an_intent_whose_package_was_put_there_again_was_a_success(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    before = datetime.fromisoformat(OLD) - timedelta(days=1)
+    async with life(tmp_path, cluster) as it:
+        await unended(it, "9.12.1", create_timestamp_seconds=before.timestamp())
+        deletion, _ = await resumed(it, changed(POLICY, exclude=["*"]))
+        assert (deletion.outcome, deletion.attempts) == (Outcome.SUCCESS, 1)
+        assert (deletes(cluster), cluster.versions) == (0, ("9.12.1", "9.14.1P2"))
 
 
 @pytest.mark.parametrize("effective", [True, False])

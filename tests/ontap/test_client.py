@@ -467,6 +467,20 @@ async def test_an_idle_connection_is_closed_before_the_cluster_would_close_it(tm
         await eventually(is_closed, seconds=DEADLINE_SECONDS, what="the end of the connection")
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no TCP_USER_TIMEOUT")
+async def test_what_a_cluster_does_not_acknowledge_is_given_up_after_20_s(tmp_path: Path) -> None:
+    cluster = small_cluster(plain_http=True, faults=[Fault(FaultKind.ENDLESS_BODY)])
+    async with (
+        Simulator([cluster], directory=tmp_path),
+        open_session() as session,
+        session.get(f"{cluster.url}{PACKAGES_PATH}") as response,
+    ):
+        assert response.connection is not None
+        assert response.connection.transport is not None
+        connected = response.connection.transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+
+
 async def test_a_connection_closed_while_idle_is_opened_again(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         await it.list()

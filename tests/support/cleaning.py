@@ -103,6 +103,7 @@ class Cleaning:
     board: CleanupBoard
     kill_switch: KillSwitch
     clock: Callable[[], float] = boot_time
+    pace: Pace = QUICK_PACE
     assigned: bool = True
     max_deletes_per_day: int | None = None
 
@@ -112,7 +113,7 @@ class Cleaning:
             journal=self.journal,
             board=self.board,
             kill_switch=self.kill_switch,
-            pace=QUICK_PACE,
+            pace=self.pace,
             active=ConcurrencyLimit(1),
             show_counts=self.show_counts,
             clock=self.clock,
