@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from time import time
 
 import pytest
 
 from exporter.cleanup.journal import Journal, JournalError, LeaseLostError, StepRefusedError
-from exporter.cleanup.records import Lease, Phase
+from exporter.cleanup.records import Lease, Outcome, Phase
 from exporter.ontap.conversations.listing import Package
 from support.journal.journal_steps import (
     ALL_RUNS,
@@ -29,6 +31,7 @@ from support.journal.journal_steps import (
 )
 from support.journal.processes import line_of, program
 from support.postgresql_server import PostgresqlServer
+from support.servicing import POLICY, cluster_named, deletes, life
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
@@ -212,6 +215,26 @@ async def test_processes_of_other_shards_have_no_share_in_the_clusters_of_this_o
     ):
         found = [(await journal.leases.heartbeat()).living_owners for journal in (one, other, replica)]
         assert found == [1, 1, 2]
+
+
+async def test_a_process_without_clusters_that_came_first_keeps_nobody_from_cleaning(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    clusters = [cluster_named(name, "9.12.1", "9.14.1P2") for name in ("c1", "c2")]
+    async with life(tmp_path, *clusters) as served:
+        it = replace(served, state=postgresql_url)
+        short = timedelta(seconds=3)
+        async with replace(it, accesses={}).service(POLICY, takeover_after=short) as first:
+
+            async def is_open() -> bool:
+                return first.service.journal is not None
+
+            await eventually(is_open, seconds=WAIT_SECONDS, what="the journal to be open")
+            async with it.service(POLICY, takeover_after=short) as second:
+                for cluster in clusters:
+                    status = await second.watch.ended((cluster.name, POLICY.name))
+                    assert status.totals.outcomes[Outcome.SUCCESS] == 1
+        assert [deletes(cluster) for cluster in clusters] == [1, 1]
 
 
 async def test_a_killed_process_is_taken_over_in_time(postgresql_url: str) -> None:

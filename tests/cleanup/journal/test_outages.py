@@ -9,6 +9,8 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
@@ -34,6 +36,7 @@ from support.journal.journal_steps import (
     unended_on,
 )
 from support.postgresql_server import PostgresqlServer
+from support.servicing import POLICY, cluster_named, life
 from support.silent_proxy import SilentProxy, silent_proxy
 from support.waiting import eventually
 
@@ -207,6 +210,38 @@ async def test_a_locked_table_fails_what_needs_it_and_leases_stay_renewed(
             assert await session.fetchval(expiry) > before
             assert set(await other.leases.acquire([AMS, FRA])) == {FRA}
         await end(journal, lease, deletion)
+
+
+HELD_UP = """
+    SELECT query_start, epoch, expires_seconds FROM pg_stat_activity, cleanup_leases
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%cleanup_policies%'
+"""
+
+
+async def test_totals_that_cannot_be_read_hold_up_no_heartbeat(
+    postgresql: PostgresqlServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster) as served:
+        it = replace(served, state=postgresql_url)
+        async with it.service(POLICY, takeover_after=timedelta(seconds=3)) as one:
+            await one.watch.ended()
+            async with postgresql.session(postgresql_url) as session, session.transaction():
+                await session.execute("LOCK TABLE cleanup_policies")
+                expiries: dict[tuple[object, int], set[float]] = {}
+
+                async def is_renewed_meanwhile() -> bool:
+                    for reading, epoch, expiry in await postgresql.ask(postgresql_url, HELD_UP):
+                        expiries.setdefault((reading, epoch), set()).add(expiry)
+                    return any(len(seen) > 1 for seen in expiries.values())
+
+                what = "a heartbeat during a reading that is held up"
+                await eventually(is_renewed_meanwhile, seconds=WAIT_SECONDS, what=what)
+
+            async def is_mended() -> bool:
+                return not one.service.problem
+
+            await eventually(is_mended, seconds=WAIT_SECONDS, what="the totals to be read again")
 
 
 async def test_what_a_process_that_hangs_has_locked_is_free_after_seconds(
