@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -45,6 +46,43 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
         work: is called once.
         name: the name of the thread.
     """
+    future, run = _prepared(work)
+    _start(run, future, name=name)
+    return future
+
+
+class Worker:
+    """A thread that does one piece of work after the other, for which the end of the program does not wait.
+
+    Args:
+        name: the name of the thread.
+    """
+
+    def __init__(self, *, name: str) -> None:
+        self._name = name
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._is_started = False
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do work after all that was asked for before; the future gets its result or its exception."""
+        future, run = _prepared(work)
+        self._is_started = self._is_started or _start(self._run, future, name=self._name)
+        if self._is_started:
+            self._asked.put(run)
+        return future
+
+    def end(self) -> None:
+        """End the thread after all that was asked for; nothing may be asked for afterwards."""
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (run := self._asked.get()) is not None:
+            run()
+            del run  # it holds what was worked on
+
+
+def _prepared(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], None]]:
+    """Return a future, and what a thread does to give it the outcome of the work."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     future.add_done_callback(_retrieve_exception)
@@ -62,11 +100,17 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
         with suppress(RuntimeError):  # the event loop has been closed meanwhile
             loop.call_soon_threadsafe(deliver, set_outcome)
 
+    return future, run
+
+
+def _start(run: Callable[[], None], future: asyncio.Future[T], *, name: str) -> bool:
+    """Start a thread; if there can be none, the future gets the reason."""
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError as exc:
         future.set_exception(BlockingIOError(errno.EAGAIN, f"the system has no more threads: {exc}"))
-    return future
+        return False
+    return True
 
 
 def _retrieve_exception(future: asyncio.Future[T]) -> None:

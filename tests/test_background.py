@@ -1,13 +1,14 @@
-"""A value from before is used while the thread that reads it waits, and only one thread waits."""
+"""Work in threads: in order, and a value from before is used while the only thread that reads it waits."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
-from exporter.background import Refreshed, begin
+from exporter.background import Refreshed, Worker, begin
 
 DEADLINE_SECONDS = 60.0
 
@@ -39,6 +40,31 @@ async def test_where_the_system_has_no_thread_left_the_work_cannot_be_done_now()
     finally:
         threading.stack_size(before)
     assert await begin(lambda: 1, name="work") == 1
+
+
+async def test_a_worker_does_everything_in_order_also_what_nobody_waits_for_any_more_and_then_ends() -> None:
+    worker, answers = Worker(name="work"), threading.Event()
+    done: list[int] = []
+
+    def work(number: int) -> threading.Thread:
+        assert answers.wait(DEADLINE_SECONDS)
+        done.append(number)
+        if number == 1:
+            raise OSError("of the work")
+        return threading.current_thread()
+
+    first, second, third = (worker.begin(partial(work, number)) for number in range(3))
+    worker.end()
+    first.cancel()
+    answers.set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(OSError, match="of the work"):
+            await second
+        thread = await third
+    assert done == [0, 1, 2]
+    assert thread.daemon
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
 
 
 async def test_a_value_is_read_once_until_it_expires() -> None:
