@@ -1,10 +1,13 @@
-"""If the mount of the cluster files hangs, only the scan of these files waits."""
+"""If a mount hangs, only what needs its files waits: the scan of cluster files, or cleanup."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,21 @@ from exporter.app.applied import Changes
 from exporter.app.reload import Reloader
 from exporter.app.sharding import Shard
 from exporter.config import Config, ConfigFiles
+from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.simulator import SimulatedCluster, Simulator
+from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from support.daemon_process import program
+from support.held_files import held
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
+STOP_SECONDS = 10.0
+CLEANUP = """
+cleanup:
+  state: sqlite:///journal/state.db
+  policies:
+    - {name: retire-old, every: 24h, older_than: 90d, dry_run: false, seen_for: 0s}
+"""
 
 
 async def never_applied(_config: Config) -> Changes:
@@ -99,3 +114,34 @@ async def test_an_unexpected_error_fails_a_reload_and_ends_nothing(exc: Exceptio
         running.cancel()
         await asyncio.wait([running], timeout=WAIT_SECONDS)
     assert running.cancelled()
+
+
+@pytest.mark.parametrize("name", ["state.db.lock", "state.db", "state.db-wal"])
+async def test_a_journal_that_hangs_while_it_is_opened_delays_neither_polls_nor_the_end(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "journal").mkdir()
+    if name == "state.db-wal":  # which SQLite itself opens, in a transaction
+        with closing(sqlite3.connect(tmp_path / "journal" / "state.db")) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("CREATE TABLE anything (number)")
+    cluster = SimulatedCluster("c1", packages=("9.9.1", "9.14.1P2"))
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        write_secret(tmp_path / "config.yaml", exporter_config(simulator, poll_interval="1s", extra=CLEANUP))
+        with held(tmp_path / "journal" / name) as file:
+            arguments = ("run", f"--config.file={tmp_path}/config.yaml", "--web.listen-address=127.0.0.1:0")
+            async with program(*arguments) as daemon:
+                await eventually(file.is_waited_for, seconds=WAIT_SECONDS, what="the journal to hang")
+                polls = len(cluster.requests_to(PACKAGES_PATH))
+
+                async def is_polled() -> bool:
+                    return len(cluster.requests_to(PACKAGES_PATH)) > polls + 1
+
+                await eventually(is_polled, seconds=WAIT_SECONDS, what="another poll")
+                assert await daemon.value("ontap_cleanup_journal_open") == 0
+                _, text = await daemon.get("/api/v1/cleanup")
+                assert json.loads(text)["problem"] == "the journal is not open yet"
+                began = time.monotonic()
+                assert await daemon.stop() == 0
+                assert time.monotonic() - began < STOP_SECONDS
+    assert set(cluster.versions) == {"9.9.1", "9.14.1P2"}

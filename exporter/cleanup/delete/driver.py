@@ -249,14 +249,8 @@ class DeletionDriver:
         if isinstance(following, Send):
             progress, following = step(progress, Withheld(why=_STOPPING), now=self._clock())
         if isinstance(following, RecordJob | RecordWait | End):
-            recording = asyncio.create_task(
-                self._record_if_possible(following, progress), name="record at stop"
-            )
-            await wait_uninterrupted(recording, seconds=DRAIN_SECONDS)
-
-    async def _record_if_possible(self, action: RecordJob | RecordWait | End, progress: Progress) -> None:
-        with suppress(JournalError):
-            await self._record(action, progress)
+            with suppress(JournalError):
+                await self._record(following, progress)
 
     async def _decide(self) -> Event:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""

@@ -11,10 +11,13 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from exporter.cleanup.journal.journal_errors import JournalError, translated
-from exporter.concurrency import wait_uninterrupted
+from exporter.concurrency import is_being_cancelled, wait_uninterrupted
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+STOP_SECONDS = 5.0
+"""How long a caller that is cancelled waits for the database. PostgreSQL answers or fails sooner."""
 
 
 class Connector(Protocol):
@@ -44,6 +47,7 @@ class Database:
         self._connector = connector
         self._name = name
         self._closed = False
+        self._waits_until: float | None = None  # where a caller is cancelled, and no answer has come since
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def transact(
@@ -51,7 +55,8 @@ class Database:
     ) -> T:
         """Do the work in a transaction; commit it, or roll it back if the work raises.
 
-        A caller that is cancelled is cancelled once the transaction has come to its end.
+        A caller that is cancelled is cancelled once the transaction has come to its end, or after
+        ``STOP_SECONDS`` if a disk hangs. The transaction then ends when the disk answers.
 
         Args:
             doing: what it is for, to follow "cannot".
@@ -64,16 +69,61 @@ class Database:
         if self._closed:
             raise JournalError(f"{self._name}: cannot {doing}: the journal is closed")
         with translated(self._name, doing):
-            running = self._connector.run(work, timeout_seconds=timeout_seconds)
-            return await completed(running, self._under_way)
+            return await self._completed(self._connector.run(work, timeout_seconds=timeout_seconds))
 
-    async def close(self) -> None:
-        """Refuse further transactions, wait for those under way, and disconnect."""
+    async def aclose(self) -> None:
+        """Refuse further transactions, wait for those under way, and disconnect.
+
+        If a disk hangs and this task is cancelled, what is left is done when the disk answers.
+
+        Raises:
+            JournalError: it failed, or there was no answer in time.
+        """
         self._closed = True
-        if self._under_way:
-            await asyncio.wait(self._under_way)
         with translated(self._name, "close it"):
-            await self._connector.disconnect()
+            await self._completed(self._disconnect(frozenset(self._under_way)))
+
+    async def _disconnect(self, under_way: frozenset[asyncio.Task[Any]]) -> None:
+        if under_way:
+            await asyncio.wait(under_way)
+        await self._connector.disconnect()
+
+    async def _completed(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait until the work is done, even if this task is cancelled, and only then be cancelled.
+
+        Tasks that are cancelled, or were cancelled before, wait for ``STOP_SECONDS`` in all, from the first
+        cancellation on, while the database answers nothing.
+
+        Raises:
+            TimeoutError: the work is not done, and the task was cancelled before.
+        """
+        task = asyncio.create_task(work, name="journal")
+        self._under_way.add(task)
+        task.add_done_callback(self._end)
+        cancelled: asyncio.CancelledError | None = None
+        if not is_being_cancelled():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        if not task.done():
+            now = asyncio.get_running_loop().time()
+            if self._waits_until is None:
+                self._waits_until = now + STOP_SECONDS
+            timeout_seconds = max(self._waits_until - now, 0.0)
+            waiting = asyncio.create_task(asyncio.wait({task}, timeout=timeout_seconds), name="journal")
+            cancelled = await wait_uninterrupted(waiting) or cancelled
+        if not task.done():
+            raise cancelled or TimeoutError
+        if cancelled is not None:
+            raise cancelled from (None if task.cancelled() else task.exception())
+        return task.result()
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        self._waits_until = None
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more, and asyncio would log that
 
 
 class Store:
@@ -113,22 +163,6 @@ def transaction(
         return transact
 
     return decorate
-
-
-async def completed(work: Coroutine[Any, Any, T], under_way: set[asyncio.Task[Any]] | None = None) -> T:
-    """Wait until the work is done, even if this task is cancelled, and only then be cancelled.
-
-    Args:
-        work: what to do.
-        under_way: holds the work's task meanwhile.
-    """
-    task = asyncio.create_task(work, name="journal")
-    if under_way is not None:
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
-    if (cancelled := await wait_uninterrupted(task)) is not None:
-        raise cancelled from (None if task.cancelled() else task.exception())
-    return task.result()
 
 
 def insert_or_update(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 
 from sqlalchemy import true
 
-from exporter.cleanup.journal.database import Database, completed
+from exporter.cleanup.journal.database import Database
 from exporter.cleanup.journal.journal import Journal
 from exporter.cleanup.journal.journal_errors import JournalError
 from exporter.cleanup.journal.leases import LeaseHolder, delete_expired, release_leases
 from exporter.cleanup.journal.migrations import check_newest, migrate
-from exporter.cleanup.journal.sqlite import SqliteConnector, SqliteFile, check_intact, locked_file
+from exporter.cleanup.journal.sqlite import SqliteConnector, check_intact
 from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl
 
 MIGRATION_SECONDS = 60.0
@@ -53,21 +52,20 @@ async def open_journal(
         JournalError: it cannot be opened; the SQLite file, because another process holds it, for example.
     """
     async with AsyncExitStack() as stack:
-        file: SqliteFile | None = None
+        file: SqliteConnector | None = None
         if isinstance(url, SqliteUrl):
-            file = stack.enter_context(locked_file(url.path))
-            connector = SqliteConnector(file.path, file.check)
-            database = leases = await _entered(stack, Database(connector, name=url))
+            file = SqliteConnector(url.path)
+            database = leases = await stack.enter_async_context(aclosing(Database(file, name=url)))
+            await database.transact("open it", partial(check_intact, path=url.path))
         else:
-            database = await _entered(stack, _postgresql(url, connections=CONNECTIONS))
-            leases = await _entered(stack, _postgresql(url, connections=1))
-        if file is not None:
-            await database.transact("open it", partial(check_intact, path=file.path))
+            opening = aclosing(_postgresql(url, connections=CONNECTIONS))
+            database = await stack.enter_async_context(opening)
+            leases = await stack.enter_async_context(aclosing(_postgresql(url, connections=1)))
         await database.transact("open it", migrate, timeout_seconds=MIGRATION_SECONDS)
         if file is not None:
             releasing = partial(release_leases, condition=true())
             await database.transact("release the leases of earlier processes", releasing)
-            await asyncio.to_thread(file.note_made)
+            await database.transact("open it", file.note_made)
         await database.transact("delete what has expired", delete_expired)
         holder = LeaseHolder(
             leases,
@@ -81,7 +79,7 @@ async def open_journal(
             yield Journal(database, holder)
         finally:
             with suppress(JournalError):  # leases that cannot be released expire
-                await completed(holder.release())
+                await holder.release()
 
 
 @asynccontextmanager
@@ -93,28 +91,17 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
     Raises:
         JournalError: there is none, it cannot be read, or its tables are of another version.
     """
-    async with AsyncExitStack() as stack:
-        reading = (
-            Database(SqliteConnector(url.path, None), name=url)
-            if isinstance(url, SqliteUrl)
-            else _postgresql(url, connections=1, read_only=True)
-        )
-        database = await _entered(stack, reading)
+    reading = (
+        Database(SqliteConnector(url.path, is_read_only=True), name=url)
+        if isinstance(url, SqliteUrl)
+        else _postgresql(url, connections=1, read_only=True)
+    )
+    async with aclosing(reading) as database:
         await database.transact("read it", check_newest)
         holder = LeaseHolder(
             database, owner="", shard="", takeover_after_seconds=0.0, alone=True, boot_clock=boot_time
         )
         yield Journal(database, holder)
-
-
-async def _entered(stack: AsyncExitStack, database: Database) -> Database:
-    """Close the database when the stack is left, even if that is cancelled."""
-
-    async def close() -> None:
-        await completed(database.close())
-
-    stack.push_async_callback(close)
-    return database
 
 
 def _postgresql(url: PostgresqlUrl, *, connections: int, read_only: bool = False) -> Database:

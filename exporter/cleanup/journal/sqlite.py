@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from exporter.background import Worker
 from exporter.cleanup.journal.journal_errors import JournalError, translated
 
 T = TypeVar("T")
@@ -66,6 +66,10 @@ class SqliteFile:
                 "nothing is deleted until it is back"
             )
 
+    def unlock(self) -> None:
+        """Let another process have the file."""
+        os.close(self._lock)
+
     def _identities(self) -> tuple[tuple[int, int], ...]:
         """Return what identifies the file and its write-ahead log; nothing if one is missing or empty."""
         try:
@@ -75,9 +79,8 @@ class SqliteFile:
         return tuple((one.st_dev, one.st_ino) for one in found) if found[0].st_size else ()
 
 
-@contextmanager
-def locked_file(path: Path) -> Iterator[SqliteFile]:
-    """Make the file if there has never been one, and hold its lock.
+def locked_file(path: Path) -> SqliteFile:
+    """Make the file if there has never been one, and lock it.
 
     The kernel releases the lock when the process ends, however it ends.
 
@@ -90,7 +93,8 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
         if not real.parent.is_dir():
             raise JournalError(f"{path}: cannot open it: there is no folder {real.parent}")
         lock = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-    try:
+    with ExitStack() as undo:
+        undo.callback(os.close, lock)
         with translated(path, "lock it"):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,9 +109,8 @@ def locked_file(path: Path) -> Iterator[SqliteFile]:
                     f"with an empty one, delete {' and '.join(remains)}"
                 )
             os.close(os.open(real, os.O_RDWR | os.O_CREAT, FILE_MODE))
-        yield SqliteFile(real, lock)
-    finally:
-        os.close(lock)
+        undo.pop_all()
+    return SqliteFile(real, lock)
 
 
 def _has_content(path: Path) -> bool:
@@ -129,56 +132,87 @@ def check_intact(connection: Connection, *, path: Path) -> None:
 
 
 class SqliteConnector:
-    """One connection to a file, which is never made, used in a thread of its own.
+    """One connection to a file, which is locked meanwhile unless it is only read.
 
-    What a file system does cannot be cut short.
+    What a file system does cannot be cut short. So all of it is done in a thread, for which neither the event
+    loop nor the end of the program waits.
 
     Args:
         path: the file.
-        check: raises JournalError if the file is no longer the one that was opened; called before each
-            transaction and after its commit. None: the file is only read.
+        is_read_only: whether the file is only read, and neither locked nor made.
     """
 
-    def __init__(self, path: Path, check: Callable[[], None] | None) -> None:
-        self._check = check or (lambda: None)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        is_read_only = check is None
-        url = URL.create(
-            "sqlite",
-            database=f"file:{quote(str(path))}",
-            query={"mode": "ro" if is_read_only else "rw", "uri": "true"},
-        )
-        self._engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-
-        def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-            # The driver would begin a transaction only before the first change, never before CREATE TABLE.
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-            if not is_read_only:
-                cursor.execute("PRAGMA journal_mode = WAL")
-                cursor.execute("PRAGMA synchronous = FULL")
-                cursor.execute("PRAGMA foreign_keys = ON")
-            cursor.close()
-
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
-
-        event.listen(self._engine, "connect", set_up)
-        event.listen(self._engine, "begin", begin)
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        self._path = path
+        self._is_read_only = is_read_only
+        self._worker = Worker(name="journal")
+        self._file: SqliteFile | None = None
+        self._engine: Engine | None = None
 
     async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:  # noqa: ARG002
-        """Do the work in a transaction, after all that were asked for before."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+        """Do the work in a transaction, after all that were asked for before; the first locks the file."""
+        return await self._worker.begin(partial(self._transact, work))
 
     async def disconnect(self) -> None:
-        """Close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown(wait=False)
+        """Close the file and its lock, after all that was asked for before."""
+        closing = self._worker.begin(self._close)
+        self._worker.end()
+        await closing
+
+    def note_made(self, _: Connection) -> None:
+        """Remember, in a transaction, that the journal has its tables: see :meth:`SqliteFile.note_made`."""
+        if self._file is not None:
+            self._file.note_made()
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
+        engine = self._engine or self._open()
         self._check()
-        with self._engine.begin() as connection:
+        with engine.begin() as connection:
             result = work(connection)
         self._check()
         return result
+
+    def _open(self) -> Engine:
+        if not self._is_read_only:
+            self._file = locked_file(self._path)
+        path = self._path if self._file is None else self._file.path
+        self._engine = _engine(path, is_read_only=self._is_read_only)
+        return self._engine
+
+    def _check(self) -> None:
+        if self._file is not None:
+            self._file.check()
+
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+        if self._file is not None:
+            self._file.unlock()
+
+
+def _engine(path: Path, *, is_read_only: bool) -> Engine:
+    """Return what opens a file, which is never made, and begins its transactions."""
+    url = URL.create(
+        "sqlite",
+        database=f"file:{quote(str(path))}",
+        query={"mode": "ro" if is_read_only else "rw", "uri": "true"},
+    )
+    engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+
+    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver would begin a transaction only before the first change, never before CREATE TABLE.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        if not is_read_only:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", begin)
+    return engine

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
 
 import pytest
 from cleanup.journal.conftest import NewUrl
@@ -11,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
+from exporter.cleanup.journal.database import STOP_SECONDS
 from exporter.cleanup.records import Lease, Phase
 from support.journal.journal_steps import (
     AMS,
@@ -23,6 +28,7 @@ from support.journal.journal_steps import (
     opened,
     unended_on,
 )
+from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
 
@@ -133,3 +139,48 @@ async def test_a_journal_that_is_closed_amid_a_step_completes_it(url: str) -> No
             await unended_on(journal, AMS)
         async with opened(url) as again:
             assert (await again.guards.read()).kill_switch
+
+
+async def test_a_disk_that_hangs_is_waited_for_once_and_keeps_its_lock_until_it_answers(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    loop = asyncio.get_running_loop()
+    begun, answers = asyncio.Event(), threading.Event()
+    done: list[str] = []
+
+    def hang(_: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        answers.wait()
+        done.append("hung")
+
+    async def use() -> None:
+        async with opened(url) as journal, asyncio.TaskGroup() as group:
+            database = journal.runs.database
+            group.create_task(database.transact("hang", hang))
+            group.create_task(database.transact("queue", lambda _: done.append("queued")))
+
+    async def can_be_opened() -> bool:
+        with suppress(JournalError):
+            async with opened(url):
+                return True
+        return False
+
+    task = asyncio.create_task(use())
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await begun.wait()
+        began = monotonic()
+        task.cancel()
+        await asyncio.wait({task}, timeout=WAIT_SECONDS)
+        assert task.done()
+        assert STOP_SECONDS <= monotonic() - began < 2 * STOP_SECONDS
+        assert done == []
+        with pytest.raises(JournalError, match="another process holds it"):
+            async with opened(url):
+                pass
+    finally:
+        answers.set()
+    assert isinstance(task.exception(), JournalError)
+    await eventually(can_be_opened, seconds=WAIT_SECONDS, what="the lock to be released")
+    assert done == ["hung", "queued"]
