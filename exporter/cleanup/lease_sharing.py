@@ -13,6 +13,14 @@ from exporter.cleanup.records import Heartbeat, Lease
 
 WOKEN_PER_SLICE = 10
 """How many cleaners are woken before other tasks run."""
+HEARTBEATS_PER_LEASE = 3
+MAX_HEARTBEAT_PAUSE_SECONDS = 7.0
+"""A lease that has expired is taken in the next heartbeat: within 10 s, with 3 s for a slow database."""
+
+
+def heartbeat_pause_seconds(takeover_after_seconds: float) -> float:
+    """Return the seconds between two heartbeats."""
+    return min(takeover_after_seconds / HEARTBEATS_PER_LEASE, MAX_HEARTBEAT_PAUSE_SECONDS)
 
 
 class LeaseSharing:

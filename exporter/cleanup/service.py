@@ -25,7 +25,7 @@ from exporter.cleanup.known_clusters import (
     Identities,
     PolledListings,
 )
-from exporter.cleanup.lease_sharing import WOKEN_PER_SLICE, LeaseSharing
+from exporter.cleanup.lease_sharing import WOKEN_PER_SLICE, LeaseSharing, heartbeat_pause_seconds
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import PolicyPause, Run, RunFailure
@@ -42,7 +42,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 KEPT_RUNS = 50
 """So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
-HEARTBEATS_PER_LEASE = 3
 LISTINGS_PER_TRANSACTION = 50
 """How many listings are noted in one transaction."""
 
@@ -282,7 +281,7 @@ class CleanupService:
         while True:
             ahead = self._now() - self._clock_without_suspends()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._takeover_after_seconds / HEARTBEATS_PER_LEASE):
+                async with asyncio.timeout(heartbeat_pause_seconds(self._takeover_after_seconds)):
                     await self._beat_now.wait()
             self._beat_now.clear()
             now = self._wall_clock()
