@@ -156,14 +156,14 @@ class CleanupBoard:
             self._on_removal(key)
 
     async def put_leases(self, leases: Iterable[LeaseStatus]) -> None:
-        """Replace the status of every lease."""
+        """Replace the status of every lease; a reload and a heartbeat may do so at the same time."""
         gone = set(self._leases)
         async for lease in in_slices(leases):
             gone.discard(lease.cluster)
             if self._leases.get(lease.cluster) != lease:
                 self._leases[lease.cluster] = lease
                 self._on_lease(lease)
-        for name in gone:
+        for name in gone & self._leases.keys():
             del self._leases[name]
             self._on_lease_removal(name)
 

@@ -142,6 +142,7 @@ class CleanupService:
                     wanted.append((name, policy.name))
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
         self._board.keep(wanted)
+        await self._board.put_leases(self._lease_statuses())
         async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_PER_SLICE):
             self._assign(uuid)
         self._beat_now.set()

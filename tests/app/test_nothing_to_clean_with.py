@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cleanup.delete.limits import Pace
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
@@ -145,3 +146,29 @@ async def until_polled_again(cluster: SimulatedCluster) -> None:
     """Wait until the cluster has been polled some more times."""
     listings = len(cluster.requests_to(PACKAGES_PATH, method="GET"))
     await cluster.wait_for_requests(listings + 3, method="GET", path=PACKAGES_PATH)
+
+
+async def test_a_reload_shows_leases_as_configured_at_once_while_the_journal_is_closed(
+    tmp_path: Path,
+) -> None:
+    clusters = [SimulatedCluster(name, packages=["9.14.1P2"]) for name in ("c1", "c2")]
+    async with Simulator(clusters, directory=tmp_path) as simulator:
+        file = tmp_path / "config.yaml"
+        whole = exporter_config(simulator, extra=CLEANUP.format(state="no-such-folder/state.db"))
+        write_secret(file, whole)
+        arguments = ("run", f"--config.file={file}", LISTEN, "--web.enable-lifecycle")
+        async with program(*arguments) as daemon:
+            await daemon.until_line("the journal cannot be used, so nothing is deleted")
+            assert await daemon.by_cluster("ontap_cleanup_lease_held") == {"c1": 0, "c2": 0}
+            lines = [line for line in whole.splitlines() if '"c2"' not in line]
+            labelled = "\n".join(lines).replace('"name": "c1"', '"name": "c1", "labels": {"site": "ams"}')
+            write_secret(file, labelled)
+            assert (await daemon.post("/-/reload"))[0] == 200
+
+            async def shown() -> bool:
+                samples = await daemon.samples("ontap_cleanup_lease_held")
+                return samples == {(("cluster", "c1"), ("site", "ams")): 0}
+
+            # Sooner than the journal is tried again, which would show it too.
+            await eventually(shown, seconds=Pace().retry_seconds / 2, what="the leases as configured")
+            assert await daemon.stop() == 0
