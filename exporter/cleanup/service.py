@@ -16,6 +16,7 @@ from exporter.cleanup.cleaner import Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, open_journal
+from exporter.cleanup.journal.journal_errors import SchemaChangedError
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
@@ -296,6 +297,8 @@ class CleanupService:
                         cleaner.recheck()
             try:
                 await self._beat(journal)
+            except SchemaChangedError:
+                raise
             except JournalError as exc:
                 self._note_problem(str(exc))
                 await self._board.put_leases(self._lease_statuses())

@@ -26,7 +26,7 @@ from exporter.config.schema import ClusterSelector
 from exporter.ontap.conversations.deletion import delete_package
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
-from support.cleaning import OLD, POLICY, changed
+from support.cleaning import OLD, POLICY, QUICK_PACE, changed
 from support.journal.journal_steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
@@ -42,7 +42,7 @@ from support.servicing import (
     ended_at,
     life,
 )
-from support.waiting import eventually
+from support.waiting import eventually, let_others_run
 
 
 async def test_an_interval_without_a_remembered_run_waits_for_a_good_poll(tmp_path: Path) -> None:
@@ -172,6 +172,37 @@ async def test_without_a_journal_nothing_is_shown_that_cleaners_know(tmp_path: P
         await one.watch.until(C1, lambda status: bool(status.problem))
         status = await one.watch.until(C1, lambda status: not status.problem)
         assert (status.next_run_timestamp_seconds, status.totals.last_success) == (None, True)
+
+
+async def test_tables_that_another_version_changes_close_the_journal_at_once_and_say_why(
+    tmp_path: Path,
+) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    slow = replace(QUICK_PACE, retry_seconds=3600.0)
+    often, soon = changed(POLICY, every=OFTEN), timedelta(seconds=1)
+    async with (
+        life(tmp_path, cluster) as it,
+        it.service(often, pace=slow, takeover_after=soon) as one,
+    ):
+        await one.watch.until(C1, lambda status: status.totals.outcomes[Outcome.SUCCESS] == 1)
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("UPDATE cleanup_schema_version SET version_num = '9999'")
+
+        async def closed() -> bool:
+            return one.service.journal is None
+
+        await eventually(closed, seconds=WAIT_SECONDS, what="the journal to be closed")
+        assert one.service.problem == (
+            "the journal's tables are now of revision 9999, which another version of this program made "
+            "while the journal was open"
+        )
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds is None)
+        assert [lease.held for lease in one.board.leases()] == [False]
+        asked = len(cluster.requests)
+        cluster.add_package(("9.11.1", OLD))
+        one.good_poll(cluster)
+        await let_others_run()
+        assert (len(cluster.requests), deletes(cluster)) == (asked, 1)
 
 
 async def test_a_run_that_the_journal_could_not_store_when_it_was_due_is_made_late(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
+from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
@@ -172,6 +173,7 @@ class Life:
         max_concurrent_clusters: int = 4,
         takeover_after: timedelta = timedelta(seconds=60),
         kept_runs: int = KEPT_RUNS,
+        pace: Pace = QUICK_PACE,
     ) -> AsyncIterator[Servicing]:
         """Run a service for as long as the context lasts; by default every cluster has had a good poll."""
         watch = Watch()
@@ -186,7 +188,7 @@ class Life:
             config=config,
             board=board,
             kill_switch=kill_switch,
-            pace=QUICK_PACE,
+            pace=pace,
             clock=boot_time,
             wall_clock=clock,
             kept_runs=kept_runs,

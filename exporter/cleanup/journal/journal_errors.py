@@ -2,9 +2,10 @@
 
 ::
 
-    JournalError          this call failed; nothing may be deleted meanwhile, and a later call may work
-    ├── LeaseLostError    give the cluster up: another process cleans it; nothing was written
-    └── StepRefusedError  what is recorded does not allow the step; nothing was written
+    JournalError            this call failed; nothing may be deleted meanwhile, and a later call may work
+    ├── LeaseLostError      give the cluster up: another process cleans it; nothing was written
+    ├── StepRefusedError    what is recorded does not allow the step; nothing was written
+    └── SchemaChangedError  close the journal: its tables are another version's; nothing was written
 
 Exceptions of other libraries are translated here, in :func:`translated`, and nowhere else.
 """
@@ -27,6 +28,10 @@ class LeaseLostError(JournalError):
 
 class StepRefusedError(JournalError):
     """What is recorded does not allow the step; the message says what."""
+
+
+class SchemaChangedError(JournalError):
+    """Another version of this program has changed the tables while the journal was open."""
 
 
 @contextmanager

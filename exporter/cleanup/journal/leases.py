@@ -30,6 +30,7 @@ from sqlalchemy import (
 from exporter.background import in_slices
 from exporter.cleanup.journal.database import Database, Store, insert_or_update
 from exporter.cleanup.journal.journal_errors import LeaseLostError
+from exporter.cleanup.journal.migrations import check_still_newest
 from exporter.cleanup.journal.tables import (
     CLUSTERS,
     DATABASE_CLOCK,
@@ -105,7 +106,11 @@ class LeaseHolder:
         return self.boot_clock() + seconds - min(MAX_MARGIN_SECONDS, seconds / 5)
 
     async def heartbeat(self) -> Heartbeat:
-        """Say that this process lives, and renew all its leases. Call it three times per takeover_after."""
+        """Say that this process lives, and renew all its leases. Call it three times per takeover_after.
+
+        Raises:
+            SchemaChangedError: another version of this program has changed the tables; nothing is renewed.
+        """
         valid_until = self._relied_on_until()
         rows, living_owners = await self._database.transact("renew the leases", self._renew)
         leases = {row.cluster_uuid: _lease(row, valid_until) async for row in in_slices(rows)}
@@ -177,6 +182,7 @@ class LeaseHolder:
 
     def _renew(self, connection: Connection) -> tuple[Sequence[Row[Any]], int]:
         """Renew all leases in one statement; return them, and how many processes of the shard live."""
+        check_still_newest(connection)
         mine = LEASES.c.owner == self._owner
         if self._alone:
             return connection.execute(select(LEASES).where(mine)).all(), 1

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, inspect, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from exporter.cleanup.journal import JournalError
+from exporter.cleanup.journal.journal_errors import SchemaChangedError
 from exporter.cleanup.journal.tables import METADATA, VERSION_TABLE
 from exporter.cleanup.records import Phase
 from support.journal.journal_steps import AMS, deletion_in, lease_of, opened, reading, unended_on
@@ -111,6 +112,19 @@ async def test_tables_of_a_newer_program_are_refused_and_left_as_they_are(url: s
     with pytest.raises(JournalError, match="those of another version of this program"):
         async with reading(url):
             pass
+
+
+async def test_a_heartbeat_notices_tables_of_another_revision_and_renews_nothing(url: str) -> None:
+    async with opened(url) as journal:
+        await lease_of(journal)
+        await with_a_tool(url, execute("UPDATE cleanup_schema_version SET version_num = '9999'"))
+        expires = select(text("expires_seconds")).select_from(text("cleanup_leases"))
+        before = await with_a_tool(url, lambda connection: connection.execute(expires).all())
+        with pytest.raises(SchemaChangedError, match="the journal's tables are now of revision 9999"):
+            await journal.leases.heartbeat()
+        assert await with_a_tool(url, lambda connection: connection.execute(expires).all()) == before
+        await with_a_tool(url, execute("UPDATE cleanup_schema_version SET version_num = '0001'"))
+        assert set((await journal.leases.heartbeat()).leases) == {AMS}
 
 
 async def test_a_migration_that_fails_leaves_nothing_half_done(new_url: NewUrl) -> None:

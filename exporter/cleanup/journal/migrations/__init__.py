@@ -7,6 +7,7 @@ its operations as an argument, so that two journals may be opened at the same ti
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, String, column, select, table
 
-from exporter.cleanup.journal.journal_errors import JournalError
+from exporter.cleanup.journal.journal_errors import JournalError, SchemaChangedError
 from exporter.cleanup.journal.tables import VERSION_TABLE
 
 LOCK_KEY = int.from_bytes(b"ontappkg")
 """Of the lock under which one process at a time migrates a PostgreSQL database, until its commit."""
+_REVISIONS = select(column("version_num", String)).select_from(table(VERSION_TABLE))
 
 
 def migrate(connection: Connection) -> None:
@@ -60,9 +62,28 @@ def check_newest(connection: Connection) -> None:
         JournalError: they are of another, or there are none.
     """
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    newest = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
-    if context.get_current_heads() != (newest,):
+    if context.get_current_heads() != (_newest(),):
         raise JournalError("the journal has no tables yet, or those of another version of this program")
+
+
+def check_still_newest(connection: Connection) -> None:
+    """See, with one statement, that the tables of an open journal are still of the newest revision.
+
+    Raises:
+        SchemaChangedError: they are not.
+    """
+    found = list(connection.execute(_REVISIONS).scalars())
+    if found != [_newest()]:
+        raise SchemaChangedError(
+            f"the journal's tables are now of revision {', '.join(found) or 'none'}, "
+            "which another version of this program made while the journal was open"
+        )
+
+
+@cache
+def _newest() -> str | None:
+    """Return the newest revision that this version knows; it never changes, and is read from files."""
+    return ScriptDirectory(str(Path(__file__).parent)).get_current_head()
 
 
 def _is_known(scripts: ScriptDirectory, revision: str) -> bool:
