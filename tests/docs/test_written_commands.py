@@ -34,6 +34,7 @@ ELSEWHERE = {
     r".*10\.20\.0\.5": "asks a cluster of ONTAP",
     r".*//prometheus:9090": "asks a Prometheus of yours",
     r".*\bhtpasswd |.*getpass": "asks for a password",
+    r"pg_dump |pg_restore ": "needs a PostgreSQL of yours; tests/cleanup/journal restores one so",
     r"sqlite3 |openssl x509": "a program that not every machine has",
     r"git -C /etc": "asks the history of your configuration",
     r".*--cert-file=": "needs the certificates of your web configuration",

@@ -36,7 +36,7 @@ def postgresql_programs() -> Path | None:
     ]
     on_path = shutil.which("initdb")
     if on_path is not None:
-        folders.append(Path(on_path).parent)
+        folders.append(Path(on_path).resolve().parent)
     found = [folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()]
     return found[-1] if found else None
 
@@ -64,10 +64,14 @@ class PostgresqlServer:
     Attributes:
         folder: holds its socket, and everything else of it.
         restart: kills all its processes and starts it again; blocks until it answers.
+        run: runs one of its programs, such as pg_dump, with arguments; fails if that fails.
+        has_dump: whether pg_dump and pg_restore are among its programs.
     """
 
     folder: Path
     restart: Callable[[], None]
+    run: Callable[..., None]
+    has_dump: bool
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _taken: list[tuple[str, str]] = field(default_factory=list)
     _free: list[tuple[str, str]] = field(default_factory=list)
@@ -110,6 +114,24 @@ class PostgresqlServer:
             yield session
         finally:
             await session.close()
+
+    @asynccontextmanager
+    async def restored(self, url: str) -> AsyncIterator[None]:
+        """Keep a copy of a database, and restore it in the end, as docs/high-availability.md has it."""
+        name, archive = database_of(url), str(self.folder / "journal.dump")
+        if self.has_dump:
+            self.run("pg_dump", "--format=custom", f"--file={archive}", f"--dbname={url}")
+            yield
+            options = ("--clean", "--if-exists", "--single-transaction")
+            self.run("pg_restore", *options, f"--dbname={url}", archive)
+            return
+        maintenance = self.url("postgres")
+        await self.end_sessions(url)
+        await self.ask(maintenance, f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+        yield
+        await self.end_sessions(url)
+        await self.ask(maintenance, f"DROP DATABASE {name}")
+        await self.ask(maintenance, f"ALTER DATABASE {name}_copy RENAME TO {name}")
 
     async def end_sessions(self, url: str) -> None:
         """Disconnect everybody from a database."""
@@ -172,6 +194,7 @@ def running_postgresql(programs: Path) -> Iterator[PostgresqlServer]:
             run("pg_ctl", *started)
 
         try:
-            yield PostgresqlServer(folder=folder, restart=restart)
+            has_dump = (programs / "pg_dump").exists() and (programs / "pg_restore").exists()
+            yield PostgresqlServer(folder=folder, restart=restart, run=run, has_dump=has_dump)
         finally:
             run("pg_ctl", "stop", f"--pgdata={data}", "--wait", "--mode=immediate")
