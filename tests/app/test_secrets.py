@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import write_secret
+from support.connect_proxy import ConnectProxy, connect_proxy
 from support.daemon_process import Daemon, program
 from support.guarded import basic, hashed
+from support.token_endpoint import TokenEndpoint, token_endpoint
 from support.waiting import eventually
 
 WAIT_SECONDS = 60.0
@@ -21,11 +25,19 @@ FROM_ENVIRON = "from-environ-Pa55word"
 TOKEN = "token-3c1f9a.b2.c3"
 PAGE_PASSWORD = "page-Pa55word"
 STATE_PASSWORD = "state-Pa55word"
+CLIENT_SECRET = "client-s3cret/word+"
+FETCHED = "fetched-7d21e0.c4"
+PROXY_PASSWORD = "proxy-Pa55/word"
+HEADER = "header-Pa55word"
 PAGES = (
     "/",
     "/?state=down",
     "/clusters/in-place",
     "/clusters/echoing",
+    "/clusters/gateway",
+    "/clusters/gateway-echoing",
+    "/clusters/proxy-echoing",
+    "/clusters/no-token",
     "/cleanup",
     "/cleanup/runs/1",
     "/metrics",
@@ -42,15 +54,19 @@ PAGES = (
 
 
 def forms(secret: str) -> Iterator[str]:
-    """Give a secret as text, as JSON and as base64 writes it, alone and behind a user name."""
+    """Give a secret as text, as JSON, a URL and base64 write it, alone and behind a user name."""
     yield secret
     yield json.dumps(secret)[1:-1]
-    for text in (secret, f"monitor:{secret}", f"prometheus:{secret}"):
+    yield quote(secret, safe="")
+    for text in (secret, *(f"{user}:{secret}" for user in ("monitor", "prometheus", "client", "proxied"))):
         yield base64.b64encode(text.encode()).decode().rstrip("=")
 
 
 def leaks(emitted: str, *more: str) -> list[str]:
-    secrets = (IN_PLACE, IN_FILE, FROM_ENVIRON, TOKEN, PAGE_PASSWORD, STATE_PASSWORD)
+    secrets = (
+        *(IN_PLACE, IN_FILE, FROM_ENVIRON, TOKEN, PAGE_PASSWORD, STATE_PASSWORD),
+        *(CLIENT_SECRET, FETCHED, PROXY_PASSWORD, HEADER),
+    )
     wanted = {form for secret in secrets for form in forms(secret)} | set(more)
     return sorted(form for form in wanted if form in emitted)
 
@@ -73,14 +89,40 @@ def clusters() -> list[SimulatedCluster]:
             password=IN_PLACE,
             faults=[Fault(FaultKind.ERROR, status=500, code=4, message=echoes)],
         ),
+        cluster("gateway", bearer_token=FETCHED),
+        cluster(
+            "gateway-echoing",
+            bearer_token=FETCHED,
+            faults=[Fault(FaultKind.ERROR, status=500, code=4, message=f"Bearer {FETCHED}, key {HEADER}")],
+        ),
+        cluster("proxy-echoing"),
+        cluster("no-token"),
     ]
 
 
-def configuration(simulator: Simulator, directory: Path) -> dict[str, object]:
+def gateway(directory: Path, *, tokens: TokenEndpoint, proxy: ConnectProxy) -> dict[str, object]:
+    """Configure a login with a token, a client certificate with its key in place, a proxy and a header."""
+    oauth2 = {"client_id": "client", "client_secret": CLIENT_SECRET, "token_url": tokens.url}
+    return {
+        "oauth2": {**oauth2, "tls_config": {"ca_file": str(tokens.ca_file)}},
+        "proxy_url": f"http://proxied:{quote(PROXY_PASSWORD, safe='')}@127.0.0.1:{proxy.port}",
+        "http_headers": {"X-Api-Key": {"secrets": [HEADER]}},
+        "tls_config": {
+            "cert_file": str(directory / "client-gateway.pem"),
+            "key": (directory / "client-gateway-key.pem").read_text(),
+        },
+    }
+
+
+def configuration(
+    simulator: Simulator, directory: Path, gateways: dict[str, dict[str, object]]
+) -> dict[str, object]:
     password_file, token_file = directory / "password", directory / "token"
     write_secret(password_file, IN_FILE + "\n")
     write_secret(token_file, TOKEN + "\n")
-    logins = {
+
+    logins: dict[str, dict[str, object]] = {
+        **gateways,
         "in-place": {"basic_auth": {"username": "monitor", "password": IN_PLACE}},
         "in-file": {"basic_auth": {"username": "monitor", "password_file": str(password_file)}},
         "from-environ": {"basic_auth": {"username": "monitor", "password": "${MADE_UP_PASSWORD}"}},
@@ -109,6 +151,14 @@ BROKEN = (
 )
 
 
+def echo_secrets(no_tokens: TokenEndpoint, no_proxy: ConnectProxy) -> None:
+    """Let an endpoint and a proxy refuse, and repeat what was sent to them."""
+    refusal = {"error": "invalid_client", "error_description": f"no such client: {CLIENT_SECRET}"}
+    no_tokens.answer = (401, json.dumps(refusal))
+    echoed = f"proxied:{PROXY_PASSWORD} {basic('proxied', PROXY_PASSWORD)}"
+    no_proxy.refusal = f"HTTP/1.1 403 no: {echoed}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
 async def everything(daemon: Daemon, login: dict[str, str]) -> str:
     """Return every answer of every page, with and without the right login, as one text."""
     emitted = []
@@ -119,14 +169,37 @@ async def everything(daemon: Daemon, login: dict[str, str]) -> str:
     return "\n".join(emitted)
 
 
+async def daemon_says_up(daemon: Daemon, cluster: str, login: dict[str, str]) -> bool:
+    async with daemon.session.get(f"{daemon.url}/api/v1/clusters/{cluster}", headers=login) as response:
+        return bool((await response.json())["up"])
+
+
 async def test_no_secret_is_in_anything_that_is_emitted(tmp_path: Path) -> None:
     bcrypt_hash = hashed(PAGE_PASSWORD)
     web = tmp_path / "web.yaml"
     write_secret(web, f"basic_auth_users: {{prometheus: '{bcrypt_hash}'}}\n")
     login = {"Authorization": basic("prometheus", PAGE_PASSWORD)}
-    async with Simulator(clusters(), directory=tmp_path) as simulator:
+    for name in ("tokens", "no-tokens"):
+        (tmp_path / name).mkdir()
+    async with (
+        Simulator(clusters(), directory=tmp_path) as simulator,
+        token_endpoint(tmp_path / "tokens") as tokens,
+        token_endpoint(tmp_path / "no-tokens") as no_tokens,
+        connect_proxy() as proxy,
+        connect_proxy() as no_proxy,
+    ):
+        tokens.answer = (200, json.dumps({"access_token": FETCHED, "token_type": "bearer"}))
+        echo_secrets(no_tokens, no_proxy)
+        key = simulator.issue_client_certificate("gateway").key_file.read_text()
+        gateways = {
+            "gateway": gateway(tmp_path, tokens=tokens, proxy=proxy),
+            "gateway-echoing": gateway(tmp_path, tokens=tokens, proxy=proxy),
+            "proxy-echoing": gateway(tmp_path, tokens=tokens, proxy=no_proxy),
+            "no-token": gateway(tmp_path, tokens=no_tokens, proxy=proxy),
+        }
         file = tmp_path / "config.yaml"
-        good = json.dumps(configuration(simulator, tmp_path), ensure_ascii=False)
+        written = configuration(simulator, tmp_path, gateways)
+        good = json.dumps(written, ensure_ascii=False)
         write_secret(file, good)
         async with program(
             "run",
@@ -147,6 +220,13 @@ async def test_no_secret_is_in_anything_that_is_emitted(tmp_path: Path) -> None:
             emitted = [await everything(daemon, login)]
             assert '"up": true' in emitted[0]
             assert "no such login" in emitted[0]
+            for echoed in (
+                "HTTP 500: <secret>, key <secret>",
+                "no such client: <secret>",
+                "HTTP 403 no: proxied:<secret> <secret>",
+            ):
+                assert html.escape(echoed) in emitted[0]
+            assert await daemon_says_up(daemon, "gateway", login)
             for broken in BROKEN:
                 write_secret(file, json.dumps(broken))
                 async with daemon.session.post(daemon.url + "/-/reload", headers=login) as response:
@@ -161,7 +241,8 @@ async def test_no_secret_is_in_anything_that_is_emitted(tmp_path: Path) -> None:
             emitted.append(await everything(daemon, login))
             assert await daemon.stop() == 0
             emitted.append(daemon.output)
-    assert not leaks("\n".join(emitted), bcrypt_hash, bcrypt_hash[7:])
+    of_key = key.splitlines()[1:-1]
+    assert not leaks("\n".join(emitted), bcrypt_hash, bcrypt_hash[7:], *of_key)
 
 
 def test_the_search_would_find_one() -> None:

@@ -1,7 +1,8 @@
-"""A password that a cluster echoes is not stored: neither kind of journal holds it in any column."""
+"""A password that a cluster echoes is neither stored nor shown; nor is that of the journal itself."""
 
 from __future__ import annotations
 
+import html
 import json
 import sqlite3
 from contextlib import closing
@@ -12,10 +13,13 @@ from cleanup.journal.conftest import NewUrl
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program
-from support.postgresql_server import PostgresqlServer
+from support.postgresql_server import PASSWORD as DATABASE_PASSWORD
+from support.postgresql_server import QUOTED_PASSWORD, PostgresqlServer
 from support.waiting import eventually
 
 PASSWORD = "echoed-Pa55word"
+SHOWING_MESSAGES = ("/cleanup/runs/1", "/clusters/c1", "/api/v1/cleanup")
+PAGES = (*SHOWING_MESSAGES, "/cleanup", "/", "/metrics", "/config", "/api/v1/clusters")
 OLD = "2019-02-04T19:00:00+00:00"
 
 
@@ -52,7 +56,7 @@ async def content(url: str, request_postgresql: PostgresqlServer | None) -> str:
     return "\n".join(str(row[0]) for some in rows for row in some)
 
 
-async def test_no_column_holds_a_password_that_a_cluster_echoes(
+async def test_no_column_and_no_page_of_an_open_journal_holds_a_password_that_a_cluster_echoes(
     new_url: NewUrl, postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
     url = await new_url()
@@ -68,8 +72,15 @@ async def test_no_column_holds_a_password_that_a_cluster_echoes(
                 return bool(runs) and runs[0]["ended_timestamp_seconds"] is not None
 
             await eventually(ended, seconds=60, what="the run")
+            assert await daemon.value("ontap_cleanup_journal_open") == 1
+            shown = {path: (await daemon.get(path))[1] for path in PAGES}
+            for path in SHOWING_MESSAGES:
+                assert "failed" in shown[path], path
+                assert "<secret>" in html.unescape(shown[path]), path
             assert await daemon.stop() == 0
-            assert PASSWORD not in daemon.output
+            emitted = "\n".join([*shown.values(), daemon.output])
+            for secret in (PASSWORD, DATABASE_PASSWORD, QUOTED_PASSWORD):
+                assert secret not in html.unescape(emitted)
     stored = await content(url, postgresql if url.startswith("postgresql") else None)
     assert "10551892" in stored
     assert "<secret>" in stored
