@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trustme
 from cleanup.journal.conftest import NewUrl
 from sqlalchemy import Connection
 
@@ -209,6 +213,33 @@ async def test_parameters_are_those_of_libpq(postgresql_url: str) -> None:
     assert "sslmode" in said
     async with opened(f"{postgresql_url}&sslmode=disable") as journal:
         await new_run(journal, await lease_of(journal))
+
+
+@pytest.mark.parametrize("offer", [b"N", b"S"], ids=["no encryption", "a certificate of somebody else"])
+async def test_with_verify_full_a_server_that_cannot_prove_itself_learns_nothing(
+    offer: bytes, tmp_path: Path
+) -> None:
+    trusted, other = trustme.CA(), trustme.CA()
+    trusted.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    other.issue_cert("127.0.0.1").configure_cert(context)
+    learned: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # asks for encryption
+        writer.write(offer)
+        with suppress(OSError):
+            if offer == b"S":
+                await writer.start_tls(context)
+            learned.append(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        verified = f"sslmode=verify-full&sslrootcert={tmp_path}/ca.pem"
+        said = await refusal(f"postgresql://ontap:secret@{host}/db?{verified}")
+    assert ("certificate verify failed" if offer == b"S" else "rejected SSL upgrade") in said
+    assert b"".join(learned) == b""
 
 
 def test_postgresql_without_its_driver_names_the_extra() -> None:
