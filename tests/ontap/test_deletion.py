@@ -403,7 +403,7 @@ def test_a_job_that_succeeded_is_an_earlier_ones_as_long_as_the_package_is_there
 def test_once_delete_was_sent_a_new_job_that_succeeded_is_its_job() -> None:
     page = jobs_page(record(1, "9.13.1", "success"), record(2, "9.13.1", "success"))
     for earlier, found in (({"job-1"}, "job-2"), ({"job-1", "job-2"}, None)):
-        search, _ = converse(find_job("9.13.1", endpoint=ENDPOINT, earlier=earlier), page)
+        search, _ = converse(find_job("9.13.1", query=QUERY, earlier=earlier), page)
         assert (search.job and search.job.uuid) == found
         assert (search.unfinished, search.open) == (False, False)
         assert search.listed_uuids == {"job-1", "job-2"}
