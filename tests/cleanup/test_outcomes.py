@@ -665,8 +665,10 @@ async def test_while_a_node_is_down_nothing_is_deleted(tmp_path: Path) -> None:
     [
         Fault(FaultKind.FORBIDDEN, path=NODES_PATH),
         Fault(FaultKind.ERROR, path=NODES_PATH, status=404, code=3),
+        Fault(FaultKind.HTML, path=NODES_PATH, status=404),
+        Fault(FaultKind.REPLY, path=NODES_PATH, body=b'{"records": [], "num_records": 0}'),
     ],
-    ids=["forbidden", "no such API"],
+    ids=["forbidden", "no such API", "not found", "no node"],
 )
 async def test_where_the_list_of_nodes_is_refused_the_software_document_decides(
     fault: Fault, tmp_path: Path
@@ -686,11 +688,10 @@ async def test_where_the_list_of_nodes_is_refused_the_software_document_decides(
     [
         Fault(FaultKind.SERVER_ERROR, path=NODES_PATH),
         Fault(FaultKind.HTML, path=NODES_PATH),
-        Fault(FaultKind.HTML, path=NODES_PATH, status=404),
         Fault(FaultKind.REPLY, path=NODES_PATH, body=b'{"num_records": 0}'),
         Fault(FaultKind.UNAUTHORIZED, path=NODES_PATH),
     ],
-    ids=["an error", "no JSON", "another server", "no node", "unauthorized"],
+    ids=["an error", "no JSON", "no list", "unauthorized"],
 )
 async def test_where_the_list_of_nodes_cannot_be_read_nothing_is_deleted(
     fault: Fault, tmp_path: Path

@@ -20,7 +20,7 @@ from exporter.ontap.conversations.wire import (
     read_object,
     text_or_none,
 )
-from exporter.ontap.errors import ApiError, BadResponse, Forbidden
+from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError
 
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"
@@ -125,35 +125,34 @@ def read_software(query: ListingQuery) -> Conversation[SoftwareFacts]:
     facts = yield from _read_software_alone()
     if facts.version is None or facts.node_versions is not None:
         return facts
-    return replace(facts, node_versions=(yield from _read_node_versions(query)))
+    return replace(facts, node_versions=(yield from _read_node_versions(query)) or None)
 
 
 def read_software_and_nodes(query: ListingQuery) -> Conversation[SoftwareFacts]:
     """Read the nodes first, and last the software document, which may leave out a node that is down.
 
     Every version counts that either of them names, and a node without one in the list of nodes leaves all
-    node versions unknown. Where the cluster refuses the list of nodes (403, 404), the software document alone
-    decides.
+    node versions unknown. Where the cluster refuses the list of nodes (403, 404) or it is empty, the software
+    document alone decides.
 
     Raises:
         BadResponse: an answer is not of the described shape.
         OntapError: the list of nodes is refused, and the software document does not name each node's version.
     """
-    refusal: Forbidden | ApiError | None = None
-    listed: tuple[str, ...] | None = None
+    refusal: OntapError | None = None
+    listed: tuple[str, ...] | None = ()
     try:
         listed = yield from _read_node_versions(query)
-    except (Forbidden, ApiError) as exc:
-        if isinstance(exc, ApiError) and (exc.status != HTTPStatus.NOT_FOUND or exc.transient):
+    except (Forbidden, ApiError, BadResponse) as exc:
+        is_missing = exc.status == HTTPStatus.NOT_FOUND and not exc.transient
+        if not is_missing and not isinstance(exc, Forbidden):
             raise
         refusal = exc
     facts = yield from _read_software_alone()
-    if refusal is None:
-        named = None if listed is None else (*listed, *(facts.node_versions or ()))
-        return replace(facts, node_versions=named)
-    if facts.version is not None and facts.node_versions is None:
+    if refusal is not None and facts.version is not None and facts.node_versions is None:
         raise refusal
-    return facts
+    named = None if listed is None else (*listed, *(facts.node_versions or ())) or None
+    return replace(facts, node_versions=named)
 
 
 def _read_software_alone() -> Conversation[SoftwareFacts]:
@@ -189,13 +188,14 @@ def read_download_state() -> Conversation[str]:
 
 
 def _read_node_versions(query: ListingQuery) -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node; None if one is missing."""
+    """Read the version of every node; None if one is missing, nothing if there is no node."""
     seconds = min(query.conclusive_return_timeout_seconds, _LONGEST_NODES_SECONDS)
     document = read_object((yield get(NODES_PATH, {"fields": "version", "return_timeout": seconds})))
     links = document.get("_links")
     if isinstance(links, dict) and links.get("next") is not None:
         return None
-    return _every_version(document.get("records"))
+    nodes = document.get("records")
+    return () if nodes == [] else _every_version(nodes)
 
 
 def _every_version(nodes: object) -> tuple[str, ...] | None:
