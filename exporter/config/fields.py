@@ -40,6 +40,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TOKEN_URL: Final = re.compile(r"(?P<origin>https?://[^/?#\\@\s]+)(?:/[!-~]*)?(?<!#)", re.IGNORECASE)
+# Not a file's name, but what belongs into the file: a private key, for example, which no message may quote.
+_CONTENT: Final = re.compile("[\n\r]|-----BEGIN ")
 # What decides about the connection or the method, or what the client itself sets.
 _RESERVED_HEADERS: Final = frozenset(
     {
@@ -75,7 +77,12 @@ def _secret(check: Callable[[str], str]) -> PlainValidator:
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
-    return value if isinstance(value, Path) else _folder(info) / _filled(expect_text(value))
+    if isinstance(value, Path):
+        return value
+    name = _filled(expect_text(value))
+    if _CONTENT.search(name):
+        raise ValueError("the name of a file is expected, not its content")
+    return _folder(info) / name
 
 
 def _database_url(value: object, info: ValidationInfo) -> DatabaseUrl:
