@@ -67,7 +67,8 @@ soak: $(VENV)/.dev ## A day's polls with reloads, deletions and flapping cluster
 fuzz: $(VENV)/.dev ## Property tests with many more inputs than CI gives them: about a quarter of an hour
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -n $(WORKERS) --timeout=1800 --hypothesis-profile=fuzz \
 		tests/ontap tests/config tests/metrics tests/web/test_accept.py tests/web/auth/test_rate_limit.py \
-		tests/web/test_openapi.py tests/cleanup/test_policy.py tests/cleanup/test_schedule.py
+		tests/web/auth/test_hostile_web_files.py tests/web/test_openapi.py \
+		tests/cleanup/test_policy.py tests/cleanup/test_schedule.py
 
 audit: $(VENV)/.release ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/demo.txt

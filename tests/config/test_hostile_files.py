@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config import Config, ConfigError, ConfigFiles, load_config, masked_yaml
+from exporter.config import Config, ConfigError
+from support.untrusted_input import load, load_beside
 
 _SECRET = "s3cr3t"
 _on_disk = settings(deadline=None)
@@ -177,46 +178,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _outcome(path: Path, content: bytes) -> Config | ConfigError:
-    path.write_bytes(content)
-    try:
-        outcome: Config | ConfigError = load_config(path, environ=_ENVIRON)
-    except ConfigError as error:
-        outcome = error
-    if isinstance(outcome, ConfigError):
-        assert outcome.problems
-        assert all(problem.file for problem in outcome.problems)
-        assert list(outcome.problems) == sorted(outcome.problems)
-    else:
-        assert outcome.clusters or outcome.cluster_files
-        assert masked_yaml(outcome)
-    return outcome
+    return load(path, content, environ=_ENVIRON)
 
 
 def _outcome_beside(path: Path, content: bytes) -> Config | ConfigError:
-    """Put the content into a cluster file that was good before; what comes of it, loaded strictly."""
-    beside = path.with_name("cluster-file.json")
-    path.write_text(f"clusters: [{{address: kept}}]\ncluster_files: [{beside.name}]\n")
-    beside.write_text("[{address: before}]")
-    files = ConfigFiles(path, environ=_ENVIRON)
-    files.load()
-    beside.unlink()
-    beside.write_bytes(content)
-    looks = [files.scan(), files.scan()]
-    outcome: Config | ConfigError
-    try:
-        outcome = load_config(path, environ=_ENVIRON)
-    except ConfigError as error:
-        outcome = error
-    if isinstance(outcome, ConfigError):
-        assert looks == [None, None]
-        assert files.problems
-        assert files.failed_files == 1
-    else:
-        assert looks[1] == outcome or content == b"[{address: before}]"
-        assert outcome.clusters[0].name == "kept"
-        assert files.failed_files == 0
-        assert masked_yaml(outcome)
-    return outcome
+    return load_beside(path, content, environ=_ENVIRON)
 
 
 @_on_disk

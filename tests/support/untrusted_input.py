@@ -1,0 +1,155 @@
+"""What comes of input that may hold anything: one function for each kind, for properties and the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from yarl import URL
+
+from exporter.config import Config, ConfigError, ConfigFiles, load_config, masked_yaml
+from exporter.ontap.conversations.deletion import delete_package
+from exporter.ontap.conversations.facts import (
+    ClusterIdentity,
+    SoftwareFacts,
+    read_download_state,
+    read_identity,
+    read_software,
+)
+from exporter.ontap.conversations.jobs import Job, JobSearch, find_job, read_job
+from exporter.ontap.conversations.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.wire import Conversation, Request, Response, failure_of
+from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.errors import OntapError
+from exporter.web.auth import WebConfig, load_web_config
+
+ENDPOINT = Endpoint(host="10.20.0.5")
+ANSWERED: list[Any] = [
+    *(Listing, ClusterIdentity, SoftwareFacts, str | None, Job, JobSearch, JobSearch, str | None),
+]
+"""What the conversations of :func:`read_answers` return, in their order."""
+_VERSION = "9.14.1P2"
+_MOST_PAGES = 10
+
+
+def load(path: Path, content: bytes, *, environ: Mapping[str, str]) -> Config | ConfigError:
+    """Load a configuration; it can be shown, or every mistake has a file."""
+    path.write_bytes(content)
+    try:
+        config = load_config(path, environ=environ)
+    except ConfigError as error:
+        _check_problems(error)
+        return error
+    assert config.clusters or config.cluster_files
+    assert masked_yaml(config)
+    return config
+
+
+def load_beside(path: Path, content: bytes, *, environ: Mapping[str, str]) -> Config | ConfigError:
+    """Put the content into a cluster file that was good before; what comes of it, loaded strictly."""
+    beside = path.with_name("cluster-file.json")
+    path.write_text(f"clusters: [{{address: kept}}]\ncluster_files: [{beside.name}]\n")
+    beside.write_text("[{address: before}]")
+    files = ConfigFiles(path, environ=environ)
+    files.load()
+    beside.unlink()
+    beside.write_bytes(content)
+    scans = [files.scan(), files.scan()]
+    try:
+        config = load_config(path, environ=environ)
+    except ConfigError as error:
+        assert scans == [None, None]
+        assert files.problems
+        assert files.failed_files == 1
+        return error
+    assert scans[1] == config or content == b"[{address: before}]"
+    assert config.clusters[0].name == "kept"
+    assert files.failed_files == 0
+    assert masked_yaml(config)
+    return config
+
+
+def load_web(path: Path, content: bytes, *, environ: Mapping[str, str]) -> WebConfig | ConfigError:
+    """Load a web configuration; every mistake has a file."""
+    path.write_bytes(content)
+    try:
+        return load_web_config(path, environ=environ)
+    except ConfigError as error:
+        _check_problems(error)
+        return error
+
+
+def read_answers(bodies: Sequence[bytes], *, status: int = 200) -> list[Any]:
+    """Answer each conversation with these bodies, in turn and again; return their results and errors.
+
+    No request leaves the cluster, and all texts can be written as UTF-8.
+    """
+    query = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500, max_pages=_MOST_PAGES)
+    conversations: list[Conversation[Any]] = [
+        read_listing(query),
+        read_identity(),
+        read_software(),
+        read_download_state(),
+        read_job("job-1"),
+        find_job(_VERSION, endpoint=ENDPOINT),
+        find_job(_VERSION, endpoint=ENDPOINT, earlier=["job-1"]),
+        delete_package(_VERSION, return_timeout_seconds=0),
+    ]
+    answers = [Response(status=status, body=body) for body in bodies]
+    return [_end(conversation, cycle(answers)) for conversation in conversations]
+
+
+def sent_to(target: str, endpoint: Endpoint) -> URL:
+    """Return the URL to which the client sends a request; it is on the cluster."""
+    url = URL(endpoint.origin + target, encoded=True)
+    assert url.host is not None
+    own = (endpoint.scheme, None, endpoint.host.lower(), endpoint.port)
+    assert (url.scheme, url.user, url.host.lower(), url.port) == own
+    assert url.raw_path.startswith("/")
+    assert target.isascii()
+    assert target.isprintable()
+    assert " " not in target
+    return url
+
+
+def _end(conversation: Conversation[Any], answers: Iterator[Response]) -> Any:
+    """Answer as the client does, up to the result or the error."""
+    end: Any
+    try:
+        request: Request = next(conversation)
+        while True:
+            sent_to(request.target, ENDPOINT)
+            response = next(answers)
+            if (failure := failure_of(response)) is not None:
+                raise failure
+            request = conversation.send(response)
+    except StopIteration as stop:
+        end = stop.value
+    except OntapError as error:
+        end = error
+    for text in _texts(end):
+        text.encode()
+    return end
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in a result or an error."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, OntapError):
+        yield from (str(value), value.code)
+    elif isinstance(value, tuple | frozenset):
+        for one in value:
+            yield from _texts(one)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _texts(getattr(value, field.name))
+
+
+def _check_problems(error: ConfigError) -> None:
+    assert error.problems
+    assert all(problem.file for problem in error.problems)
+    assert list(error.problems) == sorted(error.problems)
