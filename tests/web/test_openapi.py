@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 import yaml
+from aiohttp.test_utils import TestClient, TestServer
 from docs.markdown import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
@@ -17,7 +20,9 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from exporter.web.routes import build_application
+from exporter.web.site import parse_site
 from support.daemon_process import program
+from support.guarded import guarded, hashed, write
 from support.stub_sources import sources
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
@@ -26,12 +31,48 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 """For each operation, and each of good and bad requests."""
 
 
-def test_the_document_names_every_path() -> None:
+OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
+    (method.upper(), path): operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+def test_the_document_names_every_path_and_every_method() -> None:
     application = build_application(sources())
-    served = {
-        resource.canonical for resource in application.router.resources() if resource.canonical != "/icon.svg"
+    routes = [(route.method, route.resource) for route in application.router.routes()]
+    served = {(method, resource.canonical) for method, resource in routes if resource is not None}
+    # GET is served with HEAD; the icon is for pages alone.
+    assert set(OPERATIONS) == {(method, path) for method, path in served if method != "HEAD"} - {
+        ("GET", "/icon.svg")
     }
-    assert set(DOCUMENT["paths"]) == served
+
+
+@pytest.mark.parametrize(
+    ("web_configuration", "status"),
+    [(f"basic_auth_users: {{alice: {hashed('right')}}}", 401), ("rate_limit: {interval: 1h, burst: 1}", 429)],
+    ids=["password", "rate limit"],
+)
+async def test_a_client_may_be_refused_on_every_path_as_the_document_says(
+    web_configuration: str, status: int, tmp_path: Path
+) -> None:
+    async with guarded(write(tmp_path / "web.yaml", web_configuration)) as server:
+        await server.get()  # uses the burst
+        for (method, path), operation in OPERATIONS.items():
+            response = await server.get(path.format(name="a", id=1), method=method)
+            assert response.status == status
+            assert str(status) in operation["responses"]
+
+
+async def test_another_host_is_refused_on_every_path_as_the_document_says() -> None:
+    application = build_application(sources(site=parse_site("https://ontap.example.com/", "/")))
+    async with TestClient(TestServer(application)) as client:
+        for (method, path), operation in OPERATIONS.items():
+            response = await client.request(
+                method, path.format(name="a", id=1), headers={"Host": "other.example.com"}
+            )
+            assert response.status == 421
+            assert "421" in operation["responses"]
 
 
 async def test_answers_are_as_the_document_says_whatever_is_asked() -> None:
