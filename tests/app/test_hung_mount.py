@@ -116,7 +116,7 @@ async def test_an_unexpected_error_fails_a_reload_and_ends_nothing(exc: Exceptio
     assert running.cancelled()
 
 
-@pytest.mark.parametrize("name", ["state.db.lock", "state.db", "state.db-wal"])
+@pytest.mark.parametrize("name", ["state.db.lock", "state.db-wal"])
 async def test_a_journal_that_hangs_while_it_is_opened_delays_neither_polls_nor_the_end(
     name: str, tmp_path: Path
 ) -> None:
