@@ -150,7 +150,7 @@ class CleanupBoard:
     def keep(self, keys: Iterable[Key]) -> None:
         """Take out every status but these, at once, and hold these in their order."""
         kept = {key: self._statuses[key] for key in keys if key in self._statuses}
-        gone = self._statuses.keys() - kept.keys()
+        gone = [key for key in self._statuses if key not in kept]
         self._statuses = kept
         for key in gone:
             self._on_removal(key)

@@ -53,10 +53,14 @@ class Identities:
         """Replace the configured names; a uuid stays known if the address has not changed."""
         before, self._clusters, self._names = self._clusters, {}, {}
         for rank, (name, access) in enumerate(accesses.items()):
-            earlier = before.get(name)
-            cluster = ConfiguredCluster(access=access, rank=rank, since=earlier.since if earlier else now)
-            if earlier is not None and earlier.access.config.endpoint == access.config.endpoint:
-                cluster.uuid = earlier.uuid
+            cluster = before.get(name)
+            if cluster is None:
+                cluster = ConfiguredCluster(access=access, rank=rank, since=now)
+            elif cluster.access is not access:
+                is_same = cluster.access.config.endpoint == access.config.endpoint
+                uuid = cluster.uuid if is_same else None
+                cluster = ConfiguredCluster(access=access, rank=rank, since=cluster.since, uuid=uuid)
+            cluster.rank, cluster.is_unidentified = rank, False
             if cluster.uuid is not None:
                 self._names.setdefault(cluster.uuid, set()).add(name)
             self._clusters[name] = cluster

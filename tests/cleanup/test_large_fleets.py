@@ -129,5 +129,5 @@ async def test_a_fleet_is_taken_up_and_reconfigured_bit_by_bit(tmp_path: Path) -
             running.cancel()
             await asyncio.wait({running})
 
-        assert await longest_turn_seconds(take_up_and_reconfigure()) < 2 * TURN_SECONDS
+        assert await longest_turn_seconds(take_up_and_reconfigure()) < TURN_SECONDS
         assert cluster.requests == ()
