@@ -45,7 +45,7 @@ unit: $(VENV)/.dev $(if $(strip $(SERVERS)),$(CACHE)/.servers) ## Tests, with re
 bench: $(VENV)/.dev ## A short run of the benchmarks; fails where a ratio is too large
 	$(BIN)/python -m benchmarks.run
 
-bench-full: $(VENV)/.dev ## All benchmarks, with up to 10,000 clusters: about ten minutes
+bench-full: $(VENV)/.dev ## All benchmarks, with up to 10,000 clusters: about twelve minutes
 	$(BIN)/python -m benchmarks.run --full
 
 bench-prometheus: $(VENV)/.dev $(CACHE)/.servers ## What 10,000 clusters cost Prometheus: dashboard and rules; about 15 minutes, 8 GB

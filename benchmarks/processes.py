@@ -50,13 +50,13 @@ class Process:
             raise SystemExit("the kernel does not report the proportional set size")
         return int(match[1]) * 1024
 
-    def line_with(self, pattern: str) -> str:
+    def line_with(self, pattern: str, *, within_seconds: float = START_SECONDS) -> str:
         """Wait for a line that holds the pattern; return its group.
 
         Raises:
             NotMeasuredError: the process wrote none before it ended, or in time.
         """
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + within_seconds
         with self._news:
             while time.monotonic() < deadline:
                 for line in self.lines:

@@ -1,11 +1,11 @@
-"""Measures the cost of polls, scrapes and fleet sizes, prints ratios, and fails if one is too large.
+"""Measures the cost of polls, scrapes, fleet sizes and cleanup, prints ratios, and fails if one is too large.
 
 Usage: ``python -m benchmarks.run [--full]``
 
-The short form takes one to two minutes, and needs little of a machine that is busy otherwise. The full one
-also polls 100, 1,000 and 10,000 clusters, each for minutes. Times depend on the machine; the ratios, each of
-figures from one run, hardly do. What a machine is too busy for is measured once more, and then reported as
-not measured.
+The short form takes about two minutes, and needs little of a machine that is busy otherwise. The full one
+also polls 100, 1,000 and 10,000 clusters, each for minutes, and has cleanup of 10,000. Times depend on the
+machine; the ratios, each of figures from one run, hardly do. What a machine is too busy for is measured once
+more, and then reported as not measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks import exposition, polls, scale
+from benchmarks import cleanup_fleet, exposition, polls, scale
 from benchmarks.fake_fleet import PACKAGES, FakeFleet, fake_fleet
 from benchmarks.processes import NotMeasuredError
 
@@ -71,6 +71,8 @@ def main() -> int:
     results = Results()
     # The short form leaves room for a machine that others use as well.
     results.measure(lambda: _scrapes(results, rounds=7 if full else 3, limit=0.05 if full else 0.07))
+    small, large = (1_000, 10_000) if full else (400, 2_000)
+    results.measure(lambda: _cleanup(results, small=small, large=large))
     with fake_fleet() as fleet:
         if full:
             results.measure(lambda: _polls(results, fleet, clusters=240, seconds=6, windows=5, limit=1.3))
@@ -113,6 +115,24 @@ def _polls(
     results.limit("poll / bare aiohttp", costs[polls.EXPORTER] / costs[polls.BARE], limit)
     results.limit("poll / bare aiohttp on uvloop", costs[polls.EXPORTER] / costs[polls.BARE_UVLOOP], limit)
     results.limit("poll / NetApp's library", costs[polls.EXPORTER] / costs[polls.SDK], 0.2)
+
+
+def _cleanup(results: Results, *, small: int, large: int) -> None:
+    found = {clusters: cleanup_fleet.measure(clusters=clusters) for clusters in (small, large)}
+    for clusters, steps in found.items():
+        for name, step in steps.items():
+            print(f"cleanup of {clusters:6} clusters, {name}: {step}")
+    reload = found[large][cleanup_fleet.RELOAD]
+    share = large / 10_000
+    results.limit(f"CPU seconds of a reload with cleanup, {large} clusters", reload.cpu_seconds, 10 * share)
+    results.limit(f"MiB of a reload with cleanup, {large} clusters", reload.growth_bytes / _MIB, 100 * share)
+    for name in cleanup_fleet.STEPS:
+        of_small, of_large = found[small][name], found[large][name]
+        ratio = of_large.cpu_seconds / large / (of_small.cpu_seconds / small)
+        results.limit(f"CPU a cluster, cleanup's {name}, {large} / {small}", ratio, 2)
+    for name in (cleanup_fleet.TAKE_UP, cleanup_fleet.RELOAD):
+        turn = found[large][name].longest_turn_seconds
+        results.limit(f"seconds of the event loop's longest turn, cleanup's {name}", turn, 0.05)
 
 
 def _short_size(results: Results, fleet: FakeFleet) -> None:
