@@ -18,6 +18,7 @@ from exporter.ontap.conversations.facts import (
     read_download_state,
     read_identity,
     read_software,
+    read_software_and_nodes,
 )
 from exporter.ontap.conversations.jobs import Job, JobSearch, find_job, read_job
 from exporter.ontap.conversations.listing import Listing, ListingQuery, read_listing
@@ -28,7 +29,7 @@ from exporter.web.auth import WebConfig, load_web_config
 
 ENDPOINT = Endpoint(host="10.20.0.5")
 ANSWERED: list[Any] = [
-    *(Listing, ClusterIdentity, SoftwareFacts, str | None, Job, JobSearch, JobSearch, str | None),
+    *(Listing, ClusterIdentity, SoftwareFacts, SoftwareFacts, str, Job, JobSearch, JobSearch, str | None),
 ]
 """What the conversations of :func:`read_answers` return, in their order."""
 _VERSION = "9.14.1P2"
@@ -91,11 +92,12 @@ def read_answers(bodies: Sequence[bytes], *, status: int = 200) -> list[Any]:
     conversations: list[Conversation[Any]] = [
         read_listing(query),
         read_identity(),
-        read_software(),
+        read_software(query),
+        read_software_and_nodes(query),
         read_download_state(),
         read_job("job-1"),
-        find_job(_VERSION, endpoint=ENDPOINT),
-        find_job(_VERSION, endpoint=ENDPOINT, earlier=["job-1"]),
+        find_job(_VERSION, query=query),
+        find_job(_VERSION, query=query, earlier=["job-1"]),
         delete_package(_VERSION, return_timeout_seconds=0),
     ]
     answers = [Response(status=status, body=body) for body in bodies]
@@ -123,9 +125,8 @@ def _end(conversation: Conversation[Any], answers: Iterator[Response]) -> Any:
         while True:
             sent_to(request.target, ENDPOINT)
             response = next(answers)
-            if (failure := failure_of(response)) is not None:
-                raise failure
-            request = conversation.send(response)
+            failure = failure_of(response)
+            request = conversation.send(response) if failure is None else conversation.throw(failure)
     except StopIteration as stop:
         end = stop.value
     except OntapError as error:
