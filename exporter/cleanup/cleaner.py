@@ -30,7 +30,7 @@ from exporter.ontap.errors import OntapError
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 HANDOVER_SECONDS = 10.0
-"""A cluster that was free for so long, beyond the lease itself, was looked after without a gap."""
+"""If a cluster had no holder for at most a lease and so long, its scheduled runs count as not missed."""
 _UNKNOWN_POLICY_LIMITS = Limits(
     return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=1800.0
 )
@@ -46,7 +46,7 @@ class Assignment:
         policies: those that apply to it, in the order of the configuration.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         takeover_after_seconds: how long a lease lasts.
-        since: since when this process has been told to look after the cluster, Unix seconds.
+        since: since when the cluster has been configured in this process, Unix seconds.
     """
 
     access: ClusterAccess

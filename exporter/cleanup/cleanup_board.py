@@ -42,8 +42,9 @@ class PolicyStatus:
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
         problem: why nothing is cleaned on the cluster at the moment; "" if nothing stands against it.
-        failure: why no run could even begin, of which the journal knows nothing; None if one could.
-        failed_timestamp_seconds: when that was found out last.
+        failure: why the last attempt could not begin a run, so that the journal has no entry for it; None if
+            it could.
+        failed_timestamp_seconds: when that attempt was.
         recorded: the totals of the journal, if that failure is shown in place of its last run.
     """
 
@@ -73,11 +74,11 @@ class PolicyStatus:
         return replace(self, failure=failure, failed_timestamp_seconds=since).with_totals(recorded)
 
     def without_failure(self) -> PolicyStatus:
-        """Return the status when runs can begin again: the last one counts that the journal knows."""
+        """Return the status when runs can begin again: the last run is the one that the journal has."""
         return replace(self, failure=None, recorded=None, totals=self.recorded or self.totals)
 
     def with_totals(self, totals: PolicyTotals) -> PolicyStatus:
-        """Return the status with other totals, of which a run that could not begin later is the last."""
+        """Return the status with new totals; an attempt that failed after them is shown as the last run."""
         last_ended = totals.last_ended_timestamp_seconds or 0.0
         if self.failure is None or last_ended > self.failed_timestamp_seconds:
             return replace(self, totals=totals, recorded=None)

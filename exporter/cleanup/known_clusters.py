@@ -151,7 +151,7 @@ class PolledListings:
         }
 
     def returned(self, uuid: str) -> frozenset[str]:
-        """Return the versions that a listing lacked which the journal has never known.
+        """Return the versions that are back after a listing without them that was never noted in the journal.
 
         To the journal, they would look as if they had been there all the time.
         """

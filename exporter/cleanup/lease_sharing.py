@@ -24,7 +24,7 @@ def heartbeat_pause_seconds(takeover_after_seconds: float) -> float:
 
 
 class LeaseSharing:
-    """Holds as many leases as are this process's share, and tells the cleaners which.
+    """Holds as many leases as are this process's share, and gives them to their cleaners.
 
     Args:
         cleaners: of every cluster that this process may clean, by uuid.

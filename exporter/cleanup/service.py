@@ -204,7 +204,7 @@ class CleanupService:
                 self._note_problem(str(group.exceptions[0]))
             except* Exception:
                 log.exception("a bug ended cleanup, so nothing is deleted until it starts again")
-                self.problem = "internal_error: see the log"
+                self.problem = "internal error: see the log"
             finally:
                 self.journal = self._services = self._group = None
                 self._cleaners.clear()
@@ -408,7 +408,7 @@ class CleanupService:
             self._listings.noted(some, now=now)
 
     def _assign(self, uuid: str) -> None:
-        """Tell the cleaner of a cluster what it is to do; start one if there is none yet."""
+        """Give the cleaner of a cluster its assignment; start one if there is none yet."""
         found = self._identities.first(uuid)
         assignment = None if found is None else self._assignment(found[1])
         cleaner = self._cleaners.get(uuid)

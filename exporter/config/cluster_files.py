@@ -55,9 +55,9 @@ class _Watched:
     seen: bytes | Problem | None = None
     """By the last scan: a hash of the content, why it could not be read, or ``None``: the file was gone."""
     changed: ClusterFile | None = None
-    """What it says now, where two scans have read the same and that is not applied."""
+    """The content on which two scans have agreed, parsed, and which is not applied."""
     problems: tuple[Problem, ...] = ()
-    """Why not."""
+    """Why ``changed`` is not applied, or the file cannot be read."""
 
 
 class ConfigFiles:

@@ -105,7 +105,7 @@ class Config:
     """A whole configuration without a mistake."""
 
     clusters: tuple[ClusterSettings, ...]
-    """In the order of the file; then those of the cluster files, by the names of these."""
+    """Those of the file itself in their order, then those of the cluster files, sorted by file name."""
     entries: tuple[Section[ClusterEntry], ...] = field(repr=False, compare=False)
     """Where each of them is written."""
     cluster_files: tuple[str, ...]
@@ -207,7 +207,7 @@ def make_clusters(
 
 
 def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
-    """Put all files together; none of them has a mistake. The ``warnings`` are those of no cluster."""
+    """Put all files together, which have no mistake; ``warnings`` are those that belong to no cluster."""
     main = sources.main
     found = Diagnostics(warnings={*warnings}.union(*(part.warnings for part in sources.parts)))
     resolved = distinct((entry for part in sources.parts for entry in part.entries), found.warnings)

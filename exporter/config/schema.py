@@ -41,7 +41,7 @@ class StrictModel(BaseModel):
     unsupported: ClassVar[Mapping[str, str]] = {}
     """Keys that Prometheus has here and the exporter has not, with what to do instead."""
     required: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Groups of keys, one of each of which the merged layers of a cluster must have."""
+    """Groups of keys: the merged layers of a cluster must have one key of each group."""
     content_checks: ClassVar[Mapping[str, Callable[..., str | None]]] = {}
     """How a file that a key names is checked, or what stands at the key instead."""
 

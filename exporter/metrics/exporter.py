@@ -99,7 +99,7 @@ EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     ),
     Family(
         name="ontap_exporter_poll_delay_seconds",
-        help="How late the latest poll started, or how late one already is that still waits.",
+        help="How late the latest poll started; if larger, how late a poll that still waits already is.",
         source="exporter",
         samples=lambda state: one(state.poll_delay_seconds),
     ),
@@ -112,7 +112,7 @@ EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     Family(
         name="ontap_exporter_polls_missed_total",
         kind=Kind.COUNTER,
-        help="Polls left out because the one before of the same cluster still waited or went on.",
+        help="Polls skipped because the previous poll of the same cluster was still waiting or running.",
         source="exporter",
         samples=lambda state: one(state.polls_missed),
     ),

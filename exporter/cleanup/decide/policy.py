@@ -110,7 +110,7 @@ def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
 
 
 def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
-    """Give the reasons for which the policy is not about a version."""
+    """Give the reasons to keep a version that include and exclude globs have."""
     if not any(fnmatchcase(version, glob) for glob in rules.include):
         yield Reason.NOT_INCLUDED, "no include glob matches"
     for glob in rules.exclude:

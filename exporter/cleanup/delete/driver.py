@@ -1,7 +1,7 @@
-"""The one loop around the machine of :mod:`exporter.cleanup.delete.lifecycle`: it does what that asks for.
+"""Performs the actions of the machine in :mod:`exporter.cleanup.delete.lifecycle`, and reports events to it.
 
-A run, a recovery and a takeover bring every deletion to its end here. What is decided stands in the machine;
-what is read, written and sent stands here.
+A run, a recovery and a takeover bring every deletion to its end in this one loop. All decisions are in the
+machine, all I/O is here.
 """
 
 from __future__ import annotations

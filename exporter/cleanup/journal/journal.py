@@ -15,8 +15,8 @@ class Journal:
     """Remembers leases, runs, deletions and packages; :func:`open_journal` opens one.
 
     Every public method of its stores is one transaction. What it has written is on disk when it returns.
-    Each raises JournalError if the database fails; then the step was not taken, or the database alone
-    knows (it had not answered in time). Later calls work again by themselves once the database does. A call
+    Each raises JournalError if the database fails; then the step was not stored, or, where no answer came in
+    time, it is not known whether it was. Later calls work again by themselves once the database does. A call
     that has begun is brought to its end even if the caller is cancelled.
 
     What takes a lease confirms it within the transaction: LeaseLostError means that another process has taken

@@ -47,7 +47,7 @@ T = TypeVar("T")
 CLUSTERS_PER_TRANSACTION = 200
 """How many clusters are handled in one transaction."""
 MAX_MARGIN_SECONDS = 2.0
-"""Between what a process relies on and what the database says: for clocks that run at different speeds."""
+"""How much earlier than the database a process takes its lease for expired: clocks differ in speed."""
 PROCESSES_KEPT_SECONDS = 3600.0
 """A process is deleted from the journal when it has not sent a heartbeat for so long."""
 FOREVER_SECONDS = 1e10
@@ -101,7 +101,7 @@ class LeaseHolder:
         self.boot_clock = boot_clock
 
     def _relied_on_until(self) -> float:
-        """Return until when what is renewed now can be relied on, by ``boot_clock``."""
+        """Return until when a lease that is renewed now may be used, by ``boot_clock``."""
         seconds = self.takeover_after_seconds
         return self.boot_clock() + seconds - min(MAX_MARGIN_SECONDS, seconds / 5)
 
@@ -245,7 +245,7 @@ class LeasedStore(Store):
 
 
 def release_leases(connection: Connection, *, condition: ColumnElement[bool]) -> None:
-    """Free the leases that meet a condition; their epochs stay, and until when they were held at most."""
+    """Free the leases that meet a condition; each keeps its epoch, and until when it was held."""
     released = {"owner": "", "expires_seconds": _held_until()}
     connection.execute(update(LEASES).where(condition).values(released))
 

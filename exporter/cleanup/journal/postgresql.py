@@ -16,7 +16,7 @@ from exporter.cleanup.journal.leases import APPLICATION_NAME
 T = TypeVar("T")
 
 TRANSACTION_TIMEOUT_SECONDS = 3.0
-"""Far more than any transaction takes. Together with what ends a connection that hangs, it is below 5 s."""
+"""Far more than any transaction takes. With the time to end a connection that hangs, it is below 5 s."""
 CONNECT_TIMEOUT_SECONDS = 2.5
 
 SERVER_SETTINGS = {

@@ -1,6 +1,6 @@
 """Parses single values of a configuration: durations, addresses, schedules, names, globs.
 
-A value that is none is a :class:`ValueError`, whose message says what is wrong and what to write instead.
+An invalid value raises :class:`ValueError`; its message says what is wrong and what to write instead.
 
 Durations are written as in Prometheus: ``30s``, ``5m``, ``1h30m``, ``90d``, ``26w``, ``1y``. Source:
 https://prometheus.io/docs/prometheus/latest/configuration/configuration/ (``<duration>``) and

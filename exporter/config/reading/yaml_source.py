@@ -125,7 +125,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _composed(text: str) -> yaml.Node | None:
-    # Looking for garbage among the nodes, of which there is none, takes longer than making them.
+    # The garbage collector would go through the new nodes, find nothing, and take longer than making them.
     was_enabled = gc.isenabled()
     gc.disable()
     try:

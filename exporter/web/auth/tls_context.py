@@ -87,9 +87,9 @@ def subject_alternative_names(certificate: Mapping[str, Any] | None) -> Iterator
 
 
 def _check_dates(context: ssl.SSLContext, certificate_pem: str) -> None:
-    """Check that a server's certificate is valid now; a handshake in memory tells its dates.
+    """Check that a server's certificate is valid now; its dates are read by a handshake in memory.
 
-    Of a certificate that Python takes for no server's, they are not known: its clients decide about it.
+    They stay unchecked if Python refuses the certificate for a server: then its clients decide.
 
     Raises:
         ValueError: it has expired, or is not valid yet.
