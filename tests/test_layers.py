@@ -83,7 +83,7 @@ PURE = (
 )
 """Modules that decide: they import only the standard library and each other; no I/O, clock or await."""
 SETTINGS = "ontap/endpoint"
-"""They take a cluster's settings as values, too; that these can read the file of a secret is not their affair."""
+"""They take a cluster's settings as values, too, which can read the file of a secret; they do not."""
 
 
 def imported(path: Path) -> Iterator[str]:

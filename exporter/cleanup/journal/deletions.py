@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from exporter.cleanup.journal import totals
@@ -13,7 +13,12 @@ from exporter.cleanup.journal.database import transaction
 from exporter.cleanup.journal.guards import check_nothing_stops, count_failures
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore
-from exporter.cleanup.journal.runs import DELETION_COLUMNS, MAX_MESSAGE_CHARACTERS, run_going_on
+from exporter.cleanup.journal.runs import (
+    DELETION_COLUMNS,
+    MAX_MESSAGE_CHARACTERS,
+    read_deletions,
+    run_going_on,
+)
 from exporter.cleanup.journal.tables import DATABASE_CLOCK, DELETIONS
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
 
@@ -214,13 +219,13 @@ class DeletionStore(LeasedStore):
             and_(DELETIONS.c.outcome == Outcome.DENIED, DELETIONS.c.job_uuid.is_not(None)),
         )
         of_cluster = DELETIONS.c.cluster_uuid == cluster_uuid
-        return _read(connection, of_cluster, gave_up, ~exists().where(is_later))
+        return read_deletions(connection, of_cluster, gave_up, ~exists().where(is_later))
 
     @transaction("read jobs")
     def job_uuids(self, connection: Connection, cluster_uuid: str, version: str) -> frozenset[str]:
         """Return the jobs of every deletion of a version that is remembered: no later one has them."""
         of_version = (DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.version == version)
-        return frozenset().union(*map(_jobs_of, _read(connection, *of_version)))
+        return frozenset().union(*map(_jobs_of, read_deletions(connection, *of_version)))
 
 
 def _insert(connection: Connection, run: Row[Any], **values: object) -> Deletion:
@@ -257,7 +262,7 @@ def _recorded(connection: Connection, lease: Lease, deletion: Deletion) -> Delet
         StepRefusedError: there is none.
     """
     of_cluster = DELETIONS.c.cluster_uuid == lease.cluster_uuid
-    for found in _read(connection, of_cluster, DELETIONS.c.id == deletion.id):
+    for found in read_deletions(connection, of_cluster, DELETIONS.c.id == deletion.id):
         return found
     raise StepRefusedError(f"there is no deletion {deletion.id} on cluster {lease.cluster_uuid}")
 
@@ -276,12 +281,6 @@ def _move(
         )
     moving = update(DELETIONS).where(DELETIONS.c.id == recorded.id).values(values)
     return Deletion(**connection.execute(moving.returning(*DELETION_COLUMNS)).one()._asdict())
-
-
-def _read(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[Deletion, ...]:
-    """Return the deletions that meet all conditions, oldest first."""
-    rows = connection.execute(select(*DELETION_COLUMNS).where(*conditions).order_by(DELETIONS.c.id))
-    return tuple(Deletion(**row._asdict()) for row in rows)
 
 
 def _said(code: str, message: str) -> dict[str, str]:

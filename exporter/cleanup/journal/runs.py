@@ -107,8 +107,8 @@ class RunStore(LeasedStore):
         ours = self.leases.confirmed(connection, leases)
         unended: dict[str, list[Deletion]] = defaultdict(list)
         of_ours = and_(DELETIONS.c.cluster_uuid.in_(ours), DELETIONS.c.phase != Phase.ENDED)
-        for row in connection.execute(select(*DELETION_COLUMNS).where(of_ours).order_by(DELETIONS.c.id)):
-            unended[row.cluster_uuid].append(Deletion(**row._asdict()))
+        for deletion in read_deletions(connection, of_ours):
+            unended[deletion.cluster_uuid].append(deletion)
         goes_on = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
         begun = and_(RUNS.c.cluster_uuid.in_(ours), RUNS.c.ended_timestamp_seconds.is_(None))
         error = "the program ended, or gave the cluster up, during this run"
@@ -218,6 +218,12 @@ def _read(connection: Connection, *conditions: ColumnElement[bool], limit: int) 
     rows = connection.execute(newest).all()
     of_runs = DELETIONS.c.run_id.in_([row.id for row in rows])
     deletions: dict[int, list[Deletion]] = defaultdict(list)
-    for row in connection.execute(select(*DELETION_COLUMNS).where(of_runs).order_by(DELETIONS.c.id)):
-        deletions[row.run_id].append(Deletion(**row._asdict()))
+    for deletion in read_deletions(connection, of_runs):
+        deletions[deletion.run_id].append(deletion)
     return tuple(Run(**row._asdict(), deletions=tuple(deletions[row.id])) for row in rows)
+
+
+def read_deletions(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[Deletion, ...]:
+    """Return the deletions that meet all conditions, oldest first."""
+    rows = connection.execute(select(*DELETION_COLUMNS).where(*conditions).order_by(DELETIONS.c.id))
+    return tuple(Deletion(**row._asdict()) for row in rows)

@@ -9,7 +9,7 @@ import yaml
 
 from exporter.config.problems import HIDDEN, KeyPath
 
-_SafeLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UnreadableError(Exception):
@@ -51,7 +51,7 @@ def _path_before(text: str, index: int) -> KeyPath:
     steps: list[int | str | None] = []  # of each open collection: an index, a key, or None before a key
     are_keys: list[bool] = []
     try:
-        for event in yaml.parse(text, Loader=_SafeLoader):
+        for event in yaml.parse(text, Loader=SAFE_LOADER):
             if isinstance(event, yaml.CollectionEndEvent):
                 steps.pop()
                 is_key = are_keys.pop()

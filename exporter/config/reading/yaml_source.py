@@ -20,7 +20,7 @@ import yaml
 from exporter.config.problems import KeyPath, SourceLocation
 from exporter.config.reading.aliases import DEEPEST, TOO_DEEP, check_aliases
 from exporter.config.reading.document import BROKEN, Document, expand
-from exporter.config.reading.yaml_errors import UnreadableError, parser_error
+from exporter.config.reading.yaml_errors import SAFE_LOADER, UnreadableError, parser_error
 from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -28,7 +28,6 @@ _PLAIN: Final = "plain"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _COLLECTIONS: Final = frozenset({"", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ScalarValue = str | int | float | bool | None
 _Entries = dict[str, tuple[int, yaml.Node]]
 """The line of each key of a mapping, and the node of its value."""
@@ -90,7 +89,7 @@ def parse_document(
     return document
 
 
-class _Loader(_SafeLoader):  # type: ignore[misc]  # made of C where libyaml is there
+class _Loader(SAFE_LOADER):  # type: ignore[misc]  # made of C where libyaml is there
     """Composes nodes of a limited depth, whose tag only says how a value is written."""
 
     depth = 0

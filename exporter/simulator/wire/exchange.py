@@ -112,8 +112,6 @@ async def _carried_out(
 
 def _damaged(reply: Reply, fault: Fault) -> Reply:
     """The reply after a fault of the delivery has changed it."""
-    match fault.kind:
-        case FaultKind.TRUNCATED_JSON:
-            return dataclasses.replace(reply, body=reply.body[: len(reply.body) // 2])
-        case _:
-            return dataclasses.replace(reply, damage=fault)
+    if fault.kind is FaultKind.TRUNCATED_JSON:
+        return dataclasses.replace(reply, body=reply.body[: len(reply.body) // 2])
+    return dataclasses.replace(reply, damage=fault)
