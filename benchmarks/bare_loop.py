@@ -21,11 +21,11 @@ from yarl import URL
 
 from benchmarks.fake_fleet import PASSWORD, USERNAME, address
 from exporter.ontap.conversations.facts import read_download_state, read_identity, read_software
-from exporter.ontap.conversations.listing import ListingQuery, read_listing
+from exporter.ontap.conversations.listing import CollectionQuery, read_listing
 from exporter.ontap.endpoint import Endpoint
 from exporter.simulator.wire.simulated_certificates import SERVER_NAME
 
-QUERY = ListingQuery(endpoint=Endpoint(host="any"), return_timeout_seconds=0, max_records=500)
+QUERY = CollectionQuery(endpoint=Endpoint(host="any"), return_timeout_seconds=0, max_records=500)
 FACTS = tuple(next(fact).target for fact in (read_identity(), read_software(QUERY), read_download_state()))
 
 

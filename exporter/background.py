@@ -52,7 +52,7 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
 
 
 class Worker:
-    """A thread that does one piece of work after the other, for which the end of the program does not wait.
+    """A thread that does work in the order in which it is begun; the program's end does not wait for it.
 
     Args:
         name: the name of the thread.
@@ -64,7 +64,7 @@ class Worker:
         self._is_started = False
 
     def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Do work after all that was asked for before; the future gets its result or its exception."""
+        """Queue work for the thread; the future gets its result or its exception."""
         future, run = _prepared(work)
         self._is_started = self._is_started or _start(self._run, future, name=self._name)
         if self._is_started:
@@ -72,13 +72,13 @@ class Worker:
         return future
 
     def end(self) -> None:
-        """End the thread after all that was asked for; nothing may be asked for afterwards."""
+        """End the thread once the queue is empty; ``begin`` must not be called afterwards."""
         self._asked.put(None)
 
     def _run(self) -> None:
         while (run := self._asked.get()) is not None:
             run()
-            del run  # it holds what was worked on
+            del run  # else the last work stays in memory while the thread waits
 
 
 def _prepared(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], None]]:

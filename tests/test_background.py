@@ -42,7 +42,7 @@ async def test_where_the_system_has_no_thread_left_the_work_cannot_be_done_now()
     assert await begin(lambda: 1, name="work") == 1
 
 
-async def test_a_worker_does_everything_in_order_also_what_nobody_waits_for_any_more_and_then_ends() -> None:
+async def test_a_worker_does_all_work_in_order_even_if_nobody_waits_and_then_ends() -> None:
     worker, answers = Worker(name="work"), threading.Event()
     done: list[int] = []
 

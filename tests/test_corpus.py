@@ -41,7 +41,7 @@ def test_an_answer_is_a_value_or_an_error_of_ours(path: Path, status: int) -> No
 
 
 @inputs("configurations")
-def test_a_configuration_is_one_or_its_mistakes_are_reported(path: Path, tmp_path: Path) -> None:
+def test_a_configuration_loads_or_its_mistakes_are_reported(path: Path, tmp_path: Path) -> None:
     for loaded in (load, load_beside):
         outcome = loaded(tmp_path / "config.yaml", path.read_bytes(), environ={})
         assert isinstance(outcome, Config | ConfigError)
@@ -49,7 +49,7 @@ def test_a_configuration_is_one_or_its_mistakes_are_reported(path: Path, tmp_pat
 
 
 @inputs("web_configurations")
-def test_a_web_configuration_is_one_or_its_mistakes_are_reported(path: Path, tmp_path: Path) -> None:
+def test_a_web_configuration_loads_or_its_mistakes_are_reported(path: Path, tmp_path: Path) -> None:
     outcome = load_web(tmp_path / "web.yaml", path.read_bytes(), environ={})
     assert isinstance(outcome, WebConfig | ConfigError)
     assert not [secret for secret in SECRETS if secret in f"{outcome!s}{outcome!r}"]

@@ -9,7 +9,7 @@ What decides:
 What acts:
 
 * :mod:`~exporter.cleanup.service`: the journal, its heartbeats, and one cleaner for each cluster.
-* :mod:`~exporter.cleanup.lease_sharing`: which clusters this process cleans, of all that it may.
+* :mod:`~exporter.cleanup.lease_sharing`: this process's share of the leases: which clusters it cleans.
 * :mod:`~exporter.cleanup.known_clusters`: who the polled clusters are, and what they list.
 * :mod:`~exporter.cleanup.cleaner`: one cluster: wait for the lease, recover, run what is due.
 * :mod:`~exporter.cleanup.run`: one run of one policy on one cluster.

@@ -29,6 +29,8 @@ from exporter.ontap.errors import OntapError
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+WOKEN_PER_SLICE = 10
+"""How many cleaners are woken before other tasks run."""
 HANDOVER_SECONDS = 10.0
 """If a cluster had no holder for at most a lease and so long, its scheduled runs count as not missed."""
 _UNKNOWN_POLICY_LIMITS = Limits(

@@ -1,4 +1,4 @@
-"""Which clusters this process cleans, of all that it may: its share of their leases."""
+"""This process's share of the leases: which clusters it cleans."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Set as AbstractSet
 from math import ceil
 
 from exporter.background import in_slices
-from exporter.cleanup.cleaner import Cleaner
+from exporter.cleanup.cleaner import WOKEN_PER_SLICE, Cleaner
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Heartbeat, Lease
 
-WOKEN_PER_SLICE = 10
-"""How many cleaners are woken before other tasks run."""
 HEARTBEATS_PER_LEASE = 3
 MAX_HEARTBEAT_PAUSE_SECONDS = 7.0
-"""A lease that has expired is taken in the next heartbeat: within 10 s, with 3 s for a slow database."""
+"""So an expired lease is taken within 10 s: 7 s between heartbeats, 3 s for a slow database."""
 
 
 def heartbeat_pause_seconds(takeover_after_seconds: float) -> float:
@@ -50,7 +48,7 @@ class LeaseSharing:
         self._living_owners = 1
 
     async def share(self, journal: Journal, beat: Heartbeat, *, unended: AbstractSet[str]) -> None:
-        """Take what is missing of this process's share of the clusters, and give up what is more.
+        """Acquire what this process's share lacks, and release what exceeds it.
 
         Args:
             journal: has the leases.
@@ -75,7 +73,7 @@ class LeaseSharing:
         """Acquire as many leases as there is room for, and those that nobody else takes."""
         now = self._clock()
         self._wanted_since = {uuid: self._wanted_since.get(uuid, now) for uuid in missing}
-        # What nobody has taken for so long is not another process's share: it does not reach the cluster.
+        # Nobody took the lease for so long: the process whose share it is cannot reach the cluster.
         longest_seconds = journal.leases.takeover_after_seconds
         overdue = {uuid for uuid, since in self._wanted_since.items() if now - since > longest_seconds}
         acquired = dict(await journal.leases.acquire(overdue)) if overdue else {}

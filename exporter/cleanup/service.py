@@ -12,11 +12,10 @@ from typing import NoReturn, TypeVar
 import structlog
 
 from exporter.background import in_slices
-from exporter.cleanup.cleaner import Assignment, Cleaner
+from exporter.cleanup.cleaner import WOKEN_PER_SLICE, Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.delete.limits import Pace
-from exporter.cleanup.journal import Journal, JournalError, open_journal
-from exporter.cleanup.journal.journal_errors import SchemaChangedError
+from exporter.cleanup.journal import Journal, JournalError, SchemaChangedError, open_journal
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
@@ -26,7 +25,7 @@ from exporter.cleanup.known_clusters import (
     Identities,
     PolledListings,
 )
-from exporter.cleanup.lease_sharing import WOKEN_PER_SLICE, LeaseSharing, heartbeat_pause_seconds
+from exporter.cleanup.lease_sharing import LeaseSharing, heartbeat_pause_seconds
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import PolicyPause, Run, RunFailure
@@ -62,7 +61,7 @@ class CleanupService:
 
     Attributes:
         journal: remembers everything; None while it is not open, so that nothing is deleted.
-        problem: why nothing is deleted anywhere; "" if the journal is open.
+        problem: why nothing is deleted anywhere; "" if the journal is open and can be used.
         sharing: which clusters this process cleans.
     """
 

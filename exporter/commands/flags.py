@@ -143,8 +143,8 @@ def for_daemon(parser: argparse.ArgumentParser, *, can_reload: bool = False) -> 
         "--web.external-url",
         dest="external_url",
         metavar="URL",
-        help="the URL, or its path, at which browsers find the pages, e.g. behind a proxy; a request for "
-        "another host name than the URL's is refused (default: none)",
+        help="the URL, or its path, at which browsers find the pages, e.g. behind a proxy; if it has a host, "
+        "requests for other hosts are refused (default: none)",
     )
     group.add_argument(
         "--web.route-prefix",

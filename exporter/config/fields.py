@@ -40,7 +40,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TOKEN_URL: Final = re.compile(r"(?P<origin>https?://[^/?#\\@\s]+)(?:/[!-~]*)?(?<!#)", re.IGNORECASE)
-# Not a file's name, but what belongs into the file: a private key, for example, which no message may quote.
+# Not a file's name, but what belongs in the file: a private key, for example, which no message may quote.
 _CONTENT: Final = re.compile("[\n\r]|-----BEGIN ")
 # What decides about the connection or the method, or what the client itself sets.
 _RESERVED_HEADERS: Final = frozenset(

@@ -11,7 +11,7 @@
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
 * :mod:`~exporter.ontap.session`: the HTTP session of all clusters: names, connections, bounds of answers.
 * :mod:`~exporter.ontap.client`: the client of one cluster; it sends all requests.
-* :mod:`~exporter.ontap.access`: one cluster's client, and the pauses after its account was refused.
+* :mod:`~exporter.ontap.access`: one cluster's client, and the pauses that refusals and Retry-After ask for.
 
 Nothing is imported here: reading a configuration needs the values, not the HTTP client.
 """

@@ -12,7 +12,7 @@ import aiohttp
 
 from exporter.background import in_slices
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
-from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.listing import CollectionQuery
 from exporter.ontap.conversations.paging import DEFAULT_RETURN_TIMEOUT_SECONDS
 from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
@@ -50,7 +50,7 @@ class ClusterAccess:
     Attributes:
         config: the cluster's settings.
         client: sends the requests.
-        query: how its listing is read.
+        query: how its collections are asked for.
         refusals: see :class:`Account`.
         fact_refusals: see :class:`Account`.
         asked_to_wait_until: the cluster asked for a pause until then (Retry-After), in the event loop's time.
@@ -63,7 +63,7 @@ class ClusterAccess:
         account = account or Account()
         self.config = config
         self.client = client
-        self.query = ListingQuery(
+        self.query = CollectionQuery(
             endpoint=config.endpoint,
             return_timeout_seconds=config.return_timeout_seconds,
             max_records=config.max_records,

@@ -96,7 +96,7 @@ class OntapClient:
 
     Attributes:
         clock_skew_seconds: the cluster's clock minus ours, by the last ``Date`` header of its answers; None
-            where none had one. A poll sets it to None at its beginning.
+            if no answer since the begin of the last poll had one.
         certificate_expiry_timestamp_seconds: when the certificate expires that the cluster showed last, Unix
             seconds; None where none was verified.
     """

@@ -117,7 +117,7 @@ class Poller:
 
     async def _poll(self) -> None:
         begun = asyncio.get_running_loop().time()
-        self._access.client.clock_skew_seconds = None  # a clock that no answer shows any more is not known
+        self._access.client.clock_skew_seconds = None  # known only if an answer of this poll has a Date
         try:
             reading = await read_cluster(
                 self._access,

@@ -12,7 +12,7 @@ from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program
-from support.programs import PERMITTED
+from support.programs import WITHOUT_ROOT_RIGHTS
 from support.waiting import eventually
 
 LISTEN = "--web.listen-address=127.0.0.1:0"
@@ -58,7 +58,9 @@ async def test_a_journal_whose_folder_may_not_be_searched_stops_deleting_and_not
         write_secret(tmp_path / "config.yaml", exporter_config(simulator, extra=extra))
         folder.parent.chmod(0)
         try:
-            async with program(f"{tmp_path}/config.yaml", wrapper=PERMITTED, is_hasty=True) as daemon:
+            async with program(
+                f"{tmp_path}/config.yaml", wrapper=WITHOUT_ROOT_RIGHTS, is_hasty=True
+            ) as daemon:
                 warning = (
                     "its folder cannot be searched (Permission denied), so nothing is deleted until it can"
                 )

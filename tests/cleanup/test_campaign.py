@@ -47,7 +47,7 @@ from support.campaign import (
     uninvolved,
     until_cleaned,
 )
-from support.programs import PERMITTED
+from support.programs import WITHOUT_ROOT_RIGHTS
 from support.waiting import eventually
 from support.warden import Warden, watched_cluster
 
@@ -127,7 +127,7 @@ class Campaign:
         is_read_only = self.journal.exists() and chance.random() < READ_ONLY_CHANCE
         if is_read_only:
             self.journal.chmod(0o400)
-        async with living(self.config, clock=self.clock, wrapper=PERMITTED) as life:
+        async with living(self.config, clock=self.clock, wrapper=WITHOUT_ROOT_RIGHTS) as life:
             if is_read_only:
                 await self._let_write_once_refused(life)
                 await self._disturb(life)

@@ -1,4 +1,4 @@
-"""Several daemons share a journal in PostgreSQL: whatever befalls them, one at a time cleans each cluster.
+"""Several daemons share a journal in PostgreSQL: whatever breaks, only one at a time cleans a cluster.
 
 They are killed and suspended, cut off from the database by a proxy that falls silent, and the server is
 restarted. ``CAMPAIGN_ROUNDS`` and ``CAMPAIGN_SEED`` prolong and repeat the campaign, see `make chaos-full`.

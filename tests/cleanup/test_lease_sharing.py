@@ -16,7 +16,7 @@ from support.waiting import eventually
 
 
 @pytest.mark.parametrize(("takeover_after_seconds", "pause_seconds"), [(3, 1), (21, 7), (30, 7), (86_400, 7)])
-def test_the_pause_between_heartbeats_is_a_third_of_a_lease_but_never_long(
+def test_heartbeats_come_three_times_in_a_lease_and_at_least_every_7_s(
     takeover_after_seconds: float, pause_seconds: float
 ) -> None:
     assert heartbeat_pause_seconds(takeover_after_seconds) == pause_seconds

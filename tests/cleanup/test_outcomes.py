@@ -267,7 +267,7 @@ async def test_a_pause_that_ends_too_late_ends_all_sending_to_the_cluster(tmp_pa
         it.cluster.faults.add(limited)
         run = await it.run()
         assert (only(run).outcome, only(run).attempts) == (Outcome.BUSY, 1)
-        assert "asks to be left alone" in run.error
+        assert "asks for a pause" in run.error
         again = await it.run()
         assert (again.success, again.deletions, it.deletes()) == (False, (), 1)
 
@@ -280,7 +280,7 @@ async def test_a_pause_that_a_fact_asked_for_counts_for_delete(tmp_path: Path) -
         it.cluster.faults.add(limited)
         assert "could not be read" in (await it.run()).error
         run = await it.run()
-        assert "asks to be left alone" in run.error
+        assert "asks for a pause" in run.error
         assert (run.deletions, it.deletes()) == ((), 0)
 
 
@@ -338,7 +338,7 @@ async def test_what_fails_before_delete_is_sent_is_busy(what: str, message: str,
     ],
     ids=["late job", "late answer", "refused", "refused job"],
 )
-async def test_a_package_that_goes_while_delete_waits_to_be_sent_again_went_by_it_if_it_can_have(
+async def test_a_package_that_vanishes_while_delete_waits_is_a_success_only_if_delete_may_have_done_it(
     fault: Fault, job_lists: int, outcome: Outcome, tmp_path: Path
 ) -> None:
     """Deciding again begins with the list of jobs; the package goes right then."""

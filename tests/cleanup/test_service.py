@@ -193,8 +193,8 @@ async def test_tables_that_another_version_changes_close_the_journal_at_once_and
 
         await eventually(closed, seconds=WAIT_SECONDS, what="the journal to be closed")
         assert one.service.problem == (
-            "the journal's tables are now of revision 9999, which another version of this program made "
-            "while the journal was open"
+            "another version of this program has changed the journal's tables (now revision 9999): "
+            "run that version here too, or stop this process"
         )
         await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds is None)
         assert [lease.held for lease in one.board.leases()] == [False]

@@ -187,41 +187,41 @@ def _outcome_beside(path: Path, content: bytes) -> Config | ConfigError:
 
 @_on_disk
 @given(content=st.binary())
-def test_any_bytes(path: Path, content: bytes) -> None:
+def test_any_bytes_load_or_are_a_config_error(path: Path, content: bytes) -> None:
     _outcome(path, content)
     _outcome_beside(path, content)
 
 
 @_on_disk
 @given(text=st.text())
-def test_any_text(path: Path, text: str) -> None:
+def test_any_text_loads_or_is_a_config_error(path: Path, text: str) -> None:
     _outcome(path, text.encode("utf-8", errors="surrogatepass"))
     _outcome_beside(path, text.encode("utf-8", errors="surrogatepass"))
 
 
 @_on_disk
 @given(fragments=st.lists(st.sampled_from(_FRAGMENTS), max_size=30))
-def test_any_sequence_of_what_yaml_is_made_of(path: Path, fragments: list[str]) -> None:
+def test_any_sequence_of_yaml_tokens_loads_or_is_a_config_error(path: Path, fragments: list[str]) -> None:
     _outcome(path, "".join(fragments).encode())
     _outcome_beside(path, "".join(fragments).encode())
 
 
 @_on_disk
 @given(structure=_list_like)
-def test_any_list_in_a_cluster_file(path: Path, structure: Any) -> None:
+def test_any_list_in_a_cluster_file_loads_or_is_a_config_error(path: Path, structure: Any) -> None:
     _outcome_beside(path, yaml.safe_dump(structure, allow_unicode=True).encode())
     _outcome_beside(path, json.dumps(structure, default=str).encode())
 
 
 @_on_disk
 @given(structure=_structures | _file_like)
-def test_any_structure(path: Path, structure: Any) -> None:
+def test_any_structure_loads_or_is_a_config_error(path: Path, structure: Any) -> None:
     _outcome(path, yaml.safe_dump(structure, allow_unicode=True).encode())
 
 
 @settings(deadline=None, max_examples=200)
 @given(cleanup=_cleanup_like | _structures)
-def test_any_cleanup(path: Path, cleanup: Any) -> None:
+def test_any_cleanup_loads_or_is_a_config_error(path: Path, cleanup: Any) -> None:
     structure = {"clusters": [{"address": "a"}], "cleanup": cleanup}
     outcome = _outcome(path, yaml.safe_dump(structure, allow_unicode=True).encode())
     if isinstance(outcome, Config):

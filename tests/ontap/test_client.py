@@ -20,7 +20,7 @@ import trustme
 from exporter.ontap import client as client_module
 from exporter.ontap.client import OntapClient, RequestCounts
 from exporter.ontap.conversations.facts import ClusterIdentity, read_identity
-from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.listing import PACKAGES_PATH, CollectionQuery, Listing, read_listing
 from exporter.ontap.conversations.wire import Conversation, Request, read_object
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
@@ -53,7 +53,7 @@ class Bench:
     counts: RequestCounts
 
     async def list(self, *, return_timeout_seconds: int = 15, max_records: int = 500) -> Listing:
-        query = ListingQuery(
+        query = CollectionQuery(
             endpoint=endpoint_of(self.cluster),
             return_timeout_seconds=return_timeout_seconds,
             max_records=max_records,
@@ -61,7 +61,9 @@ class Bench:
         return await self.client.converse(read_listing(query), deadline=self.deadline())
 
     async def failure(self, *, seconds: float = DEADLINE_SECONDS) -> OntapError:
-        query = ListingQuery(endpoint=endpoint_of(self.cluster), return_timeout_seconds=15, max_records=500)
+        query = CollectionQuery(
+            endpoint=endpoint_of(self.cluster), return_timeout_seconds=15, max_records=500
+        )
         with pytest.raises(OntapError) as caught:
             await self.client.converse(read_listing(query), deadline=self.deadline(seconds))
         return caught.value
@@ -268,7 +270,7 @@ async def test_a_failing_second_page_fails_the_listing(tmp_path: Path) -> None:
 async def test_paging_that_never_ends_is_incomplete(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.ENDLESS_PAGING))
-        query = ListingQuery(
+        query = CollectionQuery(
             endpoint=endpoint_of(it.cluster), return_timeout_seconds=15, max_records=500, max_pages=20
         )
         with pytest.raises(OntapError) as caught:
@@ -303,7 +305,7 @@ async def test_a_deadline_ends_a_request_that_hangs(kind: FaultKind, tmp_path: P
 async def test_the_deadline_covers_all_pages_together(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         it.cluster.faults.add(Fault(FaultKind.LATENCY, seconds=1.0))
-        query = ListingQuery(endpoint=endpoint_of(it.cluster), return_timeout_seconds=15, max_records=1)
+        query = CollectionQuery(endpoint=endpoint_of(it.cluster), return_timeout_seconds=15, max_records=1)
         with pytest.raises(OntapError) as caught:
             await it.client.converse(read_listing(query), deadline=it.deadline(2.5))
         assert caught.value.reason is Reason.TIMEOUT

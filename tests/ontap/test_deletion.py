@@ -16,7 +16,7 @@ from yarl import URL
 
 from exporter.ontap.conversations.deletion import delete_package, is_safe_version
 from exporter.ontap.conversations.jobs import JOBS_PATH, MAX_JOB_PAGES, Job, JobSearch, find_job, read_job
-from exporter.ontap.conversations.listing import PACKAGES_PATH, ListingQuery
+from exporter.ontap.conversations.listing import PACKAGES_PATH, CollectionQuery
 from exporter.ontap.conversations.wire import Conversation, Request, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import ApiError, BadResponse, IncompleteListing
@@ -25,7 +25,7 @@ from exporter.ontap.redaction import redact, spellings
 T = TypeVar("T")
 
 ENDPOINT = Endpoint(host="10.20.0.5")
-QUERY = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)
+QUERY = CollectionQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)
 ORIGIN = ENDPOINT.origin
 UUID = "8a4c6f0e-0f66-11ef-a1c2-005056a7b3c4"
 ODD = st.text(st.sampled_from("9.1P-_/\\%2eE?#&=*;:@ +~\n\0é٩"), max_size=12)
@@ -344,7 +344,7 @@ def test_every_job_is_asked_for_since_a_description_may_say_nothing() -> None:
         (replace(QUERY, return_timeout_seconds=0, confirmation_timeout_seconds=0), 1),
     ],
 )
-def test_the_jobs_are_collected_no_longer_than_a_poll_may_take(query: ListingQuery, seconds: int) -> None:
+def test_the_jobs_are_collected_no_longer_than_a_poll_may_take(query: CollectionQuery, seconds: int) -> None:
     _, (request,) = converse(find_job("9.14.1P2", query=query), jobs_page())
     assert request.target.endswith(f"&return_timeout={seconds}")
     late = replace(jobs_page(), elapsed_seconds=float(seconds))

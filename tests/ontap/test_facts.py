@@ -16,13 +16,13 @@ from exporter.ontap.conversations.facts import (
     read_identity,
     read_software,
 )
-from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.listing import CollectionQuery
 from exporter.ontap.conversations.wire import Conversation, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse
 
 T = TypeVar("T")
-QUERY = ListingQuery(endpoint=Endpoint(host="10.20.0.5"), return_timeout_seconds=15, max_records=500)
+QUERY = CollectionQuery(endpoint=Endpoint(host="10.20.0.5"), return_timeout_seconds=15, max_records=500)
 FULL = "NetApp Release 9.14.1P2: Sun Mar 03 01:32:05 UTC 2024"
 
 

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import MAX_BODY_BYTES, OntapClient, RequestCounts
-from exporter.ontap.conversations.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.conversations.wire import MAX_JSON_MARKS as MARKS
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
@@ -162,7 +162,7 @@ async def ask(endpoint: Endpoint, tls: Tls) -> tuple[Listing | OntapError, float
             counts=RequestCounts(),
             jitter=lambda: 0.0,
         )
-        query = ListingQuery(endpoint=endpoint, return_timeout_seconds=15, max_records=500)
+        query = CollectionQuery(endpoint=endpoint, return_timeout_seconds=15, max_records=500)
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
         async with loop_lag() as lag:
             try:

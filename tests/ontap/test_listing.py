@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.conversations.listing import MAX_PAGES, Listing, ListingQuery, Package, read_listing
+from exporter.ontap.conversations.listing import MAX_PAGES, CollectionQuery, Listing, Package, read_listing
 from exporter.ontap.conversations.wire import Request, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing, OntapError
 
 ENDPOINT = Endpoint(host="10.20.0.5")
-QUERY = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)
+QUERY = CollectionQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)
 PATH = "/api/cluster/software/packages"
-IMPATIENT = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=0, max_records=2)
+IMPATIENT = CollectionQuery(endpoint=ENDPOINT, return_timeout_seconds=0, max_records=2)
 
 
 def page(records: object, next_href: object = None, *, elapsed_seconds: float = 0.1) -> Response:
@@ -30,7 +30,7 @@ def page(records: object, next_href: object = None, *, elapsed_seconds: float = 
 
 
 def read(
-    pages: Sequence[Response], query: ListingQuery = QUERY, known: Listing | None = None
+    pages: Sequence[Response], query: CollectionQuery = QUERY, known: Listing | None = None
 ) -> tuple[Listing | OntapError, list[str]]:
     """Answer a conversation with these pages; return its end and the targets that it asked for."""
     asked: list[str] = []

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import OntapClient, RequestCounts
-from exporter.ontap.conversations.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls, TlsVersion
 from exporter.ontap.errors import OntapError, Reason
@@ -50,7 +50,7 @@ async def ask(
         )
         if stopped:
             await simulator.stop(cluster.name)
-        query = ListingQuery(endpoint=endpoint, return_timeout_seconds=15, max_records=2)
+        query = CollectionQuery(endpoint=endpoint, return_timeout_seconds=15, max_records=2)
         try:
             deadline = asyncio.get_running_loop().time() + seconds
             return await client.converse(read_listing(query), deadline=deadline)

@@ -48,7 +48,7 @@ _COUNTERS = ("ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total", "onta
 _COUNT = "ontap_software_packages"
 _PACKAGE = "ontap_software_package_info"
 MOST_HELD = {"MiB": 200, "descriptors": 300, "threads": 60, "tasks": 600}
-"""What a daemon may hold at any time, whatever befalls it."""
+"""What a daemon may hold at any time."""
 _LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
 _DELETIONS = (
@@ -404,7 +404,13 @@ def rarities(chance: random.Random, struck: Counter[FaultKind], *, elsewhere: st
         elsewhere: the address of a server that is none of the clusters.
     """
     rare = partial(_sometimes, chance, struck, RARE)
-    for kind in (FaultKind.HTML, FaultKind.REPLY, FaultKind.TOO_MANY_REQUESTS, FaultKind.UNAVAILABLE):
+    for kind in (
+        FaultKind.HTML,
+        FaultKind.REPLY,
+        FaultKind.TOO_MANY_REQUESTS,
+        FaultKind.UNAVAILABLE,
+        FaultKind.UNDATED,
+    ):
         yield rare(kind)
     for kind in (FaultKind.HANG, FaultKind.ENDLESS_BODY, FaultKind.FORBIDDEN, FaultKind.ERROR):
         yield rare(kind, method="GET")

@@ -8,9 +8,9 @@ from pathlib import Path
 UNPACKED = Path(__file__).parents[2] / ".cache" / "debian"
 """The folder of `.ci/unpack-debian-packages`, in the layout of a Debian system."""
 
-PERMITTED = (
+WITHOUT_ROOT_RIGHTS = (
     ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
     if os.geteuid() == 0
     else ()
 )
-"""Starts a program that permissions of files stop, even where the tests run as root."""
+"""Starts a program without root's right to ignore file permissions; () if the tests do not run as root."""

@@ -21,7 +21,7 @@ from exporter.ontap.conversations.facts import (
     read_software_and_nodes,
 )
 from exporter.ontap.conversations.jobs import Job, JobSearch, find_job, read_job
-from exporter.ontap.conversations.listing import Listing, ListingQuery, read_listing
+from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.conversations.wire import Conversation, Request, Response, failure_of
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import OntapError
@@ -88,7 +88,9 @@ def read_answers(bodies: Sequence[bytes], *, status: int = 200) -> list[Any]:
 
     No request leaves the cluster, and all texts can be written as UTF-8.
     """
-    query = ListingQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500, max_pages=_MOST_PAGES)
+    query = CollectionQuery(
+        endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500, max_pages=_MOST_PAGES
+    )
     conversations: list[Conversation[Any]] = [
         read_listing(query),
         read_identity(),

@@ -256,7 +256,7 @@ class DeletionDriver:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
         checks = self._required_checks()
         if (seconds := self._asked_pause_seconds()) > 0:
-            return Undecided(problem=f"the cluster asks to be left alone for {seconds:.0f} s (Retry-After)")
+            return Undecided(problem=f"the cluster asks for a pause of {seconds:.0f} s (Retry-After)")
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed
@@ -286,7 +286,7 @@ class DeletionDriver:
     async def _send(self, progress: Progress, gate: SendGate) -> Event:
         if self._clock() - self._decided_at > _SLOW_INTENT_SECONDS and not await self._is_same_cluster():
             return Withheld(
-                why="nothing was sent: another cluster may answer at this address now",
+                why="nothing was sent: the intent was stored slowly, and the uuid was not confirmed",
                 stale=not self._required_checks().why_not(),
             )
         return_timeout_seconds = progress.limits.return_timeout_seconds
@@ -314,7 +314,7 @@ class DeletionDriver:
         return self._clock() - self._facts_read_at > OLDEST_FACTS_SECONDS
 
     def _asked_pause_seconds(self) -> float:
-        """Return how long the cluster asks to be left alone yet (Retry-After); 0 or less: it does not."""
+        """Return how many seconds of pause the cluster still asks for (Retry-After); 0 or less: none."""
         return self._access.asked_to_wait_until - asyncio.get_running_loop().time()
 
     def _lengthened(self, sleep: Sleep, progress: Progress) -> Sleep:
@@ -363,7 +363,7 @@ class DeletionDriver:
         )
 
     async def _is_same_cluster(self) -> bool:
-        """Say whether the cluster that DELETE was sent to answers; from another one nothing is concluded."""
+        """Say whether the cluster of this deletion answers, by its uuid; False also if it cannot be asked."""
         try:
             identity = await self._access.ask(read_identity(), is_fact=True)
         except OntapError:

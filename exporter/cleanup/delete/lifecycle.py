@@ -93,7 +93,7 @@ class Progress:
         when_gone: CONFIRMING: the outcome if the package is gone.
         reads_listing: FOLLOWING: the listing is read in place of a job, which is hidden.
         in_flight_until: SEARCHING: until then a DELETE whose answer is not known may still arrive.
-        may_be_done: whether an earlier DELETE may take effect yet, though nothing was found of it.
+        may_take_effect: whether an earlier DELETE, of which nothing was found, may still take effect.
     """
 
     limits: Limits
@@ -110,7 +110,7 @@ class Progress:
     when_gone: Outcome = Outcome.SUCCESS
     reads_listing: bool = False
     in_flight_until: float = 0.0
-    may_be_done: bool = False
+    may_take_effect: bool = False
 
 
 Next = tuple[Progress, Action]
@@ -201,7 +201,7 @@ def _recorded(progress: Progress, now: float) -> Next:
 
 def _deciding(progress: Progress, event: Event, now: float) -> Next:  # noqa: PLR0911 - one for each event
     match event:
-        case Decided(decision=None) if progress.may_be_done:
+        case Decided(decision=None) if progress.may_take_effect:
             return _conclude(progress, Outcome.SUCCESS)
         case Decided(decision=None):
             return _withdraw(progress, Outcome.ALREADY_GONE, "it was gone before DELETE was sent")
@@ -229,7 +229,7 @@ def _sending(progress: Progress, event: Event, now: float) -> Next:
     deletion = stored(progress)
     match event:
         case Withheld(why=why, stale=True):
-            # What ONTAP said of an earlier attempt, and how long it asked to wait, is over.
+            # The answer to an earlier attempt, with its Retry-After, no longer applies.
             return _record_wait(replace(progress, diagnosis=None), deletion.code, why)
         case Withheld(why=why):
             # An earlier attempt was refused: the package was not protected, its repository was busy.
@@ -337,7 +337,7 @@ def _handle(  # noqa: PLR0911 - one for each meaning
         case Meaning.FAILURE:
             return _conclude(progress, Outcome.FAILURE)
         case Meaning.GONE:
-            when_gone = Outcome.SUCCESS if progress.may_be_done else Outcome.ALREADY_GONE
+            when_gone = Outcome.SUCCESS if progress.may_take_effect else Outcome.ALREADY_GONE
             return _confirm(progress, now, when_gone=when_gone)
         case Meaning.UNKNOWN | Meaning.UNKNOWN_TRANSIENT:
             if progress.stage is Stage.FOLLOWING:
@@ -380,7 +380,7 @@ def _sleep(progress: Progress, pauses: Pauses) -> Next:
 
 
 def _wait(progress: Progress, now: float) -> Next:
-    """Wait for a busy repository, as long as the run may, unless ONTAP asks for a longer pause."""
+    """Wait for a busy repository; end as busy if the time of the run is over, or Retry-After is longer."""
     deletion = stored(progress)
     diagnosis = progress.diagnosis
     left = progress.busy_until - now
@@ -407,7 +407,7 @@ def _not_deleted(progress: Progress) -> Next:
     """Go on if the package is there and nothing works on it any more."""
     diagnosis = progress.diagnosis
     if diagnosis is not None and diagnosis.meaning is Meaning.UNKNOWN_TRANSIENT:
-        return _record_wait(replace(progress, may_be_done=True), diagnosis.code, diagnosis.message)
+        return _record_wait(replace(progress, may_take_effect=True), diagnosis.code, diagnosis.message)
     return _conclude(progress, Outcome.FAILURE)
 
 

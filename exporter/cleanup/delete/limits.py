@@ -37,7 +37,7 @@ class Pace:
         check: between two checks of what became of a deletion whose answer is not known.
         checks: after so many, a package that is still there, and that no job names, counts as not being
             deleted. A listing may show a package for some seconds after it is gone, so the pauses between
-            the checks last 7.5 s.
+            the checks add up to 7.5 s.
         retry_seconds: how long a cluster, or the journal, is left alone after it has failed.
         in_flight_seconds: how much longer than return_timeout a DELETE may be on its way whose sender has
             vanished.

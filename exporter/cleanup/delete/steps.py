@@ -44,7 +44,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """Not a byte of DELETE went out; ``stale``: only because the facts may not hold any more."""
+    """No byte of DELETE was sent; ``stale``: only because the facts have to be read again."""
 
     why: str
     stale: bool = False

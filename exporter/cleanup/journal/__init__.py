@@ -13,7 +13,7 @@ either an unended deletion to go on with or an ended one, counted once.
     runs, deletions     what may follow upon what
     totals              the totals that survive pruning
     tables              the tables; migrations builds and changes them
-    database            transactions, completed even if their caller is cancelled
+    database            transactions, completed or rolled back, also if their caller is cancelled
     sqlite, postgresql  how each database is reached
     journal_errors      what can go wrong
 """
@@ -24,6 +24,7 @@ from exporter.cleanup.journal.journal import Journal
 from exporter.cleanup.journal.journal_errors import (
     JournalError,
     LeaseLostError,
+    SchemaChangedError,
     StepRefusedError,
 )
 from exporter.cleanup.journal.opening import open_journal, read_journal
@@ -32,6 +33,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "LeaseLostError",
+    "SchemaChangedError",
     "StepRefusedError",
     "open_journal",
     "read_journal",

@@ -17,7 +17,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 STOP_SECONDS = 5.0
-"""How long a caller that is cancelled waits for the database. PostgreSQL answers or fails sooner."""
+"""How long cancelled callers wait for the database, all together. PostgreSQL answers or fails sooner."""
 
 
 class Connector(Protocol):
@@ -47,7 +47,7 @@ class Database:
         self._connector = connector
         self._name = name
         self._closed = False
-        self._waits_until: float | None = None  # where a caller is cancelled, and no answer has come since
+        self._waits_until: float | None = None  # until when cancelled callers wait; None: none does
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def transact(
@@ -89,13 +89,13 @@ class Database:
         await self._connector.disconnect()
 
     async def _completed(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait until the work is done, even if this task is cancelled, and only then be cancelled.
+        """Wait for the work; if this task is cancelled, wait on for ``STOP_SECONDS`` at most, then raise it.
 
-        Tasks that are cancelled, or were cancelled before, wait for ``STOP_SECONDS`` in all, from the first
-        cancellation on, while the database answers nothing.
+        The time counts from the first cancellation, for all callers together, until the database answers
+        again.
 
         Raises:
-            TimeoutError: the work is not done, and the task was cancelled before.
+            TimeoutError: the time is over; this task had been cancelled before it called.
         """
         task = asyncio.create_task(work, name="journal")
         self._under_way.add(task)

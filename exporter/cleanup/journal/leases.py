@@ -106,7 +106,7 @@ class LeaseHolder:
         return self.boot_clock() + seconds - min(MAX_MARGIN_SECONDS, seconds / 5)
 
     async def heartbeat(self) -> Heartbeat:
-        """Say that this process lives, and renew all its leases. Call it three times per takeover_after.
+        """Record that this process is alive, and renew all its leases; see ``heartbeat_pause_seconds``.
 
         Raises:
             SchemaChangedError: another version of this program has changed the tables; nothing is renewed.

@@ -52,27 +52,27 @@ async def open_journal(
         JournalError: it cannot be opened; the SQLite file, because another process holds it, for example.
     """
     async with AsyncExitStack() as stack:
-        file: SqliteConnector | None = None
+        sqlite: SqliteConnector | None = None
         if isinstance(url, SqliteUrl):
-            file = SqliteConnector(url.path)
-            database = leases = await stack.enter_async_context(aclosing(Database(file, name=url)))
+            sqlite = SqliteConnector(url.path)
+            database = leases = await stack.enter_async_context(aclosing(Database(sqlite, name=url)))
             await database.transact("open it", partial(check_intact, path=url.path))
         else:
             opening = aclosing(_postgresql(url, connections=CONNECTIONS))
             database = await stack.enter_async_context(opening)
             leases = await stack.enter_async_context(aclosing(_postgresql(url, connections=1)))
         await database.transact("open it", migrate, timeout_seconds=MIGRATION_SECONDS)
-        if file is not None:
+        if sqlite is not None:
             releasing = partial(release_leases, condition=true())
             await database.transact("release the leases of earlier processes", releasing)
-            await database.transact("open it", file.note_made)
+            await database.transact("open it", sqlite.note_made)
         await database.transact("delete what has expired", delete_expired)
         holder = LeaseHolder(
             leases,
             owner=owner,
             shard=shard,
             takeover_after_seconds=takeover_after_seconds,
-            alone=file is not None,
+            alone=sqlite is not None,
             boot_clock=boot_clock,
         )
         try:
@@ -92,7 +92,7 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
         JournalError: there is none, it cannot be read, or its tables are of another version.
     """
     reading = (
-        Database(SqliteConnector(url.path, is_read_only=True), name=url)
+        Database(SqliteConnector(url.path, read_only=True), name=url)
         if isinstance(url, SqliteUrl)
         else _postgresql(url, connections=1, read_only=True)
     )

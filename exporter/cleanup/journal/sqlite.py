@@ -132,19 +132,19 @@ def check_intact(connection: Connection, *, path: Path) -> None:
 
 
 class SqliteConnector:
-    """One connection to a file, which is locked meanwhile unless it is only read.
+    """One connection to a file, which stays locked while it is open, unless it is only read.
 
-    What a file system does cannot be cut short. So all of it is done in a thread, for which neither the event
-    loop nor the end of the program waits.
+    File operations cannot be interrupted. So all of them run in a thread for which neither the event loop nor
+    the end of the program waits.
 
     Args:
         path: the file.
-        is_read_only: whether the file is only read, and neither locked nor made.
+        read_only: whether the file is only read, and neither locked nor created.
     """
 
-    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
-        self._is_read_only = is_read_only
+        self._read_only = read_only
         self._worker = Worker(name="journal")
         self._file: SqliteFile | None = None
         self._engine: Engine | None = None
@@ -173,10 +173,10 @@ class SqliteConnector:
         return result
 
     def _open(self) -> Engine:
-        if not self._is_read_only:
+        if not self._read_only:
             self._file = locked_file(self._path)
         path = self._path if self._file is None else self._file.path
-        self._engine = _engine(path, is_read_only=self._is_read_only)
+        self._engine = _engine(path, read_only=self._read_only)
         return self._engine
 
     def _check(self) -> None:
@@ -190,12 +190,12 @@ class SqliteConnector:
             self._file.unlock()
 
 
-def _engine(path: Path, *, is_read_only: bool) -> Engine:
-    """Return what opens a file, which is never made, and begins its transactions."""
+def _engine(path: Path, *, read_only: bool) -> Engine:
+    """Return an engine that opens the file, never creates it, and begins transactions itself."""
     url = URL.create(
         "sqlite",
         database=f"file:{quote(str(path))}",
-        query={"mode": "ro" if is_read_only else "rw", "uri": "true"},
+        query={"mode": "ro" if read_only else "rw", "uri": "true"},
     )
     engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
 
@@ -204,14 +204,14 @@ def _engine(path: Path, *, is_read_only: bool) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-        if not is_read_only:
+        if not read_only:
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", set_up)
     event.listen(engine, "begin", begin)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.listing import CollectionQuery
 from exporter.ontap.conversations.wire import (
     NO_ENTRY_CODE,
     Conversation,
@@ -114,7 +114,7 @@ def read_identity() -> Conversation[ClusterIdentity]:
     )
 
 
-def read_software(query: ListingQuery) -> Conversation[SoftwareFacts]:
+def read_software(query: CollectionQuery) -> Conversation[SoftwareFacts]:
     """Read the versions of the cluster, of its pending update and of its nodes.
 
     The nodes are read too if the software document does not name the version of each.
@@ -128,12 +128,11 @@ def read_software(query: ListingQuery) -> Conversation[SoftwareFacts]:
     return replace(facts, node_versions=(yield from _read_node_versions(query)) or None)
 
 
-def read_software_and_nodes(query: ListingQuery) -> Conversation[SoftwareFacts]:
-    """Read the nodes first, and last the software document, which may leave out a node that is down.
+def read_software_and_nodes(query: CollectionQuery) -> Conversation[SoftwareFacts]:
+    """Read the nodes, then the software document, which may leave out a node that is down.
 
-    Every version counts that either of them names, and a node without one in the list of nodes leaves all
-    node versions unknown. Where the cluster refuses the list of nodes (403, 404) or it is empty, the software
-    document alone decides.
+    The versions of both count. If a node in the list has no version, ``node_versions`` is None. If the
+    cluster refuses the list (403, 404), or it is empty, the software document alone decides.
 
     Raises:
         BadResponse: an answer is not of the described shape.
@@ -187,8 +186,8 @@ def read_download_state() -> Conversation[str]:
     return _word(document.get("state")) or _NO_DOWNLOAD
 
 
-def _read_node_versions(query: ListingQuery) -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node; None if one is missing, nothing if there is no node."""
+def _read_node_versions(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
+    """Read the version of every node; None if one is missing, () if there is no node."""
     seconds = min(query.conclusive_return_timeout_seconds, _LONGEST_NODES_SECONDS)
     document = read_object((yield get(NODES_PATH, {"fields": "version", "return_timeout": seconds})))
     links = document.get("_links")

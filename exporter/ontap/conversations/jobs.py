@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from exporter.ontap.conversations.listing import ListingQuery
+from exporter.ontap.conversations.listing import CollectionQuery
 from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
 from exporter.ontap.conversations.wire import (
     INVALID_VALUE_CODE,
@@ -115,13 +115,13 @@ def read_job(uuid: str) -> Conversation[Job]:
 
 
 def find_job(
-    version: str, *, query: ListingQuery, earlier: Collection[str] | None = None
+    version: str, *, query: CollectionQuery, earlier: Collection[str] | None = None
 ) -> Conversation[JobSearch]:
     """Search the list of jobs for the one that deletes a version.
 
     Args:
         version: the package's version.
-        query: how the cluster's collections are read.
+        query: how the cluster's collections are asked for.
         earlier: uuids of the jobs that were there before DELETE was sent, which are left out; any other that
             deletes the version is its job, even where it has succeeded. None: no DELETE was sent, so that one
             which has succeeded is of no interest.

@@ -79,8 +79,8 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListingQuery:
-    """The parameters of the requests for a listing, and for the other collections of the same cluster."""
+class CollectionQuery:
+    """How the collections of one cluster are asked for: packages, jobs, nodes."""
 
     endpoint: Endpoint
     return_timeout_seconds: int
@@ -91,11 +91,11 @@ class ListingQuery:
 
     @property
     def conclusive_return_timeout_seconds(self) -> int:
-        """A ``return_timeout`` within that of a poll, but never 0, so that an empty answer says something."""
+        """The ``return_timeout`` as configured, but never 0, so that an empty answer is conclusive."""
         return self.return_timeout_seconds or max(self.confirmation_timeout_seconds, 1)
 
 
-def read_listing(query: ListingQuery, *, known: Listing | None = None) -> Conversation[Listing]:
+def read_listing(query: CollectionQuery, *, known: Listing | None = None) -> Conversation[Listing]:
     """Read all pages of the collection. Every next link is requested exactly as ONTAP sent it.
 
     An empty last page is trusted only if it came before ``return_timeout`` was over: ONTAP may leave out the
@@ -163,7 +163,7 @@ def _is_one_full_page(listing: Listing) -> bool:
     return listing.pages == 1 and bool(listing.packages or listing.unnamed)
 
 
-def _first_page(query: ListingQuery) -> Request:
+def _first_page(query: CollectionQuery) -> Request:
     return get(
         PACKAGES_PATH,
         {

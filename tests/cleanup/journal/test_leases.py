@@ -109,7 +109,9 @@ async def test_a_deletion_takes_no_step_under_the_lease_of_another_cluster(journ
     assert await unended_on(journal, AMS) == (deletion,)
 
 
-async def test_a_restart_has_the_leases_at_once_and_may_know_until_when_they_were_held(url: str) -> None:
+async def test_a_restart_has_the_leases_at_once_and_only_postgresql_knows_until_when_they_were_held(
+    url: str,
+) -> None:
     async with opened(url) as journal:
         first = await lease_of(journal)
     closed = time()

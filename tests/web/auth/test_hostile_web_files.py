@@ -128,17 +128,17 @@ def outcome(path: Path, content: bytes) -> WebConfig | ConfigError:
 
 
 @given(content=st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_any_bytes(path: Path, content: bytes) -> None:
+def test_any_bytes_load_or_are_a_config_error(path: Path, content: bytes) -> None:
     outcome(path, content)
 
 
 @given(fragments=st.lists(st.sampled_from(FRAGMENTS), max_size=30))
-def test_any_sequence_of_what_yaml_is_made_of(path: Path, fragments: list[str]) -> None:
+def test_any_sequence_of_yaml_tokens_loads_or_is_a_config_error(path: Path, fragments: list[str]) -> None:
     outcome(path, "".join(fragments).encode())
 
 
 @given(structure=files | structures)
-def test_any_structure(path: Path, structure: Any) -> None:
+def test_any_structure_loads_or_is_a_config_error(path: Path, structure: Any) -> None:
     outcome(path, yaml.safe_dump(structure, allow_unicode=True).encode())
 
 

@@ -75,8 +75,8 @@ def check_still_newest(connection: Connection) -> None:
     found = list(connection.execute(_REVISIONS).scalars())
     if found != [_newest()]:
         raise SchemaChangedError(
-            f"the journal's tables are now of revision {', '.join(found) or 'none'}, "
-            "which another version of this program made while the journal was open"
+            "another version of this program has changed the journal's tables (now revision "
+            f"{', '.join(found) or 'none'}): run that version here too, or stop this process"
         )
 
 
