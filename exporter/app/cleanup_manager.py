@@ -122,7 +122,7 @@ class CleanupManager:
                 state=lambda: CleanupState(
                     durations=board.durations,
                     halted=self._kill_switch.active,
-                    journal_open=service.journal is not None and not service.problem,
+                    journal_open=service.is_open,
                     paused={policy.name: False for policy in service.policies()}
                     | {pause.policy: True for pause in service.pauses()},
                     takeovers=service.sharing.takeovers,

@@ -14,7 +14,8 @@ from exporter.ontap.conversations.facts import (
     ClusterIdentity,
     read_download_state,
     read_identity,
-    read_software_and_nodes,
+    read_listed_nodes,
+    read_software_beside,
     versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, read_listing
@@ -32,6 +33,7 @@ class Preflight:
         listing: the whole repository.
         facts: what guards packages.
         facts_read_at: when the reading of the states and versions began, by the clock that was given.
+        facts_read_until: when the last of them had been read.
         problem: why something is missing; "" if nothing is.
         failure: the same in a word: UNREADABLE, or DENIED after a 401 or 403.
     """
@@ -39,6 +41,7 @@ class Preflight:
     listing: Listing | None = None
     facts: GuardFacts | None = None
     facts_read_at: float = _NO_FACTS
+    facts_read_until: float = _NO_FACTS
     problem: str = ""
     failure: RunFailure = RunFailure.UNREADABLE
 
@@ -57,12 +60,12 @@ def usable_uuid(identity: ClusterIdentity | None) -> str | None:
 async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -> Preflight:
     """Read the listing, then who the cluster is, then what goes on there; nothing is taken from a poll.
 
-    What changes fastest is read last: the download's state, the nodes' versions, and at the very end the
-    update's state and the versions that it names.
+    What changes fastest is read last: the download's state, and at the very end the update's state and the
+    versions that the same answer names.
 
     Args:
         access: the cluster.
-        clock: gives seconds for ``facts_read_at``.
+        clock: gives seconds for ``facts_read_at`` and ``facts_read_until``.
     """
     try:
         listing = await access.ask(read_listing(access.query))
@@ -70,9 +73,11 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         return Preflight(problem=f"the listing could not be read: {exc}", failure=_failure(exc))
     try:
         identity = await access.ask(read_identity(), is_fact=True)
+        nodes = await access.ask(read_listed_nodes(access.query), is_fact=True)
         began = clock()
         download_state = await access.ask(read_download_state(), is_fact=True)
-        software = await access.ask(read_software_and_nodes(access.query), is_fact=True)
+        software = await access.ask(read_software_beside(nodes), is_fact=True)
+        ended = clock()
     except OntapError as exc:
         problem = f"what guards the packages could not be read: {exc}"
         return Preflight(listing=listing, problem=problem, failure=_failure(exc))
@@ -91,7 +96,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         cluster_uuid=cluster_uuid,
         clock_skew_seconds=access.client.clock_skew_seconds,
     )
-    return Preflight(listing=listing, facts=facts, facts_read_at=began)
+    return Preflight(listing=listing, facts=facts, facts_read_at=began, facts_read_until=ended)
 
 
 def _failure(error: OntapError) -> RunFailure:

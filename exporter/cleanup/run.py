@@ -216,7 +216,7 @@ class Run:
             wall_clock=services.wall_clock,
         )
 
-    async def _decide_again(self, version: str) -> tuple[Decided, float] | Undecided:
+    async def _decide_again(self, version: str) -> tuple[Decided, Preflight] | Undecided:
         """Read the cluster afresh, and decide on one version as if it were the run's first."""
         if why := self._why_not():
             return Undecided(problem=why, failure=RunFailure.STOPPED)
@@ -224,7 +224,7 @@ class Run:
         if preflight.listing is None or preflight.facts is None:
             return Undecided(problem=preflight.problem, failure=preflight.failure)
         unlimited = replace(self._rules, max_deletes=len(preflight.listing.packages))
-        return Decided(decision=self._plan(preflight, unlimited).decision(version)), preflight.facts_read_at
+        return Decided(decision=self._plan(preflight, unlimited).decision(version)), preflight
 
     def _why_not(self) -> str:
         """Say why nothing may be sent now; "" if it may. Waits for nothing."""

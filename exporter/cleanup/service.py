@@ -42,6 +42,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 KEPT_RUNS = 50
 """So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
+SILENCE_SECONDS = 10.0
+READ_SECONDS = 5.0
+"""How long a page waits for the journal."""
+PASSING_SECONDS = 5.0
+"""A journal that has failed counts as not usable after so long."""
 LISTINGS_PER_TRANSACTION = 50
 """How many listings are noted in one transaction."""
 
@@ -58,6 +63,7 @@ class CleanupService:
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
         kept_runs: so many runs of each policy on each cluster are kept.
+        silence_seconds: if a heartbeat takes so long, the journal counts as not usable.
 
     Attributes:
         journal: remembers everything; None while it is not open, so that nothing is deleted.
@@ -76,6 +82,7 @@ class CleanupService:
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         kept_runs: int = KEPT_RUNS,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self.journal: Journal | None = None
         self.problem = "the journal is not open yet"
@@ -88,6 +95,7 @@ class CleanupService:
         self._wall_clock = wall_clock
         self._latest_wall_clock = 0.0
         self._kept_runs = kept_runs
+        self._silence_seconds = silence_seconds
         self._owner = secrets.token_hex(8)
         self._active = ConcurrencyLimit(config.max_concurrent_clusters)
         self._identities = Identities()
@@ -101,8 +109,16 @@ class CleanupService:
         self._beat_now = asyncio.Event()
         self._exchange_now = asyncio.Event()
         self._exchange_problem = ""
+        self._unusable_since: float | None = None
+        self._is_silent = False
         self._out_of_reach: frozenset[str] = frozenset()
         kill_switch.notify(self._note_kill_switch)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the journal is open and can be used; one failure that soon passes does not count."""
+        since = self._unusable_since
+        return self.journal is not None and (since is None or self._clock() - since < PASSING_SECONDS)
 
     def policies(self) -> Sequence[PolicyConfig]:
         """Return every configured policy."""
@@ -142,9 +158,9 @@ class CleanupService:
                     wanted.append((name, policy.name))
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
         self._board.keep(wanted)
-        await self._board.put_leases(self._lease_statuses())
         async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_PER_SLICE):
             self._assign(uuid)
+        await self._board.put_leases(self._lease_statuses())
         self._beat_now.set()
 
     def note_good_poll(self, name: str, inventory: Inventory) -> None:
@@ -230,10 +246,15 @@ class CleanupService:
 
     async def _read(self, ask: Callable[[RunStore], Awaitable[T]], *, otherwise: T) -> tuple[T, str]:
         """Return what the journal answers, and ""; or ``otherwise``, and why it cannot be read."""
-        if self.journal is None:
+        if self.journal is None or self._is_silent:
             return otherwise, self.problem
+        reading = asyncio.ensure_future(ask(self.journal.runs))
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({reading}, timeout=READ_SECONDS)
+        if not reading.done():  # it ends by itself when the disk answers
+            return otherwise, f"{self._config.state}: no answer in {READ_SECONDS:g} s"
         try:
-            return await ask(self.journal.runs), ""
+            return reading.result(), ""
         except JournalError as exc:
             return otherwise, str(exc)
 
@@ -266,7 +287,7 @@ class CleanupService:
             await self._beat(journal)
             await self._exchange(journal)
             self.journal = journal  # only now: whoever sees it open finds what it has counted
-            self.problem = ""
+            self._note_usable()
             log.info("the journal is open")
             async for uuid in in_slices(self._identities.uuids, at_most=WOKEN_PER_SLICE):
                 self._assign(uuid)
@@ -295,7 +316,7 @@ class CleanupService:
                     else:
                         cleaner.recheck()
             try:
-                await self._beat(journal)
+                await self._beat_watched(journal)
             except SchemaChangedError:
                 raise
             except JournalError as exc:
@@ -306,8 +327,26 @@ class CleanupService:
                     raise
                 await asyncio.sleep(min(self._pace.retry_seconds, 1.0))
             else:
-                failing_since, self.problem = None, self._exchange_problem
+                failing_since = None
+                self._note_usable()
             self._exchange_now.set()
+
+    async def _beat_watched(self, journal: Journal) -> None:
+        """Renew the leases; meanwhile, say if there is no answer: the journal's disk may hang."""
+        watching = asyncio.create_task(self._watch_silence(), name="silence of the journal")
+        try:
+            await self._beat(journal)
+        finally:
+            watching.cancel()
+            self._is_silent = False
+
+    async def _watch_silence(self) -> NoReturn:
+        """Show again and again that there is no answer, and which leases have lapsed."""
+        while True:
+            await asyncio.sleep(self._silence_seconds)
+            self._is_silent = True
+            self._note_problem(f"{self._config.state}: no answer for {self._silence_seconds:g} s or more")
+            await self._board.put_leases(self._lease_statuses())
 
     async def _exchange_for_ever(self, journal: Journal) -> NoReturn:
         """Exchange after each heartbeat; the next one does not wait for it, however long it takes."""
@@ -450,3 +489,10 @@ class CleanupService:
         write = log.debug if problem == self.problem else log.error
         write("the journal cannot be used, so nothing is deleted", error=problem)
         self.problem = problem
+        if self._unusable_since is None:
+            self._unusable_since = self._clock()
+
+    def _note_usable(self) -> None:
+        self.problem = self._exchange_problem
+        if not self.problem:
+            self._unusable_since = None

@@ -53,8 +53,10 @@ class ClusterAccess:
         query: how its collections are asked for.
         refusals: see :class:`Account`.
         fact_refusals: see :class:`Account`.
-        asked_to_wait_until: the cluster asked for a pause until then (Retry-After), in the event loop's time.
-            Polls and deletions begin no sooner.
+        deletions_wait_until: until then, no deletion begins, since the cluster asked for a pause
+            (Retry-After); in the event loop's time.
+        polls_wait_until: the same for polls; an answer to a fact does not count, for the listing alone
+            decides about polls.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class ClusterAccess:
         )
         self.refusals = account.refusals
         self.fact_refusals = account.fact_refusals
-        self.asked_to_wait_until = float("-inf")
+        self.deletions_wait_until = self.polls_wait_until = float("-inf")
 
     @property
     def name(self) -> str:
@@ -120,7 +122,9 @@ class ClusterAccess:
         except OntapError as exc:
             if exc.retry_after_seconds is not None:
                 until = clock() + min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
-                self.asked_to_wait_until = max(self.asked_to_wait_until, until)
+                self.deletions_wait_until = max(self.deletions_wait_until, until)
+                if not is_fact:
+                    self.polls_wait_until = max(self.polls_wait_until, until)
             raise
         finally:
             conversation.close()
@@ -247,7 +251,8 @@ class AccessOpener:
             earlier.config = cluster
             return earlier
         access = self._access(cluster, earlier.client.credentials)
-        access.asked_to_wait_until = earlier.asked_to_wait_until
+        access.deletions_wait_until = earlier.deletions_wait_until
+        access.polls_wait_until = earlier.polls_wait_until
         return access
 
     def _access(self, cluster: ClusterSettings, credentials: Credentials | None = None) -> ClusterAccess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import time
@@ -270,6 +271,14 @@ async def test_a_pause_that_ends_too_late_ends_all_sending_to_the_cluster(tmp_pa
         assert "asks for a pause" in run.error
         again = await it.run()
         assert (again.success, again.deletions, it.deletes()) == (False, (), 1)
+
+
+async def test_a_pause_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        begun = asyncio.get_running_loop().time()
+        it.access.deletions_wait_until = begun + 0.5
+        assert only(await it.run()).outcome is Outcome.SUCCESS
+        assert asyncio.get_running_loop().time() - begun >= 0.5
 
 
 async def test_a_pause_that_a_fact_asked_for_counts_for_delete(tmp_path: Path) -> None:
@@ -707,7 +716,7 @@ async def test_the_software_document_is_read_last_before_delete(tmp_path: Path) 
         await it.run()
         paths = [request.path for request in it.cluster.requests]
         sent = next(number for number, one in enumerate(it.cluster.requests) if one.method == "DELETE")
-        assert paths[sent - 3 : sent] == [DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH]
+        assert paths[sent - 3 : sent] == [NODES_PATH, DOWNLOAD_PATH, SOFTWARE_PATH]
 
 
 async def test_what_somebody_else_deleted_after_the_plan_is_already_gone(tmp_path: Path) -> None:

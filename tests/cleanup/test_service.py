@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
@@ -829,3 +830,37 @@ async def test_a_nightly_policy_does_not_run_without_pause_while_the_hour_comes_
     ):
         await one.watch.beats(5)
         assert [run.policy for run in await one.runs() if run.cluster == "c1"] == []
+
+
+async def test_an_open_journal_that_does_not_answer_counts_as_not_usable_until_it_does(
+    tmp_path: Path,
+) -> None:
+    answers = threading.Event()
+    async with (
+        life(tmp_path, cluster_named("c1", "9.14.1P2")) as it,
+        it.service(POLICY, takeover_after=timedelta(seconds=3), silence_seconds=0.5) as one,
+    ):
+        await one.watch.ended()
+        hanging = asyncio.create_task(one.journal.runs.database.transact("hang", lambda _: answers.wait()))
+        try:
+
+            async def silent() -> bool:
+                held = [lease.held for lease in one.board.leases()]
+                return "no answer for 0.5 s or more" in one.service.problem and held == [False]
+
+            await eventually(silent, seconds=WAIT_SECONDS, what="the journal to count as silent")
+            assert await one.service.recorded_runs(Page()) == ((), one.service.problem)
+
+            async def closed() -> bool:
+                return not one.service.is_open
+
+            await eventually(closed, seconds=WAIT_SECONDS, what="the journal to count as not usable")
+        finally:
+            answers.set()
+        await hanging
+
+        async def usable() -> bool:
+            return one.service.is_open and one.service.problem == ""
+
+        await eventually(usable, seconds=WAIT_SECONDS, what="the journal to answer again")
+        assert len((await one.service.recorded_runs(Page()))[0]) == 1

@@ -14,6 +14,7 @@ from exporter.ontap.conversations.facts import (
     SoftwareFacts,
     read_download_state,
     read_identity,
+    read_listed_nodes,
     read_software,
 )
 from exporter.ontap.conversations.listing import CollectionQuery
@@ -141,3 +142,15 @@ def test_more_nodes_than_one_page_are_not_all_known() -> None:
         "_links": {"next": {"href": "/api/cluster/nodes?a"}},
     }
     assert answered(read_software(QUERY), {"version": "9.5.0"}, document).node_versions is None
+
+
+@pytest.mark.parametrize(("elapsed_seconds", "found"), [(0.1, ()), (4.4, ()), (4.6, None), (5.0, None)])
+def test_an_empty_list_of_nodes_says_nothing_once_return_timeout_is_over(
+    elapsed_seconds: float, found: tuple[str, ...] | None
+) -> None:
+    conversation = read_listed_nodes(QUERY)
+    assert next(conversation).target.endswith("return_timeout=5")
+    body = json.dumps({"records": [], "num_records": 0}).encode()
+    with pytest.raises(StopIteration) as stop:
+        conversation.send(Response(status=200, body=body, elapsed_seconds=elapsed_seconds))
+    assert stop.value.value == found

@@ -152,6 +152,13 @@ async def test_a_cluster_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
         assert len(it.simulator["c1"].requests) == 1
 
 
+async def test_a_pause_that_a_fact_asks_for_stops_no_poll(tmp_path: Path) -> None:
+    faults = [Fault(FaultKind.TOO_MANY_REQUESTS, path=SOFTWARE_PATH, exact=True, retry_after="600")]
+    async with polled([cluster(faults=faults)], tmp_path) as it:
+        status = await it.watch.polls("c1", 3)
+        assert status.up
+
+
 async def test_an_identity_that_may_not_be_read_costs_only_itself(tmp_path: Path) -> None:
     faults = [Fault(FaultKind.FORBIDDEN, path=CLUSTER_PATH, exact=True)]
     async with polled([cluster(faults=faults)], tmp_path) as it:

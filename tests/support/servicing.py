@@ -16,7 +16,7 @@ from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Lease, Run
-from exporter.cleanup.service import KEPT_RUNS, CleanupService
+from exporter.cleanup.service import KEPT_RUNS, SILENCE_SECONDS, CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
@@ -173,6 +173,7 @@ class Life:
         max_concurrent_clusters: int = 4,
         takeover_after: timedelta = timedelta(seconds=60),
         kept_runs: int = KEPT_RUNS,
+        silence_seconds: float = SILENCE_SECONDS,
         pace: Pace = QUICK_PACE,
     ) -> AsyncIterator[Servicing]:
         """Run a service for as long as the context lasts; by default every cluster has had a good poll."""
@@ -192,6 +193,7 @@ class Life:
             clock=boot_time,
             wall_clock=clock,
             kept_runs=kept_runs,
+            silence_seconds=silence_seconds,
         )
         await service.configure(config, accesses, configured=elsewhere)
         for cluster in self.simulator.clusters:

@@ -17,8 +17,9 @@ from exporter.ontap.conversations.facts import (
     SoftwareFacts,
     read_download_state,
     read_identity,
+    read_listed_nodes,
     read_software,
-    read_software_and_nodes,
+    read_software_beside,
 )
 from exporter.ontap.conversations.jobs import Job, JobSearch, find_job, read_job
 from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
@@ -29,7 +30,8 @@ from exporter.web.auth import WebConfig, load_web_config
 
 ENDPOINT = Endpoint(host="10.20.0.5")
 ANSWERED: list[Any] = [
-    *(Listing, ClusterIdentity, SoftwareFacts, SoftwareFacts, str, Job, JobSearch, JobSearch, str | None),
+    *(Listing, ClusterIdentity, SoftwareFacts, tuple | None, SoftwareFacts, str),
+    *(Job, JobSearch, JobSearch, str | None),
 ]
 """What the conversations of :func:`read_answers` return, in their order."""
 _VERSION = "9.14.1P2"
@@ -95,7 +97,8 @@ def read_answers(bodies: Sequence[bytes], *, status: int = 200) -> list[Any]:
         read_listing(query),
         read_identity(),
         read_software(query),
-        read_software_and_nodes(query),
+        read_listed_nodes(query),
+        read_software_beside(("9.13.1",)),
         read_download_state(),
         read_job("job-1"),
         find_job(_VERSION, query=query),

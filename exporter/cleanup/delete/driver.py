@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from math import ceil
 from typing import assert_never
 
 from exporter.cleanup.delete.lifecycle import Progress, Stage, step, stored
@@ -44,7 +45,7 @@ from exporter.cleanup.delete.steps import (
     Withheld,
 )
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
-from exporter.cleanup.preflight import usable_uuid
+from exporter.cleanup.preflight import Preflight, usable_uuid
 from exporter.cleanup.records import Deletion, Lease, RunFailure
 from exporter.concurrency import wait_uninterrupted
 from exporter.ontap.access import ClusterAccess
@@ -72,14 +73,14 @@ class RunChecks:
     """What a run checks again for each DELETE.
 
     Attributes:
-        decide: reads the cluster afresh and decides on the version again; gives when the facts were read,
-            too, by the driver's clock.
+        decide: reads the cluster afresh and decides on the version again; gives what it has read, too, with
+            times by the driver's clock.
         why_not: says why nothing may be sent at this moment; "" if it may. It does not wait for anything.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         policy_digest: identifies the policy's rules.
     """
 
-    decide: Callable[[str], Awaitable[tuple[Decided, float] | Undecided]]
+    decide: Callable[[str], Awaitable[tuple[Decided, Preflight] | Undecided]]
     why_not: Callable[[], str]
     max_deletes_per_day: int | None
     policy_digest: str
@@ -129,7 +130,7 @@ class DeletionDriver:
         self._clock = clock
         self._wall_clock = wall_clock
         self._facts_read_at = float("-inf")
-        self._decided_at = float("-inf")
+        self._facts_read_until = float("-inf")
         self._earlier_jobs: frozenset[str] = frozenset()
 
     async def drive(  # noqa: C901 - one for each action
@@ -147,7 +148,7 @@ class DeletionDriver:
         while True:
             match action:
                 case Decide():
-                    event = await self._decide()
+                    event = await self._decide(progress)
                 case Intend() | Send():
                     event = await self._perform_in_order(progress, action)
                 case ReadJob(job_uuid=job_uuid):
@@ -252,11 +253,13 @@ class DeletionDriver:
             with suppress(JournalError):
                 await self._record(following, progress)
 
-    async def _decide(self) -> Event:
+    async def _decide(self, progress: Progress) -> Event:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
         checks = self._required_checks()
-        if (seconds := self._asked_pause_seconds()) > 0:
-            return Undecided(problem=f"the cluster asks for a pause of {seconds:.0f} s (Retry-After)")
+        while (seconds := self._asked_pause_seconds()) > 0 and not checks.why_not():
+            if seconds > progress.busy_until - self._clock():
+                return Undecided(problem=f"the cluster asks for a pause of {ceil(seconds)} s (Retry-After)")
+            await self._sleep(Sleep(seconds=seconds, idle=True))
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed
@@ -264,8 +267,8 @@ class DeletionDriver:
         if isinstance(decided, Undecided):
             return decided
         self._earlier_jobs = listed
-        event, self._facts_read_at = decided
-        self._decided_at = self._clock()
+        event, preflight = decided
+        self._facts_read_at, self._facts_read_until = preflight.facts_read_at, preflight.facts_read_until
         return event
 
     async def _listed_jobs(self) -> frozenset[str] | Undecided:
@@ -284,7 +287,8 @@ class DeletionDriver:
         return search.listed_uuids
 
     async def _send(self, progress: Progress, gate: SendGate) -> Event:
-        if self._clock() - self._decided_at > _SLOW_INTENT_SECONDS and not await self._is_same_cluster():
+        is_late = self._clock() - self._facts_read_until > _SLOW_INTENT_SECONDS
+        if is_late and not await self._is_same_cluster():
             return Withheld(
                 why="nothing was sent: the intent was stored slowly, and the uuid was not confirmed",
                 stale=not self._required_checks().why_not(),
@@ -315,7 +319,7 @@ class DeletionDriver:
 
     def _asked_pause_seconds(self) -> float:
         """Return how many seconds of pause the cluster still asks for (Retry-After); 0 or less: none."""
-        return self._access.asked_to_wait_until - asyncio.get_running_loop().time()
+        return self._access.deletions_wait_until - asyncio.get_running_loop().time()
 
     def _lengthened(self, sleep: Sleep, progress: Progress) -> Sleep:
         """Lengthen a pause between two reads of a job if the cluster asks for it, up to job_timeout."""

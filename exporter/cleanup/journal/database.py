@@ -16,7 +16,7 @@ from exporter.concurrency import is_being_cancelled, wait_uninterrupted
 T = TypeVar("T")
 P = ParamSpec("P")
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0
 """How long cancelled callers wait for the database, all together. PostgreSQL answers or fails sooner."""
 
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from exporter.ontap.conversations.listing import CollectionQuery
+from exporter.ontap.conversations.paging import may_be_cut_short
 from exporter.ontap.conversations.wire import (
     NO_ENTRY_CODE,
     Conversation,
@@ -20,7 +21,7 @@ from exporter.ontap.conversations.wire import (
     read_object,
     text_or_none,
 )
-from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError
+from exporter.ontap.errors import ApiError, BadResponse, Forbidden
 
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"
@@ -128,30 +129,37 @@ def read_software(query: CollectionQuery) -> Conversation[SoftwareFacts]:
     return replace(facts, node_versions=(yield from _read_node_versions(query)) or None)
 
 
-def read_software_and_nodes(query: CollectionQuery) -> Conversation[SoftwareFacts]:
-    """Read the nodes, then the software document, which may leave out a node that is down.
+def read_listed_nodes(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
+    """Read the version of every node in the list of nodes; None if one is missing.
 
-    The versions of both count. If a node in the list has no version, ``node_versions`` is None. If the
-    cluster refuses the list (403, 404), or it is empty, the software document alone decides.
+    Returns:
+        Nothing, (), where the cluster refuses the list (403, 404), or it is empty.
 
     Raises:
         BadResponse: an answer is not of the described shape.
-        OntapError: the list of nodes is refused, and the software document does not name each node's version.
     """
-    refusal: OntapError | None = None
-    listed: tuple[str, ...] | None = ()
     try:
-        listed = yield from _read_node_versions(query)
+        return (yield from _read_node_versions(query))
     except (Forbidden, ApiError, BadResponse) as exc:
         is_missing = exc.status == HTTPStatus.NOT_FOUND and not exc.transient
         if not is_missing and not isinstance(exc, Forbidden):
             raise
-        refusal = exc
+        return ()
+
+
+def read_software_beside(listed: tuple[str, ...] | None) -> Conversation[SoftwareFacts]:
+    """Read the software document, which may leave out a node that is down.
+
+    Args:
+        listed: what :func:`read_listed_nodes` has found: these versions count too. If it is None, the
+            versions of the nodes are not known; if it is empty, the software document alone decides.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+    """
     facts = yield from _read_software_alone()
-    if refusal is not None and facts.version is not None and facts.node_versions is None:
-        raise refusal
-    named = None if listed is None else (*listed, *(facts.node_versions or ())) or None
-    return replace(facts, node_versions=named)
+    named = None if listed is None else (*listed, *(facts.node_versions or ()))
+    return replace(facts, node_versions=named or None)
 
 
 def _read_software_alone() -> Conversation[SoftwareFacts]:
@@ -189,12 +197,16 @@ def read_download_state() -> Conversation[str]:
 def _read_node_versions(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
     """Read the version of every node; None if one is missing, () if there is no node."""
     seconds = min(query.conclusive_return_timeout_seconds, _LONGEST_NODES_SECONDS)
-    document = read_object((yield get(NODES_PATH, {"fields": "version", "return_timeout": seconds})))
+    request = get(NODES_PATH, {"fields": "version", "return_timeout": seconds})
+    response = yield request
+    document = read_object(response)
     links = document.get("_links")
     if isinstance(links, dict) and links.get("next") is not None:
         return None
     nodes = document.get("records")
-    return () if nodes == [] else _every_version(nodes)
+    if nodes == []:
+        return None if may_be_cut_short(request.target, elapsed_seconds=response.elapsed_seconds) else ()
+    return _every_version(nodes)
 
 
 def _every_version(nodes: object) -> tuple[str, ...] | None:
