@@ -38,7 +38,6 @@ JOBS = Collection(
         "node",
     ),
 )
-_FIRST_RELEASE = (0, 0)
 _FIELDS_SINCE: Mapping[str, Mapping[str, tuple[int, int]]] = {
     NODES.path: {"state": (9, 7)},
     JOBS.path: {"error": (9, 9), "node": (9, 11)},
@@ -138,7 +137,7 @@ def _job_record(cluster: SimulatedCluster, job: Job) -> Record:
 def _of_release(collection: Collection, cluster: SimulatedCluster) -> Collection:
     """The collection with the fields that the cluster's release knows."""
     since = _FIELDS_SINCE[collection.path]
-    known = (field for field in collection.fields if _has_release(cluster, since.get(field, _FIRST_RELEASE)))
+    known = (field for field in collection.fields if _has_release(cluster, since.get(field, (0, 0))))
     return replace(collection, fields=tuple(known))
 
 
