@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
@@ -14,12 +15,12 @@ from exporter.ontap.conversations.facts import (
     ClusterIdentity,
     read_download_state,
     read_identity,
-    read_listed_nodes,
+    read_node_versions,
     read_software_beside,
     versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, read_listing
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.errors import ApiError, BadResponse, Forbidden, LoginPaused, OntapError, Unauthorized
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
@@ -32,7 +33,8 @@ class Preflight:
     Attributes:
         listing: the whole repository.
         facts: what guards packages.
-        facts_read_at: when the reading of the states and versions began, by the clock that was given.
+        facts_read_at: when the reading of the states, and of the versions beside that of the update, began,
+            by the clock that was given.
         facts_read_until: when the last of them had been read.
         problem: why something is missing; "" if nothing is.
         failure: the same in a word: UNREADABLE, or DENIED after a 401 or 403.
@@ -73,7 +75,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         return Preflight(problem=f"the listing could not be read: {exc}", failure=_failure(exc))
     try:
         identity = await access.ask(read_identity(), is_fact=True)
-        nodes = await access.ask(read_listed_nodes(access.query), is_fact=True)
+        nodes, refusal = await _read_nodes(access)
         began = clock()
         download_state = await access.ask(read_download_state(), is_fact=True)
         software = await access.ask(read_software_beside(nodes), is_fact=True)
@@ -83,6 +85,9 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         return Preflight(listing=listing, problem=problem, failure=_failure(exc))
     cluster_uuid = usable_uuid(identity)
     named = versions_named(identity, software)
+    if named is None and refusal is not None:
+        problem = f"what guards the packages could not be read: {refusal}"
+        return Preflight(listing=listing, problem=problem, failure=_failure(refusal))
     if named is None:
         return Preflight(
             listing=listing, problem="the cluster does not say in full which versions are in use"
@@ -97,6 +102,20 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         clock_skew_seconds=access.client.clock_skew_seconds,
     )
     return Preflight(listing=listing, facts=facts, facts_read_at=began, facts_read_until=ended)
+
+
+async def _read_nodes(access: ClusterAccess) -> tuple[tuple[str, ...] | None, OntapError | None]:
+    """Return the versions of the nodes, as :func:`read_software_beside` takes them, and why there is no list.
+
+    A role may forbid the list, or a cluster may not have it (404): then the software document alone decides.
+    """
+    try:
+        return await access.ask(read_node_versions(access.query), is_fact=True), None
+    except (Forbidden, ApiError, BadResponse) as exc:
+        is_missing = exc.status == HTTPStatus.NOT_FOUND and not exc.transient
+        if not is_missing and not isinstance(exc, Forbidden):
+            raise
+        return (), exc
 
 
 def _failure(error: OntapError) -> RunFailure:

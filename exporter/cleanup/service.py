@@ -45,8 +45,8 @@ KEPT_RUNS = 50
 SILENCE_SECONDS = 10.0
 READ_SECONDS = 5.0
 """How long a page waits for the journal."""
-PASSING_SECONDS = 5.0
-"""A journal that has failed counts as not usable after so long."""
+PASSING_SECONDS = 8.0
+"""A journal counts as not usable after it has failed for so long: the next heartbeat may be good."""
 LISTINGS_PER_TRANSACTION = 50
 """How many listings are noted in one transaction."""
 
@@ -63,7 +63,7 @@ class CleanupService:
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
         kept_runs: so many runs of each policy on each cluster are kept.
-        silence_seconds: if a heartbeat takes so long, the journal counts as not usable.
+        silence_seconds: after so long without any answer, the journal counts as not usable.
 
     Attributes:
         journal: remembers everything; None while it is not open, so that nothing is deleted.
@@ -326,6 +326,7 @@ class CleanupService:
                 if self._clock() - failing_since > self._pace.retry_seconds:
                     raise
                 await asyncio.sleep(min(self._pace.retry_seconds, 1.0))
+                self._beat_now.set()
             else:
                 failing_since = None
                 self._note_usable()
@@ -333,18 +334,21 @@ class CleanupService:
 
     async def _beat_watched(self, journal: Journal) -> None:
         """Renew the leases; meanwhile, say if there is no answer: the journal's disk may hang."""
-        watching = asyncio.create_task(self._watch_silence(), name="silence of the journal")
+        watching = asyncio.create_task(self._watch_silence(journal), name="silence of the journal")
         try:
             await self._beat(journal)
         finally:
             watching.cancel()
             self._is_silent = False
 
-    async def _watch_silence(self) -> NoReturn:
-        """Show again and again that there is no answer, and which leases have lapsed."""
+    async def _watch_silence(self, journal: Journal) -> NoReturn:
+        """As long as there is no answer, show that, and which leases have lapsed."""
+        clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._silence_seconds)
-            self._is_silent = True
+            self._is_silent = clock() - journal.runs.database.answered_at >= self._silence_seconds
+            if not self._is_silent:
+                continue
             self._note_problem(f"{self._config.state}: no answer for {self._silence_seconds:g} s or more")
             await self._board.put_leases(self._lease_statuses())
 
@@ -360,7 +364,9 @@ class CleanupService:
                 self._exchange_problem = str(exc)
                 self._note_problem(str(exc))
             else:
-                self._exchange_problem = ""
+                mended, self._exchange_problem = self._exchange_problem, ""
+                if mended and self.problem == mended:
+                    self._note_usable()
 
     async def _exchange(self, journal: Journal) -> None:
         """Note what the polls have listed, and show what the journal has counted."""

@@ -55,8 +55,7 @@ class ClusterAccess:
         fact_refusals: see :class:`Account`.
         deletions_wait_until: until then, no deletion begins, since the cluster asked for a pause
             (Retry-After); in the event loop's time.
-        polls_wait_until: the same for polls; an answer to a fact does not count, for the listing alone
-            decides about polls.
+        polls_wait_until: the same for polls; an answer to a request for a fact does not count here.
     """
 
     def __init__(

@@ -22,9 +22,11 @@ from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase, Run
 from exporter.cleanup.report import Page
+from exporter.cleanup.service import PASSING_SECONDS
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.conversations.deletion import delete_package
+from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, QUICK_PACE, changed
@@ -864,3 +866,40 @@ async def test_an_open_journal_that_does_not_answer_counts_as_not_usable_until_i
 
         await eventually(usable, seconds=WAIT_SECONDS, what="the journal to answer again")
         assert len((await one.service.recorded_runs(Page()))[0]) == 1
+
+
+async def test_a_failure_of_the_journal_that_soon_passes_does_not_count(tmp_path: Path) -> None:
+    async with life(tmp_path, cluster_named("c1", "9.14.1P2")) as it, it.service(POLICY) as one:
+        await one.watch.ended()
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            one.kill_switch.engage()  # which is recorded at once
+
+            async def failed() -> bool:
+                return "locked" in one.service.problem
+
+            await eventually(failed, seconds=WAIT_SECONDS, what="a heartbeat to fail")
+            assert one.service.is_open
+
+        async def passed() -> bool:
+            return one.service.problem == ""
+
+        await eventually(passed, seconds=PASSING_SECONDS, what="the next heartbeat, which comes at once")
+        assert one.service.is_open
+
+
+async def test_a_pause_that_a_cluster_asks_for_lets_others_in_and_ends_with_the_kill_switch(
+    tmp_path: Path,
+) -> None:
+    clusters = [cluster_named(name, "9.12.1", "9.14.1P2") for name in ("c1", "c2")]
+    async with life(tmp_path, *clusters) as it:
+        it.accesses["c1"].deletions_wait_until = asyncio.get_running_loop().time() + 60.0
+        policy = changed(POLICY, retry_busy_for=timedelta(minutes=5))
+        async with it.service(policy, max_concurrent_clusters=1) as one:
+            await clusters[1].wait_for_deletions(1)
+            await one.watch.until(C1, lambda status: status.in_progress == 1)
+            one.kill_switch.engage()
+            await one.watch.ended()
+            (run,) = [run for run in await one.runs() if run.cluster == "c1"]
+            assert (run.failure, deletes(clusters[0])) == ("stopped", 0)
+            assert clusters[0].requests_to(JOBS_PATH) == ()

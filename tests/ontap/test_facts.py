@@ -14,7 +14,7 @@ from exporter.ontap.conversations.facts import (
     SoftwareFacts,
     read_download_state,
     read_identity,
-    read_listed_nodes,
+    read_node_versions,
     read_software,
 )
 from exporter.ontap.conversations.listing import CollectionQuery
@@ -148,7 +148,7 @@ def test_more_nodes_than_one_page_are_not_all_known() -> None:
 def test_an_empty_list_of_nodes_says_nothing_once_return_timeout_is_over(
     elapsed_seconds: float, found: tuple[str, ...] | None
 ) -> None:
-    conversation = read_listed_nodes(QUERY)
+    conversation = read_node_versions(QUERY)
     assert next(conversation).target.endswith("return_timeout=5")
     body = json.dumps({"records": [], "num_records": 0}).encode()
     with pytest.raises(StopIteration) as stop:

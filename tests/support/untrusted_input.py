@@ -17,7 +17,7 @@ from exporter.ontap.conversations.facts import (
     SoftwareFacts,
     read_download_state,
     read_identity,
-    read_listed_nodes,
+    read_node_versions,
     read_software,
     read_software_beside,
 )
@@ -97,7 +97,7 @@ def read_answers(bodies: Sequence[bytes], *, status: int = 200) -> list[Any]:
         read_listing(query),
         read_identity(),
         read_software(query),
-        read_listed_nodes(query),
+        read_node_versions(query),
         read_software_beside(("9.13.1",)),
         read_download_state(),
         read_job("job-1"),

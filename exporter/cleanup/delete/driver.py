@@ -256,10 +256,14 @@ class DeletionDriver:
     async def _decide(self, progress: Progress) -> Event:
         """Make sure that nobody deletes the package yet, then read everything afresh and decide."""
         checks = self._required_checks()
-        while (seconds := self._asked_pause_seconds()) > 0 and not checks.why_not():
+        while (seconds := self._asked_pause_seconds()) > 0:
+            if why := checks.why_not():
+                return Undecided(problem=why, failure=RunFailure.STOPPED)
             if seconds > progress.busy_until - self._clock():
                 return Undecided(problem=f"the cluster asks for a pause of {ceil(seconds)} s (Retry-After)")
             await self._sleep(Sleep(seconds=seconds, idle=True))
+            if self._clock() > progress.busy_until + progress.pace.busy.longest_seconds:
+                return Undecided(problem="the pause that the cluster asked for took too long")  # a suspend
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed

@@ -17,7 +17,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 STOP_SECONDS = 4.0
-"""How long cancelled callers wait for the database, all together. PostgreSQL answers or fails sooner."""
+"""How long cancelled callers wait for the database, all together. PostgreSQL mostly ends sooner."""
 
 
 class Connector(Protocol):
@@ -41,6 +41,9 @@ class Database:
     Args:
         connector: reaches it.
         name: the database, as it may be displayed.
+
+    Attributes:
+        answered_at: when the last transaction came to its end, in the event loop's time.
     """
 
     def __init__(self, connector: Connector, *, name: object) -> None:
@@ -49,6 +52,7 @@ class Database:
         self._closed = False
         self._waits_until: float | None = None  # until when cancelled callers wait; None: none does
         self._under_way: set[asyncio.Task[Any]] = set()
+        self.answered_at = asyncio.get_running_loop().time()
 
     async def transact(
         self, doing: str, work: Callable[[Connection], T], *, timeout_seconds: float | None = None

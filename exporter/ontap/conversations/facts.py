@@ -21,7 +21,7 @@ from exporter.ontap.conversations.wire import (
     read_object,
     text_or_none,
 )
-from exporter.ontap.errors import ApiError, BadResponse, Forbidden
+from exporter.ontap.errors import ApiError, BadResponse
 
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"
@@ -126,32 +126,14 @@ def read_software(query: CollectionQuery) -> Conversation[SoftwareFacts]:
     facts = yield from _read_software_alone()
     if facts.version is None or facts.node_versions is not None:
         return facts
-    return replace(facts, node_versions=(yield from _read_node_versions(query)) or None)
-
-
-def read_listed_nodes(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node in the list of nodes; None if one is missing.
-
-    Returns:
-        Nothing, (), where the cluster refuses the list (403, 404), or it is empty.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
-    """
-    try:
-        return (yield from _read_node_versions(query))
-    except (Forbidden, ApiError, BadResponse) as exc:
-        is_missing = exc.status == HTTPStatus.NOT_FOUND and not exc.transient
-        if not is_missing and not isinstance(exc, Forbidden):
-            raise
-        return ()
+    return replace(facts, node_versions=(yield from read_node_versions(query)) or None)
 
 
 def read_software_beside(listed: tuple[str, ...] | None) -> Conversation[SoftwareFacts]:
     """Read the software document, which may leave out a node that is down.
 
     Args:
-        listed: what :func:`read_listed_nodes` has found: these versions count too. If it is None, the
+        listed: what :func:`read_node_versions` has found: these versions count too. If it is None, the
             versions of the nodes are not known; if it is empty, the software document alone decides.
 
     Raises:
@@ -194,8 +176,12 @@ def read_download_state() -> Conversation[str]:
     return _word(document.get("state")) or _NO_DOWNLOAD
 
 
-def _read_node_versions(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node; None if one is missing, () if there is no node."""
+def read_node_versions(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
+    """Read the version of every node; None if one is missing, () if there is no node.
+
+    Raises:
+        BadResponse: an answer is not of the described shape.
+    """
     seconds = min(query.conclusive_return_timeout_seconds, _LONGEST_NODES_SECONDS)
     request = get(NODES_PATH, {"fields": "version", "return_timeout": seconds})
     response = yield request
