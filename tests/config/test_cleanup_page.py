@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from docs.markdown import ROOT, code, rows
 
 from exporter.config import Config, masked_yaml
 from exporter.config.schema import CleanupConfig, ClusterSelector, PolicyConfig
+from support.markdown import ROOT, code, rows
 
 Load = Callable[..., Config]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from docs.markdown import ROOT, code, rows
-
 from exporter.cleanup.decide.plan import Reason, Verdict
 from exporter.cleanup.delete.lifecycle import Stage
 from exporter.cleanup.delete.replies import (
@@ -16,6 +14,7 @@ from exporter.cleanup.delete.replies import (
     Meaning,
 )
 from exporter.cleanup.records import Outcome, Phase
+from support.markdown import ROOT, code, rows
 
 PAGE = (ROOT / "docs" / "cleanup.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from docs.markdown import ROOT, code, rows
 
 from exporter.config import load_config, masked_yaml
 from exporter.config.schema import (
@@ -23,6 +22,7 @@ from exporter.config.schema import (
     StrictModel,
     TlsConfig,
 )
+from support.markdown import ROOT, code, rows
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ROWS = rows(PAGE, "key")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs.markdown import ROOT
+
+from support.markdown import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS) for path in DOCS.rglob("*.md"))

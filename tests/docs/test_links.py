@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from docs.markdown import ROOT, anchors, links
+
+from support.markdown import ROOT, anchors, links
 
 PAGES = sorted(
     path.relative_to(ROOT)

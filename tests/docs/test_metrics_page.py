@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from docs.markdown import ROOT, code, rows
 
 from exporter.cleanup.records import RunFailure
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
@@ -13,6 +12,7 @@ from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import Row
 from exporter.ontap.errors import Reason
+from support.markdown import ROOT, code, rows
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = rows(PAGE, "metric")

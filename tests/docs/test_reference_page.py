@@ -6,9 +6,9 @@ import argparse
 import re
 
 import yaml
-from docs.markdown import ROOT, rows
 
 from exporter.cli import full_parser
+from support.markdown import ROOT, rows
 
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 _CODE = re.compile(r"`([^`]+)`")

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from docs.markdown import ROOT, anchors, code, links, rows
 
+from support.markdown import ROOT, anchors, code, links, rows
 from support.prometheus import needs_prometheus
 from support.rules import RUNBOOKS, SERVED, alerts, recorded
 

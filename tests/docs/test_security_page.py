@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from docs.markdown import ROOT, rows
+from support.markdown import ROOT, rows
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 

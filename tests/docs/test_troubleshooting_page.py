@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from docs.markdown import ROOT, code, rows
-
 from exporter.ontap.errors import Reason
+from support.markdown import ROOT, code, rows
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 BAD = "\n".join(

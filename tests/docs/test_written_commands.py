@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from docs.markdown import ROOT
 
 from exporter.simulator import Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.simulator.ready_made_fleets import demo_fleet
 from support.browser import environment
 from support.daemon_process import program
+from support.markdown import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN_URL = "http://localhost:10910"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana.boards import DASHBOARDS, chosen, substituted
 
+from support.dashboards.boards import DASHBOARDS, chosen, substituted
 from support.prometheus import Prometheus, needs_prometheus, prometheus
 from support.rules import PROMETHEUS, ROOT, quickened_rules, rules
 from support.servers import running

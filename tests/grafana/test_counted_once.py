@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from grafana.boards import DASHBOARDS
-from grafana.evaluated import EXPORTER, REPLICA, Series, check, column, filled_in, queries, series
 
+from support.dashboards.boards import DASHBOARDS
+from support.dashboards.evaluated import EXPORTER, REPLICA, Series, check, column, filled_in, queries, series
 from support.prometheus import needs_prometheus
 
 pytestmark = needs_prometheus

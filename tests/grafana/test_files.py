@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from grafana.boards import DASHBOARDS, DIRECTORY, ROOT, panels, variables, variables_in
 
 from ontap_dashboards import catalogue
 from ontap_mixin.settings import FILE, Settings, load
+from support.dashboards.boards import DASHBOARDS, DIRECTORY, ROOT, panels, variables, variables_in
 
 PROVISIONING = ROOT / "grafana" / "provisioning"
 UIDS = {"ontap-packages-fleet", "ontap-packages-cluster", "ontap-packages-cleanup", "ontap-packages-exporter"}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from grafana.boards import DASHBOARDS, panels, variables
-from grafana.linter import RULES, Problem, problems
+
+from support.dashboards.boards import DASHBOARDS, panels, variables
+from support.dashboards.linter import RULES, Problem, problems
 
 BY_CLUSTER = "a cluster moves between instances when the shards change; job and cluster find it"
 ALL_JOBS = "every program has `up` and `process_*`, so that All must name the jobs of the exporter"

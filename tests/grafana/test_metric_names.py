@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from grafana.boards import DASHBOARDS, targets, variables
-from grafana.queries import readable, selectors
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.family import Row, sample_names
+from support.dashboards.boards import DASHBOARDS, targets, variables
+from support.dashboards.queries import readable, selectors
 from support.rules import recorded
 
 FAMILIES: tuple[Row[Any], ...] = (

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana.asking import Answer, answers, choices, labels_missing, values
-from grafana.boards import DASHBOARDS
 
 from exporter.simulator import Fault, FaultKind, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.simulator.ready_made_fleets import demo_fleet
 from support.daemon_process import program
+from support.dashboards.asking import Answer, answers, choices, labels_missing, values
+from support.dashboards.boards import DASHBOARDS
 from support.prometheus import Prometheus, needs_prometheus, prometheus
 from support.rules import quickened_rules
 

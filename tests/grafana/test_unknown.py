@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from grafana.boards import DASHBOARDS, targets, variables
-from grafana.evaluated import (
+
+from support.dashboards.boards import DASHBOARDS, targets, variables
+from support.dashboards.evaluated import (
     DAY_SECONDS,
     REPLICA,
     Series,
@@ -15,7 +16,6 @@ from grafana.evaluated import (
     queries,
     series,
 )
-
 from support.prometheus import needs_prometheus
 
 pytestmark = needs_prometheus

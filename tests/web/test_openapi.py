@@ -12,7 +12,6 @@ import pytest
 import schemathesis
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
-from docs.markdown import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
@@ -23,6 +22,7 @@ from exporter.web.routes import build_application
 from exporter.web.site import parse_site
 from support.daemon_process import program
 from support.guarded import guarded, hashed, write
+from support.markdown import ROOT
 from support.stub_sources import sources
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from docs.markdown import rows
 
 from exporter.config import ConfigError
 from exporter.ontap.endpoint import TlsVersion
@@ -28,6 +27,7 @@ from exporter.web.auth.toolkit_schema import (
     WebRoot,
 )
 from support.guarded import TLS, Certificates, hashed, write
+from support.markdown import rows
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "deploy" / "web-config.example.yaml"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from grafana.boards import panels, targets, variables, variables_in
-from grafana.queries import RATE_INTERVAL, readable, selected, selectors
+from support.dashboards.boards import panels, targets, variables, variables_in
+from support.dashboards.queries import RATE_INTERVAL, readable, selected, selectors
 
 Violation = tuple[str, str]
 """The title of the panel, or nothing, and what is wrong."""

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grafana.boards import chosen, panels, substituted, targets, variables
-
+from support.dashboards.boards import chosen, panels, substituted, targets, variables
 from support.prometheus import Prometheus
 
 SPAN_SECONDS = 120

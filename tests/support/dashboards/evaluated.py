@@ -6,10 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
-from grafana.boards import DASHBOARDS, chosen, substituted, targets
-
 from ontap_mixin.output import groups
 from ontap_mixin.settings import load
+from support.dashboards.boards import DASHBOARDS, chosen, substituted, targets
 from support.rules import RULE_FILES
 
 EXPORTER = 'job="ontap-packages", instance="a:10910"'

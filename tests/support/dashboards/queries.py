@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import promql_parser
-from grafana.boards import chosen, substituted, variables
+
+from support.dashboards.boards import chosen, substituted, variables
 
 RATE_INTERVAL = timedelta(seconds=7919)
 """What stands for ``$__rate_interval``: a duration that nobody writes."""
