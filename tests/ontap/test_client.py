@@ -11,11 +11,12 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp import ClientSession
 
 from exporter.ontap import client as client_module
 from exporter.ontap.client import OntapClient, RequestCounts
@@ -49,8 +50,22 @@ class Bench:
 
     simulator: Simulator
     cluster: SimulatedCluster
-    client: OntapClient
-    counts: RequestCounts
+    session: ClientSession
+    login: Login
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    client: OntapClient = field(init=False)
+
+    def reach(self, endpoint: Endpoint | None = None, *, tls: Tls | None = None) -> None:
+        """Make another client: by default of the cluster, whose certificate it trusts."""
+        self.client = OntapClient(
+            session=self.session,
+            contexts=TlsContexts(),
+            endpoint=endpoint or endpoint_of(self.cluster),
+            credentials=Credentials(self.login),
+            tls=tls or Tls(ca_file=self.simulator.ca_file),
+            counts=self.counts,
+            jitter=lambda: 0.0,
+        )
 
     async def list(self, *, return_timeout_seconds: int = 15, max_records: int = 500) -> Listing:
         query = CollectionQuery(
@@ -78,18 +93,15 @@ async def bench(
     cluster: SimulatedCluster, directory: Path, *, login: Login | str = "right", tls: Tls | None = None
 ) -> AsyncIterator[Bench]:
     """Serve a cluster and open a client of it, with the right password by default."""
-    counts = RequestCounts()
     async with Simulator([cluster], directory=directory) as simulator, open_session() as session:
-        client = OntapClient(
+        it = Bench(
+            simulator=simulator,
+            cluster=cluster,
             session=session,
-            contexts=TlsContexts(),
-            endpoint=endpoint_of(cluster),
-            credentials=Credentials(login_of(cluster) if isinstance(login, str) else login),
-            tls=tls or Tls(ca_file=simulator.ca_file),
-            counts=counts,
-            jitter=lambda: 0.0,
+            login=login_of(cluster) if isinstance(login, str) else login,
         )
-        yield Bench(simulator=simulator, cluster=cluster, client=client, counts=counts)
+        it.reach(tls=tls)
+        yield it
 
 
 def small_cluster(**settings: object) -> SimulatedCluster:
@@ -431,8 +443,7 @@ async def slow_to_connect(cluster: SimulatedCluster, seconds: float) -> AsyncIte
 
 async def test_connecting_is_no_part_of_the_time_that_ontap_took(tmp_path: Path) -> None:
     async with bench(SimulatedCluster("c1"), tmp_path) as it, slow_to_connect(it.cluster, 2.0) as endpoint:
-        it.client._endpoint = endpoint
-        it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME)
+        it.reach(endpoint, tls=Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME))
         listing = await it.list(return_timeout_seconds=2)
         assert listing.packages == ()
 
@@ -446,15 +457,7 @@ async def test_a_connection_refused_is_no_connection(tmp_path: Path) -> None:
 
 async def test_a_name_that_does_not_resolve_is_no_connection(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
-        it.client = OntapClient(
-            session=it.client._session,
-            contexts=TlsContexts(),
-            endpoint=Endpoint(host="cluster..invalid"),
-            credentials=Credentials(None),
-            tls=Tls(),
-            counts=it.counts,
-            jitter=lambda: 0.0,
-        )
+        it.reach(Endpoint(host="cluster..invalid"))
         assert (await it.failure()).reason in {Reason.CONNECTION, Reason.TIMEOUT}
 
 
@@ -500,13 +503,13 @@ async def test_an_unknown_authority_is_a_tls_failure(tmp_path: Path) -> None:
 
 async def test_a_certificate_of_another_name_is_a_tls_failure(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
-        it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name="cluster.example")
+        it.reach(tls=Tls(ca_file=it.simulator.ca_file, server_name="cluster.example"))
         assert (await it.failure()).reason is Reason.TLS
 
 
 async def test_server_name_stands_in_for_the_address(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
-        it.client._tls = Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME)
+        it.reach(tls=Tls(ca_file=it.simulator.ca_file, server_name=SERVER_NAME))
         assert len((await it.list()).packages) == 3
 
 
@@ -518,7 +521,7 @@ async def test_insecure_skip_verify_trusts_any_certificate(tmp_path: Path) -> No
 async def test_a_lower_tls_version_than_allowed_is_a_tls_failure(tmp_path: Path) -> None:
     async with bench(small_cluster(maximum_tls=ssl.TLSVersion.TLSv1_2), tmp_path) as it:
         assert len((await it.list()).packages) == 3
-        it.client._tls = Tls(ca_file=it.simulator.ca_file, min_version=TlsVersion.TLS13)
+        it.reach(tls=Tls(ca_file=it.simulator.ca_file, min_version=TlsVersion.TLS13))
         assert (await it.failure()).reason is Reason.TLS
 
 
@@ -527,9 +530,10 @@ async def test_a_configured_client_certificate_is_shown(tmp_path: Path) -> None:
     async with bench(cluster, tmp_path, login=None) as it:
         await it.failure()
         certificate = it.simulator.issue_client_certificate("monitor")
-        it.client._tls = Tls(
+        tls = Tls(
             ca_file=it.simulator.ca_file, cert_file=certificate.cert_file, key_file=certificate.key_file
         )
+        it.reach(tls=tls)
         assert len((await it.list()).packages) == 3
         assert it.cluster.requests[-1].client_name == "monitor"
 
@@ -572,7 +576,7 @@ async def test_an_alert_for_a_missing_client_certificate_is_a_tls_failure(
 
     async with bench(small_cluster(), tmp_path) as it:
         with strict_server(tmp_path, change=demand_certificate) as (endpoint, ca_file):
-            it.client._endpoint, it.client._tls = endpoint, Tls(ca_file=ca_file)
+            it.reach(endpoint, tls=Tls(ca_file=ca_file))
             assert (await it.failure()).reason is Reason.TLS
 
 
@@ -582,8 +586,7 @@ async def test_an_alert_for_a_tls_version_is_a_tls_failure(tmp_path: Path) -> No
 
     async with bench(small_cluster(), tmp_path) as it:
         with strict_server(tmp_path, change=old) as (endpoint, ca_file):
-            it.client._endpoint = endpoint
-            it.client._tls = Tls(ca_file=ca_file, min_version=TlsVersion.TLS13)
+            it.reach(endpoint, tls=Tls(ca_file=ca_file, min_version=TlsVersion.TLS13))
             assert (await it.failure()).reason is Reason.TLS
 
 
@@ -598,7 +601,7 @@ async def test_a_reset_before_the_handshake_is_no_connection(tmp_path: Path) -> 
                 connection.close()
 
             done = threads.submit(reset)
-            it.client._endpoint = Endpoint(host="127.0.0.1", port=listening.getsockname()[1])
+            it.reach(Endpoint(host="127.0.0.1", port=listening.getsockname()[1]))
             assert (await it.failure()).reason is Reason.CONNECTION
             done.result(DEADLINE_SECONDS)
 
@@ -620,7 +623,7 @@ async def test_plain_http_to_an_https_port_is_a_failure(tmp_path: Path) -> None:
     async with bench(small_cluster(plain_http=True), tmp_path) as it:
         assert len((await it.list()).packages) == 3
         host, _, port = it.cluster.address.rpartition(":")
-        it.client._endpoint = Endpoint(host=host, port=int(port))
+        it.reach(Endpoint(host=host, port=int(port)))
         assert (await it.failure()).reason is Reason.TLS
 
 
