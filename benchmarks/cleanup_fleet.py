@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import resource
 import sqlite3
 import tempfile
 import time
@@ -61,7 +60,7 @@ class Step:
 
     Attributes:
         cpu_seconds: of the process, in all its threads.
-        growth_bytes: from the resident memory before the step to the largest since the process began.
+        growth_bytes: from the resident memory before the step to the largest in it.
         longest_turn_seconds: the longest that the event loop worked at a stretch, in CPU time of its thread;
             0 where that was not measured.
     """
@@ -225,8 +224,15 @@ def _inventory(name: str, uuid: str) -> Inventory:
     return Inventory(listing=listing, identity=identity, versions_in_use=frozenset())
 
 
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def _resident_bytes(kind: str) -> int:
+    """Return the resident memory: ``VmRSS``, that of now; ``VmHWM``, the largest."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[kind].split()[0]) * 1024
+
+
+def _forget_largest() -> None:
+    """Let the largest resident memory be that of now."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 class _Turns:
@@ -248,12 +254,13 @@ async def _printed(name: str, *, measures_turns: bool) -> AsyncIterator[None]:
     """Print what a step has cost."""
     turns = _Turns()
     task = asyncio.create_task(turns.measure()) if measures_turns else None
-    resident_bytes = _resident_bytes()
+    _forget_largest()
+    resident_bytes = _resident_bytes("VmRSS")
     begun = time.process_time()
     yield
     step = Step(
         cpu_seconds=time.process_time() - begun,
-        growth_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident_bytes,
+        growth_bytes=_resident_bytes("VmHWM") - resident_bytes,
         longest_turn_seconds=turns.longest_seconds,
     )
     if task is not None:
