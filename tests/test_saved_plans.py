@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
+from exporter.cleanup.policy_values import digest_of
+from exporter.cleanup.records import Outcome
+from exporter.config import load_config
 from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import Daemon, program
+from support.journal.journal_steps import end, intend, lease_of, new_run, opened
 from support.plans import plan
 from support.waiting import eventually
 
@@ -221,3 +225,30 @@ async def test_plan_reads_the_journal_that_a_daemon_holds_and_says_where_it_coul
 
             await eventually(seen, seconds=60, what="the packages to be seen for a second")
             assert await daemon.value("ontap_cleanup_journal_open") == 1
+
+
+async def test_plan_says_what_the_journal_has_against_deleting(tmp_path: Path) -> None:
+    policies = cleanup("retire-old").replace("  policies:", "  max_deletes_per_day: 1\n  policies:")
+    cluster = cluster_with_three()
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        assert (await plan(simulator, tmp_path, cleanup=policies)).stderr == ""
+        config = load_config(tmp_path / "config.yaml", environ={})
+        assert config.cleanup is not None
+        (policy,) = config.cleanup.policies
+        async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
+            lease = await lease_of(journal, cluster.uuid)
+            run_id = await new_run(journal, lease, policy=policy.name)
+            deletion = await intend(journal, lease, run_id, policy_digest=digest_of(policy))
+            await end(journal, lease, deletion, Outcome.FAILURE, message="said no", stop_after_failures=1)
+            await journal.guards.set_kill_switch(engaged=True)
+        done = await plan(simulator, tmp_path, cleanup=policies)
+        kill_switch, paused, limit = done.stderr.splitlines()
+        assert kill_switch == "warning: the kill switch is on, so nothing is deleted"
+        assert paused.startswith(
+            "warning: policy retire-old is paused, so it deletes nothing: 1 deletions in a"
+        )
+        assert paused.endswith("said no")
+        assert limit.startswith(
+            "warning: max_deletes_per_day: 1 packages were deleted in the last 24 hours, of 1"
+        )
+        assert "delete" in done.stdout

@@ -159,6 +159,8 @@ def plan(parsed: argparse.Namespace) -> Exit:
         )
     if plans.journal_problem:
         terminal.warn(f"the journal could not be read, so no package counts as seen: {plans.journal_problem}")
+    for reason in plans.stopped:
+        terminal.warn(reason)
     _write_plans(parsed, plans, saved)
     if parsed.save is not None and not _written(parsed.save, saved_plans.as_json(plans).encode()):
         return Exit.FAILED

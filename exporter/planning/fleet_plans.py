@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.cleanup.approval import approval_of
 from exporter.cleanup.decide.plan import Approved, Plan, Reason
 from exporter.cleanup.decide.policy import make_plan
-from exporter.cleanup.policy_values import rules_of
+from exporter.cleanup.policy_values import digest_of, rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
+from exporter.cleanup.records import Guards
 from exporter.config import CleanupConfig, Config, PolicyConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
@@ -49,12 +50,14 @@ class Plans:
     Attributes:
         made_timestamp_seconds: when the plans were made, Unix seconds.
         plans: one for every policy on every cluster that it applies to, in the order of the configuration.
+        stopped: what the journal says against deleting what is chosen, one sentence for each reason.
         journal_problem: why the journal could not be read, so that nothing is known of what it has seen; ""
-            if it was read, or is not needed.
+            if it was read, or no policy needs what it has seen.
     """
 
     made_timestamp_seconds: float
     plans: tuple[ClusterPlan, ...]
+    stopped: tuple[str, ...] = ()
     journal_problem: str = ""
 
 
@@ -93,9 +96,10 @@ async def make_plans(
         accesses = AccessOpener(session=session, counts=RequestCounts()).open(wanted)
         found = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
     now = time.time()
+    stopped: tuple[str, ...] = ()
     problem = ""
-    if config.cleanup is not None and any(policy.seen_for for policy in policies):
-        found, problem = await _with_first_seen(found, config.cleanup, now=now)
+    if config.cleanup is not None:
+        found, stopped, problem = await _with_journal(found, config.cleanup, now=now)
     approvals = {
         policy.name: None if for_approval else await approval_of(policy, now=now) for policy in policies
     }
@@ -112,26 +116,46 @@ async def make_plans(
             for policy in policies
             if policy.applies_to(cluster)
         ),
-        journal_problem=problem,
+        stopped=stopped,
+        journal_problem=problem if any(policy.seen_for for policy in policies) else "",
     )
 
 
-async def _with_first_seen(
+async def _with_journal(
     found: Mapping[str, Preflight], cleanup: CleanupConfig, *, now: float
-) -> tuple[dict[str, Preflight], str]:
-    """Add since when each package has been there, by the journal; say why if it cannot be read."""
+) -> tuple[dict[str, Preflight], tuple[str, ...], str]:
+    """Add since when each package has been there, by the journal, and what stops deleting.
+
+    Returns:
+        what was found, what stops deleting, and why the journal cannot be read, "" if it can.
+    """
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
     seen = dict(found)
     try:
         async with read_journal(cleanup.state) as journal:
+            guards = await journal.guards.read()
+            deleted = await journal.guards.deleted_in_last_day()
             for name, preflight in found.items():
                 if preflight.facts is not None:
                     first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
                     seen[name] = preflight.with_facts(first_seen=first_seen)
     except JournalError as exc:
-        return dict(found), str(exc)
-    return seen, ""
+        return dict(found), (), str(exc)
+    return seen, tuple(_stopped(cleanup, guards, deleted)), ""
+
+
+def _stopped(cleanup: CleanupConfig, guards: Guards, deleted: int) -> Iterator[str]:
+    if guards.kill_switch:
+        yield "the kill switch is on, so nothing is deleted"
+    for policy in cleanup.policies:
+        if (pause := guards.paused.get((policy.name, digest_of(policy)))) is not None:
+            yield f"policy {policy.name} is paused, so it deletes nothing: {pause.reason}"
+    if cleanup.max_deletes_per_day is not None and deleted >= cleanup.max_deletes_per_day:
+        yield (
+            f"max_deletes_per_day: {deleted} packages were deleted in the last 24 hours, of "
+            f"{cleanup.max_deletes_per_day}, so nothing more is deleted yet"
+        )
 
 
 def _plan(policy: PolicyConfig, preflight: Preflight, approved: Approved | None, *, now: float) -> Plan:

@@ -54,6 +54,11 @@ class GuardStore(Store):
             unended=MappingProxyType({row.cluster_uuid: row.cluster for row in unended}),
         )
 
+    @transaction("count the deletions of a day")
+    def deleted_in_last_day(self, connection: Connection) -> int:
+        """Return how many packages were deleted in the last 24 hours, or may have been."""
+        return _deleted_in_last_day(connection)
+
     @transaction("set the kill switch")
     def set_kill_switch(self, connection: Connection, *, engaged: bool) -> None:
         """Engage or release the kill switch. Once this returns, no process stores another intent."""
@@ -85,11 +90,15 @@ def check_nothing_stops(
         raise StepRefusedError(f"policy {policy} is paused: {reason}")
     if max_deletes_per_day is None:
         return
-    deleted = select(func.count()).select_from(DELETIONS).where(DELETED_IN_LAST_DAY)
-    if connection.execute(deleted).scalar_one() >= max_deletes_per_day:
+    if _deleted_in_last_day(connection) >= max_deletes_per_day:
         raise StepRefusedError(
             f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours"
         )
+
+
+def _deleted_in_last_day(connection: Connection) -> int:
+    deleted = select(func.count()).select_from(DELETIONS).where(DELETED_IN_LAST_DAY)
+    return int(connection.execute(deleted).scalar_one())
 
 
 def count_failures(
