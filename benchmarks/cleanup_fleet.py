@@ -25,6 +25,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, insert
 
 from benchmarks.fake_fleet import PACKAGES, address
+from benchmarks.loop_lag import LoopLag
 from benchmarks.processes import python
 from exporter.app.cleanup_manager import CleanupManager
 from exporter.app.event_loop import fast_loop_factory
@@ -235,24 +236,10 @@ def _forget_largest() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-class _Turns:
-    """The longest that the event loop has worked at a stretch."""
-
-    def __init__(self) -> None:
-        self.longest_seconds = 0.0
-
-    async def measure(self) -> None:
-        """Measure until cancelled."""
-        while True:
-            begun = time.thread_time()
-            await asyncio.sleep(0)
-            self.longest_seconds = max(self.longest_seconds, time.thread_time() - begun)
-
-
 @asynccontextmanager
 async def _printed(name: str, *, measures_turns: bool) -> AsyncIterator[None]:
     """Print what a step has cost."""
-    turns = _Turns()
+    turns = LoopLag()
     task = asyncio.create_task(turns.measure()) if measures_turns else None
     _forget_largest()
     resident_bytes = _resident_bytes("VmRSS")

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config, ConfigError
-from exporter.ontap.errors import OntapError
 from exporter.web.auth import WebConfig
 from exporter.web.routes import build_application, serving
 from exporter.web.site import parse_site
 from support.stub_sources import sources
-from support.untrusted_input import ANSWERED, load, load_beside, load_web, read_answers
+from support.untrusted_input import check_answers, load, load_beside, load_web
 
 CORPUS = Path(__file__).parent / "corpus"
 SECRETS = ("bWFkZS11cA", "X0h1gDsPszWURQaxFh")
@@ -36,8 +35,7 @@ def test_every_input_is_replayed() -> None:
 @inputs("answers")
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_an_answer_is_a_value_or_an_error_of_ours(path: Path, status: int) -> None:
-    for end, kind in zip(read_answers([path.read_bytes()], status=status), ANSWERED, strict=True):
-        assert isinstance(end, kind | OntapError)
+    check_answers([path.read_bytes()], status=status)
 
 
 @inputs("configurations")

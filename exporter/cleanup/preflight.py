@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
@@ -20,7 +19,7 @@ from exporter.ontap.conversations.facts import (
     versions_named,
 )
 from exporter.ontap.conversations.listing import Listing, read_listing
-from exporter.ontap.errors import ApiError, BadResponse, Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized, is_hidden
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
@@ -111,9 +110,8 @@ async def _read_nodes(access: ClusterAccess) -> tuple[tuple[str, ...] | None, On
     """
     try:
         return await access.ask(read_node_versions(access.query), is_fact=True), None
-    except (Forbidden, ApiError, BadResponse) as exc:
-        is_missing = exc.status == HTTPStatus.NOT_FOUND and not exc.transient
-        if not is_missing and not isinstance(exc, Forbidden):
+    except OntapError as exc:
+        if not is_hidden(exc):
             raise
         return (), exc
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from http import HTTPStatus
 from typing import ClassVar
 
 
@@ -140,3 +141,13 @@ class IncompleteListing(OntapError):  # noqa: N818 - names the listing
     """The listing may not be whole, so none of it is used."""
 
     reason = Reason.INCOMPLETE
+
+
+def is_hidden(error: OntapError) -> bool:
+    """Say whether what was asked for can never be read: the role forbids it, or nothing is at its path.
+
+    A 404 that passes by itself says that something is locked.
+    """
+    if isinstance(error, ApiError | BadResponse):
+        return error.status == HTTPStatus.NOT_FOUND and not error.transient
+    return isinstance(error, Forbidden)

@@ -117,7 +117,7 @@ async def make_plans(
             if policy.applies_to(cluster)
         ),
         stopped=stopped,
-        journal_problem=problem if any(policy.seen_for for policy in policies) else "",
+        journal_problem=problem,
     )
 
 
@@ -127,7 +127,8 @@ async def _with_journal(
     """Add since when each package has been there, by the journal, and what stops deleting.
 
     Returns:
-        what was found, what stops deleting, and why the journal cannot be read, "" if it can.
+        what was found, what stops deleting, and why the journal cannot be read; "" if it can, or no policy
+            needs what it has seen.
     """
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
@@ -136,13 +137,17 @@ async def _with_journal(
         async with read_journal(cleanup.state) as journal:
             guards = await journal.guards.read()
             deleted = await journal.guards.deleted_in_last_day()
-            for name, preflight in found.items():
+            for name, preflight in found.items() if _needs_first_seen(cleanup) else ():
                 if preflight.facts is not None:
                     first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
                     seen[name] = preflight.with_facts(first_seen=first_seen)
     except JournalError as exc:
-        return dict(found), (), str(exc)
+        return dict(found), (), str(exc) if _needs_first_seen(cleanup) else ""
     return seen, tuple(_stopped(cleanup, guards, deleted)), ""
+
+
+def _needs_first_seen(cleanup: CleanupConfig) -> bool:
+    return any(policy.seen_for for policy in cleanup.policies)
 
 
 def _stopped(cleanup: CleanupConfig, guards: Guards, deleted: int) -> Iterator[str]:

@@ -37,6 +37,7 @@ from support.campaign import (
     Scraper,
     WallClock,
     calm_down,
+    chance_of,
     change_guards,
     cleanup_config,
     jobs_total,
@@ -85,7 +86,7 @@ class Figures:
         print(  # noqa: T201 - the figures of docs/reliability.md
             f"\n{REPEAT}: {dict(self.done)}, {self.faults.total()} faults of "
             f"{len(+self.faults)} kinds, {arrived} DELETEs, {accepted} accepted, {deleted} deletions, "
-            f"{scraper.scrapes} scrapes, at most {dict(scraper.most_held)}, "
+            f"{scraper.scrapes} scrapes, at most {scraper.most_held}, "
             f"{time.monotonic() - self.begun:.0f} s"
         )
 
@@ -285,8 +286,7 @@ async def test_one_daemon_after_another_keeps_a_true_account_in_sqlite(tmp_path:
             chance=random.Random(SEED),  # noqa: S311 - to repeat it
         )
         for warden in wardens:
-            # What requests draw must not change what is done to the daemons.
-            chance = random.Random(f"{SEED} {warden.cluster.name}")  # noqa: S311
+            chance = chance_of(warden, seed=SEED)
             warden.cluster.faults.add(
                 *troubles(chance, it.figures.faults),
                 *rarities(chance, it.figures.faults, elsewhere=elsewhere),

@@ -23,6 +23,7 @@ from exporter.simulator import FaultKind, SimulatedCluster, Simulator
 from support.campaign import (
     Account,
     Life,
+    chance_of,
     cleanup_config,
     jobs_total,
     living,
@@ -233,9 +234,7 @@ async def test_daemons_that_share_a_journal_clean_each_cluster_one_at_a_time(tmp
     async with processes(tmp_path) as it:
         faults = Counter[FaultKind]()
         for warden in it.wardens:
-            # What requests draw must not change what is done to the daemons.
-            chance = random.Random(f"{SEED} {warden.cluster.name}")  # noqa: S311 - to repeat it
-            warden.cluster.faults.add(*troubles(chance, faults))
+            warden.cluster.faults.add(*troubles(chance_of(warden, seed=SEED), faults))
         try:
             for blow in planned_blows():
                 await it.strike(blow)

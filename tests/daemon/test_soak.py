@@ -20,6 +20,7 @@ import pytest
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import Daemon, program
+from support.held_resources import Held, held_by
 
 POLLS = int(os.environ.get("SOAK_POLLS", "10"))
 """Of each cluster: a day has 288 with the default interval."""
@@ -41,10 +42,7 @@ class Sample:
     """What the process holds after so many polls."""
 
     polls: float
-    mib: float
-    descriptors: int
-    threads: int
-    tasks: int
+    held: Held
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,27 +89,17 @@ class Soak:
 
     async def look(self) -> None:
         """Note what the process holds."""
-        proc = Path(f"/proc/{self.daemon.process.pid}")
-        status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
-        counted = [line for line in self.daemon.lines if line.startswith("tasks=")]
         polls = sum((await self.daemon.by_cluster("ontap_polls_total")).values()) / CLUSTERS
-        self.samples.append(
-            Sample(
-                polls=polls,
-                mib=int(status["VmRSS"].split()[0]) / 1024,
-                descriptors=len(os.listdir(proc / "fd")),  # noqa: PTH208 - names alone
-                threads=int(status["Threads"]),
-                tasks=int(counted[-1].partition("=")[2]),
-            )
-        )
+        held = held_by(self.daemon.process.pid, self.daemon.lines)
+        self.samples.append(Sample(polls=polls, held=held))
 
     def growth_mib_a_day(self) -> float:
         """Return by how much memory grows in a day's polls: the slope over the second half."""
         later = self.samples[len(self.samples) // 2 :]
         mean_polls = sum(one.polls for one in later) / len(later)
-        mean_mib = sum(one.mib for one in later) / len(later)
+        mean_mib = sum(one.held.mib for one in later) / len(later)
         spread = sum((one.polls - mean_polls) ** 2 for one in later)
-        slope = sum((one.polls - mean_polls) * (one.mib - mean_mib) for one in later) / spread
+        slope = sum((one.polls - mean_polls) * (one.held.mib - mean_mib) for one in later) / spread
         return slope * DAY_POLLS
 
 
@@ -143,7 +131,7 @@ async def test_a_long_hard_life_leaves_nothing_behind(tmp_path: Path) -> None:
                 soak.samples[len(soak.samples) // 2 :],
             )
             for what in ("descriptors", "threads", "tasks"):
-                before, after = (sorted(getattr(one, what) for one in half) for half in (first, later))
+                before, after = (sorted(getattr(one.held, what) for one in half) for half in (first, later))
                 assert after[len(after) // 2] <= 1.25 * before[len(before) // 2] + 2, (what, before, after)
             if POLLS >= DAY_POLLS:  # in less time, caches that fill up would count as growth
                 assert growth <= MOST_GROWTH_MIB_A_DAY

@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
 from exporter.simulator.faults.fault import LISTING_KINDS
 from support.client_connections import close
+from support.held_resources import Held, held_by
 from support.programs import UNPACKED
 from support.waiting import eventually
 from support.warden import KEPT, RUNNING, Warden
@@ -47,7 +48,7 @@ CONFIGURED_LABEL = "round"
 _COUNTERS = ("ontap_cleanup_jobs_total", "ontap_cleanup_job_errors_total", "ontap_cleanup_job_duration")
 _COUNT = "ontap_software_packages"
 _PACKAGE = "ontap_software_package_info"
-MOST_HELD = {"MiB": 200, "descriptors": 300, "threads": 60, "tasks": 600}
+MOST_HELD = Held(mib=200, descriptors=300, threads=60, tasks=600)
 """What a daemon may hold at any time."""
 _LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
 _LISTENING = re.compile(r"msg=listening address=(\S+)")
@@ -129,17 +130,9 @@ class Life:
             if sample.name.startswith(prefix)
         }
 
-    def held(self) -> Mapping[str, int]:
-        """Return what its process holds now, as in MOST_HELD."""
-        process = Path(f"/proc/{self.process.pid}")
-        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        tasks = next((line for line in reversed(self.lines) if line.startswith("tasks=")), "tasks=0")
-        return {
-            "MiB": int(status["VmRSS"].split()[0]) // 1024,
-            "descriptors": sum(1 for _ in (process / "fd").iterdir()),
-            "threads": int(status["Threads"]),
-            "tasks": int(tasks.partition("=")[2]),
-        }
+    def held(self) -> Held:
+        """Return what its process holds now."""
+        return held_by(self.process.pid, self.lines)
 
     async def holds(self) -> set[str]:
         """Return the clusters that it may clean now; none where it does not answer."""
@@ -194,7 +187,7 @@ class Life:
     @contextmanager
     def without_descriptors(self) -> Iterator[None]:
         """Let it open no more files and connections than it has open now."""
-        with self._limited(resource.RLIMIT_NOFILE, self.held()["descriptors"]):
+        with self._limited(resource.RLIMIT_NOFILE, self.held().descriptors):
             yield
 
     @contextmanager
@@ -421,6 +414,11 @@ def rarities(chance: random.Random, struck: Counter[FaultKind], *, elsewhere: st
         yield rare(kind)
 
 
+def chance_of(warden: Warden, *, seed: int) -> random.Random:
+    """Return what decides about a cluster's faults: requests must not change what daemons suffer."""
+    return random.Random(f"{seed} {warden.cluster.name}")  # noqa: S311 - to repeat it
+
+
 def scripts(chance: random.Random) -> JobScript:
     """Return how the next jobs go: mostly well."""
     return chance.choice(
@@ -568,7 +566,7 @@ class Scraper:
 
     def __init__(self) -> None:
         self.scrapes = 0
-        self.most_held: Counter[str] = Counter()
+        self.most_held: Mapping[str, float] = {}
         self._seen: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         """The greatest value that each counter of cleanup was ever seen with."""
 
@@ -583,9 +581,9 @@ class Scraper:
         async with asyncio.timeout(SCRAPE_SECONDS):
             samples = await life.samples("ontap_")
         self.scrapes += 1
-        held = life.held()
-        self.most_held |= Counter(held)
-        assert all(held[what] <= most for what, most in MOST_HELD.items()), held
+        held = asdict(life.held())
+        self.most_held = {what: max(found, self.most_held.get(what, 0)) for what, found in held.items()}
+        assert all(held[what] <= most for what, most in asdict(MOST_HELD).items()), held
         labelled = [(name, dict(labels), value) for (name, labels), value in samples.items()]
         counts = {labels["cluster"]: value for name, labels, value in labelled if name == _COUNT}
         listed: dict[str, set[str]] = {cluster: set() for cluster in counts}

@@ -29,11 +29,6 @@ from exporter.ontap.errors import OntapError
 from exporter.web.auth import WebConfig, load_web_config
 
 ENDPOINT = Endpoint(host="10.20.0.5")
-ANSWERED: list[Any] = [
-    *(Listing, ClusterIdentity, SoftwareFacts, tuple | None, SoftwareFacts, str),
-    *(Job, JobSearch, JobSearch, str | None),
-]
-"""What the conversations of :func:`read_answers` return, in their order."""
 _VERSION = "9.14.1P2"
 _MOST_PAGES = 10
 
@@ -85,28 +80,29 @@ def load_web(path: Path, content: bytes, *, environ: Mapping[str, str]) -> WebCo
         return error
 
 
-def read_answers(bodies: Sequence[bytes], *, status: int = 200) -> list[Any]:
-    """Answer each conversation with these bodies, in turn and again; return their results and errors.
+def check_answers(bodies: Sequence[bytes], *, status: int = 200) -> None:
+    """Answer each conversation with these bodies, in turn and again: it ends with a value or an OntapError.
 
     No request leaves the cluster, and all texts can be written as UTF-8.
     """
     query = CollectionQuery(
         endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500, max_pages=_MOST_PAGES
     )
-    conversations: list[Conversation[Any]] = [
-        read_listing(query),
-        read_identity(),
-        read_software(query),
-        read_node_versions(query),
-        read_software_beside(("9.13.1",)),
-        read_download_state(),
-        read_job("job-1"),
-        find_job(_VERSION, query=query),
-        find_job(_VERSION, query=query, earlier=["job-1"]),
-        delete_package(_VERSION, return_timeout_seconds=0),
+    conversations: list[tuple[Conversation[Any], Any]] = [
+        (read_listing(query), Listing),
+        (read_identity(), ClusterIdentity),
+        (read_software(query), SoftwareFacts),
+        (read_node_versions(query), tuple | None),
+        (read_software_beside(("9.13.1",)), SoftwareFacts),
+        (read_download_state(), str),
+        (read_job("job-1"), Job),
+        (find_job(_VERSION, query=query), JobSearch),
+        (find_job(_VERSION, query=query, earlier=["job-1"]), JobSearch),
+        (delete_package(_VERSION, return_timeout_seconds=0), str | None),
     ]
     answers = [Response(status=status, body=body) for body in bodies]
-    return [_end(conversation, cycle(answers)) for conversation in conversations]
+    for conversation, kind in conversations:
+        assert isinstance(_end(conversation, cycle(answers)), kind | OntapError)
 
 
 def sent_to(target: str, endpoint: Endpoint) -> URL:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from math import ceil
 from typing import assert_never
 
@@ -54,7 +53,7 @@ from exporter.ontap.conversations.deletion import delete_package
 from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.conversations.listing import read_listing
-from exporter.ontap.errors import ApiError, BadResponse, Forbidden, OntapError, Unauthorized
+from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized, is_hidden
 from exporter.ontap.session import KEEPALIVE_SECONDS
 
 DELETE_MARGIN_SECONDS = 30.0
@@ -283,7 +282,7 @@ class DeletionDriver:
         try:
             search = await self._access.ask(find_job(self._version, query=self._access.query))
         except OntapError as exc:
-            if _hides_jobs(exc):
+            if is_hidden(exc):
                 return frozenset()
             return Undecided(problem=f"the cluster's jobs could not be read: {exc}")
         if search.unfinished:
@@ -382,13 +381,3 @@ class DeletionDriver:
         if self._checks is None:
             raise ValueError("a deletion that is only brought to its end sends nothing")
         return self._checks
-
-
-def _hides_jobs(error: OntapError) -> bool:
-    """Say whether a cluster's jobs can never be listed: the role forbids it, or nothing is at their path.
-
-    A 404 that passes by itself says that something is locked.
-    """
-    if isinstance(error, ApiError | BadResponse):
-        return error.status == HTTPStatus.NOT_FOUND and not error.transient
-    return isinstance(error, Forbidden)

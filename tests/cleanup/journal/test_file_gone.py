@@ -90,6 +90,17 @@ async def test_a_file_that_is_put_back_works_again(path: Path) -> None:
         await new_run(journal, lease)
 
 
+async def assert_not_begun_anew(path: Path, *, remains: str) -> None:
+    for _ in range(2):
+        with pytest.raises(JournalError) as caught:
+            async with opened(f"sqlite:///{path}"):
+                pass
+        assert str(caught.value) == (
+            f"{path}: the journal has gone since it was last used; put it back, or, to begin with an empty "
+            f"one, delete {remains}"
+        )
+
+
 @pytest.mark.parametrize("change", [remove, empty])
 async def test_a_journal_that_has_gone_since_the_last_start_is_not_begun_anew(
     path: Path, change: Callable[[Path], None]
@@ -97,14 +108,7 @@ async def test_a_journal_that_has_gone_since_the_last_start_is_not_begun_anew(
     async with opened(f"sqlite:///{path}"):
         pass
     change(path)
-    for _ in range(2):
-        with pytest.raises(JournalError) as caught:
-            async with opened(f"sqlite:///{path}"):
-                pass
-        assert str(caught.value) == (
-            f"{path}: the journal has gone since it was last used; put it back, or, to begin with an empty "
-            f"one, delete {path}.lock"
-        )
+    await assert_not_begun_anew(path, remains=f"{path}.lock")
     assert not path.exists() or not path.stat().st_size
     path.with_name(f"{path.name}.lock").unlink()
     async with opened(f"sqlite:///{path}") as journal:
@@ -124,14 +128,7 @@ async def test_a_journal_of_which_only_the_log_is_left_is_not_begun_anew(
     if not has_lock:
         lock.unlink()
     remains = f"{lock} and {log}" if has_lock else f"{log}"
-    for _ in range(2):
-        with pytest.raises(JournalError) as caught:
-            async with opened(f"sqlite:///{path}"):
-                pass
-        assert str(caught.value) == (
-            f"{path}: the journal has gone since it was last used; put it back, or, to begin with an empty "
-            f"one, delete {remains}"
-        )
+    await assert_not_begun_anew(path, remains=remains)
     assert (path.exists(), log.read_bytes()) == (False, written)
     lock.unlink()
     log.unlink()
