@@ -40,8 +40,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TOKEN_URL: Final = re.compile(r"(?P<origin>https?://[^/?#\\@\s]+)(?:/[!-~]*)?(?<!#)", re.IGNORECASE)
-# Not a file's name, but what belongs in the file: a private key, for example, which no message may quote.
-_CONTENT: Final = re.compile("[\n\r]|-----BEGIN ")
+# Not a file's name, but what belongs in a file, such as a private key or a hash; no message may quote it.
+_CONTENT: Final = re.compile(r"[\n\r]|-----BEGIN |\$2\w?\$")
 # What decides about the connection or the method, or what the client itself sets.
 _RESERVED_HEADERS: Final = frozenset(
     {

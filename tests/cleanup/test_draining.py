@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,16 @@ from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
-from support.cleaning import POLICY, Cleaning, at_request, changed, cleaning, cluster_with, only
+from support.cleaning import (
+    POLICY,
+    Cleaning,
+    at_request,
+    changed,
+    cleaning,
+    cluster_with,
+    hold_up_intents,
+    only,
+)
 from support.client_connections import forwarding
 from support.journal.journal_steps import unended_on
 from support.servicing import C1, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
@@ -81,13 +89,6 @@ class JumpingClock:
         self.offset_seconds += seconds
 
 
-def hold_up_intents(directory: Path, *, seconds: float) -> None:
-    """Lock the journal for a while, as a tool of the operator may."""
-    tool = sqlite3.connect(directory / "state.db", isolation_level=None)
-    tool.execute("BEGIN IMMEDIATE")
-    asyncio.get_running_loop().call_later(seconds, tool.close)
-
-
 @pytest.mark.parametrize(("intent_seconds", "last"), [(0.0, SOFTWARE_PATH), (0.7, CLUSTER_PATH)])
 async def test_delete_goes_over_the_connection_on_which_the_cluster_has_just_answered(
     intent_seconds: float, last: str, tmp_path: Path
@@ -114,8 +115,8 @@ async def test_another_cluster_that_answers_once_the_intent_is_stored_gets_no_de
         run = await it.run(changed(POLICY, retry_busy_for=timedelta(seconds=0.5)))
         assert (only(run).outcome, it.deletes()) == (Outcome.BUSY, 0)
         assert (
-            only(run).message
-            == "nothing was sent: the intent was stored slowly, and the uuid was not confirmed"
+            only(run).message == "nothing was sent: the intent was stored slowly, and the cluster did not "
+            "state the same uuid"
         )
 
 

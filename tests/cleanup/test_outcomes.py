@@ -39,6 +39,7 @@ from support.cleaning import (
     changed,
     cleaning,
     cluster_with,
+    hold_up_intents,
     only,
 )
 from support.token_endpoint import token_endpoint
@@ -304,11 +305,18 @@ async def test_a_job_is_not_read_before_the_pause_is_over_that_the_cluster_asks_
         assert reads[MAX_ATTEMPTS] - reads[MAX_ATTEMPTS - 1] >= 0.5
 
 
+@pytest.mark.parametrize("intent_seconds", [0.0, 1.0])
 @pytest.mark.parametrize(
     ("what", "message"), [("certificate", "no TLS"), ("token", "the token endpoint gives no token: HTTP 503")]
 )
-async def test_what_fails_before_delete_is_sent_is_busy(what: str, message: str, tmp_path: Path) -> None:
-    """Everything that is read before DELETE is read well; then nothing more can be sent."""
+async def test_what_fails_before_delete_is_sent_is_busy(
+    what: str, message: str, intent_seconds: float, tmp_path: Path
+) -> None:
+    """Everything that is read before DELETE is read well; then nothing more can be sent.
+
+    After a slow intent, what fails is not DELETE but the question which cluster answers.
+    """
+    fact_seconds = 1.2
     async with token_endpoint(tmp_path) as endpoint:
         lifetime_seconds = 1 if what == "token" else 3600
         token = {"access_token": "token-1", "token_type": "bearer", "expires_in": lifetime_seconds}
@@ -324,8 +332,9 @@ async def test_what_fails_before_delete_is_sent_is_busy(what: str, message: str,
                     endpoint.answer = (503, "{}")
                 else:
                     shutil.copy(endpoint.ca_file, it.simulator.ca_file)
+                hold_up_intents(tmp_path, seconds=fact_seconds + intent_seconds)
 
-            last = Fault(FaultKind.LATENCY, path=SOFTWARE_PATH, exact=True, skip=1, seconds=1.2)
+            last = Fault(FaultKind.LATENCY, path=SOFTWARE_PATH, exact=True, skip=1, seconds=fact_seconds)
             it.cluster.faults.add(at_request(break_it, path=SOFTWARE_PATH, skip=1), last)
             run = await it.run(SHORT)
             deletion = only(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -63,6 +64,13 @@ def cluster_with(*versions: str, **settings: object) -> SimulatedCluster:
     """Simulate a cluster that runs 9.14.1P2 and whose jobs take a moment."""
     packages = [(version, OLD) for version in versions]
     return SimulatedCluster("c1", packages=packages, job_seconds=0.02, **settings)  # type: ignore[arg-type]
+
+
+def hold_up_intents(directory: Path, *, seconds: float) -> None:
+    """Lock the journal for a while, as a tool of the operator may."""
+    tool = sqlite3.connect(directory / "state.db", isolation_level=None)
+    tool.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(seconds, tool.close)
 
 
 def at_request(

@@ -291,9 +291,9 @@ class DeletionDriver:
 
     async def _send(self, progress: Progress, gate: SendGate) -> Event:
         is_late = self._clock() - self._facts_read_until > _SLOW_INTENT_SECONDS
-        if is_late and not await self._is_same_cluster():
+        if is_late and (why := await self._why_other_cluster()):
             return Withheld(
-                why="nothing was sent: the intent was stored slowly, and the uuid was not confirmed",
+                why=f"nothing was sent: the intent was stored slowly, and {why}",
                 stale=not self._required_checks().why_not(),
             )
         return_timeout_seconds = progress.limits.return_timeout_seconds
@@ -344,7 +344,7 @@ class DeletionDriver:
 
     async def _search(self, deletion: Deletion) -> Event:
         jobs = None
-        if await self._is_same_cluster():
+        if not await self._why_other_cluster():
             known = await self._journal.deletions.job_uuids(self._lease.cluster_uuid, deletion.version)
             earlier = known | deletion.earlier_job_uuids
             with suppress(OntapError):
@@ -356,7 +356,7 @@ class DeletionDriver:
 
     async def _is_listed(self) -> bool | None:
         """Say whether the very package is listed; with another create_time, it is another package."""
-        if not await self._is_same_cluster():
+        if await self._why_other_cluster():
             return None
         try:
             listing = await self._access.ask(read_listing(self._access.query))
@@ -369,13 +369,14 @@ class DeletionDriver:
             for package in listing.packages
         )
 
-    async def _is_same_cluster(self) -> bool:
-        """Say whether the cluster of this deletion answers, by its uuid; False also if it cannot be asked."""
+    async def _why_other_cluster(self) -> str:
+        """Say why it is not known that the cluster of this deletion answers, by its uuid; "" if it does."""
         try:
             identity = await self._access.ask(read_identity(), is_fact=True)
-        except OntapError:
-            return False
-        return usable_uuid(identity) == self._lease.cluster_uuid
+        except OntapError as exc:
+            return f"the cluster's uuid could not be read: {exc}"
+        is_same = usable_uuid(identity) == self._lease.cluster_uuid
+        return "" if is_same else "the cluster did not state the same uuid"
 
     def _required_checks(self) -> RunChecks:
         if self._checks is None:
