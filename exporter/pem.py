@@ -33,13 +33,13 @@ def read_pem(path: Path) -> str:
 
 
 def trust(context: ssl.SSLContext, authorities: str) -> None:
-    """Trust the certificates in a text, and what they have signed.
+    """Trust the certificates in a text, and what they have signed; comments may be in any language.
 
     Raises:
         ValueError: there is none.
     """
     try:
-        context.load_verify_locations(cadata=authorities)
+        context.load_verify_locations(cadata=authorities.encode("ascii", "ignore").decode())
     except (ssl.SSLError, ValueError):
         raise ValueError("no certificate in PEM form that can be trusted") from None
 

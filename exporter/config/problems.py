@@ -17,8 +17,8 @@ KeyPath = tuple[str | int, ...]
 HIDDEN: Final = "[…]"
 """Stands in a path for a key that may be a piece of a secret."""
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_HASH: Final = re.compile(r"\$2\w?\$.*", re.DOTALL)
-"""A hash of bcrypt."""
+_HASH: Final = re.compile(r"\$(?:2\w?|\d\d)\$.*", re.DOTALL)
+"""A hash of bcrypt, from its algorithm or its cost on."""
 # A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret. So is a hash.
 _VALUE_IN_KEY: Final = re.compile(
     rf"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*|{_HASH.pattern}", re.DOTALL

@@ -213,7 +213,7 @@ def test_texts_in_pem_form_arrive(load: Load) -> None:
     authority = trustme.CA()
     leaf = authority.issue_cert(common_name="monitor")
     pems = {
-        "CA": authority.cert_pem.bytes().decode(),
+        "CA": f"# für alle, 全員\n{authority.cert_pem.bytes().decode()}",
         "CERT": leaf.cert_chain_pems[0].bytes().decode(),
         "KEY": leaf.private_key_pem.bytes().decode(),
     }

@@ -56,7 +56,8 @@ async def test_certificate_and_key_written_in_place_are_served(
     }
     text = "tls_server_config:\n  client_auth_type: RequireAndVerifyClientCert\n"
     for key, value in pem.items():
-        text += f"  {key}: |\n" + "".join(f"    {line}\n" for line in value.splitlines())
+        commented = f"# für alle, 全員\n{value}"
+        text += f"  {key}: |\n" + "".join(f"    {line}\n" for line in commented.splitlines())
     async with guarded(write(file, text)) as server:
         assert await server.status(context=certificates.client("prometheus.example")) == 200
         assert await server.status(context=certificates.client()) == 0
