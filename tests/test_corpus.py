@@ -17,7 +17,7 @@ from support.stub_sources import sources
 from support.untrusted_input import check_answers, load, load_beside, load_web
 
 CORPUS = Path(__file__).parent / "corpus"
-SECRETS = ("bWFkZS11cA", "X0h1gDsPszWURQaxFh")
+SECRETS = ("bWFkZS11cA", "X0h1gDsPszWURQaxFh", "made-up-s3cr3t")
 """Stand in the files."""
 
 

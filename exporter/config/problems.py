@@ -38,7 +38,7 @@ _LOGIN_KEYS: Final = frozenset(
 _SECRET_KEYS: Final = frozenset(
     {"username", "password", "credentials", "client_secret", "key", "proxy_url", "secrets"}
 )
-_MAPPINGS_OF_SECRETS: Final = frozenset({"endpoint_params", "proxy_connect_header"})
+_MAPPINGS_OF_SECRETS: Final = frozenset({"basic_auth_users", "endpoint_params", "proxy_connect_header"})
 _LONGEST_DISPLAYED: Final = 60
 _DEEPEST_DISPLAYED: Final = 8
 
@@ -132,20 +132,21 @@ def _source(file: str, line: int) -> str:
 
 def show_path(path: KeyPath) -> str:
     """Write a path as ``clusters[3].labels["dr site"]``; what may be a piece of a secret as ``[…]``."""
-    shown, parent, grandparent = "", "", ""
-    for step in path[:_DEEPEST_DISPLAYED]:
+    shown, parent, secret_from = "", "", len(path)
+    for depth, step in enumerate(path[:_DEEPEST_DISPLAYED]):
         if isinstance(step, int):
             shown += f"[{step}]"
             continue
         is_known = parent not in _LOGINS or step in _LOGIN_KEYS
-        is_in_secret = parent in _SECRET_KEYS or grandparent in _MAPPINGS_OF_SECRETS
-        if step == HIDDEN or not is_known or is_in_secret:
+        if step == HIDDEN or not is_known or depth >= secret_from:
             shown += HIDDEN
         elif _PLAIN_KEY.fullmatch(step) and len(step) <= _LONGEST_DISPLAYED:
             shown += f".{step}" if shown else step
         else:
             shown += f"[{show_key(step)}]"
-        parent, grandparent = step, parent
+        if step in _SECRET_KEYS | _MAPPINGS_OF_SECRETS:
+            secret_from = min(secret_from, depth + (2 if step in _MAPPINGS_OF_SECRETS else 1))
+        parent = step
     return shown + ("…" if len(path) > _DEEPEST_DISPLAYED else "")
 
 
