@@ -29,7 +29,7 @@ from exporter.ontap.conversations.deletion import delete_package
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
-from support.cleaning import OLD, POLICY, QUICK_PACE, changed
+from support.cleaning import OLD, POLICY, QUICK_PACE, at_job_read, changed
 from support.journal.journal_steps import totals_of, unended_on
 from support.servicing import (
     BEAT,
@@ -208,17 +208,24 @@ async def test_tables_that_another_version_changes_close_the_journal_at_once_and
         assert (len(cluster.requests), deletes(cluster)) == (asked, 1)
 
 
+def pass_time(one: Servicing, cluster: SimulatedCluster, *, seconds: float) -> None:
+    """Set the clock forward, and let the cluster's cleaner see it at once, not at the next heartbeat."""
+    one.clock.advance(timedelta(seconds=seconds))
+    one.service._cleaners[cluster.uuid].recheck()
+
+
 async def test_a_run_that_the_journal_could_not_store_when_it_was_due_is_made_late(tmp_path: Path) -> None:
     due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
     async with (
         life(tmp_path, cluster) as it,
-        it.service(nightly, clock=Clock(due - 2.0)) as one,
+        it.service(nightly, clock=Clock(due - 600.0)) as one,
     ):
         await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
         with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
+            pass_time(one, cluster, seconds=599.5)
             await one.watch.until(C1, lambda status: bool(status.problem))
             other.execute("ROLLBACK")
         status = await one.watch.ended()
@@ -260,10 +267,11 @@ async def test_a_cron_schedule_fires_at_its_time(tmp_path: Path) -> None:
     nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
     async with (
         life(tmp_path, cluster) as it,
-        it.service(nightly, clock=Clock(due - 5.0)) as one,
+        it.service(nightly, clock=Clock(due - 600.0)) as one,
     ):
         await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
         assert cluster.requests == ()
+        pass_time(one, cluster, seconds=599.5)
         status = await one.watch.ended()
         assert due <= (status.totals.last_started_timestamp_seconds or 0) < due + WAIT_SECONDS
         assert cluster.versions == ("9.14.1P2",)
@@ -466,8 +474,10 @@ async def test_an_intent_whose_package_was_put_there_again_was_a_success(tmp_pat
 async def test_an_intent_whose_job_runs_is_followed(*, effective: bool, tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     ends = JobOutcome.SUCCESS if effective else JobOutcome.FAILURE
-    cluster.job_script = JobScript(outcome=ends, code=10551892, seconds=5.0)
+    cluster.job_script = JobScript(outcome=ends, code=10551892, seconds=0.0)
     async with life(tmp_path, cluster) as it:
+        cluster.hold_jobs()
+        cluster.faults.add(at_job_read(cluster.release_jobs))
         uuid = await start_job(it, "9.12.1")
         await unended(it, "9.12.1")
         deletion, _ = await resumed(it, POLICY)

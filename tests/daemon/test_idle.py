@@ -24,7 +24,7 @@ async def test_a_daemon_between_polls_hardly_wakes(tmp_path: Path) -> None:
         cluster = simulator["c1"]
         config = tmp_path / "config.yaml"
         config.write_text(
-            f"defaults:\n  poll_interval: 10m\n  tls_config: {{ca_file: {simulator.ca_file}}}\n"
+            f"defaults:\n  poll_interval: 30d\n  tls_config: {{ca_file: {simulator.ca_file}}}\n"
             f"clusters: [{{name: c1, address: '{cluster.address}'}}]\n"
         )
         async with program("run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0") as daemon:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from exporter.ontap.conversations.wire import Conversation, Request, read_object
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 from exporter.ontap.errors import OntapError, Reason
-from exporter.ontap.session import open_session
+from exporter.ontap.session import KEEPALIVE_SECONDS, open_session
 from exporter.ontap.tls import TlsContexts
 from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator
 from support.client_connections import forwarding
@@ -149,7 +150,9 @@ async def test_one_connection_serves_a_whole_poll(tmp_path: Path) -> None:
     async with bench(small_cluster(), tmp_path) as it:
         await it.list(max_records=1)
         await it.client.converse(read_identity(), deadline=it.deadline())
-        assert {request.connection for request in it.cluster.requests} == {1}
+        for before, after in pairwise(it.cluster.requests):
+            was_idle = after.monotonic_seconds - before.monotonic_seconds > KEEPALIVE_SECONDS
+            assert before.connection == after.connection or was_idle
 
 
 async def test_a_password_is_sent_in_utf8(tmp_path: Path) -> None:
@@ -321,7 +324,7 @@ async def test_the_deadline_covers_all_pages_together(tmp_path: Path) -> None:
         with pytest.raises(OntapError) as caught:
             await it.client.converse(read_listing(query), deadline=it.deadline(2.5))
         assert caught.value.reason is Reason.TIMEOUT
-        assert 2 <= len(it.cluster.requests) <= 3
+        assert len(it.cluster.requests) <= 3
 
 
 @pytest.mark.parametrize(

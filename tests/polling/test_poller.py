@@ -186,8 +186,8 @@ async def test_facts_that_hang_cost_only_themselves(tmp_path: Path) -> None:
     faults = [Fault(FaultKind.HANG, path=SOFTWARE_PATH, exact=True)]
     async with polled([cluster(faults=faults)], tmp_path, configure=in_a_hurry) as it:
         # On a busy machine, a poll may have no time left for more than its handshake: any good poll will do.
-        status = await it.watch.until("c1", lambda status: status.up)
-        assert it.simulator["c1"].requests_to(SOFTWARE_PATH)
+        asked = it.simulator["c1"].requests_to
+        status = await it.watch.until("c1", lambda status: status.up and bool(asked(SOFTWARE_PATH)))
         assert versions(status) == ["9.13.1", "9.14.1P2"]
 
 
@@ -321,7 +321,6 @@ async def test_a_poll_that_waits_for_a_slot_of_the_limiter_counts_as_late(
             return lateness.waiting == 1 and lateness.delay_seconds(clock()) > 0.1
 
         await eventually(waits, seconds=WAIT_SECONDS, what="the poll that waits")
-        assert lateness.keeping_up(clock())
         assert not lateness.keeping_up(clock() + 2)
         it.simulator["c0"].faults.clear()
         await it.watch.polls("c1", 1)

@@ -25,6 +25,7 @@ from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
+from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
@@ -85,6 +86,15 @@ def at_request(
         skip: so many requests go by first.
         times: it is done at so many requests.
     """
+    return _reaction(react, Fault(FaultKind.LATENCY, method=method, path=path, exact=True), skip, times)
+
+
+def at_job_read(react: Callable[[], object], *, skip: int = 0) -> Fault:
+    """Do something when a job is read by its uuid, after so many reads; the answer stays as it is."""
+    return _reaction(react, Fault(FaultKind.LATENCY, method="GET", path=f"{JOBS_PATH}/"), skip, times=1)
+
+
+def _reaction(react: Callable[[], object], fault: Fault, skip: int, times: int) -> Fault:
     received = 0
 
     class Reaction(Fault):
@@ -96,7 +106,7 @@ def at_request(
                     react()
             return False
 
-    return Reaction(FaultKind.LATENCY, method=method, path=path, exact=True)
+    return Reaction(fault.kind, method=fault.method, path=fault.path, exact=fault.exact)
 
 
 @dataclass(slots=True, kw_only=True)

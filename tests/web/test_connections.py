@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -140,7 +141,7 @@ async def at_end(reader: asyncio.StreamReader) -> bytes:
 @pytest.mark.parametrize("sent", [b"", b"GET /-/healthy HT"])
 def test_a_connection_without_a_whole_first_request_ends(sent: bytes, run: Run, *, tls: bool) -> None:
     async def scene() -> None:
-        async with server(replace(LIMITS, first_request_seconds=0.3), tls=tls) as connect:
+        async with server(replace(LIMITS, first_request_seconds=1.0), tls=tls) as connect:
             reader, writer = await connect()
             writer.write(sent)
             with_requests = await connect(tls=CLIENT_TLS if tls else None)
@@ -214,10 +215,16 @@ def test_clients_that_never_read_shut_nobody_out(greedy: list[str], run: Run, *,
     context = CLIENT_TLS if tls else None
 
     async def scene() -> None:
+        async def is_stalled(number: int) -> bool:
+            answering: Any = connect.answering[number:]
+            return bool(answering) and answering[0].stalled_since is not None
+
         async with server(Limits(connections=16), tls=tls) as connect:
             for number in range(20):  # more than there may be
                 _, never_reads = await connect(greedy[number % len(greedy)], context)
+                handled = len(connect.answering)
                 never_reads.write(LARGE * 20)
+                await eventually(partial(is_stalled, handled), seconds=WAIT_SECONDS, what="the full buffers")
                 good = await connect("127.0.0.1", context)
                 good[1].write(LARGE)
                 assert b"200 OK" in await good[0].readuntil(b"\r\n\r\n")

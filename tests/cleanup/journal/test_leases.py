@@ -240,18 +240,20 @@ async def test_a_process_without_clusters_that_came_first_keeps_nobody_from_clea
 
 
 async def test_a_killed_process_is_taken_over_in_time(postgresql_url: str) -> None:
-    takeover_after_seconds = 2.0
-    with program("holder.py", postgresql_url, str(takeover_after_seconds)) as first:
-        assert await asyncio.to_thread(line_of, first) == "held 2"
+    takeover_after_seconds = 4.0
+    async with opened(postgresql_url) as journal:
         began = time()
-        async with opened(postgresql_url) as journal:
+        with program("holder.py", postgresql_url, str(takeover_after_seconds)) as first:
+            assert await asyncio.to_thread(line_of, first) == "held 2"
+            held = time()
             assert await journal.leases.acquire([AMS, FRA]) == {}
             first.kill()
             first.wait(WAIT_SECONDS)
             lease = await taken_over(journal)
             assert (lease.epoch, lease.taken_over) == (2, True)
-            assert lease.held_before_until == pytest.approx(began + takeover_after_seconds, abs=1.5)
-            assert time() - began < takeover_after_seconds + 10.0
+            ends_between = began + takeover_after_seconds, held + takeover_after_seconds
+            assert ends_between[0] <= (lease.held_before_until or 0) <= ends_between[1]
+            assert time() - held < takeover_after_seconds + 10.0
             assert (await journal.leases.heartbeat()).living_owners == 1
 
 

@@ -159,5 +159,7 @@ def test_a_secret_of_any_wrong_shape_is_not_reported(
     }[place]
     written = yaml.safe_dump(structure)
     at = data.draw(st.integers(0, len(written)))
-    mark = data.draw(st.sampled_from(["", "!x ", "*", "{", "]", "\0"]))
+    # With a mark in the wrong place, a key of a mapping may become the name of a user, which is shown.
+    marks = [] if f"{WRONG}:" in written else ["!x ", "*", "{", "]", "\0"]
+    mark = data.draw(st.sampled_from(["", *marks]))
     outcome(path, f"{written[:at]}{mark}{written[at:]}".encode())
