@@ -79,7 +79,7 @@ class Step:
 
 
 def measure(*, clusters: int) -> dict[str, Step]:
-    """Return what each step cost with so many clusters.
+    """Return what each step cost with this many clusters.
 
     The turns are measured in a process of their own, because measuring them takes CPU time.
 

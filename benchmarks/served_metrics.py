@@ -17,8 +17,8 @@ from typing import Any
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, LeaseStatus, PolicyStatus
-from exporter.cleanup.decide.plan import Reason as Kept
 from exporter.cleanup.decide.plan import Verdict
+from exporter.cleanup.decide.plan import VerdictReason as Kept
 from exporter.cleanup.records import Outcome, RunFailure
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,

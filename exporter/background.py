@@ -26,7 +26,7 @@ async def in_slices(items: Iterable[T], *, at_most: int = 50) -> AsyncIterator[T
 
     Args:
         items: all of them.
-        at_most: so many without a pause; what they cause may be handled only afterwards.
+        at_most: this many without a pause; what they cause may be handled only afterwards.
     """
     until = time.perf_counter() + SLICE_SECONDS  # the event loop's time stands still meanwhile
     for count, item in enumerate(items, 1):

@@ -168,7 +168,7 @@ async def test_a_version_that_would_move_the_cursor_is_written_as_text(tmp_path:
         (Fault(FaultKind.FOREIGN_LINK), "leads off the cluster", set()),
         (
             Fault(FaultKind.SERVER_ERROR, path="/api/cluster/software", exact=True),
-            "what guards the packages could not be read",
+            "the facts that protect packages could not be read",
             {"facts_unknown", "unsafe_name"},
         ),
     ],

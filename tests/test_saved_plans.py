@@ -240,7 +240,7 @@ async def test_plan_says_what_the_journal_has_against_deleting(tmp_path: Path) -
             run_id = await new_run(journal, lease, policy=policy.name)
             deletion = await intend(journal, lease, run_id, policy_digest=digest_of(policy))
             await end(journal, lease, deletion, Outcome.FAILURE, message="said no", stop_after_failures=1)
-            await journal.guards.set_kill_switch(engaged=True)
+            await journal.stops.set_kill_switch(engaged=True)
         done = await plan(simulator, tmp_path, cleanup=policies)
         kill_switch, paused, limit = done.stderr.splitlines()
         assert kill_switch == "warning: the kill switch is on, so nothing is deleted"
@@ -249,6 +249,6 @@ async def test_plan_says_what_the_journal_has_against_deleting(tmp_path: Path) -
         )
         assert paused.endswith("said no")
         assert limit.startswith(
-            "warning: max_deletes_per_day: 1 packages were deleted in the last 24 hours, of 1"
+            "warning: max_deletes_per_day is used up: 1 deletions were begun in the last 24 hours, of 1"
         )
         assert "delete" in done.stdout

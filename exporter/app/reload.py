@@ -118,7 +118,7 @@ class Reloader:
             config = await begin(self._files.read, name="read-configuration")
         except ConfigError as exc:
             for problem in exc.problems[:LOGGED_PROBLEMS]:
-                log.error("configuration", **problem.logged())  # noqa: TRY400 - an operator's mistake, not ours
+                log.error("mistake in the configuration", **problem.logged())  # noqa: TRY400 - an operator's mistake, not ours
             return self._refuse(exc)
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
@@ -165,5 +165,5 @@ class Reloader:
             warnings.append(shared)
         for warning in warnings:
             if warning not in self._warned:
-                log.warning("configuration", **warning.logged())
+                log.warning("warning about the configuration", **warning.logged())
         self._warned = frozenset(warnings)

@@ -1,4 +1,4 @@
-"""One cluster's cleaner: it waits for the lease, recovers what is unended, and runs what is due."""
+"""One cluster's cleaner: it waits for the lease, recovers what is unfinished, and runs what is due."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import Deletion, Inherited, Lease, RunFailure
-from exporter.cleanup.run import Run, Services, log_outcome
+from exporter.cleanup.run import PolicyRun, Services, log_outcome
 from exporter.concurrency import no_stray_cancellation
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
@@ -32,11 +32,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 WOKEN_PER_SLICE = 10
 """How many cleaners are woken before other tasks run."""
 HANDOVER_SECONDS = 10.0
-"""If a cluster had no holder for at most a lease and so long, its scheduled runs count as not missed."""
+"""If a cluster had no holder for at most a lease and this long, its scheduled runs count as not missed."""
 _UNKNOWN_POLICY_LIMITS = Limits(
     return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=1800.0
 )
-"""For what a policy that is no longer configured has left unended."""
+"""For what a policy that is no longer configured has left unfinished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +173,13 @@ class Cleaner:
                 await self._start_run(lease, assignment, policy, due)
 
     async def _recover(self, lease: Lease, assignment: Assignment) -> None:
-        """Bring to an end what an earlier process, or another one, has left unended on this cluster."""
+        """Bring to an end what an earlier process, or another one, has left unfinished on this cluster."""
         inherited, self._inherited = self._inherited, None
         if inherited is None:
             inherited = await self._inherit(lease)
-        if inherited.unended:
+        if inherited.unfinished:
             async with self._slot():
-                await self._end_deletions(lease, assignment, inherited.unended)
+                await self._end_deletions(lease, assignment, inherited.unfinished)
             inherited = await self._inherit(lease)
             await self._services.show_counts()
         self._last_started = dict(inherited.last_started)
@@ -190,12 +190,14 @@ class Cleaner:
             raise LeaseLostError(f"the lease of cluster {self._cluster_uuid} was taken over or given up")
         return found[self._cluster_uuid]
 
-    async def _end_deletions(self, lease: Lease, assignment: Assignment, unended: Iterable[Deletion]) -> None:
+    async def _end_deletions(
+        self, lease: Lease, assignment: Assignment, unfinished: Iterable[Deletion]
+    ) -> None:
         """Bring deletions to their end, and send nothing."""
         services = self._services
         await self._check_identity(assignment.access)
         policies = {policy.name: policy for policy in assignment.policies}
-        for deletion in unended:
+        for deletion in unfinished:
             policy = policies.get(deletion.policy)
             limits = _UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy)
             in_flight_seconds = limits.return_timeout_seconds + services.pace.in_flight_seconds
@@ -277,7 +279,7 @@ class Cleaner:
             self._set_next_run(policy, schedule.after_run(started=started, ended=started))
             return
         self._show_next_run(policy, schedule.after_run(started=started, ended=started).at)
-        run = Run(
+        run = PolicyRun(
             services=services,
             access=assignment.access,
             policy=policy,

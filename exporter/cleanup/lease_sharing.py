@@ -47,15 +47,17 @@ class LeaseSharing:
         self._wanted_since: dict[str, float] = {}
         self._living_owners = 1
 
-    async def share(self, journal: Journal, beat: Heartbeat, *, unended: AbstractSet[str]) -> None:
+    async def share(self, journal: Journal, beat: Heartbeat, *, unfinished: AbstractSet[str]) -> None:
         """Acquire what this process's share lacks, and release what exceeds it.
 
         Args:
             journal: has the leases.
             beat: what the last heartbeat found.
-            unended: clusters with a deletion to be brought to its end, even if no policy applies to them.
+            unfinished: clusters with a deletion to be brought to its end, even if no policy applies to them.
         """
-        wanted = {uuid for uuid, cleaner in self._cleaners.items() if cleaner.wants_lease or uuid in unended}
+        wanted = {
+            uuid for uuid, cleaner in self._cleaners.items() if cleaner.wants_lease or uuid in unfinished
+        }
         held = beat.leases.keys() & wanted
         room = ceil(len(wanted) / max(beat.living_owners, 1)) - len(held)
         await self._hand_out(journal, await self._acquire(journal, wanted - held, room=room))
@@ -73,7 +75,7 @@ class LeaseSharing:
         """Acquire as many leases as there is room for, and those that nobody else takes."""
         now = self._clock()
         self._wanted_since = {uuid: self._wanted_since.get(uuid, now) for uuid in missing}
-        # Nobody took the lease for so long: the process whose share it is cannot reach the cluster.
+        # Nobody took the lease for this long: the process whose share it is cannot reach the cluster.
         longest_seconds = journal.leases.takeover_after_seconds
         overdue = {uuid for uuid, since in self._wanted_since.items() if now - since > longest_seconds}
         acquired = dict(await journal.leases.acquire(overdue)) if overdue else {}

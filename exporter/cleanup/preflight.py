@@ -80,12 +80,12 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
         software = await access.ask(read_software_beside(nodes), is_fact=True)
         ended = clock()
     except OntapError as exc:
-        problem = f"what guards the packages could not be read: {exc}"
+        problem = f"the facts that protect packages could not be read: {exc}"
         return Preflight(listing=listing, problem=problem, failure=_failure(exc))
     cluster_uuid = usable_uuid(identity)
     named = versions_named(identity, software)
     if named is None and refusal is not None:
-        problem = f"what guards the packages could not be read: {refusal}"
+        problem = f"the facts that protect packages could not be read: {refusal}"
         return Preflight(listing=listing, problem=problem, failure=_failure(refusal))
     if named is None:
         return Preflight(

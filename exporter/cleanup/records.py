@@ -13,10 +13,10 @@ class Outcome(StrEnum):
     SUCCESS = "success"  # the package is gone, and we deleted it
     FAILURE = "failure"  # ONTAP refused, or the job failed
     ALREADY_GONE = "already_gone"  # somebody else had deleted it
-    BUSY = "busy"  # the cluster was in a transient state for longer than retry_busy_for
+    BUSY = "busy"  # not possible for longer than retry_busy_for, or stopped while it waited
     TIMEOUT = "timeout"  # the job was not over after job_timeout and the package is still listed
     DENIED = "denied"  # 401 or 403
-    PROTECTED = "protected"  # it came into use between plan and DELETE, so nothing was sent
+    PROTECTED = "protected"  # it came into use after the plan, or the run was stopped: nothing was sent
 
 
 class Phase(StrEnum):
@@ -82,18 +82,18 @@ class PolicyPause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guards:
+class Stops:
     """What the journal says against deleting, for all processes that share it.
 
     Attributes:
         kill_switch: whether the kill switch is on.
         paused: the paused policies, by name and digest.
-        unended: the clusters with a deletion without an outcome: the name of each then, by its uuid.
+        unfinished: the clusters with a deletion without an outcome: the name of each then, by its uuid.
     """
 
     kill_switch: bool
     paused: Mapping[tuple[str, str], PolicyPause]
-    unended: Mapping[str, str]
+    unfinished: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +189,11 @@ class Inherited:
     """What earlier processes have left on a cluster.
 
     Attributes:
-        unended: its deletions without an outcome: one, or none.
+        unfinished: its deletions without an outcome: one, or none.
         last_started: when the last run of every policy began, by policy, Unix seconds.
     """
 
-    unended: tuple[Deletion, ...]
+    unfinished: tuple[Deletion, ...]
     last_started: Mapping[str, float]
 
 

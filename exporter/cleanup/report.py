@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RUNS_PER_QUERY = 10
 """How many runs are read in one transaction."""
 MAX_CHARACTERS = 4_000_000
-"""A page has no further runs once their plans and messages are so long together."""
+"""A page has no further runs once their plans and messages are this long together."""
 
 
 def policy_as_json(policy: PolicyConfig) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Page:
     """Which part of the report is wanted.
 
     Attributes:
-        limit: so many clusters, and so many runs, at most.
+        limit: this many clusters, and this many runs, at most.
         before: only runs with a smaller id; None: from the newest on.
         after: only clusters that follow on this name in the configuration; None: from the first on.
         clusters: only these names; empty: all.

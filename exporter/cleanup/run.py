@@ -31,7 +31,7 @@ audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.aud
 AS_PLANNED = frozenset({Outcome.SUCCESS, Outcome.ALREADY_GONE, Outcome.PROTECTED})
 """Outcomes that leave a run successful: what was to go is gone, and what came into use was left alone."""
 HALTED = "the kill switch is on"
-CHANGED = "the configuration of this policy or cluster has changed"
+CHANGED = "the configuration of cleanup or of this cluster has changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Services:
         active: limits how many clusters are worked on at once; not held during waits for a busy repository.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
-        kept_runs: so many runs of each policy on each cluster are kept.
+        kept_runs: this many runs of each policy on each cluster are kept.
         show_counts: has the board show what the journal has counted.
     """
 
@@ -69,8 +69,8 @@ class _Failed:
     error: str
 
 
-class Run:
-    """Makes one run.
+class PolicyRun:
+    """Makes one run of one policy on one cluster.
 
     Args:
         services: what all runs share.
@@ -234,9 +234,9 @@ class Run:
             return CHANGED
         lease = self._current_lease()
         if lease is None or lease.epoch != self._lease.epoch:
-            return "this process has lost the cluster meanwhile"
+            return "this process no longer holds the lease of the cluster"
         if self._services.clock() >= lease.valid_until_seconds:
-            return "this process cannot be sure that it still holds the cluster"
+            return "the lease of the cluster may have expired"
         return ""
 
     async def _read_preflight(self) -> Preflight:

@@ -41,12 +41,12 @@ T = TypeVar("T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 KEPT_RUNS = 50
-"""So many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
+"""This many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 SILENCE_SECONDS = 10.0
 READ_SECONDS = 5.0
 """How long a page waits for the journal."""
 PASSING_SECONDS = 8.0
-"""A journal counts as not usable after it has failed for so long: the next heartbeat may be good."""
+"""A journal counts as not usable after it has failed for this long: the next heartbeat may be good."""
 LISTINGS_PER_TRANSACTION = 50
 """How many listings are noted in one transaction."""
 
@@ -62,8 +62,8 @@ class CleanupService:
         pace: the pauses of cleanup.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
-        kept_runs: so many runs of each policy on each cluster are kept.
-        silence_seconds: after so long without any answer, the journal counts as not usable.
+        kept_runs: this many runs of each policy on each cluster are kept.
+        silence_seconds: after this long without any answer, the journal counts as not usable.
 
     Attributes:
         journal: remembers everything; None while it is not open, so that nothing is deleted.
@@ -388,24 +388,24 @@ class CleanupService:
         journal.leases.takeover_after_seconds = self._takeover_after_seconds
         await self._record_kill_switch(journal)
         if self._resumes_paused:
-            await journal.guards.resume()
+            await journal.stops.resume()
             self._resumes_paused = False
         beat = await journal.leases.heartbeat()
-        guards = await journal.guards.read()
-        self._kill_switch.follow(active=guards.kill_switch)
-        self._board.paused = guards.paused
+        stops = await journal.stops.read()
+        self._kill_switch.follow(active=stops.kill_switch)
+        self._board.paused = stops.paused
         for uuid, cleaner in self._cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
-        self._note_unended(guards.unended)
-        unended = guards.unended.keys() & self._identities.uuids
-        await self.sharing.share(journal, beat, unended=unended)
+        self._note_unfinished(stops.unfinished)
+        unfinished = stops.unfinished.keys() & self._identities.uuids
+        await self.sharing.share(journal, beat, unfinished=unfinished)
         await self._board.put_leases(self._lease_statuses())
 
     async def _record_kill_switch(self, journal: Journal) -> None:
         """Store a change of the kill switch that was made here."""
         if not self._kill_switch.is_recorded:
             active = self._kill_switch.active
-            await journal.guards.set_kill_switch(engaged=active)
+            await journal.stops.set_kill_switch(engaged=active)
             self._kill_switch.is_recorded = active == self._kill_switch.active
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
@@ -425,16 +425,18 @@ class CleanupService:
             with suppress(JournalError):
                 await self._board.read_totals(self.journal.totals)
 
-    def _note_unended(self, unended: Mapping[str, str]) -> None:
-        """Warn once of each unended deletion that no configured cluster can end."""
+    def _note_unfinished(self, unfinished: Mapping[str, str]) -> None:
+        """Warn once of each unfinished deletion that no configured cluster can end."""
         busy = {uuid for uuid, cleaner in self._cleaners.items() if cleaner.is_busy}
         out_of_reach = {
             name
-            for uuid, name in unended.items()
+            for uuid, name in unfinished.items()
             if name not in self._configured and uuid not in self._identities and uuid not in busy
         }
         for name in sorted(out_of_reach - self._out_of_reach):
-            log.warning("a deletion on a cluster that is not configured any more stays unended", cluster=name)
+            log.warning(
+                "a deletion on a cluster that is not configured any more stays unfinished", cluster=name
+            )
         self._out_of_reach = frozenset(out_of_reach)
 
     async def _note_listings(self, journal: Journal) -> None:

@@ -84,7 +84,7 @@ def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
     _configure_logging(parsed)
     log = structlog.get_logger(__name__)
     for warning in config.warnings:
-        log.warning("configuration", **warning.logged())
+        log.warning("warning about the configuration", **warning.logged())
     polled = asyncio.run(poll_once(config, shard=shard))
     if parsed.output is not None:
         if not _written(parsed.output, polled.exposition):

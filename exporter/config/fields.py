@@ -142,7 +142,7 @@ def _not_empty(name: str, whole: str) -> AfterValidator:
 
 def _check_keep_newest(value: int) -> int:
     if value < 1:
-        raise ValueError("must be at least 1; leave it out where no version is kept for being new")
+        raise ValueError("must be at least 1; to keep no version because it is new, leave the key out")
     return value
 
 

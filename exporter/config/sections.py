@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from exporter.config.checking.named_files import Verdict
+from exporter.config.checking.named_files import FileCheck
 from exporter.config.problems import Diagnostics, KeyPath, SourceLocation
 from exporter.config.reading.document import Document
 from exporter.config.schema import CleanupConfig, PolicyConfig, StrictModel
@@ -39,13 +39,15 @@ class Section(Generic[ModelT]):
         """Return the value of a key below; environment variables stay as ``${NAME}``."""
         return self.document.texts.get(self.at(*keys), str(value))
 
-    def add_verdict(self, found: Diagnostics, verdict: Verdict, source: Path | str, *keys: str | int) -> None:
+    def add_file_check(
+        self, found: Diagnostics, checked: FileCheck, source: Path | str, *keys: str | int
+    ) -> None:
         """Add what is wrong with a file, or with what stands at a key instead, at this key."""
         shown = f": {self.written(source, *keys)}" if isinstance(source, Path) else ""
-        if verdict.error is not None:
-            found.error(self.location(*keys), f"{verdict.error}{shown}")
-        if verdict.warning is not None:
-            found.warn(self.location(*keys), f"{verdict.warning}{shown}")
+        if checked.error is not None:
+            found.error(self.location(*keys), f"{checked.error}{shown}")
+        if checked.warning is not None:
+            found.warn(self.location(*keys), f"{checked.warning}{shown}")
 
     def has(self, *keys: str | int) -> bool:
         """Whether a key below is set."""

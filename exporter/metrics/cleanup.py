@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.cleanup.cleanup_board import LeaseStatus, PolicyStatus
-from exporter.cleanup.decide.plan import Reason, Verdict
+from exporter.cleanup.decide.plan import Verdict, VerdictReason
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Family, HistogramFamily, Kind, Row, Sample, one
@@ -17,7 +17,7 @@ def _planned(status: PolicyStatus) -> Iterable[Sample]:
     planned = status.totals.planned
     if planned is None:
         return ()
-    counts = {(str(Verdict.DELETE), str(Reason.RETIRED)): 0, **planned}
+    counts = {(str(Verdict.DELETE), str(VerdictReason.RETIRED)): 0, **planned}
     return (((reason, verdict), count) for (verdict, reason), count in sorted(counts.items()))
 
 
@@ -66,7 +66,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     ),
     Family(
         name="ontap_cleanup_jobs_in_progress",
-        help="Deletions that are being followed now.",
+        help="Deletions that a run or a recovery is working on now, waits for a busy repository included.",
         source="exporter",
         depends_on=lambda status: (status.in_progress,),
         samples=lambda status: one(status.in_progress),
@@ -204,7 +204,7 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
         name="ontap_cleanup_takeovers_total",
         kind=Kind.COUNTER,
         help="Clusters that this process has taken over from a process that had vanished.",
-        source="journal",
+        source="exporter",
         samples=lambda state: one(state.takeovers),
     ),
 )

@@ -263,7 +263,7 @@ def translate(exc: aiohttp.ClientError | ssl.SSLError) -> OntapError:
         case aiohttp.ServerTimeoutError():
             return DeadlineExceeded(message)
         case _ if _is_tls_error(exc) or _closed_in_handshake(exc):
-            return TlsFailed(f"no TLS: {message}")
+            return TlsFailed(f"the TLS handshake failed: {message}")
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return ConnectionFailed(f"no connection: {message}")
         case aiohttp.ClientPayloadError():
@@ -271,7 +271,7 @@ def translate(exc: aiohttp.ClientError | ssl.SSLError) -> OntapError:
         case aiohttp.ClientConnectionError():
             return ConnectionFailed(f"the connection broke: {message}", transient=True)
         case _:
-            return BadResponse(f"the answer is not HTTP as it should be: {message}")
+            return BadResponse(f"the answer is not valid HTTP: {message}")
 
 
 def _closed_in_handshake(exc: BaseException) -> bool:

@@ -190,7 +190,7 @@ def _read_token(status: int, body: bytes) -> tuple[str, float]:
         no_token = f"{no_token}: {exc.error}: {exc.description or 'no description'}"
         is_refused = status < HTTPStatus.INTERNAL_SERVER_ERROR
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
-        no_token = f"the token endpoint's answer is none: HTTP {status}"
+        no_token = f"the token endpoint's answer is not a token response: HTTP {status}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise RateLimited(no_token)
     if is_refused:

@@ -8,18 +8,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.cleanup.approval import approval_of
-from exporter.cleanup.decide.plan import Approved, Plan, Reason
+from exporter.cleanup.decide.plan import Approved, Plan, VerdictReason
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import digest_of, rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
-from exporter.cleanup.records import Guards
+from exporter.cleanup.records import Stops
 from exporter.config import CleanupConfig, Config, PolicyConfig
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.endpoint import ClusterSettings
 from exporter.ontap.session import open_session
 
-_WAITING = frozenset({Reason.SEEN_UNKNOWN, Reason.SEEN_TOO_SHORTLY, Reason.NOT_APPROVED, Reason.OVER_LIMIT})
+_WAITING = frozenset(
+    {
+        VerdictReason.SEEN_UNKNOWN,
+        VerdictReason.SEEN_TOO_SHORTLY,
+        VerdictReason.NOT_APPROVED,
+        VerdictReason.OVER_LIMIT,
+    }
+)
 """Why a package that a policy retires is not deleted yet."""
 
 
@@ -135,30 +142,30 @@ async def _with_journal(
     seen = dict(found)
     try:
         async with read_journal(cleanup.state) as journal:
-            guards = await journal.guards.read()
-            deleted = await journal.guards.deleted_in_last_day()
+            stops = await journal.stops.read()
+            deleted = await journal.stops.deleted_in_last_day()
             for name, preflight in found.items() if _needs_first_seen(cleanup) else ():
                 if preflight.facts is not None:
                     first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
                     seen[name] = preflight.with_facts(first_seen=first_seen)
     except JournalError as exc:
         return dict(found), (), str(exc) if _needs_first_seen(cleanup) else ""
-    return seen, tuple(_stopped(cleanup, guards, deleted)), ""
+    return seen, tuple(_stopped(cleanup, stops, deleted)), ""
 
 
 def _needs_first_seen(cleanup: CleanupConfig) -> bool:
     return any(policy.seen_for for policy in cleanup.policies)
 
 
-def _stopped(cleanup: CleanupConfig, guards: Guards, deleted: int) -> Iterator[str]:
-    if guards.kill_switch:
+def _stopped(cleanup: CleanupConfig, stops: Stops, deleted: int) -> Iterator[str]:
+    if stops.kill_switch:
         yield "the kill switch is on, so nothing is deleted"
     for policy in cleanup.policies:
-        if (pause := guards.paused.get((policy.name, digest_of(policy)))) is not None:
+        if (pause := stops.paused.get((policy.name, digest_of(policy)))) is not None:
             yield f"policy {policy.name} is paused, so it deletes nothing: {pause.reason}"
     if cleanup.max_deletes_per_day is not None and deleted >= cleanup.max_deletes_per_day:
         yield (
-            f"max_deletes_per_day: {deleted} packages were deleted in the last 24 hours, of "
+            f"max_deletes_per_day is used up: {deleted} deletions were begun in the last 24 hours, of "
             f"{cleanup.max_deletes_per_day}, so nothing more is deleted yet"
         )
 

@@ -20,7 +20,7 @@ _SUMMARY = ("PACKAGES", "DELETE", "KEEP", "WAIT")
 _PACKAGES = ("VERSION", "AGE", "VERDICT", "REASON")
 _NARROWEST_VERSION = 12
 _BESIDE_VERSION = 40
-"""So many columns a long version leaves for the rest of its line."""
+"""This many columns a long version leaves for the rest of its line."""
 _STYLES = {"delete": "red"}
 
 

@@ -12,7 +12,7 @@ from exporter.polling.lateness import Lateness
 from exporter.polling.poll_durations import PollDurations
 
 RECENT_POLLS = 24
-"""So many polls of each cluster are remembered: two hours of them at the default interval."""
+"""This many polls of each cluster are remembered: two hours of them at the default interval."""
 NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
 
 

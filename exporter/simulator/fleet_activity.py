@@ -22,7 +22,7 @@ UNHEALTHY_NODE = 10551892
 OUTAGE_EVERY = 4
 FAILED_DELETION_EVERY = 5
 UPDATE_EVERY = 7
-"""Every so many steps, this happens; it is over at the next step."""
+"""Every this many steps, this happens; it is over at the next step."""
 
 
 class FleetActivity:

@@ -34,7 +34,7 @@ class CleanupSources:
         problem: gives why there is no journal, so that nothing is deleted; "" where there is one.
         recorded_runs: gives the runs on a page, and why the journal cannot be read; "" where it can.
         recorded_on: gives the runs that matter of a cluster: the newest ones, and those with the last plan of
-            each policy and the newest deletions, so many of each.
+            each policy and the newest deletions, this many of each.
         recorded_run: gives a run by its id, None if there is none, and why the journal cannot be read.
     """
 

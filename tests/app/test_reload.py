@@ -65,7 +65,7 @@ class Scene:
         assert await self.daemon.post("/-/reload") == RELOADED
 
     async def until_polled(self, polls: dict[str, float]) -> None:
-        """Wait until the clusters are these, and each has been polled so many times."""
+        """Wait until the clusters are these, and each has been polled this many times."""
 
         async def polled() -> bool:
             return await self.daemon.by_cluster("ontap_polls_total") == polls

@@ -58,10 +58,10 @@ DELETIONS = int(os.environ.get("CAMPAIGN_DELETIONS", "0"))
 CLUSTERS = int(os.environ.get("CAMPAIGN_CLUSTERS", "12"))
 SUPPLY = 6
 KILLED_SHARE = 0.85
-"""So many lives are killed; the others are stopped in order."""
+"""This many lives are killed; the others are stopped in order."""
 LONGEST_LIFE_SECONDS = 12.0
 MOST_DELETES = max(12, 2 * DELETIONS // KILLS)
-"""A life ends after so many DELETEs at the latest."""
+"""A life ends after this many DELETEs at the latest."""
 CALM_SECONDS = 180.0
 """More than `job_timeout`: the job of a deletion may have been lost with an answer."""
 REPEAT = (
@@ -256,7 +256,7 @@ class Campaign:
 
             async def counted() -> bool:
                 account = self.autopsy()
-                return not account.has_unended and await jobs_total(life) == account.by_outcome()
+                return not account.has_unfinished and await jobs_total(life) == account.by_outcome()
 
             await eventually(counted, seconds=CALM_SECONDS, what="the counters to be the journal's")
             await self.scraper.check(life)

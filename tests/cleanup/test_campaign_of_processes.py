@@ -251,7 +251,7 @@ async def test_daemons_that_share_a_journal_clean_each_cluster_one_at_a_time(tmp
                 expected = [account.by_outcome()] * 2
                 # A shard shows its own clusters.
                 own = {key: count for key, count in account.by_outcome().items() if key in shown[2]}
-                return not account.has_unended and shown == [*expected, own] and bool(own)
+                return not account.has_unfinished and shown == [*expected, own] and bool(own)
 
             await eventually(counted, seconds=CALM_SECONDS, what="equal counters in all daemons")
             account = await it.account()

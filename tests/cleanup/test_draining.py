@@ -35,12 +35,12 @@ from support.cleaning import (
     only,
 )
 from support.client_connections import forwarding
-from support.journal.journal_steps import unended_on
+from support.journal.journal_steps import unfinished_on
 from support.servicing import C1, WAIT_SECONDS, Life, Servicing, cluster_named, deletes, life
 
 SLOW_SECONDS = 1.0
 NOTHING = changed(POLICY, exclude=["*"])
-UNSURE = "this process cannot be sure that it still holds the cluster"
+UNSURE = "the lease of the cluster may have expired"
 STOPPING = "nothing was sent: the program is stopping"
 
 
@@ -155,7 +155,7 @@ async def test_facts_that_always_grow_old_send_nothing_and_end_as_busy(tmp_path:
         it.cluster.faults.add(last_fact(lambda: clock.jump(OLDEST_FACTS_SECONDS + 0.1), times=100))
         run = await it.run()
         assert (only(run).outcome, it.deletes()) == (Outcome.BUSY, 0)
-        assert only(run).message == "nothing was sent: what guards the package was read too long ago"
+        assert only(run).message == "nothing was sent: the facts that protect it are older than 5 s"
 
 
 def let_lease_expire(it: Cleaning) -> None:
@@ -169,7 +169,7 @@ def lose_lease(it: Cleaning) -> None:
 
 LAST_MOMENTS: dict[str, tuple[Callable[[Cleaning], object], str]] = {
     "expired lease": (let_lease_expire, UNSURE),
-    "lost lease": (lose_lease, "this process has lost the cluster meanwhile"),
+    "lost lease": (lose_lease, "this process no longer holds the lease of the cluster"),
     "kill switch": (lambda it: it.kill_switch.engage(), HALTED),
     "configuration": (lambda it: setattr(it, "assigned", False), CHANGED),
 }
@@ -385,7 +385,7 @@ async def test_a_delete_that_is_still_connecting_when_the_program_stops_is_withd
         async with asyncio.timeout(WAIT_SECONDS):
             async with gated.service(changed(POLICY, job_timeout=timedelta(hours=1))) as one:
                 await gate.holds.wait()
-                (deletion,) = await unended_on(one.journal, cluster.uuid)
+                (deletion,) = await unfinished_on(one.journal, cluster.uuid)
                 assert deletion.phase is Phase.INTENDED
         deletion = await only_deletion(it, cluster)
         assert (deletion.outcome, deletion.message) == (Outcome.PROTECTED, STOPPING)

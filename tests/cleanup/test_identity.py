@@ -19,7 +19,7 @@ from exporter.ontap.conversations.facts import CLUSTER_PATH
 from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, SHORT, at_request, changed, cleaning, cluster_with, only
-from support.journal.journal_steps import totals_of, unended_on
+from support.journal.journal_steps import totals_of, unfinished_on
 from support.servicing import (
     BEAT,
     OFTEN,
@@ -38,7 +38,7 @@ QUICK = changed(POLICY, every=OFTEN)
 ONLY_C1 = changed(QUICK, clusters=ClusterSelector(names=["c1"]))
 OTHER_UUID = "1f-other"
 SEVERAL_NAMES = "one cluster is configured under several names"
-STAYS_UNENDED = "a deletion on a cluster that is not configured any more stays unended"
+STAYS_UNFINISHED = "a deletion on a cluster that is not configured any more stays unfinished"
 NOT_OURS = "this process no longer cleans the cluster"
 
 Configured = Mapping[str, tuple[ClusterAccess, SimulatedCluster]]
@@ -71,7 +71,7 @@ async def being_deleted(cluster: SimulatedCluster) -> None:
 
 async def all_ended(one: Servicing) -> None:
     async def ended() -> bool:
-        return one.service.journal is not None and not (await one.journal.guards.read()).unended
+        return one.service.journal is not None and not (await one.journal.stops.read()).unfinished
 
     await eventually(ended, seconds=WAIT_SECONDS, what="every deletion to end")
 
@@ -134,8 +134,8 @@ async def test_a_cluster_that_is_renamed_keeps_its_deletion(host: str | None, tm
         with capture_logs() as logs:
             await configure(it, one, {"c1b": (named("c1b", it.accesses["c1"], host=host), cluster)}, QUICK)
             await one.watch.beats(8)
-        assert not warned(logs, STAYS_UNENDED)
-        assert (deletes(cluster), len(await unended_on(one.journal, cluster.uuid))) == (1, 1)
+        assert not warned(logs, STAYS_UNFINISHED)
+        assert (deletes(cluster), len(await unfinished_on(one.journal, cluster.uuid))) == (1, 1)
         cluster.release_jobs()
         await cluster.wait_for_deletions(2, timeout_seconds=WAIT_SECONDS)
         await all_ended(one)
@@ -178,7 +178,7 @@ async def test_clusters_whose_addresses_are_swapped_keep_their_own_deletions(tmp
         await second.wait_for_deletions(1, timeout_seconds=WAIT_SECONDS)
         await one.watch.beats(8)
         assert (deletes(first), deletes(second)) == (1, 1)
-        assert set((await one.journal.guards.read()).unended) == {first.uuid}
+        assert set((await one.journal.stops.read()).unfinished) == {first.uuid}
         assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}  # of the second cluster
         first.release_jobs()
         await all_ended(one)
@@ -207,7 +207,7 @@ async def test_nothing_is_concluded_where_another_cluster_answers_after_a_restar
                 one.service.note_good_poll("c1", inventory_of(cluster) if is_polled else before)
                 await one.watch.beats(8)
             assert warned(logs, NOT_OURS) is not is_polled
-            assert set((await one.journal.guards.read()).unended) == {uuid}
+            assert set((await one.journal.stops.read()).unfinished) == {uuid}
         cluster.uuid = uuid
         cluster.faults.remove(hidden)
         cluster.release_jobs()
@@ -218,7 +218,7 @@ async def test_nothing_is_concluded_where_another_cluster_answers_after_a_restar
 
 
 @pytest.mark.parametrize("kind", [FaultKind.FORBIDDEN, FaultKind.SERVER_ERROR])
-async def test_what_is_unended_waits_until_the_cluster_says_who_it_is(
+async def test_what_is_unfinished_waits_until_the_cluster_says_who_it_is(
     kind: FaultKind, tmp_path: Path
 ) -> None:
     cluster = cluster_named("c1", VERSION, "9.14.1P2")
@@ -232,7 +232,7 @@ async def test_what_is_unended_waits_until_the_cluster_says_who_it_is(
         cluster.faults.add(silence)
         async with it.service(QUICK, BEAT) as one:
             await one.watch.beats(8)
-            assert set((await one.journal.guards.read()).unended) == {cluster.uuid}
+            assert set((await one.journal.stops.read()).unfinished) == {cluster.uuid}
             cluster.faults.remove(silence)
             await all_ended(one)
             assert await outcomes(one, "c1") == {Outcome.SUCCESS: 1}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from exporter.cleanup.decide.plan import Decision, Reason, Verdict
+from exporter.cleanup.decide.plan import Decision, Verdict, VerdictReason
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.lifecycle import Progress, Stage
 from exporter.cleanup.delete.limits import Limits, Pace, Pauses
@@ -75,7 +75,7 @@ LONGEST_LIFE_SECONDS = 5 * 600.0 + 300.0
 """Each of following, searching and confirming has its deadline; waiting has its own."""
 
 
-def decision(verdict: Verdict, reason: Reason = Reason.RETIRED) -> Decision:
+def decision(verdict: Verdict, reason: VerdictReason = VerdictReason.RETIRED) -> Decision:
     return Decision(
         version="9.13.1",
         create_timestamp_seconds=None,
@@ -186,7 +186,9 @@ class World:
         self.deleted_by_somebody |= self.draw(st.integers(0, 9)) == 0
         if not self.listed:
             return Decided(decision=None)
-        kept = self.draw(st.sampled_from([None, None, None, Reason.IN_USE, Reason.UPDATE_UNFINISHED]))
+        kept = self.draw(
+            st.sampled_from([None, None, None, VerdictReason.IN_USE, VerdictReason.UPDATE_UNFINISHED])
+        )
         self.may_send = kept is None
         return Decided(decision=decision(Verdict.KEEP, kept) if kept else decision(Verdict.DELETE))
 
@@ -411,8 +413,8 @@ def test_a_pause_is_asked_for_once() -> None:
 EVENTS: tuple[Event, ...] = (
     Decided(decision=None),
     Decided(decision=decision(Verdict.DELETE)),
-    Decided(decision=decision(Verdict.KEEP, Reason.IN_USE)),
-    Decided(decision=decision(Verdict.KEEP, Reason.DOWNLOAD_RUNNING)),
+    Decided(decision=decision(Verdict.KEEP, VerdictReason.IN_USE)),
+    Decided(decision=decision(Verdict.KEEP, VerdictReason.DOWNLOAD_RUNNING)),
     Undecided(problem="unreadable"),
     Undecided(problem="unreadable", failure=RunFailure.DENIED),
     Undecided(problem="the kill switch is on", failure=RunFailure.STOPPED),

@@ -317,7 +317,8 @@ async def test_a_job_is_not_read_before_the_pause_is_over_that_the_cluster_asks_
 
 @pytest.mark.parametrize("intent_seconds", [0.0, 1.0])
 @pytest.mark.parametrize(
-    ("what", "message"), [("certificate", "no TLS"), ("token", "the token endpoint gives no token: HTTP 503")]
+    ("what", "message"),
+    [("certificate", "the TLS handshake failed"), ("token", "the token endpoint gives no token: HTTP 503")],
 )
 async def test_what_fails_before_delete_is_sent_is_busy(
     what: str, message: str, intent_seconds: float, tmp_path: Path

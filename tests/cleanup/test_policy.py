@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cleanup.decide.plan import Approved, GuardFacts, Plan, Reason, Rules, Verdict
+from exporter.cleanup.decide.plan import Approved, GuardFacts, Plan, Rules, Verdict, VerdictReason
 from exporter.cleanup.decide.policy import (
     MAX_CLOCK_SKEW_SECONDS,
     make_plan,
@@ -39,10 +39,10 @@ def chosen(plan: Plan) -> list[str]:
     return [decision.version for decision in plan.chosen]
 
 
-def reason(plan: Plan, version: str) -> Reason:
+def reason(plan: Plan, version: str) -> VerdictReason:
     decision = plan.decision(version)
     assert decision is not None
-    assert (decision.verdict is Verdict.DELETE) == (decision.reason is Reason.RETIRED)
+    assert (decision.verdict is Verdict.DELETE) == (decision.reason is VerdictReason.RETIRED)
     return decision.reason
 
 
@@ -62,7 +62,7 @@ def test_keep_newest_retires_all_but_the_newest_releases() -> None:
     rules = replace(ALL, older_than_seconds=None, keep_newest=2)
     plan = make_plan(rules, REPOSITORY, IDLE, now=NOW)
     assert chosen(plan) == ["9.13.1", "9.14.1"]
-    assert reason(plan, "9.15.1") is Reason.AMONG_NEWEST
+    assert reason(plan, "9.15.1") is VerdictReason.AMONG_NEWEST
 
 
 def test_both_conditions_must_be_met() -> None:
@@ -86,15 +86,15 @@ def test_newest_is_judged_over_the_whole_repository_whatever_the_patterns() -> N
 def test_a_policy_without_a_condition_deletes_nothing() -> None:
     plan = make_plan(replace(ALL, older_than_seconds=None), REPOSITORY, IDLE, now=NOW)
     assert chosen(plan) == []
-    assert reason(plan, "9.13.1") is Reason.NO_CONDITION
+    assert reason(plan, "9.13.1") is VerdictReason.NO_CONDITION
 
 
 def test_patterns_select() -> None:
     rules = replace(ALL, include=("9.1[34]*",), exclude=("9.14.1*",))
     plan = make_plan(rules, REPOSITORY, IDLE, now=NOW)
     assert chosen(plan) == ["9.13.1"]
-    assert reason(plan, "9.14.1") is Reason.EXCLUDED
-    assert reason(plan, "9.15.1") is Reason.NOT_INCLUDED
+    assert reason(plan, "9.14.1") is VerdictReason.EXCLUDED
+    assert reason(plan, "9.15.1") is VerdictReason.NOT_INCLUDED
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_patterns_select() -> None:
 )
 def test_an_exclude_pattern_protects_every_spelling_of_a_version(glob: str, version: str) -> None:
     plan = make_plan(replace(ALL, exclude=(glob,)), listing(package(version)), IDLE, now=NOW)
-    assert reason(plan, version) is Reason.EXCLUDED
+    assert reason(plan, version) is VerdictReason.EXCLUDED
     other = "9.9.1"
     plan = make_plan(replace(ALL, exclude=(glob,)), listing(package(other)), IDLE, now=NOW)
     assert chosen(plan) == [other]
@@ -124,24 +124,24 @@ def test_an_exclude_pattern_protects_no_other_version(glob: str, version: str) -
 def test_the_limit_takes_the_oldest() -> None:
     plan = make_plan(replace(ALL, max_deletes=2), REPOSITORY, IDLE, now=NOW)
     assert chosen(plan) == ["9.13.1", "9.14.1"]
-    assert reason(plan, "9.15.1") is Reason.OVER_LIMIT
+    assert reason(plan, "9.15.1") is VerdictReason.OVER_LIMIT
 
 
 def test_an_age_of_exactly_older_than_is_not_older() -> None:
     rules = replace(ALL, older_than_seconds=100 * DAY)
     plan = make_plan(rules, listing(package("9.14.1", 100)), IDLE, now=NOW)
-    assert reason(plan, "9.14.1") is Reason.TOO_YOUNG
+    assert reason(plan, "9.14.1") is VerdictReason.TOO_YOUNG
 
 
 def test_a_creation_in_the_future_is_young() -> None:
     plan = make_plan(ALL, listing(package("9.14.1", -5)), IDLE, now=NOW)
-    assert reason(plan, "9.14.1") is Reason.TOO_YOUNG
+    assert reason(plan, "9.14.1") is VerdictReason.TOO_YOUNG
     assert plan.decisions[0].age_seconds == 0
 
 
 def test_an_unknown_age_keeps_under_older_than_and_comes_last_under_keep_newest() -> None:
     repository = listing(package("9.13.1", None), package("9.14.1", 10), package("9.15.1", 5))
-    assert reason(make_plan(ALL, repository, IDLE, now=NOW), "9.13.1") is Reason.AGE_UNKNOWN
+    assert reason(make_plan(ALL, repository, IDLE, now=NOW), "9.13.1") is VerdictReason.AGE_UNKNOWN
     rules = replace(ALL, older_than_seconds=None, keep_newest=1)
     assert chosen(make_plan(rules, repository, IDLE, now=NOW)) == ["9.14.1", "9.13.1"]
 
@@ -150,7 +150,7 @@ def test_an_unknown_release_keeps_under_keep_newest_and_takes_no_place() -> None
     repository = listing(package("9.13.1"), package("9.14.1"), package("nightly"))
     rules = replace(ALL, older_than_seconds=None, keep_newest=1)
     plan = make_plan(rules, repository, IDLE, now=NOW)
-    assert reason(plan, "nightly") is Reason.RELEASE_UNKNOWN
+    assert reason(plan, "nightly") is VerdictReason.RELEASE_UNKNOWN
     assert chosen(plan) == ["9.13.1"]
     assert "nightly" in chosen(make_plan(ALL, repository, IDLE, now=NOW))
 
@@ -177,7 +177,7 @@ def test_the_plan_and_the_metric_agree_on_what_is_in_use(listed: list[str], name
     facts = replace(IDLE, named=dict.fromkeys(named, "a node"))
     plan = make_plan(ALL, repository, facts, now=NOW)
     inventory = Inventory(listing=repository, identity=None, versions_in_use=named)
-    expected = {True: Reason.IN_USE, None: Reason.FACTS_UNKNOWN, False: Reason.RETIRED}
+    expected = {True: VerdictReason.IN_USE, None: VerdictReason.FACTS_UNKNOWN, False: VerdictReason.RETIRED}
     for one in repository.packages:
         assert reason(plan, one.version) is expected[inventory.in_use(one)]
 
@@ -186,7 +186,7 @@ def test_the_plan_and_the_metric_agree_on_what_is_in_use(listed: list[str], name
 @pytest.mark.parametrize("by", ["the cluster", "node n1", "the pending update"])
 def test_a_version_in_use_is_kept(named: str, by: str) -> None:
     plan = make_plan(ALL, REPOSITORY, replace(IDLE, named={named: by}), now=NOW)
-    assert reason(plan, "9.13.1") is Reason.IN_USE
+    assert reason(plan, "9.13.1") is VerdictReason.IN_USE
     assert plan.decision("9.13.1").detail == f"named by {by}"  # type: ignore[union-attr]
 
 
@@ -207,7 +207,7 @@ def test_a_version_in_use_is_kept(named: str, by: str) -> None:
 def test_an_unfinished_update_keeps_everything(state: str) -> None:
     plan = make_plan(ALL, REPOSITORY, replace(IDLE, update_state=state), now=NOW)
     assert chosen(plan) == []
-    assert {decision.reason for decision in plan.decisions} == {Reason.UPDATE_UNFINISHED}
+    assert {decision.reason for decision in plan.decisions} == {VerdictReason.UPDATE_UNFINISHED}
 
 
 @pytest.mark.parametrize("state", ["completed", "canceled", "failed", None])
@@ -218,12 +218,12 @@ def test_a_finished_update_guards_nothing(state: str | None) -> None:
 @pytest.mark.parametrize("state", ["running", None, "", "a_new_word"])
 def test_a_download_that_may_be_running_keeps_everything(state: str | None) -> None:
     plan = make_plan(ALL, REPOSITORY, replace(IDLE, download_state=state), now=NOW)
-    assert {decision.reason for decision in plan.decisions} == {Reason.DOWNLOAD_RUNNING}
+    assert {decision.reason for decision in plan.decisions} == {VerdictReason.DOWNLOAD_RUNNING}
 
 
 def test_a_version_whose_earlier_deletion_may_still_run_is_kept() -> None:
     plan = make_plan(ALL, REPOSITORY, replace(IDLE, being_deleted=frozenset({"9.13.1"})), now=NOW)
-    assert reason(plan, "9.13.1") is Reason.BEING_DELETED
+    assert reason(plan, "9.13.1") is VerdictReason.BEING_DELETED
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_a_version_whose_earlier_deletion_may_still_run_is_kept() -> None:
 )
 def test_a_name_that_is_not_safe_in_a_url_is_kept(version: str) -> None:
     plan = make_plan(ALL, listing(package(version)), IDLE, now=NOW)
-    assert reason(plan, version) is Reason.UNSAFE_NAME
+    assert reason(plan, version) is VerdictReason.UNSAFE_NAME
 
 
 def test_facts_that_could_not_be_read_keep_everything_with_the_reason() -> None:
     plan = make_plan(ALL, REPOSITORY, None, now=NOW, problem="HTTP 403")
-    assert {decision.reason for decision in plan.decisions} == {Reason.FACTS_UNKNOWN}
+    assert {decision.reason for decision in plan.decisions} == {VerdictReason.FACTS_UNKNOWN}
     assert plan.problem == "HTTP 403"
 
 
@@ -245,7 +245,7 @@ def test_a_cluster_whose_clock_differs_by_more_than_an_hour_keeps_what_is_judged
     facts = replace(IDLE, clock_skew_seconds=skew)
     plan = make_plan(ALL, REPOSITORY, facts, now=NOW)
     assert chosen(plan) == []
-    assert reason(plan, "9.13.1") is Reason.CLOCK_SKEWED
+    assert reason(plan, "9.13.1") is VerdictReason.CLOCK_SKEWED
     rules = replace(ALL, older_than_seconds=None, keep_newest=2)
     assert chosen(make_plan(rules, REPOSITORY, facts, now=NOW)) == ["9.13.1", "9.14.1"]
 
@@ -261,21 +261,21 @@ def test_only_what_has_been_seen_for_long_enough_is_deleted() -> None:
     first_seen = {"9.13.1": NOW - 7 * DAY, "9.14.1": NOW - 7 * DAY + 1, "9.16.1": NOW - 100 * DAY}
     plan = make_plan(rules, REPOSITORY, replace(IDLE, first_seen=first_seen), now=NOW)
     assert chosen(plan) == ["9.13.1"]
-    assert reason(plan, "9.14.1") is Reason.SEEN_TOO_SHORTLY
-    assert reason(plan, "9.15.1") is Reason.SEEN_TOO_SHORTLY
+    assert reason(plan, "9.14.1") is VerdictReason.SEEN_TOO_SHORTLY
+    assert reason(plan, "9.15.1") is VerdictReason.SEEN_TOO_SHORTLY
     assert plan.decision("9.14.1").detail == "not seen for 7 d yet"  # type: ignore[union-attr]
 
 
 def test_what_was_first_seen_in_the_future_has_not_been_seen() -> None:
     facts = replace(IDLE, first_seen={"9.13.1": NOW + DAY})
     plan = make_plan(replace(ALL, seen_for_seconds=1.0), REPOSITORY, facts, now=NOW)
-    assert reason(plan, "9.13.1") is Reason.SEEN_TOO_SHORTLY
+    assert reason(plan, "9.13.1") is VerdictReason.SEEN_TOO_SHORTLY
 
 
 def test_where_the_journal_cannot_say_what_it_has_seen_everything_is_kept() -> None:
     plan = make_plan(replace(ALL, seen_for_seconds=DAY), REPOSITORY, IDLE, now=NOW)
     assert chosen(plan) == []
-    assert reason(plan, "9.13.1") is Reason.SEEN_UNKNOWN
+    assert reason(plan, "9.13.1") is VerdictReason.SEEN_UNKNOWN
     assert chosen(make_plan(replace(ALL, seen_for_seconds=0.0), REPOSITORY, IDLE, now=NOW))
 
 
@@ -284,10 +284,10 @@ def test_only_what_is_approved_for_this_very_cluster_is_deleted() -> None:
     rules = replace(ALL, approved=approved)
     plan = make_plan(rules, REPOSITORY, replace(IDLE, cluster_uuid="uuid-1"), now=NOW)
     assert chosen(plan) == ["9.13.1"]
-    assert reason(plan, "9.14.1") is Reason.NOT_APPROVED
+    assert reason(plan, "9.14.1") is VerdictReason.NOT_APPROVED
     # What the policy itself would keep is kept for that, whoever has approved it.
     in_use = replace(IDLE, cluster_uuid="uuid-1", named={"9.13.1": "the cluster"})
-    assert reason(make_plan(rules, REPOSITORY, in_use, now=NOW), "9.13.1") is Reason.IN_USE
+    assert reason(make_plan(rules, REPOSITORY, in_use, now=NOW), "9.13.1") is VerdictReason.IN_USE
 
 
 def test_an_approval_that_does_not_count_approves_nothing() -> None:

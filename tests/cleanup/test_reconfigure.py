@@ -64,7 +64,7 @@ async def runs_of(one: Servicing, cluster: str) -> list[Run]:
 
 
 async def until_ended(one: Servicing, cluster: str, count: int = 1) -> list[Run]:
-    """Wait until so many runs on a cluster have ended, and return all of them."""
+    """Wait until this many runs on a cluster have ended, and return all of them."""
 
     async def ended() -> bool:
         runs = await runs_of(one, cluster)
@@ -275,7 +275,7 @@ async def test_however_often_it_changes_nothing_is_deleted_twice_nor_unaccounted
                 done[cluster] += tally.outcomes[Outcome.SUCCESS] + tally.outcomes[Outcome.ALREADY_GONE]
             return (
                 done == Counter(dict.fromkeys(("c1", "c2", "c3"), len(versions)))
-                and not (await one.journal.guards.read()).unended
+                and not (await one.journal.stops.read()).unfinished
             )
 
         await eventually(accounted, seconds=WAIT_SECONDS, what="every deletion in the account")

@@ -30,7 +30,7 @@ from exporter.ontap.conversations.jobs import JOBS_PATH
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, QUICK_PACE, at_job_read, changed
-from support.journal.journal_steps import totals_of, unended_on
+from support.journal.journal_steps import totals_of, unfinished_on
 from support.servicing import (
     BEAT,
     C1,
@@ -369,7 +369,7 @@ async def test_no_more_clusters_are_cleaned_at_once_than_allowed(most: int, tmp_
 Change = Callable[[Journal, Lease, Deletion], Awaitable[object]]
 
 
-async def unended(
+async def unfinished(
     it: Life,
     version: str,
     change: Change | None = None,
@@ -406,7 +406,7 @@ async def resumed(it: Life, *policies: PolicyConfig) -> tuple[Deletion, Run]:
         run = (await one.runs())[0]
         (deletion,) = run.deletions
         assert one.watch.statuses[C1].totals == (await totals_of(one.journal))[C1]
-        assert await unended_on(one.journal, deletion.cluster_uuid) == ()
+        assert await unfinished_on(one.journal, deletion.cluster_uuid) == ()
         return deletion, run
 
 
@@ -440,12 +440,12 @@ async def test_clusters_whose_repositories_are_busy_do_not_keep_an_idle_one_wait
 async def test_an_intent_whose_package_is_gone_was_a_success(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.14.1P2")
     async with life(tmp_path, cluster) as it:
-        await unended(it, "9.12.1")
+        await unfinished(it, "9.12.1")
         deletion, run = await resumed(it, POLICY)
         assert (deletion.outcome, deletion.phase) == (Outcome.SUCCESS, Phase.ENDED)
         assert (run.success, run.error) == (
             False,
-            "the program ended, or gave the cluster up, during this run",
+            "the program ended, or lost the lease of the cluster, during this run",
         )
         assert deletes(cluster) == 0
 
@@ -453,7 +453,7 @@ async def test_an_intent_whose_package_is_gone_was_a_success(tmp_path: Path) -> 
 async def test_an_intent_whose_package_is_still_there_is_not_sent_again(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster) as it:
-        await unended(it, "9.12.1")
+        await unfinished(it, "9.12.1")
         deletion, _ = await resumed(it, POLICY)
         assert (deletion.outcome, deletion.attempts) == (Outcome.FAILURE, 1)
         assert "the package is still there" in deletion.message
@@ -464,7 +464,7 @@ async def test_an_intent_whose_package_was_put_there_again_was_a_success(tmp_pat
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     before = datetime.fromisoformat(OLD) - timedelta(days=1)
     async with life(tmp_path, cluster) as it:
-        await unended(it, "9.12.1", create_timestamp_seconds=before.timestamp())
+        await unfinished(it, "9.12.1", create_timestamp_seconds=before.timestamp())
         deletion, _ = await resumed(it, changed(POLICY, exclude=["*"]))
         assert (deletion.outcome, deletion.attempts) == (Outcome.SUCCESS, 1)
         assert (deletes(cluster), cluster.versions) == (0, ("9.12.1", "9.14.1P2"))
@@ -479,7 +479,7 @@ async def test_an_intent_whose_job_runs_is_followed(*, effective: bool, tmp_path
         cluster.hold_jobs()
         cluster.faults.add(at_job_read(cluster.release_jobs))
         uuid = await start_job(it, "9.12.1")
-        await unended(it, "9.12.1")
+        await unfinished(it, "9.12.1")
         deletion, _ = await resumed(it, POLICY)
         expected = (Outcome.SUCCESS, "") if effective else (Outcome.FAILURE, "10551892")
         assert (deletion.outcome, deletion.code) == expected
@@ -492,7 +492,7 @@ async def test_job_timeout_does_not_begin_anew_with_every_start(tmp_path: Path) 
     async with life(tmp_path, cluster) as it:
         cluster.hold_jobs()
         uuid = await start_job(it, "9.12.1")
-        await unended(
+        await unfinished(
             it,
             "9.12.1",
             lambda journal, lease, one: journal.deletions.follow(lease, one, job_uuid=uuid),
@@ -506,7 +506,7 @@ async def test_job_timeout_does_not_begin_anew_with_every_start(tmp_path: Path) 
 async def test_a_deletion_that_waited_for_a_busy_repository_ends_as_busy(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster) as it:
-        await unended(
+        await unfinished(
             it,
             "9.12.1",
             lambda journal, lease, one: journal.deletions.wait(lease, one, code="10551367", message="busy"),
@@ -519,7 +519,7 @@ async def test_a_deletion_that_waited_for_a_busy_repository_ends_as_busy(tmp_pat
 
 async def follow_job(it: Life) -> None:
     uuid = await start_job(it, "9.12.1")
-    await unended(
+    await unfinished(
         it, "9.12.1", lambda journal, lease, one: journal.deletions.follow(lease, one, job_uuid=uuid)
     )
 
@@ -550,7 +550,7 @@ async def test_a_job_that_was_followed_is_followed_to_its_end(
         assert deletes(cluster) == 1
 
 
-async def test_what_is_unended_ends_before_any_new_run_on_that_cluster(tmp_path: Path) -> None:
+async def test_what_is_unfinished_ends_before_any_new_run_on_that_cluster(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.11.1", "9.12.1", "9.14.1P2")
     other = changed(POLICY, name="other", clusters=ClusterSelector(names=["c1"]), include=["9.11*"])
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
@@ -602,13 +602,15 @@ async def test_runs_that_were_interrupted_end_as_failed(tmp_path: Path) -> None:
             run = (await one.runs())[0]
             assert (run.success, run.error) == (
                 False,
-                "the program ended, or gave the cluster up, during this run",
+                "the program ended, or lost the lease of the cluster, during this run",
             )
             await one.watch.beats()
             assert cluster.requests == ()
 
 
-async def test_unended_deletions_of_a_cluster_that_left_stay_untouched_with_a_warning(tmp_path: Path) -> None:
+async def test_unfinished_deletions_of_a_cluster_that_left_stay_untouched_with_a_warning(
+    tmp_path: Path,
+) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         await follow_job(it)
@@ -617,25 +619,25 @@ async def test_unended_deletions_of_a_cluster_that_left_stay_untouched_with_a_wa
         async with it.service(POLICY, BEAT, without="c1") as one:
             with capture_logs() as logs:
                 await one.watch.beats()
-            (deletion,) = await unended_on(one.journal, cluster.uuid)
+            (deletion,) = await unfinished_on(one.journal, cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
         warnings = [
             line["event"] for line in logs if line["log_level"] == "warning" and line.get("cluster") == "c1"
         ]
-        assert warnings == ["a deletion on a cluster that is not configured any more stays unended"]
+        assert warnings == ["a deletion on a cluster that is not configured any more stays unfinished"]
         assert len(cluster.requests) == asked
         deletion, _ = await resumed(it, POLICY)
         assert deletion.outcome is Outcome.SUCCESS
 
 
-async def test_an_unended_deletion_on_a_cluster_of_another_shard_is_no_matter(tmp_path: Path) -> None:
+async def test_an_unfinished_deletion_on_a_cluster_of_another_shard_is_no_matter(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         await follow_job(it)
         with capture_logs() as logs:
             async with it.service(POLICY, BEAT, without="c1", elsewhere=["c1"]) as one:
                 await one.watch.beats()
-                assert await unended_on(one.journal, cluster.uuid)
+                assert await unfinished_on(one.journal, cluster.uuid)
         assert [line for line in logs if line.get("cluster") == "c1" and line["log_level"] == "warning"] == []
 
 
@@ -677,7 +679,7 @@ async def test_the_end_of_the_program_lets_a_delete_that_is_being_sent_be_record
         async with it.service(POLICY):
             await cluster.wait_for_requests(1, method="DELETE", path=PACKAGES_PATH)
         async with it.journal(cluster) as (journal, _):
-            (deletion,) = await unended_on(journal, cluster.uuid)
+            (deletion,) = await unfinished_on(journal, cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
             assert deletion.job_uuid is not None
         deletion, run = await resumed(it, POLICY)
@@ -725,7 +727,7 @@ async def test_a_halt_right_before_the_end_holds_after_a_restart(tmp_path: Path)
 
 def is_stored(one: Servicing) -> Callable[[], Awaitable[bool]]:
     async def stored() -> bool:
-        return one.service.journal is not None and (await one.journal.guards.read()).kill_switch
+        return one.service.journal is not None and (await one.journal.stops.read()).kill_switch
 
     return stored
 

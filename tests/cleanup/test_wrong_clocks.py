@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cleanup.decide.plan import Reason
+from exporter.cleanup.decide.plan import VerdictReason
 from exporter.simulator import SimulatedCluster
 from support.cleaning import OLD, POLICY, changed
 from support.servicing import C1, OFTEN, cluster_named, deletes, ended_at, life
@@ -26,7 +26,7 @@ async def test_where_our_clock_and_the_clusters_differ_nothing_is_judged_by_its_
         status = await one.watch.ended()
         (run,) = await one.runs()
     assert (status.totals.last_success, status.totals.candidates, deletes(cluster)) == (True, 0, 0)
-    assert f'"reason": "{Reason.CLOCK_SKEWED}"' in run.plan
+    assert f'"reason": "{VerdictReason.CLOCK_SKEWED}"' in run.plan
 
 
 @pytest.mark.parametrize("takeover_after", [1, 9], ids=["seen by a heartbeat", "between two heartbeats"])

@@ -331,7 +331,7 @@ def test_a_cluster_with_http_has_no_proxy(load: Load) -> None:
     )
     (message,) = _messages(load, text)
     assert message.startswith(
-        "defaults.proxy_url: a proxy is only for https://: it would read what is sent; "
+        "defaults.proxy_url: a cluster with http:// cannot use a proxy, which could read the login; "
     )
 
 

@@ -39,7 +39,7 @@ cleanup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What the process holds after so many polls."""
+    """What the process holds after this many polls."""
 
     polls: float
     held: Held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from exporter.cleanup.decide.plan import Reason, Verdict
+from exporter.cleanup.decide.plan import Verdict, VerdictReason
 from exporter.cleanup.delete.lifecycle import Stage
 from exporter.cleanup.delete.replies import (
     GONE_CODES,
@@ -24,13 +24,14 @@ def column(table: str, name: str | None = None) -> list[str]:
 
 
 def test_the_page_explains_every_reason_in_their_order() -> None:
-    assert column("reason") == [str(reason) for reason in Reason]
+    assert column("reason") == [str(reason) for reason in VerdictReason]
 
 
 def test_only_one_reason_leads_to_deletion() -> None:
     verdicts = {code(row["reason"]): row["verdict"] for row in rows(PAGE, "reason")}
     assert verdicts == {
-        str(reason): str(Verdict.DELETE if reason is Reason.RETIRED else Verdict.KEEP) for reason in Reason
+        str(reason): str(Verdict.DELETE if reason is VerdictReason.RETIRED else Verdict.KEEP)
+        for reason in VerdictReason
     }
 
 

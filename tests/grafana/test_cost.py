@@ -111,7 +111,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 async def cost(server: Prometheus, moment: float, expression: str, *, points: int = 1) -> Cost:
-    """Evaluate an expression for so many points of a graph, which end at a moment.
+    """Evaluate an expression for this many points of a graph, which end at a moment.
 
     The short form evaluates one point: there is no history yet. The other one evaluates all of them, several
     times, and takes the least CPU time: Prometheus does other things now and then.

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.decide.plan import Decision, Reason, Verdict
+from exporter.cleanup.decide.plan import Decision, Verdict, VerdictReason
 from exporter.cleanup.records import (
     DURATION_BUCKETS_SECONDS,
     Durations,
@@ -73,7 +73,7 @@ LABEL_NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(
     lambda name: not name.startswith("__") and name not in OWN_LABELS
 )
 TIMES = st.none() | st.floats(1e9, 2e9)
-VERDICTS_AND_REASONS = st.tuples(st.sampled_from(Verdict).map(str), st.sampled_from(Reason).map(str))
+VERDICTS_AND_REASONS = st.tuples(st.sampled_from(Verdict).map(str), st.sampled_from(VerdictReason).map(str))
 TOTALS = st.builds(
     PolicyTotals,
     outcomes=st.fixed_dictionaries(dict.fromkeys(Outcome, st.integers(0, 10**6))),
@@ -245,7 +245,7 @@ def test_the_reason_of_a_failed_run_goes_with_the_next_good_one() -> None:
     assert reasons(replace(denied, totals=good)) == []
 
 
-def decision(version: str, verdict: Verdict, reason: Reason) -> Decision:
+def decision(version: str, verdict: Verdict, reason: VerdictReason) -> Decision:
     return Decision(
         version=version,
         create_timestamp_seconds=None,

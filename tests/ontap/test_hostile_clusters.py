@@ -257,5 +257,5 @@ def test_an_answer_that_is_not_http_is_not_quoted_since_it_may_hold_what_was_sen
 ) -> None:
     result, _ = asked(reply, tmp_path)
     assert isinstance(result, OntapError)
-    assert str(result).startswith("the answer is not HTTP as it should be: ")
+    assert str(result).startswith("the answer is not valid HTTP: ")
     assert "ECHO" not in str(result)

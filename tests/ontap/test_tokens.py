@@ -171,12 +171,22 @@ async def test_a_token_that_a_cluster_refuses_is_replaced_at_the_next_request(tm
         (503, '{"error": "server_error"}', Reason.BAD_RESPONSE, "HTTP 503: server_error"),
         (200, '{"token": 1}', Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 200"),
         (200, "<html>", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 200"),
-        (200, "[]", Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
+        (200, "[]", Reason.BAD_RESPONSE, "the token endpoint's answer is not a token response: HTTP 200"),
         (200, '{"access_token": "a\\nb"}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (200, '{"access_token": 7}', Reason.BAD_RESPONSE, "a token that a header cannot carry"),
         (503, "busy", Reason.BAD_RESPONSE, "the token endpoint gives no token: HTTP 503"),
-        (200, '{"access_token": "a", "expires_in": 1e400}', Reason.BAD_RESPONSE, "answer is none: HTTP 200"),
-        (200, "[" * 60_000, Reason.BAD_RESPONSE, "the token endpoint's answer is none: HTTP 200"),
+        (
+            200,
+            '{"access_token": "a", "expires_in": 1e400}',
+            Reason.BAD_RESPONSE,
+            "answer is not a token response: HTTP 200",
+        ),
+        (
+            200,
+            "[" * 60_000,
+            Reason.BAD_RESPONSE,
+            "the token endpoint's answer is not a token response: HTTP 200",
+        ),
         (200, "x" * 100_000, Reason.BAD_RESPONSE, "the token endpoint: the body is larger than 65536 bytes"),
     ],
     ids=[
@@ -219,7 +229,7 @@ async def test_an_endpoint_that_is_not_trusted_does_not_get_the_secret(tmp_path:
     async with scene(tmp_path, tls=Tls()) as it:
         failure = await it.failure()
         assert failure.reason is Reason.TLS
-        assert str(failure).startswith("the token endpoint: no TLS: ")
+        assert str(failure).startswith("the token endpoint: the TLS handshake failed: ")
         assert it.endpoint.requests == []
 
 

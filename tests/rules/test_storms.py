@@ -31,7 +31,7 @@ def series(metric: str, values: str, labels: str = "", *, clusters: int = CLUSTE
 
 
 def firing(directory: Path, fleet: Iterable[Series], expected: dict[int, dict[tuple[str, str], int]]) -> None:
-    """Evaluate all rules each minute, and expect so many alerts of each name and severity after minutes."""
+    """Evaluate all rules each minute, and expect this many alerts of each name and severity after minutes."""
     named = [group.name for group in groups(load())]
     asked = [
         {

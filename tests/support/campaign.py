@@ -492,7 +492,7 @@ class Account:
         return {key: count for key, count in found.items() if count}
 
     @property
-    def has_unended(self) -> bool:
+    def has_unfinished(self) -> bool:
         """Whether a deletion has no outcome yet."""
         return any(row[2] != Phase.ENDED for row in self.deletions)
 

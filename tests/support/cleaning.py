@@ -17,9 +17,8 @@ from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.records import Deletion, Lease, Outcome
-from exporter.cleanup.records import Run as JournalRun
-from exporter.cleanup.run import Run, Services
+from exporter.cleanup.records import Deletion, Lease, Outcome, Run
+from exporter.cleanup.run import PolicyRun, Services
 from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
@@ -83,14 +82,14 @@ def at_request(
         react: what to do, before the answer is made.
         path: of the requests.
         method: of the requests.
-        skip: so many requests go by first.
-        times: it is done at so many requests.
+        skip: this many requests go by first.
+        times: it is done at this many requests.
     """
     return _reaction(react, Fault(FaultKind.LATENCY, method=method, path=path, exact=True), skip, times)
 
 
 def at_job_read(react: Callable[[], object], *, skip: int = 0) -> Fault:
-    """Do something when a job is read by its uuid, after so many reads; the answer stays as it is."""
+    """Do something when a job is read by its uuid, after this many reads; the answer stays as it is."""
     return _reaction(react, Fault(FaultKind.LATENCY, method="GET", path=f"{JOBS_PATH}/"), skip, times=1)
 
 
@@ -125,7 +124,7 @@ class Cleaning:
     assigned: bool = True
     max_deletes_per_day: int | None = None
 
-    async def run(self, policy: PolicyConfig = POLICY) -> JournalRun:
+    async def run(self, policy: PolicyConfig = POLICY) -> Run:
         """Make one run and return what the journal has of it."""
         services = Services(
             journal=self.journal,
@@ -138,7 +137,7 @@ class Cleaning:
             wall_clock=time.time,
             kept_runs=50,
         )
-        run = Run(
+        run = PolicyRun(
             services=services,
             access=self.access,
             policy=policy,
@@ -170,13 +169,13 @@ async def _sleep(sleep: Sleep) -> None:
     await asyncio.sleep(sleep.seconds)
 
 
-def only(run: JournalRun) -> Deletion:
+def only(run: Run) -> Deletion:
     """Return the one deletion of a run."""
     (deletion,) = run.deletions
     return deletion
 
 
-def outcomes(run: JournalRun) -> dict[str, Outcome | None]:
+def outcomes(run: Run) -> dict[str, Outcome | None]:
     """Return the outcome of every deletion of a run, by version."""
     return {deletion.version: deletion.outcome for deletion in run.deletions}
 

@@ -68,11 +68,11 @@ class Watch:
         return self._statuses[name]
 
     async def polls(self, name: str, count: int) -> ClusterStatus:
-        """Wait until so many polls of a cluster have ended."""
+        """Wait until this many polls of a cluster have ended."""
         return await self.until(name, lambda status: status.polls >= count)
 
     async def more_polls(self, name: str, count: int) -> ClusterStatus:
-        """Wait until so many more polls of a cluster have ended, as a measure of time."""
+        """Wait until this many more polls of a cluster have ended, as a measure of time."""
         return await self.polls(name, self._statuses[name].polls + count)
 
 

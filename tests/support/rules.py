@@ -134,7 +134,7 @@ def quickened_rules(directory: Path, *, most_seconds: float = 0.0) -> str:
     Args:
         directory: where they are written.
         most_seconds: by default, no alert waits. Otherwise it waits for a hundredth of its time, and at most
-            so long, and the ranges in expressions are a hundredth too.
+            this long, and the ranges in expressions are a hundredth too.
     """
     directory.mkdir()
     for path in RULE_FILES:

@@ -14,12 +14,12 @@ class Rules:
     """What a policy retires.
 
     Attributes:
-        keep_newest: so many of the newest releases in the repository are kept; None: not a condition.
+        keep_newest: this many of the newest releases in the repository are kept; None: not a condition.
         older_than_seconds: only packages older than that are retired; None: not a condition.
         include: globs of versions; only these are retired.
         exclude: globs of versions; these are not.
-        max_deletes: so many at most in one run.
-        seen_for_seconds: a package must have been in the listings for so long; 0: not a condition.
+        max_deletes: this many at most in one run.
+        seen_for_seconds: a package must have been in the listings for this long; 0: not a condition.
         approved: what a saved plan approves; None: no approval is asked for.
     """
 
@@ -76,7 +76,7 @@ class Verdict(StrEnum):
     KEEP = "keep"  # it stays
 
 
-class Reason(StrEnum):
+class VerdictReason(StrEnum):
     """Why a package gets its verdict; of several reasons, the first in this order."""
 
     UNSAFE_NAME = "unsafe_name"  # the version could mean something else in a URL
@@ -117,7 +117,7 @@ class Decision:
     create_timestamp_seconds: float | None
     age_seconds: float | None
     verdict: Verdict
-    reason: Reason
+    reason: VerdictReason
     detail: str
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Reason, Rules, Verdict
+from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Rules, Verdict, VerdictReason
 from exporter.ontap.conversations.deletion import is_safe_version
 from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
 from exporter.ontap.conversations.listing import Listing, Package
@@ -19,7 +19,7 @@ from exporter.ontap.conversations.versions import Release, in_use, parse_release
 MAX_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted if the cluster's clock and ours differ by more."""
 
-Objection = tuple[Reason, str]
+Objection = tuple[VerdictReason, str]
 """Why a package is kept, as a word and as a phrase."""
 
 
@@ -50,7 +50,7 @@ def make_plan(
     kept += [_over_limit(decision, rules) for decision in retired[rules.max_deletes :]]
     kept.sort(key=lambda decision: decision.version)
     if facts is None:
-        problem = problem or "what guards the packages could not be read"
+        problem = problem or "the facts that protect packages could not be read"
     return Plan(decisions=(*retired[: rules.max_deletes], *kept), problem=problem)
 
 
@@ -61,7 +61,7 @@ def _judge(
     created = package.create_timestamp_seconds
     age = None if created is None else max(now - created, 0.0)
     objection = next(_objections(package.version, age, rules, facts, newest, now=now), None)
-    reason, detail = objection or (Reason.RETIRED, _why_retired(rules))
+    reason, detail = objection or (VerdictReason.RETIRED, _why_retired(rules))
     return Decision(
         version=package.version,
         create_timestamp_seconds=created,
@@ -91,31 +91,34 @@ def _objections(
 def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
     """Give every reason for which no policy at all may delete a version."""
     if not is_safe_version(version):
-        yield Reason.UNSAFE_NAME, "the version is not safe in a URL"
+        yield VerdictReason.UNSAFE_NAME, "the version is not safe in a URL"
     if facts is None:
-        yield Reason.FACTS_UNKNOWN, "what the cluster runs could not be read"
+        yield VerdictReason.FACTS_UNKNOWN, "what the cluster runs could not be read"
         return
     is_in_use = in_use(frozenset(facts.named)).have(version)
     if is_in_use is None:
-        yield Reason.FACTS_UNKNOWN, "a version in use cannot be compared with others"
+        yield VerdictReason.FACTS_UNKNOWN, "a version in use cannot be compared with others"
     if facts.update_state not in FINISHED_UPDATE_STATES:
-        yield Reason.UPDATE_UNFINISHED, f"a software update is {facts.update_state}"
+        yield VerdictReason.UPDATE_UNFINISHED, f"a software update is {facts.update_state}"
     if facts.download_state not in IDLE_DOWNLOAD_STATES:
-        yield Reason.DOWNLOAD_RUNNING, f"a package download is {facts.download_state or 'in no known state'}"
+        yield (
+            VerdictReason.DOWNLOAD_RUNNING,
+            f"a package download is {facts.download_state or 'in no known state'}",
+        )
     if is_in_use:
         by = next(by for named, by in facts.named.items() if in_use(frozenset({named})).have(version))
-        yield Reason.IN_USE, f"named by {by}"
+        yield VerdictReason.IN_USE, f"named by {by}"
     if version in facts.being_deleted:
-        yield Reason.BEING_DELETED, "the job of an earlier deletion may still be running"
+        yield VerdictReason.BEING_DELETED, "the job of an earlier deletion may still be running"
 
 
 def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
     """Give the reasons to keep a version that include and exclude globs have."""
     if not any(fnmatchcase(version, glob) for glob in rules.include):
-        yield Reason.NOT_INCLUDED, "no include glob matches"
+        yield VerdictReason.NOT_INCLUDED, "no include glob matches"
     for glob in rules.exclude:
         if _excludes(glob, version):
-            yield Reason.EXCLUDED, f"excluded by {glob}"
+            yield VerdictReason.EXCLUDED, f"excluded by {glob}"
 
 
 def _excludes(glob: str, version: str) -> bool:
@@ -130,20 +133,20 @@ def _conditions(
 ) -> Iterator[Objection]:
     """Give the reasons for which the policy does not retire a version that it is about."""
     if rules.keep_newest is None and rules.older_than_seconds is None:
-        yield Reason.NO_CONDITION, "the policy has neither keep_newest nor older_than"
+        yield VerdictReason.NO_CONDITION, "the policy has neither keep_newest nor older_than"
     if rules.keep_newest is not None:
         if parse_release(version) is None:
-            yield Reason.RELEASE_UNKNOWN, "the version has no place in the order of releases"
+            yield VerdictReason.RELEASE_UNKNOWN, "the version has no place in the order of releases"
         if version in newest:
-            yield Reason.AMONG_NEWEST, f"among the {rules.keep_newest} newest"
+            yield VerdictReason.AMONG_NEWEST, f"among the {rules.keep_newest} newest"
     if rules.older_than_seconds is not None:
         skew = None if facts is None else facts.clock_skew_seconds
         if skew is not None and abs(skew) > MAX_CLOCK_SKEW_SECONDS:
-            yield Reason.CLOCK_SKEWED, f"the cluster's clock differs from ours by {_span(abs(skew))}"
+            yield VerdictReason.CLOCK_SKEWED, f"the cluster's clock differs from ours by {_span(abs(skew))}"
         if age is None:
-            yield Reason.AGE_UNKNOWN, "create_time is missing or unreadable"
+            yield VerdictReason.AGE_UNKNOWN, "create_time is missing or unreadable"
         elif age <= rules.older_than_seconds:
-            yield Reason.TOO_YOUNG, f"not older than {_span(rules.older_than_seconds)}"
+            yield VerdictReason.TOO_YOUNG, f"not older than {_span(rules.older_than_seconds)}"
 
 
 def _precautions(version: str, rules: Rules, facts: GuardFacts | None, now: float) -> Iterator[Objection]:
@@ -151,14 +154,14 @@ def _precautions(version: str, rules: Rules, facts: GuardFacts | None, now: floa
     if rules.seen_for_seconds > 0:
         first_seen = None if facts is None else facts.first_seen
         if first_seen is None:
-            yield Reason.SEEN_UNKNOWN, "the journal could not say since when it has been there"
+            yield VerdictReason.SEEN_UNKNOWN, "the journal could not say since when it has been there"
         elif now - first_seen.get(version, now) < rules.seen_for_seconds:
-            yield Reason.SEEN_TOO_SHORTLY, f"not seen for {_span(rules.seen_for_seconds)} yet"
+            yield VerdictReason.SEEN_TOO_SHORTLY, f"not seen for {_span(rules.seen_for_seconds)} yet"
     if rules.approved is not None:
         if rules.approved.problem:
-            yield Reason.NOT_APPROVED, rules.approved.problem
+            yield VerdictReason.NOT_APPROVED, rules.approved.problem
         elif facts is None or (facts.cluster_uuid, version) not in rules.approved.packages:
-            yield Reason.NOT_APPROVED, "the approved plan does not name it"
+            yield VerdictReason.NOT_APPROVED, "the approved plan does not name it"
 
 
 def _newest(rules: Rules, listing: Listing) -> frozenset[str]:
@@ -183,7 +186,7 @@ def _over_limit(decision: Decision, rules: Rules) -> Decision:
     return replace(
         decision,
         verdict=Verdict.KEEP,
-        reason=Reason.OVER_LIMIT,
+        reason=VerdictReason.OVER_LIMIT,
         detail=f"its turn comes later: max_deletes_per_run is {rules.max_deletes}",
     )
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 MAX_COUNTED_SKIPS = 100
-"""So many skipped runs are counted at once, which bounds the work after a clock has jumped by years."""
+"""This many skipped runs are counted at once, which bounds the work after a clock has jumped by years."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ DRAIN_SECONDS = 4.0
 OLDEST_FACTS_SECONDS = 5.0
 """How old the facts that guard a package may be when DELETE goes out."""
 _SLOW_INTENT_SECONDS = KEEPALIVE_SECONDS / 2
-"""After so long, the connection on which the facts were read may be closed before DELETE uses it."""
+"""After this long, the connection on which the facts were read may be closed before DELETE uses it."""
 _STOPPING = "nothing was sent: the program is stopping"
 
 
@@ -95,7 +95,7 @@ class DeletionDriver:
         access: the cluster.
         journal: remembers every step, before and after it is taken.
         lease: gives this process the right to write about the cluster.
-        stop_after_failures: so many failures in a row pause the policy; 0: never.
+        stop_after_failures: this many failures in a row pause the policy; 0: never.
         checks: None if DELETE must not be sent: the deletion is only brought to its end.
         sleep: pauses for some seconds; if nothing is under way, another cluster is let in meanwhile.
         clock: seconds that never go back and go on while the machine is suspended.
@@ -314,7 +314,7 @@ class DeletionDriver:
         if why := self._required_checks().why_not():
             return f"nothing was sent: {why}"
         if self._are_facts_stale():
-            return "nothing was sent: what guards the package was read too long ago"
+            return "nothing was sent: the facts that protect it are older than 5 s"
         return ""
 
     def _are_facts_stale(self) -> bool:

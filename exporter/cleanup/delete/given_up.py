@@ -9,7 +9,7 @@ from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.errors import ApiError, OntapError
 
 COUNTS_AS_RUNNING_SECONDS = 86_400.0
-"""A deletion that was given up counts as running for so long, unless its job is known to be over."""
+"""A deletion that was given up counts as running for this long, unless its job is known to be over."""
 
 
 async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from exporter.cleanup.decide.plan import Decision, Reason, Verdict
+from exporter.cleanup.decide.plan import Decision, Verdict, VerdictReason
 from exporter.cleanup.delete.limits import Limits, Pace, Pauses
 from exporter.cleanup.delete.replies import Diagnosis, Meaning, read_failed_job
 from exporter.cleanup.delete.steps import (
@@ -57,7 +57,7 @@ from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
 from exporter.ontap.conversations.jobs import Job, JobSearch
 
 ENDED_JOB_KEPT_SECONDS = 300.0
-"""ONTAP keeps an ended job for so long. Not finding one sooner is no verdict: it may not exist yet."""
+"""ONTAP keeps an ended job for this long. Not finding one sooner is no verdict: it may not exist yet."""
 
 _GONE = "the package is gone"
 
@@ -122,7 +122,7 @@ def begin(*, limits: Limits, pace: Pace, busy_until: float) -> Next:
 
 
 def resume(deletion: Deletion, *, limits: Limits, pace: Pace, now: float, in_flight_until: float) -> Next:
-    """Go on with a deletion that an earlier run, or another process, has left unended.
+    """Go on with a deletion that an earlier run, or another process, has left unfinished.
 
     Args:
         deletion: as the journal has it.
@@ -208,7 +208,7 @@ def _deciding(progress: Progress, event: Event, now: float) -> Next:  # noqa: PL
         case Decided(decision=Decision(verdict=Verdict.DELETE)):
             return replace(progress, stage=Stage.SENDING), Intend()
         case Decided(decision=Decision() as kept):
-            passing = kept.reason in {Reason.UPDATE_UNFINISHED, Reason.DOWNLOAD_RUNNING}
+            passing = kept.reason in {VerdictReason.UPDATE_UNFINISHED, VerdictReason.DOWNLOAD_RUNNING}
             if passing and progress.deletion is not None:
                 return _wait_because(progress, kept.detail, now)
             return _withdraw(progress, Outcome.PROTECTED, f"nothing was sent: {kept.detail}")

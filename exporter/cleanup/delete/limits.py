@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _GROWING_PAUSES = 64
-"""No pause grows after so many: a larger power would overflow."""
+"""No pause grows after this many: a larger power would overflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Pauses:
     longest_seconds: float
 
     def after(self, tries: int) -> float:
-        """Return how long to pause after so many pauses."""
+        """Return how long to pause after this many pauses."""
         return min(self.first_seconds * self.factor ** min(tries, _GROWING_PAUSES), self.longest_seconds)
 
 
@@ -35,7 +35,7 @@ class Pace:
         job: between two reads of a job.
         busy: between two attempts at a repository that is busy.
         check: between two checks of what became of a deletion whose answer is not known.
-        checks: after so many, a package that is still there, and that no job names, counts as not being
+        checks: after this many, a package that is still there, and that no job names, counts as not being
             deleted. A listing may show a package for some seconds after it is gone, so the pauses between
             the checks add up to 7.5 s.
         retry_seconds: how long a cluster, or the journal, is left alone after it has failed.

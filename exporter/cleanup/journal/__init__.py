@@ -1,14 +1,14 @@
 """The journal: what cleanup intends and what became of it, kept in SQLite or PostgreSQL.
 
 An intent is committed before DELETE is sent and the outcome after, so that a crash at any moment leaves
-either an unended deletion to go on with or an ended one, counted once.
+either an unfinished deletion to go on with or an ended one, counted once.
 
 ::
 
     opening             from a database URL to a journal
     journal             a store for each thing that it remembers
     leases              which process cleans which cluster
-    guards              what stops deleting in all processes
+    stops               what stops deleting in all processes
     seen                since when packages have been seen
     runs, deletions     what may follow upon what
     totals              the totals that survive pruning

@@ -10,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 
 from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
-from exporter.cleanup.journal.guards import check_nothing_stops, count_failures
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore
 from exporter.cleanup.journal.runs import (
@@ -19,13 +18,14 @@ from exporter.cleanup.journal.runs import (
     read_deletions,
     run_going_on,
 )
+from exporter.cleanup.journal.stops import check_nothing_stops, count_failures
 from exporter.cleanup.journal.tables import DATABASE_CLOCK, DELETIONS
 from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
 
 MAX_CODE_CHARACTERS = 100
 """ONTAP's codes are numbers; a long text must not become a label."""
 
-UNENDED = frozenset(Phase) - {Phase.ENDED}
+UNFINISHED = frozenset(Phase) - {Phase.ENDED}
 
 
 class DeletionStore(LeasedStore):
@@ -53,7 +53,7 @@ class DeletionStore(LeasedStore):
         Raises:
             LeaseLostError: the lease has been taken over, or has expired.
             StepRefusedError: the kill switch is on, the policy is paused, the limit is reached, the run
-                has ended or is a dry one, or another deletion on the cluster is unended.
+                has ended or is a dry one, or another deletion on the cluster is unfinished.
         """
         self.leases.confirm(connection, lease, unexpired=True)
         run = run_going_on(connection, lease, run_id)
@@ -154,7 +154,7 @@ class DeletionStore(LeasedStore):
         ended = _move(
             connection,
             _recorded(connection, lease, deletion),
-            UNENDED,
+            UNFINISHED,
             phase=Phase.ENDED,
             outcome=outcome,
             ended_timestamp_seconds=now,
@@ -232,7 +232,7 @@ def _insert(connection: Connection, run: Row[Any], **values: object) -> Deletion
     """Write a new deletion of a run that is going on.
 
     Raises:
-        StepRefusedError: the run is a dry one, or another deletion on the cluster is unended.
+        StepRefusedError: the run is a dry one, or another deletion on the cluster is unfinished.
     """
     if run.dry_run:
         raise StepRefusedError(f"run {run.id} is a dry run")
@@ -251,7 +251,7 @@ def _insert(connection: Connection, run: Row[Any], **values: object) -> Deletion
     try:
         made = connection.execute(insert(DELETIONS).values(row).returning(*DELETION_COLUMNS))
     except IntegrityError as exc:
-        raise StepRefusedError(f"another deletion on {run.cluster} is unended") from exc
+        raise StepRefusedError(f"another deletion on {run.cluster} is unfinished") from exc
     return Deletion(**made.one()._asdict())
 
 

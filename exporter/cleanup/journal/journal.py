@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from exporter.cleanup.journal.database import Database
 from exporter.cleanup.journal.deletions import DeletionStore
-from exporter.cleanup.journal.guards import GuardStore
 from exporter.cleanup.journal.leases import LeaseHolder
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import SeenStore
+from exporter.cleanup.journal.stops import StopStore
 from exporter.cleanup.journal.totals import TotalsStore
 
 
@@ -29,7 +29,7 @@ class Journal:
 
     Attributes:
         leases: which process cleans which cluster.
-        guards: what stops deleting in all processes.
+        stops: what stops deleting in all processes.
         seen: since when packages have been seen.
         runs: the runs of every policy.
         deletions: what is about to be deleted, and what became of it.
@@ -38,7 +38,7 @@ class Journal:
 
     def __init__(self, database: Database, leases: LeaseHolder) -> None:
         self.leases = leases
-        self.guards = GuardStore(database)
+        self.stops = StopStore(database)
         self.seen = SeenStore(database, leases)
         self.runs = RunStore(database, leases)
         self.deletions = DeletionStore(database, leases)

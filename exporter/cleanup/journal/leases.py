@@ -49,7 +49,7 @@ CLUSTERS_PER_TRANSACTION = 200
 MAX_MARGIN_SECONDS = 2.0
 """How much earlier than the database a process takes its lease for expired: clocks differ in speed."""
 PROCESSES_KEPT_SECONDS = 3600.0
-"""A process is deleted from the journal when it has not sent a heartbeat for so long."""
+"""A process is deleted from the journal when it has not sent a heartbeat for this long."""
 FOREVER_SECONDS = 1e10
 APPLICATION_NAME = "ontap-packages-exporter"
 """Of our sessions in PostgreSQL, except for one that updates the tables."""
@@ -65,7 +65,7 @@ _END_HUNG_SESSIONS = text(
 The server's own timeouts miss a process that hangs between the two messages of one statement.
 """
 CLUSTERS_KEPT_SECONDS = 400 * 86_400.0
-"""A cluster, but not its totals, is deleted when nobody has held its lease for so long."""
+"""A cluster, but not its totals, is deleted when nobody has held its lease for this long."""
 
 
 class LeaseHolder:
@@ -121,7 +121,7 @@ class LeaseHolder:
 
         Args:
             uuids: the clusters.
-            at_most: so many leases; None: all that can be had.
+            at_most: this many leases; None: all that can be had.
 
         Returns:
             The leases acquired, by uuid. What another process holds is missing.
@@ -251,14 +251,14 @@ def release_leases(connection: Connection, *, condition: ColumnElement[bool]) ->
 
 
 def delete_expired(connection: Connection) -> None:
-    """Delete processes without a heartbeat for an hour, and clusters that nobody has cleaned for a year."""
+    """Delete processes without a heartbeat for an hour, and clusters that nobody has cleaned for 400 days."""
     vanished = PROCESSES.c.expires_seconds < DATABASE_CLOCK - PROCESSES_KEPT_SECONDS
     connection.execute(delete(PROCESSES).where(vanished))
-    unended = exists().where(
+    unfinished = exists().where(
         DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value
     )
     old = LEASES.c.expires_seconds < DATABASE_CLOCK - CLUSTERS_KEPT_SECONDS
-    locking = select(LEASES.c.cluster_uuid).where(old, ~unended).limit(CLUSTERS_PER_TRANSACTION)
+    locking = select(LEASES.c.cluster_uuid).where(old, ~unfinished).limit(CLUSTERS_PER_TRANSACTION)
     uuids = connection.execute(locking.with_for_update(skip_locked=True)).scalars().all()
     for table in (DELETIONS, RUNS, PACKAGES, CLUSTERS, LEASES):
         connection.execute(delete(table).where(table.c.cluster_uuid.in_(uuids)))

@@ -19,7 +19,7 @@ from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl
 
 MIGRATION_SECONDS = 60.0
 CONNECTIONS = 4
-"""So many transactions go on at a time in PostgreSQL, besides those on leases, which have a connection."""
+"""This many transactions go on at a time in PostgreSQL, besides those on leases, which have a connection."""
 
 
 def boot_time() -> float:

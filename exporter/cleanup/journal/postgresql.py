@@ -24,7 +24,7 @@ SERVER_SETTINGS = {
     # The server ends what waits before we do: then the connection stays, and the reason is known.
     "lock_timeout": "1500",
     "statement_timeout": "2500",
-    # What a process that has hung, or has vanished, keeps locked is free after so long.
+    # What a process that has hung, or has vanished, keeps locked is free after this long.
     "idle_in_transaction_session_timeout": "5000",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
@@ -43,7 +43,7 @@ class PostgresqlConnector:
 
     Args:
         dsn: a libpq connection URI.
-        connections: so many at most.
+        connections: this many at most.
         read_only: whether every change is refused.
     """
 

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 
 from exporter.cleanup.journal import totals
 from exporter.cleanup.journal.database import transaction
-from exporter.cleanup.journal.guards import INTENDED_IN_LAST_DAY
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore, batches
+from exporter.cleanup.journal.stops import INTENDED_IN_LAST_DAY
 from exporter.cleanup.journal.tables import DELETIONS, RUNS
 from exporter.cleanup.records import Deletion, Inherited, Lease, Phase, Run, RunFailure
 
@@ -90,7 +90,7 @@ class RunStore(LeasedStore):
     async def inherit(self, leases: Iterable[Lease], *, now: float) -> dict[str, Inherited]:
         """Return what earlier processes have left on clusters, and end their interrupted runs, as failed.
 
-        A run with an unended deletion stays as it is: once that has ended, this is to be called again.
+        A run with an unfinished deletion stays as it is: once that has ended, this is to be called again.
 
         Returns:
             What each cluster comes with, by uuid. Those whose lease was lost are missing.
@@ -105,13 +105,13 @@ class RunStore(LeasedStore):
         self, connection: Connection, leases: Sequence[Lease], *, now: float
     ) -> dict[str, Inherited]:
         ours = self.leases.confirmed(connection, leases)
-        unended: dict[str, list[Deletion]] = defaultdict(list)
+        unfinished: dict[str, list[Deletion]] = defaultdict(list)
         of_ours = and_(DELETIONS.c.cluster_uuid.in_(ours), DELETIONS.c.phase != Phase.ENDED)
         for deletion in read_deletions(connection, of_ours):
-            unended[deletion.cluster_uuid].append(deletion)
+            unfinished[deletion.cluster_uuid].append(deletion)
         goes_on = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
         begun = and_(RUNS.c.cluster_uuid.in_(ours), RUNS.c.ended_timestamp_seconds.is_(None))
-        error = "the program ended, or gave the cluster up, during this run"
+        error = "the program ended, or lost the lease of the cluster, during this run"
         for run in connection.execute(select(RUNS).where(begun, ~goes_on).order_by(RUNS.c.id)).all():
             _end(connection, run, success=False, failure=RunFailure.INTERRUPTED, error=error, now=now)
         last_started: dict[str, dict[str, float]] = defaultdict(dict)
@@ -121,14 +121,15 @@ class RunStore(LeasedStore):
         for uuid, policy, started in connection.execute(select(*columns).where(RUNS.c.id.in_(newest))):
             last_started[uuid][policy] = started
         return {
-            uuid: Inherited(unended=tuple(unended[uuid]), last_started=last_started[uuid]) for uuid in ours
+            uuid: Inherited(unfinished=tuple(unfinished[uuid]), last_started=last_started[uuid])
+            for uuid in ours
         }
 
     @transaction("prune runs")
     def prune(self, connection: Connection, lease: Lease, *, keep: int) -> int:
         """Delete all but the newest ended runs of every policy on the cluster, and return how many.
 
-        A run that is going on, or has a deletion that is unended or for which DELETE may have been sent
+        A run that is going on, or has a deletion that is unfinished or for which DELETE may have been sent
         within a day, stays.
         """
         self.leases.confirm(connection, lease)

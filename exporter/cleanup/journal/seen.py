@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, tuple_, update
 
 from exporter.cleanup.journal.database import Database, insert_or_update, transaction
-from exporter.cleanup.journal.guards import DAY_SECONDS
 from exporter.cleanup.journal.leases import LeasedStore, LeaseHolder
+from exporter.cleanup.journal.stops import DAY_SECONDS
 from exporter.cleanup.journal.tables import CLUSTERS, PACKAGES, sanitize
 from exporter.cleanup.records import Lease
 from exporter.ontap.conversations.listing import Package
 
 MAX_PACKAGES = 1000
-"""So many packages of one cluster are remembered; the others count as never seen, and are kept."""
+"""This many packages of one cluster are remembered; the others count as never seen, and are kept."""
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set."""
 

@@ -208,7 +208,7 @@ Index(
     postgresql_where=RUNS.c.ended_timestamp_seconds.is_(None),
 )
 Index(
-    "cleanup_deletions_one_unended",
+    "cleanup_deletions_one_unfinished",
     DELETIONS.c.cluster_uuid,
     unique=True,
     sqlite_where=DELETIONS.c.phase != Phase.ENDED.value,

@@ -23,7 +23,7 @@ from exporter.cleanup.records import (
 )
 
 MAX_CODES = 50
-"""So many error codes are counted by themselves on a cluster under a policy; the rest count as ``other``."""
+"""This many error codes are counted by themselves on a cluster under a policy; others count as ``other``."""
 OTHER_CODES = "other"
 POLICIES_PER_QUERY = 100
 """How many totals one query reads, so that reading all of a large fleet never holds up the process."""

@@ -24,7 +24,7 @@ def check_cleanup(section: Section[CleanupConfig], files: NamedFiles, found: Dia
     check_section(section, files, found)
     if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
         path = section.model.state.path
-        section.add_verdict(found, files.check(named_files.check_database, path), path, "state")
+        section.add_file_check(found, files.check(named_files.check_database, path), path, "state")
     policies = policies_of(section)
     if not policies and not section.is_broken("policies"):
         found.error(section.document.location(section.at("policies")), "at least one policy is expected")

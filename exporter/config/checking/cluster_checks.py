@@ -30,7 +30,7 @@ from exporter.ontap.endpoint import (
 
 _LOGINS: Final = ("basic_auth", "authorization", "oauth2")
 _PROXY_READS: Final = (
-    "a proxy is only for https://: it would read what is sent; write proxy_url: '' or no_proxy"
+    "a cluster with http:// cannot use a proxy, which could read the login; write proxy_url: '' or no_proxy"
 )
 _STALE_AFTER_POLLS: Final = 3
 
@@ -186,12 +186,12 @@ class _ClusterChecks:
         named = [file for file in (tls.cert_file, tls.key_file) if file is not None]
         if any(self.files.check(check_readable, file).error for file in named):
             return
-        verdict = self.files.check(check_chain, certificate, key)
+        checked = self.files.check(check_chain, certificate, key)
         at, source = certificate_key, certificate
-        if verdict.is_about_key and key is not None:
+        if checked.is_about_key and key is not None:
             at, source = key_key, key
         layer, _ = self.nearest(at)
-        layer.add_verdict(self.found, verdict, source, *at)
+        layer.add_file_check(self.found, checked, source, *at)
 
     def _check_proxy(
         self, settings: ProxyKeys, endpoint: Endpoint | None, above: tuple[str, ...]

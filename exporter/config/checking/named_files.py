@@ -27,7 +27,7 @@ _UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class FileCheck:
     """What is wrong with a file, and what is worth a warning. It does not name the file."""
 
     error: str | None = None
@@ -37,21 +37,21 @@ class Verdict:
 
 
 class NamedFiles:
-    """Checks files and remembers the verdicts; made anew for every loading."""
+    """Checks files and remembers the results; made anew for every loading."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[tuple[Any, ...], Verdict] = {}
+        self._checked: dict[tuple[Any, ...], FileCheck] = {}
 
-    def check(self, look: Callable[..., str | None], *content: Path | str | None) -> Verdict:
-        """Return the verdict of one of the functions ``check_*`` on its files."""
+    def check(self, look: Callable[..., str | None], *content: Path | str | None) -> FileCheck:
+        """Return what one of the functions ``check_*`` says of its files."""
         question = (look, *content)
-        if question not in self._verdicts:
+        if question not in self._checked:
             try:
-                verdict = Verdict(warning=look(*content))
+                checked = FileCheck(warning=look(*content))
             except (OSError, ValueError) as error:
-                verdict = Verdict(error=why_unreadable(error), is_about_key=isinstance(error, BadKeyError))
-            self._verdicts[question] = verdict
-        return self._verdicts[question]
+                checked = FileCheck(error=why_unreadable(error), is_about_key=isinstance(error, BadKeyError))
+            self._checked[question] = checked
+        return self._checked[question]
 
 
 # Each of these checks returns a warning, if there is one, and raises OSError or ValueError, which says why

@@ -46,7 +46,7 @@ def check_section(section: Section[Any], files: NamedFiles, found: Diagnostics) 
         for key, check in value.content_checks.items():
             for below, source in walk(getattr(value, key), (*keys, key)):
                 if isinstance(source, Path | str):
-                    section.add_verdict(found, files.check(check, source), source, *below)
+                    section.add_file_check(found, files.check(check, source), source, *below)
 
 
 def _check_exclusive(section: Section[Any], keys: KeyPath, model: StrictModel, found: Diagnostics) -> None:

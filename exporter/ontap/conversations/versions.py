@@ -27,7 +27,7 @@ _RELEASE = re.compile(
 _NUMBERS = 4
 
 
-class Stage(IntEnum):
+class ReleaseStage(IntEnum):
     """The stages of a release, in the order of time."""
 
     ENGINEERING = 0  # X alone: built before the release candidates
@@ -36,7 +36,7 @@ class Stage(IntEnum):
     PATCH = 3  # P
 
 
-_STAGES = {"RC": Stage.CANDIDATE, "P": Stage.PATCH}
+_STAGES = {"RC": ReleaseStage.CANDIDATE, "P": ReleaseStage.PATCH}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,7 +44,7 @@ class Release:
     """A version that could be parsed; compares in the order of releases."""
 
     numbers: tuple[int, ...]
-    stage: Stage
+    stage: ReleaseStage
     stage_number: int
     is_released: bool
     """False for an engineering build before a candidate or a patch, such as ``9.9.1P9X3``."""
@@ -79,7 +79,7 @@ def parse_release(version: str) -> Release | None:
     letters = (match["stage"] or "").upper()
     return Release(
         numbers=numbers + (0,) * (_NUMBERS - len(numbers)),
-        stage=_STAGES.get(letters, Stage.GENERAL if is_released else Stage.ENGINEERING),
+        stage=_STAGES.get(letters, ReleaseStage.GENERAL if is_released else ReleaseStage.ENGINEERING),
         stage_number=int(match["stage_number"] or 0),
         is_released=is_released,
         engineering=int(match["engineering"] or 0),

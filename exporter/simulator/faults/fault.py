@@ -98,8 +98,8 @@ class Fault:
         path: Only requests whose path begins so.
         exact: Only requests to exactly that path.
         page: Only this page of the packages listing, from 1.
-        times: With so many requests, then never again; None means until removed.
-        skip: After letting so many requests pass.
+        times: With this many requests, then never again; None means until removed.
+        skip: After letting this many requests pass.
         seconds: How long, in simulated seconds.
         status: The HTTP status.
         code: ONTAP's error code.

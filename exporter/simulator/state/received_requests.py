@@ -91,7 +91,7 @@ class RequestLog:
     async def wait(
         self, condition: Callable[[ReceivedRequest], bool], number: int, timeout_seconds: float
     ) -> tuple[ReceivedRequest, ...]:
-        """Wait until so many of the requests kept meet the condition, and give them.
+        """Wait until this many of the requests kept meet the condition, and give them.
 
         Raises:
             TimeoutError: They did not come within `timeout_seconds`.

@@ -46,7 +46,7 @@ class SimulatedClock:
         return self._start + timedelta(seconds=self.seconds())
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead by so many simulated seconds."""
+        """Jump ahead by this many simulated seconds."""
         self._advanced_seconds += seconds
         self.wake()
 
@@ -55,7 +55,7 @@ class SimulatedClock:
         self._changed.notify_all()
 
     async def pause(self, seconds: float) -> None:
-        """Wait at most so many simulated seconds, less after `advance` or `wake`: the caller checks again."""
+        """Wait at most these simulated seconds, less after `advance` or `wake`; the caller checks again."""
         endless = self._speed == 0 or math.isinf(seconds)
         try:
             async with asyncio.timeout(None if endless else seconds / self._speed):
@@ -64,7 +64,7 @@ class SimulatedClock:
             return
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so many simulated seconds."""
+        """Wait this many simulated seconds."""
         end = self.seconds() + seconds
         while (left := end - self.seconds()) > 0:
             await self.pause(left)

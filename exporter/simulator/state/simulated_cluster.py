@@ -36,7 +36,7 @@ class SimulatedCluster:
         username: The account's name; with a client certificate, its common name.
         password: The account's password.
         bearer_token: A token that is accepted too.
-        lock_after_failures: Locks the account after so many wrong passwords in a row; None never does.
+        lock_after_failures: Locks the account after this many wrong passwords in a row; None never does.
         require_client_certificate: Whether TLS asks for a certificate of the simulator's CA.
         plain_http: Whether it is served without TLS.
         maximum_tls: The highest TLS version that it speaks.
@@ -200,7 +200,7 @@ class SimulatedCluster:
     async def wait_for_deletions(
         self, number: int = 1, *, timeout_seconds: float = DEFAULT_WAIT_SECONDS
     ) -> tuple[Deletion, ...]:
-        """Wait until so many packages are really deleted, and give their record.
+        """Wait until this many packages are really deleted, and give their record.
 
         Raises:
             TimeoutError: There were fewer after `timeout_seconds` of real time.
@@ -240,7 +240,7 @@ class SimulatedCluster:
         path: str = "",
         timeout_seconds: float = DEFAULT_WAIT_SECONDS,
     ) -> tuple[ReceivedRequest, ...]:
-        """Wait until so many such requests came in, counted from the beginning, and give them.
+        """Wait until this many such requests came in, counted from the beginning, and give them.
 
         Raises:
             TimeoutError: They did not come within `timeout_seconds` of real time.

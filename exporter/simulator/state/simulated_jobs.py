@@ -202,7 +202,7 @@ class Jobs:
         return tuple(self._jobs.values())
 
     async def wait(self, job: Job, seconds: float) -> bool:
-        """Wait at most so many simulated seconds for the job's end, and return whether it is over."""
+        """Wait at most this many simulated seconds for the job's end, and return whether it is over."""
         deadline = self.clock.seconds() + seconds
         while True:
             self.end_due()

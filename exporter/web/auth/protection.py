@@ -225,7 +225,7 @@ def _hash_of(path: Path) -> str:
 
 def _log_applied(config: WebConfig) -> None:
     for warning in config.warnings:
-        log.warning("web configuration", **warning.logged())
+        log.warning("warning about the web configuration", **warning.logged())
     log.info(
         "web configuration applied",
         file=str(config.path),
@@ -238,5 +238,5 @@ def _log_applied(config: WebConfig) -> None:
 
 def _log_problems(path: Path, problems: Iterable[Problem]) -> None:
     for problem in problems:
-        log.error("web configuration", **problem.logged())
+        log.error("mistake in the web configuration", **problem.logged())
     log.error("new web configuration cannot be used, the last good one stays applied", file=str(path))

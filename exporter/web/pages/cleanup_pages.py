@@ -22,7 +22,7 @@ from exporter.web.pages.rendering import page
 from exporter.web.sources import SOURCES
 
 RUNS: Final = 50
-"""So many runs are on one page."""
+"""This many runs are on one page."""
 MOST_FAILED: Final = 100
 
 

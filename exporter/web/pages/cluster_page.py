@@ -18,7 +18,7 @@ from exporter.web.pages.rendering import page
 from exporter.web.sources import SOURCES
 
 RUNS: Final = 20
-"""So many runs, and so many deletions, are shown."""
+"""This many runs, and this many deletions, are shown."""
 
 Decision = Mapping[str, Any]
 """A decision of a plan, as the journal has it."""

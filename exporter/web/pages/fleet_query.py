@@ -16,7 +16,7 @@ from exporter.ontap.errors import Reason
 from exporter.web.pages.fleet_row import FleetRow
 
 ROWS: Final = 100
-"""So many clusters are on one page."""
+"""This many clusters are on one page."""
 _PAGE: Final = re.compile("[1-9][0-9]{0,18}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.cleanup.decide.plan import Reason as VerdictReason
+from exporter.cleanup.decide.plan import VerdictReason
 from exporter.cleanup.records import Outcome, RunFailure
 from exporter.ontap.errors import Reason
 
@@ -65,7 +65,7 @@ RUN_FAILURES: Final[Mapping[str, str]] = {
     RunFailure.EARLIER_DELETION: "an earlier deletion may still be going on",
     RunFailure.DELETION_FAILED: "a deletion did not succeed",
     RunFailure.REFUSED: "the policy is paused, or the day's deletions are used up",
-    RunFailure.STOPPED: "it was stopped",
+    RunFailure.STOPPED: "the kill switch, a reload or a lost lease stopped it",
     RunFailure.INTERRUPTED: "the program ended during the run",
     RunFailure.UNIDENTIFIED: "the cluster does not say who it is",
     RunFailure.INTERNAL_ERROR: "a bug of the exporter",

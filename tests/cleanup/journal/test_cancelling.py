@@ -26,7 +26,7 @@ from support.journal.journal_steps import (
     lease_of,
     new_run,
     opened,
-    unended_on,
+    unfinished_on,
 )
 from support.waiting import eventually
 
@@ -109,7 +109,7 @@ async def test_many_cancelled_at_random_leave_a_consistent_journal(journal: Jour
             await asyncio.gather(*(cancelled_after(task, chance.randrange(250)) for task in tasks))
             await assert_consistent(journal)
             for lease in leases.values():
-                for left in await unended_on(journal, lease.cluster_uuid):
+                for left in await unfinished_on(journal, lease.cluster_uuid):
                     await end(journal, lease, left)
 
 
@@ -132,13 +132,13 @@ async def test_a_journal_that_is_closed_amid_a_step_completes_it(url: str) -> No
     async with asyncio.timeout(WAIT_SECONDS):
         async with opened(url) as journal:
             # No step under a lease: the end may release that first, on a connection of its own.
-            running = asyncio.create_task(journal.guards.set_kill_switch(engaged=True))
+            running = asyncio.create_task(journal.stops.set_kill_switch(engaged=True))
             await turns(4)
         await running
         with pytest.raises(JournalError, match="the journal is closed"):
-            await unended_on(journal, AMS)
+            await unfinished_on(journal, AMS)
         async with opened(url) as again:
-            assert (await again.guards.read()).kill_switch
+            assert (await again.stops.read()).kill_switch
 
 
 async def test_a_disk_that_hangs_is_waited_for_once_and_keeps_its_lock_until_it_answers(

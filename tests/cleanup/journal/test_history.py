@@ -18,7 +18,7 @@ from support.journal.journal_steps import (
     new_run,
     opened,
     totals_of,
-    unended_on,
+    unfinished_on,
 )
 from support.postgresql_server import PostgresqlServer
 
@@ -172,7 +172,7 @@ async def test_pruning_leaves_a_run_that_goes_on(journal: Journal, ams: Lease) -
 
 
 @pytest.mark.parametrize("phase", Phase)
-async def test_pruning_leaves_what_is_unended_or_counts_for_the_day(
+async def test_pruning_leaves_what_is_unfinished_or_counts_for_the_day(
     postgresql: PostgresqlServer, postgresql_url: str, phase: Phase
 ) -> None:
     async with opened(postgresql_url) as journal:
@@ -184,7 +184,7 @@ async def test_pruning_leaves_what_is_unended_or_counts_for_the_day(
         await postgresql.ask(postgresql_url, aging)
         if phase is not Phase.ENDED:
             assert await journal.runs.prune(ams, keep=0) == 0
-            assert await unended_on(journal, AMS) == (deletion,)
+            assert await unfinished_on(journal, AMS) == (deletion,)
             await end(journal, ams, deletion, Outcome.TIMEOUT)
         assert await journal.runs.prune(ams, keep=0) == 1
         assert await journal.deletions.given_up(AMS) == ()
@@ -204,25 +204,25 @@ async def test_runs_that_a_crash_cut_short_are_ended_as_failed(journal: Journal)
     ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
     over = await old_run(journal, ams)
     cut_short = await new_run(journal, ams)
-    unended = await deletion_in(journal, ams, Phase.FOLLOWED)
+    unfinished = await deletion_in(journal, ams, Phase.FOLLOWED)
     elsewhere = await new_run(journal, fra)
-    assert (await journal.runs.inherit([ams], now=500.0))[AMS].unended == (unended,)
+    assert (await journal.runs.inherit([ams], now=500.0))[AMS].unfinished == (unfinished,)
     runs = {run.id: run for run in await journal.runs.recent(10)}
     ended = runs[cut_short]
     assert (ended.success, ended.failure, ended.error, ended.ended_timestamp_seconds) == (
         False,
         "interrupted",
-        "the program ended, or gave the cluster up, during this run",
+        "the program ended, or lost the lease of the cluster, during this run",
         500.0,
     )
     assert runs[over].ended_timestamp_seconds == 130.0
-    assert runs[unended.run_id].ended_timestamp_seconds is None
+    assert runs[unfinished.run_id].ended_timestamp_seconds is None
     assert (await totals_of(journal))["ams", "old"].last_success is False
-    await end(journal, ams, unended)
+    await end(journal, ams, unfinished)
     inherited = await journal.runs.inherit([ams, fra], now=600.0)
-    assert {uuid: one.unended for uuid, one in inherited.items()} == {AMS: (), FRA: ()}
+    assert {uuid: one.unfinished for uuid, one in inherited.items()} == {AMS: (), FRA: ()}
     assert {run.id for run in await journal.runs.recent(10) if run.ended_timestamp_seconds == 600.0} == {
-        unended.run_id,
+        unfinished.run_id,
         elsewhere,
     }
     await journal.runs.inherit([ams, fra], now=700.0)
@@ -258,7 +258,7 @@ async def test_a_cluster_that_has_gone_for_more_than_a_year_is_forgotten_besides
     async with opened(postgresql_url) as journal:
         ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
         await deletion_in(journal, ams, Phase.ENDED)
-        unended = await deletion_in(journal, fra, Phase.FOLLOWED)
+        unfinished = await deletion_in(journal, fra, Phase.FOLLOWED)
         seen = [Package(version="9.9.1", create_timestamp_seconds=1.0)]
         await journal.seen.note({ams: seen, fra: seen}, now=5.0)
         await journal.leases.acquire(["new"])
@@ -266,7 +266,7 @@ async def test_a_cluster_that_has_gone_for_more_than_a_year_is_forgotten_besides
     await postgresql.ask(postgresql_url, aging)
     async with opened(postgresql_url) as journal:
         assert [run.cluster for run in await journal.runs.recent(9)] == ["fra"]
-        assert await unended_on(journal, FRA) == (unended,)
+        assert await unfinished_on(journal, FRA) == (unfinished,)
         assert await journal.seen.since(AMS, now=6.0) == {}
         assert await journal.seen.since(FRA, now=6.0) == {"9.9.1": 5.0}
         assert set(await totals_of(journal)) == {("ams", "old"), ("fra", "old")}

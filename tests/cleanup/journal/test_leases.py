@@ -27,7 +27,7 @@ from support.journal.journal_steps import (
     new_run,
     opened,
     totals_of,
-    unended_on,
+    unfinished_on,
 )
 from support.journal.processes import line_of, program
 from support.postgresql_server import PostgresqlServer
@@ -106,7 +106,7 @@ async def test_a_deletion_takes_no_step_under_the_lease_of_another_cluster(journ
     deletion = await deletion_in(journal, ams, Phase.FOLLOWED)
     with pytest.raises(StepRefusedError, match=f"there is no deletion {deletion.id} on cluster {FRA}"):
         await end(journal, fra, deletion)
-    assert await unended_on(journal, AMS) == (deletion,)
+    assert await unfinished_on(journal, AMS) == (deletion,)
 
 
 async def test_a_restart_has_the_leases_at_once_and_only_postgresql_knows_until_when_they_were_held(

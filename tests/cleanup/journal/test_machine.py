@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from exporter.cleanup.journal import Journal, LeaseLostError, StepRefusedError
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Lease, Outcome, Phase, Run
-from support.journal.journal_steps import NAMES, durations_of, end, intend, opened, totals_of, unended_on
+from support.journal.journal_steps import NAMES, durations_of, end, intend, opened, totals_of, unfinished_on
 from support.journal.model import Model, kept
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ class JournalMachine(RuleBasedStateMachine):
         allowed = (
             self.model.may_write_to(run_id, uuid)
             and not self.model.stops(self.model.runs[run_id].policy, digest)
-            and not self.model.unended_on(uuid)
+            and not self.model.unfinished_on(uuid)
             and (limit is None or len(self.model.sent()) < limit)
         )
         intending = intend(
@@ -302,12 +302,12 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(engaged=st.sampled_from([False, False, True]))
     def set_kill_switch(self, *, engaged: bool) -> None:
-        self.runner.run(self.journal.guards.set_kill_switch(engaged=engaged))
+        self.runner.run(self.journal.stops.set_kill_switch(engaged=engaged))
         self.model.kill_switch = engaged
 
     @rule()
     def resume_policies(self) -> None:
-        self.runner.run(self.journal.guards.resume())
+        self.runner.run(self.journal.stops.resume())
         self.model.resume()
 
     @rule(keep_runs=st.integers(0, 3), uuid=UUIDS)
@@ -317,19 +317,19 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(uuid=UUIDS, now=TIMES)
     def inherit(self, uuid: str, now: float) -> None:
-        held = {one.run_id for one in self.model.unended()}
+        held = {one.run_id for one in self.model.unfinished()}
         cut_short = [
             run
             for run in self.model.runs.values()
             if run.ended_timestamp_seconds is None and run.id not in held and run.cluster_uuid == uuid
         ]
         inherited = self.runner.run(self.journal.runs.inherit([self.leases[uuid]], now=now))[uuid]
-        assert list(inherited.unended) == self.model.unended_on(uuid)
+        assert list(inherited.unfinished) == self.model.unfinished_on(uuid)
         newest = {one.policy: one for one in self.model.runs.values() if one.cluster_uuid == uuid}
         assert inherited.last_started == {
             policy: one.started_timestamp_seconds for policy, one in newest.items()
         }
-        error = "the program ended, or gave the cluster up, during this run"
+        error = "the program ended, or lost the lease of the cluster, during this run"
         for run in cut_short:
             self.model.end_run(run, "interrupted", error, success=False, now=now)
 
@@ -355,10 +355,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_guards_agree(self) -> None:
-        guards = self.runner.run(self.journal.guards.read())
-        assert guards.kill_switch == self.model.kill_switch
-        assert set(guards.paused) == self.model.paused
-        assert set(guards.unended) == {one.cluster_uuid for one in self.model.unended()}
+        stops = self.runner.run(self.journal.stops.read())
+        assert stops.kill_switch == self.model.kill_switch
+        assert set(stops.paused) == self.model.paused
+        assert set(stops.unfinished) == {one.cluster_uuid for one in self.model.unfinished()}
 
     @invariant()
     def the_runs_agree(self) -> None:
@@ -368,7 +368,7 @@ class JournalMachine(RuleBasedStateMachine):
         ]
         assert list(self.runner.run(self.journal.runs.recent(1000))) == expected[::-1]
         for uuid in NAMES:
-            assert list(self.runner.run(unended_on(self.journal, uuid))) == self.model.unended_on(uuid)
+            assert list(self.runner.run(unfinished_on(self.journal, uuid))) == self.model.unfinished_on(uuid)
 
     @rule()
     def the_jobs_given_up_agree(self) -> None:

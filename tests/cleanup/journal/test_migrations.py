@@ -17,7 +17,7 @@ from exporter.cleanup.journal import JournalError
 from exporter.cleanup.journal.journal_errors import SchemaChangedError
 from exporter.cleanup.journal.tables import METADATA, VERSION_TABLE
 from exporter.cleanup.records import Phase
-from support.journal.journal_steps import AMS, deletion_in, lease_of, opened, reading, unended_on
+from support.journal.journal_steps import AMS, deletion_in, lease_of, opened, reading, unfinished_on
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ async def test_opening_again_changes_nothing(url: str) -> None:
         deletion = await deletion_in(journal, await lease_of(journal), Phase.FOLLOWED)
     for _ in range(2):
         async with opened(url) as journal:
-            assert await unended_on(journal, AMS) == (deletion,)
+            assert await unfinished_on(journal, AMS) == (deletion,)
     revision = select(text("version_num")).select_from(text("cleanup_schema_version"))
     assert await with_a_tool(url, lambda connection: connection.execute(revision).all()) == [("0001",)]
 

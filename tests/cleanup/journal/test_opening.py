@@ -31,7 +31,7 @@ from support.journal.journal_steps import (
     opened,
     reading,
     totals_of,
-    unended_on,
+    unfinished_on,
 )
 from support.postgresql_server import PASSWORD, QUOTED_PASSWORD, PostgresqlServer
 
@@ -111,7 +111,7 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None
             await journal.runs.begin(
                 lease, cluster="ams", policy="old", dry_run=True, plan="x" * 10**6, candidates=1, now=1.0
             )
-        assert await unended_on(journal, AMS) == (deletion,)
+        assert await unfinished_on(journal, AMS) == (deletion,)
         assert len(await journal.runs.recent(9)) == 1
 
 
@@ -152,16 +152,16 @@ async def test_a_journal_is_read_while_another_process_uses_it_and_never_changed
         await journal.seen.note({lease: [Package(version="9.9.1", create_timestamp_seconds=1.0)]}, now=5.0)
         async with reading(url) as reader:
             assert await reader.seen.since(AMS, now=6.0) == {"9.9.1": 5.0}
-            assert set((await reader.guards.read()).unended) == {AMS}
-            assert await unended_on(reader, AMS) == (deletion,)
-            for writing in (reader.guards.set_kill_switch(engaged=True), reader.leases.acquire([AMS, "new"])):
+            assert set((await reader.stops.read()).unfinished) == {AMS}
+            assert await unfinished_on(reader, AMS) == (deletion,)
+            for writing in (reader.stops.set_kill_switch(engaged=True), reader.leases.acquire([AMS, "new"])):
                 with pytest.raises(JournalError, match=r"read-?only"):
                     await writing
             await journal.deletions.follow(
                 lease, await end_and_intend(journal, lease, deletion), job_uuid=None
             )
-            assert len(await unended_on(reader, AMS)) == 1
-        assert not (await journal.guards.read()).kill_switch
+            assert len(await unfinished_on(reader, AMS)) == 1
+        assert not (await journal.stops.read()).kill_switch
     async with reading(url) as reader:
         assert len(await reader.runs.recent(5)) == 1
 

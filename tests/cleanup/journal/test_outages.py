@@ -33,7 +33,7 @@ from support.journal.journal_steps import (
     new_run,
     opened,
     totals_of,
-    unended_on,
+    unfinished_on,
 )
 from support.postgresql_server import PostgresqlServer
 from support.servicing import POLICY, cluster_named, life
@@ -205,7 +205,7 @@ async def test_a_locked_table_fails_what_needs_it_and_leases_stay_renewed(
             with pytest.raises(JournalError, match="cannot note an outcome: canceling statement"):
                 await end(journal, lease, deletion)
             with pytest.raises(JournalError, match="cannot read what stops deleting"):
-                await journal.guards.read()
+                await journal.stops.read()
             await journal.leases.heartbeat()
             assert await session.fetchval(expiry) > before
             assert set(await other.leases.acquire([AMS, FRA])) == {FRA}
@@ -325,7 +325,7 @@ async def test_a_text_in_a_column_of_numbers_fails_single_calls(tmp_path: Path) 
         tool.execute("UPDATE cleanup_policies SET last_started_timestamp_seconds = 'yesterday'")
         tool.commit()
         tool.close()
-        for reading in (unended_on(journal, AMS), totals_of(journal), journal.runs.recent(5)):
+        for reading in (unfinished_on(journal, AMS), totals_of(journal), journal.runs.recent(5)):
             with pytest.raises(JournalError, match="could not convert string to float"):
                 await reading
         await journal.leases.heartbeat()
@@ -341,7 +341,7 @@ async def test_a_word_that_this_version_does_not_know_fails_single_calls(tmp_pat
         tool.commit()
         tool.close()
         with pytest.raises(JournalError, match="'paused' is not a valid Phase"):
-            await unended_on(journal, AMS)
+            await unfinished_on(journal, AMS)
         await totals_of(journal)
 
 
@@ -355,7 +355,7 @@ async def test_a_table_that_has_gone_fails_the_whole_step(tmp_path: Path) -> Non
         tool.commit()
         with pytest.raises(JournalError, match=r"cannot note an outcome: .*cleanup_durations"):
             await end(journal, lease, deletion)  # one of its last writes fails
-        assert await unended_on(journal, AMS) == (deletion,)
+        assert await unfinished_on(journal, AMS) == (deletion,)
         tool.execute("ALTER TABLE mislaid RENAME TO cleanup_durations")
         tool.commit()
         tool.close()

@@ -16,7 +16,16 @@ from exporter.cleanup.records import Outcome, Run
 from exporter.config import PolicyConfig
 from exporter.ontap.conversations.listing import PACKAGES_PATH
 from support.cleaning import POLICY, changed
-from support.journal.journal_steps import AMS, end, intend, lease_of, new_run, opened, totals_of, unended_on
+from support.journal.journal_steps import (
+    AMS,
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    totals_of,
+    unfinished_on,
+)
 from support.postgresql_server import PostgresqlServer
 from support.servicing import WAIT_SECONDS, Life, cluster_named, deletes, life
 
@@ -83,7 +92,7 @@ async def test_an_older_copy_counts_what_it_knows_and_follows_what_was_under_way
         await end(journal, await lease_of(journal), under_way)
     copy.replace(path)
     async with opened(f"sqlite:///{path}") as journal:
-        assert await unended_on(journal, AMS) == (under_way,)
+        assert await unfinished_on(journal, AMS) == (under_way,)
         assert sum((await totals_of(journal))["ams", "old"].outcomes.values()) == 0
 
 
@@ -98,7 +107,7 @@ async def test_a_restored_dump_counts_what_it_knows_and_follows_what_was_under_w
         await end(journal, lease, under_way)
         await intend(journal, lease, await new_run(journal, lease), version="9.9.2")
     async with opened(postgresql_url) as journal:
-        assert await unended_on(journal, AMS) == (under_way,)
+        assert await unfinished_on(journal, AMS) == (under_way,)
         assert sum((await totals_of(journal))["ams", "old"].outcomes.values()) == 0
         await end(journal, await lease_of(journal), under_way)
         assert (await totals_of(journal))["ams", "old"].outcomes[Outcome.SUCCESS] == 1

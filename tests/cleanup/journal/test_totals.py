@@ -21,7 +21,7 @@ from support.journal.journal_steps import (
     new_run,
     opened,
     totals_of,
-    unended_on,
+    unfinished_on,
 )
 
 NONE = dict.fromkeys(Outcome, 0)
@@ -151,7 +151,7 @@ async def test_everything_is_there_after_a_restart(new_url: NewUrl) -> None:
     async with opened(url) as journal:
         after = await totals_of(journal), await durations_of(journal), await journal.runs.recent(5)
         assert after == before
-        assert await unended_on(journal, AMS) == (intended,)
+        assert await unfinished_on(journal, AMS) == (intended,)
         assert await new_run(journal, await lease_of(journal)) > run_id
 
 

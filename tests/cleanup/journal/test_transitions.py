@@ -20,7 +20,7 @@ from support.journal.journal_steps import (
     lease_of,
     new_run,
     totals_of,
-    unended_on,
+    unfinished_on,
 )
 
 Step = Callable[[Journal, Lease, Deletion], Awaitable[Deletion]]
@@ -73,14 +73,14 @@ async def test_an_intent_is_recorded_as_given(journal: Journal, ams: Lease) -> N
         code="",
         message="",
     )
-    assert await unended_on(journal, AMS) == (deletion,)
+    assert await unfinished_on(journal, AMS) == (deletion,)
 
 
 async def test_a_refusal_is_recorded_with_its_reason(journal: Journal, ams: Lease) -> None:
     intended = await deletion_in(journal, ams, Phase.INTENDED)
     waiting = await journal.deletions.wait(ams, intended, code="7", message="busy")
     assert waiting == replace(intended, phase=Phase.WAITING, code="7", message="busy")
-    assert await unended_on(journal, AMS) == (waiting,)
+    assert await unfinished_on(journal, AMS) == (waiting,)
 
 
 async def test_a_job_that_failed_for_a_passing_reason_does_not_stand_for_the_next_attempt(
@@ -122,7 +122,7 @@ async def test_an_accepted_deletion_is_followed_with_or_without_a_job(
     intended = await deletion_in(journal, ams, Phase.INTENDED)
     followed = await journal.deletions.follow(ams, intended, job_uuid=job_uuid)
     assert followed == replace(intended, phase=Phase.FOLLOWED, job_uuid=job_uuid)
-    assert await unended_on(journal, AMS) == (followed,)
+    assert await unfinished_on(journal, AMS) == (followed,)
 
 
 async def test_a_job_that_was_not_named_is_recorded_once_it_is_found(journal: Journal, ams: Lease) -> None:
@@ -135,7 +135,7 @@ async def test_a_job_that_was_not_named_is_recorded_once_it_is_found(journal: Jo
 
 
 @pytest.mark.parametrize("phase", sorted(ALLOWED["end"]))
-async def test_an_unended_deletion_ends_from_any_phase_with_any_outcome(
+async def test_an_unfinished_deletion_ends_from_any_phase_with_any_outcome(
     journal: Journal, ams: Lease, phase: Phase
 ) -> None:
     for outcome in Outcome:
@@ -149,7 +149,7 @@ async def test_an_unended_deletion_ends_from_any_phase_with_any_outcome(
             message="so",
             ended_timestamp_seconds=130.0,
         )
-        assert await unended_on(journal, AMS) == ()
+        assert await unfinished_on(journal, AMS) == ()
         assert (await totals_of(journal))["ams", "old"].outcomes[outcome] == 1
 
 
@@ -180,13 +180,13 @@ async def test_a_deletion_that_does_not_exist_takes_no_step(journal: Journal, am
 
 
 @pytest.mark.parametrize("phase", sorted(ALLOWED["end"]))
-async def test_a_cluster_has_one_unended_deletion_whatever_policy_and_version(
+async def test_a_cluster_has_one_unfinished_deletion_whatever_policy_and_version(
     journal: Journal, ams: Lease, phase: Phase
 ) -> None:
     first = await deletion_in(journal, ams, phase)
     other = await new_run(journal, ams, policy="other")
     for version in ("9.9.1", "9.9.2"):
-        with pytest.raises(StepRefusedError, match="another deletion on ams is unended"):
+        with pytest.raises(StepRefusedError, match="another deletion on ams is unfinished"):
             await intend(journal, ams, other, version=version)
     await deletion_in(journal, await lease_of(journal, FRA), Phase.INTENDED)
     await end(journal, ams, first)
@@ -221,10 +221,10 @@ async def test_a_dry_run_intends_nothing(journal: Journal, ams: Lease) -> None:
     run_id = await new_run(journal, ams, dry_run=True)
     with pytest.raises(StepRefusedError, match=f"run {run_id} is a dry run"):
         await intend(journal, ams, run_id)
-    assert await unended_on(journal, AMS) == ()
+    assert await unfinished_on(journal, AMS) == ()
 
 
-async def test_a_package_that_was_left_is_counted_at_once_and_never_unended(
+async def test_a_package_that_was_left_is_counted_at_once_and_never_unfinished(
     journal: Journal, ams: Lease
 ) -> None:
     run_id = await new_run(journal, ams)
@@ -233,7 +233,7 @@ async def test_a_package_that_was_left_is_counted_at_once_and_never_unended(
     )
     assert (deletion.phase, deletion.outcome, deletion.attempts) == (Phase.ENDED, Outcome.PROTECTED, 0)
     assert (deletion.message, deletion.ended_timestamp_seconds) == ("in use", 110.0)
-    assert await unended_on(journal, AMS) == ()
+    assert await unfinished_on(journal, AMS) == ()
     assert (await totals_of(journal))["ams", "old"].outcomes[Outcome.PROTECTED] == 1
     assert await durations_of(journal) == {}
 
@@ -257,9 +257,9 @@ async def test_jobs_that_were_given_up_are_known_until_their_package_is_deleted_
     assert await journal.deletions.given_up(AMS) == (given_up, no_job)
     newer = await give_up(journal, ams, run_id, version="9.9.1", job_uuid="b")
     assert await journal.deletions.given_up(AMS) == (no_job, newer)
-    unended = await intend(journal, ams, run_id)
+    unfinished = await intend(journal, ams, run_id)
     assert await journal.deletions.given_up(AMS) == (no_job,)
-    await end(journal, ams, unended)
+    await end(journal, ams, unfinished)
     assert await journal.deletions.given_up(AMS) == (no_job,)
 
 
@@ -312,6 +312,6 @@ async def test_names_with_characters_that_cannot_be_kept_are_found_again(journal
     )
     deletion = await intend(journal, lease, run_id, version="9\0")
     assert (deletion.cluster, deletion.policy, deletion.version) == ("a\ufffd", "p\ufffd", "9\ufffd")
-    assert await unended_on(journal, AMS) == (deletion,)
+    assert await unfinished_on(journal, AMS) == (deletion,)
     assert set(await totals_of(journal)) == {("a\ufffd", "p\ufffd")}
     assert await journal.runs.recent(1, clusters={"a\0"})

@@ -153,7 +153,7 @@ async def durations_of(journal: Journal) -> Mapping[str, Durations]:
     return (await anext(journal.totals.changed())).durations or {}
 
 
-async def unended_on(journal: Journal, uuid: str) -> tuple[Deletion, ...]:
+async def unfinished_on(journal: Journal, uuid: str) -> tuple[Deletion, ...]:
     """Return the deletions of a cluster without an outcome."""
     found = (one for one in await deletions_of(journal) if one.cluster_uuid == uuid)
     return tuple(one for one in found if one.phase is not Phase.ENDED)
@@ -185,7 +185,7 @@ async def assert_consistent(journal: Journal) -> list[Deletion]:
         sum((one.ended_timestamp_seconds or 0.0) - one.intended_timestamp_seconds for one in sent),
     )
     for uuid in {one.cluster_uuid for one in deletions}:
-        unended = [one for one in deletions if one.cluster_uuid == uuid and one.phase is not Phase.ENDED]
-        assert await unended_on(journal, uuid) == tuple(unended)
-        assert len(unended) <= 1
+        unfinished = [one for one in deletions if one.cluster_uuid == uuid and one.phase is not Phase.ENDED]
+        assert await unfinished_on(journal, uuid) == tuple(unfinished)
+        assert len(unfinished) <= 1
     return deletions

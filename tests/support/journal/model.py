@@ -26,11 +26,11 @@ class Model:
     paused: set[tuple[str, str]] = field(default_factory=set)
     kill_switch: bool = False
 
-    def unended(self) -> list[Deletion]:
+    def unfinished(self) -> list[Deletion]:
         return [one for one in self.deletions.values() if one.phase is not Phase.ENDED]
 
-    def unended_on(self, uuid: str) -> list[Deletion]:
-        return [one for one in self.unended() if one.cluster_uuid == uuid]
+    def unfinished_on(self, uuid: str) -> list[Deletion]:
+        return [one for one in self.unfinished() if one.cluster_uuid == uuid]
 
     def goes_on(self, run_id: int, uuid: str) -> bool:
         run = self.runs.get(run_id)
@@ -87,7 +87,7 @@ class Model:
         for run in self.runs.values():
             if run.ended_timestamp_seconds is not None and uuid == run.cluster_uuid:
                 ended.setdefault(run.policy, []).append(run.id)
-        held = {one.run_id for one in [*self.unended(), *self.sent()]}
+        held = {one.run_id for one in [*self.unfinished(), *self.sent()]}
         old = {run for runs in ended.values() for run in sorted(runs, reverse=True)[keep_runs:]} - held
         self.runs = {run_id: run for run_id, run in self.runs.items() if run_id not in old}
         self.deletions = {key: one for key, one in self.deletions.items() if one.run_id not in old}

@@ -13,7 +13,7 @@ import sys
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, Outcome
-from support.journal.journal_steps import NAMES, end, intend, new_run, opened, unended_on
+from support.journal.journal_steps import NAMES, end, intend, new_run, opened, unfinished_on
 
 
 def say(*words: object) -> None:
@@ -28,7 +28,7 @@ async def write(url: str, chance: random.Random) -> None:
         while len(leases) < len(NAMES):  # PostgreSQL keeps those of the life before for half a second
             leases |= await journal.leases.acquire(NAMES)
         for lease in leases.values():
-            for left in await unended_on(journal, lease.cluster_uuid):
+            for left in await unfinished_on(journal, lease.cluster_uuid):
                 await end(
                     journal,
                     lease,

@@ -118,7 +118,7 @@ def _make_deletions(op: Operations) -> None:
     op.create_index("cleanup_deletions_of_version", "cleanup_deletions", ["cluster_uuid", "version", "id"])
     op.create_index("cleanup_deletions_of_day", "cleanup_deletions", ["intended_database_seconds"])
     op.create_index(
-        "cleanup_deletions_one_unended",
+        "cleanup_deletions_one_unfinished",
         "cleanup_deletions",
         ["cluster_uuid"],
         unique=True,

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.tables import CONTROL, DATABASE_CLOCK, DELETIONS, FAILURES
-from exporter.cleanup.records import Deletion, Guards, Outcome, Phase, PolicyPause
+from exporter.cleanup.records import Deletion, Outcome, Phase, PolicyPause, Stops
 
 DAY_SECONDS = 86_400.0
 KEPT_DIGESTS = 10
-"""So many variants of one policy are remembered with their failures."""
+"""This many variants of one policy are remembered with their failures."""
 
 INTENDED_IN_LAST_DAY = and_(
     DELETIONS.c.intended_database_seconds > DATABASE_CLOCK - DAY_SECONDS, DELETIONS.c.attempts > 0
@@ -27,18 +27,18 @@ DELETED_IN_LAST_DAY = and_(
 _PAUSED = FAILURES.c.paused_timestamp_seconds.is_not(None)
 
 
-class GuardStore(Store):
+class StopStore(Store):
     """The kill switch, the paused policies, and deletions that have no outcome yet."""
 
     @transaction("read what stops deleting")
-    def read(self, connection: Connection) -> Guards:
+    def read(self, connection: Connection) -> Stops:
         """Return what stops deleting."""
         kill_switch = connection.execute(select(CONTROL.c.kill_switch)).scalar_one()
         paused = connection.execute(select(FAILURES).where(_PAUSED))
-        unended = connection.execute(
+        unfinished = connection.execute(
             select(DELETIONS.c.cluster_uuid, DELETIONS.c.cluster).where(DELETIONS.c.phase != Phase.ENDED)
         )
-        return Guards(
+        return Stops(
             kill_switch=kill_switch,
             paused=MappingProxyType(
                 {
@@ -51,12 +51,12 @@ class GuardStore(Store):
                     for row in paused
                 }
             ),
-            unended=MappingProxyType({row.cluster_uuid: row.cluster for row in unended}),
+            unfinished=MappingProxyType({row.cluster_uuid: row.cluster for row in unfinished}),
         )
 
     @transaction("count the deletions of a day")
     def deleted_in_last_day(self, connection: Connection) -> int:
-        """Return how many packages were deleted in the last 24 hours, or may have been."""
+        """Return how many deletions count for ``max_deletes_per_day`` now: begun in the last 24 hours."""
         return _deleted_in_last_day(connection)
 
     @transaction("set the kill switch")
@@ -92,7 +92,7 @@ def check_nothing_stops(
         return
     if _deleted_in_last_day(connection) >= max_deletes_per_day:
         raise StepRefusedError(
-            f"max_deletes_per_day: {max_deletes_per_day} packages were deleted in the last 24 hours"
+            f"max_deletes_per_day is used up: {max_deletes_per_day} deletions were begun in the last 24 hours"
         )
 
 

@@ -19,7 +19,7 @@ from support.journal.journal_steps import (
     lease_of,
     new_run,
     opened,
-    unended_on,
+    unfinished_on,
 )
 from support.postgresql_server import PostgresqlServer
 
@@ -33,11 +33,11 @@ PAUSED = "policy old is paused"
 async def refused(journal: Journal, lease: Lease, run_id: int, why: str, limit: int | None = None) -> None:
     with pytest.raises(StepRefusedError, match=why):
         await intend(journal, lease, run_id, max_deletes_per_day=limit)
-    assert await unended_on(journal, lease.cluster_uuid) == ()
+    assert await unfinished_on(journal, lease.cluster_uuid) == ()
 
 
 async def sent_today(journal: Journal, lease: Lease, run_id: int, count: int) -> None:
-    """See that so many deletions count for the day."""
+    """See that this many deletions count for the day."""
     await refused(journal, lease, run_id, f"max_deletes_per_day: {count} packages", limit=count)
     deletion = await intend(journal, lease, run_id, max_deletes_per_day=count + 1)
     await end(journal, lease, deletion, Outcome.PROTECTED)
@@ -67,8 +67,8 @@ async def fail(
 
 
 async def test_a_new_journal_stops_nothing(journal: Journal) -> None:
-    guards = await journal.guards.read()
-    assert (guards.kill_switch, dict(guards.paused), dict(guards.unended)) == (False, {}, {})
+    stops = await journal.stops.read()
+    assert (stops.kill_switch, dict(stops.paused), dict(stops.unfinished)) == (False, {}, {})
 
 
 async def test_the_kill_switch_survives_a_restart_and_stops_every_intent(new_url: NewUrl) -> None:
@@ -76,15 +76,15 @@ async def test_the_kill_switch_survives_a_restart_and_stops_every_intent(new_url
     async with opened(url) as journal:
         lease = await lease_of(journal)
         waiting = await deletion_in(journal, lease, Phase.WAITING)
-        await journal.guards.set_kill_switch(engaged=True)
+        await journal.stops.set_kill_switch(engaged=True)
     async with opened(url) as journal:
-        assert (await journal.guards.read()).kill_switch
+        assert (await journal.stops.read()).kill_switch
         lease, fra = await lease_of(journal), await lease_of(journal, FRA)
         with pytest.raises(StepRefusedError, match="the kill switch is on"):
             await journal.deletions.intend_again(lease, waiting)
         await refused(journal, fra, await new_run(journal, fra), KILL_SWITCH)
         await end(journal, lease, waiting)
-        await journal.guards.set_kill_switch(engaged=False)
+        await journal.stops.set_kill_switch(engaged=False)
         await deletion_in(journal, fra, Phase.INTENDED)
 
 
@@ -92,11 +92,11 @@ async def test_the_kill_switch_of_one_process_stops_the_others(postgresql_url: s
     async with opened(postgresql_url) as one, opened(postgresql_url) as two:
         lease = await lease_of(two)
         run_id = await new_run(two, lease)
-        await one.guards.set_kill_switch(engaged=True)
+        await one.stops.set_kill_switch(engaged=True)
         await refused(two, lease, run_id, KILL_SWITCH)
-        assert (await two.guards.read()).kill_switch
-        await two.guards.set_kill_switch(engaged=False)
-        assert not (await one.guards.read()).kill_switch
+        assert (await two.stops.read()).kill_switch
+        await two.stops.set_kill_switch(engaged=False)
+        assert not (await one.stops.read()).kill_switch
 
 
 async def test_no_intent_is_stored_once_the_kill_switch_is_engaged(postgresql_url: str) -> None:
@@ -104,27 +104,27 @@ async def test_no_intent_is_stored_once_the_kill_switch_is_engaged(postgresql_ur
         leases = list((await two.leases.acquire([f"c{number}" for number in range(10)])).values())
         run_ids = [await new_run(two, lease) for lease in leases]
 
-        async def unended() -> set[str]:
-            return set((await one.guards.read()).unended)
+        async def unfinished() -> set[str]:
+            return set((await one.stops.read()).unfinished)
 
         async def engage() -> None:
             await asyncio.sleep(0)
-            await one.guards.set_kill_switch(engaged=True)
-            stored.append(await unended())
+            await one.stops.set_kill_switch(engaged=True)
+            stored.append(await unfinished())
 
         stored: list[set[str]] = []
         intents = (intend(two, lease, run_id) for lease, run_id in zip(leases, run_ids, strict=True))
         await asyncio.gather(engage(), *intents, return_exceptions=True)
-        assert stored == [await unended()]
+        assert stored == [await unfinished()]
 
 
 async def test_failures_in_a_row_over_all_clusters_pause_the_policy(journal: Journal) -> None:
     ams, fra = await lease_of(journal, AMS), await lease_of(journal, FRA)
     await fail(journal, ams, Outcome.TIMEOUT)
     await fail(journal, fra)
-    assert (await journal.guards.read()).paused == {}
+    assert (await journal.stops.read()).paused == {}
     await fail(journal, ams)
-    (pause,) = (await journal.guards.read()).paused.values()
+    (pause,) = (await journal.stops.read()).paused.values()
     assert (pause.policy, pause.digest, pause.since_timestamp_seconds) == ("old", "d1", 200.0)
     assert pause.reason == (
         "3 deletions in a row ended as failure or timeout; the last one, of 9.9.1 on ams: no such luck"
@@ -147,14 +147,14 @@ async def test_other_policies_and_changed_ones_are_not_paused(journal: Journal, 
     await end(journal, ams, other)
     changed = await intend(journal, ams, await new_run(journal, ams), policy_digest="d2")
     await end(journal, ams, changed)
-    assert set((await journal.guards.read()).paused) == {("old", "d1")}
+    assert set((await journal.stops.read()).paused) == {("old", "d1")}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.ALREADY_GONE])
 async def test_a_package_that_is_gone_ends_the_row(journal: Journal, ams: Lease, outcome: Outcome) -> None:
     for ended_as in (*FAILING, outcome, *FAILING):
         await fail(journal, ams, ended_as)
-    assert (await journal.guards.read()).paused == {}
+    assert (await journal.stops.read()).paused == {}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.BUSY, Outcome.DENIED, Outcome.PROTECTED])
@@ -162,9 +162,9 @@ async def test_what_says_nothing_of_the_policy_does_not_count(
     journal: Journal, ams: Lease, outcome: Outcome
 ) -> None:
     for ended_as in (*FAILING, outcome, outcome, Outcome.FAILURE):
-        assert (await journal.guards.read()).paused == {}
+        assert (await journal.stops.read()).paused == {}
         await fail(journal, ams, ended_as)
-    assert len((await journal.guards.read()).paused) == 1
+    assert len((await journal.stops.read()).paused) == 1
 
 
 async def test_a_success_that_comes_late_does_not_end_the_pause(journal: Journal) -> None:
@@ -172,30 +172,30 @@ async def test_a_success_that_comes_late_does_not_end_the_pause(journal: Journal
     followed = await deletion_in(journal, ams, Phase.FOLLOWED)
     await fail(journal, fra, stop_after_failures=1)
     await end(journal, ams, followed)
-    assert len((await journal.guards.read()).paused) == 1
+    assert len((await journal.stops.read()).paused) == 1
 
 
 async def test_a_policy_that_is_resumed_counts_from_zero(journal: Journal, ams: Lease) -> None:
     for _ in range(3):
         await fail(journal, ams)
     await fail(journal, ams, policy="other", stop_after_failures=1)
-    await journal.guards.resume()
-    assert (await journal.guards.read()).paused == {}
+    await journal.stops.resume()
+    assert (await journal.stops.read()).paused == {}
     for _ in range(2):
         await fail(journal, ams)
-        assert (await journal.guards.read()).paused == {}
+        assert (await journal.stops.read()).paused == {}
 
 
 async def test_zero_never_pauses(journal: Journal, ams: Lease) -> None:
     for _ in range(5):
         await fail(journal, ams, stop_after_failures=0)
-    assert (await journal.guards.read()).paused == {}
+    assert (await journal.stops.read()).paused == {}
 
 
 async def test_the_variants_of_a_policy_that_are_remembered_are_bounded(journal: Journal, ams: Lease) -> None:
     for number in range(15):
         await fail(journal, ams, digest=f"d{number}", stop_after_failures=1)
-    assert set((await journal.guards.read()).paused) == {("old", f"d{number}") for number in range(5, 15)}
+    assert set((await journal.stops.read()).paused) == {("old", f"d{number}") for number in range(5, 15)}
 
 
 async def test_failures_of_two_processes_are_one_row(postgresql_url: str) -> None:
