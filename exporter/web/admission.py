@@ -11,11 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from exporter.background import begin
+
+if TYPE_CHECKING:
+    from exporter.web.connections import Connection
 
 _SHARE_OF_FILES: Final = 4
 """Clients may use one in this many of the files that the process may open; polls need the rest."""
@@ -59,41 +62,16 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-class Admitted(Protocol):
-    """What is needed of a connection to count it."""
-
-    client: str
-    """The client: an IPv4 address, or an IPv6 network."""
-    has_asked: bool
-    """Whether handling a request has begun."""
-    stalled_since: float | None
-    """Since when the client has read nothing of what was sent; None if it has read everything."""
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being made or sent."""
-
-    @property
-    def has_begun_request(self) -> bool:
-        """Whether a part of a request has come, or a whole one that is not handled yet."""
-
-    def abort(self) -> None:
-        """End at once."""
-
-
-AdmittedT = TypeVar("AdmittedT", bound=Admitted)
-
-
-class Admission(Generic[AdmittedT]):
+class Admission:
     """Counts connections, in all and of each client."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._open: dict[AdmittedT, None] = {}
+        self._open: dict[Connection, None] = {}
         self._next_warning = 0.0
         self._had_many = False
 
-    def admit(self, connection: AdmittedT) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Count a new connection; return False if it must end at once."""
         most = self.limits.most_connections()
         counts = Counter(one.client for one in self._open)
@@ -110,14 +88,14 @@ class Admission(Generic[AdmittedT]):
             self._had_many = self._had_many or len(self._open) >= _MANY_CONNECTIONS
         return has_room
 
-    def forget(self, connection: AdmittedT) -> None:
+    def forget(self, connection: Connection) -> None:
         """Remove a connection from the count; after many connections, return memory to the system."""
         self._open.pop(connection, None)
         if self._had_many and len(self._open) <= _MANY_CONNECTIONS // 2:
             self._had_many = False
             asyncio.get_running_loop().call_later(_TRIM_SECONDS, partial(begin, trim_heap, name="trim-heap"))
 
-    def connections(self) -> tuple[AdmittedT, ...]:
+    def connections(self) -> tuple[Connection, ...]:
         """Return the connections that are counted now, the oldest first."""
         return tuple(self._open)
 

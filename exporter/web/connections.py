@@ -46,7 +46,7 @@ class BoundedServer(web.Server):
     def __init__(self, unbounded: web.Server, limits: Limits) -> None:
         super().__init__(unbounded.request_handler, request_factory=self._begin_request)
         self.context: ssl.SSLContext | None = None
-        self.admission: Admission[Connection] = Admission(limits)
+        self.admission = Admission(limits)
         self._make_request_of_application = unbounded.request_factory
 
     def __call__(self) -> Connection:
@@ -80,7 +80,10 @@ class BoundedServer(web.Server):
 class Connection(web.RequestHandler):
     """Speaks HTTP with a client, and ends if the client is too slow.
 
-    :class:`~exporter.web.admission.Admitted` explains its attributes.
+    Attributes:
+        client: an IPv4 address, or an IPv6 network.
+        has_asked: whether handling a request has begun.
+        stalled_since: since when the client has read nothing of what was sent; None: it has read everything.
     """
 
     __slots__ = (

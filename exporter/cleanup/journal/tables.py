@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them."""
+"""The tables, as a new journal gets them, and as the newest migration leaves older ones."""
 
 from __future__ import annotations
 

@@ -7,15 +7,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from cleanup.journal.conftest import NewUrl
 from sqlalchemy import Connection, create_engine, inspect, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from exporter.cleanup.journal import JournalError
 from exporter.cleanup.journal.journal_errors import SchemaChangedError
-from exporter.cleanup.journal.tables import METADATA, VERSION_TABLE
 from exporter.cleanup.records import Phase
 from support.journal.journal_steps import AMS, deletion_in, lease_of, opened, reading, unfinished_on
 
@@ -42,42 +39,6 @@ def execute(statement: str) -> Callable[[Connection], None]:
         connection.execute(text(statement))
 
     return work
-
-
-def difference(connection: Connection) -> list[object]:
-    options = {"compare_type": True, "version_table": VERSION_TABLE}
-    return list(compare_metadata(MigrationContext.configure(connection, opts=options), METADATA))
-
-
-def constraints(connection: Connection) -> dict[str, object]:
-    """Return what the comparison leaves out."""
-    found = inspect(connection)
-    return {
-        table: (
-            found.get_pk_constraint(table)["constrained_columns"],
-            sorted(str(check["name"]) for check in found.get_check_constraints(table)),
-            sorted(
-                (str(index["name"]), [str(value) for value in index.get("dialect_options", {}).values()])
-                for index in found.get_indexes(table)
-            ),
-        )
-        for table in METADATA.tables
-    }
-
-
-async def test_the_migrations_make_the_tables_that_the_journal_uses(url: str) -> None:
-    async with opened(url):
-        pass
-
-    def compare(connection: Connection) -> None:
-        assert difference(connection) == []
-        migrated = constraints(connection)
-        METADATA.drop_all(connection)
-        METADATA.create_all(connection)
-        assert constraints(connection) == migrated
-        connection.rollback()
-
-    await with_a_tool(url, compare)
 
 
 async def test_opening_again_changes_nothing(url: str) -> None:

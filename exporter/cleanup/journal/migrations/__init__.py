@@ -1,7 +1,8 @@
-"""Builds the tables, and brings those of an older version up to date, with Alembic.
+"""Makes the tables of a new journal, and brings those of an older version up to date, with Alembic.
 
-There is neither an ``alembic.ini`` nor an ``env.py``, and no revision uses Alembic's global ``op``: each gets
-its operations as an argument, so that two journals may be opened at the same time.
+A new journal gets the tables of :mod:`exporter.cleanup.journal.tables` and the newest revision at once. There
+is neither an ``alembic.ini`` nor an ``env.py``, and no revision uses Alembic's global ``op``: each gets its
+operations as an argument, so that two journals may be opened at the same time.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
-from sqlalchemy import Connection, String, column, select, table
+from sqlalchemy import Connection, String, column, insert, select, table
 
 from exporter.cleanup.journal.journal_errors import JournalError, SchemaChangedError
-from exporter.cleanup.journal.tables import VERSION_TABLE
+from exporter.cleanup.journal.tables import CONTROL, METADATA, VERSION_TABLE
 
 LOCK_KEY = int.from_bytes(b"ontappkg")
 """Of the lock under which one process at a time migrates a PostgreSQL database, until its commit."""
@@ -47,12 +48,18 @@ def migrate(connection: Connection) -> None:
     context = MigrationContext.configure(
         connection, opts={"fn": steps, "transactional_ddl": True, "version_table": VERSION_TABLE}
     )
-    for revision in context.get_current_heads():
+    revisions = context.get_current_heads()
+    for revision in revisions:
         if not _is_known(scripts, revision):
             raise JournalError(
                 f"the journal's tables are of revision {revision}, which a newer version of this program made"
             )
-    context.run_migrations(op=Operations(context))
+    if revisions:
+        context.run_migrations(op=Operations(context))
+    else:
+        METADATA.create_all(connection, checkfirst=False)  # a table that is there already is not ours
+        connection.execute(insert(CONTROL).values(id=1, kill_switch=False))
+        context.stamp(scripts, "heads")
 
 
 def check_newest(connection: Connection) -> None:
