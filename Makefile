@@ -68,7 +68,9 @@ fuzz: $(VENV)/.dev ## Property tests with many more inputs than CI gives them: a
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -n $(WORKERS) --timeout=1800 --hypothesis-profile=fuzz \
 		tests/ontap tests/config tests/metrics tests/web/test_accept.py tests/web/auth/test_rate_limit.py \
 		tests/web/auth/test_hostile_web_files.py tests/web/test_openapi.py \
-		tests/cleanup/test_policy.py tests/cleanup/test_schedule.py
+		tests/cleanup/test_policy.py tests/cleanup/test_schedule.py tests/cleanup/test_lifecycle.py \
+		tests/cleanup/journal/test_machine.py tests/polling/test_due_times.py tests/app/test_sharding.py \
+		tests/simulator/test_listing_api.py tests/web/pages/test_escaping.py
 
 audit: $(VENV)/.release ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/demo.txt

@@ -7,6 +7,7 @@ import signal
 
 import hypothesis
 import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from support.programs import UNPACKED
 
@@ -16,7 +17,11 @@ hypothesis.settings.register_profile(
     "project", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile(
-    "fuzz", parent=hypothesis.settings.get_profile("project"), derandomize=False, max_examples=5_000
+    "fuzz",
+    parent=hypothesis.settings.get_profile("project"),
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    max_examples=5_000,
 )
 
 

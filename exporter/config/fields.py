@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from exporter.config.problems import BadValueError, show_key
+from exporter.config.problems import SECRET, BadValueError, show_key
 from exporter.config.reading.database_url import DatabaseUrl, parse_database_url
 from exporter.config.reading.proxy import parse_proxy_url
 from exporter.config.reading.values import (
@@ -41,7 +41,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TOKEN_URL: Final = re.compile(r"(?P<origin>https?://[^/?#\\@\s]+)(?:/[!-~]*)?(?<!#)", re.IGNORECASE)
 # Not a file's name, but what belongs in a file, such as a private key or a hash; no message may quote it.
-_CONTENT: Final = re.compile(r"[\n\r]|-----BEGIN |\$2\w?\$")
+_CONTENT: Final = re.compile(rf"[\n\r]|{SECRET.pattern}")
 # What decides about the connection or the method, or what the client itself sets.
 _RESERVED_HEADERS: Final = frozenset(
     {

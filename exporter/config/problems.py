@@ -17,11 +17,11 @@ KeyPath = tuple[str | int, ...]
 HIDDEN: Final = "[…]"
 """Stands in a path for a key that may be a piece of a secret."""
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_SECRET: Final = re.compile(r"(?:\$(?:2\w?|\d\d)\$|-----BEGIN ).*", re.DOTALL)
+SECRET: Final = re.compile(r"(?:\$(?:2\w?|\d\d)\$|-----BEGIN ).*", re.DOTALL)
 """A hash of bcrypt, from its algorithm or its cost on, or a private key."""
 # A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret.
 _VALUE_IN_KEY: Final = re.compile(
-    rf"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*|{_SECRET.pattern}", re.DOTALL
+    rf"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*|{SECRET.pattern}", re.DOTALL
 )
 # The end of a password with a comma in it, written without quotation marks, reads as a key beside it.
 _LOGINS: Final = frozenset({"basic_auth", "authorization", "oauth2"})
@@ -160,7 +160,7 @@ def show_value(value: object) -> str:
 
     A hash of a password or a private key, which stands where it does not belong, is left out.
     """
-    return repr(_shortened(_SECRET.sub("…", value))) if isinstance(value, str) else _shortened(str(value))
+    return repr(_shortened(SECRET.sub("…", value))) if isinstance(value, str) else _shortened(str(value))
 
 
 def _shortened(text: str) -> str:

@@ -277,7 +277,7 @@ def live(world: World, progress: Progress, action: Action) -> Progress:
     return progress
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=10 * settings().max_examples, deadline=None)
 @given(st.data())
 def test_delete_is_never_sent_twice_at_a_time_and_every_deletion_gets_one_true_outcome(
     data: st.DataObject,

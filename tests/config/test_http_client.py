@@ -101,7 +101,9 @@ def test_proxy_of_the_environment_is_used_as_go_does(load: Load) -> None:
         "a.example", "'http://a.example'"
     )
     assert _proxies(load(plain, HTTPS_PROXY="http://large:1")) == [None]
-    assert "a proxy is only for https://" in str(_messages(load, plain, HTTP_PROXY="http://plain:1"))
+    assert "a cluster with http:// cannot use a proxy" in str(
+        _messages(load, plain, HTTP_PROXY="http://plain:1")
+    )
     (message,) = _messages(load, text, HTTPS_PROXY="socks5://me:s3cr3t@proxy")
     begin = "defaults.proxy_from_environment: the environment variable HTTPS_PROXY: a proxy with socks5://"
     assert message.startswith(begin)

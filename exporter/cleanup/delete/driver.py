@@ -314,7 +314,7 @@ class DeletionDriver:
         if why := self._required_checks().why_not():
             return f"nothing was sent: {why}"
         if self._are_facts_stale():
-            return "nothing was sent: the facts that protect it are older than 5 s"
+            return f"nothing was sent: the facts that protect it are older than {OLDEST_FACTS_SECONDS:g} s"
         return ""
 
     def _are_facts_stale(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -424,7 +425,7 @@ def test_the_journal_does_what_the_model_does(new_url: NewUrl) -> None:
     run_state_machine_as_test(
         OnNewUrl,
         settings=settings(
-            max_examples=10,
+            max_examples=int(os.environ.get("FUZZ_EXAMPLES", "10")),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

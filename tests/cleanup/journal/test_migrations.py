@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from alembic.script import ScriptDirectory
 from cleanup.journal.conftest import NewUrl
-from sqlalchemy import Connection, create_engine, inspect, select, text
+from sqlalchemy import Connection, create_engine, inspect, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from exporter.cleanup.journal import JournalError
+from exporter.cleanup.journal import JournalError, migrations
 from exporter.cleanup.journal.journal_errors import SchemaChangedError
+from exporter.cleanup.journal.tables import METADATA
 from exporter.cleanup.records import Phase
 from support.journal.journal_steps import AMS, deletion_in, lease_of, opened, reading, unfinished_on
 
@@ -39,6 +43,20 @@ def execute(statement: str) -> Callable[[Connection], None]:
         connection.execute(text(statement))
 
     return work
+
+
+@pytest.mark.parametrize("database", ["postgresql", "sqlite"])
+def test_the_tables_are_those_of_the_newest_revision(database: str) -> None:
+    """A change of a table needs a migration, and the statements of its revision beside the earlier ones."""
+    statements: list[ExecutableDDLElement] = []
+    for table in METADATA.sorted_tables:
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        statements += [CreateTable(table), *map(CreateIndex, indexes)]
+    dialect = make_url(f"{database}://").get_dialect()()
+    lines = "".join(f"{str(one.compile(dialect=dialect)).strip()};\n" for one in statements).splitlines()
+    newest = ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
+    stored = Path(__file__).parent / "revisions" / f"{newest}.{database}.sql"
+    assert [line.rstrip() for line in lines] == stored.read_text().splitlines()
 
 
 async def test_opening_again_changes_nothing(url: str) -> None:

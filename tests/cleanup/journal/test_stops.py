@@ -38,7 +38,7 @@ async def refused(journal: Journal, lease: Lease, run_id: int, why: str, limit: 
 
 async def sent_today(journal: Journal, lease: Lease, run_id: int, count: int) -> None:
     """See that this many deletions count for the day."""
-    await refused(journal, lease, run_id, f"max_deletes_per_day: {count} packages", limit=count)
+    await refused(journal, lease, run_id, f"max_deletes_per_day is used up: {count} deletions", limit=count)
     deletion = await intend(journal, lease, run_id, max_deletes_per_day=count + 1)
     await end(journal, lease, deletion, Outcome.PROTECTED)
 

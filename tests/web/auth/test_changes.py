@@ -299,8 +299,8 @@ async def test_a_certificate_without_its_key_is_not_taken_until_the_key_is_there
         leaf = certificates.authority.issue_cert("127.0.0.1")
         with structlog.testing.capture_logs() as lines:
             write(file.parent / "server.crt", leaf.cert_chain_pems[0].bytes())
-            await until_line(lines, "the web configuration")
-            assert [line["why"] for line in lines if line["event"] == "web configuration"] == [
+            await until_line(lines, "mistake in the web configuration")
+            assert [line["why"] for line in lines if line["event"] == "mistake in the web configuration"] == [
                 f"the private key does not belong to the certificate: {file.parent / 'server.crt'}"
             ]
             assert await server.serial_number(context) == before
@@ -315,7 +315,7 @@ async def test_a_file_that_was_missing_is_taken_as_soon_as_it_is_there(
     async with guarded(write(file, "{}\n")) as server:
         with structlog.testing.capture_logs() as lines:
             write(file, TLS.replace("server.crt", "later.crt"))
-            await until_line(lines, "the web configuration")
+            await until_line(lines, "mistake in the web configuration")
             write(file.parent / "later.crt", (file.parent / "server.crt").read_bytes())
             await until_status(server, 200, context=certificates.client())
 
@@ -349,7 +349,7 @@ async def test_a_certificate_that_is_not_valid_now_is_not_shown(
         with structlog.testing.capture_logs() as lines:
             certificates.issue_server(**dates)
             # Certificate and key are two files: between them, the scan may find another mistake first.
-            await until_line(lines, "web configuration", why=why)
+            await until_line(lines, "mistake in the web configuration", why=why)
         error = await server.protection.reload()
         assert error is not None
         assert why in str(error)

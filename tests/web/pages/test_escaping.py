@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -117,7 +118,7 @@ def structure(browsed: Browsed, said: str) -> list[list[str]]:
     return [browsed.elements(path) for path in [*paths, f"/?q={name}&label={name}"]]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "12")), deadline=None)
 @given(text=HOSTILE)
 def test_what_is_said_changes_no_element(browsed: Browsed, text: str) -> None:
     assert structure(browsed, text) == browsed.plain
