@@ -18,6 +18,8 @@ from exporter.cleanup.journal.sqlite import SqliteConnector, check_intact
 from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl
 
 MIGRATION_SECONDS = 60.0
+TRANSACTION_SECONDS = 3.0
+"""Far more than one takes in PostgreSQL. With the time to end a connection that hangs, it is below 5 s."""
 CONNECTIONS = 4
 """This many transactions go on at a time in PostgreSQL, besides those on leases, which have a connection."""
 
@@ -34,6 +36,7 @@ async def open_journal(
     owner: str,
     shard: str = "",
     takeover_after_seconds: float,
+    transaction_seconds: float = TRANSACTION_SECONDS,
     boot_clock: Callable[[], float] = boot_time,
 ) -> AsyncIterator[Journal]:
     """Open the journal, and make its tables or bring them up to date; release all leases in the end.
@@ -46,6 +49,7 @@ async def open_journal(
         owner: identifies this process; random.
         shard: identifies the share of the clusters that this process may clean.
         takeover_after_seconds: how long leases last without a heartbeat.
+        transaction_seconds: how long a transaction may take in PostgreSQL.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
 
     Raises:
@@ -58,9 +62,9 @@ async def open_journal(
             database = leases = await stack.enter_async_context(aclosing(Database(sqlite, name=url)))
             await database.transact("open it", partial(check_intact, path=url.path))
         else:
-            opening = aclosing(_postgresql(url, connections=CONNECTIONS))
-            database = await stack.enter_async_context(opening)
-            leases = await stack.enter_async_context(aclosing(_postgresql(url, connections=1)))
+            connecting = partial(_postgresql, url, timeout_seconds=transaction_seconds)
+            database = await stack.enter_async_context(aclosing(connecting(connections=CONNECTIONS)))
+            leases = await stack.enter_async_context(aclosing(connecting(connections=1)))
         await database.transact("open it", migrate, timeout_seconds=MIGRATION_SECONDS)
         if sqlite is not None:
             releasing = partial(release_leases, condition=true())
@@ -94,7 +98,7 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
     reading = (
         Database(SqliteConnector(url.path, read_only=True), name=url)
         if isinstance(url, SqliteUrl)
-        else _postgresql(url, connections=1, read_only=True)
+        else _postgresql(url, timeout_seconds=TRANSACTION_SECONDS, connections=1, read_only=True)
     )
     async with aclosing(reading) as database:
         await database.transact("read it", check_newest)
@@ -104,11 +108,16 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
         yield Journal(database, holder)
 
 
-def _postgresql(url: PostgresqlUrl, *, connections: int, read_only: bool = False) -> Database:
+def _postgresql(
+    url: PostgresqlUrl, *, timeout_seconds: float, connections: int, read_only: bool = False
+) -> Database:
     try:
         from exporter.cleanup.journal.postgresql import PostgresqlConnector  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as exc:
         raise JournalError(
             f"{url}: cannot open it: the library asyncpg is not installed: pip install asyncpg"
         ) from exc
-    return Database(PostgresqlConnector(url.dsn, connections=connections, read_only=read_only), name=url)
+    connector = PostgresqlConnector(
+        url.dsn, connections=connections, timeout_seconds=timeout_seconds, read_only=read_only
+    )
+    return Database(connector, name=url)

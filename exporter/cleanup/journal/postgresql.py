@@ -15,22 +15,7 @@ from exporter.cleanup.journal.leases import APPLICATION_NAME
 
 T = TypeVar("T")
 
-TRANSACTION_TIMEOUT_SECONDS = 3.0
-"""Far more than any transaction takes. With the time to end a connection that hangs, it is below 5 s."""
-CONNECT_TIMEOUT_SECONDS = 2.5
-
-SERVER_SETTINGS = {
-    "application_name": APPLICATION_NAME,
-    # The server ends what waits before we do: then the connection stays, and the reason is known.
-    "lock_timeout": "1500",
-    "statement_timeout": "2500",
-    # What a process that has hung, or has vanished, keeps locked is free after this long.
-    "idle_in_transaction_session_timeout": "5000",
-    "tcp_keepalives_idle": "30",
-    "tcp_keepalives_interval": "10",
-    "tcp_keepalives_count": "3",
-    "default_transaction_isolation": "read committed",
-}
+_MARGIN_SECONDS = 0.5
 DURABLE = """
     SELECT set_config(name, 'on', false) FROM pg_settings
     WHERE name = 'synchronous_commit' AND setting = 'off'
@@ -44,12 +29,16 @@ class PostgresqlConnector:
     Args:
         dsn: a libpq connection URI.
         connections: this many at most.
+        timeout_seconds: how long a transaction may take, connecting included.
         read_only: whether every change is refused.
     """
 
-    def __init__(self, dsn: str, *, connections: int, read_only: bool = False) -> None:
+    def __init__(
+        self, dsn: str, *, connections: int, timeout_seconds: float, read_only: bool = False
+    ) -> None:
         self._dsn = dsn
-        self._settings = SERVER_SETTINGS | ({"default_transaction_read_only": "on"} if read_only else {})
+        self._timeout_seconds = timeout_seconds
+        self._settings = server_settings(timeout_seconds, read_only=read_only)
         self._sessions: WeakSet[asyncpg.Connection] = WeakSet()
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -61,8 +50,8 @@ class PostgresqlConnector:
         )
 
     async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:
-        """Do the work in a transaction, which takes some seconds at most, connecting included."""
-        seconds = timeout_seconds or TRANSACTION_TIMEOUT_SECONDS
+        """Do the work in a transaction, within its time, connecting included."""
+        seconds = timeout_seconds or self._timeout_seconds
         async with asyncio.timeout(seconds), self._engine.begin() as connection:
             return await connection.run_sync(work)
 
@@ -74,7 +63,7 @@ class PostgresqlConnector:
 
     async def _connect(self, *_: object, **__: object) -> asyncpg.Connection:
         session = await asyncpg.connect(
-            self._dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=self._settings
+            self._dsn, timeout=self._timeout_seconds - _MARGIN_SECONDS, server_settings=self._settings
         )
         self._sessions.add(session)
         await session.execute(DURABLE)
@@ -84,6 +73,23 @@ class PostgresqlConnector:
                     name, schema="pg_catalog", encoder=_escape, decoder=_unescape, format="text"
                 )
         return session
+
+
+def server_settings(timeout_seconds: float, *, read_only: bool = False) -> dict[str, str]:
+    """Return what the server is told of a connection whose transactions may take this long."""
+    return {
+        "application_name": APPLICATION_NAME,
+        # The server ends what waits before we do: then the connection stays, and the reason is known.
+        "lock_timeout": f"{timeout_seconds / 2 * 1000:.0f}",
+        "statement_timeout": f"{(timeout_seconds - _MARGIN_SECONDS) * 1000:.0f}",
+        # What a process that has hung, or has vanished, keeps locked is free after this long.
+        "idle_in_transaction_session_timeout": "5000",
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+        "default_transaction_isolation": "read committed",
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
 
 
 def _escape(text: str) -> str:

@@ -8,11 +8,12 @@ import signal
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -20,8 +21,10 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError
-from exporter.cleanup.journal.postgresql import SERVER_SETTINGS
+from exporter.cleanup.journal.opening import TRANSACTION_SECONDS
+from exporter.cleanup.journal.postgresql import server_settings
 from exporter.cleanup.records import Lease, Outcome, Phase
+from support.journal import journal_steps
 from support.journal.journal_steps import (
     AMS,
     FRA,
@@ -31,7 +34,6 @@ from support.journal.journal_steps import (
     intend,
     lease_of,
     new_run,
-    opened,
     totals_of,
     unfinished_on,
 )
@@ -43,6 +45,11 @@ from support.waiting import eventually
 WAIT_SECONDS = 60.0
 IN_TIME_SECONDS = 10.0
 """What is promised is 5 s; the machine may be busy."""
+
+
+def opened(url: str, **arguments: Any) -> AbstractAsyncContextManager[Journal]:
+    """Open a journal that waits no longer for a transaction than one of the program."""
+    return journal_steps.opened(url, transaction_seconds=TRANSACTION_SECONDS, **arguments)
 
 
 @pytest.fixture
@@ -271,7 +278,7 @@ async def test_a_process_that_hangs_amid_a_statement_locks_nothing_for_long(
 ) -> None:
     async with opened(postgresql_url) as journal:
         await lease_of(journal)
-        hung = await asyncpg.connect(postgresql_url, server_settings=SERVER_SETTINGS)
+        hung = await asyncpg.connect(postgresql_url, server_settings=server_settings(TRANSACTION_SECONDS))
         try:
             await hung.execute("BEGIN")
             await hung.fetch("SELECT 1 FROM cleanup_leases FOR KEY SHARE")

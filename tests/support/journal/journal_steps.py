@@ -24,14 +24,15 @@ _lives = count(1)
 
 @asynccontextmanager
 async def opened(
-    url: str, *, takeover_after_seconds: float = 30.0, **arguments: Any
+    url: str, *, takeover_after_seconds: float = 30.0, transaction_seconds: float = 30.0, **arguments: Any
 ) -> AsyncIterator[Journal]:
-    """Open a journal as a process of its own."""
+    """Open a journal as a process of its own, which waits as long as a busy machine needs."""
     owner = f"life {next(_lives)}"
     async with open_journal(
         parse_database_url(url, Path()),
         owner=owner,
         takeover_after_seconds=takeover_after_seconds,
+        transaction_seconds=transaction_seconds,
         **arguments,
     ) as journal:
         yield journal
