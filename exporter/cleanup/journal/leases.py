@@ -53,14 +53,16 @@ PROCESSES_KEPT_SECONDS = 3600.0
 FOREVER_SECONDS = 1e10
 APPLICATION_NAME = "ontap-packages-exporter"
 """Of our sessions in PostgreSQL, except for one that updates the tables."""
+SESSION_SECONDS = 2.0
+"""How much longer than a transaction may take, its session may keep what it has locked."""
 _END_HUNG_SESSIONS = text(
     f"""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND application_name = '{APPLICATION_NAME}'
-    AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > interval '5 seconds'
+    AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > make_interval(secs => :seconds)
     """  # noqa: S608 - a constant
 )
-"""Ends the transactions of processes that hang, with what they have locked: their own time is up after 3 s.
+"""Ends the transactions of processes that hang, with what they have locked: their own time is up.
 
 The server's own timeouts miss a process that hangs between the two messages of one statement.
 """
@@ -76,6 +78,7 @@ class LeaseHolder:
         owner: identifies this process; another one, or the next start, has another.
         shard: identifies the share of the clusters that this process may clean.
         takeover_after_seconds: how long a lease lasts without a heartbeat.
+        transaction_seconds: how long a transaction of any process may take.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
 
@@ -90,12 +93,14 @@ class LeaseHolder:
         owner: str,
         shard: str,
         takeover_after_seconds: float,
+        transaction_seconds: float,
         alone: bool,
         boot_clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._owner = owner
         self._shard = shard
+        self._session_seconds = transaction_seconds + SESSION_SECONDS
         self._alone = alone
         self.takeover_after_seconds = takeover_after_seconds
         self.boot_clock = boot_clock
@@ -186,7 +191,7 @@ class LeaseHolder:
         mine = LEASES.c.owner == self._owner
         if self._alone:
             return connection.execute(select(LEASES).where(mine)).all(), 1
-        connection.execute(_END_HUNG_SESSIONS)
+        connection.execute(_END_HUNG_SESSIONS, {"seconds": self._session_seconds})
         expires = DATABASE_CLOCK + self.takeover_after_seconds
         renewing = update(LEASES).where(mine).values(expires_seconds=expires).returning(LEASES)
         held = connection.execute(renewing).all()

@@ -76,6 +76,7 @@ async def open_journal(
             owner=owner,
             shard=shard,
             takeover_after_seconds=takeover_after_seconds,
+            transaction_seconds=transaction_seconds,
             alone=sqlite is not None,
             boot_clock=boot_clock,
         )
@@ -103,7 +104,13 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
     async with aclosing(reading) as database:
         await database.transact("read it", check_newest)
         holder = LeaseHolder(
-            database, owner="", shard="", takeover_after_seconds=0.0, alone=True, boot_clock=boot_time
+            database,
+            owner="",
+            shard="",
+            takeover_after_seconds=0.0,
+            transaction_seconds=TRANSACTION_SECONDS,
+            alone=True,
+            boot_clock=boot_time,
         )
         yield Journal(database, holder)
 

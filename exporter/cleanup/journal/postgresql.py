@@ -11,13 +11,12 @@ import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from exporter.cleanup.journal.leases import APPLICATION_NAME
+from exporter.cleanup.journal.leases import APPLICATION_NAME, SESSION_SECONDS
 
 T = TypeVar("T")
 
 _MARGIN_SECONDS = 0.5
-_SESSION_SECONDS = 2.0
-"""How much longer than a transaction may take, one may be idle before the server ends its session."""
+"""How much earlier than a transaction's time is up, the server ends a statement."""
 DURABLE = """
     SELECT set_config(name, 'on', false) FROM pg_settings
     WHERE name = 'synchronous_commit' AND setting = 'off'
@@ -85,7 +84,7 @@ def server_settings(timeout_seconds: float, *, read_only: bool = False) -> dict[
         "lock_timeout": f"{timeout_seconds / 2 * 1000:.0f}",
         "statement_timeout": f"{(timeout_seconds - _MARGIN_SECONDS) * 1000:.0f}",
         # What a process that has hung, or has vanished, keeps locked is free after this long.
-        "idle_in_transaction_session_timeout": f"{(timeout_seconds + _SESSION_SECONDS) * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{(timeout_seconds + SESSION_SECONDS) * 1000:.0f}",
         "tcp_keepalives_idle": "30",
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "3",
