@@ -35,10 +35,13 @@ _LOGIN_KEYS: Final = frozenset(
     }
 )
 # A secret that begins with { reads as a mapping.
-_SECRET_KEYS: Final = frozenset(
-    {"username", "password", "credentials", "client_secret", "key", "proxy_url", "secrets"}
-)
-_MAPPINGS_OF_SECRETS: Final = frozenset({"basic_auth_users", "endpoint_params", "proxy_connect_header"})
+_SECRET_BELOW: Final = {
+    **dict.fromkeys(
+        ("username", "password", "credentials", "client_secret", "key", "proxy_url", "secrets"), 1
+    ),
+    **dict.fromkeys(("basic_auth_users", "endpoint_params", "proxy_connect_header"), 2),
+}
+"""How far below these keys everything belongs to a secret: below a mapping of secrets, each name is shown."""
 _LONGEST_DISPLAYED: Final = 60
 _DEEPEST_DISPLAYED: Final = 8
 
@@ -144,8 +147,7 @@ def show_path(path: KeyPath) -> str:
             shown += f".{step}" if shown else step
         else:
             shown += f"[{show_key(step)}]"
-        if step in _SECRET_KEYS | _MAPPINGS_OF_SECRETS:
-            secret_from = min(secret_from, depth + (2 if step in _MAPPINGS_OF_SECRETS else 1))
+        secret_from = min(secret_from, depth + _SECRET_BELOW.get(step, len(path)))
         parent = step
     return shown + ("…" if len(path) > _DEEPEST_DISPLAYED else "")
 

@@ -139,22 +139,19 @@ async def _with_journal(
     """
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
+    needs_first_seen = any(policy.seen_for for policy in cleanup.policies)
     seen = dict(found)
     try:
         async with read_journal(cleanup.state) as journal:
             stops = await journal.stops.read()
             deleted = await journal.stops.deleted_in_last_day()
-            for name, preflight in found.items() if _needs_first_seen(cleanup) else ():
-                if preflight.facts is not None:
+            for name, preflight in found.items():
+                if needs_first_seen and preflight.facts is not None:
                     first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
                     seen[name] = preflight.with_facts(first_seen=first_seen)
     except JournalError as exc:
-        return dict(found), (), str(exc) if _needs_first_seen(cleanup) else ""
+        return dict(found), (), str(exc) if needs_first_seen else ""
     return seen, tuple(_stopped(cleanup, stops, deleted)), ""
-
-
-def _needs_first_seen(cleanup: CleanupConfig) -> bool:
-    return any(policy.seen_for for policy in cleanup.policies)
 
 
 def _stopped(cleanup: CleanupConfig, stops: Stops, deleted: int) -> Iterator[str]:

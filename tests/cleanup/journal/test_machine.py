@@ -355,7 +355,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = self._open()
 
     @invariant()
-    def the_guards_agree(self) -> None:
+    def the_stops_agree(self) -> None:
         stops = self.runner.run(self.journal.stops.read())
         assert stops.kill_switch == self.model.kill_switch
         assert set(stops.paused) == self.model.paused

@@ -69,7 +69,7 @@ def check_newest(connection: Connection) -> None:
         JournalError: they are of another, or there are none.
     """
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    if context.get_current_heads() != (_newest(),):
+    if context.get_current_heads() != (newest_revision(),):
         raise JournalError("the journal has no tables yet, or those of another version of this program")
 
 
@@ -80,7 +80,7 @@ def check_still_newest(connection: Connection) -> None:
         SchemaChangedError: they are not.
     """
     found = list(connection.execute(_REVISIONS).scalars())
-    if found != [_newest()]:
+    if found != [newest_revision()]:
         raise SchemaChangedError(
             "another version of this program has changed the journal's tables (now revision "
             f"{', '.join(found) or 'none'}): run that version here too, or stop this process"
@@ -88,7 +88,7 @@ def check_still_newest(connection: Connection) -> None:
 
 
 @cache
-def _newest() -> str | None:
+def newest_revision() -> str | None:
     """Return the newest revision that this version knows; it never changes, and is read from files."""
     return ScriptDirectory(str(Path(__file__).parent)).get_current_head()
 
