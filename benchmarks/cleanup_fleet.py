@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 import tempfile
 import time
@@ -26,7 +27,7 @@ from sqlalchemy import create_engine, insert
 
 from benchmarks.fake_fleet import PACKAGES, address
 from benchmarks.loop_lag import LoopLag
-from benchmarks.processes import python
+from benchmarks.processes import python, status_of
 from exporter.app.cleanup_manager import CleanupManager
 from exporter.app.event_loop import fast_loop_factory
 from exporter.app.garbage import FullCollections
@@ -227,8 +228,7 @@ def _inventory(name: str, uuid: str) -> Inventory:
 
 def _resident_bytes(kind: str) -> int:
     """Return the resident memory: ``VmRSS``, that of now; ``VmHWM``, the largest."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status[kind].split()[0]) * 1024
+    return int(status_of(os.getpid())[kind].split()[0]) * 1024
 
 
 def _forget_largest() -> None:

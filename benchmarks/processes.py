@@ -23,6 +23,12 @@ class NotMeasuredError(Exception):
     """A figure could not be measured, so it is neither good nor bad; the message says why."""
 
 
+def status_of(pid: int) -> dict[str, str]:
+    """Return the fields of ``/proc/PID/status``; memory is in kB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
 @dataclass(slots=True)
 class Process:
     """A running process, and the lines that it has written so far."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -212,14 +213,8 @@ async def test_a_reply_that_says_it_is_gone_is_believed_after_a_look(
 
 def vanish_at_delete(cluster: SimulatedCluster, version: str) -> Fault:
     """Take the package away, as if by another's hand, when DELETE comes in."""
-
-    class Vanishing(Fault):
-        def matches(self, method: str, path: str, page: int | None) -> bool:
-            if method == "DELETE":
-                cluster.remove_package(version)
-            return super().matches(method, path, page) and False
-
-    return Vanishing(FaultKind.LATENCY)
+    removing = partial(cluster.remove_package, version)
+    return at_request(removing, method="DELETE", path=f"{PACKAGES_PATH}/{version}")
 
 
 @pytest.mark.parametrize("code", ["10551388", "10551322", "10551323", "10551324"])
@@ -240,22 +235,9 @@ async def test_a_job_that_finds_nothing_is_already_gone_where_the_package_is(
 ) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         it.cluster.job_script = JobScript(outcome=JobOutcome.FAILURE, code=int(code), old_style=True)
-        it.cluster.faults.add(vanish_at_delete_after(it.cluster, "9.13.1"))
+        it.cluster.faults.add(at_job_read(partial(it.cluster.remove_package, "9.13.1")))
         run = await it.run()
         assert only(run).outcome is Outcome.ALREADY_GONE
-
-
-def vanish_at_delete_after(cluster: SimulatedCluster, version: str) -> Fault:
-    """Take the package away when its job is asked for."""
-
-    class Vanishing(Fault):
-        def matches(self, method: str, path: str, page: int | None) -> bool:
-            del method, page
-            if path.startswith(f"{JOBS_PATH}/"):
-                cluster.remove_package(version)
-            return False
-
-    return Vanishing(FaultKind.LATENCY)
 
 
 async def test_a_busy_repository_is_tried_again_until_it_gives_way(tmp_path: Path) -> None:
@@ -747,15 +729,8 @@ async def test_the_software_document_is_read_last_before_delete(tmp_path: Path) 
 
 async def test_what_somebody_else_deleted_after_the_plan_is_already_gone(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.12.1", "9.13.1", "9.14.1P2"), tmp_path) as it:
-
-        class Vanishing(Fault):
-            def matches(self, method: str, path: str, page: int | None) -> bool:
-                del path, page
-                if method == "DELETE":
-                    it.cluster.remove_package("9.13.1")
-                return False
-
-        it.cluster.faults.add(Vanishing(FaultKind.LATENCY))
+        removing = partial(it.cluster.remove_package, "9.13.1")
+        it.cluster.faults.add(at_request(removing, method="DELETE", path=f"{PACKAGES_PATH}/9.12.1"))
         run = await it.run()
         assert run.deletions[1].outcome is Outcome.ALREADY_GONE
         assert it.deletes("9.13.1") == 0

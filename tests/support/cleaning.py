@@ -93,19 +93,19 @@ def at_job_read(react: Callable[[], object], *, skip: int = 0) -> Fault:
     return _reaction(react, Fault(FaultKind.LATENCY, method="GET", path=f"{JOBS_PATH}/"), skip, times=1)
 
 
-def _reaction(react: Callable[[], object], fault: Fault, skip: int, times: int) -> Fault:
+def _reaction(react: Callable[[], object], requests: Fault, skip: int, times: int) -> Fault:
     received = 0
 
     class Reaction(Fault):
         def matches(self, method: str, path: str, page: int | None) -> bool:
             nonlocal received
-            if super().matches(method, path, page):
+            if requests.matches(method, path, page):
                 received += 1
                 if skip < received <= skip + times:
                     react()
             return False
 
-    return Reaction(fault.kind, method=fault.method, path=fault.path, exact=fault.exact)
+    return Reaction(FaultKind.LATENCY)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import status_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
@@ -24,12 +26,11 @@ def held_by(pid: int, lines: Sequence[str]) -> Held:
         pid: of its process.
         lines: what it has written.
     """
-    process = Path(f"/proc/{pid}")
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    status = status_of(pid)
     counted = next((line for line in reversed(lines) if line.startswith("tasks=")), "tasks=0")
     return Held(
         mib=int(status["VmRSS"].split()[0]) / 1024,
-        descriptors=sum(1 for _ in (process / "fd").iterdir()),
+        descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
         threads=int(status["Threads"]),
         tasks=int(counted.partition("=")[2]),
     )

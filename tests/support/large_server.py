@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.processes import status_of
 from exporter.logs import LogFormat, LogLevel, configure_logging
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
@@ -38,10 +39,7 @@ class LargeServer:
 
     def rss_mib(self, *, peak: bool = False) -> float:
         """Return the memory that it takes now, or the most that it has taken."""
-        name = "VmHWM:" if peak else "VmRSS:"
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        (kib,) = (int(line.split()[1]) for line in lines if line.startswith(name))
-        return kib / 1024
+        return int(status_of(self.process.pid)["VmHWM" if peak else "VmRSS"].split()[0]) / 1024
 
 
 @asynccontextmanager
