@@ -321,7 +321,10 @@ async def test_a_poll_that_waits_for_a_slot_of_the_limiter_counts_as_late(
             return lateness.waiting == 1 and lateness.delay_seconds(clock()) > 0.1
 
         await eventually(waits, seconds=WAIT_SECONDS, what="the poll that waits")
-        assert not lateness.keeping_up(clock() + 2)
+        now = clock()
+        due = now - lateness.delay_seconds(now)  # what a busy machine has added to the wait does not count
+        assert lateness.keeping_up(due + 0.5)
+        assert not lateness.keeping_up(due + 2)
         it.simulator["c0"].faults.clear()
         await it.watch.polls("c1", 1)
 
