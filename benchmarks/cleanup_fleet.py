@@ -39,9 +39,9 @@ from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import load_config
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import ClusterIdentity
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
+from exporter.ontap.requests.facts import ClusterIdentity
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.ontap.session import open_session
 
 TAKE_UP = "take up"

@@ -15,9 +15,9 @@ from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition, in_chunks
 from exporter.metrics.family import Kind
 from exporter.metrics.text import Format
-from exporter.ontap.conversations.facts import ClusterIdentity
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
+from exporter.ontap.requests.facts import ClusterIdentity
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
 from exporter.web.answers import SLICE_BYTES
 from exporter.web.scrape import GZIP_LEVEL

@@ -33,10 +33,10 @@ from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
 from exporter.metrics.exposition import Exposition, RenderedTable, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format
-from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.facts import ClusterIdentity, SoftwareFacts
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 
 DAY = 86_400.0

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program

@@ -21,7 +21,7 @@ from exporter.metrics.cleanup import (
 )
 from exporter.metrics.exposition import Exposition
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.inventory import Inventory
+from exporter.ontap.requests.inventory import Inventory
 from exporter.web.sources import CleanupSources
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from exporter.cleanup.run import PolicyRun, Services, log_outcome
 from exporter.concurrency import no_stray_cancellation
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.errors import OntapError
+from exporter.ontap.requests.facts import read_identity
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

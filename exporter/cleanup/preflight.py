@@ -10,7 +10,8 @@ from typing import Any
 from exporter.cleanup.decide.plan import GuardFacts
 from exporter.cleanup.records import RunFailure
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.facts import (
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized, is_hidden
+from exporter.ontap.requests.facts import (
     ClusterIdentity,
     read_download_state,
     read_identity,
@@ -18,8 +19,7 @@ from exporter.ontap.conversations.facts import (
     read_software_beside,
     versions_named,
 )
-from exporter.ontap.conversations.listing import Listing, read_listing
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized, is_hidden
+from exporter.ontap.requests.listing import Listing, read_listing
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")

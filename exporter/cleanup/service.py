@@ -34,7 +34,7 @@ from exporter.cleanup.run import Services
 from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.inventory import Inventory
+from exporter.ontap.requests.inventory import Inventory
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """ONTAP's REST API: what to ask, what an answer means, and the client that sends the requests.
 
-* :mod:`~exporter.ontap.conversations`: what to ask, and what the answers mean (no I/O).
+* :mod:`~exporter.ontap.requests`: what to ask, and what the answers mean (no I/O).
 * :mod:`~exporter.ontap.endpoint`: the address, login, proxy and TLS settings of a cluster (values).
 * :mod:`~exporter.ontap.errors`: what can go wrong, one class for each ``reason``.
 * :mod:`~exporter.ontap.redaction`: removes secrets from messages of a cluster (no I/O).

@@ -12,13 +12,13 @@ import aiohttp
 
 from exporter.background import in_slices
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
-from exporter.ontap.conversations.listing import CollectionQuery
-from exporter.ontap.conversations.paging import DEFAULT_RETURN_TIMEOUT_SECONDS
-from exporter.ontap.conversations.wire import Conversation
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, Tls, TokenLogin
 from exporter.ontap.errors import LoginPaused, OntapError, Unauthorized
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
+from exporter.ontap.requests.listing import CollectionQuery
+from exporter.ontap.requests.messages import Conversation
+from exporter.ontap.requests.paging import DEFAULT_RETURN_TIMEOUT_SECONDS
 from exporter.ontap.through_proxy import proxy_secrets
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.tokens import Tokens
@@ -98,7 +98,7 @@ class ClusterAccess:
         After a refusal, the credentials are read again first. New credentials may be sent at once.
 
         Args:
-            conversation: what to ask; see :mod:`exporter.ontap.conversations.wire`.
+            conversation: what to ask; see :mod:`exporter.ontap.requests.messages`.
             deadline: in the event loop's time; by default that of a poll.
             is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
             gate: asked before a request goes out; see :class:`exporter.ontap.client.SendGate`.

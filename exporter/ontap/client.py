@@ -15,7 +15,10 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from exporter.ontap.conversations.wire import (
+from exporter.ontap.credentials import Credentials
+from exporter.ontap.endpoint import Endpoint, Proxy, Tls
+from exporter.ontap.errors import DeadlineExceeded, OntapError
+from exporter.ontap.requests.messages import (
     Conversation,
     Request,
     Response,
@@ -23,9 +26,6 @@ from exporter.ontap.conversations.wire import (
     pause_before_retry,
     read_date,
 )
-from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import Endpoint, Proxy, Tls
-from exporter.ontap.errors import DeadlineExceeded, OntapError
 from exporter.ontap.session import ClusterResponse, read_body, translate
 from exporter.ontap.through_proxy import proxy_arguments
 from exporter.ontap.tls import TlsContexts
@@ -130,7 +130,7 @@ class OntapClient:
         """Send the requests of a conversation until it ends, and return its result.
 
         Args:
-            conversation: see :mod:`exporter.ontap.conversations.wire`.
+            conversation: see :mod:`exporter.ontap.requests.messages`.
             deadline: in the event loop's time; covers every request, retry and pause.
             gate: asked before a request goes out.
 

@@ -22,8 +22,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from exporter import __version__
 from exporter.background import begin
-from exporter.ontap.conversations.wire import JSON_MEDIA_TYPE
 from exporter.ontap.errors import BadResponse, ConnectionFailed, DeadlineExceeded, OntapError, TlsFailed
+from exporter.ontap.requests.messages import JSON_MEDIA_TYPE
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 """How long establishing a connection may take, however long the poll may take."""
@@ -248,7 +248,7 @@ async def _translate_errors(
     """Translate the errors of one attempt before aiohttp sees them.
 
     aiohttp sends a request again if the connection broke, even a DELETE. Only
-    :func:`~exporter.ontap.conversations.wire.pause_before_retry` may decide that.
+    :func:`~exporter.ontap.requests.messages.pause_before_retry` may decide that.
     """
     try:
         return await handler(request)

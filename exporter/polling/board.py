@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from exporter.ontap.conversations.inventory import Inventory
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.inventory import Inventory
 from exporter.polling.lateness import Lateness
 from exporter.polling.poll_durations import PollDurations
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.facts import (
+from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.requests.facts import (
     read_download_state,
     read_identity,
     read_software,
     versions_named,
 )
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, read_listing
-from exporter.ontap.conversations.wire import Conversation
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, read_listing
+from exporter.ontap.requests.messages import Conversation
 
 T = TypeVar("T")
 

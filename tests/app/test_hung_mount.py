@@ -16,7 +16,7 @@ from exporter.app.applied import Changes
 from exporter.app.reload import Reloader
 from exporter.app.sharding import Shard
 from exporter.config import Config, ConfigFiles
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program

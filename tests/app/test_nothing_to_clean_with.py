@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cleanup.delete.limits import Pace
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from support.daemon_process import program

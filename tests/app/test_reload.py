@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import write_secret
 from support.daemon_process import Daemon, program

@@ -19,9 +19,9 @@ from exporter.concurrency import wait_uninterrupted
 from exporter.config import PolicyConfig
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import CLUSTER_PATH, SOFTWARE_PATH
-from exporter.ontap.conversations.jobs import JOBS_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.facts import CLUSTER_PATH, SOFTWARE_PATH
+from exporter.ontap.requests.jobs import JOBS_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.ontap.session import KEEPALIVE_SECONDS, open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import (

@@ -15,8 +15,8 @@ from exporter.cleanup.records import Outcome
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.facts import CLUSTER_PATH
-from exporter.ontap.conversations.jobs import JOBS_PATH
+from exporter.ontap.requests.facts import CLUSTER_PATH
+from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.cleaning import POLICY, SHORT, at_request, changed, cleaning, cluster_with, only
 from support.journal.journal_steps import totals_of, unfinished_on

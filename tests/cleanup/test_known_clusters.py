@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.cleanup.known_clusters import NOTED_EVERY_SECONDS, PolledListings
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 
 UUID = "aaaa"
 PACKAGES = (Package(version="9.12.1", create_timestamp_seconds=None),)

@@ -19,9 +19,9 @@ from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, SqliteUrl
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import ClusterIdentity
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
+from exporter.ontap.requests.facts import ClusterIdentity
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import POLICY, QUICK_PACE, changed

@@ -42,7 +42,7 @@ from exporter.cleanup.delete.steps import (
     Withheld,
 )
 from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
-from exporter.ontap.conversations.jobs import Job, JobSearch
+from exporter.ontap.requests.jobs import Job, JobSearch
 
 LIMITS = Limits(return_timeout_seconds=0, job_timeout_seconds=600.0, retry_busy_for_seconds=300.0)
 UNDECIDED_FAILURES = (

@@ -18,11 +18,11 @@ from structlog.testing import capture_logs
 from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.records import Outcome, Phase, RunFailure
-from exporter.ontap.conversations.facts import CLUSTER_PATH, DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH
-from exporter.ontap.conversations.jobs import JOBS_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
-from exporter.ontap.conversations.wire import MAX_ATTEMPTS
 from exporter.ontap.endpoint import OAuth2Login, Secret, Tls
+from exporter.ontap.requests.facts import CLUSTER_PATH, DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH
+from exporter.ontap.requests.jobs import JOBS_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
+from exporter.ontap.requests.messages import MAX_ATTEMPTS
 from exporter.simulator import (
     DownloadState,
     Fault,

@@ -14,11 +14,11 @@ from exporter.cleanup.decide.policy import (
     MAX_CLOCK_SKEW_SECONDS,
     make_plan,
 )
-from exporter.ontap.conversations.deletion import is_safe_version
-from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
-from exporter.ontap.conversations.versions import parse_release
+from exporter.ontap.requests.deletion import is_safe_version
+from exporter.ontap.requests.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
+from exporter.ontap.requests.versions import parse_release
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

@@ -17,7 +17,7 @@ from exporter.cleanup.run import CHANGED
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster
 from support.cleaning import POLICY, changed
 from support.journal.journal_steps import totals_of

@@ -14,7 +14,6 @@ from exporter.cleanup.delete.replies import (
     read_failed_job,
     read_reply,
 )
-from exporter.ontap.conversations.jobs import Job
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -28,6 +27,7 @@ from exporter.ontap.errors import (
     TlsFailed,
     Unauthorized,
 )
+from exporter.ontap.requests.jobs import Job
 
 BY_CODE = {
     "4": Meaning.GONE,

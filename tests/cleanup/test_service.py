@@ -25,9 +25,9 @@ from exporter.cleanup.report import Page
 from exporter.cleanup.service import PASSING_SECONDS
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
-from exporter.ontap.conversations.deletion import delete_package
-from exporter.ontap.conversations.jobs import JOBS_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.deletion import delete_package
+from exporter.ontap.requests.jobs import JOBS_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, QUICK_PACE, at_job_read, changed
 from support.journal.journal_steps import totals_of, unfinished_on

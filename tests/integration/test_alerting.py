@@ -16,10 +16,10 @@ from aiohttp import web
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing
-from exporter.ontap.conversations.listing import Package as ListedPackage
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing
+from exporter.ontap.requests.listing import Package as ListedPackage
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret

@@ -19,10 +19,10 @@ from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition, in_chunks, render_once
 from exporter.metrics.family import Kind
 from exporter.metrics.text import Format, ages, number
-from exporter.ontap.conversations.facts import ClusterIdentity, SoftwareFacts
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.facts import ClusterIdentity, SoftwareFacts
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll, PollFailure
 from support import stub_sources
 from support.exposed import text_of

@@ -14,10 +14,10 @@ import pytest
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.credentials import LoginContent, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret, Tls
 from exporter.ontap.errors import LoginPaused, Unauthorized
+from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from support.polled_fleet import WAIT_SECONDS, cluster_config

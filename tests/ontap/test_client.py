@@ -21,12 +21,12 @@ from aiohttp import ClientSession
 
 from exporter.ontap import client as client_module
 from exporter.ontap.client import OntapClient, RequestCounts
-from exporter.ontap.conversations.facts import ClusterIdentity, read_identity
-from exporter.ontap.conversations.listing import PACKAGES_PATH, CollectionQuery, Listing, read_listing
-from exporter.ontap.conversations.wire import Conversation, Request, read_object
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 from exporter.ontap.errors import OntapError, Reason
+from exporter.ontap.requests.facts import ClusterIdentity, read_identity
+from exporter.ontap.requests.listing import PACKAGES_PATH, CollectionQuery, Listing, read_listing
+from exporter.ontap.requests.messages import Conversation, Request, read_object
 from exporter.ontap.session import KEEPALIVE_SECONDS, open_session
 from exporter.ontap.tls import TlsContexts
 from exporter.simulator import SERVER_NAME, Fault, FaultKind, SimulatedCluster, Simulator

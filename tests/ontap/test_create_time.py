@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.conversations.listing import parse_create_time
+from exporter.ontap.requests.listing import parse_create_time
 
 NOON_IN_2019 = datetime(2019, 2, 4, 19, 0, 0, tzinfo=UTC).timestamp()
 

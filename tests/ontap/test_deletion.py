@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from exporter.ontap.conversations.deletion import delete_package, is_safe_version
-from exporter.ontap.conversations.jobs import JOBS_PATH, MAX_JOB_PAGES, Job, JobSearch, find_job, read_job
-from exporter.ontap.conversations.listing import PACKAGES_PATH, CollectionQuery
-from exporter.ontap.conversations.wire import Conversation, Request, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import ApiError, BadResponse, IncompleteListing
 from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.requests.deletion import delete_package, is_safe_version
+from exporter.ontap.requests.jobs import JOBS_PATH, MAX_JOB_PAGES, Job, JobSearch, find_job, read_job
+from exporter.ontap.requests.listing import PACKAGES_PATH, CollectionQuery
+from exporter.ontap.requests.messages import Conversation, Request, Response
 
 T = TypeVar("T")
 

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from exporter.ontap.conversations.facts import (
+from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.errors import BadResponse
+from exporter.ontap.requests.facts import (
     MAX_NODES,
     UNREADABLE,
     ClusterIdentity,
@@ -17,10 +19,8 @@ from exporter.ontap.conversations.facts import (
     read_node_versions,
     read_software,
 )
-from exporter.ontap.conversations.listing import CollectionQuery
-from exporter.ontap.conversations.wire import Conversation, Response
-from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.errors import BadResponse
+from exporter.ontap.requests.listing import CollectionQuery
+from exporter.ontap.requests.messages import Conversation, Response
 
 T = TypeVar("T")
 QUERY = CollectionQuery(endpoint=Endpoint(host="10.20.0.5"), return_timeout_seconds=15, max_records=500)

@@ -12,11 +12,11 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import MAX_BODY_BYTES, OntapClient, RequestCounts
-from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
-from exporter.ontap.conversations.wire import MAX_JSON_MARKS as MARKS
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason
+from exporter.ontap.requests.listing import CollectionQuery, Listing, read_listing
+from exporter.ontap.requests.messages import MAX_JSON_MARKS as MARKS
 from exporter.ontap.session import MAX_HEADER_LINE_BYTES, MAX_INTERIM_ANSWERS, open_session
 from exporter.ontap.tls import TlsContexts
 from support.hostile_cluster import answer, hostile_cluster

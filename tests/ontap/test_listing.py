@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.conversations.listing import MAX_PAGES, CollectionQuery, Listing, Package, read_listing
-from exporter.ontap.conversations.wire import Request, Response
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing, OntapError
+from exporter.ontap.requests.listing import MAX_PAGES, CollectionQuery, Listing, Package, read_listing
+from exporter.ontap.requests.messages import Request, Response
 
 ENDPOINT = Endpoint(host="10.20.0.5")
 QUERY = CollectionQuery(endpoint=ENDPOINT, return_timeout_seconds=15, max_records=500)

@@ -7,9 +7,9 @@ from urllib.parse import urljoin, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.conversations.paging import next_target
 from exporter.ontap.endpoint import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
+from exporter.ontap.requests.paging import next_target
 from support.untrusted_input import sent_to
 
 ENDPOINTS = [

@@ -13,9 +13,9 @@ from aiohttp import encode_basic_auth
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Header, Proxy, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason
+from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session
 from exporter.simulator import SERVER_NAME, SimulatedCluster, Simulator
 from support.connect_proxy import ConnectProxy, connect_proxy

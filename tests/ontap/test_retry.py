@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.ontap.conversations.wire import MAX_ATTEMPTS, Request, pause_before_retry
 from exporter.ontap.errors import ConnectionFailed, RateLimited, Unauthorized
+from exporter.ontap.requests.messages import MAX_ATTEMPTS, Request, pause_before_retry
 
 GET = Request(method="GET", target="/api/cluster")
 RESET = ConnectionFailed("reset", transient=True)

@@ -11,9 +11,9 @@ import pytest
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import read_identity
 from exporter.ontap.endpoint import OAuth2Login, Proxy, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
+from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.connect_proxy import ConnectProxy, connect_proxy

@@ -11,10 +11,10 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import OntapClient, RequestCounts
-from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls, TlsVersion
 from exporter.ontap.errors import OntapError, Reason
+from exporter.ontap.requests.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.session import open_session
 from exporter.ontap.tls import TlsContexts
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.conversations.versions import Release, in_use, parse_release
+from exporter.ontap.requests.versions import Release, in_use, parse_release
 
 IN_ORDER = [
     "8.3.2P12",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ontap.conversations.facts import DOWNLOAD_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.endpoint import ClusterSettings, Tls
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.facts import DOWNLOAD_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.polling.board import ClusterStatus, Poll
 from exporter.simulator import Fault, FaultKind, SimulatedCluster
 from support.polled_fleet import cluster_config, polled

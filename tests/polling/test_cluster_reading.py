@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ontap.conversations.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFTWARE_PATH, ClusterIdentity
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
+from exporter.ontap.requests.facts import CLUSTER_PATH, DOWNLOAD_PATH, SOFTWARE_PATH, ClusterIdentity
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import PACKAGES_PATH, Listing, Package
 from exporter.polling.board import ClusterStatus
 from exporter.polling.cluster_reading import FACTS_SERVE_POLLS, FACTS_SERVE_SECONDS, Reading
 from exporter.simulator import Fault, FaultKind, SimulatedCluster

@@ -12,11 +12,11 @@ import structlog
 
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
 from exporter.ontap.credentials import LoginContent, read_login
 from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.polling.board import Board, ClusterStatus, PollFailure
 from exporter.polling.fleet import Fleet

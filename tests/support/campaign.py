@@ -26,9 +26,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.cleanup.records import Outcome, Phase
-from exporter.ontap.conversations.facts import DOWNLOAD_PATH
-from exporter.ontap.conversations.jobs import JOBS_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.facts import DOWNLOAD_PATH
+from exporter.ontap.requests.jobs import JOBS_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
 from exporter.simulator.faults.fault import LISTING_KINDS
 from support.client_connections import close

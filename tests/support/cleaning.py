@@ -24,8 +24,8 @@ from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.jobs import JOBS_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.jobs import JOBS_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.ontap.session import open_session
 from exporter.simulator import Fault, FaultKind, SimulatedCluster, Simulator
 from support.journal.journal_steps import opened

@@ -9,8 +9,8 @@ from typing import ParamSpec, TypeVar
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.polling.board import ClusterStatus, Poll
 from support.stub_sources import NOW
 

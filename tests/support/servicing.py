@@ -21,9 +21,9 @@ from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.conversations.facts import ClusterIdentity
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import PACKAGES_PATH, Listing, Package
+from exporter.ontap.requests.facts import ClusterIdentity
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import PACKAGES_PATH, Listing, Package
 from exporter.ontap.session import open_session
 from exporter.simulator import SimulatedCluster, Simulator
 from support.cleaning import OLD, QUICK_PACE, changed

@@ -11,8 +11,10 @@ from typing import Any
 from yarl import URL
 
 from exporter.config import Config, ConfigError, ConfigFiles, load_config, masked_yaml
-from exporter.ontap.conversations.deletion import delete_package
-from exporter.ontap.conversations.facts import (
+from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.errors import OntapError
+from exporter.ontap.requests.deletion import delete_package
+from exporter.ontap.requests.facts import (
     ClusterIdentity,
     SoftwareFacts,
     read_download_state,
@@ -21,11 +23,9 @@ from exporter.ontap.conversations.facts import (
     read_software,
     read_software_beside,
 )
-from exporter.ontap.conversations.jobs import Job, JobSearch, find_job, read_job
-from exporter.ontap.conversations.listing import CollectionQuery, Listing, read_listing
-from exporter.ontap.conversations.wire import Conversation, Request, Response, failure_of
-from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.errors import OntapError
+from exporter.ontap.requests.jobs import Job, JobSearch, find_job, read_job
+from exporter.ontap.requests.listing import CollectionQuery, Listing, read_listing
+from exporter.ontap.requests.messages import Conversation, Request, Response, failure_of
 from exporter.web.auth import WebConfig, load_web_config
 
 ENDPOINT = Endpoint(host="10.20.0.5")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from exporter.cleanup.delete.driver import OLDEST_FACTS_SECONDS
-from exporter.ontap.conversations.facts import DOWNLOAD_PATH
-from exporter.ontap.conversations.jobs import JOBS_PATH
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.facts import DOWNLOAD_PATH
+from exporter.ontap.requests.jobs import JOBS_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, Node, SimulatedCluster, UpdateState
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_jobs import Job

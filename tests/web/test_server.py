@@ -22,10 +22,10 @@ from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exporter import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
-from exporter.ontap.conversations.facts import ClusterIdentity
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Listing, Package
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.facts import ClusterIdentity
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Listing, Package
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.web.routes import build_application
 from support.stub_sources import NOW, STATE, sources

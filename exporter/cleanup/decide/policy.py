@@ -11,10 +11,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from exporter.cleanup.decide.plan import Decision, GuardFacts, Plan, Rules, Verdict, VerdictReason
-from exporter.ontap.conversations.deletion import is_safe_version
-from exporter.ontap.conversations.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
-from exporter.ontap.conversations.listing import Listing, Package
-from exporter.ontap.conversations.versions import Release, in_use, parse_release, version_spellings
+from exporter.ontap.requests.deletion import is_safe_version
+from exporter.ontap.requests.facts import FINISHED_UPDATE_STATES, IDLE_DOWNLOAD_STATES
+from exporter.ontap.requests.listing import Listing, Package
+from exporter.ontap.requests.versions import Release, in_use, parse_release, version_spellings
 
 MAX_CLOCK_SKEW_SECONDS = 3600.0
 """Ages are not trusted if the cluster's clock and ours differ by more."""

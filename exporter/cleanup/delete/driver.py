@@ -49,11 +49,11 @@ from exporter.cleanup.records import Deletion, Lease, RunFailure
 from exporter.concurrency import wait_uninterrupted
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import NothingSentError, SendGate
-from exporter.ontap.conversations.deletion import delete_package
-from exporter.ontap.conversations.facts import read_identity
-from exporter.ontap.conversations.jobs import find_job, read_job
-from exporter.ontap.conversations.listing import read_listing
 from exporter.ontap.errors import ApiError, Forbidden, OntapError, Unauthorized, is_hidden
+from exporter.ontap.requests.deletion import delete_package
+from exporter.ontap.requests.facts import read_identity
+from exporter.ontap.requests.jobs import find_job, read_job
+from exporter.ontap.requests.listing import read_listing
 from exporter.ontap.session import KEEPALIVE_SECONDS
 
 DELETE_MARGIN_SECONDS = 30.0

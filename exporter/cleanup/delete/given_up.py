@@ -5,8 +5,8 @@ from __future__ import annotations
 from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.records import Deletion
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.conversations.jobs import find_job, read_job
 from exporter.ontap.errors import ApiError, OntapError
+from exporter.ontap.requests.jobs import find_job, read_job
 
 COUNTS_AS_RUNNING_SECONDS = 86_400.0
 """A deletion that was given up counts as running for this long, unless its job is known to be over."""

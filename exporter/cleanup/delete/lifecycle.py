@@ -54,7 +54,7 @@ from exporter.cleanup.delete.steps import (
     Withheld,
 )
 from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
-from exporter.ontap.conversations.jobs import Job, JobSearch
+from exporter.ontap.requests.jobs import Job, JobSearch
 
 ENDED_JOB_KEPT_SECONDS = 300.0
 """ONTAP keeps an ended job for this long. Not finding one sooner is no verdict: it may not exist yet."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
-from exporter.ontap.conversations.jobs import Job
-from exporter.ontap.conversations.wire import NO_ENTRY_CODE, is_locked
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -21,6 +19,8 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
+from exporter.ontap.requests.jobs import Job
+from exporter.ontap.requests.messages import NO_ENTRY_CODE, is_locked
 
 TRANSIENT_CODES = frozenset(
     {

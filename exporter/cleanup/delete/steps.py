@@ -12,7 +12,7 @@ from enum import StrEnum
 from exporter.cleanup.decide.plan import Decision
 from exporter.cleanup.delete.replies import Diagnosis
 from exporter.cleanup.records import Deletion, Outcome, RunFailure
-from exporter.ontap.conversations.jobs import Job, JobSearch
+from exporter.ontap.requests.jobs import Job, JobSearch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from exporter.cleanup.journal.leases import LeasedStore, LeaseHolder
 from exporter.cleanup.journal.stops import DAY_SECONDS
 from exporter.cleanup.journal.tables import CLUSTERS, PACKAGES, sanitize
 from exporter.cleanup.records import Lease
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 
 MAX_PACKAGES = 1000
 """This many packages of one cluster are remembered; the others count as never seen, and are kept."""

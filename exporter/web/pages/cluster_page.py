@@ -10,8 +10,8 @@ from aiohttp import web
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import Run
 from exporter.cleanup.report import plan_as_json
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.listing import Package
 from exporter.web.documents import named_cluster
 from exporter.web.pages.fleet_row import CleanupByCluster, row_of
 from exporter.web.pages.rendering import page

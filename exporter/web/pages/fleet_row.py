@@ -9,9 +9,9 @@ from typing import Final
 
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.config import PolicyConfig
-from exporter.ontap.conversations.inventory import Inventory
-from exporter.ontap.conversations.versions import Release, parse_release
 from exporter.ontap.errors import Reason
+from exporter.ontap.requests.inventory import Inventory
+from exporter.ontap.requests.versions import Release, parse_release
 from exporter.polling.board import ClusterStatus
 
 OLD_AFTER_SECONDS: Final = 180 * 86_400.0

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease, Outcome, Phase, Run
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import (
     AMS,
     FRA,

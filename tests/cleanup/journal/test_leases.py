@@ -13,7 +13,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal, JournalError, LeaseLostError, StepRefusedError
 from exporter.cleanup.records import Lease, Outcome, Phase
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import (
     ALL_RUNS,
     AMS,

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.journal.sqlite import SqliteFile
 from exporter.cleanup.records import Deletion, Lease, Phase
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import (
     AMS,
     deletion_in,

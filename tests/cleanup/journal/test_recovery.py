@@ -14,7 +14,7 @@ import pytest
 from exporter.cleanup.journal import JournalError
 from exporter.cleanup.records import Outcome, Run
 from exporter.config import PolicyConfig
-from exporter.ontap.conversations.listing import PACKAGES_PATH
+from exporter.ontap.requests.listing import PACKAGES_PATH
 from support.cleaning import POLICY, changed
 from support.journal.journal_steps import (
     AMS,

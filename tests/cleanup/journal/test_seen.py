@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Lease
-from exporter.ontap.conversations.listing import Package
+from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import AMS, FRA, lease_of, opened
 
 HOUR = 3600.0

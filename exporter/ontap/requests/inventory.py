@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.ontap.conversations.facts import IDLE_DOWNLOAD_STATES, ClusterIdentity, SoftwareFacts
-from exporter.ontap.conversations.listing import Listing, Package
-from exporter.ontap.conversations.versions import in_use
+from exporter.ontap.requests.facts import IDLE_DOWNLOAD_STATES, ClusterIdentity, SoftwareFacts
+from exporter.ontap.requests.listing import Listing, Package
+from exporter.ontap.requests.versions import in_use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

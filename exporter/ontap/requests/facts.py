@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from exporter.ontap.conversations.listing import CollectionQuery
-from exporter.ontap.conversations.paging import may_be_cut_short
-from exporter.ontap.conversations.wire import (
+from exporter.ontap.errors import ApiError, BadResponse
+from exporter.ontap.requests.listing import CollectionQuery
+from exporter.ontap.requests.messages import (
     NO_ENTRY_CODE,
     Conversation,
     get,
@@ -21,7 +21,7 @@ from exporter.ontap.conversations.wire import (
     read_object,
     text_or_none,
 )
-from exporter.ontap.errors import ApiError, BadResponse
+from exporter.ontap.requests.paging import may_be_cut_short
 
 CLUSTER_PATH = "/api/cluster"
 SOFTWARE_PATH = "/api/cluster/software"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from exporter.ontap.conversations.listing import CollectionQuery
-from exporter.ontap.conversations.paging import may_be_cut_short, next_target, records_of
-from exporter.ontap.conversations.wire import (
+from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, ApiError, BadResponse, IncompleteListing
+from exporter.ontap.requests.listing import CollectionQuery
+from exporter.ontap.requests.messages import (
     INVALID_VALUE_CODE,
     Conversation,
     Request,
@@ -25,7 +25,7 @@ from exporter.ontap.conversations.wire import (
     read_record,
     text_or_none,
 )
-from exporter.ontap.errors import MAX_MESSAGE_CHARACTERS, ApiError, BadResponse, IncompleteListing
+from exporter.ontap.requests.paging import may_be_cut_short, next_target, records_of
 
 JOBS_PATH = "/api/cluster/jobs"
 MAX_JOB_PAGES = 100

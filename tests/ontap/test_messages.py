@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.conversations.wire import Response, failure_of, get, read_object, text_or_none
 from exporter.ontap.errors import (
     ApiError,
     BadResponse,
@@ -21,6 +20,7 @@ from exporter.ontap.errors import (
     Unauthorized,
 )
 from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.requests.messages import Response, failure_of, get, read_object, text_or_none
 
 
 def error_body(code: object = "4", message: str = "entry doesn't exist") -> bytes:

@@ -14,17 +14,17 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from exporter.ontap.conversations.paging import (
+from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.errors import BadResponse, IncompleteListing
+from exporter.ontap.requests.messages import Conversation, Request, get, read_object, text_or_none
+from exporter.ontap.requests.paging import (
     DEFAULT_RETURN_TIMEOUT_SECONDS,
     may_be_cut_short,
     next_target,
     records_of,
     return_timeout_of,
 )
-from exporter.ontap.conversations.versions import Release, parse_release
-from exporter.ontap.conversations.wire import Conversation, Request, get, read_object, text_or_none
-from exporter.ontap.endpoint import Endpoint
-from exporter.ontap.errors import BadResponse, IncompleteListing
+from exporter.ontap.requests.versions import Release, parse_release
 
 PACKAGES_PATH = "/api/cluster/software/packages"
 MAX_PAGES = 1_000

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from exporter.ontap.conversations.jobs import job_uuid
-from exporter.ontap.conversations.listing import PACKAGES_PATH
-from exporter.ontap.conversations.wire import Conversation, Request, read_object
 from exporter.ontap.errors import BadResponse
+from exporter.ontap.requests.jobs import job_uuid
+from exporter.ontap.requests.listing import PACKAGES_PATH
+from exporter.ontap.requests.messages import Conversation, Request, read_object
 
 _SAFE_VERSION = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
 
