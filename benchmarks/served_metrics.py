@@ -19,7 +19,7 @@ from aiohttp import web
 from exporter.cleanup.cleanup_board import NO_TOTALS, LeaseStatus, PolicyStatus
 from exporter.cleanup.decide.plan import Verdict
 from exporter.cleanup.decide.plan import VerdictReason as Kept
-from exporter.cleanup.records import Outcome, RunFailure
+from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
     CLEANUP_STATE_FAMILIES,

@@ -66,6 +66,7 @@ PURE = (
     "cleanup/decide/policy",
     "cleanup/delete/lifecycle",
     "cleanup/delete/steps",
+    "cleanup/outcomes",
     "cleanup/records",
     "cleanup/delete/replies",
     "ontap/errors",

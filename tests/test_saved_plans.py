@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.policy_values import digest_of
-from exporter.cleanup.records import Outcome
 from exporter.config import load_config
 from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret

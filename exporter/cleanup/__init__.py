@@ -19,7 +19,8 @@ What acts:
 
 What remembers and shows:
 
-* :mod:`~exporter.cleanup.records`: runs, deletions, leases and outcomes, as values.
+* :mod:`~exporter.cleanup.outcomes`: how a deletion can end, and why a run can fail.
+* :mod:`~exporter.cleanup.records`: runs, deletions and leases, as values.
 * :mod:`~exporter.cleanup.journal`: keeps them in SQLite or PostgreSQL.
 * :mod:`~exporter.cleanup.cleanup_board`: the newest status; :mod:`~exporter.cleanup.report`: that as JSON.
 

@@ -17,9 +17,10 @@ from exporter.cleanup.delete.driver import DeletionDriver
 from exporter.cleanup.delete.limits import Limits
 from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import JournalError, LeaseLostError
+from exporter.cleanup.outcomes import RunFailure
 from exporter.cleanup.policy_values import limits_of, schedule_of
 from exporter.cleanup.preflight import usable_uuid
-from exporter.cleanup.records import Deletion, Inherited, Lease, RunFailure
+from exporter.cleanup.records import Deletion, Inherited, Lease
 from exporter.cleanup.run import PolicyRun, Services, log_outcome
 from exporter.concurrency import no_stray_cancellation
 from exporter.config import PolicyConfig

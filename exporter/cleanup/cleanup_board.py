@@ -10,14 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from exporter.background import in_slices
-from exporter.cleanup.records import (
-    Durations,
-    Outcome,
-    PolicyPause,
-    PolicyTotals,
-    RunFailure,
-    Totals,
-)
+from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.records import Durations, PolicyPause, PolicyTotals, Totals
 
 if TYPE_CHECKING:
     from exporter.cleanup.journal.totals import TotalsStore

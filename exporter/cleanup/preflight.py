@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
-from exporter.cleanup.records import RunFailure
+from exporter.cleanup.outcomes import RunFailure
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized, is_hidden
 from exporter.ontap.requests.facts import (

@@ -19,9 +19,10 @@ from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.delete.steps import Decided, Sleep, Undecided
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
 from exporter.cleanup.preflight import Preflight, read_preflight
-from exporter.cleanup.records import Deletion, Lease, Outcome, RunFailure
+from exporter.cleanup.records import Deletion, Lease
 from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess

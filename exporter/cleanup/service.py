@@ -26,9 +26,10 @@ from exporter.cleanup.known_clusters import (
     PolledListings,
 )
 from exporter.cleanup.lease_sharing import LeaseSharing, heartbeat_pause_seconds
+from exporter.cleanup.outcomes import RunFailure
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.preflight import usable_uuid
-from exporter.cleanup.records import PolicyPause, Run, RunFailure
+from exporter.cleanup.records import PolicyPause, Run
 from exporter.cleanup.report import Page
 from exporter.cleanup.run import Services
 from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation

@@ -13,7 +13,8 @@ import pytest
 
 from exporter.cleanup.delete.driver import OLDEST_FACTS_SECONDS
 from exporter.cleanup.journal.opening import boot_time
-from exporter.cleanup.records import Deletion, Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Phase
 from exporter.cleanup.run import CHANGED, HALTED
 from exporter.concurrency import wait_uninterrupted
 from exporter.config import PolicyConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.cleanup.records import Outcome
+from exporter.cleanup.outcomes import Outcome
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import ClusterAccess

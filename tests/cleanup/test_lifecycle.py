@@ -41,7 +41,8 @@ from exporter.cleanup.delete.steps import (
     Undecided,
     Withheld,
 )
-from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
+from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.records import Deletion, Phase
 from exporter.ontap.requests.jobs import Job, JobSearch
 
 LIMITS = Limits(return_timeout_seconds=0, job_timeout_seconds=600.0, retry_busy_for_seconds=300.0)

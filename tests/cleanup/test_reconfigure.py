@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cleanup.records import Outcome, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Run
 from exporter.cleanup.run import CHANGED
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector

@@ -20,7 +20,8 @@ from structlog.testing import capture_logs
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.records import Deletion, Lease, Outcome, Phase, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Lease, Phase, Run
 from exporter.cleanup.report import Page
 from exporter.cleanup.service import PASSING_SECONDS
 from exporter.config import PolicyConfig

@@ -13,7 +13,8 @@ from exporter.cleanup.delete.replies import (
     UNKNOWN_TRANSIENT_CODES,
     Meaning,
 )
-from exporter.cleanup.records import Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Phase
 from support.markdown import ROOT, code, rows
 
 PAGE = (ROOT / "docs" / "cleanup.md").read_text(encoding="utf-8")

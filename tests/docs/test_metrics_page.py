@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.cleanup.records import RunFailure
+from exporter.cleanup.outcomes import RunFailure
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
 from exporter.metrics.clusters import CLUSTER_FAMILIES
 from exporter.metrics.exporter import EXPORTER_FAMILIES

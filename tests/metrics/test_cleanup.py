@@ -23,14 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.decide.plan import Decision, Verdict, VerdictReason
-from exporter.cleanup.records import (
-    DURATION_BUCKETS_SECONDS,
-    Durations,
-    Outcome,
-    PolicyTotals,
-    RunFailure,
-    Totals,
-)
+from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, PolicyTotals, Totals
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
     CLEANUP_STATE_FAMILIES,

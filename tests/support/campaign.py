@@ -25,7 +25,8 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.cleanup.records import Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Phase
 from exporter.ontap.requests.facts import DOWNLOAD_PATH
 from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH

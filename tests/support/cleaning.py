@@ -17,7 +17,8 @@ from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.records import Deletion, Lease, Outcome, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Lease, Run
 from exporter.cleanup.run import PolicyRun, Services
 from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
-from exporter.cleanup.records import Deletion, Outcome, Phase, PolicyPause, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Phase, PolicyPause, Run
 from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState

@@ -44,8 +44,9 @@ from exporter.cleanup.delete.steps import (
     Withheld,
 )
 from exporter.cleanup.journal import Journal, JournalError, StepRefusedError
+from exporter.cleanup.outcomes import RunFailure
 from exporter.cleanup.preflight import Preflight, usable_uuid
-from exporter.cleanup.records import Deletion, Lease, RunFailure
+from exporter.cleanup.records import Deletion, Lease
 from exporter.concurrency import wait_uninterrupted
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.client import NothingSentError, SendGate

@@ -53,7 +53,8 @@ from exporter.cleanup.delete.steps import (
     Undecided,
     Withheld,
 )
-from exporter.cleanup.records import Deletion, Outcome, Phase, RunFailure
+from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.records import Deletion, Phase
 from exporter.ontap.requests.jobs import Job, JobSearch
 
 ENDED_JOB_KEPT_SECONDS = 300.0

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from exporter.cleanup.decide.plan import Decision
 from exporter.cleanup.delete.replies import Diagnosis
-from exporter.cleanup.records import Deletion, Outcome, RunFailure
+from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.records import Deletion
 from exporter.ontap.requests.jobs import Job, JobSearch
 
 

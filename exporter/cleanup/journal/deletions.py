@@ -20,7 +20,8 @@ from exporter.cleanup.journal.runs import (
 )
 from exporter.cleanup.journal.stops import check_nothing_stops, count_failures
 from exporter.cleanup.journal.tables import DATABASE_CLOCK, DELETIONS
-from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Lease, Phase
 
 MAX_CODE_CHARACTERS = 100
 """ONTAP's codes are numbers; a long text must not become a label."""

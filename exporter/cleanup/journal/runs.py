@@ -15,7 +15,8 @@ from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore, batches
 from exporter.cleanup.journal.stops import INTENDED_IN_LAST_DAY
 from exporter.cleanup.journal.tables import DELETIONS, RUNS
-from exporter.cleanup.records import Deletion, Inherited, Lease, Phase, Run, RunFailure
+from exporter.cleanup.outcomes import RunFailure
+from exporter.cleanup.records import Deletion, Inherited, Lease, Phase, Run
 
 MAX_MESSAGE_CHARACTERS = 1000
 MAX_PLAN_CHARACTERS = 1_000_000

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.tables import CONTROL, DATABASE_CLOCK, DELETIONS, FAILURES
-from exporter.cleanup.records import Deletion, Outcome, Phase, PolicyPause, Stops
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Phase, PolicyPause, Stops
 
 DAY_SECONDS = 86_400.0
 KEPT_DIGESTS = 10

@@ -27,7 +27,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from exporter.cleanup.records import Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Phase
 
 VERSION_TABLE = "cleanup_schema_version"
 """Where Alembic keeps the revision."""

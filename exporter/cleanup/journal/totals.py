@@ -13,14 +13,8 @@ from sqlalchemy import Connection, Row, Table, and_, select, tuple_, update
 
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.tables import CODES, DATABASE_CLOCK, DURATIONS, POLICIES
-from exporter.cleanup.records import (
-    DURATION_BUCKETS_SECONDS,
-    Deletion,
-    Durations,
-    Outcome,
-    PolicyTotals,
-    Totals,
-)
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Durations, PolicyTotals, Totals
 
 MAX_CODES = 50
 """This many error codes are counted by themselves on a cluster under a policy; others count as ``other``."""

@@ -12,7 +12,8 @@ from typing import Final
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import PolicyStatus
-from exporter.cleanup.records import Outcome, PolicyPause
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import PolicyPause
 from exporter.cleanup.report import Page
 from exporter.config import PolicyConfig, format_duration
 from exporter.web.cleanup_api import HIGHEST_ID, asked_number, asked_once, recorded_run

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from exporter.cleanup.decide.plan import VerdictReason
-from exporter.cleanup.records import Outcome, RunFailure
+from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.ontap.errors import Reason
 
 FAILURES: Final[Mapping[str, str]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.records import Lease, Outcome, Phase, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Lease, Phase, Run
 from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import (
     AMS,

@@ -12,7 +12,8 @@ from time import time
 import pytest
 
 from exporter.cleanup.journal import Journal, JournalError, LeaseLostError, StepRefusedError
-from exporter.cleanup.records import Lease, Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Lease, Phase
 from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import (
     ALL_RUNS,

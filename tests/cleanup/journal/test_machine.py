@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 )
 
 from exporter.cleanup.journal import Journal, LeaseLostError, StepRefusedError
-from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Lease, Outcome, Phase, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Deletion, Lease, Phase, Run
 from support.journal.journal_steps import NAMES, durations_of, end, intend, opened, totals_of, unfinished_on
 from support.journal.model import Model, kept
 

@@ -23,7 +23,8 @@ from sqlalchemy.util import await_only
 from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.journal.opening import TRANSACTION_SECONDS
 from exporter.cleanup.journal.postgresql import server_settings
-from exporter.cleanup.records import Lease, Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Lease, Phase
 from support.journal import journal_steps
 from support.journal.journal_steps import (
     AMS,

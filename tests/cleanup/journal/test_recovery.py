@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cleanup.journal import JournalError
-from exporter.cleanup.records import Outcome, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Run
 from exporter.config import PolicyConfig
 from exporter.ontap.requests.listing import PACKAGES_PATH
 from support.cleaning import POLICY, changed

@@ -9,7 +9,8 @@ import pytest
 from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.journal import Journal, StepRefusedError
-from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Lease, Phase
 from support.journal.journal_steps import (
     AMS,
     FRA,

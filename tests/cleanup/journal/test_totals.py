@@ -10,7 +10,8 @@ from cleanup.journal.conftest import NewUrl
 
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, Lease, Outcome, PolicyTotals
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, Lease, PolicyTotals
 from support.journal.journal_steps import (
     AMS,
     FRA,

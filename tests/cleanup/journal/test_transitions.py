@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from exporter.cleanup.journal import Journal, StepRefusedError
-from exporter.cleanup.records import Deletion, Lease, Outcome, Phase
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Lease, Phase
 from support.journal.journal_steps import (
     AMS,
     FRA,

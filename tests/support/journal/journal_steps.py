@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.cleanup.journal import Journal, open_journal, read_journal
-from exporter.cleanup.records import Deletion, Durations, Lease, Outcome, Phase, PolicyTotals
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Durations, Lease, Phase, PolicyTotals
 from exporter.config import parse_database_url
 
 ALL_RUNS = 100_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from exporter.cleanup.records import Deletion, Outcome, Phase, Run
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Deletion, Phase, Run
 
 
 def kept(text: str) -> str:

@@ -12,7 +12,8 @@ import random
 import sys
 
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.records import Lease, Outcome
+from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.records import Lease
 from support.journal.journal_steps import NAMES, end, intend, new_run, opened, unfinished_on
 
 
