@@ -30,7 +30,7 @@ from benchmarks.loop_lag import LoopLag
 from benchmarks.processes import python, status_of
 from exporter.app.cleanup_manager import CleanupManager
 from exporter.app.event_loop import fast_loop_factory
-from exporter.app.garbage import FullCollections
+from exporter.app.garbage_collection import FullCollections
 from exporter.background import begin, in_slices
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.delete.limits import Pace

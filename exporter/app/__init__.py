@@ -8,6 +8,6 @@
 * :mod:`~exporter.app.signals`: what the operating system's signals do.
 * :mod:`~exporter.app.once`: polls every cluster once, for ``run --once``.
 * :mod:`~exporter.app.event_loop`: which event loop runs, and what it reports by itself.
-* :mod:`~exporter.app.garbage`: when garbage is collected.
+* :mod:`~exporter.app.garbage_collection`: when garbage is collected.
 * :mod:`~exporter.app.systemd`: sockets from systemd, and notifications to it.
 """

@@ -16,7 +16,7 @@ import structlog
 
 from exporter.app.applied import AppliedConfiguration, Changes
 from exporter.app.event_loop import handle_loop_error
-from exporter.app.garbage import FullCollections
+from exporter.app.garbage_collection import FullCollections
 from exporter.app.reload import Reloader
 from exporter.app.sharding import Shard
 from exporter.app.signals import handle_daemon_signals

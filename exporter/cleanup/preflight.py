@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from exporter.cleanup.decide.plan import GuardFacts
+from exporter.cleanup.delete.replies import Meaning, read_reply
 from exporter.cleanup.outcomes import RunFailure
+from exporter.cleanup.records import Deletion
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import Forbidden, LoginPaused, OntapError, Unauthorized, is_hidden
+from exporter.ontap.errors import ApiError, Forbidden, LoginPaused, OntapError, Unauthorized, is_hidden
 from exporter.ontap.requests.facts import (
     ClusterIdentity,
     read_download_state,
@@ -19,10 +21,14 @@ from exporter.ontap.requests.facts import (
     read_software_beside,
     versions_named,
 )
+from exporter.ontap.requests.jobs import find_job, read_job
 from exporter.ontap.requests.listing import Listing, read_listing
 
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
+
+COUNTS_AS_RUNNING_SECONDS = 86_400.0
+"""A deletion that was given up counts as running for this long, unless its job is known to be over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +120,29 @@ async def _read_nodes(access: ClusterAccess) -> tuple[tuple[str, ...] | None, On
         if not is_hidden(exc):
             raise
         return (), exc
+
+
+async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:
+    """Say whether a deletion that was given up may still be running.
+
+    If that cannot be read (a role may hide jobs), it counts as running for a day.
+
+    Args:
+        access: the cluster.
+        deletion: ended as timeout, or as denied after its job was known.
+        now: Unix seconds.
+    """
+    since = deletion.ended_timestamp_seconds or deletion.intended_timestamp_seconds
+    is_recent = now - since < COUNTS_AS_RUNNING_SECONDS
+    try:
+        if deletion.job_uuid is None:
+            conversation = find_job(deletion.version, query=access.query, earlier=deletion.earlier_job_uuids)
+            search = await access.ask(conversation)
+            return search.unfinished or (search.open and is_recent)
+        return not (await access.ask(read_job(deletion.job_uuid))).over
+    except OntapError as exc:
+        is_forgotten = isinstance(exc, ApiError) and read_reply(exc).meaning is Meaning.GONE
+        return is_recent and not (is_forgotten and deletion.job_uuid is not None)
 
 
 def _failure(error: OntapError) -> RunFailure:

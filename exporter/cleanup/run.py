@@ -14,14 +14,13 @@ from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.driver import DeletionDriver, RunChecks
-from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.delete.steps import Decided, Sleep, Undecided
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
-from exporter.cleanup.preflight import Preflight, read_preflight
+from exporter.cleanup.preflight import Preflight, may_still_run, read_preflight
 from exporter.cleanup.records import Deletion, Lease
 from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig

@@ -8,7 +8,7 @@
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
-* :mod:`~exporter.web.documents`: ``/api/v1/clusters``, ``/sd`` and ``/config``.
+* :mod:`~exporter.web.cluster_api`: ``/api/v1/clusters``, ``/sd`` and ``/config``.
 * :mod:`~exporter.web.cleanup_api`: ``/api/v1/cleanup``, page by page.
 * :mod:`~exporter.web.pages`: the pages for people.
 * :mod:`~exporter.web.addresses`: addresses to listen on, and which address counts as one client.

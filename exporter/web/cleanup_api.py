@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from exporter.cleanup.records import Run
 from exporter.cleanup.report import Page, run_as_json, status_as_json, summary_of
 from exporter.web.answers import answer
-from exporter.web.documents import JSON_TYPE, json_list
+from exporter.web.cluster_api import JSON_TYPE, json_list
 from exporter.web.sources import SOURCES
 
 MOST_ON_PAGE: Final = 1000

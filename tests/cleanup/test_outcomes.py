@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.cleanup.delete.given_up import may_still_run
 from exporter.cleanup.journal.opening import boot_time
 from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.preflight import may_still_run
 from exporter.cleanup.records import Phase
 from exporter.ontap.endpoint import OAuth2Login, Secret, Tls
 from exporter.ontap.requests.facts import CLUSTER_PATH, DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH

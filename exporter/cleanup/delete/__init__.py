@@ -5,5 +5,4 @@
 * :mod:`~exporter.cleanup.delete.replies`: what an answer of ONTAP means for it (pure).
 * :mod:`~exporter.cleanup.delete.limits`: how long it is tried and followed, and the pauses (pure).
 * :mod:`~exporter.cleanup.delete.driver`: the loop that performs what the machine asks for.
-* :mod:`~exporter.cleanup.delete.given_up`: whether a deletion that was given up may still be running.
 """

@@ -12,7 +12,7 @@ from exporter.cleanup.records import Run
 from exporter.cleanup.report import plan_as_json
 from exporter.ontap.requests.inventory import Inventory
 from exporter.ontap.requests.listing import Package
-from exporter.web.documents import named_cluster
+from exporter.web.cluster_api import named_cluster
 from exporter.web.pages.fleet_row import CleanupByCluster, row_of
 from exporter.web.pages.rendering import page
 from exporter.web.sources import SOURCES

@@ -1,4 +1,4 @@
-"""Documents for programs: ``/api/v1/clusters``, ``/sd`` and ``/config``."""
+"""Clusters for programs: ``/api/v1/clusters`` and ``/sd``; and the applied configuration, ``/config``."""
 
 from __future__ import annotations
 

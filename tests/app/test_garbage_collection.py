@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.app.garbage import FullCollections
+from exporter.app.garbage_collection import FullCollections
 from exporter.ontap.credentials import Credentials
 from exporter.ontap.endpoint import BasicLogin, Secret
 from support.waiting import eventually
