@@ -227,6 +227,32 @@ async def test_plan_reads_the_journal_that_a_daemon_holds_and_says_where_it_coul
             assert await daemon.value("ontap_cleanup_journal_open") == 1
 
 
+async def test_plan_says_that_a_journal_could_not_be_read_whose_packages_it_does_not_need(
+    tmp_path: Path,
+) -> None:
+    async with Simulator([cluster_with_three()], directory=tmp_path) as simulator:
+        (tmp_path / "state.db").write_text("no journal")
+        done = await plan(simulator, tmp_path, cleanup=cleanup("retire-old"))
+        said = "warning: the journal could not be read, so what stops deleting is not known: "
+        assert done.stderr.startswith(said)
+        assert "delete" in done.stdout
+
+
+async def test_plan_keeps_a_package_whose_earlier_deletion_may_still_be_at_work(tmp_path: Path) -> None:
+    policies = cleanup("retire-old")
+    cluster = cluster_with_three()
+    async with Simulator([cluster], directory=tmp_path) as simulator:
+        async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
+            lease = await lease_of(journal, cluster.uuid)
+            run_id = await new_run(journal, lease, now=time.time())
+            intended = await intend(journal, lease, run_id, version="9.10.1", now=time.time())
+            followed = await journal.deletions.follow(lease, intended, job_uuid=None)
+            await end(journal, lease, followed, Outcome.TIMEOUT, now=time.time())
+        done = await plan(simulator, tmp_path, "--output=json", cleanup=policies)
+        packages = json.loads(done.stdout)["plans"][0]["packages"]
+        assert [one["version"] for one in packages if one["reason"] == "being_deleted"] == ["9.10.1"]
+
+
 async def test_plan_says_what_the_journal_has_against_deleting(tmp_path: Path) -> None:
     policies = cleanup("retire-old").replace("  policies:", "  max_deletes_per_day: 1\n  policies:")
     cluster = cluster_with_three()

@@ -131,6 +131,11 @@ class Cleaner:
         self._due, self._due_before = {}, {}
         self.recheck()
 
+    def resume_intervals(self) -> None:
+        """Make the runs of intervals that have passed: the kill switch, which was on, is off."""
+        self._due = {name: known for name, known in self._due.items() if known[0].every is None}
+        self.recheck()
+
     async def run(self) -> NoReturn:
         """Clean until cancelled; an error of one cluster stops nothing but its own cleaning."""
         while True:
@@ -274,12 +279,11 @@ class Cleaner:
         services, schedule = self._services, schedule_of(policy)
         if self._skips_late_run(policy, due):
             return
-        started = services.wall_clock()
         if services.kill_switch.active:
+            now = services.wall_clock()
             log.warning("the kill switch is on, so a run is skipped", **self._log_keys(policy))
-            self._set_next_run(policy, schedule.after_run(started=started, ended=started))
+            self._set_next_run(policy, schedule.after_run(due=now, started=now, ended=now))
             return
-        self._show_next_run(policy, schedule.after_run(started=started, ended=started).at)
         run = PolicyRun(
             services=services,
             access=assignment.access,
@@ -293,10 +297,13 @@ class Cleaner:
         async with self._slot():
             if self._skips_late_run(policy, due):  # other clusters took long
                 return
-            await run.make()
+            started = services.wall_clock()
+            following = schedule.after_run(due=started, started=started, ended=started)
+            self._show_next_run(policy, following.at)
+            await run.make(started=started)
         self._last_started[policy.name] = started
         await services.journal.runs.prune(lease, keep=services.kept_runs)
-        after = schedule.after_run(started=started, ended=services.wall_clock())
+        after = schedule.after_run(due=due, started=started, ended=services.wall_clock())
         if after.skipped:
             log.warning(
                 "runs came due during a run, and are skipped", count=after.skipped, **self._log_keys(policy)

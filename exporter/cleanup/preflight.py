@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,6 +120,19 @@ async def _read_nodes(access: ClusterAccess) -> tuple[tuple[str, ...] | None, On
         if not is_hidden(exc):
             raise
         return (), exc
+
+
+async def read_being_deleted(
+    access: ClusterAccess, given_up: Iterable[Deletion], *, now: float
+) -> frozenset[str]:
+    """Return the versions that the job of a deletion that was given up may still delete.
+
+    Args:
+        access: the cluster.
+        given_up: ended as timeout, or as denied after the job was known.
+        now: Unix seconds.
+    """
+    return frozenset([one.version for one in given_up if await may_still_run(access, one, now=now)])
 
 
 async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:

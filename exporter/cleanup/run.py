@@ -20,7 +20,7 @@ from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
-from exporter.cleanup.preflight import Preflight, may_still_run, read_preflight
+from exporter.cleanup.preflight import Preflight, read_being_deleted, read_preflight
 from exporter.cleanup.records import Deletion, Lease
 from exporter.concurrency import ConcurrencyLimit
 from exporter.config import PolicyConfig
@@ -105,17 +105,20 @@ class PolicyRun:
         self._is_assigned = is_assigned
         self._sleep = sleep
 
-    async def make(self) -> None:
+    async def make(self, *, started: float) -> None:
         """Plan, and delete what the plan chose unless the policy is a dry run.
+
+        Args:
+            started: the time, Unix seconds.
 
         Raises:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
         services = self._services
-        started = services.wall_clock()
         self._rules = replace(self._rules, approved=await approval_of(self._policy, now=started))
         preflight = await self._read_preflight()
-        being_deleted = await self._being_deleted()
+        given_up = await services.journal.deletions.given_up(self._lease.cluster_uuid)
+        being_deleted = await read_being_deleted(self._access, given_up, now=started)
         plan = self._plan(preflight.with_facts(being_deleted=being_deleted))
         run_id = await services.journal.runs.begin(
             self._lease,
@@ -262,12 +265,6 @@ class PolicyRun:
             now=self._services.wall_clock(),
             problem=preflight.problem,
         )
-
-    async def _being_deleted(self) -> frozenset[str]:
-        """Return the versions that the job of a deletion that was given up may still delete."""
-        given_up = await self._services.journal.deletions.given_up(self._lease.cluster_uuid)
-        now = self._services.wall_clock()
-        return frozenset([one.version for one in given_up if await may_still_run(self._access, one, now=now)])
 
 
 def log_outcome(deletion: Deletion, decision: Decision | None = None) -> None:

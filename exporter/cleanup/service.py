@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn, TypeVar
@@ -113,6 +113,7 @@ class CleanupService:
         self._unusable_since: float | None = None
         self._is_silent = False
         self._out_of_reach: frozenset[str] = frozenset()
+        self._is_halted = kill_switch.active
         kill_switch.notify(self._note_kill_switch)
 
     @property
@@ -311,7 +312,7 @@ class CleanupService:
             is_set_back = now < self._latest_wall_clock - CLOCK_STEP_SECONDS
             if is_set_back or now - self._clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
                 self._latest_wall_clock = now
-                async for cleaner in in_slices(tuple(self._cleaners.values()), at_most=WOKEN_PER_SLICE):
+                async for cleaner in self._each_cleaner():
                     if is_set_back:
                         cleaner.reschedule()
                     else:
@@ -397,6 +398,10 @@ class CleanupService:
         self._board.paused = stops.paused
         for uuid, cleaner in self._cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
+        was_halted, self._is_halted = self._is_halted, self._kill_switch.active
+        if was_halted and not self._is_halted:
+            async for cleaner in self._each_cleaner():
+                cleaner.resume_intervals()
         self._note_unfinished(stops.unfinished)
         unfinished = stops.unfinished.keys() & self._identities.uuids
         await self.sharing.share(journal, beat, unfinished=unfinished)
@@ -488,7 +493,12 @@ class CleanupService:
         elif (known.labels, known.dry_run) != (labels, dry_run):
             self._board.put(replace(known, labels=labels, dry_run=dry_run))
 
+    def _each_cleaner(self) -> AsyncIterator[Cleaner]:
+        """Give every cleaner to be woken; other tasks run in between."""
+        return in_slices(tuple(self._cleaners.values()), at_most=WOKEN_PER_SLICE)
+
     def _note_kill_switch(self) -> None:
+        self._is_halted |= self._kill_switch.active
         self._beat_now.set()
         for cleaner in self._cleaners.values():
             if cleaner.is_busy:

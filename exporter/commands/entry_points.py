@@ -158,7 +158,7 @@ def plan(parsed: argparse.Namespace) -> Exit:
             )
         )
     if plans.journal_problem:
-        terminal.warn(f"the journal could not be read, so no package counts as seen: {plans.journal_problem}")
+        terminal.warn(plans.journal_problem)
     for reason in plans.stopped:
         terminal.warn(reason)
     _write_plans(parsed, plans, saved)

@@ -11,9 +11,9 @@ from exporter.cleanup.approval import approval_of
 from exporter.cleanup.decide.plan import Approved, Plan, VerdictReason
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import digest_of, rules_of
-from exporter.cleanup.preflight import Preflight, read_preflight
+from exporter.cleanup.preflight import Preflight, read_being_deleted, read_preflight
 from exporter.cleanup.records import Stops
-from exporter.config import CleanupConfig, Config, PolicyConfig
+from exporter.config import CleanupConfig, Config, PolicyConfig, SqliteUrl
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.endpoint import ClusterSettings
@@ -58,8 +58,8 @@ class Plans:
         made_timestamp_seconds: when the plans were made, Unix seconds.
         plans: one for every policy on every cluster that it applies to, in the order of the configuration.
         stopped: what the journal says against deleting what is chosen, one sentence for each reason.
-        journal_problem: why the journal could not be read, so that nothing is known of what it has seen; ""
-            if it was read, or no policy needs what it has seen.
+        journal_problem: that the journal could not be read, what follows from it, and why; "" if it was read,
+            or if there is none yet and no policy needs what it has seen.
     """
 
     made_timestamp_seconds: float
@@ -102,11 +102,11 @@ async def make_plans(
     async with open_session() as session:
         accesses = AccessOpener(session=session, counts=RequestCounts()).open(wanted)
         found = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
-    now = time.time()
-    stopped: tuple[str, ...] = ()
-    problem = ""
-    if config.cleanup is not None:
-        found, stopped, problem = await _with_journal(found, config.cleanup, now=now)
+        now = time.time()
+        stopped: tuple[str, ...] = ()
+        problem = ""
+        if config.cleanup is not None:
+            found, stopped, problem = await _with_journal(found, accesses, config.cleanup, now=now)
     approvals = {
         policy.name: None if for_approval else await approval_of(policy, now=now) for policy in policies
     }
@@ -129,29 +129,42 @@ async def make_plans(
 
 
 async def _with_journal(
-    found: Mapping[str, Preflight], cleanup: CleanupConfig, *, now: float
+    found: Mapping[str, Preflight],
+    accesses: Mapping[str, ClusterAccess],
+    cleanup: CleanupConfig,
+    *,
+    now: float,
 ) -> tuple[dict[str, Preflight], tuple[str, ...], str]:
-    """Add since when each package has been there, by the journal, and what stops deleting.
+    """Add what the journal knows: since when each package has been there, and what may be being deleted.
 
     Returns:
-        what was found, what stops deleting, and why the journal cannot be read; "" if it can, or no policy
-            needs what it has seen.
+        what was found, what stops deleting, and that the journal cannot be read; "" if it can, or if there is
+            none yet and no policy needs what it has seen.
     """
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
     needs_first_seen = any(policy.seen_for for policy in cleanup.policies)
-    seen = dict(found)
+    known = dict(found)
     try:
         async with read_journal(cleanup.state) as journal:
             stops = await journal.stops.read()
             deleted = await journal.stops.deleted_in_last_day()
             for name, preflight in found.items():
-                if needs_first_seen and preflight.facts is not None:
-                    first_seen = await journal.seen.since(preflight.facts.cluster_uuid, now=now)
-                    seen[name] = preflight.with_facts(first_seen=first_seen)
+                if preflight.facts is None:
+                    continue
+                uuid = preflight.facts.cluster_uuid
+                given_up = await journal.deletions.given_up(uuid)
+                known[name] = preflight.with_facts(
+                    being_deleted=await read_being_deleted(accesses[name], given_up, now=now),
+                    first_seen=await journal.seen.since(uuid, now=now) if needs_first_seen else None,
+                )
     except JournalError as exc:
-        return dict(found), (), str(exc) if needs_first_seen else ""
-    return seen, tuple(_stopped(cleanup, stops, deleted)), ""
+        is_new = isinstance(cleanup.state, SqliteUrl) and not cleanup.state.path.exists()
+        if is_new and not needs_first_seen:
+            return dict(found), (), ""
+        unknown = "no package counts as seen" if needs_first_seen else "what stops deleting is not known"
+        return dict(found), (), f"the journal could not be read, so {unknown}: {exc}"
+    return known, tuple(_stopped(cleanup, stops, deleted)), ""
 
 
 def _stopped(cleanup: CleanupConfig, stops: Stops, deleted: int) -> Iterator[str]:

@@ -185,7 +185,7 @@ def _late(p: Promql) -> tuple[Alert, ...]:
             """),
             summary="A run of {{ $labels.policy }} on {{ $labels.cluster }} is overdue.",
             description="The run of the cleanup policy {{ $labels.policy }} on {{ $labels.cluster }} was "
-            "due {{ $value | humanizeDuration }} ago and has not begun, or is still going on.",
+            "due {{ $value | humanizeDuration }} ago and has not begun.",
         ),
         Alert(
             name="OntapCleanupJobStuck",
@@ -230,7 +230,7 @@ def _stopped(p: Promql) -> tuple[Alert, ...]:
             summary="The journal of cleanup is not open, so nothing is deleted.",
             description="No process of shard {{ $labels.shard }} of the job {{ $labels.job }} has the "
             "journal of cleanup open (ontap_cleanup_journal_open is {{ $value | humanize }}). "
-            "Runs that become due are skipped. Until one has, nothing is deleted or planned.",
+            "Until one has, nothing is deleted or planned, and runs that become due wait.",
         ),
     )
 

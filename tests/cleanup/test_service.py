@@ -323,15 +323,36 @@ async def test_a_cron_run_that_waits_too_long_for_other_clusters_is_skipped(tmp_
         await one.watch.until_any(lambda status: status.in_progress == 1)
         statuses = one.watch.statuses
         (late,) = (one for one in clusters if not statuses[one.name, nightly.name].in_progress)
-        await one.watch.until(
-            (late.name, nightly.name), lambda status: status.next_run_timestamp_seconds == due + 7 * 86_400
-        )
+        assert statuses[late.name, nightly.name].next_run_timestamp_seconds == due
         clock.advance(HOUR * 2)
         for cluster in clusters:
             cluster.release_jobs()
         status = await one.watch.until((late.name, nightly.name), lambda status: status.skipped_runs == 1)
         assert status.next_run_timestamp_seconds == due + 7 * 86_400
         assert (deletes(late), status.totals.last_started_timestamp_seconds) == (0, None)
+
+
+async def test_an_interval_counts_from_the_start_of_a_run_that_has_waited_for_other_clusters(
+    tmp_path: Path,
+) -> None:
+    clusters = [cluster_named(name, "9.12.1", "9.14.1P2") for name in ("c1", "c2")]
+    for cluster in clusters:
+        cluster.hold_jobs()
+    policy = changed(POLICY, every=HOUR, job_timeout=HOUR * 4)
+    clock = Clock()
+    async with (
+        life(tmp_path, *clusters) as it,
+        it.service(policy, clock=clock, max_concurrent_clusters=1) as one,
+    ):
+        await one.watch.until_any(lambda status: status.in_progress == 1)
+        statuses = one.watch.statuses
+        (late,) = (one for one in clusters if not statuses[one.name, policy.name].in_progress)
+        clock.advance(HOUR * 2)
+        for cluster in clusters:
+            cluster.release_jobs()
+        status = await one.watch.ended((late.name, policy.name))
+        started = status.totals.last_started_timestamp_seconds or 0.0
+        assert (status.next_run_timestamp_seconds, status.skipped_runs) == (started + 3600, 0)
 
 
 async def test_runs_of_two_policies_on_one_cluster_never_overlap(tmp_path: Path) -> None:
@@ -699,6 +720,37 @@ async def test_while_cleanup_is_halted_every_run_is_skipped(tmp_path: Path) -> N
         one.kill_switch.release()
         status = await one.watch.ended()
         assert status.totals.outcomes[Outcome.SUCCESS] == 1
+
+
+async def test_an_interval_that_has_passed_while_cleanup_was_halted_makes_its_run_afterwards(
+    tmp_path: Path,
+) -> None:
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, it.service(changed(POLICY, every=HOUR), halted=True) as one:
+        await one.watch.until(
+            C1, lambda status: (status.next_run_timestamp_seconds or 0.0) > one.clock() + 1800
+        )
+        assert cluster.requests == ()
+        one.kill_switch.release()
+        status = await one.watch.ended()
+        assert status.totals.outcomes[Outcome.SUCCESS] == 1
+
+
+async def test_a_schedule_that_has_passed_while_cleanup_was_halted_waits_for_its_next_time(
+    tmp_path: Path,
+) -> None:
+    due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
+    async with (
+        life(tmp_path, cluster, cluster_named("beat")) as it,
+        it.service(nightly, BEAT, clock=Clock(due - 1.0), halted=True) as one,
+    ):
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due + 7 * 86_400)
+        one.kill_switch.release()
+        await one.watch.beats()
+        assert one.watch.statuses[C1].next_run_timestamp_seconds == due + 7 * 86_400
+        assert cluster.requests == ()
 
 
 async def test_a_halt_holds_for_another_journal_too(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Cleaning:
             is_assigned=lambda: self.assigned,
             sleep=_sleep,
         )
-        await run.make()
+        await run.make(started=time.time())
         return (await self.journal.runs.recent(1))[0]
 
     async def show_counts(self) -> None:

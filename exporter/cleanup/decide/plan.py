@@ -90,8 +90,8 @@ class VerdictReason(StrEnum):
     NO_CONDITION = "no_condition"  # the policy says neither how old nor how many
     RELEASE_UNKNOWN = "release_unknown"  # keep_newest: the version has no place among the releases
     AMONG_NEWEST = "among_newest"  # keep_newest: it is one of those kept
-    AGE_UNKNOWN = "age_unknown"  # older_than: create_time is missing or unreadable
     CLOCK_SKEWED = "clock_skewed"  # older_than: the cluster's clock and ours differ by more than an hour
+    AGE_UNKNOWN = "age_unknown"  # older_than: create_time is missing or unreadable
     TOO_YOUNG = "too_young"  # older_than: it is not old enough
     SEEN_UNKNOWN = "seen_unknown"  # seen_for: the journal could not say since when it has been there
     SEEN_TOO_SHORTLY = "seen_too_shortly"  # seen_for: it has not been there for long enough

@@ -56,15 +56,15 @@ class Schedule:
         since = min(managed_since, now)
         return self.unless_late(at=self._after(since if started is None else max(since, started)), now=now)
 
-    def after_run(self, *, started: float, ended: float) -> Due:
+    def after_run(self, *, due: float, started: float, ended: float) -> Due:
         """Return the next run after one that this process has made; what came due meanwhile is skipped.
 
-        If the clock was set back during the run, it counts as started when it ended.
+        A cron expression fires at its times, so what came due while the run waited to start is skipped, too.
+        An interval counts from the start. If the clock was set back, the run counts as started when it ended.
         """
-        started = min(started, ended)
         if self.cron is not None:
-            return Due(at=self._after(ended), skipped=self._fires(started, ended))
-        every = self.every_seconds or 1.0
+            return Due(at=self._after(ended), skipped=self._fires(min(due, ended), ended))
+        started, every = min(started, ended), self.every_seconds or 1.0
         skipped = max(int((ended - started) // every), 0)
         return Due(at=started + every * (skipped + 1), skipped=skipped)
 
