@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,14 +12,19 @@ from typing import Any
 
 import pytest
 
+from exporter.cleanup.approval import SavedPlan, SavedPlans
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.policy_values import digest_of
 from exporter.config import load_config
+from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
+from support.cleaning import POLICY as ONE_POLICY
+from support.cleaning import changed
 from support.daemon_process import Daemon, program
 from support.journal.journal_steps import end, intend, lease_of, new_run, opened
 from support.plans import plan
+from support.servicing import WAIT_SECONDS
 from support.waiting import eventually
 
 NOW = datetime.now(UTC)
@@ -149,6 +155,31 @@ async def test_a_plan_that_cannot_be_saved_is_a_failure(tmp_path: Path) -> None:
         assert done.stderr.endswith(f"error: {file}: cannot be written: No such file or directory\n")
 
 
+async def test_a_saved_plan_on_a_mount_that_hangs_occupies_one_thread(tmp_path: Path) -> None:
+    answers, reads = threading.Event(), 0
+
+    def read(path: Path) -> SavedPlan:
+        nonlocal reads
+        reads += 1
+        assert answers.wait(WAIT_SECONDS), path
+        return SavedPlan(saved_timestamp_seconds=100.0, plans=())
+
+    saved = SavedPlans(read=read, read_seconds=0.01)
+    policy = changed(ONE_POLICY, approved_plan=tmp_path / "approved.json")
+    for _ in range(3):
+        approved = await saved.approval_of(policy, now=200.0)
+        assert approved is not None
+        assert approved.problem == "the approved plan could not be read in time"
+    assert reads == 1
+    answers.set()
+
+    async def is_read() -> bool:
+        approved = await saved.approval_of(policy, now=200.0)
+        return approved is not None and not approved.problem
+
+    await eventually(is_read, seconds=WAIT_SECONDS, what="the saved plan")
+
+
 async def test_a_daemon_deletes_what_the_saved_plan_chose_and_no_more(tmp_path: Path) -> None:
     cluster, saved = cluster_with_three(), tmp_path / "plan.json"
     async with Simulator([cluster], directory=tmp_path) as simulator:
@@ -241,6 +272,7 @@ async def test_plan_says_that_a_journal_could_not_be_read_whose_packages_it_does
 async def test_plan_keeps_a_package_whose_earlier_deletion_may_still_be_at_work(tmp_path: Path) -> None:
     policies = cleanup("retire-old")
     cluster = cluster_with_three()
+    cluster.faults.add(Fault(FaultKind.FORBIDDEN, path=JOBS_PATH))
     async with Simulator([cluster], directory=tmp_path) as simulator:
         async with opened(f"sqlite:///{tmp_path}/state.db") as journal:
             lease = await lease_of(journal, cluster.uuid)

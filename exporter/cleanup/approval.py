@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -61,28 +63,51 @@ def load_plan(path: Path) -> SavedPlan:
         raise ValueError(f"not a saved plan: {where}: {first['msg']}") from None
 
 
-async def approval_of(policy: PolicyConfig, *, now: float) -> Approved | None:
-    """Return what a policy's saved plan approves, which is nothing if it cannot be used.
+class SavedPlans:
+    """Reads saved plans, each in one thread at a time: from a mount that hangs, no reading ever ends.
 
-    None if the policy asks for no approval; ``now`` is in Unix seconds.
+    Args:
+        read: reads a saved plan.
+        read_seconds: how long that may take.
     """
-    path = policy.approved_plan
-    if path is None:
-        return None
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            plan = await begin(lambda: load_plan(path), name="read an approved plan")
-    except TimeoutError:
-        return Approved(packages=frozenset(), problem="the approved plan could not be read in time")
-    except (BlockingIOError, ValueError) as exc:
-        return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
-    age = now - plan.saved_timestamp_seconds
-    if not 0 <= age <= policy.approval_valid_for.total_seconds():
-        return Approved(packages=frozenset(), problem="the approved plan is too old, or from the future")
-    chosen = [
-        (one.cluster_uuid, package.version)
-        for one in plan.plans
-        for package in one.packages
-        if package.verdict is Verdict.DELETE and one.cluster_uuid is not None and not one.problem
-    ]
-    return Approved(packages=frozenset(chosen))
+
+    def __init__(
+        self, *, read: Callable[[Path], SavedPlan] = load_plan, read_seconds: float = READ_SECONDS
+    ) -> None:
+        self._read = read
+        self._read_seconds = read_seconds
+        self._reading: dict[Path, asyncio.Future[SavedPlan]] = {}
+
+    async def approval_of(self, policy: PolicyConfig, *, now: float) -> Approved | None:
+        """Return what a policy's saved plan approves, which is nothing if it cannot be used.
+
+        None if the policy asks for no approval; ``now`` is in Unix seconds.
+        """
+        path = policy.approved_plan
+        if path is None:
+            return None
+        reading = self._begin(path)
+        await asyncio.wait({reading}, timeout=self._read_seconds)
+        if not reading.done():
+            return Approved(packages=frozenset(), problem="the approved plan could not be read in time")
+        try:
+            plan = reading.result()
+        except (BlockingIOError, ValueError) as exc:
+            return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
+        age = now - plan.saved_timestamp_seconds
+        if not 0 <= age <= policy.approval_valid_for.total_seconds():
+            return Approved(packages=frozenset(), problem="the approved plan is too old, or from the future")
+        chosen = [
+            (one.cluster_uuid, package.version)
+            for one in plan.plans
+            for package in one.packages
+            if package.verdict is Verdict.DELETE and one.cluster_uuid is not None and not one.problem
+        ]
+        return Approved(packages=frozenset(chosen))
+
+    def _begin(self, path: Path) -> asyncio.Future[SavedPlan]:
+        """Return the reading that runs, or begin one."""
+        if (reading := self._reading.get(path)) is None:
+            reading = self._reading[path] = begin(partial(self._read, path), name="read an approved plan")
+            reading.add_done_callback(lambda _: self._reading.pop(path))
+        return reading

@@ -25,7 +25,7 @@ from exporter.cleanup.run import PolicyRun, Services, log_outcome
 from exporter.concurrency import no_stray_cancellation
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import OntapError
+from exporter.ontap.errors import BadResponse, OntapError
 from exporter.ontap.requests.facts import read_identity
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -101,8 +101,12 @@ class Cleaner:
     def assign(self, assignment: Assignment | None) -> None:
         """Replace what is to be done; None: nothing. A run looks at it before each DELETE."""
         if assignment != self._assignment:
-            self._assignment = assignment
             self._show_problem("")
+            before, name = self._assignment, None if assignment is None else assignment.access.name
+            if before is not None and before.access.name != name:  # nothing is known under that name any more
+                for policy in before.policies:
+                    self._show_next_run(policy, None)
+            self._assignment = assignment
             self.recheck()
 
     def hold(self, lease: Lease | None, inherited: Inherited | None = None) -> None:
@@ -175,7 +179,11 @@ class Cleaner:
         self._set_timers(lease, assignment)
         while self._changes == seen and self._due:
             policy, due = min(self._due.values(), key=lambda one: one[1])
-            if not await self._change_after(seen, seconds=due - self._services.wall_clock()):
+            if (
+                seconds := due - self._services.wall_clock()
+            ) > 0:  # again, if the clock was set back a little
+                await self._change_after(seen, seconds=seconds)
+            else:
                 await self._start_run(lease, assignment, policy, due)
 
     async def _recover(self, lease: Lease, assignment: Assignment) -> None:
@@ -240,12 +248,11 @@ class Cleaner:
         """Make sure that the cluster that deletions were sent to answers here.
 
         Raises:
-            OntapError: it does not answer.
-            JournalError: another cluster does.
+            OntapError: it does not answer, or another cluster does.
         """
         found = usable_uuid(await access.ask(read_identity(), is_fact=True))
         if found != self._cluster_uuid:
-            raise LeaseLostError(f"another cluster answers at {access.config.endpoint.origin} now")
+            raise BadResponse(f"another cluster answers at {access.config.endpoint.origin} now")
 
     def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
         """Work out when each policy is due, unless that is known already."""
@@ -277,12 +284,7 @@ class Cleaner:
     ) -> None:
         """Make a run that is due, unless it is too late for it or the kill switch is on."""
         services, schedule = self._services, schedule_of(policy)
-        if self._skips_late_run(policy, due):
-            return
-        if services.kill_switch.active:
-            now = services.wall_clock()
-            log.warning("the kill switch is on, so a run is skipped", **self._log_keys(policy))
-            self._set_next_run(policy, schedule.after_run(due=now, started=now, ended=now))
+        if self._skips_run(policy, due):
             return
         run = PolicyRun(
             services=services,
@@ -295,7 +297,14 @@ class Cleaner:
             sleep=self._sleep,
         )
         async with self._slot():
-            if self._skips_late_run(policy, due):  # other clusters took long
+            # Other clusters may have taken long. What has changed meanwhile applies to this run already.
+            if (
+                not self._is_assigned(assignment, policy)
+                or self.lease is None
+                or self.lease.epoch != lease.epoch
+            ):
+                return
+            if self._skips_run(policy, due):
                 return
             started = services.wall_clock()
             following = schedule.after_run(due=started, started=started, ended=started)
@@ -310,13 +319,18 @@ class Cleaner:
             )
         self._set_next_run(policy, after)
 
-    def _skips_late_run(self, policy: PolicyConfig, due: float) -> bool:
-        """Skip a run, and say so, if it is too late for it."""
-        on_time = schedule_of(policy).unless_late(at=due, now=self._services.wall_clock())
-        if not on_time.skipped:
+    def _skips_run(self, policy: PolicyConfig, due: float) -> bool:
+        """Skip a run, and say so, if it is too late for it or the kill switch is on."""
+        schedule, now = schedule_of(policy), self._services.wall_clock()
+        on_time = schedule.unless_late(at=due, now=now)
+        if on_time.skipped:
+            log.warning("a run came due too long ago, so it is skipped", **self._log_keys(policy))
+            self._set_next_run(policy, on_time)
+        elif self._services.kill_switch.active:
+            log.warning("the kill switch is on, so a run is skipped", **self._log_keys(policy))
+            self._set_next_run(policy, schedule.after_run(due=now, started=now, ended=now))
+        else:
             return False
-        log.warning("a run came due too long ago, so it is skipped", **self._log_keys(policy))
-        self._set_next_run(policy, on_time)
         return True
 
     def _is_assigned(self, then: Assignment, policy: PolicyConfig) -> bool:

@@ -232,7 +232,8 @@ class CleanupBoard:
                 await self.put_totals(totals)
                 read_until = totals.read_until
             self._totals_read_until = read_until
-            await self.mark_counted(known)
+            if not self.reads_all_totals:  # else a status that was put anew may have missed its page
+                await self.mark_counted(known)
 
     async def put_totals(self, totals: Totals) -> None:
         """Replace the totals that have changed in the journal, by whichever process."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+
+LONGEST_RELEASE_SECONDS = 60.0
+"""How long a release may wait for a journal. After that, another process may have engaged the kill switch."""
 
 
 class KillSwitch:
@@ -13,13 +17,16 @@ class KillSwitch:
 
     Args:
         active: whether it is on from the start.
+        clock: seconds that never go back.
 
     Attributes:
         is_recorded: whether the journal knows the last change that was made here.
     """
 
-    def __init__(self, *, active: bool = False) -> None:
+    def __init__(self, *, active: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._active = active
+        self._clock = clock
+        self._changed_at = clock()
         self._on_change: Callable[[], None] = lambda: None
         self.is_recorded = not active
 
@@ -42,6 +49,16 @@ class KillSwitch:
         """Let runs delete again."""
         self._change(active=False)
 
+    def drop_old_release(self) -> bool:
+        """Drop a release that no journal has recorded for too long, and say whether there was one.
+
+        The journal decides then. An engaged kill switch is never dropped.
+        """
+        is_old = self._clock() - self._changed_at > LONGEST_RELEASE_SECONDS
+        is_dropped = is_old and not self._active and not self.is_recorded
+        self.is_recorded |= is_dropped
+        return is_dropped
+
     def follow(self, *, active: bool) -> None:
         """Take over what the journal says, unless a change that was made here has yet to reach it."""
         if self.is_recorded:
@@ -49,5 +66,6 @@ class KillSwitch:
 
     def _change(self, *, active: bool) -> None:
         self._active = active
+        self._changed_at = self._clock()
         self.is_recorded = False
         self._on_change()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from exporter.cleanup.approval import approval_of
+from exporter.cleanup.approval import SavedPlans
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.decide.plan import Decision, Plan, Rules, Verdict
 from exporter.cleanup.decide.policy import make_plan
@@ -43,6 +43,7 @@ class Services:
         board: shows them.
         kill_switch: stops all deleting at once.
         pace: the pauses in between.
+        saved_plans: reads those that policies ask for.
         active: limits how many clusters are worked on at once; not held during waits for a busy repository.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
@@ -54,6 +55,7 @@ class Services:
     board: CleanupBoard
     kill_switch: KillSwitch
     pace: Pace
+    saved_plans: SavedPlans
     active: ConcurrencyLimit
     show_counts: Callable[[], Awaitable[None]]
     clock: Callable[[], float]
@@ -115,7 +117,9 @@ class PolicyRun:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
         services = self._services
-        self._rules = replace(self._rules, approved=await approval_of(self._policy, now=started))
+        self._rules = replace(
+            self._rules, approved=await services.saved_plans.approval_of(self._policy, now=started)
+        )
         preflight = await self._read_preflight()
         given_up = await services.journal.deletions.given_up(self._lease.cluster_uuid)
         being_deleted = await read_being_deleted(self._access, given_up, now=started)

@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 import structlog
 
 from exporter.background import in_slices
+from exporter.cleanup.approval import SavedPlans
 from exporter.cleanup.cleaner import WOKEN_PER_SLICE, Assignment, Cleaner
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
 from exporter.cleanup.delete.limits import Pace
@@ -99,6 +100,7 @@ class CleanupService:
         self._silence_seconds = silence_seconds
         self._owner = secrets.token_hex(8)
         self._active = ConcurrencyLimit(config.max_concurrent_clusters)
+        self._saved_plans = SavedPlans()
         self._identities = Identities()
         self._listings = PolledListings()
         self._resumes_paused = False
@@ -201,8 +203,11 @@ class CleanupService:
             self._board.show_problem((name, policy.name), "", failure=RunFailure.UNIDENTIFIED, now=now)
 
     def resume_paused(self) -> None:
-        """Let policies delete again that are paused after failures."""
-        self._resumes_paused = True
+        """Let policies delete again that are paused after failures; without a journal, nothing happens.
+
+        A reload must not resume what is paused only afterwards, by the process that has the journal.
+        """
+        self._resumes_paused = self.journal is not None
         self._beat_now.set()
 
     async def run(self) -> NoReturn:
@@ -224,6 +229,7 @@ class CleanupService:
                 self.problem = "internal error: see the log"
             finally:
                 self.journal = self._services = self._group = None
+                self._resumes_paused = False
                 self._cleaners.clear()
                 await self._board.put_leases(self._lease_statuses())
             if is_being_cancelled():
@@ -267,6 +273,7 @@ class CleanupService:
             board=self._board,
             kill_switch=self._kill_switch,
             pace=self._pace,
+            saved_plans=self._saved_plans,
             active=self._active,
             clock=self._clock,
             wall_clock=self._now,
@@ -389,12 +396,10 @@ class CleanupService:
         """Renew leases and take over what is free; learn what other processes have changed."""
         journal.leases.takeover_after_seconds = self._takeover_after_seconds
         await self._record_kill_switch(journal)
-        if self._resumes_paused:
-            await journal.stops.resume()
-            self._resumes_paused = False
+        await self._resume_paused(journal)
         beat = await journal.leases.heartbeat()
         stops = await journal.stops.read()
-        self._kill_switch.follow(active=stops.kill_switch)
+        self._follow_kill_switch(active=stops.kill_switch)
         self._board.paused = stops.paused
         for uuid, cleaner in self._cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
@@ -409,10 +414,29 @@ class CleanupService:
 
     async def _record_kill_switch(self, journal: Journal) -> None:
         """Store a change of the kill switch that was made here."""
+        if self._kill_switch.drop_old_release():
+            log.warning("SIGUSR2 came too long before the journal was open, so it has no effect")
         if not self._kill_switch.is_recorded:
             active = self._kill_switch.active
             await journal.stops.set_kill_switch(engaged=active)
             self._kill_switch.is_recorded = active == self._kill_switch.active
+
+    def _follow_kill_switch(self, *, active: bool) -> None:
+        """Take over what the journal says of the kill switch, and say if that is a change."""
+        before = self._kill_switch.active
+        self._kill_switch.follow(active=active)
+        if self._kill_switch.active != before:
+            log.warning("the journal has changed the kill switch", halted=self._kill_switch.active)
+
+    async def _resume_paused(self, journal: Journal) -> None:
+        """Resume policies if a reload has asked for it since the journal was opened."""
+        resumes, self._resumes_paused = self._resumes_paused, False
+        if resumes:
+            try:
+                await journal.stops.resume()
+            except JournalError:
+                self._resumes_paused = True
+                raise
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
         """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
@@ -437,13 +461,18 @@ class CleanupService:
         out_of_reach = {
             name
             for uuid, name in unfinished.items()
-            if name not in self._configured and uuid not in self._identities and uuid not in busy
+            if uuid not in self._identities and uuid not in busy and not self._may_answer(name)
         }
         for name in sorted(out_of_reach - self._out_of_reach):
             log.warning(
                 "a deletion on a cluster that is not configured any more stays unfinished", cluster=name
             )
         self._out_of_reach = frozenset(out_of_reach)
+
+    def _may_answer(self, name: str) -> bool:
+        """Say whether a cluster may still answer under a name; not if another one does."""
+        cluster = self._identities.named(name)
+        return name in self._configured and (cluster is None or cluster.uuid is None)
 
     async def _note_listings(self, journal: Journal) -> None:
         """Note what the polls have listed, if it is new or has not been noted for a while."""
@@ -456,8 +485,9 @@ class CleanupService:
             some = dict(due[start : start + LISTINGS_PER_TRANSACTION])
             seen = {leases[uuid]: packages for uuid, packages in some.items()}
             returned = {uuid: self._listings.returned(uuid) for uuid in some}
-            await journal.seen.note(seen, returned=returned, now=self._now())
-            self._listings.noted(some, now=now)
+            lost = await journal.seen.note(seen, returned=returned, now=self._now())
+            noted = {uuid: packages for uuid, packages in some.items() if uuid not in lost}
+            self._listings.noted(noted, now=now)
 
     def _assign(self, uuid: str) -> None:
         """Give the cleaner of a cluster its assignment; start one if there is none yet."""

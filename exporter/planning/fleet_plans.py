@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from exporter.cleanup.approval import approval_of
+from exporter.cleanup.approval import SavedPlans
 from exporter.cleanup.decide.plan import Approved, Plan, VerdictReason
 from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import digest_of, rules_of
@@ -107,8 +107,9 @@ async def make_plans(
         problem = ""
         if config.cleanup is not None:
             found, stopped, problem = await _with_journal(found, accesses, config.cleanup, now=now)
+    saved = SavedPlans()
     approvals = {
-        policy.name: None if for_approval else await approval_of(policy, now=now) for policy in policies
+        policy.name: None if for_approval else await saved.approval_of(policy, now=now) for policy in policies
     }
     return Plans(
         made_timestamp_seconds=now,

@@ -39,7 +39,6 @@ ONLY_C1 = changed(QUICK, clusters=ClusterSelector(names=["c1"]))
 OTHER_UUID = "1f-other"
 SEVERAL_NAMES = "one cluster is configured under several names"
 STAYS_UNFINISHED = "a deletion on a cluster that is not configured any more stays unfinished"
-NOT_OURS = "this process no longer cleans the cluster"
 
 Configured = Mapping[str, tuple[ClusterAccess, SimulatedCluster]]
 """What is configured under each name, and which cluster answers there."""
@@ -125,6 +124,18 @@ async def test_where_one_of_two_names_leaves_the_other_is_cleaned(tmp_path: Path
             assert await outcomes(one, "c1b") == {Outcome.SUCCESS: 1}
 
 
+async def test_a_name_under_which_a_cluster_is_not_cleaned_any_more_shows_no_next_run(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster, cluster_named("beat")) as it, it.service(POLICY, BEAT) as one:
+        await one.watch.ended(("c1", POLICY.name))
+        other = (named("c1b", it.accesses["c1"]), cluster)
+        await configure(it, one, {"c1b": other, "c1": (it.accesses["c1"], cluster)}, POLICY)
+        await one.watch.until(
+            ("c1b", POLICY.name), lambda status: status.next_run_timestamp_seconds is not None
+        )
+        assert one.watch.statuses["c1", POLICY.name].next_run_timestamp_seconds is None
+
+
 @pytest.mark.parametrize("host", [None, "moved.invalid"], ids=["renamed", "renamed and moved"])
 async def test_a_cluster_that_is_renamed_keeps_its_deletion(host: str | None, tmp_path: Path) -> None:
     cluster = cluster_named("c1", VERSION, "9.12.1", "9.14.1P2")
@@ -206,7 +217,8 @@ async def test_nothing_is_concluded_where_another_cluster_answers_after_a_restar
             with capture_logs() as logs:
                 one.service.note_good_poll("c1", inventory_of(cluster) if is_polled else before)
                 await one.watch.beats(8)
-            assert warned(logs, NOT_OURS) is not is_polled
+            assert warned(logs, "a cluster cannot be cleaned") is not is_polled
+            assert warned(logs, STAYS_UNFINISHED) is is_polled
             assert set((await one.journal.stops.read()).unfinished) == {uuid}
         cluster.uuid = uuid
         cluster.faults.remove(hidden)

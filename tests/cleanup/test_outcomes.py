@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -239,6 +239,21 @@ async def test_a_job_that_finds_nothing_is_already_gone_where_the_package_is(
         it.cluster.faults.add(at_job_read(partial(it.cluster.remove_package, "9.13.1")))
         run = await it.run()
         assert only(run).outcome is Outcome.ALREADY_GONE
+
+
+async def test_a_deletion_is_of_the_package_that_the_last_decision_was_about(tmp_path: Path) -> None:
+    """Between plan and decision, the package is uploaded again."""
+    uploaded = "2019-06-01T00:00:00+00:00"
+
+    def upload_again() -> None:
+        it.cluster.remove_package("9.13.1")
+        it.cluster.add_package(("9.13.1", uploaded))
+
+    async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
+        it.cluster.faults.add(at_request(upload_again, path=JOBS_PATH))
+        deletion = only(await it.run())
+        assert deletion.create_timestamp_seconds == datetime.fromisoformat(uploaded).timestamp()
+        assert deletion.outcome is Outcome.SUCCESS
 
 
 async def test_a_busy_repository_is_tried_again_until_it_gives_way(tmp_path: Path) -> None:

@@ -223,6 +223,24 @@ async def test_more_clusters_at_once_are_cleaned_as_soon_as_that_is_allowed(tmp_
         await one.watch.until(C2, lambda status: status.totals.last_success is True)
 
 
+async def test_a_run_that_waits_for_other_clusters_is_made_by_what_a_reload_has_changed(
+    tmp_path: Path,
+) -> None:
+    clusters = [cluster_named(name, "9.12.1", "9.14.1P2") for name in ("c1", "c2")]
+    for cluster in clusters:
+        cluster.hold_jobs()
+    async with life(tmp_path, *clusters) as it, it.service(POLICY, max_concurrent_clusters=1) as one:
+        await one.watch.until_any(lambda status: status.in_progress == 1)
+        statuses = one.watch.statuses
+        (late,) = (one for one in clusters if not statuses[one.name, POLICY.name].in_progress)
+        config = it.config(POLICY, max_concurrent_clusters=1).model_copy(update={"max_deletes_per_day": 100})
+        await one.service.configure(config, it.accesses)
+        for cluster in clusters:
+            cluster.release_jobs()
+        totals = (await one.watch.ended((late.name, POLICY.name))).totals
+        assert (totals.last_success, totals.outcomes[Outcome.SUCCESS]) == (True, 1)
+
+
 def variants(rng: random.Random) -> Iterable[PolicyConfig]:
     """Give some policies, none of which may delete what begins with 9.14 or 9.15."""
     retire = changed(

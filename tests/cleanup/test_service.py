@@ -19,8 +19,9 @@ from structlog.testing import capture_logs
 
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.journal.opening import boot_time
-from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.kill_switch import LONGEST_RELEASE_SECONDS, KillSwitch
 from exporter.cleanup.outcomes import Outcome
+from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.records import Deletion, Lease, Phase, Run
 from exporter.cleanup.report import Page
 from exporter.cleanup.service import PASSING_SECONDS
@@ -31,7 +32,15 @@ from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
 from support.cleaning import OLD, POLICY, QUICK_PACE, at_job_read, changed
-from support.journal.journal_steps import totals_of, unfinished_on
+from support.journal.journal_steps import (
+    end,
+    intend,
+    lease_of,
+    new_run,
+    opened,
+    totals_of,
+    unfinished_on,
+)
 from support.servicing import (
     BEAT,
     C1,
@@ -765,6 +774,65 @@ async def test_a_halt_holds_for_another_journal_too(tmp_path: Path) -> None:
         async with elsewhere.service(POLICY, kill_switch=kill_switch) as one:
             await eventually(is_stored(one), seconds=WAIT_SECONDS, what="the halt to be stored")
             assert kill_switch.active
+
+
+@pytest.mark.parametrize(
+    ("waited_seconds", "holds"), [(1.0, False), (LONGEST_RELEASE_SECONDS + 1.0, True)], ids=["short", "long"]
+)
+async def test_a_release_that_has_waited_long_for_a_journal_does_not_undo_what_was_engaged_meanwhile(
+    waited_seconds: float, tmp_path: Path, *, holds: bool
+) -> None:
+    """A standby got SIGUSR2, in a drill for example; then the other process was halted, and ended."""
+    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
+    seconds = 0.0
+    async with life(tmp_path, cluster) as it:
+        async with it.service(POLICY, halted=True) as one:
+            await eventually(is_stored(one), seconds=WAIT_SECONDS, what="the halt to be stored")
+        standby = KillSwitch(clock=lambda: seconds)
+        standby.release()
+        seconds = waited_seconds
+        async with it.service(POLICY, kill_switch=standby) as one:
+            if holds:
+                await eventually(is_stored(one), seconds=WAIT_SECONDS, what="the halt to be remembered")
+                assert standby.active
+            else:
+                await one.watch.ended()
+            assert deletes(cluster) == int(not holds)
+
+
+async def test_a_reload_without_a_journal_resumes_nothing_that_is_paused_afterwards(tmp_path: Path) -> None:
+    cluster = cluster_named("c1", "9.14.1P2")
+    async with life(tmp_path, cluster) as it, AsyncExitStack() as held:
+        journal = await held.enter_async_context(opened(it.state))
+        async with it.service(POLICY) as one:
+
+            async def is_held() -> bool:
+                return "another process holds it" in one.service.problem
+
+            await eventually(is_held, seconds=WAIT_SECONDS, what="the journal to be refused")
+            one.service.resume_paused()
+            lease = await lease_of(journal, cluster.uuid)
+            run_id = await new_run(journal, lease, policy=POLICY.name)
+            deletion = await intend(journal, lease, run_id, policy_digest=digest_of(POLICY))
+            await end(journal, lease, deletion, Outcome.FAILURE, stop_after_failures=1)
+            await held.aclose()
+            await one.watch.ended()
+            assert [pause.policy for pause in one.service.pauses()] == [POLICY.name]
+
+
+async def test_a_clock_that_is_set_back_a_little_makes_no_run_too_early_and_none_twice(
+    tmp_path: Path,
+) -> None:
+    due = datetime(2025, 6, 14, 3, tzinfo=ZoneInfo("Europe/Amsterdam")).timestamp()
+    clock = Clock(due - 1.0)
+    nightly = changed(POLICY, every=None, schedule="0 3 * * sat")
+    async with life(tmp_path, cluster_named("c1")) as it, it.service(nightly, clock=clock) as one:
+        await one.watch.until(C1, lambda status: status.next_run_timestamp_seconds == due)
+        clock.advance(timedelta(seconds=-2))
+        status = await one.watch.ended()
+        (run,) = await one.runs()
+        assert run.started_timestamp_seconds >= due
+        assert status.next_run_timestamp_seconds == due + 7 * 86_400
 
 
 async def test_a_halt_right_before_the_end_holds_after_a_restart(tmp_path: Path) -> None:

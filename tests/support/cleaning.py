@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from exporter.cleanup.approval import SavedPlans
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.cleanup.delete.steps import Sleep
@@ -132,6 +133,7 @@ class Cleaning:
             board=self.board,
             kill_switch=self.kill_switch,
             pace=self.pace,
+            saved_plans=SavedPlans(),
             active=ConcurrencyLimit(1),
             show_counts=self.show_counts,
             clock=self.clock,

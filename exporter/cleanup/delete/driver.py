@@ -176,7 +176,10 @@ class DeletionDriver:
         try:
             if progress.deletion is not None:
                 intended = await deletions.intend_again(
-                    self._lease, progress.deletion, earlier_job_uuids=self._earlier_jobs
+                    self._lease,
+                    progress.deletion,
+                    create_timestamp_seconds=self._create_timestamp_seconds,
+                    earlier_job_uuids=self._earlier_jobs,
                 )
             else:
                 intended = await deletions.intend(
@@ -272,6 +275,8 @@ class DeletionDriver:
             return decided
         self._earlier_jobs = listed
         event, preflight = decided
+        if event.decision is not None:  # the package may have been replaced since the plan
+            self._create_timestamp_seconds = event.decision.create_timestamp_seconds
         self._facts_read_at, self._facts_read_until = preflight.facts_read_at, preflight.facts_read_until
         return event
 

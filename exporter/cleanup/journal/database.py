@@ -126,6 +126,7 @@ class Database:
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         self._waits_until = None
+        self.answered_at = asyncio.get_running_loop().time()
         if not task.cancelled():
             task.exception()  # nobody may be waiting for it any more, and asyncio would log that
 

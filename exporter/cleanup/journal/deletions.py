@@ -78,6 +78,7 @@ class DeletionStore(LeasedStore):
         lease: Lease,
         deletion: Deletion,
         *,
+        create_timestamp_seconds: float | None,
         earlier_job_uuids: Collection[str] = (),
     ) -> Deletion:
         """Note that DELETE is about to be sent once more; a job of an earlier attempt is not this one's.
@@ -96,6 +97,7 @@ class DeletionStore(LeasedStore):
             {Phase.WAITING},
             phase=Phase.INTENDED,
             attempts=recorded.attempts + 1,
+            create_timestamp_seconds=create_timestamp_seconds,
             job_uuid=None,
             earlier_job_uuids=_jobs_of(recorded) | set(earlier_job_uuids),
             code="",

@@ -36,7 +36,7 @@ WAIT_SECONDS = 60.0
 async def whole_deletion(journal: Journal, lease: Lease) -> None:
     deletion = await intend(journal, lease, await new_run(journal, lease))
     deletion = await journal.deletions.wait(lease, deletion, code="1", message="busy")
-    deletion = await journal.deletions.intend_again(lease, deletion)
+    deletion = await journal.deletions.intend_again(lease, deletion, create_timestamp_seconds=50.0)
     deletion = await journal.deletions.follow(lease, deletion, job_uuid="j")
     await end(journal, lease, deletion)
 

@@ -300,7 +300,7 @@ async def test_an_expired_lease_that_nobody_took_records_outcomes_and_intends_no
         waiting = await deletion_in(journal, fra, Phase.WAITING)
         await expire(postgresql, postgresql_url)
         with pytest.raises(LeaseLostError, match="has expired"):
-            await journal.deletions.intend_again(fra, waiting)
+            await journal.deletions.intend_again(fra, waiting, create_timestamp_seconds=50.0)
         await end(journal, lease, deletion)
         with pytest.raises(LeaseLostError, match="has expired"):
             await intend(journal, lease, deletion.run_id, version="9.9.2")

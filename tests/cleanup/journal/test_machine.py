@@ -223,7 +223,10 @@ class JournalMachine(RuleBasedStateMachine):
     def intend_again(self, deletion: Deletion, jobs: set[str]) -> None:
         found = self.model.deletions.get(deletion.id, deletion)
         step = self.journal.deletions.intend_again(
-            self.leases[deletion.cluster_uuid], deletion, earlier_job_uuids=jobs
+            self.leases[deletion.cluster_uuid],
+            deletion,
+            create_timestamp_seconds=found.attempts + 1.0,
+            earlier_job_uuids=jobs,
         )
         if self.model.stops(found.policy, found.policy_digest):
             self.attempt(step, allowed=False)
@@ -234,6 +237,7 @@ class JournalMachine(RuleBasedStateMachine):
             Phase.WAITING,
             phase=Phase.INTENDED,
             attempts=found.attempts + 1,
+            create_timestamp_seconds=found.attempts + 1.0,
             job_uuid=None,
             earlier_job_uuids=found.earlier_job_uuids
             | jobs

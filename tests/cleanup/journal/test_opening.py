@@ -263,3 +263,9 @@ asyncio.run(main())
 
 def test_sqlite_knows_returning() -> None:
     assert sqlite3.sqlite_version_info >= (3, 35)
+
+
+async def test_every_transaction_is_an_answer_of_the_database(journal: Journal) -> None:
+    before = journal.runs.database.answered_at
+    await journal.stops.read()
+    assert journal.runs.database.answered_at > before

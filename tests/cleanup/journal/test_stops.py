@@ -82,7 +82,7 @@ async def test_the_kill_switch_survives_a_restart_and_stops_every_intent(new_url
         assert (await journal.stops.read()).kill_switch
         lease, fra = await lease_of(journal), await lease_of(journal, FRA)
         with pytest.raises(StepRefusedError, match="the kill switch is on"):
-            await journal.deletions.intend_again(lease, waiting)
+            await journal.deletions.intend_again(lease, waiting, create_timestamp_seconds=50.0)
         await refused(journal, fra, await new_run(journal, fra), KILL_SWITCH)
         await end(journal, lease, waiting)
         await journal.stops.set_kill_switch(engaged=False)
@@ -139,7 +139,7 @@ async def test_a_paused_policy_sends_nothing_again(journal: Journal) -> None:
     waiting = await deletion_in(journal, ams, Phase.WAITING)
     await fail(journal, fra, stop_after_failures=1)
     with pytest.raises(StepRefusedError, match="policy old is paused: 1 deletions in a row"):
-        await journal.deletions.intend_again(ams, waiting)
+        await journal.deletions.intend_again(ams, waiting, create_timestamp_seconds=50.0)
 
 
 async def test_other_policies_and_changed_ones_are_not_paused(journal: Journal, ams: Lease) -> None:

@@ -27,7 +27,9 @@ from support.journal.journal_steps import (
 Step = Callable[[Journal, Lease, Deletion], Awaitable[Deletion]]
 
 STEPS: dict[str, Step] = {
-    "intend_again": lambda journal, lease, deletion: journal.deletions.intend_again(lease, deletion),
+    "intend_again": lambda journal, lease, deletion: journal.deletions.intend_again(
+        lease, deletion, create_timestamp_seconds=50.0
+    ),
     "wait": lambda journal, lease, deletion: journal.deletions.wait(
         lease, deletion, code="7", message="busy"
     ),
@@ -90,8 +92,11 @@ async def test_a_job_that_failed_for_a_passing_reason_does_not_stand_for_the_nex
     followed = await deletion_in(journal, ams, Phase.FOLLOWED)
     waiting = await journal.deletions.wait(ams, followed, code="7", message="busy")
     assert waiting == replace(followed, phase=Phase.WAITING, code="7", message="busy")
-    again = await journal.deletions.intend_again(ams, waiting, earlier_job_uuids=["listed"])
-    assert (again.job_uuid, again.earlier_job_uuids) == (None, frozenset({"j", "listed"}))
+    again = await journal.deletions.intend_again(
+        ams, waiting, create_timestamp_seconds=60.0, earlier_job_uuids=["listed"]
+    )
+    assert (again.job_uuid, again.create_timestamp_seconds) == (None, 60.0)
+    assert again.earlier_job_uuids == frozenset({"j", "listed"})
     followed = await journal.deletions.follow(ams, again, job_uuid="k")
     assert (followed.job_uuid, followed.earlier_job_uuids) == ("k", frozenset({"j", "listed"}))
     assert await journal.deletions.job_uuids(AMS, "9.9.1") == {"j", "k", "listed"}
@@ -110,10 +115,10 @@ async def test_another_intent_counts_the_attempt_and_keeps_the_first_time(
     journal: Journal, ams: Lease
 ) -> None:
     waiting = await deletion_in(journal, ams, Phase.WAITING)
-    again = await journal.deletions.intend_again(ams, waiting)
+    again = await journal.deletions.intend_again(ams, waiting, create_timestamp_seconds=50.0)
     assert again == replace(waiting, phase=Phase.INTENDED, attempts=2, code="", message="")
     waiting = await journal.deletions.wait(ams, again, code="", message="")
-    assert (await journal.deletions.intend_again(ams, waiting)).attempts == 3
+    assert (await journal.deletions.intend_again(ams, waiting, create_timestamp_seconds=50.0)).attempts == 3
 
 
 @pytest.mark.parametrize("job_uuid", ["4f1a", None])

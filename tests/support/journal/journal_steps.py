@@ -132,7 +132,9 @@ WRITES: dict[str, Callable[[Journal, Lease, Deletion], Any]] = {
     ),
     "prune": lambda journal, lease, _: journal.runs.prune(lease, keep=0),
     "intend": lambda journal, lease, deletion: intend(journal, lease, deletion.run_id, version="9.9.2"),
-    "intend_again": lambda journal, lease, deletion: journal.deletions.intend_again(lease, deletion),
+    "intend_again": lambda journal, lease, deletion: journal.deletions.intend_again(
+        lease, deletion, create_timestamp_seconds=50.0
+    ),
     "wait": lambda journal, lease, deletion: journal.deletions.wait(
         lease, deletion, code="7", message="busy"
     ),

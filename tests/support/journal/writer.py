@@ -57,7 +57,7 @@ async def write_run(journal: Journal, lease: Lease, chance: random.Random) -> No
         say("intended", deletion.id)
         while chance.random() < 0.3:
             deletion = await journal.deletions.wait(lease, deletion, code="5", message="busy")
-            deletion = await journal.deletions.intend_again(lease, deletion)
+            deletion = await journal.deletions.intend_again(lease, deletion, create_timestamp_seconds=50.0)
         if chance.random() < 0.7:
             deletion = await journal.deletions.follow(lease, deletion, job_uuid="j")
         outcome, code = chance.choice(((Outcome.SUCCESS, ""), (Outcome.FAILURE, "6"), (Outcome.TIMEOUT, "")))
