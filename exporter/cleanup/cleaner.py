@@ -179,9 +179,8 @@ class Cleaner:
         self._set_timers(lease, assignment)
         while self._changes == seen and self._due:
             policy, due = min(self._due.values(), key=lambda one: one[1])
-            if (
-                seconds := due - self._services.wall_clock()
-            ) > 0:  # again, if the clock was set back a little
+            seconds = due - self._services.wall_clock()
+            if seconds > 0:  # also after a wait, if the clock was set back a little meanwhile
                 await self._change_after(seen, seconds=seconds)
             else:
                 await self._start_run(lease, assignment, policy, due)
@@ -297,14 +296,9 @@ class Cleaner:
             sleep=self._sleep,
         )
         async with self._slot():
-            # Other clusters may have taken long. What has changed meanwhile applies to this run already.
-            if (
-                not self._is_assigned(assignment, policy)
-                or self.lease is None
-                or self.lease.epoch != lease.epoch
-            ):
-                return
-            if self._skips_run(policy, due):
+            # Other clusters may have taken long: the run is made by what applies now, or not at all.
+            is_ours = self.lease is not None and self.lease.epoch == lease.epoch
+            if not is_ours or not self._is_assigned(assignment, policy) or self._skips_run(policy, due):
                 return
             started = services.wall_clock()
             following = schedule.after_run(due=started, started=started, ended=started)

@@ -804,7 +804,8 @@ async def test_a_reload_without_a_journal_resumes_nothing_that_is_paused_afterwa
     cluster = cluster_named("c1", "9.14.1P2")
     async with life(tmp_path, cluster) as it, AsyncExitStack() as held:
         journal = await held.enter_async_context(opened(it.state))
-        async with it.service(POLICY) as one:
+        # So long that the journal is opened at the next attempt.
+        async with it.service(POLICY, pace=replace(QUICK_PACE, retry_seconds=1.0)) as one:
 
             async def is_held() -> bool:
                 return "another process holds it" in one.service.problem
