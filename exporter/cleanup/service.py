@@ -426,7 +426,7 @@ class CleanupService:
         before = self._kill_switch.active
         self._kill_switch.follow(active=active)
         if self._kill_switch.active != before:
-            log.warning("the journal has changed the kill switch", halted=self._kill_switch.active)
+            log.warning("the kill switch follows the journal", halted=self._kill_switch.active)
 
     async def _resume_paused(self, journal: Journal) -> None:
         """Resume policies if a reload has asked for it since the journal was opened."""

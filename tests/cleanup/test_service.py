@@ -357,10 +357,12 @@ async def test_an_interval_counts_from_the_start_of_a_run_that_has_waited_for_ot
         statuses = one.watch.statuses
         (late,) = (one for one in clusters if not statuses[one.name, policy.name].in_progress)
         clock.advance(HOUR * 2)
+        earliest = clock()
         for cluster in clusters:
             cluster.release_jobs()
         status = await one.watch.ended((late.name, policy.name))
         started = status.totals.last_started_timestamp_seconds or 0.0
+        assert started >= earliest
         assert (status.next_run_timestamp_seconds, status.skipped_runs) == (started + 3600, 0)
 
 
