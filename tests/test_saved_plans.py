@@ -258,11 +258,16 @@ async def test_plan_reads_the_journal_that_a_daemon_holds_and_says_where_it_coul
             assert await daemon.value("ontap_cleanup_journal_open") == 1
 
 
+@pytest.mark.parametrize("is_loop", [False, True], ids=["no journal", "a link to itself"])
 async def test_plan_says_that_a_journal_could_not_be_read_whose_packages_it_does_not_need(
-    tmp_path: Path,
+    tmp_path: Path, *, is_loop: bool
 ) -> None:
+    file = tmp_path / "state.db"
     async with Simulator([cluster_with_three()], directory=tmp_path) as simulator:
-        (tmp_path / "state.db").write_text("no journal")
+        if is_loop:
+            file.symlink_to(file)
+        else:
+            file.write_text("no journal")
         done = await plan(simulator, tmp_path, cleanup=cleanup("retire-old"))
         said = "warning: the journal could not be read, so what stops deleting is not known: "
         assert done.stderr.startswith(said)

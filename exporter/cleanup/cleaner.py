@@ -298,9 +298,12 @@ class Cleaner:
         async with self._slot():
             # Other clusters may have taken long: the run is made by what applies now, or not at all.
             is_ours = self.lease is not None and self.lease.epoch == lease.epoch
-            if not is_ours or not self._is_assigned(assignment, policy) or self._skips_run(policy, due):
-                return
             started = services.wall_clock()
+            is_due = started >= due  # not any more, if the clock was set back a little
+            if not is_ours or not is_due or not self._is_assigned(assignment, policy):
+                return
+            if self._skips_run(policy, due):
+                return
             following = schedule.after_run(due=started, started=started, ended=started)
             self._show_next_run(policy, following.at)
             await run.make(started=started)

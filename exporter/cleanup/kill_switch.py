@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
+_boot_time = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 LONGEST_RELEASE_SECONDS = 60.0
 """How long a release may wait for a journal. After that, another process may have engaged the kill switch."""
 
@@ -17,13 +19,13 @@ class KillSwitch:
 
     Args:
         active: whether it is on from the start.
-        clock: seconds that never go back.
+        clock: seconds that never go back and go on while the machine is suspended.
 
     Attributes:
         is_recorded: whether the journal knows the last change that was made here.
     """
 
-    def __init__(self, *, active: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, active: bool = False, clock: Callable[[], float] = _boot_time) -> None:
         self._active = active
         self._clock = clock
         self._changed_at = clock()

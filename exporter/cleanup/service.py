@@ -292,6 +292,8 @@ class CleanupService:
         self._group = group
         self._exchange_problem = ""
         try:
+            if self._kill_switch.drop_old_release():
+                log.warning("SIGUSR2 came over a minute before the journal was open, so the journal decides")
             self._board.reads_all_totals = True
             await self._beat(journal)
             await self._exchange(journal)
@@ -355,7 +357,7 @@ class CleanupService:
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._silence_seconds)
-            self._is_silent = clock() - journal.runs.database.answered_at >= self._silence_seconds
+            self._is_silent = clock() - journal.answered_at >= self._silence_seconds
             if not self._is_silent:
                 continue
             self._note_problem(f"{self._config.state}: no answer for {self._silence_seconds:g} s or more")
@@ -403,7 +405,8 @@ class CleanupService:
         self._board.paused = stops.paused
         for uuid, cleaner in self._cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
-        was_halted, self._is_halted = self._is_halted, self._kill_switch.active
+        is_halted = self._kill_switch.active or not self._kill_switch.is_recorded
+        was_halted, self._is_halted = self._is_halted, is_halted
         if was_halted and not self._is_halted:
             async for cleaner in self._each_cleaner():
                 cleaner.resume_intervals()
@@ -414,8 +417,6 @@ class CleanupService:
 
     async def _record_kill_switch(self, journal: Journal) -> None:
         """Store a change of the kill switch that was made here."""
-        if self._kill_switch.drop_old_release():
-            log.warning("SIGUSR2 came too long before the journal was open, so it has no effect")
         if not self._kill_switch.is_recorded:
             active = self._kill_switch.active
             await journal.stops.set_kill_switch(engaged=active)

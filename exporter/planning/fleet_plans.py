@@ -13,7 +13,7 @@ from exporter.cleanup.decide.policy import make_plan
 from exporter.cleanup.policy_values import digest_of, rules_of
 from exporter.cleanup.preflight import Preflight, read_being_deleted, read_preflight
 from exporter.cleanup.records import Stops
-from exporter.config import CleanupConfig, Config, PolicyConfig, SqliteUrl
+from exporter.config import CleanupConfig, Config, DatabaseUrl, PolicyConfig, SqliteUrl
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.endpoint import ClusterSettings
@@ -160,12 +160,19 @@ async def _with_journal(
                     first_seen=await journal.seen.since(uuid, now=now) if needs_first_seen else None,
                 )
     except JournalError as exc:
-        is_new = isinstance(cleanup.state, SqliteUrl) and not cleanup.state.path.exists()
-        if is_new and not needs_first_seen:
+        if not needs_first_seen and not _may_be_there(cleanup.state):
             return dict(found), (), ""
         unknown = "no package counts as seen" if needs_first_seen else "what stops deleting is not known"
         return dict(found), (), f"the journal could not be read, so {unknown}: {exc}"
     return known, tuple(_stopped(cleanup, stops, deleted)), ""
+
+
+def _may_be_there(journal: DatabaseUrl) -> bool:
+    """Say whether there may be a journal; not if its file is missing in a folder that can be searched."""
+    try:
+        return not isinstance(journal, SqliteUrl) or journal.path.stat() is not None
+    except OSError as exc:
+        return not isinstance(exc, FileNotFoundError)
 
 
 def _stopped(cleanup: CleanupConfig, stops: Stops, deleted: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.cleanup.decide.schedule import MAX_COUNTED_SKIPS, Due, Schedule
+from exporter.cleanup.decide.schedule import MAX_COUNTED_SKIPS, SMALL_STEP_SECONDS, Due, Schedule
 
 AMSTERDAM = "Europe/Amsterdam"
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
@@ -274,3 +274,15 @@ def test_a_clock_that_is_set_back_during_a_run_puts_off_no_later_run(schedule: S
     ended = 1.7e9
     after = schedule.after_run(due=ended + YEAR, started=ended + YEAR, ended=ended)
     assert after == schedule.after_run(due=ended, started=ended, ended=ended)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_next_day"), [(0.1, True), (SMALL_STEP_SECONDS, True), (SMALL_STEP_SECONDS + 1, False)]
+)
+def test_a_time_comes_again_only_if_the_clock_was_set_back_by_more_than_seconds(
+    seconds: float, *, is_next_day: bool
+) -> None:
+    schedule = cron("0 3 * * *", "UTC")
+    due = first_run(schedule, now=NIGHTLY)
+    after = schedule.after_run(due=due, started=due + 0.1, ended=due - seconds)
+    assert after == Due(at=due + DAY if is_next_day else due)

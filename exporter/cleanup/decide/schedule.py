@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+SMALL_STEP_SECONDS = 60.0
+"""A clock that is set back by no more has come to no other day or hour: it was only corrected."""
 MAX_COUNTED_SKIPS = 100
 """This many skipped runs are counted at once, which bounds the work after a clock has jumped by years."""
 
@@ -60,10 +62,12 @@ class Schedule:
         """Return the next run after one that this process has made; what came due meanwhile is skipped.
 
         A cron expression fires at its times, so what came due while the run waited to start is skipped, too.
-        An interval counts from the start. If the clock was set back, the run counts as started when it ended.
+        An interval counts from the start. If the clock was set back, the run counts as started when it ended;
+        if only by seconds, the time at which it was due does not come again.
         """
         if self.cron is not None:
-            return Due(at=self._after(ended), skipped=self._fires(min(due, ended), ended))
+            since = due if ended < due <= ended + SMALL_STEP_SECONDS else ended
+            return Due(at=self._after(since), skipped=self._fires(min(due, ended), ended))
         started, every = min(started, ended), self.every_seconds or 1.0
         skipped = max(int((ended - started) // every), 0)
         return Due(at=started + every * (skipped + 1), skipped=skipped)

@@ -43,3 +43,9 @@ class Journal:
         self.runs = RunStore(database, leases)
         self.deletions = DeletionStore(database, leases)
         self.totals = TotalsStore(database)
+        self._databases = (database, leases.database)
+
+    @property
+    def answered_at(self) -> float:
+        """When the last transaction came to its end, in the event loop's time."""
+        return max(database.answered_at for database in self._databases)

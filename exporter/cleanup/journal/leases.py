@@ -83,6 +83,7 @@ class LeaseHolder:
         boot_clock: gives seconds of CLOCK_BOOTTIME.
 
     Attributes:
+        database: holds the leases, by connections of its own in PostgreSQL.
         takeover_after_seconds: may be changed; it counts from the next heartbeat on.
     """
 
@@ -97,7 +98,7 @@ class LeaseHolder:
         alone: bool,
         boot_clock: Callable[[], float],
     ) -> None:
-        self._database = database
+        self.database = database
         self._owner = owner
         self._shard = shard
         self._session_seconds = transaction_seconds + SESSION_SECONDS
@@ -117,7 +118,7 @@ class LeaseHolder:
             SchemaChangedError: another version of this program has changed the tables; nothing is renewed.
         """
         valid_until = self._relied_on_until()
-        rows, living_owners = await self._database.transact("renew the leases", self._renew)
+        rows, living_owners = await self.database.transact("renew the leases", self._renew)
         leases = {row.cluster_uuid: _lease(row, valid_until) async for row in in_slices(rows)}
         return Heartbeat(leases=leases, living_owners=living_owners)
 
@@ -137,7 +138,7 @@ class LeaseHolder:
             if limit is not None and limit <= 0:
                 break
             valid_until = self._relied_on_until()
-            rows, vanished = await self._database.transact(
+            rows, vanished = await self.database.transact(
                 "acquire leases", partial(self._acquire, uuids=some, limit=limit)
             )
             acquired |= {row.cluster_uuid: _lease(row, valid_until, vanished=vanished) for row in rows}
@@ -150,11 +151,11 @@ class LeaseHolder:
             uuids: the clusters; None: all, and this process no longer counts as living.
         """
         if uuids is None:
-            await self._database.transact("release the leases", self._release_all)
+            await self.database.transact("release the leases", self._release_all)
             return
         for some in batches(sorted(set(uuids))):
             ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
-            await self._database.transact("release leases", partial(release_leases, condition=ours))
+            await self.database.transact("release leases", partial(release_leases, condition=ours))
 
     def confirm(self, connection: Connection, lease: Lease, *, unexpired: bool = False) -> None:
         """Keep everybody else from taking a lease over until the transaction has ended.
