@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-_boot_time = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+_boot_time = partial(
+    time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+)  # not on macOS
 LONGEST_RELEASE_SECONDS = 60.0
 """How long a release may wait for a journal. After that, another process may have engaged the kill switch."""
 
