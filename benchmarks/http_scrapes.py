@@ -63,6 +63,7 @@ def measure(exposition: Exposition[ClusterStatus], *, now: float, rounds: int) -
             reload=None,
             wall_clock=lambda: now,
             renderers=threads,
+            page_renderers=threads,
             telemetry_path="/metrics",
         )
         return runner.run(_scrapes(sources, rounds))

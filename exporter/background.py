@@ -10,6 +10,7 @@ import asyncio
 import errno
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -96,6 +97,9 @@ def _prepared(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], No
         try:
             set_outcome = partial(future.set_result, work())
         except Exception as exc:  # noqa: BLE001 - it is raised again where the future is awaited
+            # The future, the error and the frames of its traceback are in a cycle, which stays until the next
+            # full garbage collection: at least without all that the work had in its hands.
+            traceback.clear_frames(exc.__traceback__)
             set_outcome = partial(future.set_exception, exc)
         with suppress(RuntimeError):  # the event loop has been closed meanwhile
             loop.call_soon_threadsafe(deliver, set_outcome)

@@ -87,8 +87,10 @@ def write_file(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)  # of a process that had this number, or a link that somebody put there
     try:
-        unfinished.write_bytes(content)
+        with unfinished.open("xb") as file:
+            file.write(content)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

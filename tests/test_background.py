@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from exporter.background import Refreshed, Worker, begin
+from support.waiting import eventually
 
 DEADLINE_SECONDS = 60.0
 
@@ -117,3 +121,28 @@ async def test_an_error_is_raised_when_the_value_is_needed_and_renewing_keeps_th
     value.expire()
     with pytest.raises(OSError, match="unreadable"):
         await value.get()
+
+
+class Seen:
+    """Something that work has in its hands."""
+
+
+async def test_an_error_keeps_nothing_alive_that_its_work_has_seen() -> None:
+    """Without the garbage collector: a refused configuration is as large as a good one."""
+    kept: list[weakref.ref[Seen]] = []
+
+    def work() -> None:
+        seen = Seen()
+        kept.append(weakref.ref(seen))
+        raise ValueError("made up")
+
+    async def is_freed() -> bool:
+        return kept[0]() is None
+
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            await begin(work, name="work")
+        await eventually(is_freed, seconds=DEADLINE_SECONDS, what="the end of what the work has seen")
+    finally:
+        gc.enable()

@@ -382,3 +382,13 @@ async def test_the_demo_shows_a_fleet(tmp_path: Path) -> None:
             assert line in metrics
         assert await daemon.stop() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_configuration_whose_name_is_impossible_is_a_mistake_of_the_operators(
+    command: str, tmp_path: Path
+) -> None:
+    done = run(command, f"--config.file={'x' * 300}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "File name too long" in done.stderr
+    assert done.stderr.count("error: ") == 1

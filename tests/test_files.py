@@ -107,3 +107,11 @@ def test_a_folder_is_not_written_to(tmp_path: Path) -> None:
     for folder in (tmp_path, Path()):
         with pytest.raises(IsADirectoryError):
             write_file(folder, b"a plan")
+
+
+def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "plan.json"
+    victim.write_bytes(b"untouched")
+    (tmp_path / f".plan.json.{os.getpid()}").symlink_to(victim)
+    write_file(path, b"a plan")
+    assert (victim.read_bytes(), path.read_bytes(), path.is_symlink()) == (b"untouched", b"a plan", False)

@@ -127,6 +127,8 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         sockets = _listen(stack, settings)
         renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
         stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
+        page_renderers = ThreadPoolExecutor(1, thread_name_prefix="page")
+        stack.callback(page_renderers.shutdown, wait=False, cancel_futures=True)
         session = await stack.enter_async_context(open_session())
         group = await stack.enter_async_context(asyncio.TaskGroup())
 
@@ -152,6 +154,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             reloader=reloader,
             applied=applied,
             renderers=renderers,
+            page_renderers=page_renderers,
         )
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
         if protection is not None:
@@ -177,6 +180,7 @@ def _sources(
     reloader: Reloader,
     applied: AppliedConfiguration,
     renderers: Executor,
+    page_renderers: Executor,
 ) -> Sources:
     """Collect what the server shows."""
 
@@ -213,6 +217,7 @@ def _sources(
         reload=reloader.ask if settings.reload_by_http else None,
         wall_clock=time.time,
         renderers=renderers,
+        page_renderers=page_renderers,
         telemetry_path=settings.telemetry_path,
         site=settings.site,
     )

@@ -22,6 +22,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
 """How often cluster files are read; a change is applied when two scans in a row have read the same."""
+READ_SECONDS = 30.0
+"""How long reading files may take; after that, a mount hangs."""
+_NO_ANSWER = "the files cannot be read now: a disk or a mount does not answer"
 LOGGED_PROBLEMS = 20
 """How many problems of a configuration are logged at most; the answer to a reload request has all of them."""
 
@@ -37,6 +40,7 @@ class Reloader:
         shard: the share of the clusters that this process looks after.
         hold_off_collections: lets no full garbage collection stop the program for a while.
         wall_clock: gives Unix seconds.
+        read_seconds: how long reading files may take.
 
     Attributes:
         successful: whether the last reload was accepted; scans of cluster files do not count.
@@ -53,8 +57,15 @@ class Reloader:
         shard: Shard,
         hold_off_collections: Callable[[], None],
         wall_clock: Callable[[], float],
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self._files = files
+        self._read_seconds = read_seconds
+        self._scanning: asyncio.Future[Config | None] | None = None
+        """The scan that goes on: what it finds is applied, however late."""
+        self._given_up: asyncio.Future[Config] | None = None
+        """The last reading for a reload that did not end in time."""
+        self._is_hanging = False
         self._apply = apply
         self._resume_paused = resume_paused
         self._protection = protection
@@ -115,11 +126,15 @@ class Reloader:
     async def _reload(self) -> str:
         self._hold_off_collections()
         try:
-            config = await begin(self._files.read, name="read-configuration")
+            config = await self._read()
         except ConfigError as exc:
             for problem in exc.problems[:LOGGED_PROBLEMS]:
                 log.error("mistake in the configuration", **problem.logged())  # noqa: TRY400 - an operator's mistake, not ours
             return self._refuse(exc)
+        if config is None:
+            self.successful = False
+            log.error("the configuration was not reloaded, the one before stays applied", error=_NO_ANSWER)
+            return _NO_ANSWER
         if self._protection is not None and (wrong := await self._protection.reload()) is not None:
             return self._refuse(wrong)
         # Accept only now: if anything refuses the configuration, it must not be applied later either.
@@ -133,6 +148,21 @@ class Reloader:
         log.info("the configuration was reloaded", **asdict(changes))
         return ""
 
+    async def _read(self) -> Config | None:
+        """Read all files; None if they do not answer in time, or an earlier reading still has no answer.
+
+        Raises:
+            ConfigError: they have mistakes.
+        """
+        if self._scanning is not None:
+            await self._scan()  # what it finds is applied first
+        if self._scanning is not None or (self._given_up is not None and not self._given_up.done()):
+            return None
+        reading = begin(self._files.read, name="read-configuration")
+        await asyncio.wait({reading}, timeout=self._read_seconds)
+        self._given_up = None if reading.done() else reading
+        return reading.result() if reading.done() else None
+
     def _refuse(self, wrong: ConfigError) -> str:
         self.successful = False
         log.error(
@@ -143,7 +173,16 @@ class Reloader:
     async def _scan(self) -> None:
         """Apply changes of cluster files, and log each of their problems once."""
         # If a mount hangs, only this task waits; the event loop and the end of the program do not.
-        config = await begin(self._files.scan, name="scan-cluster-files")
+        if self._scanning is None:
+            self._scanning = begin(self._files.scan, name="scan-cluster-files")
+        await asyncio.wait({self._scanning}, timeout=self._read_seconds)
+        if not self._scanning.done():
+            if not self._is_hanging:
+                log.error("changes of cluster files are not noticed", error=_NO_ANSWER)
+            self._is_hanging = True
+            return
+        scanning, self._scanning, self._is_hanging = self._scanning, None, False
+        config = scanning.result()
         problems = self._files.problems
         for problem in problems:
             if problem not in self._logged:

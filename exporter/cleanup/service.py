@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
@@ -45,6 +45,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 KEPT_RUNS = 50
 """This many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 SILENCE_SECONDS = 10.0
+MOST_READINGS = 32
+"""How many requests may read the journal at once: cleaners wait behind them."""
 READ_SECONDS = 5.0
 """How long a page waits for the journal."""
 PASSING_SECONDS = 8.0
@@ -115,6 +117,7 @@ class CleanupService:
         self._unusable_since: float | None = None
         self._is_silent = False
         self._out_of_reach: frozenset[str] = frozenset()
+        self._readings: set[asyncio.Future[Any]] = set()
         self._is_halted = kill_switch.active
         kill_switch.notify(self._note_kill_switch)
 
@@ -256,7 +259,11 @@ class CleanupService:
         """Return what the journal answers, and ""; or ``otherwise``, and why it cannot be read."""
         if self.journal is None or self._is_silent:
             return otherwise, self.problem
+        if len(self._readings) >= MOST_READINGS:
+            return otherwise, "too many requests are reading the journal now"
         reading = asyncio.ensure_future(ask(self.journal.runs))
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
         reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({reading}, timeout=READ_SECONDS)
         if not reading.done():  # it ends by itself when the disk answers

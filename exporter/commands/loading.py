@@ -45,7 +45,7 @@ def read(load: Callable[[], T]) -> T | None:
 
 def advise_without_configuration(parsed: argparse.Namespace) -> None:
     """Say what to do where there is no configuration."""
-    if not parsed.config_file.exists():
+    if not os.path.exists(parsed.config_file):  # noqa: PTH110 - Path.exists may raise
         terminal.hint(f"to try the exporter without a configuration: {PROGRAM} demo")
         terminal.hint(f"to name one: --config.file=FILE; more: {parsed.parser.prog} --help")
 

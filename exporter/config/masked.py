@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from exporter.config.loader import Config, MainFile
+from exporter.config.problems import PRIVATE_KEY
 from exporter.config.reading.database_url import PostgresqlUrl, SqliteUrl
 from exporter.config.reading.document import escape
 from exporter.config.reading.values import format_duration
@@ -94,6 +95,8 @@ def _shown(value: object, *, every: bool = False) -> object:
             shown = escape(value.origin)
         case SqliteUrl() | PostgresqlUrl() | Proxy():
             shown = escape(value.masked(MASK))
+        case str() if PRIVATE_KEY in value:  # a key may stand in the text of its certificate
+            shown = MASK
         case Path() | str():
             shown = escape(str(value))
         case _:

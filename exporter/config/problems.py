@@ -19,6 +19,8 @@ HIDDEN: Final = "[…]"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 SECRET: Final = re.compile(r"(?:\$(?:2\w?|\d\d)\$|-----BEGIN ).*", re.DOTALL)
 """A hash of bcrypt, from its algorithm or its cost on, or a private key."""
+PRIVATE_KEY: Final = "PRIVATE KEY-----"
+"""In the first line of every private key in PEM form."""
 # A key such as `password:hunter2` is a pair that lacks a space; what follows may be a secret.
 _VALUE_IN_KEY: Final = re.compile(
     rf"(?:[:=]|(?<=password)\W|(?<=credentials)\W).*|{SECRET.pattern}", re.DOTALL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
 """The longest pause that a cluster can ask for (Retry-After)."""
+
+RENEW_SECONDS = 2.0
+"""How long a reload waits for new passwords and tokens of refused accounts; later ones are found by polls."""
 
 AccountKey = tuple[Endpoint, str]
 
@@ -217,7 +221,9 @@ class AccessOpener:
                 access.client.credentials.forget()
                 if access.has_refusals:
                     refused.append(access)
-        await asyncio.gather(*(access.client.renew_login() for access in refused))
+        with suppress(TimeoutError):  # a token endpoint or a disk that hangs does not hold up a reload
+            async with asyncio.timeout(RENEW_SECONDS):
+                await asyncio.gather(*(access.client.renew_login() for access in refused))
         await self._forget_unused(clusters)
         return MappingProxyType(
             {one.name: self._reopened(one, kept.get(one.name)) async for one in in_slices(clusters)}

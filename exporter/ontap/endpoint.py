@@ -243,11 +243,12 @@ class Proxy:
         return Endpoint(scheme="http", host=self.host, port=self.port).origin
 
     def masked(self, mask: str) -> str:
-        """Return the URL with ``mask`` in place of the password."""
+        """Return the URL with ``mask`` in place of the password, or of a token in place of a user name."""
         if self.login is None:
             return self.url
-        password = f":{mask}" if self.login.password.value else ""
-        return self.url.replace("://", f"://{quote(self.login.username, safe='')}{password}@", 1)
+        name = quote(self.login.username, safe="")
+        login = f"{name}:{mask}" if self.login.password.value else mask
+        return self.url.replace("://", f"://{login}@", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

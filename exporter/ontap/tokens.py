@@ -19,10 +19,17 @@ from yarl import URL
 
 from exporter.background import begin
 from exporter.ontap.endpoint import OAuth2Login
-from exporter.ontap.errors import BadResponse, DeadlineExceeded, OntapError, RateLimited, Unauthorized
+from exporter.ontap.errors import (
+    BadResponse,
+    ConnectionFailed,
+    DeadlineExceeded,
+    OntapError,
+    RateLimited,
+    Unauthorized,
+)
 from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.session import read_body, translate
-from exporter.ontap.through_proxy import proxy_arguments
+from exporter.ontap.through_proxy import proxy_arguments, proxy_secrets
 from exporter.ontap.tls import TlsContexts
 
 TOKEN_TIMEOUT_SECONDS: Final = 10.0
@@ -44,6 +51,8 @@ class _TokenState:
     usable_until: float = float("inf")
     failure: OntapError | None = None
     failed_until: float = float("-inf")
+    reading: asyncio.Future[str] | None = None
+    """The reading of the client secret that runs."""
     is_secret_in_body: bool | None = None
     """Where the endpoint wants the client secret: in the body or in a header; None: not known."""
 
@@ -104,11 +113,16 @@ class Tokens:
 
     async def _fetch(self, login: OAuth2Login, held: _TokenState) -> str:
         """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""
-        try:
-            secret = await begin(login.client_secret.read, name="client secret")
-        except (OSError, ValueError) as exc:
-            raise Unauthorized(f"the client secret cannot be used: {exc}") from exc
-        redacted = spellings((secret, *(value.value or "" for _, value in login.parameters)))
+        secret = await self._read_secret(login, held)
+        header = _header(login, secret)
+        sent = header.partition(" ")[2]
+        redacted = spellings(
+            (
+                *(secret, header, sent, sent.rstrip("=")),
+                *(value.value or "" for _, value in login.parameters),
+                *proxy_secrets(login.proxy),
+            )
+        )
         ways = (False, True) if held.is_secret_in_body is None else (held.is_secret_in_body,)
         for is_secret_in_body in ways:
             try:
@@ -131,6 +145,19 @@ class Tokens:
             return token
         raise AssertionError  # the last way has returned or raised
 
+    async def _read_secret(self, login: OAuth2Login, held: _TokenState) -> str:
+        """Read the client secret, in one thread at a time: from a mount that hangs, no reading ever ends."""
+        if held.reading is None:
+            held.reading = begin(login.client_secret.read, name="client secret")
+        await asyncio.wait({held.reading})
+        reading, held.reading = held.reading, None
+        try:
+            return reading.result()
+        except BlockingIOError as exc:
+            raise ConnectionFailed(f"the client secret cannot be read now: {exc.strerror}") from exc
+        except (OSError, ValueError) as exc:
+            raise Unauthorized(f"the client secret cannot be used: {exc}") from exc
+
     async def _post(self, login: OAuth2Login, secret: str, *, is_secret_in_body: bool) -> tuple[int, bytes]:
         """Send one request, never along a redirect, and return status and body."""
         from oauthlib.oauth2 import BackendApplicationClient  # noqa: PLC0415 - few clusters need it
@@ -140,9 +167,7 @@ class Tokens:
         if is_secret_in_body:
             parameters["client_secret"] = secret
         else:
-            headers["Authorization"] = aiohttp.encode_basic_auth(
-                quote_plus(login.client_id), quote_plus(secret)
-            )
+            headers["Authorization"] = _header(login, secret)
         body: str = BackendApplicationClient(login.client_id).prepare_request_body(
             body=urlencode(parameters),
             scope=" ".join(login.scopes) or None,
@@ -162,6 +187,11 @@ class Tokens:
                 return response.status, await read_body(response, max_bytes=_MAX_BODY_BYTES)
         except aiohttp.ClientError as exc:
             raise translate(exc) from exc
+
+
+def _header(login: OAuth2Login, secret: str) -> str:
+    """Return the header that carries the client secret."""
+    return aiohttp.encode_basic_auth(quote_plus(login.client_id), quote_plus(secret))
 
 
 def _read_token(status: int, body: bytes) -> tuple[str, float]:

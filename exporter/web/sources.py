@@ -64,7 +64,8 @@ class Sources:
         configuration_version: gives a value that changes when a configuration is applied or refused.
         reload: reads the configuration again and gives its mistakes; None: requests may not reload.
         wall_clock: gives Unix seconds.
-        renderers: threads in which long answers are made.
+        renderers: threads in which answers that clients share are made.
+        page_renderers: threads in which other pages are made: however many, they hold up no scrape.
         telemetry_path: where the metrics are served, below the site's prefix.
         site: where browsers find the pages.
     """
@@ -79,6 +80,7 @@ class Sources:
     reload: Callable[[], Awaitable[str]] | None
     wall_clock: Callable[[], float]
     renderers: Executor
+    page_renderers: Executor
     telemetry_path: str
     site: Site = field(default_factory=Site)
 

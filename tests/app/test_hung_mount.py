@@ -77,6 +77,58 @@ async def test_a_file_that_hangs_while_it_is_read_delays_neither_the_event_loop_
         released.set()
 
 
+async def applied(_config: Config) -> Changes:
+    return Changes(added=0, changed=0, removed=0, kept=0)
+
+
+@pytest.mark.timeout(60)
+async def test_while_a_scan_hangs_a_reload_is_refused_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("cluster_files: ['*.json']\n")
+    (tmp_path / "a.json").write_text("[]")
+    hangs, begun, released = threading.Event(), threading.Event(), threading.Event()
+
+    def read(path: Path) -> bytes:
+        if hangs.is_set():
+            begun.set()
+            released.wait()
+        return path.read_bytes()
+
+    async def is_read() -> bool:
+        return begun.is_set()
+
+    files = ConfigFiles(tmp_path / "config.yaml", environ={}, read=read)
+    files.load()
+    hangs.set()
+    reloader = Reloader(
+        resume_paused=lambda: None,
+        files=files,
+        apply=applied,
+        protection=None,
+        shard=Shard(),
+        hold_off_collections=lambda: None,
+        wall_clock=time.time,
+        read_seconds=0.05,
+    )
+    running = asyncio.create_task(reloader.run())
+    try:
+        await eventually(is_read, seconds=WAIT_SECONDS, what="the file to be read")
+        for _ in range(2):
+            async with asyncio.timeout(WAIT_SECONDS):
+                assert "a disk or a mount does not answer" in await reloader.ask()
+            assert not reloader.successful
+        released.set()
+
+        async def is_reloaded() -> bool:
+            return await reloader.ask() == ""
+
+        await eventually(is_reloaded, seconds=WAIT_SECONDS, what="a reload")
+        assert reloader.successful
+    finally:
+        released.set()
+        running.cancel()
+        await asyncio.wait([running], timeout=WAIT_SECONDS)
+
+
 class Lost:
     """Files that cannot be read for a reason that nobody has thought of."""
 

@@ -24,7 +24,7 @@ from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.records import Deletion, Lease, Phase, Run
 from exporter.cleanup.report import Page
-from exporter.cleanup.service import PASSING_SECONDS
+from exporter.cleanup.service import MOST_READINGS, PASSING_SECONDS
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.requests.deletion import delete_package
@@ -856,6 +856,15 @@ def is_stored(one: Servicing) -> Callable[[], Awaitable[bool]]:
         return one.service.journal is not None and (await one.journal.stops.read()).kill_switch
 
     return stored
+
+
+async def test_only_some_requests_read_the_journal_at_once(tmp_path: Path) -> None:
+    async with life(tmp_path, cluster_named("c1", "9.14.1P2")) as it, it.service(POLICY) as one:
+        await one.watch.ended()
+        readings = (one.service.recorded_runs(Page()) for _ in range(MOST_READINGS + 3))
+        problems = [problem for _, problem in await asyncio.gather(*readings) if problem]
+        assert problems == ["too many requests are reading the journal now"] * 3
+        assert (await one.service.recorded_runs(Page()))[1] == ""
 
 
 async def test_another_takeover_after_counts_from_the_next_heartbeat_on(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 
-from exporter.config import Config, masked_yaml
+import trustme
+
+from exporter.config import Config, load_config, masked_yaml
 
 Load = Callable[..., Config]
 
@@ -140,3 +143,17 @@ def test_shown_configuration_loads_as_it_stands(load: Load) -> None:
     again = load(shown)
     assert [cluster.name for cluster in again.clusters] == [cluster.name for cluster in config.clusters]
     assert masked_yaml(again) == shown
+
+
+def test_a_private_key_in_the_text_of_its_certificate_is_a_secret(load: Load, tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("exporter")
+    pem = issued.private_key_and_cert_chain_pem.bytes().decode()
+    text = "clusters:\n- address: a\n  tls_config:\n    cert: |\n" + indent(pem, " " * 6)
+    assert "PRIVATE KEY" in text
+    shown = masked_yaml(load(text))
+    assert "PRIVATE KEY" not in shown
+    assert "cert: <secret>" in shown
+    path = tmp_path / "config.yaml"
+    path.chmod(0o644)
+    (warning,) = load_config(path, environ={}).warnings
+    assert "clusters[0].tls_config.cert: every user of this machine can read the secret" in str(warning)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
+from aiohttp import encode_basic_auth
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
@@ -249,3 +254,32 @@ async def test_a_cluster_that_echoes_the_token_does_not_get_it_into_a_message(tm
         await it.ask()
         assert it.accesses[0].client.credentials.redact("got token-1") == "got <secret>"
         assert SECRET not in repr(it.accesses[0].config)
+
+
+async def test_an_endpoint_that_echoes_the_header_does_not_get_it_into_a_message(tmp_path: Path) -> None:
+    sent = encode_basic_auth(quote_plus("the exporter"), quote_plus(SECRET))
+    async with scene(tmp_path) as it:
+        document = {"error": "invalid_client", "error_description": f"got {sent}, or {sent[6:].rstrip('=')}"}
+        it.endpoint.answer = 401, json.dumps(document)
+        failure = str(await it.failure())
+        assert "got <secret>" in failure
+        assert sent[6:].rstrip("=") not in failure
+
+
+async def test_a_client_secret_on_a_mount_that_hangs_occupies_one_thread(tmp_path: Path) -> None:
+    answers = threading.Event()
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Hanging(Secret):
+        def read(self, check: Callable[[str], str] = str) -> str:
+            assert answers.wait(WAIT_SECONDS)
+            return check(SECRET)
+
+    async with scene(tmp_path, client_secret=Hanging(file=tmp_path / "secret")) as it:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await it.accesses[0].ask(read_identity())
+        assert [one.name for one in threading.enumerate()].count("client secret") == 1
+        answers.set()
+        await it.ask()

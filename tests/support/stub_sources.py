@@ -42,6 +42,7 @@ def sources(**changes: object) -> Sources:
         reload=None,
         wall_clock=lambda: NOW,
         renderers=ThreadPoolExecutor(2),
+        page_renderers=ThreadPoolExecutor(1),
         telemetry_path="/metrics",
     )
     return replace(nothing, **changes)  # type: ignore[arg-type]

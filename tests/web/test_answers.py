@@ -8,7 +8,8 @@ import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -233,3 +234,27 @@ async def test_an_answer_that_cannot_be_made_is_tried_again(shared: SharedAnswer
         await shared.take("key", broken).__aenter__()
     async with shared.take("key", Counted()) as slices:
         assert slices == (b"1",)
+
+
+class Waiting(Executor):
+    """Threads that are busy for ever."""
+
+    def submit(self, *_: object, **__: object) -> Future[Any]:
+        return Future()
+
+
+@pytest.mark.parametrize("path", ["/clusters/cluster-1", "/nothing-here"])
+async def test_pages_that_are_made_for_one_client_hold_up_no_scrape(path: str) -> None:
+    made_up = sources(board=BOARD, exposition=EXPOSITION, page_renderers=Waiting())
+    async with TestClient(TestServer(build_application(made_up))) as client:
+        pages = [asyncio.create_task(get_page(client, path)) for _ in range(10)]
+        await asyncio.wait(pages, return_when=asyncio.FIRST_COMPLETED, timeout=0.1)
+        assert await scrape(client)
+        assert not any(page.done() for page in pages)
+        for page in pages:
+            page.cancel()
+
+
+async def get_page(client: Client, path: str) -> None:
+    async with client.get(path, headers={"Accept": "text/html"}) as response:
+        await response.read()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from exporter.config.checking import named_files
 from exporter.config.checking.named_files import NamedFiles
-from exporter.config.problems import Diagnostics, KeyPath, Problem, SourceLocation, show_value
+from exporter.config.problems import PRIVATE_KEY, Diagnostics, KeyPath, Problem, SourceLocation, show_value
 from exporter.config.reading.database_url import PostgresqlUrl, passwords_of
 from exporter.config.reading.document import has_variable
 from exporter.config.reading.proxy import passwords_of_proxy
@@ -126,9 +126,11 @@ def _secrets(section: Section[Any], keys: KeyPath, value: object) -> list[str]:
     match value:
         case Secret():
             return [section.written(value.value, *keys)]
-        case Proxy(login=BasicLogin(password=password)):
-            return passwords_of_proxy(section.written(value.masked(password.value or ""), *keys))
+        case Proxy(login=BasicLogin(username=username, password=password)):
+            return passwords_of_proxy(section.written(value.masked(password.value or username), *keys))
         case PostgresqlUrl():
             return passwords_of(section.written(value.dsn, *keys))
+        case str() if PRIVATE_KEY in value:
+            return [section.written(value, *keys)]
         case _:
             return []

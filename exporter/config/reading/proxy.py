@@ -50,9 +50,9 @@ def _login(text: str) -> BasicLogin:
 
 
 def passwords_of_proxy(written: str) -> list[str]:
-    """Return the password in a URL as it stands in a file."""
+    """Return the password in a URL as it stands in a file, or the token in place of a user name."""
     login = written.rpartition("@")[0].rpartition("//")[2]
-    return [login.partition(":")[2]] if login else []
+    return [login.partition(":")[2] or login] if login else []
 
 
 def proxy_of_environment(environ: Mapping[str, str], endpoint: Endpoint) -> Proxy | None:

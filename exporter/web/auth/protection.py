@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 from exporter.background import begin
 from exporter.config import ConfigError, Problem
 from exporter.files import read_file
+from exporter.pem import MAX_PEM_BYTES
 from exporter.web.addresses import client_of
 from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
 from exporter.web.auth.passwords import Passwords
@@ -29,7 +30,6 @@ from exporter.web.connections import BoundedServer
 
 CHECK_SECONDS: Final = 2.0
 """How often the files are scanned. A change is applied when two scans in a row have found it."""
-_MAX_FILE_BYTES: Final = 1024 * 1024
 _THREAD: Final = "web configuration"
 _CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
 
@@ -218,7 +218,7 @@ def _has_allowed_name(config: WebConfig, request: web.Request) -> bool:
 def _hash_of(path: Path) -> str:
     """Return a hash of a file's content, or the error if it cannot be read."""
     try:
-        return hashlib.sha256(read_file(path, max_bytes=_MAX_FILE_BYTES)).hexdigest()
+        return hashlib.sha256(read_file(path, max_bytes=MAX_PEM_BYTES)).hexdigest()
     except (OSError, ValueError) as error:
         return str(error)
 

@@ -23,7 +23,11 @@ class Need:
 
 
 def needs(
-    exporter: ExporterState, failing: Iterable[tuple[Reason, int]], cleanup: CleanupSources | None
+    exporter: ExporterState,
+    failing: Iterable[tuple[Reason, int]],
+    cleanup: CleanupSources | None,
+    *,
+    unknown: int = 0,
 ) -> Iterator[Need]:
     """Yield what needs a person, what concerns the whole fleet first.
 
@@ -31,6 +35,7 @@ def needs(
         exporter: the state of the exporter.
         failing: why the last polls failed, and of how many clusters.
         cleanup: None if it is not configured.
+        unknown: clusters whose last poll was good, but so long ago that their packages are not known.
     """
     if not exporter.last_reload_successful:
         yield Need(
@@ -42,6 +47,18 @@ def needs(
             what=f"{exporter.cluster_files_failed} of {exporter.cluster_files} cluster files cannot be used, "
             "so their last good content stays applied.",
             advice="The log says why. check-config names every mistake with its line.",
+        )
+    if not exporter.keeping_up:
+        yield Need(
+            what="Polls start late, or are skipped: the exporter does not keep up with its clusters.",
+            advice="Raise max_concurrent_polls or poll_interval, or divide the clusters among processes.",
+        )
+    if unknown:
+        yield Need(
+            what=f"{_clusters(unknown)}: the last good poll is longer ago than stale_after, so the packages "
+            "are not known.",
+            advice="Let stale_after be longer than poll_interval; find out why polls come late.",
+            link="?state=stale",
         )
     if cleanup is not None:
         yield from cleanup_needs(cleanup)

@@ -70,7 +70,7 @@ async def cleanup_page(request: web.Request) -> web.Response:
     runs, problem = await cleanup.recorded_runs(asked)
     statuses = [one for one in cleanup.board.statuses() if not clusters or one.cluster in clusters]
     policies = await asyncio.get_running_loop().run_in_executor(
-        sources.renderers, policy_rows, cleanup.policies(), statuses, cleanup.pauses()
+        sources.page_renderers, policy_rows, cleanup.policies(), statuses, cleanup.pauses()
     )
     failed = [one for one in statuses if one.totals.last_success is False]
     return await page(

@@ -58,7 +58,7 @@ def _made(sources: Sources, query: FleetQuery, values: dict[str, Any]) -> Iterat
             "counts": counts,
             "reasons": reasons,
             "cleans": cleanup is not None,
-            "needs": list(needs(values["exporter"], reasons, cleanup)),
+            "needs": list(needs(values["exporter"], reasons, cleanup, unknown=counts["unknown"])),
             "state_words": STATE_WORDS,
         },
     )
@@ -70,6 +70,7 @@ def _count(rows: Iterable[FleetRow]) -> Counter[str]:
     for row in rows:
         counts.update(states_of(row))
         counts["packages"] += row.packages or 0
+        counts["unknown"] += row.is_stale and row.status.up
         counts["old_packages"] += row.old
         counts["waiting_packages"] += row.waiting or 0
         counts["unknown_ages"] += row.unknown_ages

@@ -26,7 +26,7 @@ _DAY: Final = 86_400.0
 async def page(request: web.Request, template: str, **values: object) -> web.Response:
     """Answer with a page; a thread makes it of a file in ``templates`` and the values that it shows."""
     shown = {**common_values(request), **values}
-    renderers = request.app[SOURCES].renderers
+    renderers = request.app[SOURCES].page_renderers
     body = await asyncio.get_running_loop().run_in_executor(renderers, render, template, shown)
     return web.Response(body=body, headers=page_headers())
 

@@ -62,6 +62,19 @@ async def until_status(
     await eventually(answered, seconds=WAIT_SECONDS, what=f"an answer with {status}")
 
 
+async def test_a_change_behind_the_first_mebibyte_of_a_file_is_noticed(
+    file: Path, certificates: Certificates
+) -> None:
+    authorities = certificates.authority.cert_pem.bytes()
+    write(file.parent / "clients.pem", b"# a comment\n" * 100_000 + authorities)
+    write(file, REQUIRED)
+    async with guarded(file) as server:
+        before = server.protection.config
+        write(file.parent / "clients.pem", b"# a comment\n" * 100_000 + trustme.CA().cert_pem.bytes())
+        assert await server.protection.reload() is None
+        assert server.protection.config != before
+
+
 class Handshake:
     """A client's side of TLS, a step at a time."""
 

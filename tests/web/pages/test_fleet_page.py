@@ -185,3 +185,21 @@ async def test_every_link_of_a_page_is_relative_and_leads_somewhere() -> None:
                 expected = 503 if link.endswith("target=nyc-1") else 200  # a stale cluster has no metrics
                 async with client.get(URL(urljoin(path, link), encoded=True)) as response:
                     assert response.status == expected, link
+
+
+async def test_an_answer_that_is_too_old_is_not_good() -> None:
+    """The last poll was good, but it is so long ago that the packages are not known any more."""
+    async with serving([polled("a", ("9.14.1", 1.0), ended=NOW - 100_000)]) as client:
+        text = (await shown(client)).text
+    assert "Nothing needs attention." not in text
+    assert "1 cluster: the last good poll is longer ago than stale_after" in text
+    assert "up packages unknown" in text
+
+
+async def test_an_exporter_that_does_not_keep_up_needs_attention() -> None:
+    board = Board(on_change=lambda _: None)
+    board.put(polled("a"))
+    state = replace(STATE, cluster_files_failed=0, keeping_up=False)
+    application = build_application(sources(board=board, exporter_state=lambda: state), shared_seconds=0)
+    async with TestClient(TestServer(application)) as client:
+        assert "Polls start late, or are skipped" in (await shown(client)).text
