@@ -22,7 +22,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
 """How often cluster files are read; a change is applied when two scans in a row have read the same."""
-READ_SECONDS = 30.0
+READ_SECONDS = 60.0
 """How long reading files may take; after that, a mount hangs."""
 _NO_ANSWER = "the files cannot be read now: a disk or a mount does not answer"
 LOGGED_PROBLEMS = 20
@@ -132,10 +132,13 @@ class Reloader:
                 log.error("mistake in the configuration", **problem.logged())  # noqa: TRY400 - an operator's mistake, not ours
             return self._refuse(exc)
         if config is None:
-            self.successful = False
-            log.error("the configuration was not reloaded, the one before stays applied", error=_NO_ANSWER)
-            return _NO_ANSWER
-        if self._protection is not None and (wrong := await self._protection.reload()) is not None:
+            return self._give_up()
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                wrong = None if self._protection is None else await self._protection.reload()
+        except TimeoutError:
+            return self._give_up()
+        if wrong is not None:
             return self._refuse(wrong)
         # Accept only now: if anything refuses the configuration, it must not be applied later either.
         self._files.accept(config)
@@ -156,12 +159,24 @@ class Reloader:
         """
         if self._scanning is not None:
             await self._scan()  # what it finds is applied first
-        if self._scanning is not None or (self._given_up is not None and not self._given_up.done()):
+        if self._scanning is not None or self._given_up is not None:
             return None
         reading = begin(self._files.read, name="read-configuration")
         await asyncio.wait({reading}, timeout=self._read_seconds)
-        self._given_up = None if reading.done() else reading
-        return reading.result() if reading.done() else None
+        if reading.done():
+            return reading.result()
+        self._given_up = reading
+        reading.add_done_callback(self._forget)
+        return None
+
+    def _forget(self, _: asyncio.Future[Config]) -> None:
+        """Forget a reading that was given up, and has ended now."""
+        self._given_up = None
+
+    def _give_up(self) -> str:
+        self.successful = False
+        log.error("the configuration was not reloaded, the one before stays applied", error=_NO_ANSWER)
+        return _NO_ANSWER
 
     def _refuse(self, wrong: ConfigError) -> str:
         self.successful = False
@@ -175,7 +190,7 @@ class Reloader:
         # If a mount hangs, only this task waits; the event loop and the end of the program do not.
         if self._scanning is None:
             self._scanning = begin(self._files.scan, name="scan-cluster-files")
-        await asyncio.wait({self._scanning}, timeout=self._read_seconds)
+        await asyncio.wait({self._scanning}, timeout=0 if self._is_hanging else self._read_seconds)
         if not self._scanning.done():
             if not self._is_hanging:
                 log.error("changes of cluster files are not noticed", error=_NO_ANSWER)

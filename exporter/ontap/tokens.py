@@ -147,7 +147,7 @@ class Tokens:
 
     async def _read_secret(self, login: OAuth2Login, held: _TokenState) -> str:
         """Read the client secret, in one thread at a time: from a mount that hangs, no reading ever ends."""
-        if held.reading is None:
+        if held.reading is None or held.reading.done():  # a file may have changed since an earlier one
             held.reading = begin(login.client_secret.read, name="client secret")
         await asyncio.wait({held.reading})
         reading, held.reading = held.reading, None

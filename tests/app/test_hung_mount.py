@@ -129,6 +129,47 @@ async def test_while_a_scan_hangs_a_reload_is_refused_and_says_why(tmp_path: Pat
         await asyncio.wait([running], timeout=WAIT_SECONDS)
 
 
+@pytest.mark.timeout(60)
+async def test_a_reload_whose_files_hang_is_given_up_and_a_later_one_works(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("cluster_files: ['*.json']\n")
+    (tmp_path / "a.json").write_text("[]")
+    hangs, released = threading.Event(), threading.Event()
+
+    def read(path: Path) -> bytes:
+        if hangs.is_set():
+            released.wait()
+        return path.read_bytes()
+
+    files = ConfigFiles(tmp_path / "config.yaml", environ={}, read=read)
+    files.load()
+    hangs.set()
+    reloader = Reloader(
+        resume_paused=lambda: None,
+        files=files,
+        apply=applied,
+        protection=None,
+        shard=Shard(),
+        hold_off_collections=lambda: None,
+        wall_clock=time.time,
+        read_seconds=0.05,
+    )
+    asked = reloader.ask()  # before the first scan
+    running = asyncio.create_task(reloader.run())
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            assert "a disk or a mount does not answer" in await asked
+        released.set()
+
+        async def is_reloaded() -> bool:
+            return await reloader.ask() == ""
+
+        await eventually(is_reloaded, seconds=WAIT_SECONDS, what="a reload")
+    finally:
+        released.set()
+        running.cancel()
+        await asyncio.wait([running], timeout=WAIT_SECONDS)
+
+
 class Lost:
     """Files that cannot be read for a reason that nobody has thought of."""
 

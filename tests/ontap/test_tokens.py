@@ -267,13 +267,17 @@ async def test_an_endpoint_that_echoes_the_header_does_not_get_it_into_a_message
 
 
 async def test_a_client_secret_on_a_mount_that_hangs_occupies_one_thread(tmp_path: Path) -> None:
-    answers = threading.Event()
+    answers, secrets = threading.Event(), [SECRET]
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Hanging(Secret):
         def read(self, check: Callable[[str], str] = str) -> str:
+            secret = secrets[-1]
             assert answers.wait(WAIT_SECONDS)
-            return check(SECRET)
+            return check(secret)
+
+    async def no_thread() -> bool:
+        return "client secret" not in [one.name for one in threading.enumerate()]
 
     async with scene(tmp_path, client_secret=Hanging(file=tmp_path / "secret")) as it:
         for _ in range(3):
@@ -282,4 +286,7 @@ async def test_a_client_secret_on_a_mount_that_hangs_occupies_one_thread(tmp_pat
                     await it.accesses[0].ask(read_identity())
         assert [one.name for one in threading.enumerate()].count("client secret") == 1
         answers.set()
+        await eventually(no_thread, seconds=WAIT_SECONDS, what="the end of the thread")
+        secrets.append("the-second")
         await it.ask()
+        assert it.endpoint.requests[-1].client == ("the+exporter", "the-second")

@@ -69,6 +69,7 @@ async def test_a_change_behind_the_first_mebibyte_of_a_file_is_noticed(
     write(file.parent / "clients.pem", b"# a comment\n" * 100_000 + authorities)
     write(file, REQUIRED)
     async with guarded(file) as server:
+        assert await server.protection.reload() is None
         before = server.protection.config
         write(file.parent / "clients.pem", b"# a comment\n" * 100_000 + trustme.CA().cert_pem.bytes())
         assert await server.protection.reload() is None
