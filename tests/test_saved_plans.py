@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -156,11 +157,12 @@ async def test_a_plan_that_cannot_be_saved_is_a_failure(tmp_path: Path) -> None:
 
 
 async def test_a_saved_plan_on_a_mount_that_hangs_occupies_one_thread(tmp_path: Path) -> None:
-    answers, reads = threading.Event(), 0
+    begun, answers, reads = threading.Event(), threading.Event(), 0
 
     def read(path: Path) -> SavedPlan:
         nonlocal reads
         reads += 1
+        begun.set()
         assert answers.wait(WAIT_SECONDS), path
         return SavedPlan(saved_timestamp_seconds=100.0, plans=())
 
@@ -170,6 +172,7 @@ async def test_a_saved_plan_on_a_mount_that_hangs_occupies_one_thread(tmp_path: 
         approved = await saved.approval_of(policy, now=200.0)
         assert approved is not None
         assert approved.problem == "the approved plan could not be read in time"
+    assert await asyncio.to_thread(begun.wait, WAIT_SECONDS)
     assert reads == 1
     answers.set()
 
