@@ -62,10 +62,9 @@ class Reloader:
         self._files = files
         self._read_seconds = read_seconds
         self._scanning: asyncio.Future[Config | None] | None = None
-        """The scan that goes on: what it finds is applied, however late."""
+        """A scan that did not end in time: what it finds is applied, however late."""
         self._given_up: asyncio.Future[Config] | None = None
         """The last reading for a reload that did not end in time."""
-        self._is_hanging = False
         self._apply = apply
         self._resume_paused = resume_paused
         self._protection = protection
@@ -188,15 +187,15 @@ class Reloader:
     async def _scan(self) -> None:
         """Apply changes of cluster files, and log each of their problems once."""
         # If a mount hangs, only this task waits; the event loop and the end of the program do not.
+        is_late = self._scanning is not None
         if self._scanning is None:
             self._scanning = begin(self._files.scan, name="scan-cluster-files")
-        await asyncio.wait({self._scanning}, timeout=0 if self._is_hanging else self._read_seconds)
+        await asyncio.wait({self._scanning}, timeout=0 if is_late else self._read_seconds)
         if not self._scanning.done():
-            if not self._is_hanging:
+            if not is_late:
                 log.error("changes of cluster files are not noticed", error=_NO_ANSWER)
-            self._is_hanging = True
             return
-        scanning, self._scanning, self._is_hanging = self._scanning, None, False
+        scanning, self._scanning = self._scanning, None
         config = scanning.result()
         problems = self._files.problems
         for problem in problems:

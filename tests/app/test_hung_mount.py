@@ -7,13 +7,15 @@ import json
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from exporter.app.applied import Changes
-from exporter.app.reload import Reloader
+from exporter.app.reload import READ_SECONDS, Reloader
 from exporter.app.sharding import Shard
 from exporter.config import Config, ConfigFiles
 from exporter.ontap.requests.listing import PACKAGES_PATH
@@ -37,137 +39,99 @@ async def never_applied(_config: Config) -> Changes:
     raise AssertionError("nothing has changed")
 
 
-@pytest.mark.timeout(60)
-async def test_a_file_that_hangs_while_it_is_read_delays_neither_the_event_loop_nor_the_end(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "config.yaml").write_text("cluster_files: ['*.json']\n")
-    (tmp_path / "a.json").write_text("[]")
-    hangs, begun, released = threading.Event(), threading.Event(), threading.Event()
-
-    def read(path: Path) -> bytes:
-        if hangs.is_set():
-            begun.set()
-            released.wait()
-        return path.read_bytes()
-
-    async def is_read() -> bool:
-        return begun.is_set()
-
-    files = ConfigFiles(tmp_path / "config.yaml", environ={}, read=read)
-    files.load()
-    hangs.set()
-    reloader = Reloader(
-        resume_paused=lambda: None,
-        files=files,
-        apply=never_applied,
-        protection=None,
-        shard=Shard(),
-        hold_off_collections=lambda: None,
-        wall_clock=time.time,
-    )
-    try:
-        running = asyncio.create_task(reloader.run())
-        await eventually(is_read, seconds=WAIT_SECONDS, what="the file to be read")
-        running.cancel()
-        done, _ = await asyncio.wait([running], timeout=WAIT_SECONDS)
-        assert done == {running}
-        assert not released.is_set()
-    finally:
-        released.set()
-
-
 async def applied(_config: Config) -> Changes:
     return Changes(added=0, changed=0, removed=0, kept=0)
 
 
-@pytest.mark.timeout(60)
-async def test_while_a_scan_hangs_a_reload_is_refused_and_says_why(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("cluster_files: ['*.json']\n")
-    (tmp_path / "a.json").write_text("[]")
-    hangs, begun, released = threading.Event(), threading.Event(), threading.Event()
+class Hanging:
+    """A reloader whose one cluster file hangs from now on, until it is released."""
 
-    def read(path: Path) -> bytes:
-        if hangs.is_set():
-            begun.set()
-            released.wait()
+    def __init__(
+        self, folder: Path, *, apply: Callable[[Config], Awaitable[Changes]], read_seconds: float
+    ) -> None:
+        self.released = threading.Event()
+        self._begun, self._hangs = threading.Event(), False
+        (folder / "config.yaml").write_text("cluster_files: ['*.json']\n")
+        (folder / "a.json").write_text("[]")
+        files = ConfigFiles(folder / "config.yaml", environ={}, read=self._read)
+        files.load()
+        self._hangs = True
+        self.reloader = Reloader(
+            resume_paused=lambda: None,
+            files=files,
+            apply=apply,
+            protection=None,
+            shard=Shard(),
+            hold_off_collections=lambda: None,
+            wall_clock=time.time,
+            read_seconds=read_seconds,
+        )
+
+    def _read(self, path: Path) -> bytes:
+        if self._hangs:
+            self._begun.set()
+            self.released.wait()
         return path.read_bytes()
 
-    async def is_read() -> bool:
-        return begun.is_set()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[NoReturn]]:
+        running = asyncio.create_task(self.reloader.run())
+        try:
+            yield running
+        finally:
+            self.released.set()
+            running.cancel()
+            await asyncio.wait([running], timeout=WAIT_SECONDS)
 
-    files = ConfigFiles(tmp_path / "config.yaml", environ={}, read=read)
-    files.load()
-    hangs.set()
-    reloader = Reloader(
-        resume_paused=lambda: None,
-        files=files,
-        apply=applied,
-        protection=None,
-        shard=Shard(),
-        hold_off_collections=lambda: None,
-        wall_clock=time.time,
-        read_seconds=0.05,
-    )
-    running = asyncio.create_task(reloader.run())
-    try:
+    async def until_read(self) -> None:
+        async def is_read() -> bool:
+            return self._begun.is_set()
+
         await eventually(is_read, seconds=WAIT_SECONDS, what="the file to be read")
-        for _ in range(2):
-            async with asyncio.timeout(WAIT_SECONDS):
-                assert "a disk or a mount does not answer" in await reloader.ask()
-            assert not reloader.successful
-        released.set()
 
+    async def until_reloaded(self) -> None:
         async def is_reloaded() -> bool:
-            return await reloader.ask() == ""
+            return await self.reloader.ask() == ""
 
         await eventually(is_reloaded, seconds=WAIT_SECONDS, what="a reload")
-        assert reloader.successful
-    finally:
-        released.set()
+
+
+@pytest.mark.timeout(60)
+async def test_a_file_that_hangs_while_it_is_read_delays_neither_the_event_loop_nor_the_end(
+    tmp_path: Path,
+) -> None:
+    hanging = Hanging(tmp_path, apply=never_applied, read_seconds=READ_SECONDS)
+    async with hanging.running() as running:
+        await hanging.until_read()
         running.cancel()
-        await asyncio.wait([running], timeout=WAIT_SECONDS)
+        done, _ = await asyncio.wait([running], timeout=WAIT_SECONDS)
+        assert done == {running}
+        assert not hanging.released.is_set()
+
+
+@pytest.mark.timeout(60)
+async def test_while_a_scan_hangs_a_reload_is_refused_and_says_why(tmp_path: Path) -> None:
+    hanging = Hanging(tmp_path, apply=applied, read_seconds=0.05)
+    async with hanging.running():
+        await hanging.until_read()
+        for _ in range(2):
+            async with asyncio.timeout(WAIT_SECONDS):
+                assert "a disk or a mount does not answer" in await hanging.reloader.ask()
+            assert not hanging.reloader.successful
+        hanging.released.set()
+        await hanging.until_reloaded()
+        assert hanging.reloader.successful
 
 
 @pytest.mark.timeout(60)
 async def test_a_reload_whose_files_hang_is_given_up_and_a_later_one_works(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("cluster_files: ['*.json']\n")
-    (tmp_path / "a.json").write_text("[]")
-    hangs, released = threading.Event(), threading.Event()
-
-    def read(path: Path) -> bytes:
-        if hangs.is_set():
-            released.wait()
-        return path.read_bytes()
-
-    files = ConfigFiles(tmp_path / "config.yaml", environ={}, read=read)
-    files.load()
-    hangs.set()
-    reloader = Reloader(
-        resume_paused=lambda: None,
-        files=files,
-        apply=applied,
-        protection=None,
-        shard=Shard(),
-        hold_off_collections=lambda: None,
-        wall_clock=time.time,
-        read_seconds=0.05,
-    )
-    asked = reloader.ask()  # before the first scan
-    running = asyncio.create_task(reloader.run())
-    try:
+    hanging = Hanging(tmp_path, apply=applied, read_seconds=0.05)
+    asked = hanging.reloader.ask()  # before the first scan
+    async with hanging.running():
         async with asyncio.timeout(WAIT_SECONDS):
             assert "a disk or a mount does not answer" in await asked
-        released.set()
-
-        async def is_reloaded() -> bool:
-            return await reloader.ask() == ""
-
-        await eventually(is_reloaded, seconds=WAIT_SECONDS, what="a reload")
-    finally:
-        released.set()
-        running.cancel()
-        await asyncio.wait([running], timeout=WAIT_SECONDS)
+        hanging.released.set()
+        await hanging.until_reloaded()
 
 
 class Lost:

@@ -35,11 +35,13 @@ WORST_FIRST = ["nyc-1", "nyc-2", "syd-1", "syd-2", "ams-1", "ams-2", "fra-1", "f
 
 
 @asynccontextmanager
-async def serving(statuses: Iterable[ClusterStatus] = FLEET) -> AsyncIterator[Client]:
+async def serving(
+    statuses: Iterable[ClusterStatus] = FLEET, *, keeping_up: bool = True
+) -> AsyncIterator[Client]:
     board = Board(on_change=lambda _: None)
     for status in statuses:
         board.put(status)
-    state = replace(STATE, cluster_files_failed=0)
+    state = replace(STATE, cluster_files_failed=0, keeping_up=keeping_up)
     application = build_application(sources(board=board, exporter_state=lambda: state), shared_seconds=0)
     async with TestClient(TestServer(application)) as client:
         yield client
@@ -197,9 +199,5 @@ async def test_an_answer_that_is_too_old_is_not_good() -> None:
 
 
 async def test_an_exporter_that_does_not_keep_up_needs_attention() -> None:
-    board = Board(on_change=lambda _: None)
-    board.put(polled("a"))
-    state = replace(STATE, cluster_files_failed=0, keeping_up=False)
-    application = build_application(sources(board=board, exporter_state=lambda: state), shared_seconds=0)
-    async with TestClient(TestServer(application)) as client:
+    async with serving([polled("a")], keeping_up=False) as client:
         assert "Polls start late, or are skipped" in (await shown(client)).text
