@@ -7,13 +7,13 @@ import os
 import signal
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -25,7 +25,6 @@ from exporter.cleanup.journal.opening import TRANSACTION_SECONDS
 from exporter.cleanup.journal.postgresql import server_settings
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Lease, Phase
-from support.journal import journal_steps
 from support.journal.journal_steps import (
     AMS,
     FRA,
@@ -35,6 +34,7 @@ from support.journal.journal_steps import (
     intend,
     lease_of,
     new_run,
+    opened,
     totals_of,
     unfinished_on,
 )
@@ -43,14 +43,28 @@ from support.servicing import POLICY, cluster_named, life
 from support.silent_proxy import SilentProxy, silent_proxy
 from support.waiting import eventually
 
+T = TypeVar("T")
+
 WAIT_SECONDS = 60.0
 IN_TIME_SECONDS = 6.0
 """What is promised is 5 s; the machine may be busy."""
 
 
-def opened(url: str, **arguments: Any) -> AbstractAsyncContextManager[Journal]:
+def bounded(url: str) -> AbstractAsyncContextManager[Journal]:
     """Open a journal that waits no longer for a transaction than one of the program."""
-    return journal_steps.opened(url, transaction_seconds=TRANSACTION_SECONDS, **arguments)
+    return opened(url, transaction_seconds=TRANSACTION_SECONDS)
+
+
+async def answered(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call of a bounded journal until a busy machine answers it in time."""
+
+    async def answers() -> list[T]:
+        with suppress(JournalError):
+            return [await call()]
+        return []
+
+    (answer,) = await eventually(answers, seconds=WAIT_SECONDS, what="an answer in time")
+    return answer
 
 
 @pytest.fixture
@@ -79,13 +93,7 @@ async def fails_in_time(journal: Journal, lease: Lease) -> None:
 
 
 async def works_again(journal: Journal) -> Lease:
-    async def renewed() -> Lease | None:
-        with suppress(JournalError):
-            return (await journal.leases.heartbeat()).leases[AMS]
-        return None
-
-    lease = await eventually(renewed, seconds=WAIT_SECONDS, what="the journal to work again")
-    assert lease is not None
+    lease = (await answered(journal.leases.heartbeat)).leases[AMS]
     await new_run(journal, lease)
     return lease
 
@@ -94,9 +102,10 @@ async def test_a_server_that_goes_silent_fails_every_call_in_time_and_works_agai
     postgresql_url: str, proxy: tuple[SilentProxy, Path]
 ) -> None:
     between, folder = proxy
-    async with opened(through(postgresql_url, folder)) as journal:
-        lease = await lease_of(journal)
-        deletion = await deletion_in(journal, lease, Phase.FOLLOWED)
+    async with opened(postgresql_url) as before:
+        deletion = await deletion_in(before, await lease_of(before), Phase.FOLLOWED)
+    async with bounded(through(postgresql_url, folder)) as journal:
+        lease = await answered(lambda: lease_of(journal))
         between.fall_silent()
         await fails_in_time(journal, lease)
         between.speak()
@@ -108,9 +117,9 @@ async def test_a_closing_journal_does_not_wait_for_a_silent_server(
     postgresql_url: str, proxy: tuple[SilentProxy, Path]
 ) -> None:
     between, folder = proxy
-    async with opened(through(postgresql_url, folder)) as journal:
-        await lease_of(journal)
-        await new_run(journal, (await journal.leases.heartbeat()).leases[AMS])
+    async with bounded(through(postgresql_url, folder)) as journal:
+        lease = await answered(lambda: lease_of(journal))
+        await answered(lambda: new_run(journal, lease))
         between.fall_silent()
         began = monotonic()
     assert monotonic() - began < 2 * IN_TIME_SECONDS
@@ -123,7 +132,7 @@ async def test_a_silent_server_is_not_opened_and_not_waited_for(
     between.fall_silent()
     began = monotonic()
     with pytest.raises(JournalError, match="no answer in time"):
-        async with opened(through(postgresql_url, folder)):
+        async with bounded(through(postgresql_url, folder)):
             pass
     assert monotonic() - began < IN_TIME_SECONDS
 
@@ -132,12 +141,12 @@ async def test_malformed_answers_fail_single_calls(
     postgresql_url: str, proxy: tuple[SilentProxy, Path]
 ) -> None:
     between, folder = proxy
-    async with opened(through(postgresql_url, folder)) as journal:
-        lease = await lease_of(journal)
+    async with bounded(through(postgresql_url, folder)) as journal:
+        lease = await answered(lambda: lease_of(journal))
         between.garble()
         await fails_in_time(journal, lease)
         with pytest.raises(JournalError):
-            async with opened(through(postgresql_url, folder)):
+            async with bounded(through(postgresql_url, folder)):
                 pass
         between.speak()
         await works_again(journal)
@@ -146,9 +155,9 @@ async def test_malformed_answers_fail_single_calls(
 async def test_a_server_whose_processes_are_paused_fails_calls_in_time(
     postgresql: PostgresqlServer, postgresql_url: str
 ) -> None:
-    async with opened(postgresql_url) as journal:
-        lease = await lease_of(journal)
-        await new_run(journal, lease)
+    async with bounded(postgresql_url) as journal:
+        lease = await answered(lambda: lease_of(journal))
+        await answered(lambda: new_run(journal, lease))
         backends = await postgresql.backends(postgresql_url)
         for process in backends:
             os.kill(process, signal.SIGSTOP)
@@ -203,9 +212,10 @@ async def test_a_session_ended_amid_steps_leaves_each_done_or_undone(
 async def test_a_locked_table_fails_what_needs_it_and_leases_stay_renewed(
     postgresql: PostgresqlServer, postgresql_url: str
 ) -> None:
-    async with opened(postgresql_url) as journal, opened(postgresql_url) as other:
-        lease = await lease_of(journal)
-        deletion = await deletion_in(journal, lease, Phase.INTENDED)
+    async with opened(postgresql_url) as before:
+        deletion = await deletion_in(before, await lease_of(before), Phase.INTENDED)
+    async with bounded(postgresql_url) as journal, opened(postgresql_url) as other:
+        lease = await answered(lambda: lease_of(journal))
         expiry = "SELECT expires_seconds FROM cleanup_leases"
         async with postgresql.session(postgresql_url) as session, session.transaction():
             await session.execute("LOCK TABLE cleanup_deletions")
@@ -255,8 +265,8 @@ async def test_totals_that_cannot_be_read_hold_up_no_heartbeat(
 async def test_what_a_process_that_hangs_has_locked_is_free_after_seconds(
     postgresql: PostgresqlServer, postgresql_url: str
 ) -> None:
-    async with opened(postgresql_url) as journal:
-        lease = await lease_of(journal)
+    async with bounded(postgresql_url) as journal:
+        lease = await answered(lambda: lease_of(journal))
         reached = asyncio.Event()
 
         def hang(connection: Connection) -> None:
@@ -285,7 +295,7 @@ async def test_a_process_that_hangs_amid_a_statement_locks_nothing_for_long(
             await hung.fetch("SELECT 1 FROM cleanup_leases FOR KEY SHARE")
             await hung.prepare("SELECT 1")  # the server waits for the statement's second message
             await postgresql.ask(postgresql_url, "UPDATE cleanup_leases SET expires_seconds = 0")
-            async with opened(postgresql_url) as other:
+            async with bounded(postgresql_url) as other:
                 assert await other.leases.acquire([AMS]) == {}
 
                 async def acquired() -> bool:
