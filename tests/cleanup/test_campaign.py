@@ -255,7 +255,8 @@ class Campaign:
             await until_cleaned(self.wardens, [life], seconds=CALM_SECONDS)
 
             async def counted() -> bool:
-                account = self.autopsy()
+                async with life.paused():  # a copy of what is being written would be torn
+                    account = self.autopsy()
                 return not account.has_unfinished and await jobs_total(life) == account.by_outcome()
 
             await eventually(counted, seconds=CALM_SECONDS, what="the counters to be the journal's")

@@ -174,6 +174,9 @@ class Life:
         """Let it stand still, as a machine does that is suspended."""
         self.process.send_signal(signal.SIGSTOP)
         try:
+            # Until all its threads do, it may still write.
+            options = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+            await asyncio.to_thread(os.waitid, os.P_PID, self.process.pid, options)
             yield
         finally:
             with suppress(ProcessLookupError):
