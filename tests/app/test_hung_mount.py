@@ -84,10 +84,7 @@ class Hanging:
             await asyncio.wait([running], timeout=WAIT_SECONDS)
 
     async def until_read(self) -> None:
-        async def is_read() -> bool:
-            return self._begun.is_set()
-
-        await eventually(is_read, seconds=WAIT_SECONDS, what="the file to be read")
+        assert await asyncio.to_thread(self._begun.wait, WAIT_SECONDS)
 
     async def until_reloaded(self) -> None:
         async def is_reloaded() -> bool:

@@ -278,7 +278,7 @@ async def test_what_a_process_that_hangs_has_locked_is_free_after_seconds(
         await reached.wait()
         with pytest.raises(JournalError, match="no answer in time"):
             await hanging
-        async with opened(postgresql_url) as other:
+        async with bounded(postgresql_url) as other:
             expiring = "UPDATE cleanup_leases SET expires_seconds = 0"
             await postgresql.ask(postgresql_url, expiring)
             await lease_of(other)
