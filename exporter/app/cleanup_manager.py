@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.delete.limits import Pace
-from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.config import CleanupConfig
 from exporter.metrics.cleanup import (
     CLEANUP_FAMILIES,
@@ -93,8 +93,7 @@ class CleanupManager:
         return None if self._running is None else self._running.sources
 
     def _start(self, config: CleanupConfig) -> _Running:
-        from exporter.cleanup.journal.opening import boot_time  # noqa: PLC0415 - loads the database libraries
-        from exporter.cleanup.service import CleanupService  # noqa: PLC0415 - likewise
+        from exporter.cleanup.service import CleanupService  # noqa: PLC0415 - loads the database libraries
 
         exposition, leases = Exposition(CLEANUP_FAMILIES), Exposition(LEASE_FAMILIES)
         board = CleanupBoard(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
-_boot_time = partial(
-    time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-)  # not on macOS
 LONGEST_RELEASE_SECONDS = 60.0
 """How long a release may wait for a journal. After that, another process may have engaged the kill switch."""
+
+
+def boot_time() -> float:
+    """Return the seconds since this machine started, suspends included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))  # macOS has no BOOTTIME
 
 
 class KillSwitch:
@@ -27,7 +28,7 @@ class KillSwitch:
         is_recorded: whether the journal knows the last change that was made here.
     """
 
-    def __init__(self, *, active: bool = False, clock: Callable[[], float] = _boot_time) -> None:
+    def __init__(self, *, active: bool = False, clock: Callable[[], float] = boot_time) -> None:
         self._active = active
         self._clock = clock
         self._changed_at = clock()

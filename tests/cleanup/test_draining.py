@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cleanup.delete.driver import OLDEST_FACTS_SECONDS
-from exporter.cleanup.journal.opening import boot_time
+from exporter.cleanup.kill_switch import boot_time
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Deletion, Phase
 from exporter.cleanup.run import CHANGED, HALTED

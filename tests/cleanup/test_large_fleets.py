@@ -12,8 +12,7 @@ from time import thread_time, time
 import pytest
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.journal.opening import boot_time
-from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.cleanup.records import Totals
 from exporter.cleanup.service import CleanupService
 from exporter.config import CleanupConfig, SqliteUrl

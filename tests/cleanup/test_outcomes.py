@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.cleanup.journal.opening import boot_time
+from exporter.cleanup.kill_switch import boot_time
 from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.preflight import may_still_run
 from exporter.cleanup.records import Phase

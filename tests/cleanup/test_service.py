@@ -18,8 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.journal.opening import boot_time
-from exporter.cleanup.kill_switch import LONGEST_RELEASE_SECONDS, KillSwitch
+from exporter.cleanup.kill_switch import LONGEST_RELEASE_SECONDS, KillSwitch, boot_time
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.records import Deletion, Lease, Phase, Run

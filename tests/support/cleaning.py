@@ -16,8 +16,7 @@ from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.delete.limits import Pace, Pauses
 from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.journal.opening import boot_time
-from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Deletion, Lease, Run
 from exporter.cleanup.run import PolicyRun, Services

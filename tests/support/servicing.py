@@ -13,8 +13,7 @@ from pathlib import Path
 from exporter.cleanup.cleanup_board import CleanupBoard, PolicyStatus
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal
-from exporter.cleanup.journal.opening import boot_time
-from exporter.cleanup.kill_switch import KillSwitch
+from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.cleanup.records import Lease, Run
 from exporter.cleanup.service import KEPT_RUNS, SILENCE_SECONDS, CleanupService
 from exporter.config import CleanupConfig, PolicyConfig, parse_database_url

@@ -5,8 +5,7 @@ either an unfinished deletion to go on with or an ended one, counted once.
 
 ::
 
-    opening             from a database URL to a journal
-    journal             a store for each thing that it remembers
+    journal             from a database URL to a store for each thing that is remembered
     leases              which process cleans which cluster
     stops               what stops deleting in all processes
     seen                since when packages have been seen
@@ -20,14 +19,13 @@ either an unfinished deletion to go on with or an ended one, counted once.
 
 from __future__ import annotations
 
-from exporter.cleanup.journal.journal import Journal
+from exporter.cleanup.journal.journal import Journal, open_journal, read_journal
 from exporter.cleanup.journal.journal_errors import (
     JournalError,
     LeaseLostError,
     SchemaChangedError,
     StepRefusedError,
 )
-from exporter.cleanup.journal.opening import open_journal, read_journal
 
 __all__ = [
     "Journal",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from exporter.background import Worker
-from exporter.cleanup.journal.journal_errors import JournalError, translated
+from exporter.cleanup.journal.journal_errors import JournalError
 
 T = TypeVar("T")
 
@@ -27,130 +26,26 @@ _MADE = b"The journal beside this file has been made. Where it is missing, outco
 """In the lock's file, once the journal has its tables."""
 
 
-class SqliteFile:
-    """A journal's file, which this process has locked.
-
-    Args:
-        path: the file, without symbolic links.
-        lock: the open file of the lock.
-    """
-
-    def __init__(self, path: Path, lock: int) -> None:
-        self.path = path
-        self._lock = lock
-        self._opened: tuple[tuple[int, int], ...] = ()
-
-    def note_made(self) -> None:
-        """Remember which files they are, and that the journal has its tables.
-
-        Raises:
-            JournalError: they have gone, or the disk is full, for example.
-        """
-        with translated(self.path, "open it"):
-            self._opened = self._identities()
-            if not self._opened:
-                raise JournalError(f"{self.path}: the file has gone while it was being opened")
-            if not os.fstat(self._lock).st_size:
-                os.write(self._lock, _MADE)
-                os.fsync(self._lock)
-
-    def check(self) -> None:
-        """See that the files are those that were opened.
-
-        Raises:
-            JournalError: they are not.
-        """
-        if self._opened and self._identities() != self._opened:
-            raise JournalError(
-                f"{self.path}: the file was replaced, moved, removed or emptied while it was in use; "
-                "nothing is deleted until it is back"
-            )
-
-    def unlock(self) -> None:
-        """Let another process have the file."""
-        os.close(self._lock)
-
-    def _identities(self) -> tuple[tuple[int, int], ...]:
-        """Return what identifies the file and its write-ahead log; nothing if one is missing or empty."""
-        try:
-            found = [self.path.stat(), Path(f"{self.path}-wal").stat()]
-        except FileNotFoundError:
-            return ()
-        return tuple((one.st_dev, one.st_ino) for one in found) if found[0].st_size else ()
-
-
-def locked_file(path: Path) -> SqliteFile:
-    """Make the file if there has never been one, and lock it.
-
-    The kernel releases the lock when the process ends, however it ends.
-
-    Raises:
-        JournalError: another process holds it, or this one; it cannot be opened; or it has gone since it was
-            made, so that only its lock or its write-ahead log is left.
-    """
-    with translated(path, "open it"):
-        real = Path(os.path.realpath(path))  # one file has one lock, whatever link leads to it
-        if not real.parent.is_dir():
-            raise JournalError(f"{path}: cannot open it: there is no folder {real.parent}")
-        lock = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-    with ExitStack() as undo:
-        undo.callback(os.close, lock)
-        with translated(path, "lock it"):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                raise JournalError(f"{path}: another process holds it") from exc
-        with translated(path, "open it"):
-            # SQLite would drop a write-ahead log whose file is missing, and with it the newest outcomes.
-            remains = [name for name in (f"{real}.lock", f"{real}-wal") if _has_content(Path(name))]
-            if remains and not _has_content(real):
-                raise JournalError(
-                    f"{path}: the journal has gone since it was last used; put it back, or, to begin "
-                    f"with an empty one, delete {' and '.join(remains)}"
-                )
-            os.close(os.open(real, os.O_RDWR | os.O_CREAT, FILE_MODE))
-        undo.pop_all()
-    return SqliteFile(real, lock)
-
-
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
-
-
-def check_intact(connection: Connection, *, path: Path) -> None:
-    """Read the whole file, so that damage is found before anything rests on it.
-
-    Raises:
-        JournalError: it is damaged.
-    """
-    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-    if found != "ok":
-        what = str(found).splitlines()[-1]
-        raise JournalError(
-            f"{path}: the file is damaged, so nothing is deleted; restore a copy of it ({what})"
-        )
-
-
 class SqliteConnector:
     """One connection to a file, which stays locked while it is open, unless it is only read.
 
     File operations cannot be interrupted. So all of them run in a thread for which neither the event loop nor
     the end of the program waits.
-
-    Args:
-        path: the file.
-        read_only: whether the file is only read, and neither locked nor created.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
         self._read_only = read_only
         self._worker = Worker(name="journal")
-        self._file: SqliteFile | None = None
+        self._lock: int | None = None
+        self._opened: tuple[tuple[int, int], ...] = ()
         self._engine: Engine | None = None
 
     async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:  # noqa: ARG002
-        """Do the work in a transaction, after all that were asked for before; the first locks the file."""
+        """Do the work in a transaction, after all that were asked for before.
+
+        The first one opens the file; once it is committed, the journal counts as made.
+        """
         return await self._worker.begin(partial(self._transact, work))
 
     async def disconnect(self) -> None:
@@ -159,35 +54,95 @@ class SqliteConnector:
         self._worker.end()
         await closing
 
-    def note_made(self, _: Connection) -> None:
-        """Remember, in a transaction, that the journal has its tables: see :meth:`SqliteFile.note_made`."""
-        if self._file is not None:
-            self._file.note_made()
-
     def _transact(self, work: Callable[[Connection], T]) -> T:
         engine = self._engine or self._open()
-        self._check()
+        self._check_files()
         with engine.begin() as connection:
             result = work(connection)
-        self._check()
+        if self._lock is not None and not self._opened:
+            self._note_made(self._lock)
+        self._check_files()
         return result
 
     def _open(self) -> Engine:
         if not self._read_only:
-            self._file = locked_file(self._path)
-        path = self._path if self._file is None else self._file.path
-        self._engine = _engine(path, read_only=self._read_only)
+            self._lock_file()
+        self._engine = _engine(self._path, read_only=self._read_only)
+        if not self._read_only:
+            self._check_intact(self._engine)
         return self._engine
 
-    def _check(self) -> None:
-        if self._file is not None:
-            self._file.check()
+    def _lock_file(self) -> None:
+        """Make the file if there has never been one, and lock it.
+
+        The kernel releases the lock when the process ends, however it ends.
+
+        Raises:
+            JournalError: another process holds it, or this one; or it has gone since it was made, so that
+                only its lock or its write-ahead log is left.
+        """
+        path = Path(os.path.realpath(self._path))  # one file has one lock, whatever link leads to it
+        if not path.parent.is_dir():
+            raise JournalError(f"{self._path}: cannot open it: there is no folder {path.parent}")
+        self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise JournalError(f"{self._path}: another process holds it") from exc
+        # SQLite would drop a write-ahead log whose file is missing, and with it the newest outcomes.
+        remains = [name for name in (f"{path}.lock", f"{path}-wal") if _has_content(Path(name))]
+        if remains and not _has_content(path):
+            raise JournalError(
+                f"{self._path}: the journal has gone since it was last used; put it back, or, to begin "
+                f"with an empty one, delete {' and '.join(remains)}"
+            )
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        self._path = path
+
+    def _check_intact(self, engine: Engine) -> None:
+        """Read the whole file, so that damage is found before anything rests on it."""
+        with engine.begin() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            what = str(found).splitlines()[-1]
+            raise JournalError(
+                f"{self._path}: the file is damaged, so nothing is deleted; restore a copy of it ({what})"
+            )
+
+    def _note_made(self, lock: int) -> None:
+        """Remember which files they are, and that the journal has its tables."""
+        self._opened = self._identities()
+        if not self._opened:
+            raise JournalError(f"{self._path}: the file has gone while it was being opened")
+        if not os.fstat(lock).st_size:
+            os.write(lock, _MADE)
+            os.fsync(lock)
+
+    def _check_files(self) -> None:
+        """See that the files are those that were opened."""
+        if self._opened and self._identities() != self._opened:
+            raise JournalError(
+                f"{self._path}: the file was replaced, moved, removed or emptied while it was in use; "
+                "nothing is deleted until it is back"
+            )
+
+    def _identities(self) -> tuple[tuple[int, int], ...]:
+        """Return what identifies the file and its write-ahead log; nothing if one is missing or empty."""
+        try:
+            found = [self._path.stat(), Path(f"{self._path}-wal").stat()]
+        except FileNotFoundError:
+            return ()
+        return tuple((one.st_dev, one.st_ino) for one in found) if found[0].st_size else ()
 
     def _close(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
-        if self._file is not None:
-            self._file.unlock()
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _engine(path: Path, *, read_only: bool) -> Engine:

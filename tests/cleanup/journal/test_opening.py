@@ -9,7 +9,7 @@ import ssl
 import stat
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from cleanup.journal.conftest import NewUrl
 from sqlalchemy import Connection
 
 from exporter.cleanup.journal import Journal, JournalError
-from exporter.cleanup.journal.sqlite import SqliteFile
+from exporter.cleanup.journal.database import Database
+from exporter.cleanup.journal.sqlite import SqliteConnector
 from exporter.cleanup.records import Deletion, Lease, Phase
 from exporter.ontap.requests.listing import Package
 from support.journal.journal_steps import (
@@ -117,13 +118,17 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None
 
 async def test_a_disk_that_is_full_at_the_last_step_of_opening_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    async with opened(f"sqlite:///{path}"):
+
+    def fill_disk(_: Connection) -> None:
+        links = {link.name: link.resolve() for link in Path("/proc/self/fd").iterdir()}
+        (lock,) = (int(number) for number, file in links.items() if file == Path(f"{path}.lock"))
         full = os.open("/dev/full", os.O_RDWR)
-        try:
-            with pytest.raises(JournalError, match="cannot open it: No space left on device"):
-                SqliteFile(path, full).note_made()
-        finally:
-            os.close(full)
+        os.dup2(full, lock)
+        os.close(full)
+
+    async with aclosing(Database(SqliteConnector(path), name=path)) as database:
+        with pytest.raises(JournalError, match="cannot open it: No space left on device"):
+            await database.transact("open it", fill_disk)
 
 
 async def pragma(journal: Journal, words: str) -> object:
