@@ -21,21 +21,13 @@ NOTED_EVERY_SECONDS = 600.0
 
 @dataclass(slots=True, kw_only=True)
 class ConfiguredCluster:
-    """What is known of one configured name.
-
-    Attributes:
-        access: reaches the cluster.
-        rank: its place in the configuration.
-        since: since when it has been configured, Unix seconds.
-        uuid: of the cluster that has answered last; None before.
-        is_unidentified: whether the cluster has answered without a uuid.
-    """
+    """What is known of one configured name."""
 
     access: ClusterAccess
-    rank: int
-    since: float
-    uuid: str | None = None
-    is_unidentified: bool = False
+    rank: int  # its place in the configuration
+    since: float  # since when it has been configured, Unix seconds
+    uuid: str | None  # of the cluster that has answered last; None before
+    is_unidentified: bool = False  # whether it has answered without a uuid
 
 
 class Identities:
@@ -53,17 +45,13 @@ class Identities:
         """Replace the configured names; a uuid stays known if the address has not changed."""
         before, self._clusters, self._names = self._clusters, {}, {}
         for rank, (name, access) in enumerate(accesses.items()):
-            cluster = before.get(name)
-            if cluster is None:
-                cluster = ConfiguredCluster(access=access, rank=rank, since=now)
-            elif cluster.access is not access:
-                is_same = cluster.access.config.endpoint == access.config.endpoint
-                uuid = cluster.uuid if is_same else None
-                cluster = ConfiguredCluster(access=access, rank=rank, since=cluster.since, uuid=uuid)
-            cluster.rank, cluster.is_unidentified = rank, False
-            if cluster.uuid is not None:
-                self._names.setdefault(cluster.uuid, set()).add(name)
-            self._clusters[name] = cluster
+            known = before.get(name)
+            since = now if known is None else known.since
+            is_same = known is not None and known.access.config.endpoint == access.config.endpoint
+            uuid = known.uuid if known is not None and is_same else None
+            if uuid is not None:
+                self._names.setdefault(uuid, set()).add(name)
+            self._clusters[name] = ConfiguredCluster(access=access, rank=rank, since=since, uuid=uuid)
 
     def identify(self, name: str, uuid: str) -> frozenset[str]:
         """Take note of the uuid that a configured cluster states; return the uuids whose names changed."""
@@ -114,12 +102,9 @@ class PolledListings:
         self._listed: dict[str, _Listed] = {}
 
     def put(self, uuid: str, packages: tuple[Package, ...], *, valid_until: float) -> None:
-        """Replace the listing of a cluster; one that differs is due at once.
+        """Replace the listing of a cluster, by a poll; one that differs is due at once.
 
-        Args:
-            uuid: of the cluster.
-            packages: what a poll has just listed.
-            valid_until: until then, another poll may say that it is still the same.
+        Until ``valid_until``, another poll may say that it is still the same.
         """
         known = self._listed.get(uuid)
         if known is not None and known.packages == packages:
@@ -139,10 +124,7 @@ class PolledListings:
         """Return the listings of these clusters that the journal does not know, or should note again.
 
         A listing that no poll has confirmed in time is not due: nobody knows whether it is still the same.
-
-        Args:
-            uuids: the clusters that this process may write about.
-            now: seconds of a clock that never goes back.
+        ``now`` is in seconds of a clock that never goes back.
         """
         return {
             uuid: listed.packages

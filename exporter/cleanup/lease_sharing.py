@@ -22,15 +22,9 @@ def heartbeat_pause_seconds(takeover_after_seconds: float) -> float:
 
 
 class LeaseSharing:
-    """Holds as many leases as are this process's share, and gives them to their cleaners.
+    """Holds as many leases as are this process's share, and gives them to their cleaners, known by uuid.
 
-    Args:
-        cleaners: of every cluster that this process may clean, by uuid.
-        clock: seconds that never go back and go on while the machine is suspended.
-        wall_clock: Unix seconds.
-
-    Attributes:
-        takeovers: clusters that were taken over from a process that had vanished.
+    ``takeovers`` counts the clusters that were taken over from a process that had vanished.
     """
 
     def __init__(
@@ -50,10 +44,7 @@ class LeaseSharing:
     async def share(self, journal: Journal, beat: Heartbeat, *, unfinished: AbstractSet[str]) -> None:
         """Acquire what this process's share lacks, and release what exceeds it.
 
-        Args:
-            journal: has the leases.
-            beat: what the last heartbeat found.
-            unfinished: clusters with a deletion to be brought to its end, even if no policy applies to them.
+        ``unfinished`` are the clusters with a deletion to be brought to its end, even if no policy applies.
         """
         wanted = {
             uuid for uuid, cleaner in self._cleaners.items() if cleaner.wants_lease or uuid in unfinished

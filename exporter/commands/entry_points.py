@@ -157,9 +157,7 @@ def plan(parsed: argparse.Namespace) -> Exit:
                 on_read=on_read,
             )
         )
-    if plans.journal_problem:
-        terminal.warn(plans.journal_problem)
-    for reason in plans.stopped:
+    for reason in plans.warnings:
         terminal.warn(reason)
     _write_plans(parsed, plans, saved)
     if parsed.save is not None and not _written(parsed.save, saved_plans.as_json(plans).encode()):

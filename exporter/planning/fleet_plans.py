@@ -52,20 +52,11 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """What every policy would do.
+    """What every policy would do."""
 
-    Attributes:
-        made_timestamp_seconds: when the plans were made, Unix seconds.
-        plans: one for every policy on every cluster that it applies to, in the order of the configuration.
-        stopped: what the journal says against deleting what is chosen, one sentence for each reason.
-        journal_problem: that the journal could not be read, what follows from it, and why; "" if it was read,
-            or if there is none yet and no policy needs what it has seen.
-    """
-
-    made_timestamp_seconds: float
-    plans: tuple[ClusterPlan, ...]
-    stopped: tuple[str, ...] = ()
-    journal_problem: str = ""
+    made_timestamp_seconds: float  # Unix seconds
+    plans: tuple[ClusterPlan, ...]  # of every policy on every cluster that it applies to, as configured
+    warnings: tuple[str, ...]  # what the journal says against deleting what is chosen, or why it was not read
 
 
 def with_policy(config: Config, clusters: Iterable[ClusterSettings]) -> tuple[ClusterSettings, ...]:
@@ -103,10 +94,9 @@ async def make_plans(
         accesses = AccessOpener(session=session, counts=RequestCounts()).open(wanted)
         found = dict(zip(accesses, await asyncio.gather(*map(read, accesses.values())), strict=True))
         now = time.time()
-        stopped: tuple[str, ...] = ()
-        problem = ""
+        warnings: tuple[str, ...] = ()
         if config.cleanup is not None:
-            found, stopped, problem = await _with_journal(found, accesses, config.cleanup, now=now)
+            found, warnings = await _with_journal(found, accesses, config.cleanup, now=now)
     saved = SavedPlans()
     approvals = {
         policy.name: None if for_approval else await saved.approval_of(policy, now=now) for policy in policies
@@ -124,8 +114,7 @@ async def make_plans(
             for policy in policies
             if policy.applies_to(cluster)
         ),
-        stopped=stopped,
-        journal_problem=problem,
+        warnings=warnings,
     )
 
 
@@ -135,12 +124,11 @@ async def _with_journal(
     cleanup: CleanupConfig,
     *,
     now: float,
-) -> tuple[dict[str, Preflight], tuple[str, ...], str]:
+) -> tuple[dict[str, Preflight], tuple[str, ...]]:
     """Add what the journal knows: since when each package has been there, and what may be being deleted.
 
-    Returns:
-        what was found, what stops deleting, and that the journal cannot be read; "" if it can, or if there is
-            none yet and no policy needs what it has seen.
+    Say too what stops deleting, or that the journal cannot be read; not if there is none yet and no policy
+    needs what it has seen.
     """
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
@@ -161,10 +149,10 @@ async def _with_journal(
                 )
     except JournalError as exc:
         if not needs_first_seen and not _may_be_there(cleanup.state):
-            return dict(found), (), ""
+            return dict(found), ()
         unknown = "no package counts as seen" if needs_first_seen else "what stops deleting is not known"
-        return dict(found), (), f"the journal could not be read, so {unknown}: {exc}"
-    return known, tuple(_stopped(cleanup, stops, deleted)), ""
+        return dict(found), (f"the journal could not be read, so {unknown}: {exc}",)
+    return known, tuple(_stopped(cleanup, stops, deleted))
 
 
 def _may_be_there(journal: DatabaseUrl) -> bool:

@@ -24,12 +24,7 @@ class Connector(Protocol):
     """How transactions get to a database."""
 
     async def run(self, work: Callable[[Connection], T], *, timeout_seconds: float | None) -> T:
-        """Do the work in a transaction; commit it, or roll it back if the work raises.
-
-        Args:
-            work: what to do.
-            timeout_seconds: how long it may take, if the database has a bound; None: as long as any.
-        """
+        """Do the work in a transaction: see :meth:`Database.transact`."""
 
     async def disconnect(self) -> None:
         """End all connections."""
@@ -38,12 +33,8 @@ class Connector(Protocol):
 class Database:
     """Carries transactions to the database that holds the journal; connections that break are replaced.
 
-    Args:
-        connector: reaches it.
-        name: the database, as it may be displayed.
-
-    Attributes:
-        answered_at: when the last transaction came to its end, in the event loop's time.
+    ``name`` is the database, as it may be displayed. ``answered_at`` is when the last transaction came to its
+    end, in the event loop's time.
     """
 
     def __init__(self, connector: Connector, *, name: object) -> None:
@@ -64,7 +55,7 @@ class Database:
 
         Args:
             doing: what it is for, to follow "cannot".
-            work: what to do; it may be done in another thread, and touches nothing but the database.
+            work: may be done in another thread, and touches nothing but the database.
             timeout_seconds: how long this one may take in PostgreSQL; None: as long as any.
 
         Raises:
@@ -132,11 +123,7 @@ class Database:
 
 
 class Store:
-    """Some tables of the database, and what may be done with them.
-
-    A method that is marked with :func:`transaction` gets the connection of one, which its caller leaves out;
-    the caller awaits it.
-    """
+    """Some tables of the database, and what may be done with them."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -152,8 +139,7 @@ def transaction(
 ]:
     """Make a method of a store one transaction: see :meth:`Database.transact`.
 
-    Args:
-        doing: what it is for, to follow "cannot".
+    The method gets the connection, which its caller leaves out; the caller awaits it.
     """
 
     def decorate(
@@ -175,11 +161,9 @@ def insert_or_update(
 ) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that, if the table has a row of that primary key already, changes this instead.
 
-    Args:
-        connection: what it is for: both databases have it, in classes of their own.
-        table: the table.
-        changes: values by column; None: the row stays as it is.
+    ``changes`` are values by column; None leaves the row as it is.
     """
+    # Both databases have it, in classes of their own.
     statement = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
     key = list(table.primary_key.columns)
     if changes is None:

@@ -26,8 +26,6 @@ from exporter.cleanup.records import Deletion, Lease, Phase
 MAX_CODE_CHARACTERS = 100
 """ONTAP's codes are numbers; a long text must not become a label."""
 
-UNFINISHED = frozenset(Phase) - {Phase.ENDED}
-
 
 class DeletionStore(LeasedStore):
     """The deletions of every run, and the steps that each takes."""
@@ -88,8 +86,7 @@ class DeletionStore(LeasedStore):
             StepRefusedError: the deletion is not WAITING, the kill switch is on, or the policy is
                 paused.
         """
-        self.leases.confirm(connection, lease, unexpired=True)
-        recorded = _recorded(connection, lease, deletion)
+        recorded = self._recorded(connection, lease, deletion, unexpired=True)
         check_nothing_stops(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
         return _move(
             connection,
@@ -113,8 +110,7 @@ class DeletionStore(LeasedStore):
         Raises:
             StepRefusedError: the deletion is neither INTENDED nor FOLLOWED (its job has failed).
         """
-        self.leases.confirm(connection, lease)
-        recorded = _recorded(connection, lease, deletion)
+        recorded = self._recorded(connection, lease, deletion)
         allowed = {Phase.INTENDED, Phase.FOLLOWED}
         return _move(connection, recorded, allowed, phase=Phase.WAITING, **_said(code, message))
 
@@ -127,8 +123,7 @@ class DeletionStore(LeasedStore):
         Raises:
             StepRefusedError: the deletion is not INTENDED, nor FOLLOWED without a job.
         """
-        self.leases.confirm(connection, lease)
-        recorded = _recorded(connection, lease, deletion)
+        recorded = self._recorded(connection, lease, deletion)
         allowed = {Phase.INTENDED} if recorded.job_uuid else {Phase.INTENDED, Phase.FOLLOWED}
         return _move(connection, recorded, allowed, phase=Phase.FOLLOWED, job_uuid=job_uuid)
 
@@ -153,11 +148,10 @@ class DeletionStore(LeasedStore):
         Raises:
             StepRefusedError: the deletion had ended before.
         """
-        self.leases.confirm(connection, lease)
         ended = _move(
             connection,
-            _recorded(connection, lease, deletion),
-            UNFINISHED,
+            self._recorded(connection, lease, deletion),
+            frozenset(Phase) - {Phase.ENDED},
             phase=Phase.ENDED,
             outcome=outcome,
             ended_timestamp_seconds=now,
@@ -230,13 +224,19 @@ class DeletionStore(LeasedStore):
         of_version = (DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.version == version)
         return frozenset().union(*map(_jobs_of, read_deletions(connection, *of_version)))
 
+    def _recorded(
+        self, connection: Connection, lease: Lease, deletion: Deletion, *, unexpired: bool = False
+    ) -> Deletion:
+        """Confirm a lease; return what is recorded now of a deletion on its cluster."""
+        self.leases.confirm(connection, lease, unexpired=unexpired)
+        of_cluster = DELETIONS.c.cluster_uuid == lease.cluster_uuid
+        for found in read_deletions(connection, of_cluster, DELETIONS.c.id == deletion.id):
+            return found
+        raise StepRefusedError(f"there is no deletion {deletion.id} on cluster {lease.cluster_uuid}")
+
 
 def _insert(connection: Connection, run: Row[Any], **values: object) -> Deletion:
-    """Write a new deletion of a run that is going on.
-
-    Raises:
-        StepRefusedError: the run is a dry one, or another deletion on the cluster is unfinished.
-    """
+    """Write a new deletion of a run that is going on."""
     if run.dry_run:
         raise StepRefusedError(f"run {run.id} is a dry run")
     row = {
@@ -258,26 +258,9 @@ def _insert(connection: Connection, run: Row[Any], **values: object) -> Deletion
     return Deletion(**made.one()._asdict())
 
 
-def _recorded(connection: Connection, lease: Lease, deletion: Deletion) -> Deletion:
-    """Return what is recorded now of a deletion on the lease's cluster.
-
-    Raises:
-        StepRefusedError: there is none.
-    """
-    of_cluster = DELETIONS.c.cluster_uuid == lease.cluster_uuid
-    for found in read_deletions(connection, of_cluster, DELETIONS.c.id == deletion.id):
-        return found
-    raise StepRefusedError(f"there is no deletion {deletion.id} on cluster {lease.cluster_uuid}")
-
-
 def _move(
     connection: Connection, recorded: Deletion, allowed: Collection[Phase], **values: object
 ) -> Deletion:
-    """Change a deletion that is in one of the allowed phases.
-
-    Raises:
-        StepRefusedError: it is in another.
-    """
     if recorded.phase not in allowed:
         raise StepRefusedError(
             f"the deletion of {recorded.version} on {recorded.cluster} is {recorded.phase}"
@@ -287,7 +270,6 @@ def _move(
 
 
 def _said(code: str, message: str) -> dict[str, str]:
-    """Return the values for what ONTAP answered, or the exporter has to say."""
     return {"code": code[:MAX_CODE_CHARACTERS], "message": message[:MAX_MESSAGE_CHARACTERS]}
 
 

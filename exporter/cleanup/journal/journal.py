@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 
-from sqlalchemy import true
-
 from exporter.cleanup.journal.database import Database
 from exporter.cleanup.journal.deletions import DeletionStore
 from exporter.cleanup.journal.journal_errors import JournalError
-from exporter.cleanup.journal.leases import LeaseHolder, delete_expired, release_leases
+from exporter.cleanup.journal.leases import LeaseHolder, delete_expired
 from exporter.cleanup.journal.migrations import check_newest, migrate
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import SeenStore
@@ -87,11 +85,8 @@ async def open_journal(
             database = await stack.enter_async_context(aclosing(connecting(connections=CONNECTIONS)))
             leases = await stack.enter_async_context(aclosing(connecting(connections=1)))
         await database.transact("open it", migrate, timeout_seconds=MIGRATION_SECONDS)
-        is_alone = isinstance(url, SqliteUrl)
-        if is_alone:
-            releasing = partial(release_leases, condition=true())
-            await database.transact("release the leases of earlier processes", releasing)
         await database.transact("delete what has expired", delete_expired)
+        is_alone = isinstance(url, SqliteUrl)
         holder = LeaseHolder(
             leases,
             owner=owner,
@@ -101,11 +96,13 @@ async def open_journal(
             alone=is_alone,
             boot_clock=boot_clock,
         )
+        if is_alone:
+            await holder.release_all()  # those of earlier processes
         try:
             yield Journal(database, holder)
         finally:
             with suppress(JournalError):  # leases that cannot be released expire
-                await holder.release()
+                await holder.release_all()
 
 
 @asynccontextmanager

@@ -39,14 +39,7 @@ def translated(database: object, doing: str) -> Iterator[None]:
     """Turn whatever the libraries raise into a JournalError.
 
     Malformed bytes of the protocol, or a text in a column of numbers, surface as all kinds of exceptions;
-    none of them may end more than the call.
-
-    Args:
-        database: the database, as it may be displayed.
-        doing: what fails, to follow "cannot".
-
-    Raises:
-        JournalError: something was raised.
+    none of them may end more than the call. ``database`` is displayed; ``doing`` follows "cannot".
     """
     try:
         yield

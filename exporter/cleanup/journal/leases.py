@@ -8,7 +8,6 @@ anybody else has it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -24,11 +23,12 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     update,
 )
 
 from exporter.background import in_slices
-from exporter.cleanup.journal.database import Database, Store, insert_or_update
+from exporter.cleanup.journal.database import Database, Store, insert_or_update, transaction
 from exporter.cleanup.journal.journal_errors import LeaseLostError
 from exporter.cleanup.journal.migrations import check_still_newest
 from exporter.cleanup.journal.tables import (
@@ -70,21 +70,17 @@ CLUSTERS_KEPT_SECONDS = 400 * 86_400.0
 """A cluster, but not its totals, is deleted when nobody has held its lease for this long."""
 
 
-class LeaseHolder:
-    """The leases of this process.
+class LeaseHolder(Store):
+    """The leases of this process; in PostgreSQL, nothing else waits for their connection.
 
     Args:
-        database: carries the transactions; nothing else waits for its connection.
+        database: holds the leases.
         owner: identifies this process; another one, or the next start, has another.
         shard: identifies the share of the clusters that this process may clean.
-        takeover_after_seconds: how long a lease lasts without a heartbeat.
+        takeover_after_seconds: how long a lease lasts without a heartbeat; a change counts from the next on.
         transaction_seconds: how long a transaction of any process may take.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
-
-    Attributes:
-        database: holds the leases, by connections of its own in PostgreSQL.
-        takeover_after_seconds: may be changed; it counts from the next heartbeat on.
     """
 
     def __init__(
@@ -98,7 +94,7 @@ class LeaseHolder:
         alone: bool,
         boot_clock: Callable[[], float],
     ) -> None:
-        self.database = database
+        super().__init__(database)
         self._owner = owner
         self._shard = shard
         self._session_seconds = transaction_seconds + SESSION_SECONDS
@@ -118,19 +114,15 @@ class LeaseHolder:
             SchemaChangedError: another version of this program has changed the tables; nothing is renewed.
         """
         valid_until = self._relied_on_until()
-        rows, living_owners = await self.database.transact("renew the leases", self._renew)
+        rows, living_owners = await self._renew()
         leases = {row.cluster_uuid: _lease(row, valid_until) async for row in in_slices(rows)}
         return Heartbeat(leases=leases, living_owners=living_owners)
 
     async def acquire(self, uuids: Collection[str], *, at_most: int | None = None) -> dict[str, Lease]:
-        """Acquire the leases of these clusters that are free or expired, or that this process has already.
-
-        Args:
-            uuids: the clusters.
-            at_most: this many leases; None: all that can be had.
+        """Acquire the leases of these clusters that are free, expired or held by this process already.
 
         Returns:
-            The leases acquired, by uuid. What another process holds is missing.
+            Those acquired, by uuid: ``at_most`` so many. What another process holds is missing.
         """
         acquired: dict[str, Lease] = {}
         for some in batches(sorted(set(uuids))):
@@ -138,24 +130,21 @@ class LeaseHolder:
             if limit is not None and limit <= 0:
                 break
             valid_until = self._relied_on_until()
-            rows, vanished = await self.database.transact(
-                "acquire leases", partial(self._acquire, uuids=some, limit=limit)
-            )
+            rows, vanished = await self._acquire(some, limit)
             acquired |= {row.cluster_uuid: _lease(row, valid_until, vanished=vanished) for row in rows}
         return acquired
 
-    async def release(self, uuids: Collection[str] | None = None) -> None:
-        """Give leases up, so that another process may acquire them at once.
-
-        Args:
-            uuids: the clusters; None: all, and this process no longer counts as living.
-        """
-        if uuids is None:
-            await self.database.transact("release the leases", self._release_all)
-            return
+    async def release(self, uuids: Collection[str]) -> None:
+        """Give the leases of some clusters up, so that another process may acquire them at once."""
         for some in batches(sorted(set(uuids))):
-            ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(some))
-            await self.database.transact("release leases", partial(release_leases, condition=ours))
+            await self._release(some)
+
+    @transaction("release the leases")
+    def release_all(self, connection: Connection) -> None:
+        """Give all leases up, those of earlier processes too if this one is alone; do not count as living."""
+        ours = true() if self._alone else LEASES.c.owner == self._owner
+        connection.execute(update(LEASES).where(ours).values(_released()))
+        connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
 
     def confirm(self, connection: Connection, lease: Lease, *, unexpired: bool = False) -> None:
         """Keep everybody else from taking a lease over until the transaction has ended.
@@ -186,6 +175,7 @@ class LeaseHolder:
             lease.cluster_uuid for lease in leases if epochs.get(lease.cluster_uuid) == lease.epoch
         )
 
+    @transaction("renew the leases")
     def _renew(self, connection: Connection) -> tuple[Sequence[Row[Any]], int]:
         """Renew all leases in one statement; return them, and how many processes of the shard live."""
         check_still_newest(connection)
@@ -202,8 +192,9 @@ class LeaseHolder:
         count = select(func.count()).where(of_shard)
         return held, connection.execute(count).scalar_one()
 
+    @transaction("acquire leases")
     def _acquire(
-        self, connection: Connection, *, uuids: Sequence[str], limit: int | None
+        self, connection: Connection, uuids: Sequence[str], limit: int | None
     ) -> tuple[Sequence[Row[Any]], frozenset[str]]:
         """Return the rows that are ours now, and the clusters whose former owner had vanished."""
         wanted = LEASES.c.cluster_uuid.in_(uuids)
@@ -237,9 +228,10 @@ class LeaseHolder:
         vanished = frozenset(row.cluster_uuid for row in locked if row.owner not in {"", self._owner})
         return rows, vanished
 
-    def _release_all(self, connection: Connection) -> None:
-        release_leases(connection, condition=LEASES.c.owner == self._owner)
-        connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
+    @transaction("release leases")
+    def _release(self, connection: Connection, uuids: Sequence[str]) -> None:
+        ours = and_(LEASES.c.owner == self._owner, LEASES.c.cluster_uuid.in_(uuids))
+        connection.execute(update(LEASES).where(ours).values(_released()))
 
 
 class LeasedStore(Store):
@@ -248,12 +240,6 @@ class LeasedStore(Store):
     def __init__(self, database: Database, leases: LeaseHolder) -> None:
         super().__init__(database)
         self.leases = leases
-
-
-def release_leases(connection: Connection, *, condition: ColumnElement[bool]) -> None:
-    """Free the leases that meet a condition; each keeps its epoch, and until when it was held."""
-    released = {"owner": "", "expires_seconds": _held_until()}
-    connection.execute(update(LEASES).where(condition).values(released))
 
 
 def delete_expired(connection: Connection) -> None:
@@ -268,6 +254,11 @@ def delete_expired(connection: Connection) -> None:
     uuids = connection.execute(locking.with_for_update(skip_locked=True)).scalars().all()
     for table in (DELETIONS, RUNS, PACKAGES, CLUSTERS, LEASES):
         connection.execute(delete(table).where(table.c.cluster_uuid.in_(uuids)))
+
+
+def _released() -> dict[str, object]:
+    """Return the values of a lease that nobody holds; it keeps its epoch, and until when it was held."""
+    return {"owner": "", "expires_seconds": _held_until()}
 
 
 def _held_until() -> ColumnElement[float | None]:

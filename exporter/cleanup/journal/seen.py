@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from exporter.cleanup.journal.database import Database, insert_or_update, transaction
 from exporter.cleanup.journal.leases import LeasedStore, LeaseHolder
@@ -100,12 +100,13 @@ def _note(
     known: dict[str, dict[str, Row[Any]]] = defaultdict(dict)
     for row in connection.execute(select(PACKAGES).where(PACKAGES.c.cluster_uuid.in_(listings))):
         known[row.cluster_uuid][row.version] = row
-    gone: list[tuple[str, str]] = []
     new: list[dict[str, object]] = []
     for uuid, packages in listings.items():
         present = {sanitize(package.version): package for package in packages}
         remembered = sorted(present)[:MAX_PACKAGES]
-        gone += [(uuid, version) for version in known[uuid].keys() - set(remembered)]
+        if gone := known[uuid].keys() - set(remembered):
+            of_cluster = PACKAGES.c.cluster_uuid == uuid
+            connection.execute(delete(PACKAGES).where(of_cluster, PACKAGES.c.version.in_(gone)))
         is_continuous = uuid in last_listed and abs(now - last_listed[uuid]) <= DAY_SECONDS
         new += [
             {
@@ -119,7 +120,14 @@ def _note(
             or version in away.get(uuid, ())
             or not _is_same(known[uuid].get(version), present[version], now=now)
         ]
-    _write(connection, gone, new, list(listings), now=now)
+    if new:
+        excluded = insert_or_update(connection, PACKAGES, None).excluded
+        names = ("create_timestamp_seconds", "first_seen_timestamp_seconds")
+        changes = {name: excluded[name] for name in names}
+        connection.execute(insert_or_update(connection, PACKAGES, changes), new)
+    listed = insert_or_update(connection, CLUSTERS, {"listed_timestamp_seconds": now})
+    rows = [{"cluster_uuid": uuid, "listed_timestamp_seconds": now} for uuid in listings]
+    connection.execute(listed, rows)
 
 
 def _is_same(row: Row[Any] | None, package: Package, *, now: float) -> bool:
@@ -129,25 +137,3 @@ def _is_same(row: Row[Any] | None, package: Package, *, now: float) -> bool:
         and row.create_timestamp_seconds == package.create_timestamp_seconds
         and row.first_seen_timestamp_seconds <= now
     )
-
-
-def _write(
-    connection: Connection,
-    gone: list[tuple[str, str]],
-    new: list[dict[str, object]],
-    uuids: list[str],
-    *,
-    now: float,
-) -> None:
-    for start in range(0, len(gone), 1000):
-        those = tuple_(PACKAGES.c.cluster_uuid, PACKAGES.c.version).in_(gone[start : start + 1000])
-        connection.execute(delete(PACKAGES).where(those))
-    if new:
-        inserting = insert_or_update(connection, PACKAGES, None)
-        changes = {
-            name: inserting.excluded[name]
-            for name in ("create_timestamp_seconds", "first_seen_timestamp_seconds")
-        }
-        connection.execute(insert_or_update(connection, PACKAGES, changes), new)
-    listed = insert_or_update(connection, CLUSTERS, {"listed_timestamp_seconds": now})
-    connection.execute(listed, [{"cluster_uuid": uuid, "listed_timestamp_seconds": now} for uuid in uuids])

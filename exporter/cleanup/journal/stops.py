@@ -33,7 +33,7 @@ class StopStore(Store):
 
     @transaction("read what stops deleting")
     def read(self, connection: Connection) -> Stops:
-        """Return what stops deleting."""
+        """Return them."""
         kill_switch = connection.execute(select(CONTROL.c.kill_switch)).scalar_one()
         paused = connection.execute(select(FAILURES).where(_PAUSED))
         unfinished = connection.execute(
@@ -86,12 +86,10 @@ def check_nothing_stops(
     if connection.execute(locking).scalar_one():
         raise StepRefusedError("the kill switch is on")
     variant = and_(FAILURES.c.policy == policy, FAILURES.c.digest == digest)
-    reason = (connection.execute(select(FAILURES.c.reason).where(variant, _PAUSED))).scalar_one_or_none()
+    reason = connection.execute(select(FAILURES.c.reason).where(variant, _PAUSED)).scalar_one_or_none()
     if reason is not None:
         raise StepRefusedError(f"policy {policy} is paused: {reason}")
-    if max_deletes_per_day is None:
-        return
-    if _deleted_in_last_day(connection) >= max_deletes_per_day:
+    if max_deletes_per_day is not None and _deleted_in_last_day(connection) >= max_deletes_per_day:
         raise StepRefusedError(
             f"max_deletes_per_day is used up: {max_deletes_per_day} deletions were begun in the last 24 hours"
         )
