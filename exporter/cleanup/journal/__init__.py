@@ -11,7 +11,7 @@ either an unfinished deletion to go on with or an ended one, counted once.
     seen                since when packages have been seen
     runs, deletions     what may follow upon what
     totals              the totals that survive pruning
-    tables              the tables; migrations changes those of older versions
+    tables              the tables; migrations makes them
     database            transactions, completed or rolled back, also if their caller is cancelled
     sqlite, postgresql  how each database is reached
     journal_errors      what can go wrong

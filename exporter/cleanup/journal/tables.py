@@ -1,4 +1,4 @@
-"""The tables, as a new journal gets them, and as the newest migration leaves older ones."""
+"""The tables of the journal."""
 
 from __future__ import annotations
 
@@ -29,9 +29,6 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Phase
-
-VERSION_TABLE = "cleanup_schema_version"
-"""Where Alembic keeps the revision."""
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -109,6 +106,12 @@ DATABASE_CLOCK = _DatabaseClock()
 METADATA = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
+
+SCHEMA_VERSION = Table(
+    "cleanup_schema_version",
+    METADATA,
+    Column("version_num", Text, primary_key=True),  # there is one row
+)
 
 CONTROL = Table(
     "cleanup_control",

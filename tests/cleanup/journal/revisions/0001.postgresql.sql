@@ -91,6 +91,10 @@ CREATE TABLE cleanup_runs (
 CREATE INDEX cleanup_runs_going_on ON cleanup_runs (cluster_uuid) WHERE ended_timestamp_seconds IS NULL;
 CREATE INDEX cleanup_runs_of_cluster ON cleanup_runs (cluster, id);
 CREATE INDEX cleanup_runs_of_policy ON cleanup_runs (cluster_uuid, policy, id);
+CREATE TABLE cleanup_schema_version (
+	version_num TEXT NOT NULL,
+	PRIMARY KEY (version_num)
+);
 CREATE TABLE cleanup_deletions (
 	id BIGSERIAL NOT NULL,
 	run_id BIGINT NOT NULL,
