@@ -39,10 +39,7 @@ def as_json(plans: Plans, *, ascii_only: bool = False) -> str:
 def differences(plans: Plans, saved: SavedPlan, *, clusters: frozenset[str] | None = None) -> Iterator[str]:
     """Say what has changed since plans were saved: a line for every package, and one for all together.
 
-    Args:
-        plans: as they are made now.
-        saved: as they were made then.
-        clusters: only about these; None: about all.
+    ``clusters`` are those of interest; None: all.
     """
     then = {
         (one.cluster, one.policy): one for one in saved.plans if clusters is None or one.cluster in clusters

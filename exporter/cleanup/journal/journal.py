@@ -9,7 +9,7 @@ from functools import partial
 from exporter.cleanup.journal.database import Database
 from exporter.cleanup.journal.deletions import DeletionStore
 from exporter.cleanup.journal.journal_errors import JournalError
-from exporter.cleanup.journal.leases import LeaseHolder, delete_expired
+from exporter.cleanup.journal.leases import TRANSACTION_SECONDS, LeaseHolder, delete_expired
 from exporter.cleanup.journal.migrations import check_newest, migrate
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import SeenStore
@@ -20,8 +20,6 @@ from exporter.cleanup.kill_switch import boot_time
 from exporter.config import DatabaseUrl, PostgresqlUrl, SqliteUrl
 
 MIGRATION_SECONDS = 60.0
-TRANSACTION_SECONDS = 3.0
-"""Far more than one takes in PostgreSQL. With the time to end a connection that hangs, it is below 5 s."""
 CONNECTIONS = 4
 """This many transactions go on at a time in PostgreSQL, besides those on leases, which have a connection."""
 
@@ -121,16 +119,7 @@ async def read_journal(url: DatabaseUrl) -> AsyncIterator[Journal]:
     )
     async with aclosing(reading) as database:
         await database.transact("read it", check_newest)
-        holder = LeaseHolder(
-            database,
-            owner="",
-            shard="",
-            takeover_after_seconds=0.0,
-            transaction_seconds=TRANSACTION_SECONDS,
-            alone=True,
-            boot_clock=boot_time,
-        )
-        yield Journal(database, holder)
+        yield Journal(database, LeaseHolder(database, owner="", takeover_after_seconds=0.0, alone=True))
 
 
 def _postgresql(

@@ -40,6 +40,7 @@ from exporter.cleanup.journal.tables import (
     PROCESSES,
     RUNS,
 )
+from exporter.cleanup.kill_switch import boot_time
 from exporter.cleanup.records import Heartbeat, Lease, Phase
 
 T = TypeVar("T")
@@ -53,6 +54,8 @@ PROCESSES_KEPT_SECONDS = 3600.0
 FOREVER_SECONDS = 1e10
 APPLICATION_NAME = "ontap-packages-exporter"
 """Of our sessions in PostgreSQL, except for one that updates the tables."""
+TRANSACTION_SECONDS = 3.0
+"""Far more than one takes in PostgreSQL. With the time to end a connection that hangs, it is below 5 s."""
 SESSION_SECONDS = 2.0
 """How much longer than a transaction may take, its session may keep what it has locked."""
 _END_HUNG_SESSIONS = text(
@@ -78,7 +81,7 @@ class LeaseHolder(Store):
         owner: identifies this process; another one, or the next start, has another.
         shard: identifies the share of the clusters that this process may clean.
         takeover_after_seconds: how long a lease lasts without a heartbeat; a change counts from the next on.
-        transaction_seconds: how long a transaction of any process may take.
+        transaction_seconds: how long a transaction of any process may take in PostgreSQL.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
     """
@@ -88,11 +91,11 @@ class LeaseHolder(Store):
         database: Database,
         *,
         owner: str,
-        shard: str,
+        shard: str = "",
         takeover_after_seconds: float,
-        transaction_seconds: float,
+        transaction_seconds: float = TRANSACTION_SECONDS,
         alone: bool,
-        boot_clock: Callable[[], float],
+        boot_clock: Callable[[], float] = boot_time,
     ) -> None:
         super().__init__(database)
         self._owner = owner

@@ -91,10 +91,8 @@ class RunStore(LeasedStore):
     async def inherit(self, leases: Iterable[Lease], *, now: float) -> dict[str, Inherited]:
         """Return what earlier processes have left on clusters, and end their interrupted runs, as failed.
 
-        A run with an unfinished deletion stays as it is: once that has ended, this is to be called again.
-
-        Returns:
-            What each cluster comes with, by uuid. Those whose lease was lost are missing.
+        A run with an unfinished deletion stays as it is: once that has ended, this is to be called again. The
+        answer is by uuid; clusters whose lease was lost are missing.
         """
         found: dict[str, Inherited] = {}
         for some in batches(tuple(leases)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
@@ -41,18 +39,16 @@ class StopStore(Store):
         )
         return Stops(
             kill_switch=kill_switch,
-            paused=MappingProxyType(
-                {
-                    (row.policy, row.digest): PolicyPause(
-                        policy=row.policy,
-                        digest=row.digest,
-                        since_timestamp_seconds=row.paused_timestamp_seconds,
-                        reason=row.reason,
-                    )
-                    for row in paused
-                }
-            ),
-            unfinished=MappingProxyType({row.cluster_uuid: row.cluster for row in unfinished}),
+            paused={
+                (row.policy, row.digest): PolicyPause(
+                    policy=row.policy,
+                    digest=row.digest,
+                    since_timestamp_seconds=row.paused_timestamp_seconds,
+                    reason=row.reason,
+                )
+                for row in paused
+            },
+            unfinished={row.cluster_uuid: row.cluster for row in unfinished},
         )
 
     @transaction("count the deletions of a day")

@@ -6,7 +6,6 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, and_, select, tuple_, update
@@ -33,10 +32,7 @@ class TotalsStore(Store):
     ) -> AsyncIterator[Totals]:
         """Give what has changed, in the order of cluster and policy; in between, other work goes on.
 
-        Args:
-            since: ``read_until`` of an earlier answer, to leave out what has not changed since; None: give
-                all totals.
-            per_query: how many are read in one transaction.
+        ``since`` is ``read_until`` of an earlier answer, to leave out what has not changed since.
         """
         after: tuple[str, str] | None = None
         read_until: float | None = None
@@ -74,9 +70,9 @@ class TotalsStore(Store):
             for row in connection.execute(of_policies):
                 codes[row.cluster, row.policy][row.code] = row.deletions
         return Totals(
-            policies=MappingProxyType(
-                {(row.cluster, row.policy): _totals(row, codes[row.cluster, row.policy]) for row in policies}
-            ),
+            policies={
+                (row.cluster, row.policy): _totals(row, codes[row.cluster, row.policy]) for row in policies
+            },
             durations=_durations(connection) if after is None else None,
             read_until=read_until,
         )
@@ -137,18 +133,16 @@ def _durations(connection: Connection) -> Mapping[str, Durations]:
     found: dict[str, list[tuple[float, int, float]]] = defaultdict(list)
     for row in connection.execute(select(DURATIONS).order_by(DURATIONS.c.policy)):
         found[row.policy].append((row.up_to_seconds, row.deletions, row.sum_seconds))
-    return MappingProxyType(
-        {
-            policy: Durations(
-                buckets=tuple(
-                    sum(count for bound, count, _ in counts if bound <= limit)
-                    for limit in (*DURATION_BUCKETS_SECONDS, math.inf)
-                ),
-                sum_seconds=math.fsum(seconds for _, _, seconds in counts),
-            )
-            for policy, counts in found.items()
-        }
-    )
+    return {
+        policy: Durations(
+            buckets=tuple(
+                sum(count for bound, count, _ in counts if bound <= limit)
+                for limit in (*DURATION_BUCKETS_SECONDS, math.inf)
+            ),
+            sum_seconds=math.fsum(seconds for _, _, seconds in counts),
+        )
+        for policy, counts in found.items()
+    }
 
 
 def _change(connection: Connection, cluster: str, policy: str, values: Mapping[str, object]) -> None:
@@ -164,18 +158,15 @@ def _add(
     connection.execute(insert_or_update(connection, table, sums).values(**names, **amounts))
 
 
-def _planned(text: str | None) -> Mapping[tuple[str, str], int] | None:
-    if text is None:
-        return None
-    return MappingProxyType({(verdict, reason): count for verdict, reason, count in json.loads(text)})
-
-
 def _totals(row: Row[Any], codes: dict[str, int]) -> PolicyTotals:
+    planned = None
+    if row.planned is not None:
+        planned = {(verdict, reason): count for verdict, reason, count in json.loads(row.planned)}
     return PolicyTotals(
-        outcomes=MappingProxyType({outcome: getattr(row, f"ended_{outcome}") for outcome in Outcome}),
-        codes=MappingProxyType(codes),
-        candidates=None if row.planned is None else row.candidates,
-        planned=_planned(row.planned),
+        outcomes={outcome: getattr(row, f"ended_{outcome}") for outcome in Outcome},
+        codes=codes,
+        candidates=None if planned is None else row.candidates,
+        planned=planned,
         last_started_timestamp_seconds=row.last_started_timestamp_seconds,
         last_ended_timestamp_seconds=row.last_ended_timestamp_seconds,
         last_success=row.last_success,

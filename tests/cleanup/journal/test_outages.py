@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from exporter.cleanup.journal import Journal, JournalError
-from exporter.cleanup.journal.journal import TRANSACTION_SECONDS
+from exporter.cleanup.journal.leases import TRANSACTION_SECONDS
 from exporter.cleanup.journal.postgresql import server_settings
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Lease, Phase
