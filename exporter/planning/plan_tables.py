@@ -14,7 +14,7 @@ from exporter.planning.fleet_plans import ClusterPlan, Plans
 from exporter.terminal import counted
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Column
 
 _SUMMARY = ("PACKAGES", "DELETE", "KEEP", "WAIT")
 _PACKAGES = ("VERSION", "AGE", "VERDICT", "REASON")
@@ -22,7 +22,6 @@ _NARROWEST_VERSION = 12
 _BESIDE_VERSION = 40
 """This many columns a long version leaves for the rest of its line."""
 _STYLES = {"delete": "red"}
-
 
 Row = tuple[str, ...]
 Listed = Sequence[tuple[ClusterPlan, Sequence[Row]]]
@@ -56,12 +55,9 @@ def _note(one: ClusterPlan) -> tuple[str, str]:
 
 
 def _rows(one: ClusterPlan, *, is_verbose: bool, has_names: bool) -> Iterator[Row]:
-    """Give the rows of one plan: what is deleted, then what is kept.
+    """Give the rows of one plan: what is deleted, then what is kept, by reason unless ``is_verbose``.
 
-    Args:
-        one: the plan.
-        is_verbose: give every package a row.
-        has_names: else, name the packages that share a row, so that a search for a version finds it.
+    With ``has_names``, a row of several packages names them, so that a search for a version finds it.
     """
     kept = [decision for decision in one.plan.decisions if decision.verdict is Verdict.KEEP]
     if not is_verbose:
@@ -150,12 +146,12 @@ def _write_grouped(listed: Listed, *, has_summary: bool) -> None:
 
 
 def _write_summary(ordered: Sequence[ClusterPlan]) -> None:
-    table = _table()
-    for heading in ("CLUSTER", "POLICY"):
-        table.add_column(heading, overflow="fold")
-    for heading in _SUMMARY:
-        table.add_column(heading, width=len(heading), justify="right")
-    _write_table(table, [(*_subject(one), *_counts(one)) for one in ordered])
+    from rich.table import Column  # noqa: PLC0415 - only terminals need it
+
+    subject = [Column(heading, overflow="fold") for heading in ("CLUSTER", "POLICY")]
+    counts = [Column(heading, width=len(heading), justify="right") for heading in _SUMMARY]
+    rows = [(*_subject(one), *_counts(one)) for one in ordered]
+    _write_table([*subject, *counts], rows, has_header=True)
 
 
 def _widths(rows: Sequence[Row]) -> list[int]:
@@ -169,26 +165,26 @@ def _widths(rows: Sequence[Row]) -> list[int]:
 
 
 def _write_packages(one: ClusterPlan, rows: Sequence[Row], *, widths: Sequence[int]) -> None:
+    from rich.table import Column  # noqa: PLC0415 - only terminals need it
+
     counts = f"{len(one.plan.chosen)} of {counted(len(one.plan.decisions), 'package')} would be deleted"
     terminal.write(("  ".join(_subject(one)), "bold"), f": {counts if rows else _note(one)[1]}")
-    table = _table(has_header=False)
-    for column, width in enumerate(widths):
-        # Only the last column gives way: rich would crop the others to less than what they need.
-        table.add_column(width=width, overflow="fold", justify="right" if column == 1 else "left")
-    table.add_column(overflow="fold")
-    _write_table(table, rows, indent=2)
+    version, age, verdict = (Column(width=width, overflow="fold") for width in widths)
+    age.justify = "right"
+    # Only the last column gives way: rich would crop the others to less than what they need.
+    _write_table([version, age, verdict, Column(overflow="fold")], rows, indent=2)
 
 
-def _table(*, has_header: bool = True) -> Table:
-    from rich.table import Table  # noqa: PLC0415 - only terminals need it
-
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=has_header, header_style="bold")
-
-
-def _write_table(table: Table, rows: Sequence[Row], *, indent: int = 0) -> None:
+def _write_table(
+    columns: Sequence[Column], rows: Sequence[Row], *, has_header: bool = False, indent: int = 0
+) -> None:
     from rich.padding import Padding  # noqa: PLC0415 - only terminals need it
+    from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
+    table = Table(
+        *columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=has_header, header_style="bold"
+    )
     for row in rows:
         table.add_row(*(Text(terminal.escaped(cell), style=_STYLES.get(cell, "")) for cell in row))
     terminal.console(sys.stdout).print(Padding(table, (0, 0, 0, indent), expand=False))
