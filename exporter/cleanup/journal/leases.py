@@ -39,9 +39,10 @@ from exporter.cleanup.journal.tables import (
     PACKAGES,
     PROCESSES,
     RUNS,
+    UNFINISHED,
 )
 from exporter.cleanup.kill_switch import boot_time
-from exporter.cleanup.records import Heartbeat, Lease, Phase
+from exporter.cleanup.records import Heartbeat, Lease
 
 T = TypeVar("T")
 
@@ -249,9 +250,7 @@ def delete_expired(connection: Connection) -> None:
     """Delete processes without a heartbeat for an hour, and clusters that nobody has cleaned for 400 days."""
     vanished = PROCESSES.c.expires_seconds < DATABASE_CLOCK - PROCESSES_KEPT_SECONDS
     connection.execute(delete(PROCESSES).where(vanished))
-    unfinished = exists().where(
-        DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, DELETIONS.c.phase != Phase.ENDED.value
-    )
+    unfinished = exists().where(DELETIONS.c.cluster_uuid == LEASES.c.cluster_uuid, UNFINISHED)
     old = LEASES.c.expires_seconds < DATABASE_CLOCK - CLUSTERS_KEPT_SECONDS
     locking = select(LEASES.c.cluster_uuid).where(old, ~unfinished).limit(CLUSTERS_PER_TRANSACTION)
     uuids = connection.execute(locking.with_for_update(skip_locked=True)).scalars().all()

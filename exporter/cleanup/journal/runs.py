@@ -14,9 +14,9 @@ from exporter.cleanup.journal.database import transaction
 from exporter.cleanup.journal.journal_errors import StepRefusedError
 from exporter.cleanup.journal.leases import LeasedStore, batches
 from exporter.cleanup.journal.stops import INTENDED_IN_LAST_DAY
-from exporter.cleanup.journal.tables import DELETIONS, RUNS
+from exporter.cleanup.journal.tables import DELETIONS, RUNS, UNFINISHED
 from exporter.cleanup.outcomes import RunFailure
-from exporter.cleanup.records import Deletion, Inherited, Lease, Phase, Run
+from exporter.cleanup.records import Deletion, Inherited, Lease, Run
 
 MAX_MESSAGE_CHARACTERS = 1000
 MAX_PLAN_CHARACTERS = 1_000_000
@@ -105,10 +105,9 @@ class RunStore(LeasedStore):
     ) -> dict[str, Inherited]:
         ours = self.leases.confirmed(connection, leases)
         unfinished: dict[str, list[Deletion]] = defaultdict(list)
-        of_ours = and_(DELETIONS.c.cluster_uuid.in_(ours), DELETIONS.c.phase != Phase.ENDED)
-        for deletion in read_deletions(connection, of_ours):
+        for deletion in read_deletions(connection, DELETIONS.c.cluster_uuid.in_(ours), UNFINISHED):
             unfinished[deletion.cluster_uuid].append(deletion)
-        goes_on = exists().where(DELETIONS.c.run_id == RUNS.c.id, DELETIONS.c.phase != Phase.ENDED)
+        goes_on = exists().where(DELETIONS.c.run_id == RUNS.c.id, UNFINISHED)
         begun = and_(RUNS.c.cluster_uuid.in_(ours), RUNS.c.ended_timestamp_seconds.is_(None))
         error = "the program ended, or lost the lease of the cluster, during this run"
         for run in connection.execute(select(RUNS).where(begun, ~goes_on).order_by(RUNS.c.id)).all():
@@ -138,9 +137,7 @@ class RunStore(LeasedStore):
             .where(RUNS.c.cluster_uuid == lease.cluster_uuid, RUNS.c.ended_timestamp_seconds.is_not(None))
             .subquery()
         )
-        needed = exists().where(
-            DELETIONS.c.run_id == ended.c.id, or_(DELETIONS.c.phase != Phase.ENDED, INTENDED_IN_LAST_DAY)
-        )
+        needed = exists().where(DELETIONS.c.run_id == ended.c.id, or_(UNFINISHED, INTENDED_IN_LAST_DAY))
         found = connection.execute(select(ended.c.id).where(ended.c.place > keep, ~needed))
         run_ids = found.scalars().all()
         connection.execute(delete(DELETIONS).where(DELETIONS.c.run_id.in_(run_ids)))

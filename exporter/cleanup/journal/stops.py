@@ -6,9 +6,9 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from exporter.cleanup.journal.database import Store, insert_or_update, transaction
 from exporter.cleanup.journal.journal_errors import StepRefusedError
-from exporter.cleanup.journal.tables import CONTROL, DATABASE_CLOCK, DELETIONS, FAILURES
+from exporter.cleanup.journal.tables import CONTROL, DATABASE_CLOCK, DELETIONS, FAILURES, UNFINISHED
 from exporter.cleanup.outcomes import Outcome
-from exporter.cleanup.records import Deletion, Phase, PolicyPause, Stops
+from exporter.cleanup.records import Deletion, PolicyPause, Stops
 
 DAY_SECONDS = 86_400.0
 KEPT_DIGESTS = 10
@@ -34,9 +34,8 @@ class StopStore(Store):
         """Return them."""
         kill_switch = connection.execute(select(CONTROL.c.kill_switch)).scalar_one()
         paused = connection.execute(select(FAILURES).where(_PAUSED))
-        unfinished = connection.execute(
-            select(DELETIONS.c.cluster_uuid, DELETIONS.c.cluster).where(DELETIONS.c.phase != Phase.ENDED)
-        )
+        columns = (DELETIONS.c.cluster_uuid, DELETIONS.c.cluster)
+        unfinished = connection.execute(select(*columns).where(UNFINISHED))
         return Stops(
             kill_switch=kill_switch,
             paused={

@@ -211,12 +211,14 @@ Index(
     sqlite_where=RUNS.c.ended_timestamp_seconds.is_(None),
     postgresql_where=RUNS.c.ended_timestamp_seconds.is_(None),
 )
+UNFINISHED = DELETIONS.c.phase != Phase.ENDED.value
+"""The condition that a deletion has no outcome yet."""
 Index(
     "cleanup_deletions_one_unfinished",
     DELETIONS.c.cluster_uuid,
     unique=True,
-    sqlite_where=DELETIONS.c.phase != Phase.ENDED.value,
-    postgresql_where=DELETIONS.c.phase != Phase.ENDED.value,
+    sqlite_where=UNFINISHED,
+    postgresql_where=UNFINISHED,
 )
 
 FAILURES = Table(
