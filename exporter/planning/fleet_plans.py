@@ -104,12 +104,7 @@ async def make_plans(
     return Plans(
         made_timestamp_seconds=now,
         plans=tuple(
-            ClusterPlan(
-                cluster=cluster.name,
-                cluster_uuid=facts.cluster_uuid if (facts := found[cluster.name].facts) else None,
-                policy=policy,
-                plan=_plan(policy, found[cluster.name], approvals[policy.name], now=now),
-            )
+            _plan(cluster.name, found[cluster.name], policy, approvals[policy.name], now=now)
             for cluster in wanted
             for policy in policies
             if policy.applies_to(cluster)
@@ -132,7 +127,6 @@ async def _with_journal(
     """
     from exporter.cleanup.journal import JournalError, read_journal  # noqa: PLC0415 - database libraries
 
-    needs_first_seen = any(policy.seen_for for policy in cleanup.policies)
     known = dict(found)
     try:
         async with read_journal(cleanup.state) as journal:
@@ -145,9 +139,10 @@ async def _with_journal(
                 given_up = await journal.deletions.given_up(uuid)
                 known[name] = preflight.with_facts(
                     being_deleted=await read_being_deleted(accesses[name], given_up, now=now),
-                    first_seen=await journal.seen.since(uuid, now=now) if needs_first_seen else None,
+                    first_seen=await journal.seen.since(uuid, now=now),
                 )
     except JournalError as exc:
+        needs_first_seen = any(policy.seen_for for policy in cleanup.policies)
         if not needs_first_seen and not _may_be_there(cleanup.state):
             return dict(found), ()
         unknown = "no package counts as seen" if needs_first_seen else "what stops deleting is not known"
@@ -176,6 +171,14 @@ def _stopped(cleanup: CleanupConfig, stops: Stops, deleted: int) -> Iterator[str
         )
 
 
-def _plan(policy: PolicyConfig, preflight: Preflight, approved: Approved | None, *, now: float) -> Plan:
+def _plan(
+    cluster: str, preflight: Preflight, policy: PolicyConfig, approved: Approved | None, *, now: float
+) -> ClusterPlan:
     rules = replace(rules_of(policy), approved=approved)
-    return make_plan(rules, preflight.listing, preflight.facts, now=now, problem=preflight.problem)
+    facts = preflight.facts
+    return ClusterPlan(
+        cluster=cluster,
+        cluster_uuid=None if facts is None else facts.cluster_uuid,
+        policy=policy,
+        plan=make_plan(rules, preflight.listing, facts, now=now, problem=preflight.problem),
+    )

@@ -108,10 +108,10 @@ class Database:
             timeout_seconds = max(self._waits_until - now, 0.0)
             waiting = asyncio.create_task(asyncio.wait({task}, timeout=timeout_seconds), name="journal")
             cancelled = await wait_uninterrupted(waiting) or cancelled
-        if not task.done():
-            raise cancelled or TimeoutError
         if cancelled is not None:
-            raise cancelled from (None if task.cancelled() else task.exception())
+            raise cancelled
+        if not task.done():
+            raise TimeoutError
         return task.result()
 
     def _end(self, task: asyncio.Task[Any]) -> None:

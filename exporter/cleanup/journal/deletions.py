@@ -1,4 +1,7 @@
-"""Deletions in the database: each step checks, in its own transaction, that it may follow on the last."""
+"""Deletions in the database: each step checks, in its own transaction, that it may follow on the last.
+
+A step that may not is a StepRefusedError.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,6 @@ class DeletionStore(LeasedStore):
         clusters together, in any 24 hours; None: no limit.
 
         Raises:
-            LeaseLostError: the lease has been taken over, or has expired.
             StepRefusedError: the kill switch is on, the policy is paused, the limit is reached, the run
                 has ended or is a dry one, or another deletion on the cluster is unfinished.
         """
@@ -82,9 +84,7 @@ class DeletionStore(LeasedStore):
         """Note that DELETE is about to be sent once more; a job of an earlier attempt is not this one's.
 
         Raises:
-            LeaseLostError: the lease has been taken over, or has expired.
-            StepRefusedError: the deletion is not WAITING, the kill switch is on, or the policy is
-                paused.
+            StepRefusedError: the deletion is not WAITING, the kill switch is on, or the policy is paused.
         """
         recorded = self._recorded(connection, lease, deletion, unexpired=True)
         check_nothing_stops(connection, recorded.policy, recorded.policy_digest, max_deletes_per_day=None)
@@ -105,11 +105,7 @@ class DeletionStore(LeasedStore):
     def wait(
         self, connection: Connection, lease: Lease, deletion: Deletion, *, code: str, message: str
     ) -> Deletion:
-        """Note that ONTAP refused for a passing reason.
-
-        Raises:
-            StepRefusedError: the deletion is neither INTENDED nor FOLLOWED (its job has failed).
-        """
+        """Note that ONTAP refused, or that the job failed, for a passing reason."""
         recorded = self._recorded(connection, lease, deletion)
         allowed = {Phase.INTENDED, Phase.FOLLOWED}
         return _move(connection, recorded, allowed, phase=Phase.WAITING, **_said(code, message))
@@ -118,11 +114,7 @@ class DeletionStore(LeasedStore):
     def follow(
         self, connection: Connection, lease: Lease, deletion: Deletion, *, job_uuid: str | None
     ) -> Deletion:
-        """Note that ONTAP accepted, and the job that it named, if any; or the job that was found later.
-
-        Raises:
-            StepRefusedError: the deletion is not INTENDED, nor FOLLOWED without a job.
-        """
+        """Note that ONTAP accepted, and the job that it named, if any; or the job that was found later."""
         recorded = self._recorded(connection, lease, deletion)
         allowed = {Phase.INTENDED} if recorded.job_uuid else {Phase.INTENDED, Phase.FOLLOWED}
         return _move(connection, recorded, allowed, phase=Phase.FOLLOWED, job_uuid=job_uuid)
@@ -144,9 +136,6 @@ class DeletionStore(LeasedStore):
 
         FAILURE and TIMEOUT count as failures in a row of the policy (by name and digest) over all clusters;
         SUCCESS and ALREADY_GONE end the row. ``stop_after_failures`` of them pause the policy; 0: never.
-
-        Raises:
-            StepRefusedError: the deletion had ended before.
         """
         ended = _move(
             connection,
@@ -178,9 +167,6 @@ class DeletionStore(LeasedStore):
         """Note that DELETE was never sent for a package that the plan chose: ended at once, and counted.
 
         The durations leave it out, for they run from DELETE to outcome.
-
-        Raises:
-            StepRefusedError: the run has ended or is a dry one.
         """
         self.leases.confirm(connection, lease)
         deletion = _insert(
