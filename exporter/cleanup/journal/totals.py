@@ -56,18 +56,21 @@ class TotalsStore(Store):
         """Return the totals that follow on a cluster and policy."""
         if read_until is None:
             read_until = connection.execute(select(DATABASE_CLOCK)).scalar_one() - MAX_COMMIT_DELAY_SECONDS
+        key = tuple_(POLICIES.c.cluster, POLICIES.c.policy)
         wanted = POLICIES.c.changed_seconds >= since
         if after is not None:
-            wanted = and_(wanted, tuple_(POLICIES.c.cluster, POLICIES.c.policy) > tuple_(*after))
+            wanted = and_(wanted, key > tuple_(*after))
         ordered = select(POLICIES).where(wanted).order_by(POLICIES.c.cluster, POLICIES.c.policy).limit(limit)
-        policies = connection.execute(ordered)
-        rows = {(row.cluster, row.policy): row for row in policies}
+        rows = {(row.cluster, row.policy): row for row in connection.execute(ordered)}
         codes: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-        of_policies = tuple_(CODES.c.cluster, CODES.c.policy).in_(rows)
-        for row in connection.execute(select(CODES).where(of_policies).order_by(CODES.c.code)):
-            codes[row.cluster, row.policy][row.code] = row.deletions
+        if rows:  # joined, because SQLite would read the whole table for a list of pairs
+            last = key <= tuple_(*list(rows)[-1])
+            same = and_(CODES.c.cluster == POLICIES.c.cluster, CODES.c.policy == POLICIES.c.policy)
+            of_policies = select(CODES).join(POLICIES, same).where(wanted, last).order_by(CODES.c.code)
+            for row in connection.execute(of_policies):
+                codes[row.cluster, row.policy][row.code] = row.deletions
         return Totals(
-            policies={key: _totals(row, codes[key]) for key, row in rows.items()},
+            policies={names: _totals(row, codes[names]) for names, row in rows.items()},
             durations=_durations(connection) if after is None else None,
             read_until=read_until,
         )
