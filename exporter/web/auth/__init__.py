@@ -2,8 +2,7 @@
 
 * :mod:`~exporter.web.auth.toolkit_schema`: the keys of a file, and the values that each may have.
 * :mod:`~exporter.web.auth.toolkit_file`: from a file to a :class:`WebConfig`, or to every mistake;
-  :mod:`~exporter.web.auth.toolkit_tls` is the part about TLS.
-* :mod:`~exporter.web.auth.tls_context`: builds Python's ``ssl`` context from the configuration.
+  :mod:`~exporter.web.auth.toolkit_tls` is the part about TLS, up to Python's ``ssl`` context.
 * :mod:`~exporter.web.auth.passwords`: whether a password is right; :mod:`~exporter.web.auth.fair_queue`
   decides which one is checked next.
 * :mod:`~exporter.web.auth.rate_limit`: limits the rate of requests (pure).

@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import structlog
 from aiohttp import hdrs, web
@@ -23,9 +24,8 @@ from exporter.web.addresses import client_of
 from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
 from exporter.web.auth.passwords import Passwords
 from exporter.web.auth.rate_limit import TokenBucket
-from exporter.web.auth.tls_context import subject_alternative_names
 from exporter.web.auth.toolkit_file import WebConfig, load_web_config
-from exporter.web.auth.toolkit_schema import ClientAuth
+from exporter.web.auth.toolkit_schema import ClientAuth, TlsServerConfig
 from exporter.web.connections import BoundedServer
 
 CHECK_SECONDS: Final = 2.0
@@ -81,13 +81,7 @@ class Protection:
     async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse a request, or pass it on to its handler; a middleware for all paths."""
         rules = self._rules
-        if not _has_required_tls(rules.config, request):
-            refusal = web.Response(status=421, text="The client requirements have changed: connect again.\n")
-            refusal.force_close()
-            return refusal
-        if not _has_allowed_name(rules.config, request):
-            refusal = web.Response(status=403, text="The client's certificate has no allowed name.\n")
-            refusal.force_close()
+        if (refusal := _refuse_connection(rules.config.tls, request.transport)) is not None:
             return refusal
         if rules.bucket is not None and not rules.bucket.take(self._clock()):
             return web.Response(status=429, text="Too Many Requests\n")
@@ -195,24 +189,35 @@ def protecting(
         queue.close()
 
 
-def _has_required_tls(config: WebConfig, request: web.Request) -> bool:
-    """Say whether a connection, maybe begun under an earlier configuration, has the TLS that is required."""
-    if config.tls is None:
-        return True
-    transport = request.transport
-    if transport is None or transport.get_extra_info("sslcontext") is None:
-        return False
-    return config.tls.client_auth_type is not ClientAuth.REQUIRED or bool(
-        transport.get_extra_info("peercert")
-    )
-
-
-def _has_allowed_name(config: WebConfig, request: web.Request) -> bool:
-    if config.tls is None or not config.tls.client_allowed_sans:
-        return True
-    transport = request.transport
+def _refuse_connection(
+    tls: TlsServerConfig | None, transport: asyncio.Transport | None
+) -> web.Response | None:
+    """Refuse a connection, maybe begun under an earlier configuration, without the TLS that is required."""
+    if tls is None:
+        return None
+    refusal = None
+    is_encrypted = transport is not None and transport.get_extra_info("sslcontext") is not None
     certificate = None if transport is None else transport.get_extra_info("peercert")
-    return not set(config.tls.client_allowed_sans).isdisjoint(subject_alternative_names(certificate))
+    if not is_encrypted or (tls.client_auth_type is ClientAuth.REQUIRED and not certificate):
+        refusal = web.Response(status=421, text="The client requirements have changed: connect again.\n")
+    elif tls.client_allowed_sans and not set(tls.client_allowed_sans) & set(_names_in(certificate)):
+        refusal = web.Response(status=403, text="The client's certificate has no allowed name.\n")
+    if refusal is not None:
+        refusal.force_close()
+    return refusal
+
+
+def _names_in(certificate: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield the subject alternative names of a client's certificate, as ``ssl`` gives it."""
+    for kind, value in (certificate or {}).get("subjectAltName", ()):
+        match kind:
+            case "DNS" | "email" | "URI":
+                yield value
+            case "IP Address":
+                with suppress(ValueError):
+                    yield str(ip_address(value.strip()))
+            case _:
+                pass  # no other kind can be allowed
 
 
 def _hash_of(path: Path) -> str:

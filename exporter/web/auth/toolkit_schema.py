@@ -6,9 +6,7 @@ Source: https://github.com/prometheus/exporter-toolkit/blob/master/web/tls_confi
 
 from __future__ import annotations
 
-import platform
 import re
-import ssl
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -103,15 +101,6 @@ def _client_auth(value: str) -> ClientAuth:
     return ClientAuth(value)
 
 
-def _takes_curve(openssl_name: str) -> bool:
-    """Say whether this Python can require a curve: some versions accept only NIST curves."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(openssl_name)
-    except (ssl.SSLError, ValueError):
-        return False
-    return True
-
-
 def _one_of(names: Collection[str], *, also: Collection[str] = ()) -> AfterValidator:
     """Accept a name of these; an error does not offer those that are accepted ``also``."""
 
@@ -126,12 +115,6 @@ def _one_of(names: Collection[str], *, also: Collection[str] = ()) -> AfterValid
 def _one_curve(value: list[str]) -> list[str]:
     if len(value) > 1:
         raise ValueError("Python's TLS takes one curve, not a list of preferences; name one or none")
-    if value and not _takes_curve(CURVES[value[0]]):
-        others = [name for name, openssl in CURVES.items() if _takes_curve(openssl)]
-        raise ValueError(
-            f"Python {platform.python_version()} on this system cannot require {value[0]}, only "
-            f"{', '.join(others) or 'none'}; without curve_preferences, OpenSSL chooses, X25519 first"
-        )
     return value
 
 

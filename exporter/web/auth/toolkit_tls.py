@@ -1,47 +1,59 @@
-"""Reads ``tls_server_config``: its values, the files that it names, and whether OpenSSL accepts them."""
+"""Reads ``tls_server_config``: its values, the files that it names, and the ``ssl`` context made of them."""
 
 from __future__ import annotations
 
+import platform
 import ssl
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from exporter.config.checking.named_files import check_private_key
 from exporter.config.problems import Diagnostics
 from exporter.config.sections import Section
 from exporter.files import why_unreadable
 from exporter.ontap.endpoint import TlsVersion
-from exporter.pem import BadKeyError, read_pem
-from exporter.web.auth.tls_context import build_context, set_ciphers, trust_authorities
-from exporter.web.auth.toolkit_schema import CIPHERS, ClientAuth, TlsServerConfig
+from exporter.pem import BadKeyError, load_chain, read_pem, trust
+from exporter.web.auth.toolkit_schema import CIPHERS, CURVES, ClientAuth, TlsServerConfig
+
+_NO_CHECK_TIME: Final = 0x200000
+"""OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, for which Python has no name."""
+_VERIFY: Final = {
+    ClientAuth.NONE: ssl.CERT_NONE,
+    ClientAuth.IF_GIVEN: ssl.CERT_OPTIONAL,
+    ClientAuth.REQUIRED: ssl.CERT_REQUIRED,
+}
 
 
 def read_tls(
     section: Section[TlsServerConfig], found: Diagnostics
 ) -> tuple[TlsServerConfig, ssl.SSLContext] | None:
-    """Check the settings, read their files, and build the context, so that nothing can be wrong later.
-
-    Returns:
-        The settings with the contents of the files, and the context; ``None`` if there is a mistake.
-    """
-    settings, before = section.model, len(found.errors)
+    """Return the settings with the contents of their files, and the context; None if there is a mistake."""
+    before = len(found.errors)
     contents = {name: _content(section, name, found) for name in ("cert", "key", "client_ca")}
     for name in ("cert", "key"):
         is_there = section.has(name) or section.has(f"{name}_file")
         if not is_there and not section.is_broken(name, f"{name}_file"):
             found.error(section.location(), f"{name}_file is missing")
-    _check_clients(section, contents["client_ca"], found)
-    _check_versions_and_ciphers(section, found)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_clients(context, section, contents["client_ca"], found)
+    _set_versions(context, section, found)
+    _set_ciphers(context, section, found)
     if section.is_broken(*TlsServerConfig.model_fields) or len(found.errors) > before:
         return None
-    tls = settings.model_copy(update=contents | {f"{name}_file": None for name in contents})
+    tls = section.model.model_copy(update=contents | {f"{name}_file": None for name in contents})
     try:
-        return tls, build_context(tls)
+        load_chain(context, tls.cert or "", tls.key)
+        _check_dates(tls.cert or "", tls.key)
     except BadKeyError as error:
         _report(section, "key", error, found)
     except ValueError as error:
         _report(section, "cert", error, found)
     except OSError as error:
         found.error(section.location(), f"cannot be used: {error.strerror or error}")
+    else:
+        return tls, context
     return None
 
 
@@ -69,8 +81,10 @@ def _content(section: Section[TlsServerConfig], key: str, found: Diagnostics) ->
     return content
 
 
-def _check_clients(section: Section[TlsServerConfig], authorities: str | None, found: Diagnostics) -> None:
-    """Check the settings for clients' certificates together."""
+def _set_clients(
+    context: ssl.SSLContext, section: Section[TlsServerConfig], authorities: str | None, found: Diagnostics
+) -> None:
+    """Set whose certificates are trusted, and whether clients need one."""
     if section.is_broken("client_auth_type", "client_ca", "client_ca_file"):
         return
     settings = section.model
@@ -90,28 +104,81 @@ def _check_clients(section: Section[TlsServerConfig], authorities: str | None, f
         found.error(section.location("client_allowed_sans"), "an empty list would let nobody in")
     if authorities is not None:
         try:
-            trust_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), authorities)
+            trust(context, authorities)
         except ValueError as error:
             _report(section, "client_ca", error, found)
+    # As in Go: what the file holds is trusted, whether it is a root or signed by another one.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_mode = _VERIFY[settings.client_auth_type]
 
 
-def _check_versions_and_ciphers(section: Section[TlsServerConfig], found: Diagnostics) -> None:
-    settings = section.model
-    is_upside_down = settings.min_version is TlsVersion.TLS13 and settings.max_version is TlsVersion.TLS12
+def _set_versions(context: ssl.SSLContext, section: Section[TlsServerConfig], found: Diagnostics) -> None:
+    lowest, highest = section.model.min_version, section.model.max_version
+    is_upside_down = lowest is TlsVersion.TLS13 and highest is TlsVersion.TLS12
     if is_upside_down and not section.is_broken("min_version", "max_version"):
         found.error(section.location("max_version"), "lower than min_version")
+    context.minimum_version = lowest.in_ssl
+    context.maximum_version = highest.in_ssl
+
+
+def _set_ciphers(context: ssl.SSLContext, section: Section[TlsServerConfig], found: Diagnostics) -> None:
+    """Set the suites of TLS 1.2 and the curve; without them, OpenSSL chooses."""
+    settings = section.model
     named = settings.cipher_suites or []
-    chosen = CIPHERS.keys() & named
+    chosen = [CIPHERS[name] for name in named if name in CIPHERS]
     at = section.location("cipher_suites")
-    if not chosen.issuperset(named):
+    if len(chosen) < len(named):
         found.warn(at, "suites of TLS 1.3 cannot be chosen: it always offers its own")
     needs_one = settings.min_version is not TlsVersion.TLS13 and not section.is_broken("min_version")
     if named and not chosen and needs_one:
         found.error(at, "no suite of TLS 1.2 is named; set min_version to TLS13 if only TLS 1.3 is meant")
+    if chosen:
+        try:
+            context.set_ciphers(":".join(chosen))
+        except ssl.SSLError:
+            found.error(at, "this system's OpenSSL has none of these suites")
+    if settings.prefer_server_cipher_suites:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    for curve in settings.curve_preferences or ():
+        try:
+            context.set_ecdh_curve(CURVES[curve])
+        except (ssl.SSLError, ValueError):  # some versions of Python accept only NIST curves
+            message = f"Python {platform.python_version()} on this system cannot require {curve}; "
+            message += "without curve_preferences, OpenSSL chooses, X25519 first"
+            found.error(section.location("curve_preferences"), message)
+
+
+def _check_dates(certificate: str, key: str | None) -> None:
+    """Check that a server's certificate is valid now; its dates are read by a handshake in memory.
+
+    They stay unchecked if Python refuses the certificate for a server: then its clients decide.
+
+    Raises:
+        ValueError: it has expired, or is not valid yet.
+    """
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_chain(server, certificate, key)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    trust(client, certificate)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_side = client.wrap_bio(to_client, to_server)
+    server_side = server.wrap_bio(to_server, to_client, server_side=True)
     try:
-        set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), named)
-    except ValueError as error:
-        found.error(at, str(error))
+        for side in (client_side, server_side, client_side):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError:
+        return
+    dates = client_side.getpeercert() or {}
+    now, begin, end = time.time(), str(dates["notBefore"]), str(dates["notAfter"])
+    if now > ssl.cert_time_to_seconds(end):
+        raise ValueError(f"the certificate has expired, it was valid until {end}")
+    if now < ssl.cert_time_to_seconds(begin):
+        raise ValueError(f"the certificate is not valid yet, but from {begin} on")
 
 
 def _report(section: Section[TlsServerConfig], key: str, error: ValueError, found: Diagnostics) -> None:
