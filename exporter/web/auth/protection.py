@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -36,15 +35,6 @@ _CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rules:
-    """One version of the configuration, and what it needs to check requests."""
-
-    config: WebConfig
-    passwords: Passwords | None
-    bucket: TokenBucket | None
-
-
 class Protection:
     """Holds the applied configuration. Made by :func:`protecting`."""
 
@@ -59,18 +49,19 @@ class Protection:
         self._environ = environ
         self._queue = queue
         self._clock = clock
-        self._rules = self._prepare_rules(config, before=None)
         self._server: BoundedServer | None = None
         self._reading = asyncio.Lock()
         self._read_hashes: tuple[str, ...] = ()
         """The hashes of the files when they were last read."""
         self._problems: tuple[Problem, ...] = ()
         """The mistakes of the newest version; empty if it is applied."""
+        self._use(config)
 
-    @property
-    def config(self) -> WebConfig:
-        """The applied configuration."""
-        return self._rules.config
+    def _use(self, config: WebConfig) -> None:
+        self.config = config
+        self._passwords = Passwords(config.users, self._queue) if config.users else None
+        limit = config.rate_limit
+        self._bucket = TokenBucket.full(limit, now=self._clock()) if limit is not None else None
 
     def protect(self, server: BoundedServer) -> None:
         """Give a server the TLS of its connections, now and whenever it changes."""
@@ -80,15 +71,14 @@ class Protection:
     @web.middleware
     async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse a request, or pass it on to its handler; a middleware for all paths."""
-        rules = self._rules
-        if (refusal := _refuse_connection(rules.config.tls, request.transport)) is not None:
+        if (refusal := _refuse_connection(self.config.tls, request.transport)) is not None:
             return refusal
-        if rules.bucket is not None and not rules.bucket.take(self._clock()):
+        if self._bucket is not None and not self._bucket.take(self._clock()):
             return web.Response(status=429, text="Too Many Requests\n")
-        if rules.passwords is not None:
+        if self._passwords is not None:
             authorization = request.headers.get(hdrs.AUTHORIZATION)
             try:
-                accepted = await rules.passwords.accepts(authorization, client=client_of(request.remote))
+                accepted = await self._passwords.accepts(authorization, client=client_of(request.remote))
             except TooManyWaitError:
                 text = "Too many passwords wait to be checked.\n"
                 return web.Response(status=429, text=text, headers={hdrs.RETRY_AFTER: "1"})
@@ -112,8 +102,8 @@ class Protection:
         while True:
             try:
                 hashes = await self._hash()
-                if hashes == before and (hashes != self._read_hashes or self._problems):
-                    await self._read(hashes)
+                if hashes == before:
+                    await self._read_if_changed(hashes)
                 before = hashes
             except BlockingIOError as exc:
                 log.error("the web configuration cannot be read now", error=str(exc))  # noqa: TRY400 - not ours
@@ -124,18 +114,18 @@ class Protection:
 
         Files that are applied already are no mistake, even if the certificate has expired since.
         """
-        hashes = await self._hash()
-        if hashes == self._read_hashes and not self._problems:
-            return None
-        return await self._read(hashes)
+        return await self._read_if_changed(await self._hash())
 
     def _hash(self) -> asyncio.Future[tuple[str, ...]]:
         files = self.config.files
         return begin(lambda: tuple(map(_hash_of, files)), name=_THREAD)
 
-    async def _read(self, hashes: tuple[str, ...]) -> ConfigError | None:
-        path = self.config.path
+    async def _read_if_changed(self, hashes: tuple[str, ...]) -> ConfigError | None:
+        """Read the files unless they are applied; a version with mistakes may name files that come later."""
         async with self._reading:
+            if hashes == self._read_hashes and not self._problems:
+                return None
+            path = self.config.path
             try:
                 config = await begin(lambda: load_web_config(path, environ=self._environ), name=_THREAD)
             except ConfigError as error:
@@ -150,29 +140,12 @@ class Protection:
 
     def _apply(self, config: WebConfig) -> None:
         before = self.config
-        if lost := config.protection_lost_since(before):
-            log.warning("protection is weaker than before", file=str(config.path), without=", ".join(lost))
-        self._rules = self._prepare_rules(config, before=self._rules)
-        if self._server is not None and config.tls != before.tls:
+        self._use(config)
+        if self._server is not None:
             self._server.context = config.context
             if config.client_requirements != before.client_requirements:
                 self._server.end_connections()
         _log_applied(config)
-
-    def _prepare_rules(self, config: WebConfig, *, before: _Rules | None) -> _Rules:
-        """Make the rules of a configuration; unchanged parts keep their checked passwords and tokens."""
-        passwords, bucket = None, None
-        if before is not None and before.config.tls == config.tls:
-            config = replace(config, context=before.config.context)
-        if before is not None and before.config.users == config.users:
-            passwords = before.passwords
-        elif config.users:
-            passwords = Passwords(config.users, self._queue)
-        if before is not None and before.config.rate_limit == config.rate_limit:
-            bucket = before.bucket
-        elif config.rate_limit is not None:
-            bucket = TokenBucket.full(config.rate_limit, now=self._clock())
-        return _Rules(config=config, passwords=passwords, bucket=bucket)
 
 
 @contextmanager

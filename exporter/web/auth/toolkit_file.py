@@ -15,7 +15,6 @@ from exporter.config.reading.yaml_source import read_document
 from exporter.config.sections import Section
 from exporter.config.validation import validate
 from exporter.web.auth.toolkit_schema import (
-    ClientAuth,
     HttpServerConfig,
     RateLimitConfig,
     TlsServerConfig,
@@ -55,18 +54,6 @@ class WebConfig:
     def client_requirements(self) -> TlsServerConfig | None:
         """The requirements for clients: all settings but the server's own certificate."""
         return self.tls and self.tls.model_copy(update={"cert": None, "key": None})
-
-    def protection_lost_since(self, before: WebConfig) -> tuple[str, ...]:
-        """Return the keys that protected the pages in an earlier configuration and no longer do."""
-        old, new = before.tls, self.tls
-        lost = {
-            "tls_server_config": old is not None and new is None,
-            "client_auth_type": _strictness(old) > _strictness(new),
-            "client_allowed_sans": bool(old and old.client_allowed_sans)
-            and not (new and new.client_allowed_sans),
-            "basic_auth_users": bool(before.users) and not self.users,
-        }
-        return tuple(key for key, is_lost in lost.items() if is_lost)
 
 
 def load_web_config(path: Path, *, environ: Mapping[str, str]) -> WebConfig:
@@ -128,7 +115,3 @@ def _headers(top: Section[WebRoot], found: Diagnostics) -> tuple[tuple[str, str]
         except ValueError as error:
             found.error(top.location(_HTTP, "headers", name), str(error))
     return tuple((name, value) for name, value in headers.items() if value)
-
-
-def _strictness(tls: TlsServerConfig | None) -> int:
-    return 0 if tls is None else tuple(ClientAuth).index(tls.client_auth_type)
