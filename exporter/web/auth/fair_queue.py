@@ -7,11 +7,8 @@ password, at most one password of each waiting client is checked.
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +16,6 @@ Check = Callable[[], bool]
 
 _MOST_OF_A_CLIENT: Final = 8
 _MOST_CLIENTS: Final = 256
-_NICENESS: Final = 5
 
 
 class TooManyWaitError(Exception):
@@ -35,10 +31,10 @@ class _ClientQueue:
 
 
 class FairQueue:
-    """Runs checks in one thread of low priority."""
+    """Runs checks in one thread."""
 
     def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="password")
         self._queues: dict[str, _ClientQueue] = {}
 
     async def run(self, client: str, check: Check) -> bool:
@@ -64,9 +60,3 @@ class FairQueue:
     def close(self) -> None:
         """Start no more checks; do not wait for the running one."""
         self._worker.shutdown(wait=False, cancel_futures=True)
-
-
-def _lower_priority() -> None:
-    """Lower the priority of this thread: on Linux, each thread has its own niceness."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
