@@ -115,6 +115,7 @@ class CleanupManager:
             journal=config.state.dsn,
             service=service,
             sources=CleanupSources(
+                service=service,
                 board=board,
                 exposition=exposition,
                 leases=leases,
@@ -126,12 +127,6 @@ class CleanupManager:
                     | {pause.policy: True for pause in service.pauses()},
                     takeovers=service.sharing.takeovers,
                 ),
-                policies=service.policies,
-                pauses=service.pauses,
-                problem=lambda: service.problem,
-                recorded_runs=service.recorded_runs,
-                recorded_on=service.recorded_on,
-                recorded_run=service.recorded_run,
             ),
             task=self._group.create_task(service.run(), name="cleanup"),
         )

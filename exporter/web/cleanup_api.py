@@ -32,10 +32,10 @@ async def report(request: web.Request) -> web.StreamResponse:
         if configured is None:
             return iter([_NOTHING])
         statuses = page.statuses(configured.board.statuses())
-        runs, problem = await configured.recorded_runs(page)
+        runs, problem = await configured.service.recorded_runs(page)
         summary = summary_of(
-            configured.policies(),
-            configured.pauses(),
+            configured.service.policies(),
+            configured.service.pauses(),
             halted=configured.state().halted,
             problem=problem,
         )
@@ -73,7 +73,7 @@ async def recorded_run(request: web.Request) -> Run:
     configured = request.app[SOURCES].cleanup()
     if configured is None:
         raise web.HTTPNotFound(text="Cleanup is not configured.\n")
-    found, problem = await configured.recorded_run(run_id)
+    found, problem = await configured.service.recorded_run(run_id)
     if problem:
         raise web.HTTPServiceUnavailable(text=f"The journal cannot be read: {problem}\n")
     if found is None:

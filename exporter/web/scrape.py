@@ -60,7 +60,7 @@ async def probe(request: web.Request) -> web.StreamResponse:
         raise web.HTTPServiceUnavailable(text=f"No good poll of {status.name!r} within stale_after{why}.\n")
     tables: _Tables = (sources.exposition.only([status.name]),)
     if (cleanup := sources.cleanup()) is not None:
-        keys = [(status.name, policy.name) for policy in cleanup.policies()]
+        keys = [(status.name, policy.name) for policy in cleanup.service.policies()]
         tables += (cleanup.exposition.only(keys), cleanup.leases.only([status.name]))
     form, is_compressed, names = _asked_for(request)
     blocks = _blocks(tables, process=None, now=sources.wall_clock(), form=form, names=names)

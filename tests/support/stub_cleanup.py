@@ -10,6 +10,7 @@ from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Deletion, Phase, PolicyPause, Run
 from exporter.cleanup.report import Page
+from exporter.cleanup.service import CleanupService
 from exporter.config import PolicyConfig
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState
 from exporter.metrics.exposition import Exposition
@@ -17,8 +18,33 @@ from exporter.web.sources import CleanupSources
 from support.stub_sources import NOW
 
 
-def cleanup_saying(text: str) -> CleanupSources:
-    """Return cleanup whose every name, reason and message is this text."""
+class StubService(CleanupService):
+    """Cleanup that does nothing, whose journal has these runs, and whose every text is the same."""
+
+    def __init__(self, text: str, runs: Sequence[Run]) -> None:
+        self.problem = text
+        self._runs = tuple(runs)
+
+    def policies(self) -> Sequence[PolicyConfig]:
+        text = self.problem
+        return [PolicyConfig.model_construct(name=text, every=None, schedule=text, timezone=text)]
+
+    def pauses(self) -> Sequence[PolicyPause]:
+        text = self.problem
+        return [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)]
+
+    async def recorded_runs(self, _: Page) -> tuple[tuple[Run, ...], str]:
+        return self._runs, self.problem
+
+    async def recorded_on(self, _: str, __: int) -> tuple[tuple[Run, ...], str]:
+        return self._runs, self.problem
+
+    async def recorded_run(self, _: int) -> tuple[Run | None, str]:
+        return self._runs[0], ""
+
+
+def cleanup_saying(text: str, *, runs: int = 1) -> CleanupSources:
+    """Return cleanup whose every name, reason and message is this text, with so many runs."""
     board = CleanupBoard(on_change=lambda _: None)
     totals = replace(NO_TOTALS, last_success=False, last_failure=text, last_ended_timestamp_seconds=NOW)
     board.put(PolicyStatus(cluster=text, labels=(), policy=text, dry_run=True, totals=totals, problem=text))
@@ -57,24 +83,10 @@ def cleanup_saying(text: str) -> CleanupSources:
         deletions=(deletion,),
     )
 
-    async def recorded_runs(_: Page) -> tuple[Sequence[Run], str]:
-        return (run,), text
-
-    async def recorded_on(_: str, __: int) -> tuple[Sequence[Run], str]:
-        return (run,), text
-
-    async def recorded_run(_: int) -> tuple[Run | None, str]:
-        return run, ""
-
     return CleanupSources(
+        service=StubService(text, [replace(run, id=number) for number in range(runs, 0, -1)]),
         board=board,
         exposition=Exposition(CLEANUP_FAMILIES),
         leases=Exposition(LEASE_FAMILIES),
         state=lambda: CleanupState(durations={}, halted=True, journal_open=False, paused={}, takeovers=1),
-        policies=lambda: [PolicyConfig.model_construct(name=text, every=None, schedule=text, timezone=text)],
-        pauses=lambda: [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)],
-        problem=lambda: text,
-        recorded_runs=recorded_runs,
-        recorded_on=recorded_on,
-        recorded_run=recorded_run,
     )

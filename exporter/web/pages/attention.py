@@ -79,13 +79,13 @@ def cleanup_needs(cleanup: CleanupSources) -> Iterator[Need]:
             advice="SIGUSR2 turns it off, in all processes of the journal.",
             link="cleanup",
         )
-    if problem := cleanup.problem():
+    if problem := cleanup.service.problem:
         yield Need(
             what=f"The journal cannot be used, so nothing is deleted: {problem}",
             advice="Deleting goes on by itself once the journal can be opened.",
             link="cleanup",
         )
-    for pause in cleanup.pauses():
+    for pause in cleanup.service.pauses():
         yield Need(
             what=f"The policy {pause.policy} is paused: {pause.reason}",
             advice="Find out why these deletions fail; then change the policy, or reload to resume it.",

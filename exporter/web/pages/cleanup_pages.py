@@ -67,10 +67,10 @@ async def cleanup_page(request: web.Request) -> web.Response:
         before=None if not before else asked_number("before", before, highest=HIGHEST_ID),
         clusters=clusters,
     )
-    runs, problem = await cleanup.recorded_runs(asked)
+    runs, problem = await cleanup.service.recorded_runs(asked)
     statuses = [one for one in cleanup.board.statuses() if not clusters or one.cluster in clusters]
     policies = await asyncio.get_running_loop().run_in_executor(
-        sources.page_renderers, policy_rows, cleanup.policies(), statuses, cleanup.pauses()
+        sources.page_renderers, policy_rows, cleanup.service.policies(), statuses, cleanup.service.pauses()
     )
     failed = [one for one in statuses if one.totals.last_success is False]
     return await page(

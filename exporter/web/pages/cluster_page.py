@@ -32,10 +32,10 @@ async def cluster_page(request: web.Request) -> web.Response:
     policies: Sequence[PolicyStatus] = ()
     problem, by_cluster = "", CleanupByCluster()
     if cleanup is not None:
-        runs, problem = await cleanup.recorded_on(status.name, RUNS)
-        found = [cleanup.board.get((status.name, policy.name)) for policy in cleanup.policies()]
+        runs, problem = await cleanup.service.recorded_on(status.name, RUNS)
+        found = [cleanup.board.get((status.name, policy.name)) for policy in cleanup.service.policies()]
         policies = [one for one in found if one is not None]
-        by_cluster = CleanupByCluster.of(policies, cleanup.policies())
+        by_cluster = CleanupByCluster.of(policies, cleanup.service.policies())
     row = row_of(status, by_cluster, sources.wall_clock())
     identity = status.inventory.identity if status.inventory else None
     return await page(

@@ -37,7 +37,7 @@ def _made(sources: Sources, query: FleetQuery, values: dict[str, Any]) -> Iterat
     by_cluster = (
         CleanupByCluster()
         if cleanup is None
-        else CleanupByCluster.of(cleanup.board.statuses(), cleanup.policies())
+        else CleanupByCluster.of(cleanup.board.statuses(), cleanup.service.policies())
     )
     rows = [row_of(status, by_cluster, values["now"]) for status in sources.board.statuses()]
     counts = _count(rows)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +13,6 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.cleanup.cleanup_board import PolicyStatus
-from exporter.cleanup.records import Run
-from exporter.cleanup.report import Page
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.web.pages.cleanup_pages import RUNS
@@ -155,15 +152,10 @@ async def test_runs_come_page_by_page_and_by_cluster(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runs", [RUNS, RUNS - 1])
 async def test_a_page_leads_to_older_runs_where_it_is_full(runs: int) -> None:
-    cleanup = cleanup_saying("c1")
-    ((run,), problem) = await cleanup.recorded_runs(Page())
-
-    async def recorded_runs(_: Page) -> tuple[Sequence[Run], str]:
-        return [replace(run, id=number) for number in range(runs, 0, -1)], problem
-
+    cleanup = cleanup_saying("c1", runs=runs)
     for number in range(RUNS):  # as many clusters as would fill the page themselves
         cleanup.board.put(PolicyStatus(cluster=f"c{number}", labels=(), policy="c1", dry_run=True))
-    stub = sources(cleanup=lambda: replace(cleanup, recorded_runs=recorded_runs))
+    stub = sources(cleanup=lambda: cleanup)
     async with TestClient(TestServer(build_application(stub))) as client:
         shown = Shown.on(await (await client.get("/cleanup")).text())
     assert ("cleanup?before=1" in shown.links) is (runs == RUNS)
