@@ -29,27 +29,19 @@ MOST_FAILED: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRow:
-    """One policy on all its clusters.
-
-    Attributes:
-        policy: as configured.
-        rules: what it deletes and when, in words.
-        pause: why it is paused; None where it is not.
-        clusters: how many it applies to.
-        next_run: when it runs next on any of them, Unix seconds; None if that is not known.
-        last_run: when its last run ended on any of them; None before the first.
-        planned: packages of the last plans by verdict and reason.
-        outcomes: deletions that have ended, by outcome.
-        in_progress: deletions that are being followed now.
-    """
+    """One policy on all its clusters."""
 
     policy: PolicyConfig
     rules: Sequence[str]
+    """What it deletes and when, in words."""
     pause: PolicyPause | None
     clusters: int
     next_run: float | None
+    """When it runs next on any of them, Unix seconds; None if that is not known."""
     last_run: float | None
+    """When its last run ended on any of them; None before the first."""
     planned: Mapping[tuple[str, str], int]
+    """Packages of the last plans by verdict and reason."""
     outcomes: Mapping[Outcome, int]
     in_progress: int
 

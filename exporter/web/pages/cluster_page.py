@@ -10,10 +10,11 @@ from aiohttp import web
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import Run
 from exporter.cleanup.report import plan_as_json
+from exporter.config import PolicyConfig
 from exporter.ontap.requests.inventory import Inventory
 from exporter.ontap.requests.listing import Package
 from exporter.web.cluster_api import named_cluster
-from exporter.web.pages.fleet_row import CleanupByCluster, row_of
+from exporter.web.pages.fleet_row import row_of
 from exporter.web.pages.rendering import page
 from exporter.web.sources import SOURCES
 
@@ -30,13 +31,14 @@ async def cluster_page(request: web.Request) -> web.Response:
     status, cleanup = named_cluster(request), sources.cleanup()
     runs: Sequence[Run] = ()
     policies: Sequence[PolicyStatus] = ()
-    problem, by_cluster = "", CleanupByCluster()
+    configured: Sequence[PolicyConfig] = ()
+    problem = ""
     if cleanup is not None:
         runs, problem = await cleanup.service.recorded_on(status.name, RUNS)
-        found = [cleanup.board.get((status.name, policy.name)) for policy in cleanup.service.policies()]
+        configured = cleanup.service.policies()
+        found = [cleanup.board.get((status.name, policy.name)) for policy in configured]
         policies = [one for one in found if one is not None]
-        by_cluster = CleanupByCluster.of(policies, cleanup.service.policies())
-    row = row_of(status, by_cluster, sources.wall_clock())
+    row = row_of(status, policies, configured, sources.wall_clock())
     identity = status.inventory.identity if status.inventory else None
     return await page(
         request,
@@ -80,14 +82,5 @@ def _last_plan(
 
 
 def decisions_of(run: Run) -> list[Decision]:
-    """Return the decisions of a run; none if the journal does not keep them, or was damaged there."""
-    found = plan_as_json(run)
-    return [one for one in found if _is_decision(one)] if isinstance(found, list) else []
-
-
-def _is_decision(found: object) -> bool:
-    return (
-        isinstance(found, dict)
-        and all(isinstance(found.get(name), str) for name in ("version", "verdict", "reason", "detail"))
-        and isinstance(found.get("age_seconds"), int | float | None)
-    )
+    """Return the decisions of a run; none if the journal does not keep them."""
+    return plan_as_json(run) or []

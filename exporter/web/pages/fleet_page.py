@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
+from exporter.cleanup.cleanup_board import PolicyStatus
+from exporter.config import PolicyConfig
 from exporter.ontap.errors import Reason
 from exporter.web.answers import answer
 from exporter.web.pages.attention import needs
-from exporter.web.pages.fleet_query import ROWS, STATE_WORDS, FleetQuery, states_of
-from exporter.web.pages.fleet_row import CleanupByCluster, FleetRow, row_of
+from exporter.web.pages.fleet_query import ROWS, STATE_WORDS, FleetQuery
+from exporter.web.pages.fleet_row import FleetRow, row_of
 from exporter.web.pages.rendering import common_values, page_headers, render
 from exporter.web.sources import SOURCES, Sources
 
@@ -20,10 +22,7 @@ from exporter.web.sources import SOURCES, Sources
 async def fleet_page(request: web.Request) -> web.StreamResponse:
     """Answer with the fleet at a glance: 400 if the address asks for what there is not."""
     sources = request.app[SOURCES]
-    try:
-        query = FleetQuery.parse(request.query)
-    except ValueError as exc:
-        raise web.HTTPBadRequest(text=f"{exc}\n") from None
+    query = FleetQuery.parse(request)
 
     async def make() -> Iterator[bytes]:
         return _made(sources, query, common_values(request))
@@ -34,12 +33,14 @@ async def fleet_page(request: web.Request) -> web.StreamResponse:
 def _made(sources: Sources, query: FleetQuery, values: dict[str, Any]) -> Iterator[bytes]:
     """Make the page, in the thread that takes it."""
     cleanup = sources.cleanup()
-    by_cluster = (
-        CleanupByCluster()
-        if cleanup is None
-        else CleanupByCluster.of(cleanup.board.statuses(), cleanup.service.policies())
-    )
-    rows = [row_of(status, by_cluster, values["now"]) for status in sources.board.statuses()]
+    cleaned: defaultdict[str, list[PolicyStatus]] = defaultdict(list)
+    policies: Sequence[PolicyConfig] = ()
+    if cleanup is not None:
+        policies = cleanup.service.policies()
+        for one in cleanup.board.statuses():
+            cleaned[one.cluster].append(one)
+    now = values["now"]
+    rows = [row_of(status, cleaned[status.name], policies, now) for status in sources.board.statuses()]
     counts = _count(rows)
     reasons = Counter({reason: counts[reason] for reason in Reason if counts[reason]}).most_common()
     chosen = query.choose(rows)
@@ -68,11 +69,11 @@ def _count(rows: Iterable[FleetRow]) -> Counter[str]:
     """Count the clusters in each state, and the packages of all clusters."""
     counts: Counter[str] = Counter()
     for row in rows:
-        counts.update(states_of(row))
+        counts.update(row.states())
         counts["packages"] += row.packages or 0
         counts["unknown"] += row.is_stale and row.status.up
         counts["old_packages"] += row.old
         counts["waiting_packages"] += row.waiting or 0
         counts["unknown_ages"] += row.unknown_ages
-        counts["unknown_use"] += bool(row.packages) and not row.is_use_known
+        counts["unknown_use"] += bool(row.packages) and row.in_use is None
     return counts

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from multidict import MultiMapping
+from aiohttp import web
 
 from exporter.config import parse_duration
 from exporter.ontap.errors import Reason
-from exporter.web.pages.fleet_row import FleetRow
+from exporter.ontap.requests.versions import parse_release
+from exporter.web.cleanup_api import HIGHEST_ID, asked_number, asked_once
+from exporter.web.pages.fleet_row import FleetRow, State
 
 ROWS: Final = 100
 """This many clusters are on one page."""
-_PAGE: Final = re.compile("[1-9][0-9]{0,18}")
-
-
-class State(StrEnum):
-    """What ``state`` may ask for, beside the reasons of failed polls."""
-
-    UP = "up"
-    DOWN = "down"
-    STALE = "stale"
-    UNPOLLED = "unpolled"
-    OLD = "old"
-    WAITING = "waiting"
 
 
 STATE_WORDS: Final[Mapping[State, str]] = {
@@ -43,7 +31,7 @@ STATE_WORDS: Final[Mapping[State, str]] = {
 _SORTS: Final[Mapping[str, Callable[[FleetRow], Any]]] = {
     "name": lambda row: row.status.name.casefold(),
     "state": lambda row: str(row.reason or ("up" if row.status.up else "unpolled")),
-    "release": lambda row: row.release,
+    "release": lambda row: row.release_name and parse_release(row.release_name),
     "packages": lambda row: row.packages,
     "oldest": lambda row: row.oldest_seconds,
     "waiting": lambda row: row.waiting,
@@ -54,55 +42,49 @@ _SORTS: Final[Mapping[str, Callable[[FleetRow], Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetQuery:
-    """What is asked for.
-
-    Attributes:
-        q: text in the name, the address, a label's value, ONTAP's name or a package's version.
-        state: a :class:`State`, or the reason of failed polls; "" for all.
-        label: ``name=value``, or a name alone, of labels that a cluster has; all must match.
-        sort: one of the columns, with ``-`` in front for the reverse; "" puts what is wrong first.
-        older_than: only clusters with a package older than this duration; "" for all.
-        page: which part, from 1.
-    """
+    """What is asked for."""
 
     q: str = ""
+    """Text in the name, the address, a label's value, ONTAP's name or a package's version."""
     state: str = ""
+    """A :class:`State`, or the reason of failed polls; "" for all."""
     label: tuple[str, ...] = ()
+    """``name=value``, or a name alone, of labels that a cluster has; all must match."""
     sort: str = ""
+    """One of the columns, with ``-`` in front for the reverse; "" puts what is wrong first."""
     older_than: str = ""
+    """Only clusters with a package older than this duration; "" for all."""
     page: int = 1
 
     @classmethod
-    def parse(cls, query: MultiMapping[str]) -> FleetQuery:
+    def parse(cls, request: web.Request) -> FleetQuery:
         """Read the query of an address; parameters without a value, and unknown ones, ask for nothing.
 
         Raises:
-            ValueError: a parameter is given twice, or cannot have this value; the message names it.
+            HTTPBadRequest: a parameter is given twice, or cannot have this value; the text names it.
         """
-        for name in ("q", "state", "sort", "older_than", "page"):
-            if len(query.getall(name, [])) > 1:
-                raise ValueError(f"{name}: given more than once")
-        found = cls(
-            q=query.get("q", "").strip(),
-            state=query.get("state", ""),
-            label=tuple(one for one in query.getall("label", []) if one),
-            sort=query.get("sort", ""),
-            older_than=query.get("older_than", "").strip(),
+        q, state, sort, older_than, page = (
+            (asked_once(request, name) or "").strip() for name in ("q", "state", "sort", "older_than", "page")
         )
         states = [*State, *Reason]
-        if found.state and found.state not in states:
-            raise ValueError(f"state: one of {', '.join(states)} is expected, not {found.state!r}")
-        if found.sort and found.sort.removeprefix("-") not in _SORTS:
-            raise ValueError(f"sort: one of {', '.join(_SORTS)} is expected, not {found.sort!r}")
-        if found.older_than:
+        if state and state not in states:
+            text = f"state: one of {', '.join(states)} is expected, not {state!r}\n"
+            raise web.HTTPBadRequest(text=text)
+        if sort and sort.removeprefix("-") not in _SORTS:
+            raise web.HTTPBadRequest(text=f"sort: one of {', '.join(_SORTS)} is expected, not {sort!r}\n")
+        if older_than:
             try:
-                parse_duration(found.older_than)
+                parse_duration(older_than)
             except ValueError as exc:
-                raise ValueError(f"older_than: {exc}") from None
-        page = query.get("page") or "1"
-        if not _PAGE.fullmatch(page):
-            raise ValueError(f"page: a whole number from 1 is expected, not {page!r}")
-        return replace(found, page=int(page))
+                raise web.HTTPBadRequest(text=f"older_than: {exc}\n") from None
+        return cls(
+            q=q,
+            state=state,
+            label=tuple(one for one in request.query.getall("label", []) if one),
+            sort=sort,
+            older_than=older_than,
+            page=asked_number("page", page or "1", lowest=1, highest=HIGHEST_ID),
+        )
 
     @property
     def is_filter(self) -> bool:
@@ -131,7 +113,7 @@ class FleetQuery:
         chosen = [
             row
             for row in rows
-            if (not self.state or self.state in states_of(row))
+            if (not self.state or self.state in row.states())
             and (older_than is None or (row.oldest_seconds is not None and row.oldest_seconds > older_than))
             and all(_has_label(row, wanted) for wanted in self.label)
             and (not needle or any(needle in text.casefold() for text in _texts(row)))
@@ -144,23 +126,6 @@ class FleetQuery:
         known = [row for row in chosen if value(row) is not None]
         known.sort(key=value, reverse=self.sort.startswith("-"))
         return known + [row for row in chosen if value(row) is None]
-
-
-def states_of(row: FleetRow) -> Iterator[str]:
-    """Yield everything that ``state`` may ask for and that is true of a cluster."""
-    if row.status.last_poll is None:
-        yield State.UNPOLLED
-    elif row.reason is None:
-        yield State.UP
-    else:
-        yield State.DOWN
-        yield row.reason
-    if row.is_stale:
-        yield State.STALE
-    if row.old:
-        yield State.OLD
-    if row.waiting:
-        yield State.WAITING
 
 
 def _has_label(row: FleetRow, wanted: str) -> bool:

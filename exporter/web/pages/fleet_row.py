@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.config import PolicyConfig
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.inventory import Inventory
-from exporter.ontap.requests.versions import Release, parse_release
 from exporter.polling.board import ClusterStatus
 
 OLD_AFTER_SECONDS: Final = 180 * 86_400.0
 """When an unused package counts as old where no policy says it: as in the alert OntapUnusedPackageOld."""
 
 
+class State(StrEnum):
+    """What a cluster is counted as, beside the reason of a failed poll."""
+
+    UP = "up"
+    DOWN = "down"
+    STALE = "stale"  # it was polled, and its packages are not known now
+    UNPOLLED = "unpolled"
+    OLD = "old"  # it has unused packages that are old
+    WAITING = "waiting"  # the last plans chose some of its packages
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetRow:
-    """One cluster at one moment.
-
-    Attributes:
-        status: what polling knows.
-        inventory: the last good poll's, as long as it is fresh.
-        oldest_seconds: the age of the oldest package; None if there is none, or no age is known.
-        old: unused packages that are older than ``old_after_seconds``.
-        unknown_ages: packages without a create_time.
-        old_after_seconds: the least ``older_than`` of the policies that apply to the cluster.
-        waiting: packages that the last plans chose; None if there is no plan.
-    """
+    """One cluster at one moment."""
 
     status: ClusterStatus
     inventory: Inventory | None
+    """The last good poll's, as long as it is fresh."""
     oldest_seconds: float | None
+    """The age of the oldest package; None if there is none, or no age is known."""
     old: int
+    """Unused packages that are older than ``old_after_seconds``."""
     unknown_ages: int
+    """Packages without a create_time."""
     old_after_seconds: float
+    """The least ``older_than`` of the policies that apply to the cluster."""
     waiting: int | None
+    """Packages that the last plans chose; None if there is no plan."""
 
     @property
     def packages(self) -> int | None:
@@ -57,19 +63,9 @@ class FleetRow:
         return inventory.identity.ontap_version if inventory and inventory.identity else None
 
     @property
-    def release(self) -> Release | None:
-        """The same, to be compared."""
-        return parse_release(self.release_name) if self.release_name else None
-
-    @property
-    def is_use_known(self) -> bool:
-        """Whether it is known which versions are in use."""
-        return self.inventory is not None and self.inventory.versions_in_use is not None
-
-    @property
     def in_use(self) -> list[str] | None:
         """The packages whose version is in use; None if that is not known."""
-        if self.inventory is None or not self.is_use_known:
+        if self.inventory is None or self.inventory.versions_in_use is None:
             return None
         packages = self.inventory.listing.packages
         return [package.version for package in packages if self.inventory.in_use(package)]
@@ -80,41 +76,39 @@ class FleetRow:
         poll = self.status.last_poll
         return poll.failure.reason if poll and poll.failure else None
 
+    def states(self) -> Iterator[str]:
+        """Yield every state of the cluster, and the reason of its failed poll."""
+        if self.status.last_poll is None:
+            yield State.UNPOLLED
+        elif self.reason is None:
+            yield State.UP
+        else:
+            yield State.DOWN
+            yield self.reason
+        if self.is_stale:
+            yield State.STALE
+        if self.old:
+            yield State.OLD
+        if self.waiting:
+            yield State.WAITING
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CleanupByCluster:
-    """What cleanup says of each cluster, by its name.
 
-    Attributes:
-        waiting: packages that the last plans chose.
-        old_after_seconds: the least ``older_than`` of the policies that apply.
+def row_of(
+    status: ClusterStatus, cleaned: Sequence[PolicyStatus], policies: Sequence[PolicyConfig], now: float
+) -> FleetRow:
+    """Return what is known of a cluster at a moment, Unix seconds.
+
+    Args:
+        status: what polling knows.
+        cleaned: the states of the policies that apply to the cluster.
+        policies: all policies.
+        now: the moment.
     """
-
-    waiting: Mapping[str, int] = field(default_factory=dict)
-    old_after_seconds: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, statuses: Iterable[PolicyStatus], policies: Iterable[PolicyConfig]) -> CleanupByCluster:
-        """Sum up the policies of each cluster."""
-        older_than = {
-            policy.name: policy.older_than.total_seconds()
-            for policy in policies
-            if policy.older_than is not None
-        }
-        waiting: defaultdict[str, int] = defaultdict(int)
-        old_after: dict[str, float] = {}
-        for status in statuses:
-            if status.totals.candidates is not None:
-                waiting[status.cluster] += status.totals.candidates
-            if (seconds := older_than.get(status.policy)) is not None:
-                old_after[status.cluster] = min(seconds, old_after.get(status.cluster, seconds))
-        return cls(waiting=dict(waiting), old_after_seconds=old_after)
-
-
-def row_of(status: ClusterStatus, cleanup: CleanupByCluster, now: float) -> FleetRow:
-    """Return what is known of a cluster at a moment, Unix seconds."""
+    applied = {one.policy for one in cleaned}
+    ages = [policy.older_than for policy in policies if policy.name in applied]
+    old_after = min((age.total_seconds() for age in ages if age is not None), default=OLD_AFTER_SECONDS)
+    candidates = [one.totals.candidates for one in cleaned if one.totals.candidates is not None]
     inventory = status.fresh_inventory(now)
-    old_after = cleanup.old_after_seconds.get(status.name, OLD_AFTER_SECONDS)
     packages = inventory.listing.packages if inventory else ()
     created = [package.create_timestamp_seconds for package in packages]
     known = [timestamp for timestamp in created if timestamp is not None]
@@ -131,5 +125,5 @@ def row_of(status: ClusterStatus, cleanup: CleanupByCluster, now: float) -> Flee
         ),
         unknown_ages=len(created) - len(known),
         old_after_seconds=old_after,
-        waiting=cleanup.waiting.get(status.name),
+        waiting=sum(candidates) if candidates else None,
     )
