@@ -7,7 +7,7 @@ Source: https://github.com/prometheus/exporter-toolkit/blob/master/web/tls_confi
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
+from exporter.config.checking import named_files
 from exporter.config.fields import (
     Boolean,
     FileName,
@@ -193,6 +194,13 @@ class TlsServerConfig(_Section):
     """
 
     where = "under tls_server_config"
+    exclusive = (("cert", "cert_file"), ("key", "key_file"), ("client_ca", "client_ca_file"))
+    content_checks: ClassVar[Mapping[str, Callable[..., str | None]]] = {
+        "cert_file": named_files.check_readable,
+        "key_file": named_files.check_private_key,
+        "client_ca": named_files.check_authority,
+        "client_ca_file": named_files.check_authority,
+    }
     cert: str | None = None
     key: str | None = Field(default=None, repr=False)
     client_ca: str | None = None

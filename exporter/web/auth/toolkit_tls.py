@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from exporter.config.checking.named_files import check_private_key
+from exporter.config.checking.named_files import FileCheck, NamedFiles
+from exporter.config.checking.section_checks import check_section
 from exporter.config.problems import Diagnostics
 from exporter.config.sections import Section
 from exporter.files import why_unreadable
@@ -31,60 +32,44 @@ def read_tls(
 ) -> tuple[TlsServerConfig, ssl.SSLContext] | None:
     """Return the settings with the contents of their files, and the context; None if there is a mistake."""
     before = len(found.errors)
-    contents = {name: _content(section, name, found) for name in ("cert", "key", "client_ca")}
+    check_section(section, NamedFiles(), found)
     for name in ("cert", "key"):
         is_there = section.has(name) or section.has(f"{name}_file")
         if not is_there and not section.is_broken(name, f"{name}_file"):
             found.error(section.location(), f"{name}_file is missing")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _set_clients(context, section, contents["client_ca"], found)
+    _set_clients(context, section, found)
     _set_versions(context, section, found)
     _set_ciphers(context, section, found)
     if section.is_broken(*TlsServerConfig.model_fields) or len(found.errors) > before:
         return None
-    tls = section.model.model_copy(update=contents | {f"{name}_file": None for name in contents})
     try:
+        tls = _with_contents(section.model)
         load_chain(context, tls.cert or "", tls.key)
         _check_dates(tls.cert or "", tls.key)
-    except BadKeyError as error:
-        _report(section, "key", error, found)
-    except ValueError as error:
-        _report(section, "cert", error, found)
-    except OSError as error:
-        found.error(section.location(), f"cannot be used: {error.strerror or error}")
-    else:
-        return tls, context
-    return None
-
-
-def _content(section: Section[TlsServerConfig], key: str, found: Diagnostics) -> str | None:
-    """Return the content of a key or of its file; ``None`` if there is neither, or a mistake."""
-    key_of_file = f"{key}_file"
-    text: str | None = getattr(section.model, key)
-    path: Path | None = getattr(section.model, key_of_file)
-    if section.is_broken(key, key_of_file):
-        return None
-    if path is None:
-        return text
-    if text is not None:
-        found.error(section.location(key), f"{key} and {key_of_file} exclude each other")
-        return None
-    shown = section.written(path, key_of_file)
-    try:
-        warning = check_private_key(path) if key == "key" else None
-        content = read_pem(path)
+        if tls.client_ca is not None:
+            trust(context, tls.client_ca)
     except (OSError, ValueError) as error:
-        found.error(section.location(key_of_file), f"{why_unreadable(error)}: {shown}")
+        key = "key" if isinstance(error, BadKeyError) else "cert"
+        named = key if section.has(key) else f"{key}_file"
+        source = getattr(section.model, named)
+        section.add_file_check(found, FileCheck(error=why_unreadable(error)), source, named)
         return None
-    if warning is not None:
-        found.warn(section.location(key_of_file), f"{warning}: {shown}")
-    return content
+    return tls, context
 
 
-def _set_clients(
-    context: ssl.SSLContext, section: Section[TlsServerConfig], authorities: str | None, found: Diagnostics
-) -> None:
-    """Set whose certificates are trusted, and whether clients need one."""
+def _with_contents(tls: TlsServerConfig) -> TlsServerConfig:
+    """Return the settings with the contents of the files in place of their names."""
+    update: dict[str, str | None] = {}
+    for key in ("cert", "key", "client_ca"):
+        path: Path | None = getattr(tls, f"{key}_file")
+        if path is not None:
+            update |= {key: read_pem(path), f"{key}_file": None}
+    return tls.model_copy(update=update)
+
+
+def _set_clients(context: ssl.SSLContext, section: Section[TlsServerConfig], found: Diagnostics) -> None:
+    """Set whether clients need a certificate."""
     if section.is_broken("client_auth_type", "client_ca", "client_ca_file"):
         return
     settings = section.model
@@ -102,11 +87,6 @@ def _set_clients(
         found.error(section.location("client_allowed_sans"), message)
     if names == []:
         found.error(section.location("client_allowed_sans"), "an empty list would let nobody in")
-    if authorities is not None:
-        try:
-            trust(context, authorities)
-        except ValueError as error:
-            _report(section, "client_ca", error, found)
     # As in Go: what the file holds is trusted, whether it is a root or signed by another one.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_mode = _VERIFY[settings.client_auth_type]
@@ -179,12 +159,3 @@ def _check_dates(certificate: str, key: str | None) -> None:
         raise ValueError(f"the certificate has expired, it was valid until {end}")
     if now < ssl.cert_time_to_seconds(begin):
         raise ValueError(f"the certificate is not valid yet, but from {begin} on")
-
-
-def _report(section: Section[TlsServerConfig], key: str, error: ValueError, found: Diagnostics) -> None:
-    """Add what is wrong with a content, at the key that holds it or names its file."""
-    path: Path | None = getattr(section.model, f"{key}_file")
-    if path is None:
-        found.error(section.location(key), str(error))
-    else:
-        found.error(section.location(f"{key}_file"), f"{error}: {section.written(path, f'{key}_file')}")
