@@ -6,6 +6,7 @@
 * :mod:`~exporter.web.admission`: how many connections there may be.
 * :mod:`~exporter.web.auth`: who may see the pages.
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.
+* :mod:`~exporter.web.parameters`: what a request asks for.
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
 * :mod:`~exporter.web.cluster_api`: ``/api/v1/clusters``, ``/sd`` and ``/config``.

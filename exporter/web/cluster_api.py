@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from exporter.polling.board import ClusterStatus
 from exporter.web.answers import answer
+from exporter.web.parameters import named_cluster
 from exporter.web.sources import SOURCES
 
 JSON_TYPE: Final = "application/json; charset=utf-8"
@@ -35,19 +36,6 @@ async def cluster(request: web.Request) -> web.Response:
     """Answer with one cluster as JSON: 404 if it is unknown."""
     document = json.dumps(_as_json(named_cluster(request), request.app[SOURCES].wall_clock()))
     return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
-
-
-def named_cluster(request: web.Request) -> ClusterStatus:
-    """Return the cluster that a path names by its ``name``.
-
-    Raises:
-        HTTPNotFound: it is not configured.
-    """
-    name = request.match_info["name"]
-    status = request.app[SOURCES].board.get(name)
-    if status is None:
-        raise web.HTTPNotFound(text=f"No cluster named {name!r} is configured.\n")
-    return status
 
 
 async def targets(request: web.Request) -> web.StreamResponse:

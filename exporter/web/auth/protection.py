@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -183,14 +183,10 @@ def _refuse_connection(
 def _names_in(certificate: Mapping[str, Any] | None) -> Iterator[str]:
     """Yield the subject alternative names of a client's certificate, as ``ssl`` gives it."""
     for kind, value in (certificate or {}).get("subjectAltName", ()):
-        match kind:
-            case "DNS" | "email" | "URI":
-                yield value
-            case "IP Address":
-                with suppress(ValueError):
-                    yield str(ip_address(value.strip()))
-            case _:
-                pass  # no other kind can be allowed
+        if kind in {"DNS", "email", "URI"}:
+            yield value
+        elif kind == "IP Address":
+            yield str(ip_address(value.strip()))
 
 
 def _hash_of(path: Path) -> str:

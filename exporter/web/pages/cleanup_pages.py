@@ -14,12 +14,11 @@ from aiohttp import web
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import PolicyPause
-from exporter.cleanup.report import Page
+from exporter.cleanup.report import Page, plan_as_json
 from exporter.config import PolicyConfig, format_duration
-from exporter.web.cleanup_api import HIGHEST_ID, asked_number, asked_once, recorded_run
 from exporter.web.pages.attention import cleanup_needs
-from exporter.web.pages.cluster_page import decisions_of
 from exporter.web.pages.rendering import page
+from exporter.web.parameters import asked_number, asked_once, recorded_run
 from exporter.web.sources import SOURCES
 
 RUNS: Final = 50
@@ -56,7 +55,7 @@ async def cleanup_page(request: web.Request) -> web.Response:
     clusters = frozenset(name for name in request.query.getall("cluster", []) if name)
     asked = Page(
         limit=RUNS,
-        before=None if not before else asked_number("before", before, highest=HIGHEST_ID),
+        before=None if not before else asked_number("before", before),
         clusters=clusters,
     )
     runs, problem = await cleanup.service.recorded_runs(asked)
@@ -84,7 +83,7 @@ async def cleanup_page(request: web.Request) -> web.Response:
 async def run_page(request: web.Request) -> web.Response:
     """Answer with one run: 404 if the journal has none, 503 if there is no journal now."""
     run = await recorded_run(request)
-    return await page(request, "run.html", run=run, decisions=decisions_of(run))
+    return await page(request, "run.html", run=run, decisions=plan_as_json(run))
 
 
 def policy_rows(

@@ -13,16 +13,13 @@ from exporter.cleanup.report import plan_as_json
 from exporter.config import PolicyConfig
 from exporter.ontap.requests.inventory import Inventory
 from exporter.ontap.requests.listing import Package
-from exporter.web.cluster_api import named_cluster
 from exporter.web.pages.fleet_row import row_of
 from exporter.web.pages.rendering import page
+from exporter.web.parameters import named_cluster
 from exporter.web.sources import SOURCES
 
 RUNS: Final = 20
 """This many runs, and this many deletions, are shown."""
-
-Decision = Mapping[str, Any]
-"""A decision of a plan, as the journal has it."""
 
 
 async def cluster_page(request: web.Request) -> web.Response:
@@ -71,16 +68,9 @@ def _newest_first(inventory: Inventory | None) -> list[Package]:
     return [package for _, package in known] + [package for package in packages if package.release is None]
 
 
-def _last_plan(
-    runs: Sequence[Run], policy: str, *, uuid: str | None
-) -> tuple[Run, Mapping[str, Decision]] | None:
+def _last_plan(runs: Sequence[Run], policy: str, *, uuid: str | None) -> tuple[Run, Mapping[str, Any]] | None:
     """Return the newest plan of a policy, by version; not one of another cluster that had this name."""
     for run in runs:
         if run.policy == policy and run.plan and uuid in {None, run.cluster_uuid}:
-            return run, {one["version"]: one for one in decisions_of(run)}
+            return run, {decision["version"]: decision for decision in plan_as_json(run)}
     return None
-
-
-def decisions_of(run: Run) -> list[Decision]:
-    """Return the decisions of a run; none if the journal does not keep them."""
-    return plan_as_json(run) or []

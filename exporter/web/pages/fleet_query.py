@@ -12,8 +12,8 @@ from aiohttp import web
 from exporter.config import parse_duration
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.versions import parse_release
-from exporter.web.cleanup_api import HIGHEST_ID, asked_number, asked_once
 from exporter.web.pages.fleet_row import FleetRow, State
+from exporter.web.parameters import asked_number, asked_once
 
 ROWS: Final = 100
 """This many clusters are on one page."""
@@ -83,7 +83,7 @@ class FleetQuery:
             label=tuple(one for one in request.query.getall("label", []) if one),
             sort=sort,
             older_than=older_than,
-            page=asked_number("page", page or "1", lowest=1, highest=HIGHEST_ID),
+            page=asked_number("page", page or "1", lowest=1),
         )
 
     @property

@@ -96,14 +96,7 @@ class FleetRow:
 def row_of(
     status: ClusterStatus, cleaned: Sequence[PolicyStatus], policies: Sequence[PolicyConfig], now: float
 ) -> FleetRow:
-    """Return what is known of a cluster at a moment, Unix seconds.
-
-    Args:
-        status: what polling knows.
-        cleaned: the states of the policies that apply to the cluster.
-        policies: all policies.
-        now: the moment.
-    """
+    """Return what is known of a cluster at a moment, Unix seconds; ``cleaned`` says what its policies did."""
     applied = {one.policy for one in cleaned}
     ages = [policy.older_than for policy in policies if policy.name in applied]
     old_after = min((age.total_seconds() for age in ages if age is not None), default=OLD_AFTER_SECONDS)

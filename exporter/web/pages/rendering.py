@@ -87,7 +87,6 @@ def _environment() -> jinja2.Environment:
         "style": markupsafe.Markup(_file("pages.css")),  # noqa: S704 - our own file
         "script": markupsafe.Markup(_file("pages.js")),  # noqa: S704 - likewise
         "wording": wording,
-        "age": age_of,
     }
     return environment
 
@@ -134,11 +133,6 @@ def utc(timestamp_seconds: float) -> str:
         return datetime.fromtimestamp(timestamp_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, OSError, ValueError):
         return f"{timestamp_seconds:.0f} s"
-
-
-def age_of(timestamp_seconds: float | None, now: float) -> float | None:
-    """Return how long ago a moment was; None where it is not known, or not known yet (0)."""
-    return now - timestamp_seconds if timestamp_seconds else None
 
 
 def _segment(name: str) -> str:
