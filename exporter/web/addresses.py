@@ -72,9 +72,7 @@ def open_sockets(address: ListenAddress) -> tuple[socket.socket, ...]:
 def client_of(peer: object) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Args:
-        peer: the address of the client, or a tuple that begins with it. Without an address, for example at a
-            Unix socket, all clients count as one.
+    ``peer`` is an address or a tuple that begins with it; all without one, as at a Unix socket, are one.
     """
     address = peer[0] if isinstance(peer, tuple) else peer
     try:

@@ -35,20 +35,16 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits for clients.
-
-    Attributes:
-        connections: the connections of all clients together, if the process may open enough files.
-        first_request_seconds: the time from the start of a connection to the head of its first request.
-        idle_seconds: the time between two requests; longer than the usual minute between scrapes.
-        answer_seconds: the time to receive one answer; the longest ``scrape_timeout`` in use.
-        request_bytes: how many bytes a request may have.
-    """
+    """The limits for clients."""
 
     connections: int = 512
+    """Of all clients together, if the process may open enough files."""
     first_request_seconds: float = 15.0
+    """From the start of a connection to the head of its first request."""
     idle_seconds: float = 75.0
+    """Between two requests; longer than the usual minute between scrapes."""
     answer_seconds: float = 60.0
+    """To receive one answer; the longest ``scrape_timeout`` in use."""
     request_bytes: int = 32 * 1024
 
     def most_connections(self) -> int:

@@ -50,10 +50,7 @@ class _Versions:
 class SharedAnswers:
     """Makes answers and keeps each for as long as it is shared or sent.
 
-    Args:
-        threads: make the slices.
-        shared_seconds: how long an answer is shared before a new one is made.
-        most_keys: how many different answers there may be at once; None: no limit.
+    There may be ``most_keys`` different answers at once; None: any number.
     """
 
     def __init__(
@@ -67,13 +64,9 @@ class SharedAnswers:
 
     @asynccontextmanager
     async def take(self, key: Hashable, make: Make) -> AsyncIterator[Slices]:
-        """Give the slices of an answer, for as long as the context lasts.
+        """Give the slices of an answer, for as long as the context lasts; all with one key share it.
 
         If clients are still receiving several old versions, the newest version is given even if it is old.
-
-        Args:
-            key: two requests with the same key get the same answer.
-            make: makes the answer if there is none to share.
 
         Raises:
             TooManyAnswersError: nothing else can be made now.
@@ -147,12 +140,8 @@ async def answer(
 ) -> web.StreamResponse:
     """Answer with what is shared by all who ask for the same; ``make`` makes it if there is none to share.
 
-    Args:
-        request: the client's request.
-        make: see :meth:`SharedAnswers.take`.
-        headers: of the answer.
-        variant: what the answer depends on beside the path and the configuration.
-        is_selected: whether the client has chosen among any number of variants.
+    ``variant`` is what the answer depends on beside the path and the configuration; it ``is_selected`` if
+    there could be any number of variants.
     """
     version = request.app[SOURCES].configuration_version()
     shared = request.app[SELECTED_ANSWERS if is_selected else ANSWERS]

@@ -36,16 +36,12 @@ _aiohttp_log = logging.getLogger(__name__)
 
 
 class BoundedServer(web.Server):
-    """Gives the answers of another server of aiohttp, over connections with limits.
-
-    Attributes:
-        context: the TLS of new connections; None: plain HTTP.
-        admission: counts the connections.
-    """
+    """Gives the answers of another server of aiohttp, over connections with limits."""
 
     def __init__(self, unbounded: web.Server, limits: Limits) -> None:
         super().__init__(unbounded.request_handler, request_factory=self._begin_request)
         self.context: ssl.SSLContext | None = None
+        """The TLS of new connections; None: plain HTTP."""
         self.admission = Admission(limits)
         self._make_request_of_application = unbounded.request_factory
 
@@ -78,13 +74,7 @@ class BoundedServer(web.Server):
 
 
 class Connection(web.RequestHandler):
-    """Speaks HTTP with a client, and ends if the client is too slow.
-
-    Attributes:
-        client: an IPv4 address, or an IPv6 network.
-        has_asked: whether handling a request has begun.
-        stalled_since: since when the client has read nothing of what was sent; None: it has read everything.
-    """
+    """Speaks HTTP with a client, and ends if the client is too slow."""
 
     __slots__ = (
         "_first_request_timer",
@@ -115,6 +105,7 @@ class Connection(web.RequestHandler):
         )
         self.client = ""
         self.has_asked = False
+        """Whether handling a request has begun."""
         self._server = server
         self._limits = server.admission.limits
         self._stream: asyncio.Transport | None = None
@@ -126,6 +117,7 @@ class Connection(web.RequestHandler):
         self._resumes_after_answer = False
         self._unhandled_bytes = 0
         self.stalled_since: float | None = None
+        """Since when the client has read nothing of what was sent; None: it has read everything."""
 
     @property
     def is_busy(self) -> bool:

@@ -30,18 +30,14 @@ _OF_PAGES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where browsers find the pages.
-
-    Attributes:
-        external: the address in the browser, with its path, or that path alone; ``Host`` is checked only if
-            there is a host.
-        prefix: what every path begins with here: empty, or for example ``/ontap``.
-        grafana: Grafana's address, with a ``/`` at the end; "": not known, so no page links to it.
-    """
+    """Where browsers find the pages."""
 
     external: URL | None = None
+    """The address in the browser, with its path, or that path alone: then ``Host`` is not checked."""
     prefix: str = ""
+    """What every path begins with here: empty, or for example ``/ontap``."""
     grafana: str = ""
+    """Grafana's address, with a ``/`` at the end; "": not known, so no page links to it."""
 
     @property
     def external_prefix(self) -> str:
@@ -85,11 +81,6 @@ class Site:
 def parse_site(external_url: str | None, route_prefix: str | None, grafana_url: str | None = None) -> Site:
     """Read the values of ``--web.external-url``, ``--web.route-prefix`` and ``--web.grafana-url``.
 
-    Args:
-        external_url: an absolute URL, or a path from ``/`` on; without a host, ``Host`` is not checked.
-        route_prefix: by default, the path of the external URL.
-        grafana_url: an absolute URL; without it, no page links to Grafana.
-
     Raises:
         ValueError: one of them is not of this form.
     """
@@ -102,21 +93,13 @@ def parse_site(external_url: str | None, route_prefix: str | None, grafana_url: 
 
 
 def _external_url(text: str) -> URL:
-    """Return a URL for browsers, or a path as Prometheus accepts it, with a ``/`` at its end.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Return a URL for browsers, or a path as Prometheus accepts it, with a ``/`` at its end."""
     is_path = text.startswith("/") and not text.startswith("//") and _PREFIX.fullmatch(text) is not None
     return URL(f"{_prefix(text)}/") if is_path else _browser_url(text)
 
 
 def _browser_url(text: str) -> URL:
-    """Return a URL for browsers, with a ``/`` at its end.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return a URL for browsers, with a ``/`` at its end."""
     message = f"not a URL for browsers: {text!r}; write e.g. https://ontap.example.com/"
     try:
         given = URL(text)

@@ -31,11 +31,8 @@ def needs(
 ) -> Iterator[Need]:
     """Yield what needs a person, what concerns the whole fleet first.
 
-    Args:
-        exporter: the state of the exporter.
-        failing: why the last polls failed, and of how many clusters.
-        cleanup: None if it is not configured.
-        unknown: clusters whose last poll was good, but so long ago that their packages are not known.
+    ``failing`` is why the last polls failed, and of how many clusters; ``unknown`` counts the clusters whose
+    last poll was good, but so long ago that their packages are not known.
     """
     if not exporter.last_reload_successful:
         yield Need(
