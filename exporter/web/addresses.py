@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -58,14 +59,11 @@ def open_sockets(address: ListenAddress) -> tuple[socket.socket, ...]:
     unique = dict.fromkeys((family, name[0], name[2:]) for family, _, _, _, name in found)
     sockets: list[socket.socket] = []
     port = address.port
-    try:
+    with ExitStack() as opened:
         for family, host, rest in unique:
-            sockets.append(_bound((host, port, *rest), family, dualstack=False))
+            sockets.append(opened.enter_context(_bound((host, port, *rest), family, dualstack=False)))
             port = sockets[0].getsockname()[1]
-    except OSError:
-        for opened in sockets:
-            opened.close()
-        raise
+        opened.pop_all()
     return tuple(sockets)
 
 

@@ -34,10 +34,6 @@ Make = Callable[[], Awaitable[Iterator[bytes]]]
 """Gives the content of an answer; the iterator runs in threads."""
 
 
-class TooManyAnswersError(Exception):
-    """Too many different answers are being sent, so no other one is made."""
-
-
 @dataclass(slots=True, eq=False)
 class _Versions:
     """The versions of one answer."""
@@ -69,7 +65,7 @@ class SharedAnswers:
         If clients are still receiving several old versions, the newest version is given even if it is old.
 
         Raises:
-            TooManyAnswersError: nothing else can be made now.
+            HTTPServiceUnavailable: too many different answers are being sent.
         """
         versions = self._kept.get(key)
         if versions is None or self._is_due(versions):
@@ -96,7 +92,8 @@ class SharedAnswers:
         if self._most_keys is not None and len(self._kept) >= self._most_keys:
             unused = next((other for other, versions in self._kept.items() if not versions.in_use), None)
             if unused is None:
-                raise TooManyAnswersError
+                text = "Too many different selections are being sent.\n"
+                raise web.HTTPServiceUnavailable(text=text, headers={hdrs.RETRY_AFTER: "1"})
             del self._kept[unused]
         loop = asyncio.get_running_loop()
         making = asyncio.create_task(self._made(make), name="answer")
@@ -145,12 +142,8 @@ async def answer(
     """
     version = request.app[SOURCES].configuration_version()
     shared = request.app[SELECTED_ANSWERS if is_selected else ANSWERS]
-    try:
-        async with shared.take((request.path, variant, version), make) as slices:
-            return await _send(request, slices, headers)
-    except TooManyAnswersError:
-        text = "Too many different selections are being sent.\n"
-        raise web.HTTPServiceUnavailable(text=text, headers={hdrs.RETRY_AFTER: "1"}) from None
+    async with shared.take((request.path, variant, version), make) as slices:
+        return await _send(request, slices, headers)
 
 
 async def _send(request: web.Request, slices: Slices, headers: Mapping[str, str]) -> web.StreamResponse:

@@ -12,13 +12,14 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
 from exporter.polling.board import Board, ClusterStatus
-from exporter.web.answers import SLICE_BYTES, SharedAnswers, Slices, TooManyAnswersError
+from exporter.web.answers import SLICE_BYTES, SharedAnswers, Slices
 from exporter.web.routes import build_application
 from support.exposed import text_of
 from support.large import CLUSTERS, Client, CountingExecutor, status
@@ -218,7 +219,7 @@ async def test_no_more_than_three_versions_are_in_memory(shared: SharedAnswers) 
 async def test_only_so_many_selections_are_sent_at_once(shared: SharedAnswers) -> None:
     make = Counted()
     async with shared.take("a", make), shared.take("b", make):
-        with pytest.raises(TooManyAnswersError):
+        with pytest.raises(web.HTTPServiceUnavailable):
             await shared.take("c", make).__aenter__()
         async with shared.take("a", make):
             pass

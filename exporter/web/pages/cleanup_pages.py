@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from heapq import nlargest
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -24,25 +23,6 @@ from exporter.web.sources import SOURCES
 RUNS: Final = 50
 """This many runs are on one page."""
 MOST_FAILED: Final = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRow:
-    """One policy on all its clusters."""
-
-    policy: PolicyConfig
-    rules: Sequence[str]
-    """What it deletes and when, in words."""
-    pause: PolicyPause | None
-    clusters: int
-    next_run: float | None
-    """When it runs next on any of them, Unix seconds; None if that is not known."""
-    last_run: float | None
-    """When its last run ended on any of them; None before the first."""
-    planned: Mapping[tuple[str, str], int]
-    """Packages of the last plans by verdict and reason."""
-    outcomes: Mapping[Outcome, int]
-    in_progress: int
 
 
 async def cleanup_page(request: web.Request) -> web.Response:
@@ -88,18 +68,20 @@ async def run_page(request: web.Request) -> web.Response:
 
 def policy_rows(
     policies: Iterable[PolicyConfig], statuses: Iterable[PolicyStatus], pauses: Iterable[PolicyPause]
-) -> list[PolicyRow]:
-    """Sum up each policy on all its clusters."""
+) -> list[dict[str, Any]]:
+    """Sum up each policy on all its clusters, for the template."""
     by_policy: defaultdict[str, list[PolicyStatus]] = defaultdict(list)
     for status in statuses:
         by_policy[status.policy].append(status)
     paused = {pause.policy: pause for pause in pauses}
-    return [_policy_row(policy, by_policy[policy.name], paused.get(policy.name)) for policy in policies]
+    return [
+        {"policy": policy, "rules": _rules(policy), "pause": paused.get(policy.name)}
+        | _sums(by_policy[policy.name])
+        for policy in policies
+    ]
 
 
-def _policy_row(
-    policy: PolicyConfig, statuses: Sequence[PolicyStatus], pause: PolicyPause | None
-) -> PolicyRow:
+def _sums(statuses: Sequence[PolicyStatus]) -> dict[str, Any]:
     planned: Counter[tuple[str, str]] = Counter()
     outcomes: Counter[Outcome] = Counter()
     for status in statuses:
@@ -107,17 +89,14 @@ def _policy_row(
         outcomes.update(status.totals.outcomes)
     due = [one.next_run_timestamp_seconds for one in statuses]
     ended = [one.totals.last_ended_timestamp_seconds for one in statuses]
-    return PolicyRow(
-        policy=policy,
-        rules=list(_rules(policy)),
-        pause=pause,
-        clusters=len(statuses),
-        next_run=min((timestamp for timestamp in due if timestamp is not None), default=None),
-        last_run=max((timestamp for timestamp in ended if timestamp is not None), default=None),
-        planned=planned,
-        outcomes={outcome: count for outcome, count in outcomes.items() if count},
-        in_progress=sum(status.in_progress for status in statuses),
-    )
+    return {
+        "clusters": len(statuses),
+        "next_run": min((timestamp for timestamp in due if timestamp is not None), default=None),
+        "last_run": max((timestamp for timestamp in ended if timestamp is not None), default=None),
+        "planned": planned,
+        "outcomes": +outcomes,  # without those that have not occurred
+        "in_progress": sum(status.in_progress for status in statuses),
+    }
 
 
 def _rules(policy: PolicyConfig) -> list[str]:
