@@ -9,8 +9,7 @@
 * :mod:`~exporter.web.parameters`: what a request asks for.
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
-* :mod:`~exporter.web.cluster_api`: ``/api/v1/clusters``, ``/sd`` and ``/config``.
-* :mod:`~exporter.web.cleanup_api`: ``/api/v1/cleanup``, page by page.
+* :mod:`~exporter.web.json_api`: ``/api/v1/clusters``, ``/api/v1/cleanup``, ``/sd`` and ``/config``.
 * :mod:`~exporter.web.pages`: the pages for people.
 * :mod:`~exporter.web.addresses`: addresses to listen on, and which address counts as one client.
 """

@@ -76,21 +76,6 @@ class BoundedServer(web.Server):
 class Connection(web.RequestHandler):
     """Speaks HTTP with a client, and ends if the client is too slow."""
 
-    __slots__ = (
-        "_first_request_timer",
-        "_handshake",
-        "_is_answering",
-        "_limits",
-        "_resumes_after_answer",
-        "_server",
-        "_slow_reader_timer",
-        "_stream",
-        "_unhandled_bytes",
-        "client",
-        "has_asked",
-        "stalled_since",
-    )
-
     def __init__(self, server: BoundedServer) -> None:
         super().__init__(
             server,

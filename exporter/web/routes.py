@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from exporter.web import cleanup_api, cluster_api, scrape
+from exporter.web import json_api, scrape
 from exporter.web.addresses import BACKLOG
 from exporter.web.admission import LIMITS, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
@@ -51,12 +51,12 @@ def build_application(
         "/icon.svg": rendering.icon,
         sources.telemetry_path: scrape.metrics,
         "/probe": scrape.probe,
-        "/sd": cluster_api.targets,
-        "/api/v1/clusters": cluster_api.clusters,
-        "/api/v1/clusters/{name:.+}": cluster_api.cluster,
-        "/api/v1/cleanup": cleanup_api.report,
-        "/api/v1/cleanup/runs/{id}": cleanup_api.run,
-        "/config": cluster_api.config,
+        "/sd": json_api.targets,
+        "/api/v1/clusters": json_api.clusters,
+        "/api/v1/clusters/{name:.+}": json_api.cluster,
+        "/api/v1/cleanup": json_api.cleanup,
+        "/api/v1/cleanup/runs/{id}": json_api.cleanup_run,
+        "/config": json_api.config,
         "/-/healthy": _healthy,
         "/-/ready": _ready,
     }

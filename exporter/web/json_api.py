@@ -1,20 +1,24 @@
-"""Clusters for programs: ``/api/v1/clusters`` and ``/sd``; and the applied configuration, ``/config``."""
+"""For programs, as JSON: ``/api/v1/clusters``, ``/api/v1/cleanup`` and ``/sd``; and ``/config`` as text."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
+from exporter.cleanup.report import Page, run_as_json, status_as_json, summary_of
 from exporter.polling.board import ClusterStatus
 from exporter.web.answers import answer
-from exporter.web.parameters import named_cluster
+from exporter.web.parameters import asked_number, asked_once, named_cluster, recorded_run
 from exporter.web.sources import SOURCES
 
-JSON_TYPE: Final = "application/json; charset=utf-8"
+MOST_ON_PAGE: Final = 1000
+_JSON: Final[Mapping[str, str]] = {hdrs.CONTENT_TYPE: "application/json; charset=utf-8"}
+_NO_CLEANUP: Final = b'{"configured": false, "policies": [], "clusters": [], "runs": []}'
 
 
 async def clusters(request: web.Request) -> web.StreamResponse:
@@ -26,16 +30,14 @@ async def clusters(request: web.Request) -> web.StreamResponse:
         now = sources.wall_clock()
         statuses = sources.board.statuses()
         documents = (_as_json(status, now) for status in statuses if not names or status.name in names)
-        return itertools.chain([b'{"clusters": '], json_list(documents), [b"}"])
+        return itertools.chain([b'{"clusters": '], _json_list(documents), [b"}"])
 
-    headers: dict[str, str] = {hdrs.CONTENT_TYPE: JSON_TYPE}
-    return await answer(request, make, headers, variant=names, is_selected=bool(names))
+    return await answer(request, make, _JSON, variant=names, is_selected=bool(names))
 
 
 async def cluster(request: web.Request) -> web.Response:
     """Answer with one cluster as JSON: 404 if it is unknown."""
-    document = json.dumps(_as_json(named_cluster(request), request.app[SOURCES].wall_clock()))
-    return web.Response(body=document.encode(), headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+    return web.json_response(_as_json(named_cluster(request), request.app[SOURCES].wall_clock()))
 
 
 async def targets(request: web.Request) -> web.StreamResponse:
@@ -46,9 +48,9 @@ async def targets(request: web.Request) -> web.StreamResponse:
     sources = request.app[SOURCES]
 
     async def make() -> Iterator[bytes]:
-        return json_list(map(_group, sources.board.statuses()))
+        return _json_list(map(_group, sources.board.statuses()))
 
-    return await answer(request, make, {hdrs.CONTENT_TYPE: JSON_TYPE})
+    return await answer(request, make, _JSON)
 
 
 async def config(request: web.Request) -> web.StreamResponse:
@@ -62,7 +64,43 @@ async def config(request: web.Request) -> web.StreamResponse:
     return await answer(request, make, headers)
 
 
-def json_list(documents: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+async def cleanup(request: web.Request) -> web.StreamResponse:
+    """Answer with policies, next runs and the last runs with every verdict and outcome, as JSON."""
+    page = _page(request)
+    configured = request.app[SOURCES].cleanup()
+
+    async def make() -> Iterator[bytes]:
+        if configured is None:
+            return iter([_NO_CLEANUP])
+        statuses = page.statuses(configured.board.statuses())
+        runs, problem = await configured.service.recorded_runs(page)
+        summary = summary_of(
+            configured.service.policies(),
+            configured.service.pauses(),
+            halted=configured.state().halted,
+            problem=problem,
+        )
+        head = {"configured": True, **summary, "next": _link(page.following(statuses, runs))}
+        return itertools.chain(
+            [json.dumps(head).encode()[:-1], b', "clusters": '],
+            _json_list(map(status_as_json, statuses)),
+            [b', "runs": '],
+            _json_list(map(run_as_json, runs)),
+            [b"}"],
+        )
+
+    try:
+        return await answer(request, make, _JSON, variant=page, is_selected=page != Page())
+    except ValueError as exc:
+        raise web.HTTPBadRequest(text=f"{exc}\n") from None
+
+
+async def cleanup_run(request: web.Request) -> web.Response:
+    """Answer with one run as JSON: 404 if the journal has none, 503 if there is no journal now."""
+    return web.json_response(run_as_json(await recorded_run(request)))
+
+
+def _json_list(documents: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     """Write a list of JSON, a document at a time."""
     separator = b"["
     for document in documents:
@@ -125,3 +163,28 @@ def _group(status: ClusterStatus) -> dict[str, Any]:
             **{f"__meta_ontap_label_{name}": value for name, value in status.labels},
         },
     }
+
+
+def _page(request: web.Request) -> Page:
+    """Return the page that a query asks for.
+
+    Raises:
+        HTTPBadRequest: a parameter has no such value, or is given twice.
+    """
+    limit, before, after = (asked_once(request, name) for name in ("limit", "before", "after"))
+    return Page(
+        limit=Page().limit if limit is None else asked_number("limit", limit, lowest=1, highest=MOST_ON_PAGE),
+        before=None if before is None else asked_number("before", before),
+        after=after,
+        clusters=frozenset(request.query.getall("cluster", [])),
+    )
+
+
+def _link(page: Page | None) -> str | None:
+    """Return a page as a link that is relative to any page of the report."""
+    if page is None:
+        return None
+    query = [("limit", str(page.limit)), ("before", str(page.before or 0))]
+    query += [] if page.after is None else [("after", page.after)]
+    query += [("cluster", name) for name in sorted(page.clusters)]
+    return f"?{urlencode(query)}"
