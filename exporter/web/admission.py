@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import resource
+import ssl
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, cast
 
 import structlog
+from aiohttp import web
 
 from exporter.background import begin
-
-if TYPE_CHECKING:
-    from exporter.web.connections import Connection
+from exporter.web.connections import Connection
 
 _SHARE_OF_FILES: Final = 4
 """Clients may use one in this many of the files that the process may open; polls need the rest."""
@@ -58,14 +57,35 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-class Admission:
-    """Counts connections, in all and of each client."""
+class BoundedServer(web.Server):
+    """Gives the answers of another server of aiohttp; limits connections, in all and of each client."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, unbounded: web.Server, limits: Limits) -> None:
+        super().__init__(unbounded.request_handler, request_factory=self._begin_request)
+        self.context: ssl.SSLContext | None = None
+        """The TLS of new connections; None: plain HTTP."""
         self.limits = limits
+        self._make_request_of_application = unbounded.request_factory
         self._open: dict[Connection, None] = {}
+        """The oldest first."""
         self._next_warning = 0.0
         self._had_many = False
+
+    def __call__(self) -> Connection:
+        """Return the protocol of one connection."""
+        return Connection(self)
+
+    def pre_shutdown(self) -> None:
+        """End handshakes too when the server stops."""
+        for connection in tuple(self._open):
+            if not connection.connected:
+                connection.abort()
+        super().pre_shutdown()
+
+    def end_connections(self) -> None:
+        """End every connection as soon as its answer has been sent."""
+        for connection in tuple(self._open):
+            connection.end()
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; return False if it must end at once."""
@@ -91,10 +111,6 @@ class Admission:
             self._had_many = False
             asyncio.get_running_loop().call_later(_TRIM_SECONDS, partial(begin, trim_heap, name="trim-heap"))
 
-    def connections(self) -> tuple[Connection, ...]:
-        """Return the connections that are counted now, the oldest first."""
-        return tuple(self._open)
-
     def _make_room(self, whose: str, clients: Collection[str], *, most: int) -> bool:
         """End a connection of these clients; return False if each of them waits for an answer of ours.
 
@@ -107,11 +123,22 @@ class Admission:
         connections = [one for one in self._open if one.client in clients]
         if idle := [one for one in connections if not one.is_busy]:
             min(idle, key=lambda one: (one.has_begun_request, one.has_asked)).abort()
-        elif stalled := [(one.stalled_since, one) for one in connections if one.stalled_since is not None]:
-            min(stalled, key=itemgetter(0))[1].abort()
+        elif stalled := [one for one in connections if one.stalled_since is not None]:
+            min(stalled, key=lambda one: one.stalled_since or 0.0).abort()
         else:
             return False
         return True
+
+    def _begin_request(
+        self,
+        message: Any,  # noqa: ANN401 - as aiohttp's, which has no public name for it
+        payload: Any,  # noqa: ANN401 - likewise
+        protocol: web.RequestHandler,
+        writer: Any,  # noqa: ANN401 - likewise
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        cast("Connection", protocol).begin_request()
+        return self._make_request_of_application(message, payload, protocol, writer, task)
 
 
 def trim_heap() -> None:

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from aiohttp import hdrs, web
@@ -20,7 +20,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from exporter.web.addresses import client_of
-from exporter.web.admission import Admission, Limits
+
+if TYPE_CHECKING:
+    from exporter.web.admission import BoundedServer
 
 _GRACE_SECONDS: Final = 1.0
 """How long a handshake or a request may go on after its connection was asked to end."""
@@ -35,44 +37,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _aiohttp_log = logging.getLogger(__name__)
 
 
-class BoundedServer(web.Server):
-    """Gives the answers of another server of aiohttp, over connections with limits."""
-
-    def __init__(self, unbounded: web.Server, limits: Limits) -> None:
-        super().__init__(unbounded.request_handler, request_factory=self._begin_request)
-        self.context: ssl.SSLContext | None = None
-        """The TLS of new connections; None: plain HTTP."""
-        self.admission = Admission(limits)
-        self._make_request_of_application = unbounded.request_factory
-
-    def __call__(self) -> Connection:
-        """Return the protocol of one connection."""
-        return Connection(self)
-
-    def pre_shutdown(self) -> None:
-        """End handshakes too when the server stops."""
-        for connection in self.admission.connections():
-            if not connection.connected:
-                connection.abort()
-        super().pre_shutdown()
-
-    def end_connections(self) -> None:
-        """End every connection as soon as its answer has been sent."""
-        for connection in self.admission.connections():
-            connection.end()
-
-    def _begin_request(
-        self,
-        message: Any,  # noqa: ANN401 - as aiohttp's, which has no public name for it
-        payload: Any,  # noqa: ANN401 - likewise
-        protocol: web.RequestHandler,
-        writer: Any,  # noqa: ANN401 - likewise
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        cast("Connection", protocol).begin_request()
-        return self._make_request_of_application(message, payload, protocol, writer, task)
-
-
 class Connection(web.RequestHandler):
     """Speaks HTTP with a client, and ends if the client is too slow."""
 
@@ -80,7 +44,7 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=server.admission.limits.idle_seconds,
+            keepalive_timeout=server.limits.idle_seconds,
             logger=_aiohttp_log,
             access_log=None,  # type: ignore[arg-type] # aiohttp's word for none at all
             # Nobody reads what a request carries: it is not worth an error, or the memory, to decompress it.
@@ -92,7 +56,7 @@ class Connection(web.RequestHandler):
         self.has_asked = False
         """Whether handling a request has begun."""
         self._server = server
-        self._limits = server.admission.limits
+        self._limits = server.limits
         self._stream: asyncio.Transport | None = None
         """aiohttp drops its own reference before the last bytes of an answer have been received."""
         self._handshake: asyncio.Task[None] | None = None
@@ -119,7 +83,7 @@ class Connection(web.RequestHandler):
         stream = cast("asyncio.Transport", transport)  # of streams there is no other kind
         if self._first_request_timer is None:  # else the handshake is over
             self.client = client_of(stream.get_extra_info("peername"))
-            if not self._server.admission.admit(self):
+            if not self._server.admit(self):
                 stream.abort()
                 return
             seconds = self._limits.first_request_seconds
@@ -263,7 +227,7 @@ class Connection(web.RequestHandler):
             accepted.close()  # else it is the stream's
 
     def _forget(self) -> None:
-        self._server.admission.forget(self)
+        self._server.forget(self)
         for timer in (self._first_request_timer, self._slow_reader_timer):
             if timer is not None:
                 timer.cancel()

@@ -11,9 +11,8 @@ from aiohttp import web
 
 from exporter.web import json_api, scrape
 from exporter.web.addresses import BACKLOG
-from exporter.web.admission import LIMITS, Limits
+from exporter.web.admission import LIMITS, BoundedServer, Limits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
-from exporter.web.connections import BoundedServer
 from exporter.web.pages import cleanup_pages, cluster_page, fleet_page, rendering
 from exporter.web.pages.error_page import show_errors, show_refusals
 from exporter.web.site import add_headers

@@ -20,12 +20,12 @@ from exporter.config import ConfigError, Problem
 from exporter.files import read_file
 from exporter.pem import MAX_PEM_BYTES
 from exporter.web.addresses import client_of
+from exporter.web.admission import BoundedServer
 from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
 from exporter.web.auth.passwords import Passwords
 from exporter.web.auth.rate_limit import TokenBucket
 from exporter.web.auth.toolkit_file import WebConfig, load_web_config
 from exporter.web.auth.toolkit_schema import ClientAuth, TlsServerConfig
-from exporter.web.connections import BoundedServer
 
 CHECK_SECONDS: Final = 2.0
 """How often the files are scanned. A change is applied when two scans in a row have found it."""
@@ -61,7 +61,7 @@ class Protection:
         self.config = config
         self._passwords = Passwords(config.users, self._queue) if config.users else None
         limit = config.rate_limit
-        self._bucket = TokenBucket.full(limit, now=self._clock()) if limit is not None else None
+        self._bucket = TokenBucket(limit, now=self._clock()) if limit is not None else None
 
     def protect(self, server: BoundedServer) -> None:
         """Give a server the TLS of its connections, now and whenever it changes."""

@@ -14,7 +14,7 @@ from support.guarded import guarded, hashed, write
 
 
 def test_a_burst_is_taken_and_then_one_in_every_interval() -> None:
-    bucket = TokenBucket.full(RateLimitConfig(interval=timedelta(seconds=2), burst=3), now=100.0)
+    bucket = TokenBucket(RateLimitConfig(interval=timedelta(seconds=2), burst=3), now=100.0)
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
     assert [bucket.take(now) for now in (101.9, 102.1, 102.2, 104.1)] == [False, True, False, True]
     assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
@@ -22,7 +22,7 @@ def test_a_burst_is_taken_and_then_one_in_every_interval() -> None:
 
 @given(st.lists(st.floats(0, 10), max_size=200), st.integers(1, 20))
 def test_no_more_pass_than_burst_and_rate_allow(pauses: list[float], burst: int) -> None:
-    bucket = TokenBucket.full(RateLimitConfig(interval=timedelta(seconds=1), burst=burst), now=0.0)
+    bucket = TokenBucket(RateLimitConfig(interval=timedelta(seconds=1), burst=burst), now=0.0)
     now, passed = 0.0, 0
     for pause in pauses:
         now += pause
