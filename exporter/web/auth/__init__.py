@@ -5,8 +5,8 @@
   :mod:`~exporter.web.auth.toolkit_tls` is the part about TLS, up to Python's ``ssl`` context.
 * :mod:`~exporter.web.auth.passwords`: whether a password is right; :mod:`~exporter.web.auth.fair_queue`
   decides which one is checked next.
-* :mod:`~exporter.web.auth.rate_limit`: limits the rate of requests (pure).
-* :mod:`~exporter.web.auth.protection`: checks every request, and reads the files again when they change.
+* :mod:`~exporter.web.auth.protection`: checks every request, limits their rate, and reads the files again
+  when they change.
 
 Source: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 """

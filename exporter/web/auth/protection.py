@@ -23,9 +23,8 @@ from exporter.web.addresses import client_of
 from exporter.web.admission import BoundedServer
 from exporter.web.auth.fair_queue import FairQueue, TooManyWaitError
 from exporter.web.auth.passwords import Passwords
-from exporter.web.auth.rate_limit import TokenBucket
 from exporter.web.auth.toolkit_file import WebConfig, load_web_config
-from exporter.web.auth.toolkit_schema import ClientAuth, TlsServerConfig
+from exporter.web.auth.toolkit_schema import ClientAuth, RateLimitConfig, TlsServerConfig
 
 CHECK_SECONDS: Final = 2.0
 """How often the files are scanned. A change is applied when two scans in a row have found it."""
@@ -33,6 +32,28 @@ _THREAD: Final = "web configuration"
 _CHALLENGE: Final = 'Basic realm="ontap-packages-exporter", charset="UTF-8"'
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class TokenBucket:
+    """Limits the rate of requests: full at the start; a request takes a token, each ``interval`` brings one.
+
+    Source: https://pkg.go.dev/golang.org/x/time/rate, which exporter-toolkit uses.
+    """
+
+    def __init__(self, limit: RateLimitConfig, *, now: float) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._filled_at = now
+
+    def take(self, now: float) -> bool:
+        """Take a token, or return False if there is none; ``now`` is in seconds."""
+        earned = (now - self._filled_at) / self._limit.interval.total_seconds()
+        self._tokens = min(self._tokens + max(earned, 0.0), float(self._limit.burst))
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 class Protection:

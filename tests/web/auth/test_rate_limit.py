@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.auth.rate_limit import TokenBucket
+from exporter.web.auth.protection import TokenBucket
 from exporter.web.auth.toolkit_schema import RateLimitConfig
 from support.guarded import guarded, hashed, write
 
