@@ -2,7 +2,7 @@
 
 * :mod:`~exporter.web.pages.fleet_page`: ``/``, the fleet at a glance: what needs a person
   (:mod:`~exporter.web.pages.attention`), and a :mod:`~exporter.web.pages.fleet_row` for each cluster that the
-  address asks for (:mod:`~exporter.web.pages.fleet_query`).
+  address asks for.
 * :mod:`~exporter.web.pages.cluster_page`: ``/clusters/NAME``.
 * :mod:`~exporter.web.pages.cleanup_pages`: ``/cleanup`` and ``/cleanup/runs/ID``.
 * :mod:`~exporter.web.pages.error_page`: an error as a page for browsers, as text for tools.

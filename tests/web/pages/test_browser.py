@@ -13,7 +13,7 @@ from exporter.ontap.errors import Reason
 from exporter.polling.board import Board
 from exporter.simulator import Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
-from exporter.web.pages.fleet_query import ROWS
+from exporter.web.pages.fleet_page import ROWS
 from exporter.web.routes import build_application
 from support.browser import Visitor, browsing, chromium
 from support.daemon_process import program

@@ -15,7 +15,7 @@ from yarl import URL
 
 from exporter.ontap.errors import Reason
 from exporter.polling.board import Board, ClusterStatus
-from exporter.web.pages.fleet_query import ROWS
+from exporter.web.pages.fleet_page import ROWS
 from exporter.web.routes import build_application
 from support.pages import Shown, failing, polled, unpolled
 from support.stub_sources import NOW, STATE, sources
