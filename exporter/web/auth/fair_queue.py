@@ -7,9 +7,9 @@ password, at most one password of each waiting client is checked.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final
 
 Check = Callable[[], bool]
@@ -22,20 +22,15 @@ class TooManyWaitError(Exception):
     """Too many passwords wait to be checked; the client may try again."""
 
 
-@dataclass(slots=True)
-class _ClientQueue:
-    """The waiting checks of one client; only the first is in the worker's queue."""
-
-    waiting: int = 0
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 class FairQueue:
     """Runs checks in one thread."""
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="password")
-        self._queues: dict[str, _ClientQueue] = {}
+        self._waiting: Counter[str] = Counter()
+        """How many checks of each client wait."""
+        self._turns: dict[str, asyncio.Lock] = {}
+        """Of each waiting client; only its first check is in the worker's queue."""
 
     async def run(self, client: str, check: Check) -> bool:
         """Wait for this client's turn, then return what ``check`` returns.
@@ -43,19 +38,18 @@ class FairQueue:
         Raises:
             TooManyWaitError: too many checks wait, of this client or of all.
         """
-        if client not in self._queues and len(self._queues) >= _MOST_CLIENTS:
+        is_too_many = client not in self._turns and len(self._turns) >= _MOST_CLIENTS
+        if is_too_many or self._waiting[client] >= _MOST_OF_A_CLIENT:
             raise TooManyWaitError
-        queue = self._queues.setdefault(client, _ClientQueue())
-        if queue.waiting >= _MOST_OF_A_CLIENT:
-            raise TooManyWaitError
-        queue.waiting += 1
+        turn = self._turns.setdefault(client, asyncio.Lock())
+        self._waiting[client] += 1
         try:
-            async with queue.turn:
+            async with turn:
                 return await asyncio.get_running_loop().run_in_executor(self._worker, check)
         finally:
-            queue.waiting -= 1
-            if not queue.waiting:
-                del self._queues[client]
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client], self._turns[client]
 
     def close(self) -> None:
         """Start no more checks; do not wait for the running one."""

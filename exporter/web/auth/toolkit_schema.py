@@ -157,10 +157,9 @@ def _hash(value: str) -> str:
 
 def _duration(value: object) -> timedelta:
     """Return a duration as Go writes it, or as Prometheus does."""
-    match = _GO_DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    if not isinstance(value, str) or not _GO_DURATION.fullmatch(value):
         return parse_duration_or_zero(value)
-    parts = _GO_PART.findall(value if isinstance(value, str) else "")
+    parts = _GO_PART.findall(value)
     nanoseconds = sum(Fraction(number) * _NANOSECONDS[unit] for number, unit in parts)
     if nanoseconds > _LONGEST_NANOSECONDS:
         raise ValueError("a duration of more than 292 years")
