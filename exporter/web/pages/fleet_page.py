@@ -185,7 +185,7 @@ def _count(rows: Iterable[FleetRow]) -> Counter[str]:
         counts.update(row.states())
         counts["packages"] += row.packages or 0
         counts["unknown"] += row.is_stale and row.status.up
-        counts["old_packages"] += row.old
+        counts["old_packages"] += len(row.old)
         counts["waiting_packages"] += row.waiting or 0
         counts["unknown_ages"] += row.unknown_ages
         counts["unknown_use"] += bool(row.packages) and row.in_use is None

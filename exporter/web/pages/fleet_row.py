@@ -37,8 +37,8 @@ class FleetRow:
     """The last good poll's, as long as it is fresh."""
     oldest_seconds: float | None
     """The age of the oldest package; None if there is none, or no age is known."""
-    old: int
-    """Unused packages that are older than ``old_after_seconds``."""
+    old: frozenset[str]
+    """The versions of unused packages that are older than ``old_after_seconds``."""
     unknown_ages: int
     """Packages without a create_time."""
     old_after_seconds: float
@@ -109,12 +109,13 @@ def row_of(
         status=status,
         inventory=inventory,
         oldest_seconds=max(now - min(known), 0.0) if known else None,
-        old=sum(
-            package.create_timestamp_seconds is not None
+        old=frozenset(
+            package.version
+            for package in packages
+            if package.create_timestamp_seconds is not None
             and now - package.create_timestamp_seconds > old_after
             and inventory is not None
             and inventory.in_use(package) is False
-            for package in packages
         ),
         unknown_ages=len(created) - len(known),
         old_after_seconds=old_after,
