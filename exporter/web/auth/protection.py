@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -207,7 +207,8 @@ def _names_in(certificate: Mapping[str, Any] | None) -> Iterator[str]:
         if kind in {"DNS", "email", "URI"}:
             yield value
         elif kind == "IP Address":
-            yield str(ip_address(value.strip()))
+            with suppress(ValueError):  # OpenSSL writes what is no address as <invalid>
+                yield str(ip_address(value.strip()))
 
 
 def _hash_of(path: Path) -> str:
