@@ -11,7 +11,7 @@ import errno
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -50,6 +50,34 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
     future, run = _prepared(work)
     _start(run, future, name=name)
     return future
+
+
+class SingleFlight(Generic[T]):
+    """Does work in threads, in at most one for each key: work on a mount that hangs may never end.
+
+    Args:
+        name: the name of the threads.
+    """
+
+    def __init__(self, *, name: str) -> None:
+        self._name = name
+        self._running: dict[Hashable, asyncio.Future[T]] = {}
+
+    async def run(self, work: Callable[[], T], *, key: Hashable = None) -> T:
+        """Return what the work returns, or what that returns which runs already for this key.
+
+        Raises:
+            Exception: the work failed with this exception.
+        """
+        if (running := self._running.get(key)) is None:
+            running = self._running[key] = begin(work, name=self._name)
+            running.add_done_callback(lambda _: self._running.pop(key))
+        await asyncio.wait({running})  # unlike the future itself, this may be cancelled
+        return running.result()
+
+    def is_running(self, key: Hashable = None) -> bool:
+        """Say whether work for this key has not ended."""
+        return key in self._running
 
 
 class Worker:

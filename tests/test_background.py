@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from exporter.background import Refreshed, Worker, begin
+from exporter.background import Refreshed, SingleFlight, Worker, begin
 from support.waiting import eventually
 
 DEADLINE_SECONDS = 60.0
@@ -69,6 +69,21 @@ async def test_a_worker_does_all_work_in_order_even_if_nobody_waits_and_then_end
     assert thread.daemon
     thread.join(DEADLINE_SECONDS)
     assert not thread.is_alive()
+
+
+async def test_work_is_done_once_for_all_who_ask_while_it_runs_and_again_after_that() -> None:
+    source = Source()
+    source.answers.clear()
+    flight: SingleFlight[int] = SingleFlight(name="numbers")
+    asking = [asyncio.create_task(flight.run(partial(source.read, None))) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert flight.is_running()
+    assert not flight.is_running("another")
+    asking[0].cancel()
+    source.answers.set()
+    assert await asyncio.gather(*asking[1:]) == [1] * 4
+    assert not flight.is_running()
+    assert await flight.run(partial(source.read, None)) == 2
 
 
 async def test_a_value_is_read_once_until_it_expires() -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from exporter.app.applied import Changes
 from exporter.app.sharding import Shard
-from exporter.background import begin
+from exporter.background import SingleFlight, begin
 from exporter.concurrency import no_stray_cancellation
 from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
 
@@ -63,8 +63,7 @@ class Reloader:
         self._read_seconds = read_seconds
         self._scanning: asyncio.Future[Config | None] | None = None
         """A scan that did not end in time: what it finds is applied, however late."""
-        self._given_up: asyncio.Future[Config] | None = None
-        """The last reading for a reload that did not end in time."""
+        self._readings: SingleFlight[Config] = SingleFlight(name="read-configuration")
         self._apply = apply
         self._resume_paused = resume_paused
         self._protection = protection
@@ -158,19 +157,13 @@ class Reloader:
         """
         if self._scanning is not None:
             await self._scan()  # what it finds is applied first
-        if self._scanning is not None or self._given_up is not None:
+        if self._scanning is not None or self._readings.is_running():
             return None
-        reading = begin(self._files.read, name="read-configuration")
-        await asyncio.wait({reading}, timeout=self._read_seconds)
-        if reading.done():
-            return reading.result()
-        self._given_up = reading
-        reading.add_done_callback(self._forget)
-        return None
-
-    def _forget(self, _: asyncio.Future[Config]) -> None:
-        """Forget a reading that was given up, and has ended now."""
-        self._given_up = None
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                return await self._readings.run(self._files.read)
+        except TimeoutError:
+            return None
 
     def _give_up(self) -> str:
         self.successful = False

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from exporter.background import begin
+from exporter.background import SingleFlight
 from exporter.cleanup.decide.plan import Approved, Verdict
 from exporter.config import PolicyConfig
 from exporter.config.checking.named_files import LARGEST_PLAN_BYTES
@@ -64,7 +64,7 @@ def load_plan(path: Path) -> SavedPlan:
 
 
 class SavedPlans:
-    """Reads saved plans, each in one thread at a time: from a mount that hangs, no reading ever ends.
+    """Reads saved plans, each in one thread at a time.
 
     Args:
         read: reads a saved plan.
@@ -76,7 +76,7 @@ class SavedPlans:
     ) -> None:
         self._read = read
         self._read_seconds = read_seconds
-        self._reading: dict[Path, asyncio.Future[SavedPlan]] = {}
+        self._readings: SingleFlight[SavedPlan] = SingleFlight(name="read an approved plan")
 
     async def approval_of(self, policy: PolicyConfig, *, now: float) -> Approved | None:
         """Return what a policy's saved plan approves, which is nothing if it cannot be used.
@@ -86,12 +86,11 @@ class SavedPlans:
         path = policy.approved_plan
         if path is None:
             return None
-        reading = self._begin(path)
-        await asyncio.wait({reading}, timeout=self._read_seconds)
-        if not reading.done():
-            return Approved(packages=frozenset(), problem="the approved plan could not be read in time")
         try:
-            plan = reading.result()
+            async with asyncio.timeout(self._read_seconds):
+                plan = await self._readings.run(partial(self._read, path), key=path)
+        except TimeoutError:
+            return Approved(packages=frozenset(), problem="the approved plan could not be read in time")
         except (BlockingIOError, ValueError) as exc:
             return Approved(packages=frozenset(), problem=f"the approved plan cannot be used: {exc}")
         age = now - plan.saved_timestamp_seconds
@@ -104,10 +103,3 @@ class SavedPlans:
             if package.verdict is Verdict.DELETE and one.cluster_uuid is not None and not one.problem
         ]
         return Approved(packages=frozenset(chosen))
-
-    def _begin(self, path: Path) -> asyncio.Future[SavedPlan]:
-        """Return the reading that runs, or begin one."""
-        if (reading := self._reading.get(path)) is None:
-            reading = self._reading[path] = begin(partial(self._read, path), name="read an approved plan")
-            reading.add_done_callback(lambda _: self._reading.pop(path))
-        return reading

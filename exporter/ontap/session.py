@@ -5,7 +5,6 @@ Exceptions of aiohttp are translated to the classes of :mod:`exporter.ontap.erro
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import ssl
@@ -21,7 +20,7 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
 from exporter import __version__
-from exporter.background import begin
+from exporter.background import SingleFlight
 from exporter.ontap.errors import BadResponse, ConnectionFailed, DeadlineExceeded, OntapError, TlsFailed
 from exporter.ontap.requests.messages import JSON_MEDIA_TYPE
 
@@ -96,7 +95,7 @@ class SystemResolver(AbstractResolver):
 
     def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
         self._look_up = look_up
-        self._running: dict[tuple[str, int, int], asyncio.Future[list[ResolveResult]]] = {}
+        self._look_ups: SingleFlight[list[ResolveResult]] = SingleFlight(name="look up")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -107,11 +106,7 @@ class SystemResolver(AbstractResolver):
             OSError: there are none, or nobody has answered.
         """
         key = (host, port, family)
-        if (lookup := self._running.get(key)) is None:
-            lookup = self._running[key] = begin(partial(self._addresses, *key), name="look up")
-            lookup.add_done_callback(lambda _: self._running.pop(key))
-        await asyncio.wait({lookup})
-        return lookup.result()
+        return await self._look_ups.run(partial(self._addresses, *key), key=key)
 
     async def close(self) -> None:
         """Do nothing: the end of the program does not wait for the threads."""

@@ -17,7 +17,7 @@ from urllib.parse import quote_plus, urlencode
 import aiohttp
 from yarl import URL
 
-from exporter.background import begin
+from exporter.background import SingleFlight
 from exporter.ontap.endpoint import OAuth2Login
 from exporter.ontap.errors import (
     BadResponse,
@@ -51,8 +51,6 @@ class _TokenState:
     usable_until: float = float("inf")
     failure: OntapError | None = None
     failed_until: float = float("-inf")
-    reading: asyncio.Future[str] | None = None
-    """The reading of the client secret that runs."""
     is_secret_in_body: bool | None = None
     """Where the endpoint wants the client secret: in the body or in a header; None: not known."""
 
@@ -69,6 +67,7 @@ class Tokens:
         self._session = session
         self._contexts = contexts
         self._held: dict[OAuth2Login, _TokenState] = {}
+        self._secrets: SingleFlight[str] = SingleFlight(name="client secret")
 
     async def get(self, login: OAuth2Login) -> str:
         """Return a token that has not expired, a new one where there is none.
@@ -113,7 +112,7 @@ class Tokens:
 
     async def _fetch(self, login: OAuth2Login, held: _TokenState) -> str:
         """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""
-        secret = await self._read_secret(login, held)
+        secret = await self._read_secret(login)
         header = _header(login, secret)
         sent = header.partition(" ")[2]
         redacted = spellings(
@@ -145,14 +144,9 @@ class Tokens:
             return token
         raise AssertionError  # the last way has returned or raised
 
-    async def _read_secret(self, login: OAuth2Login, held: _TokenState) -> str:
-        """Read the client secret, in one thread at a time: from a mount that hangs, no reading ever ends."""
-        if held.reading is None or held.reading.done():  # a file may have changed since an earlier one
-            held.reading = begin(login.client_secret.read, name="client secret")
-        await asyncio.wait({held.reading})
-        reading, held.reading = held.reading, None
+    async def _read_secret(self, login: OAuth2Login) -> str:
         try:
-            return reading.result()
+            return await self._secrets.run(login.client_secret.read, key=login)
         except BlockingIOError as exc:
             raise ConnectionFailed(f"the client secret cannot be read now: {exc.strerror}") from exc
         except (OSError, ValueError) as exc:
