@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -269,7 +268,6 @@ class AccessOpener:
             tls=cluster.tls,
             proxy=cluster.proxy,
             counts=self._counts,
-            jitter=random.random,
         )
         account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
         return ClusterAccess(config=cluster, client=client, account=account)

@@ -92,7 +92,6 @@ class OntapClient:
         tls: how to verify the cluster's certificate, and which client certificate to show.
         proxy: the proxy through which it is reached.
         counts: counts the requests.
-        jitter: gives random numbers from 0 to 1.
 
     Attributes:
         clock_skew_seconds: the cluster's clock minus ours, by the last ``Date`` header of its answers; None
@@ -111,7 +110,6 @@ class OntapClient:
         tls: Tls,
         proxy: Proxy | None = None,
         counts: RequestCounts,
-        jitter: Callable[[], float],
     ) -> None:
         self.credentials = credentials
         self.clock_skew_seconds: float | None = None
@@ -122,7 +120,6 @@ class OntapClient:
         self._tls = tls
         self._proxy = proxy
         self._counts = counts
-        self._jitter = jitter
 
     async def converse(
         self, conversation: Conversation[T], *, deadline: float, gate: SendGate | None = None
@@ -182,7 +179,6 @@ class OntapClient:
                 error=failure,
                 attempt=attempt,
                 remaining_seconds=deadline - clock(),
-                jitter=self._jitter(),
             )
             if pause is None:
                 raise failure

@@ -65,7 +65,6 @@ class Bench:
             credentials=Credentials(self.login),
             tls=tls or Tls(ca_file=self.simulator.ca_file),
             counts=self.counts,
-            jitter=lambda: 0.0,
         )
 
     async def list(self, *, return_timeout_seconds: int = 15, max_records: int = 500) -> Listing:

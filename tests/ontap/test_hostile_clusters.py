@@ -160,7 +160,6 @@ async def ask(endpoint: Endpoint, tls: Tls) -> tuple[Listing | OntapError, float
             credentials=Credentials(BasicLogin(username="monitor", password=Secret(value=PASSWORD))),
             tls=tls,
             counts=RequestCounts(),
-            jitter=lambda: 0.0,
         )
         query = CollectionQuery(endpoint=endpoint, return_timeout_seconds=15, max_records=500)
         deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS

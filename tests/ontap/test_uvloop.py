@@ -46,7 +46,6 @@ async def ask(
             ),
             tls=tls or Tls(ca_file=simulator.ca_file),
             counts=RequestCounts(),
-            jitter=lambda: 0.0,
         )
         if stopped:
             await simulator.stop(cluster.name)

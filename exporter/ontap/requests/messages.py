@@ -226,7 +226,7 @@ def is_locked(message: str) -> bool:
 
 
 def pause_before_retry(
-    *, request: Request, error: OntapError, attempt: int, remaining_seconds: float, jitter: float
+    *, request: Request, error: OntapError, attempt: int, remaining_seconds: float
 ) -> float | None:
     """Return the seconds to wait before the next attempt, or None to give up.
 
@@ -234,18 +234,13 @@ def pause_before_retry(
     ``MAX_ATTEMPTS`` times in all. The cluster may ask for a pause; otherwise the pause begins with half a
     second and doubles. There is no retry if the pause would last beyond the deadline.
 
-    Args:
-        request: the request that was sent.
-        error: the error that it got.
-        attempt: how often it has been sent, from 1.
-        remaining_seconds: the time until the deadline.
-        jitter: a random number from 0 to 1; makes a pause that the cluster did not ask for up to half longer.
+    ``attempt`` says how often the request has been sent, from 1.
     """
     if request.method != "GET" or not error.transient or attempt >= MAX_ATTEMPTS:
         return None
     pause = error.retry_after_seconds
     if pause is None:
-        pause = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + jitter / 2)
+        pause = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)
     return pause if pause < remaining_seconds else None
 
 
