@@ -156,7 +156,7 @@ REFRESH_TIMEOUT_SECONDS = 1.0
 
 
 class Refreshed(Generic[T]):
-    """A value that a thread reads, and reads again after it has expired.
+    """A value that a thread reads, and reads again when it is needed and too old.
 
     At most one thread reads it at a time. If that takes too long, the value from before is used: a disk that
     does not answer causes only a short delay.
@@ -164,68 +164,52 @@ class Refreshed(Generic[T]):
     Args:
         read: reads the value; its argument is the value from before, None at first.
         name: the name of the thread.
+        max_age_seconds: how long the value is used before it is read again.
         refresh_timeout_seconds: how long reading the value again may take.
-
-    Attributes:
-        value: the newest value; None before the first.
-        begun: when reading this value began, in the event loop's time.
     """
 
-    def __init__(self, read: Callable[[T | None], T], *, name: str, refresh_timeout_seconds: float) -> None:
-        self.value: T | None = None
-        self.begun = float("-inf")
+    def __init__(
+        self,
+        read: Callable[[T | None], T],
+        *,
+        name: str,
+        max_age_seconds: float = 0.0,
+        refresh_timeout_seconds: float,
+    ) -> None:
         self._read = read
         self._name = name
+        self._max_age_seconds = max_age_seconds
         self._refresh_timeout_seconds = refresh_timeout_seconds
-        self._is_current = False
+        self._value: T | None = None
+        self._value_begun = float("-inf")
         self._reading: asyncio.Future[T] | None = None
         self._reading_begun = 0.0
-        self._reading_is_outdated = False
 
     def expire(self) -> None:
         """Read the value again before it is used the next time."""
-        self._is_current = False
-
-    def forget(self) -> None:
-        """Read the value again before it is used, and ignore a reading that runs now."""
-        self._is_current = False
-        self._reading_is_outdated = self._reading is not None
+        self._value_begun = float("-inf")
 
     async def get(self) -> T:
-        """Return the value, read again if it has expired.
+        """Return the value, read again if it is too old.
 
         Raises:
             Exception: reading it failed with this exception.
         """
-        while self.value is None or not self._is_current:
-            reading = self._begin()
-            if await self._ends_in_time(reading):
-                reading.result()
-            else:
-                self._is_current = True
-        return self.value
-
-    async def renew(self) -> None:
-        """Read the value again now; if that fails or takes too long, the value from before stays."""
-        reading = self._begin()
-        await asyncio.wait({reading}, timeout=self._refresh_timeout_seconds)
-        self._is_current = self.value is not None
-
-    async def _ends_in_time(self, reading: asyncio.Future[T]) -> bool:
-        left_seconds = self._reading_begun + self._refresh_timeout_seconds - asyncio.get_running_loop().time()
-        timeout_seconds = None if self.value is None else max(left_seconds, 0.0)
-        done, _ = await asyncio.wait({reading}, timeout=timeout_seconds)
-        return bool(done)
-
-    def _begin(self) -> asyncio.Future[T]:
-        """Return the reading that runs, or begin one."""
+        clock = asyncio.get_running_loop().time
+        if self._value is not None and clock() < self._value_begun + self._max_age_seconds:
+            return self._value
         if self._reading is None:
-            self._reading = begin(partial(self._read, self.value), name=self._name)
-            self._reading_begun = asyncio.get_running_loop().time()
+            self._reading = begin(partial(self._read, self._value), name=self._name)
+            self._reading_begun = clock()
             self._reading.add_done_callback(self._end)
-        return self._reading
+        reading = self._reading
+        left_seconds = self._reading_begun + self._refresh_timeout_seconds - clock()
+        await asyncio.wait({reading}, timeout=None if self._value is None else max(left_seconds, 0.0))
+        if self._value is not None and not reading.done():
+            return self._value
+        return reading.result()
 
     def _end(self, reading: asyncio.Future[T]) -> None:
-        is_outdated, self._reading, self._reading_is_outdated = self._reading_is_outdated, None, False
-        if not is_outdated and not reading.cancelled() and reading.exception() is None:
-            self.value, self.begun, self._is_current = reading.result(), self._reading_begun, True
+        self._reading = None
+        if not reading.cancelled() and reading.exception() is None:
+            self._value, self._value_begun = reading.result(), self._reading_begun

@@ -33,7 +33,7 @@ class Source:
 
 
 def refreshed(source: Source) -> Refreshed[int]:
-    return Refreshed(source.read, name="numbers", refresh_timeout_seconds=0.01)
+    return Refreshed(source.read, name="numbers", max_age_seconds=3600.0, refresh_timeout_seconds=0.01)
 
 
 async def test_where_the_system_has_no_thread_left_the_work_cannot_be_done_now() -> None:
@@ -106,24 +106,11 @@ async def test_while_a_thread_waits_the_value_from_before_serves_and_no_other_th
     for _ in range(3):
         value.expire()
         assert await value.get() == 1
-        await value.renew()
-        assert value.value == 1
     assert source.reads == 2
     source.answers.set()
 
 
-async def test_a_value_that_is_forgotten_while_it_is_read_is_not_used() -> None:
-    source = Source()
-    source.answers.clear()
-    value = refreshed(source)
-    waiting = asyncio.create_task(value.get())
-    await asyncio.sleep(0)
-    value.forget()
-    source.answers.set()
-    assert await waiting == 2
-
-
-async def test_an_error_is_raised_when_the_value_is_needed_and_renewing_keeps_the_value() -> None:
+async def test_a_value_of_no_age_is_read_whenever_it_is_needed_and_an_error_is_raised() -> None:
     def read(before: int | None) -> int:
         if before is None:
             return 1
@@ -131,9 +118,6 @@ async def test_an_error_is_raised_when_the_value_is_needed_and_renewing_keeps_th
 
     value = Refreshed(read, name="numbers", refresh_timeout_seconds=DEADLINE_SECONDS)
     assert await value.get() == 1
-    await value.renew()
-    assert await value.get() == 1
-    value.expire()
     with pytest.raises(OSError, match="unreadable"):
         await value.get()
 

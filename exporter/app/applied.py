@@ -94,7 +94,7 @@ class AppliedConfiguration:
         self.version += 1
         kept = 0
         async for name, access in in_slices(accesses.items()):
-            kept += before.get(name) is access and settings[name] == access.config
+            kept += settings.get(name) == access.config
         self._fleet.begin()
         return Changes(
             added=len(accesses.keys() - before.keys()),

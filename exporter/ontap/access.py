@@ -28,23 +28,30 @@ T = TypeVar("T")
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
 """The longest pause that a cluster can ask for (Retry-After)."""
 
-RENEW_SECONDS = 2.0
-"""How long a reload waits for new passwords and tokens of refused accounts; later ones are found by polls."""
-
 AccountKey = tuple[Endpoint, str]
 
 
 class Account:
-    """The refusals of one account on a cluster. ONTAP locks the account, so all its users share them.
+    """What stops requests with one account on a cluster; times are the event loop's.
+
+    ONTAP locks the account, so all its users share its refusals.
 
     Attributes:
         refusals: the refusals that stop all requests, for example after a wrong password.
         fact_refusals: the refusals that stop requests for facts; the listing may still be readable.
+        deletions_wait_until: until then, no deletion begins, since the cluster asked for a pause
+            (Retry-After).
+        polls_wait_until: the same for polls; an answer to a request for a fact does not count here.
     """
 
     def __init__(self, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
         self.refusals = Refusals(first_pause_seconds=first_pause_seconds)
         self.fact_refusals = Refusals(first_pause_seconds=first_pause_seconds)
+        self.deletions_wait_until = self.polls_wait_until = float("-inf")
+
+    def must_be_remembered(self, now: float) -> bool:
+        """Say whether its refusals must be remembered although no cluster uses it."""
+        return self.refusals.must_be_remembered(now) or self.fact_refusals.must_be_remembered(now)
 
 
 class ClusterAccess:
@@ -53,20 +60,16 @@ class ClusterAccess:
     Attributes:
         config: the cluster's settings.
         client: sends the requests.
+        account: what stops them.
         query: how its collections are asked for.
-        refusals: see :class:`Account`.
-        fact_refusals: see :class:`Account`.
-        deletions_wait_until: until then, no deletion begins, since the cluster asked for a pause
-            (Retry-After); in the event loop's time.
-        polls_wait_until: the same for polls; an answer to a request for a fact does not count here.
     """
 
     def __init__(
         self, *, config: ClusterSettings, client: OntapClient, account: Account | None = None
     ) -> None:
-        account = account or Account()
         self.config = config
         self.client = client
+        self.account = account or Account()
         self.query = CollectionQuery(
             endpoint=config.endpoint,
             return_timeout_seconds=config.return_timeout_seconds,
@@ -75,9 +78,6 @@ class ClusterAccess:
                 DEFAULT_RETURN_TIMEOUT_SECONDS, int(config.poll_timeout.total_seconds()) - 1
             ),
         )
-        self.refusals = account.refusals
-        self.fact_refusals = account.fact_refusals
-        self.deletions_wait_until = self.polls_wait_until = float("-inf")
 
     @property
     def name(self) -> str:
@@ -111,51 +111,46 @@ class ClusterAccess:
             OntapError: as :meth:`~exporter.ontap.client.OntapClient.converse`; a 401 counts as a refusal.
         """
         clock = asyncio.get_running_loop().time
+        account = self.account
         try:
             if deadline is None:
                 deadline = self.deadline(clock())
-            await self._check_login(is_fact=is_fact)
-            refused = self.refusals.in_a_row
+            await self._check_login(deadline, is_fact=is_fact)
+            refused = account.refusals.in_a_row
             result = await self.client.converse(conversation, deadline=deadline, gate=gate)
         except Unauthorized:
-            refusals = self.fact_refusals if is_fact else self.refusals
-            refusals.add(clock(), self.client.credentials.sent_fingerprint)
+            refusals = account.fact_refusals if is_fact else account.refusals
+            refusals.add(clock(), self.client.credentials.sent)
+            if not is_fact:
+                self.client.credentials.drop_token()
             raise
         except OntapError as exc:
             if exc.retry_after_seconds is not None:
                 until = clock() + min(exc.retry_after_seconds, LONGEST_REQUESTED_PAUSE_SECONDS)
-                self.deletions_wait_until = max(self.deletions_wait_until, until)
+                account.deletions_wait_until = max(account.deletions_wait_until, until)
                 if not is_fact:
-                    self.polls_wait_until = max(self.polls_wait_until, until)
+                    account.polls_wait_until = max(account.polls_wait_until, until)
             raise
         finally:
             conversation.close()
-        if not is_fact and refused == self.refusals.in_a_row:
-            self.refusals.accepted()
+        if not is_fact and refused == account.refusals.in_a_row:
+            account.refusals.accepted()
         return result
 
-    @property
-    def has_refusals(self) -> bool:
-        """Whether the account has refused credentials since it last accepted some."""
-        return bool(self.refusals.in_a_row or self.fact_refusals.in_a_row)
-
-    def has_untried_login(self, now: float) -> bool:
-        """Say whether the account has refused credentials and there are new ones to try at once."""
-        refusals = self.refusals if self.refusals.in_a_row else self.fact_refusals
-        return bool(refusals.in_a_row) and refusals.are_new(self.client.credentials.fingerprint, now)
-
-    async def _check_login(self, *, is_fact: bool) -> None:
+    async def _check_login(self, deadline: float, *, is_fact: bool) -> None:
         """Check that the credentials may be sent.
 
         Raises:
             LoginPaused: they may not.
         """
-        credentials = self.client.credentials
-        if self.refusals.in_a_row:
-            await self.client.renew_login()
+        account = self.account
+        if account.refusals.in_a_row:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self.client.renew_login()
         now = asyncio.get_running_loop().time()
-        needed = (self.refusals, self.fact_refusals) if is_fact else (self.refusals,)
-        if not all(one.allows(credentials.fingerprint, now) for one in needed):
+        needed = (account.refusals, account.fact_refusals) if is_fact else (account.refusals,)
+        if not all(one.allows(self.client.credentials.known, now) for one in needed):
             raise LoginPaused(NOTHING_SENT)
 
 
@@ -186,11 +181,7 @@ class AccessOpener:
         self._accounts: dict[AccountKey, Account] = {}
 
     def open(self, clusters: Iterable[ClusterSettings]) -> Mapping[str, ClusterAccess]:
-        """Open an access for each cluster.
-
-        Returns:
-            one access for each cluster, by name, in their order.
-        """
+        """Return one access for each cluster, by name, in their order."""
         return MappingProxyType({one.name: self._access(one) for one in clusters})
 
     async def reopen(
@@ -198,9 +189,9 @@ class AccessOpener:
     ) -> Mapping[str, ClusterAccess]:
         """Open an access for each cluster; keep the earlier access if the settings for requests are the same.
 
-        Every secret is read again before it is sent. If the account has refused a secret, it is read again
-        now; if it has changed, the cluster gets a new access, which tries it at once. Refusals are kept
-        when a cluster is renamed, and for an hour after an account is no longer used.
+        A cluster whose credentials were refused gets a new access all the same: its first poll reads them
+        again, and sends them if they have changed. Refusals are kept when a cluster is renamed, and for an
+        hour after an account is no longer used.
 
         Args:
             clusters: their settings.
@@ -210,22 +201,9 @@ class AccessOpener:
             one access for each cluster, by name, in their order.
         """
         clusters = tuple(clusters)
-        kept: dict[str, ClusterAccess] = {}
-        refused: list[ClusterAccess] = []
-        async for one in in_slices(clusters):
-            access = before.get(one.name)
-            if access is not None and _what_is_sent(access.config) == _what_is_sent(one):
-                kept[one.name] = access
-                access.client.credentials.use_certificate_of(one.tls)
-                access.client.credentials.forget()
-                if access.has_refusals:
-                    refused.append(access)
-        with suppress(TimeoutError):  # a token endpoint or a disk that hangs does not hold up a reload
-            async with asyncio.timeout(RENEW_SECONDS):
-                await asyncio.gather(*(access.client.renew_login() for access in refused))
         await self._forget_unused(clusters)
         return MappingProxyType(
-            {one.name: self._reopened(one, kept.get(one.name)) async for one in in_slices(clusters)}
+            {one.name: self._reopened(one, before.get(one.name)) async for one in in_slices(clusters)}
         )
 
     async def _forget_unused(self, clusters: Iterable[ClusterSettings]) -> None:
@@ -242,38 +220,19 @@ class AccessOpener:
         self._tokens.keep(logins)
         now = asyncio.get_running_loop().time()
         async for key, account in in_slices(tuple(self._accounts.items())):
-            refusals = (account.refusals, account.fact_refusals)
-            if key not in used and not any(one.must_be_remembered(now) for one in refusals):
+            if key not in used and not account.must_be_remembered(now):
                 del self._accounts[key]
 
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
-        if earlier is None:
+        if earlier is None or _request_settings(earlier.config) != _request_settings(cluster):
             return self._access(cluster)
-        now = asyncio.get_running_loop().time()
-        is_same = _request_settings(earlier.config) == _request_settings(cluster)
-        if is_same and not earlier.has_untried_login(now):
-            earlier.config = cluster
-            return earlier
-        access = self._access(cluster, earlier.client.credentials)
-        access.deletions_wait_until = earlier.deletions_wait_until
-        access.polls_wait_until = earlier.polls_wait_until
-        return access
+        if earlier.account.refusals.in_a_row:
+            return ClusterAccess(config=cluster, client=earlier.client, account=earlier.account)
+        earlier.config = cluster
+        return earlier
 
-    def _access(self, cluster: ClusterSettings, credentials: Credentials | None = None) -> ClusterAccess:
-        client = OntapClient(
-            session=self._session,
-            contexts=self._contexts,
-            endpoint=cluster.endpoint,
-            credentials=credentials or self._credentials(cluster),
-            tls=cluster.tls,
-            proxy=cluster.proxy,
-            counts=self._counts,
-        )
-        account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
-        return ClusterAccess(config=cluster, client=client, account=account)
-
-    def _credentials(self, cluster: ClusterSettings) -> Credentials:
-        return Credentials(
+    def _access(self, cluster: ClusterSettings) -> ClusterAccess:
+        credentials = Credentials(
             cluster.login,
             cluster.tls,
             headers=cluster.headers,
@@ -281,6 +240,17 @@ class AccessOpener:
             other_secrets=proxy_secrets(cluster.proxy),
             read=self._read_login,
         )
+        client = OntapClient(
+            session=self._session,
+            contexts=self._contexts,
+            endpoint=cluster.endpoint,
+            credentials=credentials,
+            tls=cluster.tls,
+            proxy=cluster.proxy,
+            counts=self._counts,
+        )
+        account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
+        return ClusterAccess(config=cluster, client=client, account=account)
 
 
 def _account_of(cluster: ClusterSettings) -> AccountKey:
@@ -296,15 +266,9 @@ def _account_of(cluster: ClusterSettings) -> AccountKey:
             return cluster.endpoint, "certificate"
 
 
-def _what_is_sent(cluster: ClusterSettings) -> tuple[object, ...]:
-    """Return the address and what is sent to it with every request."""
-    return (cluster.endpoint, cluster.login, cluster.headers, cluster.proxy)
-
-
 def _request_settings(cluster: ClusterSettings) -> tuple[object, ...]:
     """Return the settings that decide which requests are sent, and how."""
     return (
-        *_what_is_sent(cluster),
-        cluster.tls,
+        *(cluster.endpoint, cluster.login, cluster.headers, cluster.proxy, cluster.tls),
         *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
     )

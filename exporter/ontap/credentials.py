@@ -6,9 +6,11 @@ Threads read the files: a disk that does not answer must delay no other cluster.
 from __future__ import annotations
 
 import hashlib
-import os
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,42 +32,35 @@ from exporter.ontap.endpoint import (
     check_password,
     check_username,
 )
-from exporter.ontap.errors import ConnectionFailed, Unauthorized
-from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.errors import ConnectionFailed, OntapError, Unauthorized
+from exporter.ontap.redaction import redact, secrets_in, spellings
 from exporter.ontap.tokens import Tokens
 
-REMEMBERED_SECRETS = 12
-"""How many of the last secrets are redacted: an answer may echo a secret that has changed since."""
+REMEMBERED_CONTENTS = 3
+"""How many of the last credentials are redacted: an answer may echo a secret that has changed since."""
 _DIGEST_BYTES: Final = 16
-_KEY: Final = os.urandom(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginContent:
-    """The credentials that were read.
-
-    Attributes:
-        header: the value of the ``Authorization`` header, if any.
-        secret: the secret in it.
-        headers: more headers to send, by name and value.
-        secret_headers: the values of those that are secret.
-        certificate: digests of the client certificate's files; None for a file that cannot be read.
-    """
+    """The credentials that were read; equal ones are the same to the cluster."""
 
     header: str | None = field(repr=False)
+    """The value of the ``Authorization`` header, if any."""
     secret: str = field(repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The secret in it."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    """More headers to send, by name and value."""
     secret_headers: tuple[str, ...] = field(default=(), repr=False)
+    """The values of those that are secret."""
     certificate: tuple[bytes | None, ...]
+    """Digests of the client certificate's files; None for a file that cannot be read."""
 
     @property
-    def fingerprint(self) -> bytes:
-        """Identifies the credentials within this process; empty if a certificate cannot be read."""
-        if None in self.certificate:
-            return b""
-        secrets = (value.encode() for value in self.secret_headers)
-        parts = (one or b"" for one in (self.header and self.header.encode(), *secrets, *self.certificate))
-        return hashlib.blake2b(b"\0".join(parts), digest_size=_DIGEST_BYTES, key=_KEY).digest()
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown."""
+        login = () if self.header is None else secrets_in(self.header, self.secret)
+        return (*login, *self.secret_headers)
 
 
 LoginReader = Callable[[Login, tuple[Path, ...]], LoginContent]
@@ -83,33 +78,6 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
 
 
-@dataclass(slots=True, kw_only=True)
-class _Source:
-    """Where the credentials are read from: on its own, so that they hold no reference to themselves."""
-
-    login: Login
-    headers: tuple[Header, ...]
-    certificate_files: tuple[Path, ...]
-    read_login: LoginReader
-
-    def read(self, _: LoginContent | None = None) -> LoginContent:
-        """Read the login and the other headers.
-
-        Raises:
-            OSError: a file cannot be read.
-            ValueError: its content cannot be used.
-        """
-        content = self.read_login(self.login, self.certificate_files)
-        if not self.headers:
-            return content
-        headers = tuple((header, _value_of(header)) for header in self.headers)
-        return replace(
-            content,
-            headers=tuple((header.name, value) for header, value in headers),
-            secret_headers=tuple(value for header, value in headers if header.is_secret),
-        )
-
-
 class Credentials:
     """The credentials of one cluster.
 
@@ -121,6 +89,10 @@ class Credentials:
         other_secrets: are redacted too.
         read: reads the files, in a thread.
         refresh_timeout_seconds: how long reading the files again may take.
+
+    Attributes:
+        sent: what was sent last; None if it could not be read.
+        known: what was read last and could be sent; None before the first reading.
     """
 
     def __init__(
@@ -134,107 +106,95 @@ class Credentials:
         read: LoginReader = read_login,
         refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
     ) -> None:
+        self.sent: LoginContent | None = None
+        self.known: LoginContent | None = None
         self._login = login
         self._tokens = tokens
         self._other_secrets = other_secrets
         files = () if tls is None else tls.certificate_files
-        self._source = _Source(login=login, headers=headers, certificate_files=files, read_login=read)
-        self._content: Refreshed[LoginContent] = Refreshed(
-            self._source.read, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
+        self._read_all = partial(_read_all, login, headers, files, read)
+        self._has_files = bool(files) or any(secret.file for secret in _secrets_of(login, headers))
+        self._content = Refreshed(
+            self._read_all, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
         )
-        self._sent: LoginContent | None = None
-        self._secrets: tuple[str, ...] = ()
+        self._remembered: deque[LoginContent] = deque(maxlen=REMEMBERED_CONTENTS)
         self._spellings: tuple[str, ...] | None = None
 
     async def headers(self) -> tuple[tuple[str, str], ...]:
-        """Read the credentials if necessary, and return all headers to send, by name and value.
+        """Read the credentials, and return all headers to send, by name and value.
 
         Raises:
             Unauthorized: a secret cannot be read or cannot be sent.
             OntapError: there is no token to be had.
         """
         try:
-            self._content.expire()  # a token may have been renewed in its file a moment ago
-            content = await self._content.get() if self._has_files else self._source.read()
+            content = await self._read()
         except BlockingIOError as exc:
             raise ConnectionFailed(f"the credentials cannot be read now: {exc.strerror}") from exc
         except (OSError, ValueError) as exc:
-            self._sent = None
+            self.sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-        if isinstance(self._login, OAuth2Login) and self._tokens is not None:
-            content = _with_token(content, await self._tokens.get(self._login))
-        if content != self._sent:
-            self._remember(content)
-        self._sent = content
+        self.sent = content
         own = () if content.header is None else (("Authorization", content.header),)
         return (*own, *content.headers)
 
-    @property
-    def sent_fingerprint(self) -> bytes:
-        """The fingerprint of the credentials that were sent last; empty if none were."""
-        return b"" if self._sent is None else self._sent.fingerprint
-
-    @property
-    def fingerprint(self) -> bytes:
-        """The fingerprint of the credentials to send next; empty if they cannot be read."""
-        try:
-            content = self._content.value if self._has_files else self._source.read()
-        except ValueError:
-            return b""
-        if content is not None and isinstance(self._login, OAuth2Login):
-            token = None if self._tokens is None else self._tokens.current(self._login)
-            content = None if token is None else _with_token(content, token)
-        return b"" if content is None else content.fingerprint
-
-    def forget(self) -> None:
-        """Have the files read again before the credentials are sent the next time."""
-        self._content.forget()
-
     async def renew(self) -> None:
-        """Read the files again now; if that fails or takes too long, the content from before stays.
+        """Read the credentials again now; if that fails, those from before stay known."""
+        with suppress(OSError, ValueError, OntapError):
+            await self._read()
 
-        A token that was sent is replaced: it has been refused.
-        """
-        if isinstance(self._login, OAuth2Login) and self._tokens is not None:
-            await self._tokens.renew(self._login, refused="" if self._sent is None else self._sent.secret)
-        if self._has_files:
-            await self._content.renew()
-            if self._content.value is not None:
-                self._remember(self._content.value)
-
-    def use_certificate_of(self, tls: Tls) -> None:
-        """Take the client certificate from the files of other settings from now on."""
-        if self._source.certificate_files != tls.certificate_files:
-            self._source.certificate_files = tls.certificate_files
-            self.forget()
+    def drop_token(self) -> None:
+        """Get another token before the next request: the cluster has refused the one that was sent."""
+        if isinstance(self._login, OAuth2Login) and self._tokens is not None and self.sent is not None:
+            self._tokens.drop(self._login, self.sent.secret)
 
     def redact(self, text: str) -> str:
         """Return a text from the cluster with the secrets in it redacted."""
         if self._spellings is None:
-            self._spellings = spellings((*self._secrets, *self._other_secrets))
+            secrets = [secret for content in self._remembered for secret in content.secrets]
+            self._spellings = spellings((*secrets, *self._other_secrets))
         return redact(text, self._spellings)
 
-    @property
-    def _has_files(self) -> bool:
-        match self._login:
-            case BasicLogin(username_file=Path()):
-                return True
-            case BasicLogin(password=secret) | TokenLogin(credentials=secret) if secret.file is not None:
-                return True
-            case _:
-                named = any(header.value.file is not None for header in self._source.headers)
-                return named or bool(self._source.certificate_files)
-
-    def _remember(self, content: LoginContent) -> None:
-        """Redact a secret from now on."""
-        latest = list(content.secret_headers)
-        if content.header is not None:
-            sent = content.header.partition(" ")[2]
-            latest += [content.header, sent, sent.rstrip("="), content.secret]
-        if latest:
-            earlier = (one for one in self._secrets if one not in latest)
-            self._secrets = (*latest, *earlier)[: REMEMBERED_SECRETS + len(content.secret_headers)]
+    async def _read(self) -> LoginContent:
+        content = await self._content.get() if self._has_files else self._read_all()
+        if isinstance(self._login, OAuth2Login) and self._tokens is not None:
+            token = await self._tokens.get(self._login)
+            content = replace(content, header=f"Bearer {token}", secret=token)
+        if content not in self._remembered:
+            self._remembered.append(content)
             self._spellings = None
+        if None not in content.certificate:
+            self.known = content
+        return content
+
+
+def _secrets_of(login: Login, headers: tuple[Header, ...]) -> tuple[Secret, ...]:
+    """Return the secrets that are read for every request, and the user name."""
+    others = tuple(header.value for header in headers)
+    match login:
+        case BasicLogin(username_file=file, password=password):
+            return (Secret(file=file), password, *others)
+        case TokenLogin(credentials=token):
+            return (token, *others)
+        case _:
+            return others
+
+
+def _read_all(
+    login: Login,
+    headers: tuple[Header, ...],
+    certificate_files: tuple[Path, ...],
+    read_login: LoginReader,
+    _: LoginContent | None = None,
+) -> LoginContent:
+    """Read the login, the client certificate and the other headers; raises what ``read_login`` raises."""
+    content = read_login(login, certificate_files)
+    values = tuple((header, _value_of(header)) for header in headers)
+    return replace(
+        content,
+        headers=tuple((header.name, value) for header, value in values),
+        secret_headers=tuple(value for header, value in values if header.is_secret),
+    )
 
 
 def _digest(file: Path) -> bytes | None:
@@ -244,10 +204,6 @@ def _digest(file: Path) -> bytes | None:
     except (OSError, ValueError):
         return None
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
-
-
-def _with_token(content: LoginContent, token: str) -> LoginContent:
-    return replace(content, header=f"Bearer {token}", secret=token)
 
 
 def _value_of(header: Header) -> str:

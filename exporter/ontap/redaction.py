@@ -25,6 +25,12 @@ def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
+def secrets_in(header: str, secret: str) -> tuple[str, ...]:
+    """Return what must not be shown of a header that carries a login, and of the secret in it."""
+    sent = header.partition(" ")[2]
+    return (header, sent, sent.rstrip("="), secret)
+
+
 def redact(text: str, spelled: Sequence[str]) -> str:
     """Return a text with every secret in it replaced.
 

@@ -5,6 +5,8 @@ ONTAP locks an account for an hour or more after about five wrong passwords.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 NOTHING_SENT = "the credentials were refused a short while ago, so nothing was sent"
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 3600.0
@@ -33,20 +35,20 @@ class Refusals:
         self.in_a_row = 0
         self.paused_until = float("-inf")
         self._first_pause_seconds = first_pause_seconds
-        self._refused: dict[bytes, float] = {}
+        self._refused: dict[Hashable, float] = {}
 
-    def add(self, now: float, fingerprint: bytes = b"") -> None:
+    def add(self, now: float, credentials: Hashable = None) -> None:
         """Count a refusal.
 
         Args:
             now: when the refusal came.
-            fingerprint: identifies the refused credentials; empty if nothing could be sent.
+            credentials: those that were refused; None if nothing could be sent.
         """
         self.in_a_row += 1
         doublings = min(self.in_a_row - 1, _DOUBLINGS)
         self.paused_until = now + min(self._first_pause_seconds * 2**doublings, LONGEST_PAUSE_SECONDS)
-        if fingerprint:
-            self._refused[fingerprint] = now
+        if credentials is not None:
+            self._refused[credentials] = now
 
     def accepted(self) -> None:
         """Forget the refusals: the account has accepted credentials, so ONTAP counts from 0 again."""
@@ -54,24 +56,23 @@ class Refusals:
         self.paused_until = float("-inf")
         self._refused.clear()
 
-    def allows(self, fingerprint: bytes, now: float) -> bool:
+    def allows(self, credentials: Hashable, now: float) -> bool:
         """Say whether credentials may be sent: the pause is over, or they are new."""
-        return now >= self.paused_until or self.are_new(fingerprint, now)
+        return now >= self.paused_until or self.are_new(credentials, now)
 
-    def are_new(self, fingerprint: bytes, now: float) -> bool:
+    def are_new(self, credentials: Hashable, now: float) -> bool:
         """Say whether credentials were not refused in the last hour and may be sent without a pause.
 
         Only a few different ones may, because ONTAP locks the account after some refusals.
 
         Args:
-            fingerprint: identifies the credentials; empty if they cannot be read, and then the result is
-                False.
+            credentials: None if they cannot be read, and then the result is False.
             now: when they would be sent.
         """
         self._refused = {one: then for one, then in self._refused.items() if now - then < REMEMBERED_SECONDS}
         return (
-            bool(fingerprint)
-            and fingerprint not in self._refused
+            credentials is not None
+            and credentials not in self._refused
             and len(self._refused) < SECRETS_TRIED_AT_ONCE
         )
 

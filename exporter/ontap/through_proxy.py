@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from exporter.ontap.endpoint import Proxy
+from exporter.ontap.redaction import secrets_in
 
 
 class ProxyArguments(TypedDict, total=False):
@@ -37,5 +38,5 @@ def proxy_secrets(proxy: Proxy | None) -> tuple[str, ...]:
     if proxy is None:
         return ()
     headers = proxy_arguments(proxy)["proxy_headers"]
-    password = () if proxy.login is None else (proxy.login.password.read(),)
-    return (*password, *headers.values(), *(value.partition(" ")[2] for value in headers.values()))
+    password = "" if proxy.login is None else proxy.login.password.read()
+    return tuple(secret for value in headers.values() for secret in secrets_in(value, password))

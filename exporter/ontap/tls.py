@@ -5,7 +5,6 @@ Threads check the files and build the contexts: a disk that does not answer must
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import stat
 from collections.abc import Callable, Iterable
@@ -107,10 +106,9 @@ class TlsContexts:
             built = self._built[shared] = Refreshed(
                 partial(self._checked, shared),
                 name="TLS files",
+                max_age_seconds=self._check_seconds if shared.files else float("inf"),
                 refresh_timeout_seconds=self._refresh_timeout_seconds,
             )
-        elif shared.files and asyncio.get_running_loop().time() >= built.begun + self._check_seconds:
-            built.expire()
         try:
             return (await built.get()).context
         except (OSError, ValueError) as exc:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -27,7 +26,7 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
-from exporter.ontap.redaction import redact, spellings
+from exporter.ontap.redaction import redact, secrets_in, spellings
 from exporter.ontap.session import read_body, translate
 from exporter.ontap.through_proxy import proxy_arguments, proxy_secrets
 from exporter.ontap.tls import TlsContexts
@@ -93,18 +92,11 @@ class Tokens:
             held.failure, held.failed_until = failure, clock() + FAILURE_SECONDS
             raise failure
 
-    def current(self, login: OAuth2Login) -> str | None:
-        """Return the token that was got last, if there is one."""
+    def drop(self, login: OAuth2Login, token: str) -> None:
+        """Give this token to nobody any more: a cluster has refused it."""
         held = self._held.get(login)
-        return None if held is None else held.token
-
-    async def renew(self, login: OAuth2Login, *, refused: str) -> None:
-        """Get another token, if the one that there is has been refused; a failure changes nothing."""
-        held = self._held.get(login)
-        if held is not None and held.token == refused:
+        if held is not None and held.token == token:
             held.token = None
-        with suppress(OntapError):
-            await self.get(login)
 
     def keep(self, in_use: Collection[OAuth2Login]) -> None:
         """Drop the tokens of all other clients."""
@@ -113,11 +105,9 @@ class Tokens:
     async def _fetch(self, login: OAuth2Login, held: _TokenState) -> str:
         """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""
         secret = await self._read_secret(login)
-        header = _header(login, secret)
-        sent = header.partition(" ")[2]
         redacted = spellings(
             (
-                *(secret, header, sent, sent.rstrip("=")),
+                *secrets_in(_header(login, secret), secret),
                 *(value.value or "" for _, value in login.parameters),
                 *proxy_secrets(login.proxy),
             )

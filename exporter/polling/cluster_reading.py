@@ -101,7 +101,7 @@ async def read_cluster(
         identity is not None or software is not None or any(isinstance(exc, Forbidden) for exc in unread)
     )
     if answered and not any(isinstance(exc, Unauthorized) for exc in unread):
-        access.fact_refusals.accepted()
+        access.account.fact_refusals.accepted()
     named = versions_named(identity, software)
     inventory = Inventory(
         listing=listing,

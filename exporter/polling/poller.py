@@ -84,7 +84,7 @@ class Poller:
                 )
                 continue
             lateness.woke(due=due, now=clock())
-            if clock() >= self._access.polls_wait_until:
+            if clock() >= self._access.account.polls_wait_until:
                 async with AsyncExitStack() as stack:
                     with lateness.awaited(due=due, interval_seconds=self._interval_seconds):
                         await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))

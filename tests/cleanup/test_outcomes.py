@@ -285,7 +285,7 @@ async def test_a_pause_that_ends_too_late_ends_all_sending_to_the_cluster(tmp_pa
 async def test_a_pause_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
     async with cleaning(cluster_with("9.13.1", "9.14.1P2"), tmp_path) as it:
         begun = asyncio.get_running_loop().time()
-        it.access.deletions_wait_until = begun + 0.5
+        it.access.account.deletions_wait_until = begun + 0.5
         assert only(await it.run()).outcome is Outcome.SUCCESS
         assert asyncio.get_running_loop().time() - begun >= 0.5
 
@@ -398,7 +398,7 @@ async def test_denied_ends_the_run(kind: FaultKind, tmp_path: Path) -> None:
         run = await it.run()
         assert only(run).outcome is Outcome.DENIED
         assert (run.success, it.deletes()) == (False, 1)
-        assert (it.access.refusals.in_a_row == 1) == (kind is FaultKind.UNAUTHORIZED)
+        assert (it.access.account.refusals.in_a_row == 1) == (kind is FaultKind.UNAUTHORIZED)
 
 
 async def test_a_job_that_never_ends_is_a_timeout(tmp_path: Path) -> None:
@@ -432,7 +432,7 @@ async def test_a_job_that_a_401_hid_is_not_followed_by_another_delete(tmp_path: 
         it.cluster.hold_jobs()
         it.cluster.faults.add(Fault(FaultKind.UNAUTHORIZED, path=f"{JOBS_PATH}/", times=1))
         assert only(await it.run()).outcome is Outcome.DENIED
-        it.access.refusals.accepted()
+        it.access.account.refusals.accepted()
         assert (await it.run()).deletions == ()
         assert it.deletes() == 1
 
@@ -902,7 +902,7 @@ async def test_facts_that_answer_401_leave_the_listing_to_the_polls(tmp_path: Pa
         assert (await it.run()).success is False
         assert len(it.cluster.requests_to(SOFTWARE_PATH + "?")) == 0
         assert sum(request.path == SOFTWARE_PATH for request in it.cluster.requests) == 1
-        assert it.access.refusals.in_a_row == 0
+        assert it.access.account.refusals.in_a_row == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>gone</html>"])

@@ -1039,7 +1039,7 @@ async def test_a_pause_that_a_cluster_asks_for_lets_others_in_and_ends_with_the_
 ) -> None:
     clusters = [cluster_named(name, "9.12.1", "9.14.1P2") for name in ("c1", "c2")]
     async with life(tmp_path, *clusters) as it:
-        it.accesses["c1"].deletions_wait_until = asyncio.get_running_loop().time() + 60.0
+        it.accesses["c1"].account.deletions_wait_until = asyncio.get_running_loop().time() + 60.0
         policy = changed(POLICY, retry_busy_for=timedelta(minutes=5))
         async with it.service(policy, max_concurrent_clusters=1) as one:
             await clusters[1].wait_for_deletions(1)

@@ -79,6 +79,15 @@ async def test_a_reload_that_names_another_certificate_tries_it_at_once(scene: S
     await (await scene.reopen(tls=scene.issue("second"))).ask(read_identity())
 
 
+async def test_a_reload_that_names_the_same_certificate_elsewhere_ends_no_pause(scene: Scene) -> None:
+    copies = [scene.directory / name for name in ("copy.pem", "copy.key")]
+    for file, copy in zip(scene.config.tls.certificate_files, copies, strict=True):
+        shutil.copy(file, copy)
+    moved = replace(scene.config.tls, cert_file=copies[0], key_file=copies[1])
+    with pytest.raises(LoginPaused):
+        await (await scene.reopen(tls=moved)).ask(read_identity())
+
+
 async def test_a_reload_that_changes_no_certificate_ends_no_pause(scene: Scene) -> None:
     for access in (await scene.reopen(), await scene.reopen(max_records=7)):
         with pytest.raises(LoginPaused):

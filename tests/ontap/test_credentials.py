@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
 async def has_others(credentials: Credentials) -> bool:
     """Say whether what is read now differs from what was sent last."""
     await credentials.renew()
-    return credentials.fingerprint not in {b"", credentials.sent_fingerprint}
+    return credentials.known not in {None, credentials.sent}
 
 
 async def authorization(credentials: Credentials) -> str | None:
@@ -104,7 +104,7 @@ async def test_a_file_that_becomes_unusable_is_not_sent_and_named_without_its_co
         await credentials.headers()
     assert str(file) in str(caught.value)
     assert "s3cr" not in str(caught.value)
-    assert credentials.sent_fingerprint == b""
+    assert credentials.sent is None
     file.write_bytes(b"good")
     await credentials.headers()
 
@@ -153,7 +153,6 @@ async def test_the_credentials_from_before_are_sent_while_the_disk_does_not_answ
     assert await authorization(credentials) == "Bearer first"
     disk.answers.clear()
     file.write_text("second")
-    credentials.forget()
     assert await authorization(credentials) == "Bearer first"
     await credentials.renew()
     assert await authorization(credentials) == "Bearer first"
@@ -161,19 +160,7 @@ async def test_the_credentials_from_before_are_sent_while_the_disk_does_not_answ
     disk.answers.set()
     async with asyncio.timeout(DEADLINE_SECONDS):
         while await authorization(credentials) != "Bearer second":
-            credentials.forget()
-
-
-async def test_credentials_that_are_forgotten_while_they_are_read_are_read_again(file: Path) -> None:
-    file.write_text("a")
-    disk = Disk()
-    credentials = disk.credentials(file)
-    waiting = asyncio.create_task(authorization(credentials))
-    await asyncio.sleep(0)
-    credentials.forget()
-    disk.answers.set()
-    assert await waiting == "Bearer a"
-    assert disk.reads == 2
+            pass
 
 
 async def test_a_loop_that_ends_does_not_wait_for_a_disk(file: Path) -> None:
@@ -196,7 +183,6 @@ async def test_only_other_content_makes_other_credentials(file: Path) -> None:
     file.write_text("same")
     credentials = from_file(file)
     await authorization(credentials)
-    credentials.forget()
     assert not await has_others(credentials)
     file.unlink()
     assert not await has_others(credentials)
@@ -224,16 +210,4 @@ async def test_a_renewed_client_certificate_is_a_change(login: Login, tmp_path: 
     await authorization(credentials)
     assert not await has_others(credentials)
     key.write_text("key 2")
-    assert await has_others(credentials)
-
-
-async def test_a_client_certificate_that_has_only_moved_is_no_change(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("1.pem", "2.pem", "3.pem")]
-    for file, content in zip(files, ("same", "same", "other"), strict=True):
-        file.write_text(content)
-    credentials = Credentials(None, Tls(cert_file=files[0]))
-    await authorization(credentials)
-    credentials.use_certificate_of(Tls(cert_file=files[1]))
-    assert not await has_others(credentials)
-    credentials.use_certificate_of(Tls(cert_file=files[2]))
     assert await has_others(credentials)

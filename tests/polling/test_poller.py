@@ -106,7 +106,7 @@ async def test_a_login_that_was_refused_to_another_user_of_the_account_is_shown(
     async with polled([cluster(), cluster("other")], tmp_path) as it:
         await it.watch.until("c1", lambda status: status.up)
         access = it.accesses["c1"]
-        access.refusals.add(asyncio.get_running_loop().time(), access.client.credentials.fingerprint)
+        access.account.refusals.add(asyncio.get_running_loop().time(), access.client.credentials.known)
         status = await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
         assert status.failures[Reason.UNAUTHORIZED] == 1
         await it.watch.more_polls("other", 5)
@@ -208,7 +208,7 @@ async def test_a_forbidden_fact_shows_that_the_login_is_accepted_again(tmp_path:
     async with polled([cluster(faults=faults)], tmp_path, first_pause_seconds=0.01) as it:
         await it.watch.until("c1", lambda _: bool(it.simulator["c1"].requests_to(SOFTWARE_PATH)))
         await it.watch.polls("c1", 3)
-        assert not it.accesses["c1"].has_refusals
+        assert not it.accesses["c1"].account.fact_refusals.in_a_row
 
 
 @pytest.mark.parametrize(

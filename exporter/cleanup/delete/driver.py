@@ -328,7 +328,7 @@ class DeletionDriver:
 
     def _asked_pause_seconds(self) -> float:
         """Return how many seconds of pause the cluster still asks for (Retry-After); 0 or less: none."""
-        return self._access.deletions_wait_until - asyncio.get_running_loop().time()
+        return self._access.account.deletions_wait_until - asyncio.get_running_loop().time()
 
     def _lengthened(self, sleep: Sleep, progress: Progress) -> Sleep:
         """Lengthen a pause between two reads of a job if the cluster asks for it, up to job_timeout."""
