@@ -7,33 +7,23 @@ from __future__ import annotations
 
 import codecs
 import os
-import select
 import stat
 from pathlib import Path
 from typing import Final
 
-STREAM_TIMEOUT_SECONDS: Final = 10.0
-_CHUNK_BYTES: Final = 1024 * 1024
 _UNITS: Final = (("MiB", 1024 * 1024), ("KiB", 1024))
 
 
-def read_file(
-    path: Path,
-    *,
-    max_bytes: int,
-    may_be_stream: bool = False,
-    stream_timeout_seconds: float = STREAM_TIMEOUT_SECONDS,
-) -> bytes:
+def read_file(path: Path, *, max_bytes: int, may_be_stream: bool = False) -> bytes:
     """Return the whole content of a regular file.
 
     Args:
         path: the file; symbolic links are followed.
         max_bytes: the largest size that is accepted.
         may_be_stream: also read a pipe or a device, such as ``/dev/stdin`` or a shell's ``<(command)``.
-        stream_timeout_seconds: how long a pipe may stay silent.
 
     Raises:
-        OSError: the file cannot be read, or a pipe stays silent (:class:`TimeoutError`).
+        OSError: the file cannot be read.
         ValueError: it is not a regular file, it is too large, or its name is impossible. The message does not
             repeat the path.
     """
@@ -46,9 +36,14 @@ def read_file(
     try:
         if not may_be_stream:
             _check_regular(os.fstat(descriptor))  # the path may lead to another file by now
-        return _read(descriptor, max_bytes, stream_timeout_seconds)
+        os.set_blocking(descriptor, True)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
     finally:
         os.close(descriptor)
+    if len(content) > max_bytes:
+        raise ValueError(f"larger than {_format_size(max_bytes)}")
+    return content
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
@@ -105,24 +100,6 @@ def _check_regular(status: os.stat_result) -> None:
     # A folder is allowed here: reading it fails with a better message.
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise ValueError("not a regular file")
-
-
-def _read(descriptor: int, max_bytes: int, stream_timeout_seconds: float) -> bytes:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    content = bytearray()
-    while True:
-        try:
-            chunk = os.read(descriptor, min(max_bytes + 1, _CHUNK_BYTES))
-        except BlockingIOError:
-            if not poll.poll(stream_timeout_seconds * 1000):
-                raise TimeoutError(0, f"nothing came for {stream_timeout_seconds:g} s") from None
-            continue
-        content += chunk
-        if not chunk:
-            return bytes(content)
-        if len(content) > max_bytes:
-            raise ValueError(f"larger than {_format_size(max_bytes)}")
 
 
 def _format_size(size_bytes: int) -> str:
