@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -21,7 +22,7 @@ from exporter.ontap.requests.messages import Conversation
 from exporter.ontap.requests.paging import DEFAULT_RETURN_TIMEOUT_SECONDS
 from exporter.ontap.through_proxy import proxy_secrets
 from exporter.ontap.tls import TlsContexts
-from exporter.ontap.tokens import Tokens
+from exporter.ontap.tokens import TokenSource
 
 T = TypeVar("T")
 
@@ -57,11 +58,7 @@ class Account:
 class ClusterAccess:
     """One cluster's client, and when requests may be sent.
 
-    Attributes:
-        config: the cluster's settings.
-        client: sends the requests.
-        account: what stops them.
-        query: how its collections are asked for.
+    ``query`` says how the collections of the cluster are asked for.
     """
 
     def __init__(
@@ -101,10 +98,10 @@ class ClusterAccess:
         After a refusal, the credentials are read again first. New credentials may be sent at once.
 
         Args:
-            conversation: what to ask; see :mod:`exporter.ontap.requests.messages`.
+            conversation: what to ask.
             deadline: in the event loop's time; by default that of a poll.
             is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
-            gate: asked before a request goes out; see :class:`exporter.ontap.client.SendGate`.
+            gate: asked before a request goes out.
 
         Raises:
             LoginPaused: nothing was sent.
@@ -155,14 +152,7 @@ class ClusterAccess:
 
 
 class AccessOpener:
-    """Opens the access to each cluster; nothing is sent yet.
-
-    Args:
-        session: carries all requests.
-        counts: counts the requests.
-        read_login: reads the credentials, in a thread.
-        first_pause_seconds: the pause after the first refusal.
-    """
+    """Opens the access to each cluster; nothing is sent yet."""
 
     def __init__(
         self,
@@ -177,7 +167,7 @@ class AccessOpener:
         self._read_login = read_login
         self._first_pause_seconds = first_pause_seconds
         self._contexts = TlsContexts()
-        self._tokens = Tokens(session=session, contexts=self._contexts)
+        self._tokens: WeakValueDictionary[OAuth2Login, TokenSource] = WeakValueDictionary()
         self._accounts: dict[AccountKey, Account] = {}
 
     def open(self, clusters: Iterable[ClusterSettings]) -> Mapping[str, ClusterAccess]:
@@ -187,18 +177,11 @@ class AccessOpener:
     async def reopen(
         self, clusters: Iterable[ClusterSettings], *, before: Mapping[str, ClusterAccess]
     ) -> Mapping[str, ClusterAccess]:
-        """Open an access for each cluster; keep the earlier access if the settings for requests are the same.
+        """As :meth:`open`, but keep the earlier access if the settings for requests are the same.
 
         A cluster whose credentials were refused gets a new access all the same: its first poll reads them
         again, and sends them if they have changed. Refusals are kept when a cluster is renamed, and for an
         hour after an account is no longer used.
-
-        Args:
-            clusters: their settings.
-            before: the accesses so far, by name.
-
-        Returns:
-            one access for each cluster, by name, in their order.
         """
         clusters = tuple(clusters)
         await self._forget_unused(clusters)
@@ -208,16 +191,13 @@ class AccessOpener:
 
     async def _forget_unused(self, clusters: Iterable[ClusterSettings]) -> None:
         settings_of_tls: set[Tls] = set()
-        logins: set[OAuth2Login] = set()
         used: set[AccountKey] = set()
         async for one in in_slices(clusters):
             settings_of_tls.add(one.tls)
             if isinstance(one.login, OAuth2Login):
                 settings_of_tls.add(one.login.tls)
-                logins.add(one.login)
             used.add(_account_of(one))
         self._contexts.keep(settings_of_tls)
-        self._tokens.keep(logins)
         now = asyncio.get_running_loop().time()
         async for key, account in in_slices(tuple(self._accounts.items())):
             if key not in used and not account.must_be_remembered(now):
@@ -236,7 +216,7 @@ class AccessOpener:
             cluster.login,
             cluster.tls,
             headers=cluster.headers,
-            tokens=self._tokens,
+            tokens=self._token_source(cluster.login) if isinstance(cluster.login, OAuth2Login) else None,
             other_secrets=proxy_secrets(cluster.proxy),
             read=self._read_login,
         )
@@ -251,6 +231,12 @@ class AccessOpener:
         )
         account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
         return ClusterAccess(config=cluster, client=client, account=account)
+
+    def _token_source(self, login: OAuth2Login) -> TokenSource:
+        if (source := self._tokens.get(login)) is None:
+            source = TokenSource(login, session=self._session, contexts=self._contexts)
+            self._tokens[login] = source
+        return source
 
 
 def _account_of(cluster: ClusterSettings) -> AccountKey:

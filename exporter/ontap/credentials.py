@@ -23,7 +23,6 @@ from exporter.ontap.endpoint import (
     BasicLogin,
     Header,
     Login,
-    OAuth2Login,
     Secret,
     Tls,
     TokenLogin,
@@ -34,7 +33,7 @@ from exporter.ontap.endpoint import (
 )
 from exporter.ontap.errors import ConnectionFailed, OntapError, Unauthorized
 from exporter.ontap.redaction import redact, secrets_in, spellings
-from exporter.ontap.tokens import Tokens
+from exporter.ontap.tokens import TokenSource
 
 REMEMBERED_CONTENTS = 3
 """How many of the last credentials are redacted: an answer may echo a secret that has changed since."""
@@ -74,7 +73,14 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
         OSError: the secret's file cannot be read.
         ValueError: a secret cannot be read or sent; holds nothing of it.
     """
-    header, secret = _header(login)
+    header, secret = None, ""
+    if isinstance(login, BasicLogin):
+        username = Secret(value=login.username or None, file=login.username_file).read(check_username)
+        secret = login.password.read(check_password)
+        header = aiohttp.encode_basic_auth(username, secret)
+    elif isinstance(login, TokenLogin):
+        secret = login.credentials.read(check_credentials)
+        header = f"{login.type} {secret}"
     return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
 
 
@@ -85,10 +91,10 @@ class Credentials:
         login: user name and password, or a token; None if there is neither.
         tls: names the client certificate, if there is one.
         headers: more headers to send.
-        tokens: gets the tokens of an :class:`~exporter.ontap.endpoint.OAuth2Login`, which cannot do without.
+        tokens: gets the tokens of an :class:`~exporter.ontap.endpoint.OAuth2Login`.
         other_secrets: are redacted too.
         read: reads the files, in a thread.
-        refresh_timeout_seconds: how long reading the files again may take.
+        refresh_timeout_seconds: how long that may take; then those from before are sent.
 
     Attributes:
         sent: what was sent last; None if it could not be read.
@@ -101,14 +107,13 @@ class Credentials:
         tls: Tls | None = None,
         *,
         headers: tuple[Header, ...] = (),
-        tokens: Tokens | None = None,
+        tokens: TokenSource | None = None,
         other_secrets: tuple[str, ...] = (),
         read: LoginReader = read_login,
         refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
     ) -> None:
         self.sent: LoginContent | None = None
         self.known: LoginContent | None = None
-        self._login = login
         self._tokens = tokens
         self._other_secrets = other_secrets
         files = () if tls is None else tls.certificate_files
@@ -145,8 +150,8 @@ class Credentials:
 
     def drop_token(self) -> None:
         """Get another token before the next request: the cluster has refused the one that was sent."""
-        if isinstance(self._login, OAuth2Login) and self._tokens is not None and self.sent is not None:
-            self._tokens.drop(self._login, self.sent.secret)
+        if self._tokens is not None and self.sent is not None:
+            self._tokens.drop(self.sent.secret)
 
     def redact(self, text: str) -> str:
         """Return a text from the cluster with the secrets in it redacted."""
@@ -157,8 +162,8 @@ class Credentials:
 
     async def _read(self) -> LoginContent:
         content = await self._content.get() if self._has_files else self._read_all()
-        if isinstance(self._login, OAuth2Login) and self._tokens is not None:
-            token = await self._tokens.get(self._login)
+        if self._tokens is not None:
+            token = await self._tokens.get()
             content = replace(content, header=f"Bearer {token}", secret=token)
         if content not in self._remembered:
             self._remembered.append(content)
@@ -211,20 +216,3 @@ def _value_of(header: Header) -> str:
         return header.value.read(check_header_value)
     except ValueError as exc:
         raise ValueError(f"{header.name}: {exc}") from None
-
-
-def _header(login: Login) -> tuple[str | None, str]:
-    """Return the header's value and the secret in it; None and "" where nothing is sent, or only a token.
-
-    Raises:
-        OSError: the secret's file cannot be read.
-        ValueError: a secret cannot be read or sent; holds nothing of it.
-    """
-    if login is None or isinstance(login, OAuth2Login):
-        return None, ""
-    if isinstance(login, BasicLogin):
-        username = Secret(value=login.username or None, file=login.username_file).read(check_username)
-        password = login.password.read(check_password)
-        return aiohttp.encode_basic_auth(username, password), password
-    token = login.credentials.read(check_credentials)
-    return f"{login.type} {token}", token

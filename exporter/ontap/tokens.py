@@ -7,8 +7,6 @@ until a cluster refuses it. Source: RFC 6749, sections 2.3.1, 4.4 and 5.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote_plus, urlencode
@@ -41,111 +39,92 @@ _MAX_BODY_BYTES: Final = 64 * 1024
 _REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
 
 
-@dataclass(slots=True, kw_only=True)
-class _TokenState:
-    """What is known about the tokens of one client; times are the event loop's."""
+class TokenSource:
+    """Gets the tokens of one client, for all clusters with these settings."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    token: str | None = None
-    usable_until: float = float("inf")
-    failure: OntapError | None = None
-    failed_until: float = float("-inf")
-    is_secret_in_body: bool | None = None
-    """Where the endpoint wants the client secret: in the body or in a header; None: not known."""
-
-
-class Tokens:
-    """The tokens of all clients.
-
-    Args:
-        session: sends the requests.
-        contexts: shared TLS contexts.
-    """
-
-    def __init__(self, *, session: aiohttp.ClientSession, contexts: TlsContexts) -> None:
+    def __init__(self, login: OAuth2Login, *, session: aiohttp.ClientSession, contexts: TlsContexts) -> None:
+        self._login = login
         self._session = session
         self._contexts = contexts
-        self._held: dict[OAuth2Login, _TokenState] = {}
-        self._secrets: SingleFlight[str] = SingleFlight(name="client secret")
+        self._lock = asyncio.Lock()
+        self._secret: SingleFlight[str] = SingleFlight(name="client secret")
+        self._is_secret_in_body: bool | None = None  # where the endpoint wants it, if that is known
+        self._token: str | None = None
+        self._usable_until = float("inf")
+        self._failure: OntapError | None = None
+        self._failed_until = float("-inf")
 
-    async def get(self, login: OAuth2Login) -> str:
+    async def get(self) -> str:
         """Return a token that has not expired, a new one where there is none.
 
         Raises:
             OntapError: there is none to be had.
         """
-        held = self._held.setdefault(login, _TokenState())
         clock = asyncio.get_running_loop().time
-        async with held.lock:
-            if held.token is not None and clock() < held.usable_until:
-                return held.token
-            held.token = None
-            if held.failure is not None and clock() < held.failed_until:
-                raise type(held.failure)(str(held.failure)) from held.failure
+        async with self._lock:
+            if self._token is not None and clock() < self._usable_until:
+                return self._token
+            if self._failure is not None and clock() < self._failed_until:
+                raise type(self._failure)(str(self._failure)) from self._failure
             try:
                 async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS):
-                    return await self._fetch(login, held)
+                    self._token, lifetime_seconds = await self._fetch()
             except TimeoutError:
                 failure: OntapError = DeadlineExceeded("the token endpoint did not answer in time")
             except OntapError as exc:
                 failure = exc
-            held.failure, held.failed_until = failure, clock() + FAILURE_SECONDS
+            else:
+                margin = min(_EARLIER_SECONDS, lifetime_seconds / 2)
+                self._usable_until = clock() + lifetime_seconds - margin
+                return self._token
+            self._failure, self._failed_until = failure, clock() + FAILURE_SECONDS
             raise failure
 
-    def drop(self, login: OAuth2Login, token: str) -> None:
+    def drop(self, token: str) -> None:
         """Give this token to nobody any more: a cluster has refused it."""
-        held = self._held.get(login)
-        if held is not None and held.token == token:
-            held.token = None
+        if self._token == token:
+            self._token = None
 
-    def keep(self, in_use: Collection[OAuth2Login]) -> None:
-        """Drop the tokens of all other clients."""
-        self._held = {login: held for login, held in self._held.items() if login in in_use}
-
-    async def _fetch(self, login: OAuth2Login, held: _TokenState) -> str:
+    async def _fetch(self) -> tuple[str, float]:
         """Ask for a token, with the client secret in a header, then in the body, as Go's library does."""
-        secret = await self._read_secret(login)
+        secret = await self._read_secret()
         redacted = spellings(
             (
-                *secrets_in(_header(login, secret), secret),
-                *(value.value or "" for _, value in login.parameters),
-                *proxy_secrets(login.proxy),
+                *secrets_in(_header(self._login, secret), secret),
+                *(value.value or "" for _, value in self._login.parameters),
+                *proxy_secrets(self._login.proxy),
             )
         )
-        ways = (False, True) if held.is_secret_in_body is None else (held.is_secret_in_body,)
-        for is_secret_in_body in ways:
-            try:
-                status, body = await self._post(login, secret, is_secret_in_body=is_secret_in_body)
-            except OntapError as exc:
-                exc.redact(lambda text: f"the token endpoint: {redact(text, redacted)}")
-                raise
-            is_last = is_secret_in_body is ways[-1]
-            if status in _REFUSED and not is_last:
-                continue
-            try:
-                token, lifetime_seconds = _read_token(status, body)
-            except OntapError as exc:
-                exc.redact(lambda text: redact(text, redacted))
-                raise
-            held.is_secret_in_body = is_secret_in_body
-            margin = min(_EARLIER_SECONDS, lifetime_seconds / 2)
-            held.token = token
-            held.usable_until = asyncio.get_running_loop().time() + lifetime_seconds - margin
-            return token
-        raise AssertionError  # the last way has returned or raised
-
-    async def _read_secret(self, login: OAuth2Login) -> str:
+        is_secret_in_body = self._is_secret_in_body is True
         try:
-            return await self._secrets.run(login.client_secret.read, key=login)
+            status, body = await self._post(secret, is_secret_in_body=is_secret_in_body)
+            if status in _REFUSED and self._is_secret_in_body is None:
+                is_secret_in_body = True
+                status, body = await self._post(secret, is_secret_in_body=is_secret_in_body)
+        except OntapError as exc:
+            exc.redact(lambda text: f"the token endpoint: {redact(text, redacted)}")
+            raise
+        try:
+            token = _read_token(status, body)
+        except OntapError as exc:
+            exc.redact(lambda text: redact(text, redacted))
+            raise
+        self._is_secret_in_body = is_secret_in_body
+        return token
+
+    async def _read_secret(self) -> str:
+        try:
+            return await self._secret.run(self._login.client_secret.read)
         except BlockingIOError as exc:
             raise ConnectionFailed(f"the client secret cannot be read now: {exc.strerror}") from exc
         except (OSError, ValueError) as exc:
             raise Unauthorized(f"the client secret cannot be used: {exc}") from exc
 
-    async def _post(self, login: OAuth2Login, secret: str, *, is_secret_in_body: bool) -> tuple[int, bytes]:
+    async def _post(self, secret: str, *, is_secret_in_body: bool) -> tuple[int, bytes]:
         """Send one request, never along a redirect, and return status and body."""
         from oauthlib.oauth2 import BackendApplicationClient  # noqa: PLC0415 - few clusters need it
 
+        login = self._login
         parameters = {name: value.value or "" for name, value in login.parameters}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept-Encoding": "identity"}
         if is_secret_in_body:
