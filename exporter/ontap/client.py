@@ -84,15 +84,6 @@ class RequestCounts:
 class OntapClient:
     """Talks to one cluster, one request at a time.
 
-    Args:
-        session: from :func:`exporter.ontap.session.open_session`.
-        contexts: shared TLS contexts.
-        endpoint: the address of the cluster.
-        credentials: the credentials to send.
-        tls: how to verify the cluster's certificate, and which client certificate to show.
-        proxy: the proxy through which it is reached.
-        counts: counts the requests.
-
     Attributes:
         clock_skew_seconds: the cluster's clock minus ours, by the last ``Date`` header of its answers; None
             if no answer since the begin of the last poll had one.
@@ -126,10 +117,7 @@ class OntapClient:
     ) -> T:
         """Send the requests of a conversation until it ends, and return its result.
 
-        Args:
-            conversation: see :mod:`exporter.ontap.requests.messages`.
-            deadline: in the event loop's time; covers every request, retry and pause.
-            gate: asked before a request goes out.
+        The deadline, in the event loop's time, covers every request, retry and pause.
 
         Raises:
             OntapError: a request failed and the conversation has no answer to that, or an answer was not what

@@ -45,7 +45,7 @@ class Endpoint:
 
 
 def read_secret_file(path: Path) -> str:
-    """Return the text of a file, without the white space around it. Blocks for as long as the disk does.
+    """Return the text of a file, without the white space around it, as Prometheus does. May block.
 
     Raises:
         OSError: the file cannot be read.
@@ -66,17 +66,10 @@ class Secret:
     file: Path | None = None
 
     def read(self, check: Callable[[str], str] = str) -> str:
-        """Return the secret; white space around a file's content is dropped, as Prometheus does.
-
-        Blocks for as long as the file's disk does.
-
-        Args:
-            check: one of the functions below: the file may have changed since the configuration was checked.
+        """Return the secret, checked by one of the functions below: a file may have changed meanwhile.
 
         Raises:
-            OSError: the file cannot be read.
-            ValueError: it is not a regular file, empty, too large or not UTF-8, or the check fails. The
-                message holds nothing of the secret.
+            OSError, ValueError: as :func:`read_secret_file`, or the check fails; holds nothing of the secret.
         """
         if self.file is None:
             return check(self.value) if self.value else ""
@@ -87,10 +80,10 @@ class Secret:
 
 
 def check_username(text: str) -> str:
-    """Return a user name that HTTP basic authentication can send.
+    """Return a user name that HTTP basic authentication can send (RFC 7617, section 2).
 
     Raises:
-        ValueError: it is none. Source: RFC 7617, section 2.
+        ValueError: it is none.
     """
     if not text:
         raise ValueError("must not be empty")
@@ -102,10 +95,10 @@ def check_username(text: str) -> str:
 
 
 def check_password(text: str) -> str:
-    """Return a password that HTTP basic authentication can send.
+    """Return a password that HTTP basic authentication can send (RFC 7617, section 2).
 
     Raises:
-        ValueError: it is none; the message holds nothing of it. Source: RFC 7617, section 2.
+        ValueError: it is none; the message holds nothing of it.
     """
     if not text:
         raise ValueError("a password must not be empty")
@@ -115,10 +108,10 @@ def check_password(text: str) -> str:
 
 
 def check_credentials(text: str) -> str:
-    """Return credentials that an ``Authorization`` header can hold.
+    """Return credentials that an ``Authorization`` header can hold (RFC 9110, section 5.5).
 
     Raises:
-        ValueError: they are none; the message holds nothing of them. Source: RFC 9110, section 5.5.
+        ValueError: they are none; the message holds nothing of them.
     """
     if not text:
         raise ValueError("credentials must not be empty")
@@ -128,10 +121,10 @@ def check_credentials(text: str) -> str:
 
 
 def check_header_value(text: str) -> str:
-    """Return the value of a header.
+    """Return the value of a header (RFC 9110, section 5.5).
 
     Raises:
-        ValueError: it is none; the message holds nothing of it. Source: RFC 9110, section 5.5.
+        ValueError: it is none; the message holds nothing of it.
     """
     if not _HEADER_VALUE.fullmatch(text) or text != text.strip():
         raise ValueError("a header's value is one line of ASCII characters, with no white space around it")

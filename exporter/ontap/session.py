@@ -88,9 +88,6 @@ class SystemResolver(AbstractResolver):
 
     Nothing is cached here: a name that appears or moves is found by the next poll. A thread waits for the
     answer, at most one for each name: a name server that does not answer delays nobody else.
-
-    Args:
-        look_up: looks a name up.
     """
 
     def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
@@ -100,11 +97,7 @@ class SystemResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of a host.
-
-        Raises:
-            OSError: there are none, or nobody has answered.
-        """
+        """Return the addresses of a host, or raise OSError."""
         key = (host, port, family)
         return await self._look_ups.run(partial(self._addresses, *key), key=key)
 
@@ -135,8 +128,7 @@ def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MILLISECONDS)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MILLISECONDS)
     return made
 
 

@@ -80,7 +80,7 @@ class TlsContexts:
     Args:
         build: builds a context, in a thread.
         check_seconds: how long a context is used before its files are checked again.
-        refresh_timeout_seconds: how long checking the files again may take.
+        refresh_timeout_seconds: how long that may take; then the context from before is used.
     """
 
     def __init__(

@@ -102,11 +102,7 @@ def versions_named(
 
 
 def read_identity() -> Conversation[ClusterIdentity]:
-    """Read the cluster's name, uuid and version.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
-    """
+    """Read the cluster's name, uuid and version."""
     document = read_object((yield get(CLUSTER_PATH, {"fields": "name,uuid,version"})))
     return ClusterIdentity(
         name=_short(document.get("name")),
@@ -119,9 +115,6 @@ def read_software(query: CollectionQuery) -> Conversation[SoftwareFacts]:
     """Read the versions of the cluster, of its pending update and of its nodes.
 
     The nodes are read too if the software document does not name the version of each.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
     """
     facts = yield from _read_software_alone()
     if facts.version is None or facts.node_versions is not None:
@@ -135,9 +128,6 @@ def read_software_beside(listed: tuple[str, ...] | None) -> Conversation[Softwar
     Args:
         listed: what :func:`read_node_versions` has found: these versions count too. If it is None, the
             versions of the nodes are not known; if it is empty, the software document alone decides.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
     """
     facts = yield from _read_software_alone()
     named = None if listed is None else (*listed, *(facts.node_versions or ()))
@@ -160,9 +150,6 @@ def read_download_state() -> Conversation[str]:
 
     A cluster that has never downloaded a package states none, or answers 404 with code 4, "entry doesn't
     exist". Its state is the word for a download that has not started.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
     """
     try:
         response = yield get(DOWNLOAD_PATH, {"fields": "state,code"})
@@ -177,11 +164,7 @@ def read_download_state() -> Conversation[str]:
 
 
 def read_node_versions(query: CollectionQuery) -> Conversation[tuple[str, ...] | None]:
-    """Read the version of every node; None if one is missing, () if there is no node.
-
-    Raises:
-        BadResponse: an answer is not of the described shape.
-    """
+    """Read the version of every node; None if one is missing, () if there is no node."""
     seconds = min(query.conclusive_return_timeout_seconds, _LONGEST_NODES_SECONDS)
     request = get(NODES_PATH, {"fields": "version", "return_timeout": seconds})
     response = yield request

@@ -47,19 +47,15 @@ _FAILED = frozenset({"failure", "error", "quit", "dead"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What ONTAP answered about a job.
-
-    Attributes:
-        uuid: its identifier.
-        state: ONTAP's word for its state.
-        code: the error's code, "" if there is none.
-        message: ONTAP's message, without secrets.
-    """
+    """What ONTAP answered about a job."""
 
     uuid: str
     state: str
+    """ONTAP's word."""
     code: str
+    """The error's code, "" if there is none."""
     message: str
+    """Without secrets."""
 
     @property
     def succeeded(self) -> bool:
@@ -102,11 +98,7 @@ class JobSearch:
 
 
 def read_job(uuid: str) -> Conversation[Job]:
-    """Read a job.
-
-    Raises:
-        BadResponse: the answer is not of the described shape.
-    """
+    """Read a job."""
     response = yield from _answer_of_any_release(get(f"{JOBS_PATH}/{uuid}", {"fields": _JOB_FIELDS}))
     document = read_record(response)
     if text_or_none(document.get("state")) is None:
@@ -127,7 +119,6 @@ def find_job(
             which has succeeded is of no interest.
 
     Raises:
-        BadResponse: an answer is not of the described shape.
         IncompleteListing: paging leaves the cluster, or the list may have been cut short.
     """
     names_version = re.compile(rf"(?<![A-Za-z0-9._-]){re.escape(version)}(?![A-Za-z0-9_-]|\.[A-Za-z0-9])")

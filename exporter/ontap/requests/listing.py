@@ -102,14 +102,10 @@ def read_listing(query: CollectionQuery, *, known: Listing | None = None) -> Con
     next link if it finds nothing in time. With ``return_timeout=0`` this time is always over, so a listing
     that ends with an empty page is read again from its start, with a longer ``return_timeout``.
 
-    Args:
-        query: how to ask.
-        known: the listing of the same cluster from the last poll. If it had one page, and the page is now the
-            same byte for byte, it is not decoded again. If the packages are the same, their objects are
-            shared.
+    ``known`` is the listing of the same cluster from the last poll. If it had one page, and the page is now
+    the same byte for byte, it is not decoded again. If the packages are the same, their objects are shared.
 
     Raises:
-        BadResponse: a page is not of the collection's shape.
         IncompleteListing: paging loops, never ends or leaves the cluster, or the listing may be cut short.
     """
     found: dict[str, Package] = {}

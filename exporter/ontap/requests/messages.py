@@ -3,7 +3,8 @@
 A question that may take several requests is a *conversation*: a generator that yields each
 :class:`Request`, receives its :class:`Response`, and returns the result. Where a request fails, the error is
 raised at its ``yield``. A conversation decides what to ask; the client sends the requests. See
-:meth:`exporter.ontap.client.OntapClient.converse`.
+:meth:`exporter.ontap.client.OntapClient.converse`. Every conversation raises
+:class:`~exporter.ontap.errors.BadResponse` where an answer is not of the shape that the reference describes.
 """
 
 from __future__ import annotations
@@ -65,37 +66,28 @@ UNREADABLE_CODE = "unreadable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request to one cluster.
-
-    Attributes:
-        method: the HTTP method.
-        target: path and query exactly as they go on the wire, percent-encoding included.
-    """
+    """One HTTP request to one cluster."""
 
     method: str
     target: str
+    """Path and query exactly as they go on the wire, percent-encoding included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One complete HTTP response.
-
-    Attributes:
-        status: the HTTP status.
-        headers: by lower-case name.
-        body: the whole body, decompressed.
-        elapsed_seconds: from sending the request to the end of the body.
-        received_timestamp_seconds: when it was received, Unix seconds.
-        redact: removes secrets from a text. Messages of the cluster are redacted before they are cut or
-            quoted. Data is not redacted, because a short password could change a version.
-    """
+    """One complete HTTP response."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    """By lower-case name."""
     body: bytes
+    """Decompressed."""
     elapsed_seconds: float = 0.0
+    """From sending the request to the end of the body."""
     received_timestamp_seconds: float = 0.0
     redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    """Removes secrets from a text. Messages of the cluster are redacted before they are cut or quoted.
+    Data is not redacted, because a short password could change a version."""
 
 
 Conversation = Generator[Request, Response, T]
