@@ -23,9 +23,6 @@ class Refusals:
 
     The first pause is a minute; each further refusal doubles it, up to an hour.
 
-    Args:
-        first_pause_seconds: the pause after one refusal.
-
     Attributes:
         in_a_row: refusals since credentials were last accepted.
         paused_until: until then, only credentials that were not refused are sent.
@@ -38,12 +35,7 @@ class Refusals:
         self._refused: dict[Hashable, float] = {}
 
     def add(self, now: float, credentials: Hashable = None) -> None:
-        """Count a refusal.
-
-        Args:
-            now: when the refusal came.
-            credentials: those that were refused; None if nothing could be sent.
-        """
+        """Count a refusal; ``credentials`` is None if nothing could be sent."""
         self.in_a_row += 1
         doublings = min(self.in_a_row - 1, _DOUBLINGS)
         self.paused_until = now + min(self._first_pause_seconds * 2**doublings, LONGEST_PAUSE_SECONDS)
@@ -57,24 +49,16 @@ class Refusals:
         self._refused.clear()
 
     def allows(self, credentials: Hashable, now: float) -> bool:
-        """Say whether credentials may be sent: the pause is over, or they are new."""
-        return now >= self.paused_until or self.are_new(credentials, now)
+        """Say whether credentials may be sent: the pause is over, or they were not refused in the last hour.
 
-    def are_new(self, credentials: Hashable, now: float) -> bool:
-        """Say whether credentials were not refused in the last hour and may be sent without a pause.
-
-        Only a few different ones may, because ONTAP locks the account after some refusals.
-
-        Args:
-            credentials: None if they cannot be read, and then the result is False.
-            now: when they would be sent.
+        During a pause, only a few different ones may, because ONTAP locks the account after some refusals;
+        None, for those that cannot be read, never are.
         """
+        if now >= self.paused_until:
+            return True
         self._refused = {one: then for one, then in self._refused.items() if now - then < REMEMBERED_SECONDS}
-        return (
-            credentials is not None
-            and credentials not in self._refused
-            and len(self._refused) < SECRETS_TRIED_AT_ONCE
-        )
+        are_new = credentials is not None and credentials not in self._refused
+        return are_new and len(self._refused) < SECRETS_TRIED_AT_ONCE
 
     def must_be_remembered(self, now: float) -> bool:
         """Say whether the refusals must be remembered although the account is not used."""

@@ -28,27 +28,30 @@ def test_refusals_in_a_row_stretch_the_pause_until_one_is_accepted() -> None:
 def test_a_secret_that_was_refused_is_not_tried_at_once_within_the_hour() -> None:
     refusals = Refusals()
     refusals.add(1000, "old")
-    assert not refusals.are_new("old", 1010)
-    assert refusals.are_new("new", 1010)
+    assert not refusals.allows("old", 1010)
+    assert refusals.allows("new", 1010)
     refusals.add(1010, "new")
-    assert not refusals.are_new("old", 1020)
-    assert refusals.are_new("old", 1000 + REMEMBERED_SECONDS)
+    assert not refusals.allows("old", 1020)
+    refusals.add(990 + REMEMBERED_SECONDS, "newest")
+    assert not refusals.allows("old", 999 + REMEMBERED_SECONDS)
+    assert refusals.allows("old", 1000 + REMEMBERED_SECONDS)
 
 
 def test_many_different_secrets_do_not_follow_each_other_at_once() -> None:
     refusals = Refusals()
     for number in range(SECRETS_TRIED_AT_ONCE):
-        assert refusals.are_new(number, 1000)
+        assert refusals.allows(number, 1000)
         refusals.add(1000, number)
-    assert not refusals.are_new("yet another", 1001)
+    assert not refusals.allows("yet another", 1001)
 
 
 def test_an_acceptance_forgets_every_secret() -> None:
     refusals = Refusals()
     refusals.add(1000, "wrong")
     refusals.accepted()
-    assert refusals.are_new("wrong", 1001)
     assert not refusals.must_be_remembered(1001)
+    refusals.add(1001, "also wrong")
+    assert refusals.allows("wrong", 1002)
 
 
 def test_refusals_are_remembered_for_an_hour_after_the_pause() -> None:
