@@ -25,9 +25,7 @@ SLICE_SECONDS = 0.005
 async def in_slices(items: Iterable[T], *, at_most: int = 50) -> AsyncIterator[T]:
     """Give items one by one; every few milliseconds, other tasks run in between.
 
-    Args:
-        items: all of them.
-        at_most: this many without a pause; what they cause may be handled only afterwards.
+    No more than ``at_most`` come without a pause: what they cause may be handled only afterwards.
     """
     until = time.perf_counter() + SLICE_SECONDS  # the event loop's time stands still meanwhile
     for count, item in enumerate(items, 1):
@@ -42,10 +40,6 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
 
     An executor is not used: the end of the program would wait for its threads, and work that hangs would soon
     occupy all of them.
-
-    Args:
-        work: is called once.
-        name: the name of the thread.
     """
     future, run = _prepared(work)
     _start(run, future, name=name)
@@ -53,22 +47,14 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
 
 
 class SingleFlight(Generic[T]):
-    """Does work in threads, in at most one for each key: work on a mount that hangs may never end.
-
-    Args:
-        name: the name of the threads.
-    """
+    """Does work in threads, in at most one for each key: work on a mount that hangs may never end."""
 
     def __init__(self, *, name: str) -> None:
         self._name = name
         self._running: dict[Hashable, asyncio.Future[T]] = {}
 
     async def run(self, work: Callable[[], T], *, key: Hashable = None) -> T:
-        """Return what the work returns, or what that returns which runs already for this key.
-
-        Raises:
-            Exception: the work failed with this exception.
-        """
+        """Return or raise what the work does, or what that does which runs already for this key."""
         if (running := self._running.get(key)) is None:
             running = self._running[key] = begin(work, name=self._name)
             running.add_done_callback(lambda _: self._running.pop(key))
@@ -81,11 +67,7 @@ class SingleFlight(Generic[T]):
 
 
 class Worker:
-    """A thread that does work in the order in which it is begun; the program's end does not wait for it.
-
-    Args:
-        name: the name of the thread.
-    """
+    """A thread that does work in the order in which it is begun; the program's end does not wait for it."""
 
     def __init__(self, *, name: str) -> None:
         self._name = name
@@ -162,7 +144,7 @@ class Refreshed(Generic[T]):
     does not answer causes only a short delay.
 
     Args:
-        read: reads the value; its argument is the value from before, None at first.
+        read: reads the value.
         name: the name of the thread.
         max_age_seconds: how long the value is used before it is read again.
         refresh_timeout_seconds: how long reading the value again may take.
@@ -170,7 +152,7 @@ class Refreshed(Generic[T]):
 
     def __init__(
         self,
-        read: Callable[[T | None], T],
+        read: Callable[[], T],
         *,
         name: str,
         max_age_seconds: float = 0.0,
@@ -190,16 +172,12 @@ class Refreshed(Generic[T]):
         self._value_begun = float("-inf")
 
     async def get(self) -> T:
-        """Return the value, read again if it is too old.
-
-        Raises:
-            Exception: reading it failed with this exception.
-        """
+        """Return the value, read again if it is too old; raise what reading it raises."""
         clock = asyncio.get_running_loop().time
         if self._value is not None and clock() < self._value_begun + self._max_age_seconds:
             return self._value
         if self._reading is None:
-            self._reading = begin(partial(self._read, self._value), name=self._name)
+            self._reading = begin(self._read, name=self._name)
             self._reading_begun = clock()
             self._reading.add_done_callback(self._end)
         reading = self._reading

@@ -25,7 +25,7 @@ class Source:
         self.answers.set()
         self.reads = 0
 
-    def read(self, _: int | None) -> int:
+    def read(self) -> int:
         self.reads += 1
         number = self.reads
         assert self.answers.wait(DEADLINE_SECONDS)
@@ -75,7 +75,7 @@ async def test_work_is_done_once_for_all_who_ask_while_it_runs_and_again_after_t
     source = Source()
     source.answers.clear()
     flight: SingleFlight[int] = SingleFlight(name="numbers")
-    asking = [asyncio.create_task(flight.run(partial(source.read, None))) for _ in range(5)]
+    asking = [asyncio.create_task(flight.run(source.read)) for _ in range(5)]
     await asyncio.sleep(0)
     assert flight.is_running()
     assert not flight.is_running("another")
@@ -83,7 +83,7 @@ async def test_work_is_done_once_for_all_who_ask_while_it_runs_and_again_after_t
     source.answers.set()
     assert await asyncio.gather(*asking[1:]) == [1] * 4
     assert not flight.is_running()
-    assert await flight.run(partial(source.read, None)) == 2
+    assert await flight.run(source.read) == 2
 
 
 async def test_a_value_is_read_once_until_it_expires() -> None:
@@ -111,9 +111,11 @@ async def test_while_a_thread_waits_the_value_from_before_serves_and_no_other_th
 
 
 async def test_a_value_of_no_age_is_read_whenever_it_is_needed_and_an_error_is_raised() -> None:
-    def read(before: int | None) -> int:
-        if before is None:
-            return 1
+    numbers = [1]
+
+    def read() -> int:
+        if numbers:
+            return numbers.pop()
         raise OSError("unreadable")
 
     value = Refreshed(read, name="numbers", refresh_timeout_seconds=DEADLINE_SECONDS)

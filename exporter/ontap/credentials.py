@@ -62,15 +62,16 @@ class LoginContent:
         return (*login, *self.secret_headers)
 
 
-LoginReader = Callable[[Login, tuple[Path, ...]], LoginContent]
-"""Reads a login, and the files of a client certificate."""
+LoginReader = Callable[[Login, tuple[Header, ...], tuple[Path, ...]], LoginContent]
 
 
-def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
-    """Read the credentials. Blocks for as long as the files' disks do.
+def read_login(
+    login: Login, headers: tuple[Header, ...], certificate_files: tuple[Path, ...]
+) -> LoginContent:
+    """Read a login, the other headers and the files of a client certificate; may block.
 
     Raises:
-        OSError: the secret's file cannot be read.
+        OSError: the file of a secret cannot be read.
         ValueError: a secret cannot be read or sent; holds nothing of it.
     """
     header, secret = None, ""
@@ -81,7 +82,14 @@ def read_login(login: Login, certificate_files: tuple[Path, ...]) -> LoginConten
     elif isinstance(login, TokenLogin):
         secret = login.credentials.read(check_credentials)
         header = f"{login.type} {secret}"
-    return LoginContent(header=header, secret=secret, certificate=tuple(map(_digest, certificate_files)))
+    values = tuple((one, _value_of(one)) for one in headers)
+    return LoginContent(
+        header=header,
+        secret=secret,
+        headers=tuple((one.name, value) for one, value in values),
+        secret_headers=tuple(value for one, value in values if one.is_secret),
+        certificate=tuple(map(_digest, certificate_files)),
+    )
 
 
 class Credentials:
@@ -117,10 +125,10 @@ class Credentials:
         self._tokens = tokens
         self._other_secrets = other_secrets
         files = () if tls is None else tls.certificate_files
-        self._read_all = partial(_read_all, login, headers, files, read)
+        self._read_now = partial(read, login, headers, files)
         self._has_files = bool(files) or any(secret.file for secret in _secrets_of(login, headers))
         self._content = Refreshed(
-            self._read_all, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
+            self._read_now, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
         )
         self._remembered: deque[LoginContent] = deque(maxlen=REMEMBERED_CONTENTS)
         self._spellings: tuple[str, ...] | None = None
@@ -161,7 +169,7 @@ class Credentials:
         return redact(text, self._spellings)
 
     async def _read(self) -> LoginContent:
-        content = await self._content.get() if self._has_files else self._read_all()
+        content = await self._content.get() if self._has_files else self._read_now()
         if self._tokens is not None:
             token = await self._tokens.get()
             content = replace(content, header=f"Bearer {token}", secret=token)
@@ -183,23 +191,6 @@ def _secrets_of(login: Login, headers: tuple[Header, ...]) -> tuple[Secret, ...]
             return (token, *others)
         case _:
             return others
-
-
-def _read_all(
-    login: Login,
-    headers: tuple[Header, ...],
-    certificate_files: tuple[Path, ...],
-    read_login: LoginReader,
-    _: LoginContent | None = None,
-) -> LoginContent:
-    """Read the login, the client certificate and the other headers; raises what ``read_login`` raises."""
-    content = read_login(login, certificate_files)
-    values = tuple((header, _value_of(header)) for header in headers)
-    return replace(
-        content,
-        headers=tuple((header.name, value) for header, value in values),
-        secret_headers=tuple(value for header, value in values if header.is_secret),
-    )
 
 
 def _digest(file: Path) -> bytes | None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import ssl
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from exporter.background import REFRESH_TIMEOUT_SECONDS, Refreshed
@@ -24,7 +23,7 @@ _FileVersion = tuple[int, int, int, int]
 
 
 def build_context(tls: Tls) -> ssl.SSLContext:
-    """Build a client context. Blocks for as long as the files' disks do.
+    """Build a client context; may block.
 
     A certificate in ``ca_file`` is trusted whether it belongs to an authority or to a cluster. The stricter
     checks of Python 3.13 are off. Both are necessary because ONTAP's own certificates are self-signed.
@@ -63,12 +62,19 @@ def _text(text: str | None, file: Path | None) -> str | None:
         raise ValueError(f"{file}: {exc}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Built:
-    """A context, and the versions of the files from which it was built."""
+class _Builder:
+    """Builds the context of some settings, and again only if one of their files has changed."""
 
-    context: ssl.SSLContext
-    files: tuple[_FileVersion, ...]
+    def __init__(self, build: Callable[[Tls], ssl.SSLContext], tls: Tls) -> None:
+        self._build = build
+        self._tls = tls
+        self._built: tuple[tuple[_FileVersion, ...], ssl.SSLContext] | None = None
+
+    def context(self) -> ssl.SSLContext:
+        files = tuple(map(_version, self._tls.files))
+        if self._built is None or self._built[0] != files:
+            self._built = files, self._build(self._tls)
+        return self._built[1]
 
 
 class TlsContexts:
@@ -93,7 +99,7 @@ class TlsContexts:
         self._build = build
         self._check_seconds = check_seconds
         self._refresh_timeout_seconds = refresh_timeout_seconds
-        self._built: dict[Tls, Refreshed[_Built]] = {}
+        self._contexts: dict[Tls, Refreshed[ssl.SSLContext]] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
         """Return the context for these settings; callers that wait for it at the same time share it.
@@ -102,38 +108,27 @@ class TlsContexts:
             TlsFailed: a file cannot be read, or holds no certificate or key.
         """
         shared = _shared(tls)
-        if (built := self._built.get(shared)) is None:
-            built = self._built[shared] = Refreshed(
-                partial(self._checked, shared),
+        if (context := self._contexts.get(shared)) is None:
+            context = self._contexts[shared] = Refreshed(
+                _Builder(self._build, shared).context,
                 name="TLS files",
                 max_age_seconds=self._check_seconds if shared.files else float("inf"),
                 refresh_timeout_seconds=self._refresh_timeout_seconds,
             )
         try:
-            return (await built.get()).context
+            return await context.get()
         except (OSError, ValueError) as exc:
             raise TlsFailed(f"the TLS settings cannot be used: {exc}") from exc
 
     def recheck(self, tls: Tls) -> None:
         """Check the files before their context is used the next time."""
-        if (built := self._built.get(_shared(tls))) is not None:
-            built.expire()
+        if (context := self._contexts.get(_shared(tls))) is not None:
+            context.expire()
 
     def keep(self, in_use: Iterable[Tls]) -> None:
         """Drop the contexts of all other settings."""
         wanted = set(map(_shared, in_use))
-        self._built = {tls: built for tls, built in self._built.items() if tls in wanted}
-
-    def _checked(self, tls: Tls, before: _Built | None) -> _Built:
-        """Check the files; return the context from before if none has changed, else a new one.
-
-        Raises:
-            OSError: a file cannot be read, or holds no certificate or key.
-        """
-        files = tuple(map(_version, tls.files))
-        if before is not None and before.files == files:
-            return before
-        return _Built(context=self._build(tls), files=files)
+        self._contexts = {tls: context for tls, context in self._contexts.items() if tls in wanted}
 
 
 def _shared(tls: Tls) -> Tls:
@@ -142,11 +137,7 @@ def _shared(tls: Tls) -> Tls:
 
 
 def _version(file: Path) -> _FileVersion:
-    """Return values that change when the file is replaced or written to.
-
-    Raises:
-        OSError: the file does not exist, or is not a regular file.
-    """
+    """Return values that change when the file is replaced or written to."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{file}: not a regular file")

@@ -15,7 +15,7 @@ import pytest
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.credentials import LoginContent, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret, Tls
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Header, Login, Secret, Tls
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session
@@ -118,9 +118,9 @@ async def test_a_reload_waits_a_moment_at_most_for_a_disk_that_does_not_answer(t
     answers = threading.Event()
     answers.set()
 
-    def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+    def read(login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
         assert answers.wait(WAIT_SECONDS)
-        return read_login(login, certificate_files)
+        return read_login(login, headers, files)
 
     cluster = SimulatedCluster("c1", password="right")
     file = tmp_path / "password"

@@ -119,11 +119,11 @@ class Disk:
         if answers:
             self.answers.set()
 
-    def read(self, login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+    def read(self, login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
         self.reads += 1
         self.asked.set()
         assert self.answers.wait(DEADLINE_SECONDS)
-        return read_login(login, certificate_files)
+        return read_login(login, headers, files)
 
     def credentials(self, file: Path) -> Credentials:
         """Read a file on the disk; a file that was read before is not waited for."""

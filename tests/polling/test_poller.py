@@ -13,7 +13,7 @@ import structlog
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
 from exporter.ontap.credentials import LoginContent, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Login, Secret
+from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Header, Login, Secret
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH
@@ -356,10 +356,10 @@ async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_onc
 ) -> None:
     is_broken = True
 
-    def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
+    def read(login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
         if is_broken and isinstance(login, BasicLogin) and login.username == "broken":
             raise mistake("nobody has thought of this")
-        return read_login(login, certificate_files)
+        return read_login(login, headers, files)
 
     clusters = [cluster(username="broken"), cluster("other")]
     with structlog.testing.capture_logs() as lines:
@@ -382,8 +382,8 @@ async def test_a_mistake_of_ours_costs_one_poll_of_one_cluster_and_is_logged_onc
 async def test_the_traceback_of_a_mistake_holds_no_secret(tmp_path: Path) -> None:
     is_broken = False
 
-    def read(login: Login, certificate_files: tuple[Path, ...]) -> LoginContent:
-        content = read_login(login, certificate_files)
+    def read(login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
+        content = read_login(login, headers, files)
         if is_broken:
             raise KeyError(content.secret)
         return content
