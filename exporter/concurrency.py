@@ -13,11 +13,7 @@ T = TypeVar("T")
 
 
 class ConcurrencyLimit:
-    """A semaphore whose limit can change while some hold it and others wait.
-
-    Args:
-        limit: how many may hold it.
-    """
+    """A semaphore whose limit can change while some hold it and others wait."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -86,11 +82,7 @@ def no_stray_cancellation() -> Iterator[None]:
 async def wait_uninterrupted(
     task: asyncio.Task[T], *, seconds: float | None = None
 ) -> asyncio.CancelledError | None:
-    """Wait for the end of a task, however often waiting is cancelled.
-
-    Args:
-        task: is cancelled after some seconds.
-        seconds: how many; None: it is never cancelled.
+    """Wait for the end of a task, however often waiting is cancelled; cancel the task after some seconds.
 
     Returns:
         The last cancellation, for the caller to raise; None if there was none.

@@ -17,10 +17,8 @@ _UNITS: Final = (("MiB", 1024 * 1024), ("KiB", 1024))
 def read_file(path: Path, *, max_bytes: int, may_be_stream: bool = False) -> bytes:
     """Return the whole content of a regular file.
 
-    Args:
-        path: the file; symbolic links are followed.
-        max_bytes: the largest size that is accepted.
-        may_be_stream: also read a pipe or a device, such as ``/dev/stdin`` or a shell's ``<(command)``.
+    With ``may_be_stream``, also that of a pipe or a device, such as ``/dev/stdin`` or the shell's
+    ``<(command)``.
 
     Raises:
         OSError: the file cannot be read.
@@ -63,11 +61,7 @@ def read_text(path: Path, *, max_bytes: int) -> str:
 
 
 def check_encoding(content: bytes) -> None:
-    """Check that a text does not begin with the byte order mark of another encoding than UTF-8.
-
-    Raises:
-        ValueError: it does.
-    """
+    """Raise ValueError if a text begins with the byte order mark of another encoding than UTF-8."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("encoded as UTF-16; save the file as UTF-8")
 

@@ -33,11 +33,7 @@ def read_pem(path: Path) -> str:
 
 
 def trust(context: ssl.SSLContext, authorities: str) -> None:
-    """Trust the certificates in a text, and what they have signed; comments may be in any language.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Trust the certificates in a text, and what they have signed; raise ValueError if there is none."""
     try:
         context.load_verify_locations(cadata=authorities.encode("ascii", "ignore").decode())
     except (ssl.SSLError, ValueError):

@@ -32,12 +32,7 @@ def secrets_in(header: str, secret: str) -> tuple[str, ...]:
 
 
 def redact(text: str, spelled: Sequence[str]) -> str:
-    """Return a text with every secret in it replaced.
-
-    Args:
-        text: a text from a cluster; cut if it is too long.
-        spelled: from :func:`spellings`.
-    """
+    """Return a text, cut if it is too long, with every secret in it replaced; see :func:`spellings`."""
     is_cut = len(text) > LONGEST_TEXT_CHARACTERS
     text = text[:LONGEST_TEXT_CHARACTERS]
     if present := [one for one in spelled if one in text]:

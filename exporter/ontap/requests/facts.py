@@ -125,9 +125,8 @@ def read_software(query: CollectionQuery) -> Conversation[SoftwareFacts]:
 def read_software_beside(listed: tuple[str, ...] | None) -> Conversation[SoftwareFacts]:
     """Read the software document, which may leave out a node that is down.
 
-    Args:
-        listed: what :func:`read_node_versions` has found: these versions count too. If it is None, the
-            versions of the nodes are not known; if it is empty, the software document alone decides.
+    What :func:`read_node_versions` has ``listed`` counts too. If it is None, the versions of the nodes are
+    not known; if it is empty, the software document alone decides.
     """
     facts = yield from _read_software_alone()
     named = None if listed is None else (*listed, *(facts.node_versions or ()))
@@ -205,11 +204,7 @@ def _numbers(version: Any) -> str | None:  # noqa: ANN401 - a JSON value
 
 
 def _pending(value: object) -> str | None:
-    """Return the version of a pending update, None if there is none.
-
-    Raises:
-        BadResponse: the value names no version.
-    """
+    """Return the version of a pending update, None if there is none."""
     if value is None or value == "":
         return None
     version = _release(value)

@@ -111,12 +111,9 @@ def find_job(
 ) -> Conversation[JobSearch]:
     """Search the list of jobs for the one that deletes a version.
 
-    Args:
-        version: the package's version.
-        query: how the cluster's collections are asked for.
-        earlier: uuids of the jobs that were there before DELETE was sent, which are left out; any other that
-            deletes the version is its job, even where it has succeeded. None: no DELETE was sent, so that one
-            which has succeeded is of no interest.
+    ``earlier`` has the uuids of the jobs that were there before DELETE was sent, which are left out; any
+    other that deletes the version is its job, even where it has succeeded. None: no DELETE was sent, so that
+    one which has succeeded is of no interest.
 
     Raises:
         IncompleteListing: paging leaves the cluster, or the list may have been cut short.
@@ -195,11 +192,7 @@ def _uuid_in_link(job: dict[str, Any]) -> str | None:
 
 
 def _described(records: list[Any], redact: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
-    """Yield each job with its description; one that cannot be read may be any job, and is not over.
-
-    Raises:
-        BadResponse: there are very many.
-    """
+    """Yield each job with its description; one that cannot be read may be any job, and is not over."""
     if len(records) > _MOST_RECORDS:
         raise BadResponse(f"a page has more than {_MOST_RECORDS} jobs")
     for record in records:

@@ -127,11 +127,7 @@ def read_record(response: Response) -> dict[str, Any]:
 
 
 def _decode(body: bytes) -> object:
-    """Return the JSON value of a body, unless decoding it could take long.
-
-    Raises:
-        ValueError: it is not JSON in UTF-8, nested too deeply, or has more values than any answer of ONTAP.
-    """
+    """Return the JSON value of a body; raise ValueError if it is none, or if decoding it could take long."""
     if sum(map(body.count, _JSON_MARKS)) > MAX_JSON_MARKS:
         raise ValueError("it has more values than any answer of ONTAP")
     try:

@@ -65,11 +65,8 @@ def return_timeout_of(target: str) -> int:
 def may_be_cut_short(target: str, *, elapsed_seconds: float) -> bool:
     """Say whether records may be missing after an empty last page: it took all of ``return_timeout``.
 
-    ONTAP may leave out the next link if it finds nothing in time.
-
-    Args:
-        target: of the request for this page, which says how long ONTAP was to look.
-        elapsed_seconds: how long the answer took.
+    ONTAP may leave out the next link if it finds nothing in time. ``target`` is that of the request for this
+    page: it says how long ONTAP was to look.
     """
     return_timeout_seconds = return_timeout_of(target)
     return elapsed_seconds >= return_timeout_seconds - min(1.0, 0.1 * return_timeout_seconds)
