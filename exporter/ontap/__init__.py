@@ -7,7 +7,7 @@
 * :mod:`~exporter.ontap.refusals`: the pause after a 401 (no I/O).
 * :mod:`~exporter.ontap.credentials`: reads passwords, tokens and client certificates; never shows them.
 * :mod:`~exporter.ontap.tokens`: gets bearer tokens from token endpoints (OAuth 2.0).
-* :mod:`~exporter.ontap.through_proxy`: how requests go through a proxy.
+* :mod:`~exporter.ontap.through_proxy`: what is sent to a proxy alone.
 * :mod:`~exporter.ontap.tls`: TLS contexts, shared between clusters with equal settings.
 * :mod:`~exporter.ontap.session`: the HTTP session of all clusters: names, connections, bounds of answers.
 * :mod:`~exporter.ontap.client`: the client of one cluster; it sends all requests.

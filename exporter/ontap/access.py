@@ -45,7 +45,7 @@ class Account:
         polls_wait_until: the same for polls; an answer to a request for a fact does not count here.
     """
 
-    def __init__(self, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
+    def __init__(self, first_pause_seconds: float) -> None:
         self.refusals = Refusals(first_pause_seconds=first_pause_seconds)
         self.fact_refusals = Refusals(first_pause_seconds=first_pause_seconds)
         self.deletions_wait_until = self.polls_wait_until = float("-inf")
@@ -61,12 +61,10 @@ class ClusterAccess:
     ``query`` says how the collections of the cluster are asked for.
     """
 
-    def __init__(
-        self, *, config: ClusterSettings, client: OntapClient, account: Account | None = None
-    ) -> None:
+    def __init__(self, *, config: ClusterSettings, client: OntapClient, account: Account) -> None:
         self.config = config
         self.client = client
-        self.account = account or Account()
+        self.account = account
         self.query = CollectionQuery(
             endpoint=config.endpoint,
             return_timeout_seconds=config.return_timeout_seconds,

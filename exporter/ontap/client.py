@@ -27,7 +27,7 @@ from exporter.ontap.requests.messages import (
     read_date,
 )
 from exporter.ontap.session import ClusterResponse, read_body, translate
-from exporter.ontap.through_proxy import proxy_arguments
+from exporter.ontap.through_proxy import proxy_headers
 from exporter.ontap.tls import TlsContexts
 
 T = TypeVar("T")
@@ -196,7 +196,8 @@ class OntapClient:
                 server_hostname=self._tls.server_name,
                 ssl=context,
                 trace_request_ctx=begin,
-                **proxy_arguments(self._proxy),
+                proxy=None if self._proxy is None else self._proxy.url,
+                proxy_headers=proxy_headers(self._proxy),
             ) as response:
                 status = response.status
                 if isinstance(response, ClusterResponse):

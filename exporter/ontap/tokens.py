@@ -26,7 +26,7 @@ from exporter.ontap.errors import (
 )
 from exporter.ontap.redaction import redact, secrets_in, spellings
 from exporter.ontap.session import read_body, translate
-from exporter.ontap.through_proxy import proxy_arguments, proxy_secrets
+from exporter.ontap.through_proxy import proxy_headers, proxy_secrets
 from exporter.ontap.tls import TlsContexts
 
 TOKEN_TIMEOUT_SECONDS: Final = 10.0
@@ -145,7 +145,8 @@ class TokenSource:
                 headers=headers,
                 server_hostname=login.tls.server_name,
                 ssl=context,
-                **proxy_arguments(login.proxy),
+                proxy=None if login.proxy is None else login.proxy.url,
+                proxy_headers=proxy_headers(login.proxy),
             ) as response:
                 return response.status, await read_body(response, max_bytes=_MAX_BODY_BYTES)
         except aiohttp.ClientError as exc:

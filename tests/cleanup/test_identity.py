@@ -59,6 +59,7 @@ def named(name: str, access: ClusterAccess, *, host: str | None = None) -> Clust
     return ClusterAccess(
         config=replace(access.config, name=name, endpoint=endpoint),
         client=access.client,
+        account=access.account,
     )
 
 

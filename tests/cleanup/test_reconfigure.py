@@ -52,7 +52,8 @@ async def configure(
 
 def anew(access: ClusterAccess, **changes: object) -> ClusterAccess:
     """Return another access to the same cluster, as a changed configuration makes one."""
-    return ClusterAccess(config=replace(access.config, **changes), client=access.client)  # type: ignore[arg-type]
+    config = replace(access.config, **changes)  # type: ignore[arg-type]
+    return ClusterAccess(config=config, client=access.client, account=access.account)
 
 
 async def first_delete(cluster: SimulatedCluster) -> None:
