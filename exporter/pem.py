@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from exporter.files import check_encoding, read_file
 
 MAX_PEM_BYTES: Final = 16 * 1024 * 1024
 _NO_KEY: Final = "no private key in PEM form"
+_ENCRYPTED_KEY: Final = re.compile(
+    r"^(-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED)", re.MULTILINE
+)
 _ENCRYPTED: Final = "the private key is encrypted; one without a passphrase is expected"
 
 
@@ -47,19 +51,12 @@ def load_chain(context: ssl.SSLContext, certificate: str, key: str | None) -> No
         BadKeyError: the key cannot be used; says why.
         ValueError: the certificate cannot be used, or is not the key's; says why.
     """
-    passphrases = 0
-
-    def passphrase() -> str:
-        # Without this, OpenSSL asks whoever sits at the terminal.
-        nonlocal passphrases
-        passphrases += 1
-        return ""
-
+    no_passphrase = str  # without it, OpenSSL asks whoever sits at the terminal
     try:
         with _as_file(certificate) as certificate_file, _as_file(key or certificate) as key_file:
-            context.load_cert_chain(certificate_file, key_file, password=passphrase)
+            context.load_cert_chain(certificate_file, key_file, password=no_passphrase)
     except ssl.SSLError as error:
-        if passphrases:
+        if _ENCRYPTED_KEY.search(key or certificate):
             raise BadKeyError(_ENCRYPTED) from None
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ValueError("the private key does not belong to the certificate") from None
