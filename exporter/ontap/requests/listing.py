@@ -69,7 +69,7 @@ class Listing:
         packages: one for every version, ordered by version.
         unnamed: how many records have no usable ``version``; a version that is too long is not usable.
         pages: how many pages were read.
-        digest: the digest of the pages; the same digest means the same listing.
+        digest: of a page that is the whole listing and has a record, so that the same page is again.
     """
 
     packages: tuple[Package, ...]
@@ -109,14 +109,12 @@ def read_listing(query: CollectionQuery, *, known: Listing | None = None) -> Con
         IncompleteListing: paging loops, never ends or leaves the cluster, or the listing may be cut short.
     """
     found: dict[str, Package] = {}
-    hasher = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     unnamed = pages = size = count = 0
     request = _first_page(query)
     asked = {request.target}
     while True:
         response = yield request
-        hasher.update(response.body)
-        if pages == 0 and known is not None and known.digest == hasher.digest() and _is_one_full_page(known):
+        if pages == 0 and known is not None and known.digest == _digest(response.body):
             return known
         page = read_object(response)
         pages += 1
@@ -145,7 +143,8 @@ def read_listing(query: CollectionQuery, *, known: Listing | None = None) -> Con
             raise IncompleteListing(f"the listing has more than {query.max_pages} pages")
         asked.add(following)
         request = Request(method="GET", target=following)
-    return Listing(packages=_packages(found, known), unnamed=unnamed, pages=pages, digest=hasher.digest())
+    digest = _digest(response.body) if pages == 1 and records else b""
+    return Listing(packages=_packages(found, known), unnamed=unnamed, pages=pages, digest=digest)
 
 
 def _packages(found: dict[str, Package], known: Listing | None) -> tuple[Package, ...]:
@@ -154,9 +153,8 @@ def _packages(found: dict[str, Package], known: Listing | None) -> tuple[Package
     return known.packages if known is not None and known.packages == packages else packages
 
 
-def _is_one_full_page(listing: Listing) -> bool:
-    """Say whether a listing has one page with a record on it; such a listing is certainly whole."""
-    return listing.pages == 1 and bool(listing.packages or listing.unnamed)
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
 def _first_page(query: CollectionQuery) -> Request:
