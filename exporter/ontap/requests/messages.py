@@ -93,9 +93,9 @@ class Response:
 Conversation = Generator[Request, Response, T]
 
 
-def get(path: str, query: Mapping[str, str | int] | None = None) -> Request:
+def get(path: str, query: Mapping[str, str | int]) -> Request:
     """Build a GET; ``query`` is percent-encoded, commas stay readable."""
-    return Request(method="GET", target=f"{path}?{urlencode(query, safe=',')}" if query else path)
+    return Request(method="GET", target=f"{path}?{urlencode(query, safe=',')}")
 
 
 def read_object(response: Response) -> dict[str, Any]:
