@@ -177,9 +177,7 @@ class AccessOpener:
     ) -> Mapping[str, ClusterAccess]:
         """As :meth:`open`, but keep the earlier access if the settings for requests are the same.
 
-        A cluster whose credentials were refused gets a new access all the same: its first poll reads them
-        again, and sends them if they have changed. Refusals are kept when a cluster is renamed, and for an
-        hour after an account is no longer used.
+        Refusals are kept when a cluster is renamed, and for an hour after an account is no longer used.
         """
         clusters = tuple(clusters)
         await self._forget_unused(clusters)
@@ -204,8 +202,6 @@ class AccessOpener:
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
         if earlier is None or _request_settings(earlier.config) != _request_settings(cluster):
             return self._access(cluster)
-        if earlier.account.refusals.in_a_row:
-            return ClusterAccess(config=cluster, client=earlier.client, account=earlier.account)
         earlier.config = cluster
         return earlier
 

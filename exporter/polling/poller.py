@@ -54,7 +54,7 @@ class Poller:
         board.put(self._status)
 
     def apply_configuration(self) -> None:
-        """Use the labels and times of the access's current configuration."""
+        """Use the labels and times of the access's current configuration; try refused credentials again."""
         cluster = self._access.config
         stale_after_seconds = cluster.stale_after.total_seconds()
         if (self._status.labels, self._status.stale_after_seconds) != (cluster.labels, stale_after_seconds):
@@ -67,6 +67,8 @@ class Poller:
             self._interval_seconds = interval_seconds
             self._phase_seconds = phase_seconds(cluster.name, interval_seconds)
             self._is_rescheduled.set()
+        if self._access.account.refusals.in_a_row:
+            self._is_rescheduled.set()  # they may have changed; if they have not, nothing is sent
 
     def stop(self) -> None:
         """Put nothing more on the board, even if a running poll succeeds."""
@@ -79,9 +81,11 @@ class Poller:
         due = self._limiter.first_poll_due(clock())
         while True:
             if await self._is_rescheduled_before(due):
-                due = next_due_time(
-                    after=clock(), phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
+                now = clock()
+                following = next_due_time(
+                    after=now, phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
                 )
+                due = now if self._access.account.refusals.in_a_row else following
                 continue
             lateness.woke(due=due, now=clock())
             if clock() >= self._access.account.polls_wait_until:
@@ -101,7 +105,7 @@ class Poller:
             await self._poll()
 
     async def _is_rescheduled_before(self, due: float) -> bool:
-        """Wait until a poll is due; return True early if the configuration has changed the interval."""
+        """Wait until a poll is due; return True early if another configuration was applied."""
         try:
             async with asyncio.timeout_at(due):
                 await self._is_rescheduled.wait()
