@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from urllib.parse import quote
 
 import pytest
 
@@ -153,11 +152,11 @@ async def test_jobs_are_listed(client: Client, cluster: SimulatedCluster) -> Non
     cluster.hold_jobs()
     for version in ("9.12.1", "9.13.1"):
         await client.delete(cluster, version)
-    description = quote(f"*{PACKAGES}/9.12.1", safe="")
-    got = await client.ask(
-        cluster, f"/api/cluster/jobs?fields=state,description&state=running&description={description}"
-    )
-    assert [record["description"] for record in got.json["records"]] == [f"DELETE {PACKAGES}/9.12.1"]
+    got = await client.ask(cluster, "/api/cluster/jobs?fields=state,description")
+    assert [(record["state"], record["description"]) for record in got.json["records"]] == [
+        ("running", f"DELETE {PACKAGES}/9.12.1"),
+        ("running", f"DELETE {PACKAGES}/9.13.1"),
+    ]
     assert cluster.jobs.peak == 2
 
 
@@ -227,7 +226,6 @@ async def test_a_delete_on_the_collection_deletes_every_match(
 ) -> None:
     got = await client.ask(cluster, f"{PACKAGES}?version=9.13*", "DELETE")
     assert got.status == 202
-    assert got.versions == ["9.13.1", "9.13.1P4"]
     assert len(got.json["jobs"]) == 2
     assert [one.version for one in cluster.deletions] == ["9.13.1", "9.13.1P4"]
     assert cluster.collection_deletes == 1

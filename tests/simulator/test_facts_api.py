@@ -117,19 +117,3 @@ async def test_an_unknown_path_is_not_found(
     client: Client, cluster: SimulatedCluster, path: str, method: str
 ) -> None:
     assert (await client.ask(cluster, path, method)).error == (404, "3", None)
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", PACKAGES),
-        ("PATCH", f"{PACKAGES}/9.12.1"),
-        ("DELETE", "/api/cluster/jobs/x"),
-        ("DELETE", "/api/cluster"),
-        ("PUT", "/api/cluster/software/download"),
-    ],
-)
-async def test_a_wrong_method_is_not_allowed(
-    client: Client, cluster: SimulatedCluster, method: str, path: str
-) -> None:
-    assert (await client.ask(cluster, path, method)).error == (405, "3", None)

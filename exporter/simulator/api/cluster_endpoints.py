@@ -4,13 +4,16 @@ Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster.html
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
 
-from exporter.simulator.api.collection_pages import Collection, Record, collection_document, with_self
-from exporter.simulator.api.ontap_replies import error_message, refused
+from exporter.simulator.api.collection_pages import (
+    Collection,
+    Record,
+    collection_document,
+    single_object,
+    with_self,
+)
+from exporter.simulator.api.ontap_replies import RefusedError
 from exporter.simulator.api.package_endpoints import JOBS_PATH, PACKAGES_PATH
-from exporter.simulator.api.request_queries import single_object
 from exporter.simulator.state.cluster_facts import stable_uuid
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -20,31 +23,17 @@ NODES = Collection(
     path="/api/cluster/nodes",
     key="uuid",
     default_field="name",
-    fields=("uuid", "name", "state", "membership", "version"),
+    fields=("uuid", "name", "version"),
+    later_fields={"state": (9, 7)},
 )
 JOBS = Collection(
     path=JOBS_PATH,
     key="uuid",
     default_field="uuid",
-    fields=(
-        "uuid",
-        "description",
-        "state",
-        "message",
-        "code",
-        "start_time",
-        "end_time",
-        "error",
-        "node",
-    ),
+    fields=("uuid", "description", "state", "message", "code", "start_time", "end_time"),
+    later_fields={"error": (9, 9), "node": (9, 11)},
 )
-_FIELDS_SINCE: Mapping[str, Mapping[str, tuple[int, int]]] = {
-    NODES.path: {"state": (9, 7)},
-    JOBS.path: {"error": (9, 9), "node": (9, 11)},
-}
-"""The fields of each collection that came with a later release than 9.6."""
 _DOWNLOAD_SINCE = (9, 7)
-_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 def cluster_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
@@ -60,12 +49,11 @@ async def nodes_document(cluster: SimulatedCluster, request: ReceivedRequest) ->
             "uuid": stable_uuid(f"node/{node.name}"),
             "name": node.name,
             "state": node.state,
-            "membership": "member",
             **({"version": _version_document(node.version)} if node.is_up else {}),
         }
         for node in cluster.nodes
     )
-    return await collection_document(cluster, request, _of_release(NODES, cluster), enumerate(records))
+    return await collection_document(cluster, request, NODES, enumerate(records))
 
 
 def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
@@ -87,8 +75,8 @@ def download_document(cluster: SimulatedCluster, request: ReceivedRequest) -> ob
     Raises:
         RefusedError: The release does not have it.
     """
-    if not _has_release(cluster, _DOWNLOAD_SINCE):
-        raise refused(3)
+    if cluster.release < _DOWNLOAD_SINCE:
+        raise RefusedError(3)
     document: dict[str, object] = {"state": cluster.download_state}
     if cluster.download_code is not None:
         document["code"] = cluster.download_code
@@ -98,7 +86,7 @@ def download_document(cluster: SimulatedCluster, request: ReceivedRequest) -> ob
 async def jobs_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
     """One page of `GET /api/cluster/jobs`."""
     records = (_job_record(cluster, job) for job in cluster.jobs.readable())
-    return await collection_document(cluster, request, _of_release(JOBS, cluster), enumerate(records))
+    return await collection_document(cluster, request, JOBS, enumerate(records))
 
 
 def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: str) -> object:
@@ -109,15 +97,15 @@ def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: 
     """
     job = cluster.jobs.find(job_uuid)
     if job is None:
-        raise refused(4, target="uuid")
-    record = single_object(_job_record(cluster, job), request, _of_release(JOBS, cluster).fields, key="uuid")
+        raise RefusedError(4, target="uuid")
+    record = single_object(_job_record(cluster, job), request, JOBS.fields_of(cluster), key="uuid")
     return with_self(record, f"{JOBS_PATH}/{job.uuid}", request)
 
 
 def _job_record(cluster: SimulatedCluster, job: Job) -> Record:
     script = job.script
     failed = job.over and script.outcome is JobOutcome.FAILURE
-    message = script.message or (error_message(script.code) if failed else "success")
+    message = script.message or (RefusedError(script.code).message if failed else "success")
     record: dict[str, object] = {
         "uuid": job.uuid,
         "description": f"DELETE {PACKAGES_PATH}/{job.subject}",
@@ -134,22 +122,9 @@ def _job_record(cluster: SimulatedCluster, job: Job) -> Record:
     return record
 
 
-def _of_release(collection: Collection, cluster: SimulatedCluster) -> Collection:
-    """The collection with the fields that the cluster's release knows."""
-    since = _FIELDS_SINCE[collection.path]
-    known = (field for field in collection.fields if _has_release(cluster, since.get(field, (0, 0))))
-    return replace(collection, fields=tuple(known))
-
-
-def _has_release(cluster: SimulatedCluster, least: tuple[int, int]) -> bool:
-    """Whether the cluster runs this release or a newer one; one without a number counts as newest."""
-    release = _RELEASE.match(cluster.version)
-    return release is None or (int(release[1]), int(release[2])) >= least
-
-
 def _version_document(version: str) -> Record:
     document: dict[str, object] = {"full": f"NetApp Release {version}: Sun Feb 04 19:00:00 UTC 2024"}
-    release = _RELEASE.match(version)
+    release = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
     if release is not None:
         names = ("generation", "major", "minor")
         document |= {name: int(number or 0) for name, number in zip(names, release.groups(), strict=True)}

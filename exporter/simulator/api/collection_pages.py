@@ -1,4 +1,4 @@
-"""Pages of a collection: the records of a page, how long collecting them takes, where the next page begins.
+"""Documents of collections, page by page, and of single objects: which records, which fields, which links.
 
 A next link has all parameters of its page, so the cluster need not remember its links.
 
@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from exporter.simulator.api.request_queries import (
-    ELAPSED,
     PAGE,
     START,
     START_PARAMETERS,
     CollectionQuery,
-    collection_query,
-    page_number,
+    ObjectQuery,
+    parsed_query,
 )
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -33,54 +32,14 @@ class Collection:
     """The field that identifies a record."""
     default_field: str
     """The field that a record has, beside the key, when none is asked for."""
-    fields: tuple[str, ...]
+    fields: Sequence[str]
+    later_fields: Mapping[str, tuple[int, int]]
+    """Fields that came with a later release than 9.6, and that release."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One page of a collection.
-
-    Attributes:
-        records: What it holds.
-        seconds: How long it was collected.
-        next_start: The number of the next page's first record; None after the last page.
-        next_elapsed_seconds: Whole seconds already spent on that record.
-    """
-
-    records: tuple[Record, ...]
-    seconds: float
-    next_start: int | None = None
-    next_elapsed_seconds: int = 0
-
-
-def collected(
-    numbered: Sequence[tuple[int, Record]], query: CollectionQuery, *, record_seconds: float
-) -> Page:
-    """Collect a page: until all records, `max_records`, or `return_timeout` is up, whichever comes first.
-
-    Args:
-        numbered: The whole collection; numbers grow.
-        query: What is asked for.
-        record_seconds: How long one record takes, whether it passes the filters or not.
-    """
-    left = [(number, record) for number, record in numbered if number >= query.start]
-    earlier_seconds = query.elapsed_seconds
-    found: list[Record] = []
-    for index, (number, record) in enumerate(left):
-        spent = index * record_seconds
-        if len(found) == query.max_records:
-            return Page(records=tuple(found), seconds=max(0.0, spent - earlier_seconds), next_start=number)
-        if record_seconds > 0 and spent + record_seconds > earlier_seconds + query.return_timeout:
-            progress = earlier_seconds + max(1, query.return_timeout) if index == 0 else 0
-            return Page(
-                records=tuple(found),
-                seconds=float(query.return_timeout),
-                next_start=number,
-                next_elapsed_seconds=progress,
-            )
-        if query.accepts(record):
-            found.append(record)
-    return Page(records=tuple(found), seconds=max(0.0, len(left) * record_seconds - earlier_seconds))
+    def fields_of(self, cluster: SimulatedCluster) -> tuple[str, ...]:
+        """The fields that the cluster's release knows."""
+        later = [field for field, since in self.later_fields.items() if cluster.release >= since]
+        return (*self.fields, *later)
 
 
 async def collection_document(
@@ -91,29 +50,38 @@ async def collection_document(
     *,
     record_seconds: float = 0.0,
 ) -> dict[str, object]:
-    """Collect one page in simulated time and write its document.
+    """One page: it ends with the last record, at `max_records`, or when `return_timeout` is up.
+
+    Args:
+        cluster: Whose it is.
+        request: What asks for it.
+        collection: Describes it.
+        numbered: All records; their numbers grow.
+        record_seconds: How long it takes to collect one; a page has at least one, even if that takes longer
+            than `return_timeout`.
 
     Raises:
         RefusedError: A parameter is not known, or its value is out of range.
     """
-    query = collection_query(request, collection.fields)
-    page = collected(tuple(numbered), query, record_seconds=record_seconds)
-    await cluster.clock.sleep(page.seconds)
-    fields = {collection.key, *(query.fields or (collection.default_field,))}
+    query = parsed_query(CollectionQuery, request)
+    selected = query.selected(collection.fields_of(cluster)) or {collection.default_field}
+    left = [(number, record) for number, record in numbered if number >= query.start]
+    size = query.max_records
+    if record_seconds > 0:
+        size = max(1, int(min(size, query.return_timeout / record_seconds)))
+    page = [record for _, record in left[:size]]
+    await cluster.clock.sleep(len(page) * record_seconds)
     records = [
         with_self(
-            {name: value for name, value in record.items() if name in fields},
+            {name: value for name, value in record.items() if name == collection.key or name in selected},
             f"{collection.path}/{quote(str(record[collection.key]), safe='')}",
             request,
         )
-        for record in page.records
+        for record in page
     ]
     link = None
-    if page.next_start is not None:
-        start = {START: page.next_start, PAGE: page_number(request) + 1}
-        if page.next_elapsed_seconds:
-            start[ELAPSED] = page.next_elapsed_seconds
-        link = next_link(request, start)
+    if len(left) > size:
+        link = next_link(request, {START: left[size][0], PAGE: query.page + 1})
     return envelope(cluster, request, records, link)
 
 
@@ -143,6 +111,18 @@ def next_link(request: ReceivedRequest, start: Mapping[str, object]) -> str:
     return f"{request.path}?" + "&".join(
         f"{quote(name, safe='')}={quote(str(value), safe='')}" for name, value in [*start.items(), *original]
     )
+
+
+def single_object(
+    document: Record, request: ReceivedRequest, known: Sequence[str], *, key: str = ""
+) -> dict[str, object]:
+    """The part of a single object that a request asks for: all fields, or those in `fields` and the key.
+
+    Raises:
+        RefusedError: A parameter is not known, or its value is out of range.
+    """
+    fields = parsed_query(ObjectQuery, request).selected(known) or known
+    return {name: value for name, value in document.items() if name == key or name in fields}
 
 
 def wants_links(request: ReceivedRequest) -> bool:

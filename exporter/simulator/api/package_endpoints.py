@@ -4,16 +4,18 @@ Source: https://docs.netapp.com/us-en/ontap-restapi/cluster_software_packages_en
 """
 
 import json
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 
-from exporter.simulator.api.collection_pages import Collection, collection_document, wants_links, with_self
-from exporter.simulator.api.ontap_replies import refused
-from exporter.simulator.api.request_queries import (
-    collection_query,
-    known_parameters,
-    return_timeout,
+from exporter.simulator.api.collection_pages import (
+    Collection,
+    collection_document,
     single_object,
+    wants_links,
+    with_self,
 )
+from exporter.simulator.api.ontap_replies import RefusedError
+from exporter.simulator.api.request_queries import CollectionDeleteQuery, DeleteQuery, parsed_query
 from exporter.simulator.state.cluster_facts import FINISHED_UPDATES
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -22,7 +24,11 @@ from exporter.simulator.state.simulated_jobs import Job, JobScript
 PACKAGES_PATH = "/api/cluster/software/packages"
 JOBS_PATH = "/api/cluster/jobs"
 PACKAGES = Collection(
-    path=PACKAGES_PATH, key="version", default_field="version", fields=("version", "create_time")
+    path=PACKAGES_PATH,
+    key="version",
+    default_field="version",
+    fields=("version", "create_time"),
+    later_fields={},
 )
 
 
@@ -48,7 +54,7 @@ def package_document(cluster: SimulatedCluster, request: ReceivedRequest, versio
     cluster.jobs.end_due()
     package = cluster.repository.find(version)
     if package is None:
-        raise refused(4, target="version")
+        raise RefusedError(4, target="version")
     record = single_object(package.record, request, PACKAGES.fields, key="version")
     return with_self(record, request.path, request)
 
@@ -62,7 +68,7 @@ async def delete_package(
         RefusedError: The package cannot be deleted now, or the request is at fault.
     """
     cluster.delete_attempts[version] += 1
-    wait_seconds = return_timeout(known_parameters(request, "return_timeout"), 0)
+    wait_seconds = parsed_query(DeleteQuery, request).return_timeout
     _refuse_body(request)
     _refuse_deletion(cluster, version)
     job = cluster.start_deletion(version, script)
@@ -71,21 +77,17 @@ async def delete_package(
 
 
 def delete_collection(cluster: SimulatedCluster, request: ReceivedRequest) -> tuple[int, object]:
-    """Start a job for every package that matches: without a filter, for the whole repository.
+    """Start a job for every package whose version matches: without a pattern, for the whole repository.
 
     Raises:
         RefusedError: A parameter is not known, or its value is out of range.
     """
     cluster.collection_deletes += 1
-    query = collection_query(request, PACKAGES.fields)
+    pattern = parsed_query(CollectionDeleteQuery, request).version
     _refuse_body(request)
-    versions = [str(package.version) for package in cluster.packages if query.accepts(package.record)]
+    versions = [str(version) for version in cluster.versions if fnmatchcase(str(version), pattern)]
     jobs = [cluster.start_deletion(version) for version in versions]
-    return HTTPStatus.ACCEPTED, {
-        "records": [{"version": version} for version in versions],
-        "num_records": len(versions),
-        "jobs": [_job_link(job, request) for job in jobs],
-    }
+    return HTTPStatus.ACCEPTED, {"jobs": [_job_link(job, request) for job in jobs]}
 
 
 def _job_link(job: Job, request: ReceivedRequest) -> dict[str, object]:
@@ -103,18 +105,18 @@ def _refuse_body(request: ReceivedRequest) -> None:
     except ValueError:
         empty = False
     if not empty:
-        raise refused(262198)
+        raise RefusedError(262198)
 
 
 def _refuse_deletion(cluster: SimulatedCluster, version: str) -> None:
     cluster.jobs.end_due()
     if not cluster.repository.packages:
-        raise refused(10551315, target="version")
+        raise RefusedError(10551315, target="version")
     if cluster.repository.find(version) is None:
-        raise refused(10551325, target="version")
+        raise RefusedError(10551325, target="version")
     if version == cluster.version or any(node.version == version for node in cluster.nodes):
-        raise refused(8, target="version")
+        raise RefusedError(8, target="version")
     if cluster.refuses_during_update and cluster.update_state not in (None, *FINISHED_UPDATES):
-        raise refused(10551347)
+        raise RefusedError(10551347)
     if any(job.subject == version for job in cluster.jobs.live()):
-        raise refused(10551367)
+        raise RefusedError(10551367)

@@ -1,6 +1,8 @@
 """One simulated cluster: its repository, nodes and versions, jobs and faults, and the requests received."""
 
 import asyncio
+import math
+import re
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,6 +164,12 @@ class SimulatedCluster:
     def url(self) -> str:
         """The URL at which it is served, with the scheme and without a path."""
         return f"{'http' if self.plain_http else 'https'}://{self.address}"
+
+    @property
+    def release(self) -> tuple[float, int]:
+        """The two numbers of the ONTAP release that it runs; a version without them counts as the newest."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.version)
+        return (math.inf, 0) if numbers is None else (int(numbers[1]), int(numbers[2]))
 
     @property
     def packages(self) -> tuple[Package, ...]:

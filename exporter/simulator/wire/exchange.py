@@ -11,17 +11,10 @@ from typing import cast
 
 from exporter.simulator.api.collection_pages import envelope, wants_links
 from exporter.simulator.api.ontap_api import carry_out
-from exporter.simulator.api.ontap_replies import (
-    RefusedError,
-    Reply,
-    error_reply,
-    json_body,
-    refused,
-)
-from exporter.simulator.api.request_queries import DEFAULT_RETURN_TIMEOUT, page_number, return_timeout
-from exporter.simulator.faults.altered_listings import altered_listing
+from exporter.simulator.api.ontap_replies import RefusedError, Reply, json_body
+from exporter.simulator.api.request_queries import CollectionQuery, page_number, parsed_query
 from exporter.simulator.faults.fault import LISTING_KINDS, Fault, FaultKind
-from exporter.simulator.faults.replaced_replies import replaced_reply
+from exporter.simulator.faults.faulty_replies import altered_listing, replaced_reply
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.state.simulated_jobs import JobOutcome, JobScript
@@ -49,7 +42,7 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
             status, document = await _carried_out(cluster, request, fault)
             reply = Reply(status=status, body=json_body(document), content_type=content_type)
     except RefusedError as error:
-        reply = error_reply(error, content_type)
+        reply = error.reply(content_type)
     return reply if fault is None else _damaged(reply, fault)
 
 
@@ -66,9 +59,7 @@ def authorize(cluster: SimulatedCluster, request: ReceivedRequest) -> None:
         return
     if header is not None:
         cluster.failed_logins += 1
-    error = refused(6691623)
-    error.headers = (("WWW-Authenticate", 'Basic realm="ONTAP"'),)
-    raise error
+    raise RefusedError(6691623, headers=(("WWW-Authenticate", 'Basic realm="ONTAP"'),))
 
 
 def _known(cluster: SimulatedCluster, header: str | None, client_name: str | None) -> bool:
@@ -99,7 +90,7 @@ async def _carried_out(
     """The status and the document of the API's reply, maybe changed by a fault."""
     kind = None if fault is None else fault.kind
     if kind is FaultKind.CUT_SHORT_LISTING:
-        await cluster.clock.sleep(return_timeout(dict(request.query), DEFAULT_RETURN_TIMEOUT))
+        await cluster.clock.sleep(parsed_query(CollectionQuery, request).return_timeout)
         return HTTPStatus.OK, envelope(cluster, request, (), None)
     script = None
     if fault is not None and kind is FaultKind.JOB_FAILURE:
