@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter.simulator.control_interface import ControlServer
+from exporter.simulator.control_interface import control_served
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.simulator.ready_made_fleets import demo_fleet, generated_fleet
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -111,8 +111,8 @@ async def serve(
         served["open"] = "http://localhost:10910/, while they are polled"
         if arguments.control_address is not None:
             host, port = arguments.control_address
-            control = await stack.enter_async_context(ControlServer(simulator, host=host, port=port))
-            served["control"] = f"{control.url}/clusters"
+            url = await stack.enter_async_context(control_served(simulator, host=host, port=port))
+            served["control"] = f"{url}/clusters"
         say(served)
         await stop.wait()
 

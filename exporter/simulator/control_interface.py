@@ -24,89 +24,98 @@ curl -d '{"kind": "unavailable", "retry_after": 30, "times": 3}' localhost:8081/
 ```
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Self
+from typing import TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from exporter.simulator.api.ontap_replies import json_body
-from exporter.simulator.control_models import (
-    ClusterChanges,
-    InputError,
-    NewPackage,
-    fault_document,
-    parsed,
-    parsed_fault,
-)
+from exporter.simulator.faults.fault import Fault, Seconds
+from exporter.simulator.state.cluster_facts import DownloadState, UpdateState
 from exporter.simulator.state.package_repository import Package
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.simulator_server import Simulator
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
 
 
-class ControlServer:
-    """Serves the control of a simulator while the context is entered; port 0 finds a free one.
+class NewPackage(BaseModel):
+    """A package to add; without `create_time`, it is created now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str | None
+    create_time: object = None
+
+
+class ClusterChanges(BaseModel):
+    """New values of a cluster's attributes: those that are sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str = ""
+    pending_version: str | None = None
+    update_state: UpdateState | None = None
+    download_state: DownloadState = DownloadState.NOT_STARTED
+    reachable: bool = True
+    job_seconds: Seconds = 0.0
+    record_seconds: Seconds = 0.0
+    num_records: bool = True
+    password: str = ""
+
+
+@asynccontextmanager
+async def control_served(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
+    """Serve the control of a simulator, and give its URL without a path; port 0 finds a free one.
 
     Raises:
         OSError: The address is taken.
     """
+    control = _Control(simulator)
+    application = web.Application(middlewares=[_errors_as_json])
+    application.add_routes(
+        [
+            web.get("/clusters", control.list_clusters),
+            web.get("/clusters/{name}", control.read_cluster),
+            web.patch("/clusters/{name}", control.change_cluster),
+            web.post("/clusters/{name}/packages", control.add_package),
+            web.delete("/clusters/{name}/packages/{version}", control.remove_package),
+            web.get("/clusters/{name}/faults", control.list_faults),
+            web.post("/clusters/{name}/faults", control.add_fault),
+            web.delete("/clusters/{name}/faults", control.clear_faults),
+        ]
+    )
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        served_host, served_port = runner.addresses[0]
+        yield f"http://{served_host}:{served_port}"
+    finally:
+        await runner.cleanup()
 
-    def __init__(self, simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
+
+class _Control:
+    """The handlers of the requests."""
+
+    def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        application = web.Application(middlewares=[_errors_as_json])
-        application.add_routes(
-            [
-                web.get("/clusters", self._list_clusters),
-                web.get("/clusters/{name}", self._read_cluster),
-                web.patch("/clusters/{name}", self._change_cluster),
-                web.post("/clusters/{name}/packages", self._add_package),
-                web.delete("/clusters/{name}/packages/{version}", self._remove_package),
-                web.get("/clusters/{name}/faults", self._list_faults),
-                web.post("/clusters/{name}/faults", self._add_fault),
-                web.delete("/clusters/{name}/faults", self._clear_faults),
-            ]
-        )
-        self._runner = web.AppRunner(application, access_log=None)
-        self._host = host
-        self._port = port
 
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
-
-    @property
-    def url(self) -> str:
-        """The URL at which it is served, without a path."""
-        host, port = self._runner.addresses[0]
-        return f"http://{host}:{port}"
-
-    def _cluster(self, request: web.Request) -> SimulatedCluster:
-        name = request.match_info["name"]
-        try:
-            return self._simulator[name]
-        except KeyError:
-            raise web.HTTPNotFound(reason=f"there is no cluster {name!r}") from None
-
-    async def _list_clusters(self, _: web.Request) -> web.Response:
+    async def list_clusters(self, _: web.Request) -> web.Response:
         return _json({"clusters": [self._summary(cluster) for cluster in self._simulator.clusters]})
 
-    async def _read_cluster(self, request: web.Request) -> web.Response:
+    async def read_cluster(self, request: web.Request) -> web.Response:
         return _json(self._summary(self._cluster(request)))
 
-    async def _change_cluster(self, request: web.Request) -> web.Response:
+    async def change_cluster(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
-        changes = parsed(ClusterChanges, await request.read()).model_dump(exclude_unset=True)
+        changes = (await _parsed(ClusterChanges, request)).model_dump(exclude_unset=True)
         reachable = changes.pop("reachable", None)
         for name, value in changes.items():
             setattr(cluster, name, value)
@@ -116,35 +125,46 @@ class ControlServer:
             await (self._simulator.start if reachable else self._simulator.stop)(cluster.name)
         return _json(self._summary(cluster))
 
-    async def _add_package(self, request: web.Request) -> web.Response:
+    async def add_package(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
-        new = parsed(NewPackage, await request.read())
+        new = await _parsed(NewPackage, request)
         created = "create_time" in new.model_fields_set
         package = Package(new.version, new.create_time if created else cluster.clock.now())
         cluster.add_package(package)
         return _json(package.record, HTTPStatus.CREATED)
 
-    async def _remove_package(self, request: web.Request) -> web.Response:
+    async def remove_package(self, request: web.Request) -> web.Response:
         cluster, version = self._cluster(request), request.match_info["version"]
         if not cluster.remove_package(version):
             raise web.HTTPNotFound(reason=f"there is no package {version!r} on {cluster.name}")
         return _json({})
 
-    async def _list_faults(self, request: web.Request) -> web.Response:
+    async def list_faults(self, request: web.Request) -> web.Response:
         faults = self._cluster(request).faults
         return _json(
-            {"faults": [{**fault_document(fault), "struck": faults.struck(fault)} for fault in faults.active]}
+            {
+                "faults": [
+                    {**_fault_document(fault), "struck": faults.struck(fault)} for fault in faults.active
+                ]
+            }
         )
 
-    async def _add_fault(self, request: web.Request) -> web.Response:
+    async def add_fault(self, request: web.Request) -> web.Response:
         cluster = self._cluster(request)
-        fault = parsed_fault(await request.read())
+        fault = await _parsed(Fault, request)
         cluster.faults.add(fault)
-        return _json(fault_document(fault), HTTPStatus.CREATED)
+        return _json(_fault_document(fault), HTTPStatus.CREATED)
 
-    async def _clear_faults(self, request: web.Request) -> web.Response:
+    async def clear_faults(self, request: web.Request) -> web.Response:
         self._cluster(request).faults.clear()
         return _json({})
+
+    def _cluster(self, request: web.Request) -> SimulatedCluster:
+        name = request.match_info["name"]
+        try:
+            return self._simulator[name]
+        except KeyError:
+            raise web.HTTPNotFound(reason=f"there is no cluster {name!r}") from None
 
     def _summary(self, cluster: SimulatedCluster) -> dict[str, object]:
         return {
@@ -163,14 +183,40 @@ class ControlServer:
         }
 
 
+async def _parsed(kind: type[T], request: web.Request) -> T:
+    """Read the JSON of a request.
+
+    Raises:
+        ValidationError: It is no JSON, a key is unknown or missing, or a value is not possible.
+    """
+    return TypeAdapter(kind).validate_json(await request.read(), strict=True)
+
+
+def _fault_document(fault: Fault) -> dict[str, object]:
+    """A fault as JSON, without the keys that have their defaults."""
+    document: dict[str, object] = TypeAdapter(Fault).dump_python(fault, mode="json", exclude_defaults=True)
+    return document
+
+
 @web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     try:
         return await handler(request)
-    except InputError as error:
-        return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+    except ValidationError as error:
+        return _json({"error": _mistakes_by_key(error)}, HTTPStatus.BAD_REQUEST)
     except web.HTTPException as error:
         return _json({"error": error.reason}, error.status)
+
+
+def _mistakes_by_key(error: ValidationError) -> str:
+    reasons = []
+    for mistake in error.errors():
+        unknown = mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        reason = "unknown key" if unknown else mistake["msg"][0].lower() + mistake["msg"][1:]
+        reasons.append(f"{mistake['loc'][0]}: {reason}" if mistake["loc"] else reason)
+    return "; ".join(reasons)
 
 
 def _json(document: object, status: int = HTTPStatus.OK) -> web.Response:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from exporter.simulator import FaultKind, SimulatedCluster, Simulator
-from exporter.simulator.control_interface import ControlServer
+from exporter.simulator.control_interface import control_served
 from support.simulated_api import PACKAGES, Client
 
 
@@ -29,7 +29,7 @@ class Control:
 
 @pytest.fixture
 async def control(simulator: Simulator) -> AsyncIterator[Control]:
-    async with ControlServer(simulator) as server, aiohttp.ClientSession(server.url) as session:
+    async with control_served(simulator) as url, aiohttp.ClientSession(url) as session:
         yield Control(session)
 
 
