@@ -15,8 +15,7 @@ On top of them, :mod:`~exporter.simulator.ready_made_fleets` has fleets,
 """
 
 from exporter.simulator.faults.fault import Fault, FaultKind
-from exporter.simulator.state.cluster_facts import Deletion, DownloadState, Node, UpdateState
-from exporter.simulator.state.package_repository import ABSENT, Package
+from exporter.simulator.state.cluster_facts import ABSENT, Deletion, DownloadState, Node, Package, UpdateState
 from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_clock import SimulatedClock
 from exporter.simulator.state.simulated_cluster import SimulatedCluster

@@ -35,8 +35,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from exporter.simulator.api.ontap_replies import json_body
 from exporter.simulator.faults.fault import Fault, Seconds
-from exporter.simulator.state.cluster_facts import DownloadState, UpdateState
-from exporter.simulator.state.package_repository import Package
+from exporter.simulator.state.cluster_facts import DownloadState, Package, UpdateState
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.wire.simulator_server import Simulator
 
@@ -178,7 +177,7 @@ class _Control:
             "labels": cluster.labels,
             "packages": [package.record for package in cluster.packages],
             "faults": len(cluster.faults.active),
-            "requests": cluster.log.count,
+            "requests": cluster.requests_received,
             "deletions": len(cluster.deletions),
         }
 

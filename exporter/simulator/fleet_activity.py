@@ -10,8 +10,7 @@ from typing import NoReturn
 
 from exporter.simulator.faults.fault import Fault, FaultKind
 from exporter.simulator.ready_made_fleets import released_versions
-from exporter.simulator.state.cluster_facts import UpdateState
-from exporter.simulator.state.package_repository import Package
+from exporter.simulator.state.cluster_facts import Package, UpdateState
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.state.simulated_jobs import JobOutcome, JobScript
 

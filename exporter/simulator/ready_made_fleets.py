@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 
 from exporter.simulator.faults.fault import Fault, FaultKind
-from exporter.simulator.state.cluster_facts import Node, UpdateState
-from exporter.simulator.state.package_repository import Package
+from exporter.simulator.state.cluster_facts import Node, Package, UpdateState
 from exporter.simulator.state.simulated_cluster import DEFAULT_VERSION, SimulatedCluster
 
 RELEASES = {

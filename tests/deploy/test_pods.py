@@ -240,7 +240,7 @@ async def test_of_two_replicas_one_is_killed_and_the_other_takes_over_its_cluste
         await server.until(f"sum(ontap_cleanup_lease_held) == {CLUSTERS}")
         await server.until(f"count(ontap_up == 1) == {CLUSTERS}")
         for cluster in orphans:
-            cluster.repository.add(Package("9.9.1", create_time=OLD))
+            cluster.add_package(Package("9.9.1", create_time=OLD))
 
         async def deleted() -> bool:
             return all(cluster.delete_attempts["9.9.1"] for cluster in orphans)

@@ -7,17 +7,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.simulator import SimulatedClock, SimulatedCluster, Simulator
+from exporter.simulator import SimulatedCluster, Simulator
 from support.simulated_api import Client
 
 
 @pytest.fixture
-def clock() -> SimulatedClock:
-    return SimulatedClock()
-
-
-@pytest.fixture
-async def simulator(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Simulator]:
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
     cluster = SimulatedCluster(
         "ams-01",
         packages=[
@@ -29,7 +24,7 @@ async def simulator(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Simu
         ],
         job_seconds=0.0,
     )
-    async with Simulator([cluster], directory=tmp_path, clock=clock) as simulator:
+    async with Simulator([cluster], directory=tmp_path) as simulator:
         yield simulator
 
 

@@ -1,7 +1,7 @@
 """Deleting packages on a simulated cluster, and the jobs that do it."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -56,10 +56,11 @@ async def test_a_job_is_queued_then_runs_then_ends_then_vanishes(
     states = []
     for step in (0.0, 50.0, 50.0, 299.0):
         clock.advance(step)
-        states.append((await client.job(cluster, uuid, "?fields=state,end_time")).json)
+        states.append((await client.job(cluster, uuid, "?fields=state,start_time,end_time")).json)
     assert [job["state"] for job in states] == ["queued", "running", "success", "success"]
     assert ["end_time" in job for job in states] == [False, False, True, True]
-    assert cluster.deletions[0].time - clock.now() == timedelta(seconds=-299)
+    start, end = (datetime.fromisoformat(states[-1][name]) for name in ("start_time", "end_time"))
+    assert end - start == timedelta(seconds=100)
     clock.advance(1)
     assert (await client.job(cluster, uuid)).error == (404, "4", "uuid")
 

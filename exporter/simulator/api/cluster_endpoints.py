@@ -112,11 +112,11 @@ def _job_record(cluster: SimulatedCluster, job: Job) -> Record:
         "state": job.state(cluster.clock.seconds()),
         "message": message if job.over else "The job is in progress.",
         "code": script.code if failed else 0,
-        "start_time": job.started.isoformat(timespec="seconds"),
+        "start_time": cluster.clock.time_at(job.started_seconds).isoformat(timespec="seconds"),
         "node": {"name": cluster.nodes[0].name if cluster.nodes else cluster.name},
     }
-    if job.ended is not None:
-        record["end_time"] = job.ended.isoformat(timespec="seconds")
+    if job.ended_seconds is not None:
+        record["end_time"] = cluster.clock.time_at(job.ended_seconds).isoformat(timespec="seconds")
     if failed and not script.old_style:
         record["error"] = {"message": message, "code": str(script.code)}
     return record

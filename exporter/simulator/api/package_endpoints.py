@@ -38,8 +38,7 @@ async def packages_document(cluster: SimulatedCluster, request: ReceivedRequest)
     Raises:
         RefusedError: A parameter is not known, or its value is out of range.
     """
-    cluster.jobs.end_due()
-    numbered = ((number, package.record) for number, package in cluster.repository.numbered)
+    numbered = ((number, package.record) for number, package in cluster.numbered_packages.items())
     return await collection_document(
         cluster, request, PACKAGES, numbered, record_seconds=cluster.record_seconds
     )
@@ -51,8 +50,7 @@ def package_document(cluster: SimulatedCluster, request: ReceivedRequest, versio
     Raises:
         RefusedError: There is none of that version, or a parameter is at fault.
     """
-    cluster.jobs.end_due()
-    package = cluster.repository.find(version)
+    package = next((one for one in cluster.packages if one.version == version), None)
     if package is None:
         raise RefusedError(4, target="version")
     record = single_object(package.record, request, PACKAGES.fields, key="version")
@@ -109,10 +107,9 @@ def _refuse_body(request: ReceivedRequest) -> None:
 
 
 def _refuse_deletion(cluster: SimulatedCluster, version: str) -> None:
-    cluster.jobs.end_due()
-    if not cluster.repository.packages:
+    if not cluster.packages:
         raise RefusedError(10551315, target="version")
-    if cluster.repository.find(version) is None:
+    if version not in cluster.versions:
         raise RefusedError(10551325, target="version")
     if version == cluster.version or any(node.version == version for node in cluster.nodes):
         raise RefusedError(8, target="version")

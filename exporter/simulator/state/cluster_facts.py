@@ -1,4 +1,4 @@
-"""What a simulated cluster states about itself, in the API's words.
+"""What a simulated cluster holds and states about itself, in the API's words.
 
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster-software.html
 """
@@ -7,6 +7,40 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, TypeAlias
+
+ABSENT: Final = object()
+"""The value of a field that the record does not have."""
+DEFAULT_CREATE_TIME = "2019-02-04T19:00:00+00:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package of a repository.
+
+    Attributes:
+        version: None makes a record with `"version": null`.
+        create_time: Any JSON value, given as it is; a datetime, written as ONTAP does; or ABSENT.
+    """
+
+    version: str | None
+    create_time: object = DEFAULT_CREATE_TIME
+
+    @property
+    def record(self) -> dict[str, object]:
+        """The record with all its fields.
+
+        Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster-software-packages.html
+        """
+        if self.create_time is ABSENT:
+            return {"version": self.version}
+        if isinstance(self.create_time, datetime):
+            return {"version": self.version, "create_time": self.create_time.isoformat(timespec="seconds")}
+        return {"version": self.version, "create_time": self.create_time}
+
+
+PackageLike: TypeAlias = Package | str | tuple[str, object]
+"""A package, or its version, or its version and its create_time."""
 
 
 class UpdateState(StrEnum):
@@ -64,10 +98,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """A package that was really deleted, when in simulated time, and the job that did it."""
+    """A package that was really deleted, and the job that did it."""
 
     version: str
-    time: datetime
     job_uuid: str
 
 

@@ -43,7 +43,11 @@ class SimulatedClock:
 
     def now(self) -> datetime:
         """The simulated time, in UTC."""
-        return self._start + timedelta(seconds=self.seconds())
+        return self.time_at(self.seconds())
+
+    def time_at(self, seconds: float) -> datetime:
+        """The simulated time this many simulated seconds after the clock was made, in UTC."""
+        return self._start + timedelta(seconds=seconds)
 
     def advance(self, seconds: float) -> None:
         """Jump ahead by this many simulated seconds."""

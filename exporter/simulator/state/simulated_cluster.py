@@ -4,14 +4,20 @@ import asyncio
 import math
 import re
 import ssl
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.simulator.faults.fault import Fault, Faults
-from exporter.simulator.state.cluster_facts import Deletion, DownloadState, Node, stable_uuid
-from exporter.simulator.state.package_repository import Package, PackageLike, Repository
-from exporter.simulator.state.received_requests import ReceivedRequest, RequestLog
-from exporter.simulator.state.simulated_clock import SimulatedClock
+from exporter.simulator.state.cluster_facts import (
+    Deletion,
+    DownloadState,
+    Node,
+    Package,
+    PackageLike,
+    stable_uuid,
+)
+from exporter.simulator.state.received_requests import ReceivedRequest
+from exporter.simulator.state.simulated_clock import Broadcast, SimulatedClock
 from exporter.simulator.state.simulated_jobs import Job, Jobs, JobScript
 
 DEFAULT_VERSION = "9.14.1P2"
@@ -27,18 +33,17 @@ class SimulatedCluster:
     read when the cluster starts to listen.
 
     Args:
-        name: Its name, by which the simulator knows it and which it states itself.
-        packages: What its repository holds, in the order of arrival; a version alone is a package too.
+        name: By which the simulator knows it, and which it states itself.
+        packages: What its repository holds, in the order of arrival.
         version: The ONTAP version that it states: as in ONTAP, the lowest among its nodes.
-        nodes: Its nodes; two that run its version by default.
-        uuid: Its identity; made from its name by default.
+        nodes: Two that run its version by default.
         pending_version: The version of an update that is under way.
-        update_state: The state of its software update; None if none ever ran. Any word may be given.
-        download_state: The state of its package download. Any word may be given.
+        update_state: Any word may be given; None if no update ever ran.
+        download_state: Any word may be given.
         username: The account's name; with a client certificate, its common name.
         password: The account's password.
-        bearer_token: A token that is accepted too.
-        lock_after_failures: Locks the account after this many wrong passwords in a row; None never does.
+        bearer_token: Is accepted too.
+        lock_after_failures: Locks the account after this many wrong passwords in a row.
         require_client_certificate: Whether TLS asks for a certificate of the simulator's CA.
         plain_http: Whether it is served without TLS.
         maximum_tls: The highest TLS version that it speaks.
@@ -47,25 +52,30 @@ class SimulatedCluster:
         job_seconds: How long a job takes.
         job_retention_seconds: How long a job stays readable after its end.
         record_seconds: How long ONTAP takes to collect one package of a listing.
-        num_records: Whether listings state `num_records`.
         software_document: Replaces the document of `GET /api/cluster/software`: `{}` is the empty record that
             some releases give.
-        refuses_during_update: Whether a DELETE during an update is refused, as releases up to 9.15.1 do.
-        keepalive_seconds: After how long an idle connection is dropped.
-        keepalive_requests: After how many requests a connection is closed.
         clock_ahead_seconds: How far its clock is ahead of the real time, by the header `Date`.
         faults: Those that are active from the beginning.
-
-    Attributes:
-        job_script: How a job goes.
-        job_scripts: How a job goes that deletes one of these versions.
-        download_code: ONTAP's code beside the state of the package download; None if it states none.
-        failed_logins: Wrong passwords in a row.
-        delete_attempts: DELETE requests, by version.
-        collection_deletes: DELETE requests for the whole collection.
-        connections_opened: Connections so far.
-        open_connections: Connections now.
     """
+
+    download_code: int | None = None
+    """ONTAP's code beside the state of the package download; None if it states none."""
+    keepalive_seconds = 5.0
+    """After how long an idle connection is dropped."""
+    keepalive_requests = 100
+    """After how many requests a connection is closed."""
+    refuses_during_update = True
+    """Whether a DELETE during an update is refused, as releases up to 9.15.1 do."""
+    num_records = True
+    """Whether listings state `num_records`."""
+    failed_logins = 0
+    """Wrong passwords in a row."""
+    collection_deletes = 0
+    """DELETE requests for the whole collection."""
+    connections_opened = 0
+    open_connections = 0
+    requests_received = 0
+    """How many, those no longer kept included."""
 
     def __init__(
         self,
@@ -74,7 +84,6 @@ class SimulatedCluster:
         packages: Iterable[PackageLike] = (),
         version: str = DEFAULT_VERSION,
         nodes: Sequence[Node] | None = None,
-        uuid: str | None = None,
         pending_version: str | None = None,
         update_state: str | None = None,
         download_state: str = DownloadState.NOT_STARTED,
@@ -90,18 +99,14 @@ class SimulatedCluster:
         job_seconds: float = 0.1,
         job_retention_seconds: float = JOB_RETENTION_SECONDS,
         record_seconds: float = 0.0,
-        num_records: bool = True,
         software_document: Mapping[str, object] | None = None,
-        refuses_during_update: bool = True,
-        keepalive_seconds: float = 5.0,
-        keepalive_requests: int = 100,
         clock_ahead_seconds: float = 0.0,
         faults: Iterable[Fault] = (),
     ) -> None:
         self.name = name
+        self.uuid = stable_uuid(f"cluster/{name}")
         self.version = version
         self.nodes = tuple(nodes or (Node(f"{name}-01", version), Node(f"{name}-02", version)))
-        self.uuid = uuid or stable_uuid(f"cluster/{name}")
         self.pending_version = pending_version
         self.update_state = update_state
         self.download_state = download_state
@@ -116,38 +121,34 @@ class SimulatedCluster:
         self.labels = dict(labels or {})
         self.job_seconds = job_seconds
         self.job_retention_seconds = job_retention_seconds
+        self.job_script = JobScript()
+        """How a job goes."""
+        self.job_scripts: dict[str, JobScript] = {}
+        """How a job goes that deletes one of these versions."""
         self.record_seconds = record_seconds
-        self.num_records = num_records
         self.software_document = software_document
-        self.refuses_during_update = refuses_during_update
-        self.keepalive_seconds = keepalive_seconds
-        self.keepalive_requests = keepalive_requests
         self.clock_ahead_seconds = clock_ahead_seconds
         self.faults = Faults(faults)
-        self.job_script = JobScript()
-        self.job_scripts: dict[str, JobScript] = {}
-        self.download_code: int | None = None
-        self.repository = Repository(packages)
         self.clock = SimulatedClock()
         self.jobs = Jobs(self.clock, self._delete)
-        self.log = RequestLog(DEFAULT_KEPT_REQUESTS)
-        self.failed_logins = 0
         self.delete_attempts: Counter[str] = Counter()
-        self.collection_deletes = 0
-        self.connections_opened = 0
-        self.open_connections = 0
+        """DELETE requests, by version."""
+        self._requests: deque[ReceivedRequest] = deque(maxlen=DEFAULT_KEPT_REQUESTS)
+        self._request_came = Broadcast()
+        self._numbered: dict[int, Package] = {}
+        self._packages_arrived = 0
         self._deletions: list[Deletion] = []
         self._address: str | None = None
+        for package in packages:
+            self.add_package(package)
 
     def __repr__(self) -> str:
         return f"SimulatedCluster({self.name!r}, address={self._address!r})"
 
-    def served_on(self, address: str, *, clock: SimulatedClock, kept_requests: int) -> None:
-        """Set the address and the clock, and empty the log of requests."""
+    def served_on(self, address: str, *, kept_requests: int) -> None:
+        """Set the address, and empty the log of requests."""
         self._address = address
-        self.clock = clock
-        self.jobs.clock = clock
-        self.log = RequestLog(kept_requests)
+        self._requests = deque(maxlen=kept_requests)
 
     @property
     def address(self) -> str:
@@ -172,10 +173,19 @@ class SimulatedCluster:
         return (math.inf, 0) if numbers is None else (int(numbers[1]), int(numbers[2]))
 
     @property
+    def numbered_packages(self) -> dict[int, Package]:
+        """What its repository holds now, by the number of arrival.
+
+        A package keeps its number when others come and go. A listing that is read page by page therefore
+        continues at the right package, and one that is deleted and downloaded again appears a second time.
+        """
+        self.jobs.end_due()
+        return dict(self._numbered)
+
+    @property
     def packages(self) -> tuple[Package, ...]:
         """What its repository holds now, in the order of arrival."""
-        self.jobs.end_due()
-        return self.repository.packages
+        return tuple(self.numbered_packages.values())
 
     @property
     def versions(self) -> tuple[str | None, ...]:
@@ -184,11 +194,19 @@ class SimulatedCluster:
 
     def add_package(self, package: PackageLike) -> None:
         """Put a package into the repository, at the end."""
-        self.repository.add(package)
+        if isinstance(package, str):
+            package = Package(package)
+        elif isinstance(package, tuple):
+            package = Package(*package)
+        self._packages_arrived += 1
+        self._numbered[self._packages_arrived] = package
 
     def remove_package(self, version: str) -> bool:
         """Take a package out of the repository, as another client would; return whether it was there."""
-        return self.repository.remove(version)
+        kept = {number: one for number, one in self._numbered.items() if one.version != version}
+        was_there = len(kept) < len(self._numbered)
+        self._numbered = kept
+        return was_there
 
     @property
     def deletions(self) -> tuple[Deletion, ...]:
@@ -216,9 +234,9 @@ class SimulatedCluster:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while len(self.deletions) < number:
-                    due = min((job.due_seconds for job in self.jobs.live()), default=float("inf"))
+                    due = min((job.due_seconds for job in self.jobs.live()), default=math.inf)
                     left = due - self.clock.seconds()
-                    await self.clock.pause(left if left > 0 else float("inf"))
+                    await self.clock.pause(left if left > 0 else math.inf)
         except TimeoutError as error:
             raise TimeoutError(f"waited {timeout_seconds} s for {number} deletions on {self.name}") from error
         return self.deletions
@@ -231,14 +249,24 @@ class SimulatedCluster:
         """Let jobs end again: those that are due at once."""
         self.jobs.release()
 
+    def receive(self, request: ReceivedRequest) -> None:
+        """Keep a request and wake those who wait for it."""
+        self.requests_received += 1
+        self._requests.append(request)
+        self._request_came.notify_all()
+
     @property
     def requests(self) -> tuple[ReceivedRequest, ...]:
-        """The requests received, oldest first."""
-        return self.log.requests
+        """The requests kept, oldest first."""
+        return tuple(self._requests)
 
     def requests_to(self, path: str = "", *, method: str | None = None) -> tuple[ReceivedRequest, ...]:
-        """The requests received whose path has this prefix, oldest first."""
-        return tuple(filter(_sent_to(path, method), self.requests))
+        """The requests kept whose path has this prefix, oldest first."""
+        return tuple(
+            request
+            for request in self._requests
+            if method in (None, request.method) and request.path.startswith(path)
+        )
 
     async def wait_for_requests(
         self,
@@ -253,14 +281,14 @@ class SimulatedCluster:
         Raises:
             TimeoutError: They did not come within `timeout_seconds` of real time.
         """
-        return await self.log.wait(_sent_to(path, method), number, timeout_seconds)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while len(met := self.requests_to(path, method=method)) < number:
+                    await self._request_came.wait()
+        except TimeoutError as error:
+            raise TimeoutError(f"waited {timeout_seconds} s for {number} requests") from error
+        return met
 
     def _delete(self, job: Job) -> None:
-        if self.repository.remove(job.subject):
-            deleted = Deletion(version=job.subject, time=job.ended or self.clock.now(), job_uuid=job.uuid)
-            self._deletions.append(deleted)
-
-
-def _sent_to(path: str, method: str | None) -> Callable[[ReceivedRequest], bool]:
-    """Return a condition: the request's path has this prefix and, unless None, its method is this one."""
-    return lambda request: method in (None, request.method) and request.path.startswith(path)
+        if self.remove_package(job.subject):
+            self._deletions.append(Deletion(version=job.subject, job_uuid=job.uuid))

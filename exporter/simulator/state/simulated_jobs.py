@@ -9,7 +9,6 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 
 from exporter.simulator.state.simulated_clock import SimulatedClock
@@ -66,11 +65,7 @@ class Job:
     """A job that was started; its times are seconds of the simulated clock.
 
     Attributes:
-        uuid: Its identity in the API.
         subject: The version that it deletes.
-        script: How it goes.
-        started: The simulated time of its start.
-        started_seconds: The same, on the clock's seconds.
         seconds: How long it takes; infinite for one that never ends.
         retention_seconds: How long it stays readable after its end.
         ended_seconds: When it ended: when it was due, or when jobs were released; None before.
@@ -79,7 +74,6 @@ class Job:
     uuid: str
     subject: str
     script: JobScript
-    started: datetime
     started_seconds: float
     seconds: float
     retention_seconds: float
@@ -95,13 +89,6 @@ class Job:
         """When it ends unless it is held."""
         return self.started_seconds + self.seconds
 
-    @property
-    def ended(self) -> datetime | None:
-        """The simulated time of its end."""
-        if self.ended_seconds is None:
-            return None
-        return self.started + timedelta(seconds=self.ended_seconds - self.started_seconds)
-
     def state(self, now_seconds: float) -> str:
         """The API's word for its state."""
         if self.over:
@@ -112,12 +99,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one cluster.
-
-    Args:
-        clock: What they run on.
-        take_effect: Deletes the package of a job that ends so.
-    """
+    """The jobs of one cluster; `take_effect` deletes the package of a job that ends so."""
 
     def __init__(self, clock: SimulatedClock, take_effect: Callable[[Job], None]) -> None:
         self.clock = clock
@@ -125,28 +107,16 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._held = False
         self._released_seconds = 0.0
-        self._peak = 0
-
-    @property
-    def peak(self) -> int:
+        self.peak = 0
         """The most jobs that were live at one time."""
-        return self._peak
 
-    def start(
-        self,
-        subject: str,
-        script: JobScript,
-        *,
-        seconds: float,
-        retention_seconds: float,
-    ) -> Job:
+    def start(self, subject: str, script: JobScript, *, seconds: float, retention_seconds: float) -> Job:
         """Start a job; `seconds` and `retention_seconds` are for a script that leaves them open."""
         endless = script.outcome is JobOutcome.NEVER
         job = Job(
             uuid=str(uuid.uuid4()),
             subject=subject,
             script=script,
-            started=self.clock.now(),
             started_seconds=self.clock.seconds(),
             seconds=math.inf if endless else seconds if script.seconds is None else script.seconds,
             retention_seconds=(
@@ -154,7 +124,7 @@ class Jobs:
             ),
         )
         self._jobs[job.uuid] = job
-        self._peak = max(self._peak, sum(1 for _ in self.live()))
+        self.peak = max(self.peak, sum(1 for _ in self.live()))
         self.clock.wake()
         return job
 

@@ -78,7 +78,6 @@ async def serve(request: web.BaseRequest) -> web.StreamResponse:
     cluster = connection.cluster
     connection.handled += 1
     received = ReceivedRequest(
-        number=cluster.log.next_number(),
         connection=connection.number,
         method=request.method,
         target=request.raw_path,
@@ -87,7 +86,7 @@ async def serve(request: web.BaseRequest) -> web.StreamResponse:
         monotonic_seconds=time.monotonic(),
         client_name=_client_name(request),
     )
-    cluster.log.add(received)
+    cluster.receive(received)
     return await _delivered(request, connection, await reply_to(cluster, received, connection.gone))
 
 

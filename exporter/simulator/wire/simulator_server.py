@@ -20,7 +20,6 @@ from typing import Self
 
 from aiohttp import web
 
-from exporter.simulator.state.simulated_clock import SimulatedClock
 from exporter.simulator.state.simulated_cluster import DEFAULT_KEPT_REQUESTS, SimulatedCluster
 from exporter.simulator.wire.loopback_sockets import (
     address_after,
@@ -58,7 +57,6 @@ class Simulator:
         directory: Where certificates are written.
         first_address: The address of the first cluster; the others follow it.
         port: The port of all of them; 0 finds a free one.
-        clock: What they run on; real time by default.
         kept_requests: How many requests the log of every cluster keeps.
 
     Raises:
@@ -73,12 +71,10 @@ class Simulator:
         directory: Path,
         first_address: str = FIRST_ADDRESS,
         port: int = 0,
-        clock: SimulatedClock | None = None,
         kept_requests: int = DEFAULT_KEPT_REQUESTS,
     ) -> None:
         if not ipaddress.IPv4Address(first_address).is_loopback:
             raise ValueError(f"{first_address} is no loopback address: clusters are served on those alone")
-        self.clock = clock or SimulatedClock()
         self._first_clusters = tuple(clusters)
         if len({cluster.name for cluster in self._first_clusters}) < len(self._first_clusters):
             raise ValueError("two simulated clusters have the same name")
@@ -200,7 +196,7 @@ class Simulator:
     def _register(self, cluster: SimulatedCluster, sock: socket.socket) -> _Served:
         host, port = sock.getsockname()
         self._port = self._port or port
-        cluster.served_on(f"{host}:{port}", clock=self.clock, kept_requests=self._kept_requests)
+        cluster.served_on(f"{host}:{port}", kept_requests=self._kept_requests)
         served = _Served(cluster=cluster, number=self._addresses_given, sock=sock)
         self._addresses_given += 1
         self._served[cluster.name] = served
