@@ -139,15 +139,16 @@ async def test_the_log_keeps_the_newest_requests(tmp_path: Path) -> None:
         assert cluster.requests_received == 3
 
 
-def test_names_are_unique(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="same name"):
-        Simulator([SimulatedCluster("a"), SimulatedCluster("a")], directory=tmp_path)
+async def test_names_are_unique(tmp_path: Path) -> None:
+    simulator = Simulator([SimulatedCluster("a"), SimulatedCluster("a")], directory=tmp_path)
+    with pytest.raises(ValueError, match="'a' already"):
+        await simulator.__aenter__()
 
 
 async def test_addresses_are_of_loopback(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no loopback"):
-        Simulator([], directory=tmp_path, first_address="10.0.0.1")
     clusters = [SimulatedCluster("a")]
+    with pytest.raises(OSError, match="no loopback"):
+        await Simulator(clusters, directory=tmp_path, first_address="10.0.0.1").__aenter__()
     async with Simulator(clusters, directory=tmp_path, first_address="127.255.255.254") as simulator:
         with pytest.raises(OSError, match="no loopback"):
             await simulator.add(SimulatedCluster("b"))

@@ -1,4 +1,4 @@
-"""Sockets on loopback addresses: one port for many, reserved while a cluster is down."""
+"""Sockets on loopback addresses: one port for many."""
 
 import errno
 import ipaddress
@@ -25,22 +25,6 @@ def address_after(first: str, number: int) -> str:
     return str(address)
 
 
-def bound(address: str, port: int) -> socket.socket:
-    """A socket that has an address but does not listen: connections to it are refused.
-
-    Raises:
-        OSError: The address is taken.
-    """
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
 def listening_together(addresses: Iterable[str], port: int) -> list[socket.socket]:
     """A listening socket on every address, all with the same port; 0 finds one that is free on all of them.
 
@@ -55,8 +39,7 @@ def listening_together(addresses: Iterable[str], port: int) -> list[socket.socke
         try:
             for address in wanted:
                 chosen = sockets[0].getsockname()[1] if sockets else port
-                sockets.append(bound(address, chosen))
-                sockets[-1].listen()
+                sockets.append(socket.create_server((address, chosen)))
         except OSError as error:
             for sock in sockets:
                 sock.close()
