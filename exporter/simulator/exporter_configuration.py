@@ -5,7 +5,6 @@ The values below the top level are written as JSON, which is YAML too.
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -26,15 +25,14 @@ def exporter_config(
     `extra` is further YAML at the end, such as a `cleanup` section.
     """
     clusters = simulator.clusters
-    logins = Counter((cluster.username, cluster.password) for cluster in clusters)
-    usual = logins.most_common(1)[0][0] if logins else ("monitor", "simulated")
+    usual_login = _login(clusters[0]) if clusters else {"username": "monitor", "password": "simulated"}
     lines = ["defaults:", f"  poll_interval: {poll_interval}", f"  poll_timeout: {poll_timeout}"]
-    lines.append(f"  basic_auth: {_json(_login(*usual))}")
+    lines.append(f"  basic_auth: {_json(usual_login)}")
     lines.append(f"  tls_config: {_json({'ca_file': str(simulator.ca_file.resolve())})}")
     if any(cluster.plain_http for cluster in clusters):
         lines.append("  allow_http: true")
     lines.append("clusters:" if clusters else "clusters: []")
-    lines += [f"  - {_json(_entry(cluster, usual))}" for cluster in clusters]
+    lines += [f"  - {_json(_entry(cluster, usual_login))}" for cluster in clusters]
     return "\n".join(lines) + "\n" + extra
 
 
@@ -46,21 +44,20 @@ def write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _entry(cluster: SimulatedCluster, usual: tuple[str, str]) -> dict[str, object]:
+def _entry(cluster: SimulatedCluster, usual_login: dict[str, str]) -> dict[str, object]:
     entry: dict[str, object] = {
         "name": cluster.name,
         "address": cluster.url if cluster.plain_http else cluster.address,
     }
-    login = (cluster.username, cluster.password)
-    if login != usual:
-        entry["basic_auth"] = _login(*login)
+    if _login(cluster) != usual_login:
+        entry["basic_auth"] = _login(cluster)
     if cluster.labels:
         entry["labels"] = cluster.labels
     return entry
 
 
-def _login(username: str, password: str) -> dict[str, str]:
-    return {"username": username, "password": password}
+def _login(cluster: SimulatedCluster) -> dict[str, str]:
+    return {"username": cluster.username, "password": cluster.password}
 
 
 def _json(value: object) -> str:

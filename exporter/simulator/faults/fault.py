@@ -144,19 +144,18 @@ class Fault:
 
 
 @dataclass(slots=True, eq=False)
-class _Active:
-    """An active fault, and how often it has matched and struck."""
+class _Strikes:
+    """How often an active fault has matched and struck."""
 
-    fault: Fault
     matched: int = 0
     struck: int = 0
     removed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def strike(self) -> bool:
+    def strike(self, fault: Fault) -> bool:
         """Count a matching request; return whether the fault strikes it."""
         self.matched += 1
-        spent = self.fault.times is not None and self.struck >= self.fault.times
-        if self.matched <= self.fault.skip or spent:
+        spent = fault.times is not None and self.struck >= fault.times
+        if self.matched <= fault.skip or spent:
             return False
         self.struck += 1
         return True
@@ -166,24 +165,23 @@ class Faults:
     """The active faults of one cluster, in the order in which they were added."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        self._active: list[_Active] = []
+        self._active: dict[Fault, _Strikes] = {}
         self.add(*faults)
 
     @property
     def active(self) -> tuple[Fault, ...]:
         """The active faults; one that has struck as often as it may stays among them."""
-        return tuple(active.fault for active in self._active)
+        return tuple(self._active)
 
     def add(self, *faults: Fault) -> None:
         """Make faults active."""
-        self._active.extend(_Active(fault) for fault in faults)
+        self._active.update({fault: _Strikes() for fault in faults})
 
     def remove(self, *faults: Fault) -> None:
         """Remove these faults, as far as they are active."""
-        for active in tuple(self._active):
-            if active.fault in faults:
-                self._active.remove(active)
-                active.removed.set()
+        for fault in faults:
+            if fault in self._active:
+                self._active.pop(fault).removed.set()
 
     def clear(self) -> None:
         """Remove every fault."""
@@ -191,20 +189,22 @@ class Faults:
 
     def struck(self, fault: Fault) -> int:
         """How often an active fault has struck."""
-        return sum(active.struck for active in self._active if active.fault is fault)
+        return self._active[fault].struck
 
-    def strike(self, method: str, path: str, page: int | None) -> tuple[Fault, ...]:
-        """The faults that strike a request, counted: every latency, and the first of the others."""
-        struck: list[Fault] = []
-        for active in self._active:
-            latency = active.fault.kind is FaultKind.LATENCY
-            other = any(fault.kind is not FaultKind.LATENCY for fault in struck)
-            if (latency or not other) and active.fault.matches(method, path, page) and active.strike():
-                struck.append(active.fault)
-        return tuple(struck)
+    def strike(self, method: str, path: str, page: int | None) -> tuple[float, Fault | None]:
+        """Count what strikes a request: the seconds of every latency, and the first of the other faults."""
+        latency_seconds = 0.0
+        struck = None
+        for fault, strikes in tuple(self._active.items()):
+            latency = fault.kind is FaultKind.LATENCY
+            if (latency or struck is None) and fault.matches(method, path, page) and strikes.strike(fault):
+                if latency:
+                    latency_seconds += fault.seconds
+                else:
+                    struck = fault
+        return latency_seconds, struck
 
     async def wait_until_removed(self, fault: Fault) -> None:
         """Wait until a fault is active no longer."""
-        for active in tuple(self._active):
-            if active.fault is fault:
-                await active.removed.wait()
+        if fault in self._active:
+            await self._active[fault].removed.wait()

@@ -26,12 +26,8 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
     """Carry a request out, unless a fault forbids it; `gone` is set when the client has gone away."""
     lists = request.method == "GET" and request.segments == LISTING_SEGMENTS
     page = page_number(request) if lists else None
-    fault: Fault | None = None
-    for struck in cluster.faults.strike(request.method, request.path, page):
-        if struck.kind is FaultKind.LATENCY:
-            await cluster.clock.sleep(struck.seconds)
-        else:
-            fault = struck
+    latency_seconds, fault = cluster.faults.strike(request.method, request.path, page)
+    await cluster.clock.sleep(latency_seconds)
     if fault is not None and fault.kind is FaultKind.HANG:
         await _hang(cluster, fault, gone)
     content_type = "application/hal+json" if wants_links(request) else "application/json"

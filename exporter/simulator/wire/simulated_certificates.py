@@ -24,9 +24,8 @@ _SECRET_MODE = 0o600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCertificate:
-    """A client's certificate in PEM files; the common name is that of the account."""
+    """A client's certificate in PEM files."""
 
-    common_name: str
     cert_file: Path
     key_file: Path
 
@@ -60,7 +59,6 @@ class Authority:
         """Make a client's certificate for an account, whose name is part of the files' names."""
         leaf = self._ca.issue_cert(common_name=common_name)
         certificate = ClientCertificate(
-            common_name=common_name,
             cert_file=self._directory / f"client-{common_name}.pem",
             key_file=self._directory / f"client-{common_name}-key.pem",
         )
@@ -69,11 +67,7 @@ class Authority:
         return certificate
 
     def server_context(
-        self,
-        server_file: Path,
-        *,
-        require_client_certificate: bool,
-        maximum_tls: ssl.TLSVersion | None,
+        self, server_file: Path, *, require_client_certificate: bool, maximum_tls: ssl.TLSVersion | None
     ) -> ssl.SSLContext:
         """A TLS context with a certificate of `issue_server`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
