@@ -81,10 +81,7 @@ async def serve(
 ) -> None:
     """Serve the fleet that the flags describe until `stop` is set.
 
-    Args:
-        arguments: The flags of `add_arguments`.
-        stop: Ends it.
-        say: Takes what is served and how to use it, by a word for each.
+    `say` takes what is served and how to use it, by a word for each.
 
     Raises:
         ModuleNotFoundError: trustme is not installed.

@@ -96,7 +96,6 @@ async def test_a_client_certificate_signs_in_by_its_common_name(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("highest", "accepted"),
     [
-        (ssl.TLSVersion.TLSv1_1, set()),
         (ssl.TLSVersion.TLSv1_2, {"TLSv1_2"}),
         (None, {"TLSv1_2", "TLSv1_3"}),
     ],

@@ -1,5 +1,7 @@
 """The API of the cluster, its nodes, its software, downloads and jobs.
 
+All of it raises `RefusedError` where ONTAP would refuse the request.
+
 Source: https://docs.netapp.com/us-en/ontap-restapi/get-cluster.html
 """
 
@@ -70,11 +72,7 @@ def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> ob
 
 
 def download_document(cluster: SimulatedCluster, request: ReceivedRequest) -> object:
-    """The document of `GET /api/cluster/software/download`.
-
-    Raises:
-        RefusedError: The release does not have it.
-    """
+    """The document of `GET /api/cluster/software/download`."""
     if cluster.release < _DOWNLOAD_SINCE:
         raise RefusedError(3)
     document: dict[str, object] = {"state": cluster.download_state}
@@ -90,11 +88,7 @@ async def jobs_document(cluster: SimulatedCluster, request: ReceivedRequest) -> 
 
 
 def job_document(cluster: SimulatedCluster, request: ReceivedRequest, job_uuid: str) -> object:
-    """The document of `GET /api/cluster/jobs/{uuid}`.
-
-    Raises:
-        RefusedError: There is no such job, or none any more.
-    """
+    """The document of `GET /api/cluster/jobs/{uuid}`."""
     job = cluster.jobs.find(job_uuid)
     if job is None:
         raise RefusedError(4, target="uuid")

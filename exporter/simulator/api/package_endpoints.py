@@ -1,5 +1,7 @@
 """The package repository's part of the API: listing it, reading one package, deleting.
 
+All of it raises `RefusedError` where ONTAP would refuse the request.
+
 Source: https://docs.netapp.com/us-en/ontap-restapi/cluster_software_packages_endpoint_overview.html
 """
 
@@ -33,11 +35,7 @@ PACKAGES = Collection(
 
 
 async def packages_document(cluster: SimulatedCluster, request: ReceivedRequest) -> dict[str, object]:
-    """One page of the repository.
-
-    Raises:
-        RefusedError: A parameter is not known, or its value is out of range.
-    """
+    """One page of the repository."""
     numbered = ((number, package.record) for number, package in cluster.numbered_packages.items())
     return await collection_document(
         cluster, request, PACKAGES, numbered, record_seconds=cluster.record_seconds
@@ -45,11 +43,7 @@ async def packages_document(cluster: SimulatedCluster, request: ReceivedRequest)
 
 
 def package_document(cluster: SimulatedCluster, request: ReceivedRequest, version: str) -> object:
-    """The record of one package.
-
-    Raises:
-        RefusedError: There is none of that version, or a parameter is at fault.
-    """
+    """The record of one package."""
     package = next((one for one in cluster.packages if one.version == version), None)
     if package is None:
         raise RefusedError(4, target="version")
@@ -60,26 +54,20 @@ def package_document(cluster: SimulatedCluster, request: ReceivedRequest, versio
 async def delete_package(
     cluster: SimulatedCluster, request: ReceivedRequest, version: str, script: JobScript | None
 ) -> tuple[int, object]:
-    """Start the job that deletes one package; give the status and the document.
-
-    Raises:
-        RefusedError: The package cannot be deleted now, or the request is at fault.
-    """
+    """Start the job that deletes one package; give the status and the document."""
     cluster.delete_attempts[version] += 1
     wait_seconds = parsed_query(DeleteQuery, request).return_timeout
     _refuse_body(request)
     _refuse_deletion(cluster, version)
     job = cluster.start_deletion(version, script)
-    over = wait_seconds > 0 and await cluster.jobs.wait(job, wait_seconds)
+    await cluster.clock.sleep(min(wait_seconds, job.seconds))
+    cluster.jobs.end_due()
+    over = wait_seconds > 0 and job.over
     return (HTTPStatus.OK if over else HTTPStatus.ACCEPTED), {"job": _job_link(job, request)}
 
 
 def delete_collection(cluster: SimulatedCluster, request: ReceivedRequest) -> tuple[int, object]:
-    """Start a job for every package whose version matches: without a pattern, for the whole repository.
-
-    Raises:
-        RefusedError: A parameter is not known, or its value is out of range.
-    """
+    """Start a job for every package whose version matches: without a pattern, for the whole repository."""
     cluster.collection_deletes += 1
     pattern = parsed_query(CollectionDeleteQuery, request).version
     _refuse_body(request)

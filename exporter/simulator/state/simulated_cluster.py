@@ -46,7 +46,7 @@ class SimulatedCluster:
         lock_after_failures: Locks the account after this many wrong passwords in a row.
         require_client_certificate: Whether TLS asks for a certificate of the simulator's CA.
         plain_http: Whether it is served without TLS.
-        maximum_tls: The highest TLS version that it speaks.
+        maximum_tls: The highest TLS version that it speaks, 1.2 or newer.
         reachable: Whether it listens once it is served.
         labels: Its labels in the generated configuration.
         job_seconds: How long a job takes.

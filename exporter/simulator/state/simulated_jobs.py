@@ -170,16 +170,3 @@ class Jobs:
             if job.ended_seconds is None or now - job.ended_seconds < job.retention_seconds
         }
         return tuple(self._jobs.values())
-
-    async def wait(self, job: Job, seconds: float) -> bool:
-        """Wait at most this many simulated seconds for the job's end, and return whether it is over."""
-        deadline = self.clock.seconds() + seconds
-        while True:
-            self.end_due()
-            now = self.clock.seconds()
-            if job.over or now >= deadline:
-                return job.over
-            # A job that is due and not over is held: its release wakes this.
-            await self.clock.pause(
-                min(deadline, job.due_seconds if job.due_seconds > now else math.inf) - now
-            )

@@ -5,7 +5,6 @@ enough for a fleet to need few certificates.
 """
 
 import ssl
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -72,13 +71,7 @@ class Authority:
         """A TLS context with a certificate of `issue_server`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if maximum_tls is not None:
-            with warnings.catch_warnings():
-                # Old versions are there to be refused by clients.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                context.maximum_version = maximum_tls
-                if maximum_tls < ssl.TLSVersion.TLSv1_2:
-                    context.minimum_version = ssl.TLSVersion.TLSv1
-                    context.set_ciphers("ALL:@SECLEVEL=0")
+            context.maximum_version = maximum_tls
         if require_client_certificate:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(self.ca_file)

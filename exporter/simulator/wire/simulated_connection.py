@@ -39,8 +39,6 @@ class Connection(web.RequestHandler):
             keepalive_timeout=cluster.keepalive_seconds,
             # Faults need no log lines: the requests are in the cluster's own log.
             access_log=None,  # type: ignore[arg-type] # None turns it off
-            # A body is logged as it was sent.
-            auto_decompress=False,
         )
         cluster.connections_opened += 1
         self.cluster = cluster
@@ -57,9 +55,8 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Remove the connection from the count, and wake a request that waits."""
-        if not self.gone.is_set():
-            self.cluster.open_connections -= 1
-            self.gone.set()
+        self.cluster.open_connections -= 1
+        self.gone.set()
         super().connection_lost(exc)
 
     def abort(self) -> None:

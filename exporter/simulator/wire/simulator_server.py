@@ -128,11 +128,7 @@ class Simulator:
         return cluster
 
     async def stop(self, name: str) -> None:
-        """Take a cluster down: its connections are reset and new ones refused, until it is started.
-
-        Raises:
-            KeyError: There is none of that name.
-        """
+        """Take a cluster down: its connections are reset and new ones refused, until it is started."""
         self[name].reachable = False
         if name in self._listeners:
             self._listeners.pop(name).close()
@@ -142,7 +138,6 @@ class Simulator:
         """Bring a cluster up again, on the same address.
 
         Raises:
-            KeyError: There is none of that name.
             OSError: The address was taken meanwhile.
         """
         cluster = self[name]
@@ -153,11 +148,7 @@ class Simulator:
             await self._listen(cluster, sock)
 
     async def drop_connections(self, name: str) -> None:
-        """Reset every connection to a cluster, which goes on listening.
-
-        Raises:
-            KeyError: There is none of that name.
-        """
+        """Reset every connection to a cluster, which goes on listening."""
         await self._reset({self[name]})
 
     async def close(self) -> None:
