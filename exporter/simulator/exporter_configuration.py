@@ -4,7 +4,6 @@ The values below the top level are written as JSON, which is YAML too.
 """
 
 import json
-import os
 from pathlib import Path
 
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
@@ -39,9 +38,8 @@ def exporter_config(
 def write_secret(path: Path, text: str) -> None:
     """Write a file that only its owner may read; replace it if it exists."""
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET_MODE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    path.touch(mode=_SECRET_MODE, exist_ok=False)
+    path.write_text(text, encoding="utf-8")
 
 
 def _entry(cluster: SimulatedCluster, usual_login: dict[str, str]) -> dict[str, object]:

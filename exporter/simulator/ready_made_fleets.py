@@ -44,41 +44,21 @@ _ZONES = {
     site: timezone(timedelta(hours=hours))
     for site, hours in {"ams": 1, "fra": 1, "nyc": -5, "sin": 8, "syd": 10}.items()
 }
-_DEMO: tuple[tuple[str, str, str, tuple[tuple[str, int], ...]], ...] = (
-    (
-        "ams-prod-01",
-        "prod",
-        "9.14.1P2",
-        (("9.11.1P17", 1130), ("9.13.1P10", 655), ("9.14.1P2", 410), ("9.15.1", 290)),
-    ),
-    ("ams-prod-02", "prod", "9.14.1P2", (("9.12.1P8", 980), ("9.13.1P10", 655), ("9.14.1P2", 410))),
-    (
-        "ams-dev-01",
-        "dev",
-        "9.16.1P3",
-        (("9.15.1P3", 120), ("9.16.1RC1", 75), ("9.16.1P3", 9), ("9.17.1RC1", 2)),
-    ),
-    (UPDATING, "prod", "9.14.1P9", (("9.13.1P10", 610), ("9.14.1P9", 200), ("9.16.1P3", 12))),
-    (
-        "fra-prod-02",
-        "prod",
-        "9.14.1P2",
-        (("9.11.1P8", 1290), ("9.12.1P2", 1010), ("9.13.1", 870), ("9.14.1P2", 400)),
-    ),
-    ("fra-dr-01", "dr", "9.11.1P17", (("9.9.1P7", 1710), ("9.10.1P12", 1420), ("9.11.1P17", 1100))),
-    (
-        "nyc-prod-01",
-        "prod",
-        "9.15.1P1",
-        (("9.13.1P8", 700), ("9.14.1P6", 330), ("9.15.1P1", 160), ("9.16.1", 58)),
-    ),
-    (MIXED, "prod", "9.14.1P2", (("9.13.1P10", 630), ("9.14.1P2", 395), ("9.14.1P6", 21))),
-    (EMPTY, "edge", "9.15.1P5", ()),
-    (REFUSING, "dev", "9.16.1P1", (("9.16.1P1", 40), ("9.17.1", 5))),
-    (SLOW, "prod", "9.13.1P10", (("9.8P18", 1650), ("9.11.1P17", 1090), ("9.13.1P10", 640))),
-    (UNREACHABLE, "dr", "9.12.1P8", (("9.12.1P8", 900),)),
-)
-"""Name, tier, running version, and the packages with their age in days."""
+_DEMO = """
+ams-prod-01  prod  9.14.1P2   9.11.1P17:1130 9.13.1P10:655 9.14.1P2:410 9.15.1:290
+ams-prod-02  prod  9.14.1P2   9.12.1P8:980 9.13.1P10:655 9.14.1P2:410
+ams-dev-01   dev   9.16.1P3   9.15.1P3:120 9.16.1RC1:75 9.16.1P3:9 9.17.1RC1:2
+fra-prod-01  prod  9.14.1P9   9.13.1P10:610 9.14.1P9:200 9.16.1P3:12
+fra-prod-02  prod  9.14.1P2   9.11.1P8:1290 9.12.1P2:1010 9.13.1:870 9.14.1P2:400
+fra-dr-01    dr    9.11.1P17  9.9.1P7:1710 9.10.1P12:1420 9.11.1P17:1100
+nyc-prod-01  prod  9.15.1P1   9.13.1P8:700 9.14.1P6:330 9.15.1P1:160 9.16.1:58
+nyc-prod-02  prod  9.14.1P2   9.13.1P10:630 9.14.1P2:395 9.14.1P6:21
+sin-edge-01  edge  9.15.1P5
+sin-dev-01   dev   9.16.1P1   9.16.1P1:40 9.17.1:5
+syd-prod-01  prod  9.13.1P10  9.8P18:1650 9.11.1P17:1090 9.13.1P10:640
+syd-dr-01    dr    9.12.1P8   9.12.1P8:900
+"""
+"""Name, tier, running version, and the packages, each with its age in days."""
 
 
 def released_versions(now: datetime) -> tuple[tuple[str, datetime], ...]:
@@ -97,11 +77,7 @@ def released_versions(now: datetime) -> tuple[tuple[str, datetime], ...]:
 def generated_fleet(clusters: int, packages: int, seed: int, now: datetime) -> tuple[SimulatedCluster, ...]:
     """Make clusters with the same number of packages each; always the same for a seed and a moment.
 
-    Args:
-        clusters: How many clusters.
-        packages: How many packages each holds; if there are fewer releases, patches are made up.
-        seed: Determines the choice of packages.
-        now: No package is newer.
+    No package is newer than `now`. If there are fewer releases than packages, patches are made up.
     """
     randomness = random.Random(seed)  # noqa: S311 - a fleet that is always the same
     released = released_versions(now)
@@ -135,7 +111,10 @@ def demo_fleet(now: datetime) -> tuple[SimulatedCluster, ...]:
 
     They have the labels `site` and `tier`. The constants of this module name the special ones.
     """
-    fleet = {name: _demo_cluster(name, tier, version, held, now) for name, tier, version, held in _DEMO}
+    fleet = {}
+    for line in _DEMO.strip().splitlines():
+        name, tier, version, *held = line.split()
+        fleet[name] = _demo_cluster(name, tier, version, held, now)
     updating = fleet[UPDATING]
     updating.update_state = UpdateState.IN_PROGRESS
     updating.pending_version = "9.16.1P3"
@@ -147,14 +126,13 @@ def demo_fleet(now: datetime) -> tuple[SimulatedCluster, ...]:
     return tuple(fleet.values())
 
 
-def _demo_cluster(
-    name: str, tier: str, version: str, held: Iterable[tuple[str, int]], now: datetime
-) -> SimulatedCluster:
+def _demo_cluster(name: str, tier: str, version: str, held: Iterable[str], now: datetime) -> SimulatedCluster:
     site = name.partition("-")[0]
-    packages = [
-        Package(one, (now - timedelta(days=days, minutes=7 * days % 600)).astimezone(_ZONES[site]))
-        for one, days in held
-    ]
+    packages = []
+    for package in held:
+        package_version, _, days = package.partition(":")
+        age = timedelta(days=int(days), minutes=7 * int(days) % 600)
+        packages.append(Package(package_version, (now - age).astimezone(_ZONES[site])))
     return SimulatedCluster(
         name,
         packages=packages,

@@ -51,7 +51,7 @@ async def nodes_document(cluster: SimulatedCluster, request: ReceivedRequest) ->
             "uuid": stable_uuid(f"node/{node.name}"),
             "name": node.name,
             "state": node.state,
-            **({"version": _version_document(node.version)} if node.is_up else {}),
+            **({"version": _version_document(node.version)} if node.state == "up" else {}),
         }
         for node in cluster.nodes
     )
@@ -67,7 +67,8 @@ def software_document(cluster: SimulatedCluster, request: ReceivedRequest) -> ob
         document["pending_version"] = cluster.pending_version
     if cluster.update_state is not None:
         document["state"] = cluster.update_state
-    document["nodes"] = [{"name": node.name, "version": node.version} for node in cluster.nodes if node.is_up]
+    up = [node for node in cluster.nodes if node.state == "up"]
+    document["nodes"] = [{"name": node.name, "version": node.version} for node in up]
     return single_object(document, request, ("version", "pending_version", "state", "nodes"))
 
 

@@ -1,15 +1,5 @@
 """ONTAP's API as far as it is simulated: finds what a request asks for and carries it out.
 
-| path | methods |
-| --- | --- |
-| `/api/cluster` | GET |
-| `/api/cluster/nodes` | GET |
-| `/api/cluster/jobs`, `/api/cluster/jobs/{uuid}` | GET |
-| `/api/cluster/software` | GET |
-| `/api/cluster/software/download` | GET |
-| `/api/cluster/software/packages` | GET, DELETE (of every match) |
-| `/api/cluster/software/packages/{version}` | GET, DELETE |
-
 Source: https://docs.netapp.com/us-en/ontap-restapi/
 """
 

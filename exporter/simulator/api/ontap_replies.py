@@ -52,12 +52,8 @@ ERRORS: dict[int, tuple[int, str]] = {
 class RefusedError(Exception):
     """The cluster refuses a request, as ONTAP would.
 
-    Args:
-        code: ONTAP's error code.
-        status: The HTTP status; None takes the one that belongs to the code.
-        message: What it says; None takes what belongs to the code.
-        target: The parameter or field at fault.
-        headers: Further headers of the reply.
+    HTTP status and message are those of ONTAP's code unless they are given; `target` is the parameter or
+    field at fault.
     """
 
     def __init__(

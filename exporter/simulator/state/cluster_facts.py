@@ -90,11 +90,6 @@ class Node:
     version: str
     state: str = "up"
 
-    @property
-    def is_up(self) -> bool:
-        """Whether it is up."""
-        return self.state == "up"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
