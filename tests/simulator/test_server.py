@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import socket
 import ssl
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import aiohttp
 import pytest
 
 from exporter.simulator import SimulatedClock, SimulatedCluster, Simulator
-from exporter.simulator.wire.loopback_sockets import listening_together
 from support.simulated_api import Client
 
 
@@ -157,19 +155,6 @@ async def test_addresses_are_of_loopback(tmp_path: Path) -> None:
 def test_a_cluster_that_is_not_served_has_no_address() -> None:
     with pytest.raises(RuntimeError, match="not served"):
         _ = SimulatedCluster("a").address
-
-
-def test_a_port_is_free_on_all_addresses() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.9.0.2", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
-            listening_together(["127.9.0.1", "127.9.0.2"], port)
-        sockets = listening_together(["127.9.0.1", "127.9.0.2"], 0)
-        assert sockets[0].getsockname()[1] == sockets[1].getsockname()[1] != port
-        for sock in sockets:
-            sock.close()
 
 
 async def test_a_clock_sleeps_as_fast_as_it_runs() -> None:

@@ -9,8 +9,10 @@ async with Simulator([SimulatedCluster("ams-01", packages=["9.13.1"])], director
 
 import asyncio
 import contextlib
+import errno
 import functools
 import ipaddress
+import resource
 import socket
 import ssl
 from collections.abc import Iterable
@@ -20,12 +22,13 @@ from typing import Self
 from aiohttp import web
 
 from exporter.simulator.state.simulated_cluster import DEFAULT_KEPT_REQUESTS, SimulatedCluster
-from exporter.simulator.wire.loopback_sockets import address_after, allow_open_files, listening_together
 from exporter.simulator.wire.simulated_certificates import Authority, ClientCertificate
 from exporter.simulator.wire.simulated_connection import Connection, serve
 
 FIRST_ADDRESS = "127.1.0.1"
 CLOSE_SECONDS = 5.0
+LAST_ADDRESS = "127.255.255.255"
+"""The broadcast address of loopback, which nobody can listen on."""
 BLOCK_SIZE = 25
 """How many neighbouring addresses share a certificate."""
 
@@ -33,12 +36,8 @@ BLOCK_SIZE = 25
 class Simulator:
     """Simulated clusters, served while the context is entered.
 
-    Args:
-        clusters: The clusters, served on addresses in their order.
-        directory: Where certificates are written.
-        first_address: The address of the first cluster; the others follow it.
-        port: The port of all of them; 0 finds a free one.
-        kept_requests: How many requests the log of every cluster keeps.
+    The clusters have addresses from `first_address` on, in their order, and all the same port; 0 finds a free
+    one. Certificates are written into `directory`.
 
     Raises:
         ModuleNotFoundError: trustme is not installed.
@@ -75,16 +74,12 @@ class Simulator:
             ValueError: Two clusters have the same name.
         """
         self._server = web.Server(self._handle)
-        allow_open_files()
-        hosts = [address_after(self._first_address, number) for number in range(len(self._first_clusters))]
-        sockets = listening_together(hosts, self._port)
+        _allow_open_files()
         try:
-            for cluster, sock in zip(self._first_clusters, sockets, strict=True):
-                await self._serve(cluster, sock)
+            for cluster in self._first_clusters:
+                await self.add(cluster)
         except BaseException:
             await self.close()
-            for sock in sockets:
-                sock.close()
             raise
         return self
 
@@ -113,18 +108,20 @@ class Simulator:
         return name in self._listeners
 
     async def add(self, cluster: SimulatedCluster) -> SimulatedCluster:
-        """Serve one more cluster, on any free port.
+        """Serve one more cluster.
 
         Raises:
+            OSError: The address is taken, or is not in 127.0.0.0/8.
             ValueError: There is one of that name.
-            OSError: No address is free.
         """
-        (sock,) = listening_together([address_after(self._first_address, len(self._clusters))], 0)
-        try:
-            await self._serve(cluster, sock)
-        except BaseException:
-            sock.close()
-            raise
+        if cluster.name in self._clusters:
+            raise ValueError(f"there is a simulated cluster {cluster.name!r} already")
+        host = _address_after(self._first_address, len(self._clusters))
+        self._port = self._port or _free_port(host)
+        cluster.served_on(f"{host}:{self._port}", kept_requests=self._kept_requests)
+        if cluster.reachable:
+            await self._listen(cluster)
+        self._clusters[cluster.name] = cluster
         return cluster
 
     async def stop(self, name: str) -> None:
@@ -143,9 +140,7 @@ class Simulator:
         cluster = self[name]
         cluster.reachable = True
         if name not in self._listeners:
-            host, _, port = cluster.address.partition(":")
-            (sock,) = listening_together([host], int(port))
-            await self._listen(cluster, sock)
+            await self._listen(cluster)
 
     async def drop_connections(self, name: str) -> None:
         """Reset every connection to a cluster, which goes on listening."""
@@ -162,23 +157,14 @@ class Simulator:
         await asyncio.gather(*self._handling, return_exceptions=True)
         await self._server.shutdown(CLOSE_SECONDS)
 
-    async def _serve(self, cluster: SimulatedCluster, sock: socket.socket) -> None:
-        if cluster.name in self._clusters:
-            raise ValueError(f"there is a simulated cluster {cluster.name!r} already")
-        host, port = sock.getsockname()
-        cluster.served_on(f"{host}:{port}", kept_requests=self._kept_requests)
-        self._clusters[cluster.name] = cluster
-        if cluster.reachable:
-            await self._listen(cluster, sock)
-        else:
-            sock.close()
-
-    async def _listen(self, cluster: SimulatedCluster, sock: socket.socket) -> None:
+    async def _listen(self, cluster: SimulatedCluster) -> None:
         loop = asyncio.get_running_loop()
+        host, _, port = cluster.address.partition(":")
         self._listeners[cluster.name] = await loop.create_server(
             functools.partial(Connection, self._server, cluster, loop),
-            sock=sock,
-            ssl=None if cluster.plain_http else self._context(cluster, sock.getsockname()[0]),
+            host,
+            int(port),
+            ssl=None if cluster.plain_http else self._context(cluster, host),
         )
 
     def _context(self, cluster: SimulatedCluster, host: str) -> ssl.SSLContext:
@@ -214,3 +200,24 @@ class Simulator:
             self._handling.add(task)
             task.add_done_callback(self._handling.discard)
         return await serve(request)
+
+
+def _address_after(first: str, number: int) -> str:
+    address = ipaddress.IPv4Address(first) + number
+    if not address.is_loopback or str(address) == LAST_ADDRESS:
+        raise OSError(
+            errno.EADDRNOTAVAIL, f"{address} is no loopback address: clusters are served on 127.0.0.0/8 alone"
+        )
+    return str(address)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _allow_open_files() -> None:
+    """Raise the process's limit of open files as far as it may: a fleet needs several for each cluster."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
