@@ -60,8 +60,7 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
                 announce=partial(_say_what_to_open, len(simulator.clusters), settings.telemetry_path),
             )
             activity = FleetActivity(
-                (cluster for cluster in simulator.clusters if cluster.name.startswith(CHANGING)),
-                lambda: datetime.now(UTC),
+                cluster for cluster in simulator.clusters if cluster.name.startswith(CHANGING)
             )
             going_on = asyncio.create_task(activity.run(), name="demo activity")
             try:

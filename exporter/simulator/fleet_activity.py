@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import NoReturn
 
@@ -25,29 +25,23 @@ UPDATE_EVERY = 7
 
 
 class FleetActivity:
-    """Changes the clusters of a fleet step by step, always in the same way.
+    """Changes the clusters of a fleet step by step, always in the same way."""
 
-    Args:
-        clusters: Those that change; what is wrong with the others stays.
-        now: Gives the time.
-    """
-
-    def __init__(self, clusters: Iterable[SimulatedCluster], now: Callable[[], datetime]) -> None:
-        self._clusters = tuple(clusters)
-        self._now = now
+    def __init__(self, clusters: Iterable[SimulatedCluster]) -> None:
+        changing = tuple(clusters)
         self._steps = 0
-        self._arriving: Iterator[SimulatedCluster] = cycle(self._clusters)
-        self._troubled: Iterator[SimulatedCluster] = cycle(reversed(self._clusters))
+        self._arriving = cycle(changing)
+        self._troubled = cycle(reversed(changing))
         self._undo: list[Callable[[], None]] = []
 
-    def step(self) -> None:
+    def step(self, now: datetime) -> None:
         """End what the last step began, let a package arrive, and perhaps begin something."""
         for undo in self._undo:
             undo()
         self._undo.clear()
         self._steps += 1
         cluster = next(self._arriving)
-        version = self._arrive(cluster)
+        version = self._arrive(cluster, now)
         if self._steps % FAILED_DELETION_EVERY == 0 and version is not None:
             cluster.job_scripts[version] = JobScript(outcome=JobOutcome.FAILURE, code=UNHEALTHY_NODE)
             self._undo.append(cluster.job_scripts.clear)
@@ -56,21 +50,21 @@ class FleetActivity:
         if self._steps % UPDATE_EVERY == 0:
             self._update(next(self._troubled))
 
-    async def run(self, *, step_seconds: float = STEP_SECONDS) -> NoReturn:
+    async def run(self) -> NoReturn:
         """Make a step after each pause, until cancelled."""
         while True:
-            await asyncio.sleep(step_seconds)
-            self.step()
+            await asyncio.sleep(STEP_SECONDS)
+            self.step(datetime.now(UTC))
 
-    def _arrive(self, cluster: SimulatedCluster) -> str | None:
+    def _arrive(self, cluster: SimulatedCluster, now: datetime) -> str | None:
         """Add a package that is not there; every other one is old already, as if it was loaded long ago."""
         held = set(cluster.versions)
-        missing = [version for version, _ in released_versions(self._now()) if version not in held]
+        missing = [version for version, _ in released_versions(now) if version not in held]
         if not missing:
             return None
         version = missing[self._steps * 7 % len(missing)]
         age = timedelta(days=OLDEST_DAYS if self._steps % 2 else YOUNGEST_DAYS)
-        cluster.add_package(Package(version, self._now() - age))
+        cluster.add_package(Package(version, now - age))
         return version
 
     def _cut_off(self, cluster: SimulatedCluster) -> None:

@@ -22,9 +22,9 @@ def fleet() -> tuple[SimulatedCluster, ...]:
 
 def test_a_package_arrives_at_every_step_some_of_them_old_enough_to_be_deleted() -> None:
     clusters = fleet()
-    activity = FleetActivity(clusters, lambda: NOW)
+    activity = FleetActivity(clusters)
     for steps in range(1, 13):
-        activity.step()
+        activity.step(NOW)
         assert sum(len(cluster.versions) for cluster in clusters) == len(clusters) + steps
     created = [one.create_time for cluster in clusters for one in cluster.packages if one.create_time]
     ages = {NOW - datetime.fromisoformat(str(moment)) for moment in created}
@@ -34,10 +34,10 @@ def test_a_package_arrives_at_every_step_some_of_them_old_enough_to_be_deleted()
 
 def test_outages_updates_and_failing_deletions_begin_and_end() -> None:
     clusters = fleet()
-    activity = FleetActivity(clusters, lambda: NOW)
+    activity = FleetActivity(clusters)
     seen = {"outage": 0, "update": 0, "failing": 0, "calm": 0}
     for _ in range(STEPS):
-        activity.step()
+        activity.step(NOW)
         outages = sum(bool(cluster.faults.active) for cluster in clusters)
         updates = sum(cluster.update_state == "in_progress" for cluster in clusters)
         failing = sum(bool(cluster.job_scripts) for cluster in clusters)
@@ -55,8 +55,8 @@ def test_outages_updates_and_failing_deletions_begin_and_end() -> None:
 def test_an_activity_is_always_the_same() -> None:
     held = []
     for clusters in (fleet(), fleet()):
-        activity = FleetActivity(clusters, lambda: NOW)
+        activity = FleetActivity(clusters)
         for _ in range(20):
-            activity.step()
+            activity.step(NOW)
         held.append([cluster.versions for cluster in clusters])
     assert held[0] == held[1]

@@ -93,7 +93,6 @@ class Fault:
     """One fault: what goes wrong, and with which requests.
 
     Attributes:
-        kind: What goes wrong.
         method: Only requests of this method.
         path: Only requests whose path begins so.
         exact: Only requests to exactly that path.
@@ -101,8 +100,6 @@ class Fault:
         times: With this many requests, then never again; None means until removed.
         skip: After letting this many requests pass.
         seconds: How long, in simulated seconds.
-        status: The HTTP status.
-        code: ONTAP's error code.
         message: What an error says; None takes the code's own.
         retry_after: The Retry-After header: seconds, or any text.
         location: Where a redirect or a link leads.

@@ -34,9 +34,7 @@ class JobScript:
     """How a job goes.
 
     Attributes:
-        outcome: How it ends.
         seconds: How long it takes; None takes the cluster's `job_seconds`.
-        code: ONTAP's error code of a failure.
         message: The message at its end; None takes "success", or the one that belongs to the code.
         old_style: Writes code and message of a failure into the job itself alone, as releases before 9.9
             always do.

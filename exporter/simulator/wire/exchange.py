@@ -34,7 +34,7 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
     try:
         reply = None if fault is None else replaced_reply(fault, request.target)
         if reply is None:
-            authorize(cluster, request)
+            _authorize(cluster, request)
             status, document = await _carried_out(cluster, request, fault)
             reply = Reply(status=status, body=json_body(document), content_type=content_type)
     except RefusedError as error:
@@ -42,7 +42,7 @@ async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: as
     return reply if fault is None else _damaged(reply, fault)
 
 
-def authorize(cluster: SimulatedCluster, request: ReceivedRequest) -> None:
+def _authorize(cluster: SimulatedCluster, request: ReceivedRequest) -> None:
     """Check the login: a password in UTF-8, a bearer token, or the name in the client's certificate.
 
     Raises:

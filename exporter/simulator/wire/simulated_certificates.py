@@ -9,10 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import trustme
 
 SERVER_NAME = "ontap-simulator.internal"
 """A name in every server's certificate, for clients that go by a name."""
@@ -40,7 +36,14 @@ class Authority:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._ca = _new_ca()
+        try:
+            import trustme  # noqa: PLC0415 - an optional dependency
+        except ImportError as error:
+            raise ModuleNotFoundError(
+                "the simulator makes its certificates with the library trustme, which is not installed: "
+                "pip install trustme"
+            ) from error
+        self._ca = trustme.CA(organization_name="ONTAP simulator")
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.ca_file = directory / "ca.pem"
@@ -77,17 +80,6 @@ class Authority:
             context.load_verify_locations(self.ca_file)
         context.load_cert_chain(server_file)
         return context
-
-
-def _new_ca() -> "trustme.CA":
-    try:
-        import trustme  # noqa: PLC0415 - an optional dependency
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "the simulator makes its certificates with the library trustme, which is not installed: "
-            "pip install trustme"
-        ) from error
-    return trustme.CA(organization_name="ONTAP simulator")
 
 
 def _write_secret(path: Path, content: bytes) -> None:
