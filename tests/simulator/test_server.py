@@ -152,11 +152,6 @@ async def test_addresses_are_of_loopback(tmp_path: Path) -> None:
             await simulator.add(SimulatedCluster("b"))
 
 
-def test_a_cluster_that_is_not_served_has_no_address() -> None:
-    with pytest.raises(RuntimeError, match="not served"):
-        _ = SimulatedCluster("a").address
-
-
 async def test_a_clock_sleeps_as_fast_as_it_runs() -> None:
     fast = SimulatedClock(speed=10_000)
     await fast.sleep(100)

@@ -52,13 +52,8 @@ async def collection_document(
 ) -> dict[str, object]:
     """One page: it ends with the last record, at `max_records`, or when `return_timeout` is up.
 
-    Args:
-        cluster: Whose it is.
-        request: What asks for it.
-        collection: Describes it.
-        numbered: All records; their numbers grow.
-        record_seconds: How long it takes to collect one; a page has at least one, even if that takes longer
-            than `return_timeout`.
+    The numbers of the records grow. Collecting one record takes `record_seconds`; a page has at least one,
+    even if that takes longer than `return_timeout`.
 
     Raises:
         RefusedError: A parameter is not known, or its value is out of range.
@@ -103,9 +98,7 @@ def envelope(
 def next_link(request: ReceivedRequest, start: Mapping[str, object]) -> str:
     """A next link as ONTAP writes it: a path without a host, with the original parameters percent-encoded.
 
-    Args:
-        request: The request whose page has the link.
-        start: The parameters that say where the next page begins; none leads to the first page.
+    `start` has the parameters that say where the next page begins; none leads to the first page.
     """
     original = [(name, value) for name, value in request.query if name not in START_PARAMETERS]
     return f"{request.path}?" + "&".join(

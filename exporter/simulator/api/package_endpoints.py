@@ -5,15 +5,14 @@ All of it raises `RefusedError` where ONTAP would refuse the request.
 Source: https://docs.netapp.com/us-en/ontap-restapi/cluster_software_packages_endpoint_overview.html
 """
 
-import json
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
 from exporter.simulator.api.collection_pages import (
     Collection,
+    Record,
     collection_document,
     single_object,
-    wants_links,
     with_self,
 )
 from exporter.simulator.api.ontap_replies import RefusedError
@@ -76,21 +75,13 @@ def delete_collection(cluster: SimulatedCluster, request: ReceivedRequest) -> tu
     return HTTPStatus.ACCEPTED, {"jobs": [_job_link(job, request) for job in jobs]}
 
 
-def _job_link(job: Job, request: ReceivedRequest) -> dict[str, object]:
-    link: dict[str, object] = {"uuid": job.uuid}
-    if wants_links(request):
-        link["_links"] = {"self": {"href": f"{JOBS_PATH}/{job.uuid}"}}
-    return link
+def _job_link(job: Job, request: ReceivedRequest) -> Record:
+    return with_self({"uuid": job.uuid}, f"{JOBS_PATH}/{job.uuid}", request)
 
 
 def _refuse_body(request: ReceivedRequest) -> None:
     """Refuse any body but an empty one or `{}`, which NetApp's SDK sends."""
-    text = request.body.strip()
-    try:
-        empty = not text or json.loads(text) == {}
-    except ValueError:
-        empty = False
-    if not empty:
+    if b"".join(request.body.split()) not in (b"", b"{}"):
         raise RefusedError(262198)
 
 

@@ -72,6 +72,8 @@ class SimulatedCluster:
     """Wrong passwords in a row."""
     collection_deletes = 0
     """DELETE requests for the whole collection."""
+    address = ""
+    """Host and port at which it is served; empty before."""
     connections_opened = 0
     open_connections = 0
     requests_received = 0
@@ -138,28 +140,16 @@ class SimulatedCluster:
         self._numbered: dict[int, Package] = {}
         self._packages_arrived = 0
         self._deletions: list[Deletion] = []
-        self._address: str | None = None
         for package in packages:
             self.add_package(package)
 
     def __repr__(self) -> str:
-        return f"SimulatedCluster({self.name!r}, address={self._address!r})"
+        return f"SimulatedCluster({self.name!r}, address={self.address!r})"
 
     def served_on(self, address: str, *, kept_requests: int) -> None:
         """Set the address, and empty the log of requests."""
-        self._address = address
+        self.address = address
         self._requests = deque(maxlen=kept_requests)
-
-    @property
-    def address(self) -> str:
-        """The address at which it is served: host and port.
-
-        Raises:
-            RuntimeError: It is not served.
-        """
-        if self._address is None:
-            raise RuntimeError(f"cluster {self.name!r} is not served by any simulator")
-        return self._address
 
     @property
     def url(self) -> str:
