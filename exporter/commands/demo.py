@@ -18,7 +18,6 @@ from exporter.simulator.fleet_activity import FleetActivity
 from exporter.simulator.ready_made_fleets import demo_fleet
 
 POLL_INTERVAL = "15s"
-POLL_TIMEOUT = POLL_INTERVAL
 CHANGING = ("ams-", "fra-prod-02", "nyc-prod-01")
 """How the names of those clusters begin where packages arrive and something fails now and then."""
 CLEANUP = """\
@@ -50,10 +49,7 @@ async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
         directory = Path(name)
         async with Simulator(demo_fleet(datetime.now(UTC)), directory=directory) as simulator:
             file = directory / "config.yaml"
-            config = exporter_config(
-                simulator, poll_interval=POLL_INTERVAL, poll_timeout=POLL_TIMEOUT, extra=CLEANUP
-            )
-            write_secret(file, config)
+            write_secret(file, exporter_config(simulator, poll_interval=POLL_INTERVAL, extra=CLEANUP))
             files = ConfigFiles(file, environ={})
             settings = replace(
                 settings,

@@ -12,6 +12,7 @@ from typing import cast
 from exporter.simulator.api.collection_pages import envelope, wants_links
 from exporter.simulator.api.ontap_api import carry_out
 from exporter.simulator.api.ontap_replies import RefusedError, Reply, json_body
+from exporter.simulator.api.package_endpoints import PACKAGES_PATH
 from exporter.simulator.api.request_queries import CollectionQuery, page_number, parsed_query
 from exporter.simulator.faults.fault import LISTING_KINDS, Fault, FaultKind
 from exporter.simulator.faults.faulty_replies import altered_listing, replaced_reply
@@ -19,12 +20,10 @@ from exporter.simulator.state.received_requests import ReceivedRequest
 from exporter.simulator.state.simulated_cluster import SimulatedCluster
 from exporter.simulator.state.simulated_jobs import JobOutcome, JobScript
 
-LISTING_SEGMENTS = ("api", "cluster", "software", "packages")
-
 
 async def reply_to(cluster: SimulatedCluster, request: ReceivedRequest, gone: asyncio.Event) -> Reply:
     """Carry a request out, unless a fault forbids it; `gone` is set when the client has gone away."""
-    lists = request.method == "GET" and request.segments == LISTING_SEGMENTS
+    lists = request.method == "GET" and request.path == PACKAGES_PATH
     page = page_number(request) if lists else None
     latency_seconds, fault = cluster.faults.strike(request.method, request.path, page)
     await cluster.clock.sleep(latency_seconds)
