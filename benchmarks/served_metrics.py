@@ -113,17 +113,18 @@ def policy(number: int, labels: tuple[tuple[str, str], ...], now: float) -> Poli
             (Verdict.KEEP, Kept.TOO_YOUNG): 3,
         },
     )
-    status = PolicyStatus(
+    return PolicyStatus(
         cluster=f"cluster-{number:05}",
         labels=labels,
         policy=POLICY,
         dry_run=False,
-        totals=totals,
+        recorded=totals,
         is_counted=True,
         next_run_timestamp_seconds=now + DAY,
         in_progress=int(number % 211 == 0),
+        failure=RunFailure.DELETION_FAILED if number % 50 == 7 else None,
+        failed_timestamp_seconds=now - DAY + 60,
     )
-    return status.with_failure(RunFailure.DELETION_FAILED, now - DAY) if number % 50 == 7 else status
 
 
 class ServedMetrics:

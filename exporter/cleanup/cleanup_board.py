@@ -29,24 +29,23 @@ class PolicyStatus:
         cluster: the cluster's configured name.
         labels: the cluster's configured labels, ordered by name.
         dry_run: whether it only plans.
-        totals: from the journal.
-        is_counted: whether the totals are those of the journal; until then, no counter is exposed, for it
-            would begin at 0 and then jump.
+        recorded: what the journal has counted.
+        is_counted: whether that has been read; until then, no counter is exposed, for it would begin at 0 and
+            then jump.
         in_progress: deletions that are being followed now.
         next_run_timestamp_seconds: when it is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
         problem: why nothing is cleaned on the cluster at the moment; "" if nothing stands against it.
         failure: why the last attempt could not begin a run, so that the journal has no entry for it; None if
             it could.
-        failed_timestamp_seconds: when that attempt was.
-        recorded: the totals of the journal, if that failure is shown in place of its last run.
+        failed_timestamp_seconds: when that attempt was; not before the journal's last run ended.
     """
 
     cluster: str
     labels: tuple[tuple[str, str], ...]
     policy: str
     dry_run: bool
-    totals: PolicyTotals = NO_TOTALS
+    recorded: PolicyTotals = NO_TOTALS
     is_counted: bool = False
     in_progress: int = 0
     next_run_timestamp_seconds: float | None = None
@@ -54,35 +53,24 @@ class PolicyStatus:
     problem: str = ""
     failure: RunFailure | None = None
     failed_timestamp_seconds: float = 0.0
-    recorded: PolicyTotals | None = None
 
     @property
     def key(self) -> Key:
         """Cluster and policy."""
         return (self.cluster, self.policy)
 
-    def with_failure(self, failure: RunFailure, now: float) -> PolicyStatus:
-        """Return the status after a run that could not even begin."""
-        recorded = self.recorded or self.totals
-        since = max(now, recorded.last_ended_timestamp_seconds or 0.0)
-        return replace(self, failure=failure, failed_timestamp_seconds=since).with_totals(recorded)
-
-    def without_failure(self) -> PolicyStatus:
-        """Return the status when runs can begin again: the last run is the one that the journal has."""
-        return replace(self, failure=None, recorded=None, totals=self.recorded or self.totals)
-
-    def with_totals(self, totals: PolicyTotals) -> PolicyStatus:
-        """Return the status with new totals; an attempt that failed after them is shown as the last run."""
-        last_ended = totals.last_ended_timestamp_seconds or 0.0
+    @property
+    def totals(self) -> PolicyTotals:
+        """What the journal has counted; an attempt that failed after its last run counts as the last run."""
+        last_ended = self.recorded.last_ended_timestamp_seconds or 0.0
         if self.failure is None or last_ended > self.failed_timestamp_seconds:
-            return replace(self, totals=totals, recorded=None)
-        shown = replace(
-            totals,
+            return self.recorded
+        return replace(
+            self.recorded,
             last_ended_timestamp_seconds=self.failed_timestamp_seconds,
             last_success=False,
             last_failure=self.failure.value,
         )
-        return replace(self, totals=shown, recorded=totals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,17 +174,18 @@ class CleanupBoard:
             return
         changed = replace(status, problem=problem)
         if failure is not None:
-            changed = changed.with_failure(failure, now)
-        elif not problem and status.failure is not None:
-            changed = changed.without_failure()
+            failed_at = max(now, status.recorded.last_ended_timestamp_seconds or 0.0)
+            changed = replace(changed, failure=failure, failed_timestamp_seconds=failed_at)
+        elif not problem:
+            changed = replace(changed, failure=None)
         if changed != status:
             self.put(changed)
 
     async def forget_cleaners(self) -> None:
         """Show nothing any more that only cleaners know: there are none."""
         async for status in in_slices(self.statuses()):
-            known = status.without_failure() if status.failure is RunFailure.INTERNAL_ERROR else status
-            changed = replace(known, problem="", next_run_timestamp_seconds=None)
+            failure = None if status.failure is RunFailure.INTERNAL_ERROR else status.failure
+            changed = replace(status, failure=failure, problem="", next_run_timestamp_seconds=None)
             if changed != status and self._statuses.get(status.key) is status:
                 self.put(changed)
 
@@ -242,7 +231,7 @@ class CleanupBoard:
             status = self._statuses.get(key)
             if status is None:
                 continue
-            changed = replace(status.with_totals(counted), is_counted=True)
+            changed = replace(status, recorded=counted, is_counted=True)
             if changed != status:
                 self.put(changed)
 

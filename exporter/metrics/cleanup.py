@@ -22,11 +22,11 @@ def _planned(status: PolicyStatus) -> Iterable[Sample]:
 
 
 def _totals(status: PolicyStatus) -> tuple[object, ...]:
-    return (status.totals,)
+    return (status.recorded, status.failure, status.failed_timestamp_seconds)
 
 
 def _counted(status: PolicyStatus) -> tuple[object, ...]:
-    return (status.totals, status.is_counted)
+    return (status.recorded, status.is_counted)
 
 
 CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (

@@ -89,7 +89,7 @@ STATUSES = st.lists(
         ),
         policy=TEXTS,
         dry_run=st.booleans(),
-        totals=TOTALS | st.just(NO_TOTALS),
+        recorded=TOTALS | st.just(NO_TOTALS),
         in_progress=st.integers(0, 3),
         next_run_timestamp_seconds=TIMES,
         skipped_runs=st.integers(0, 9),
@@ -183,11 +183,11 @@ def test_every_metric_of_the_contract_has_its_type_and_labels() -> None:
         labels=(),
         policy="p",
         dry_run=True,
-        totals=totals,
+        recorded=totals,
         next_run_timestamp_seconds=2e9,
         is_counted=True,
     )
-    failed = replace(status, cluster="c2").with_failure(RunFailure.DENIED, 1e9)
+    failed = replace(status, cluster="c2", failure=RunFailure.DENIED, failed_timestamp_seconds=2e9)
     found: dict[str, tuple[str, set[str]]] = {}
     leases = Exposition(LEASE_FAMILIES)
     update_lease(leases, LeaseStatus(cluster="c1", labels=(), held=True))
@@ -231,12 +231,12 @@ def test_the_reason_of_a_failed_run_goes_with_the_next_good_one() -> None:
         found = samples(text_of(exposition.all()))
         return [dict(labels)["reason"] for name, labels in found if name == "ontap_cleanup_last_run_failure"]
 
-    denied = STATUS.with_failure(RunFailure.DENIED, 1e9)
+    denied = replace(STATUS, failure=RunFailure.DENIED, failed_timestamp_seconds=1e9)
     assert reasons(STATUS) == []
     assert reasons(denied) == ["denied"]
-    assert reasons(denied.with_failure(RunFailure.STOPPED, 2e9)) == ["stopped"]
-    good = replace(denied.totals, last_success=True, last_failure="")
-    assert reasons(replace(denied, totals=good)) == []
+    assert reasons(replace(denied, failure=RunFailure.STOPPED)) == ["stopped"]
+    good = replace(NO_TOTALS, last_success=True, last_ended_timestamp_seconds=2e9)
+    assert reasons(replace(denied, recorded=good)) == []
 
 
 def decision(version: str, verdict: Verdict, reason: VerdictReason) -> Decision:
@@ -252,7 +252,7 @@ def decision(version: str, verdict: Verdict, reason: VerdictReason) -> Decision:
 
 def test_a_plan_is_shown_by_reason_with_an_explicit_0_where_it_deletes_nothing() -> None:
     def shown(planned: dict[tuple[str, str], int] | None) -> dict[tuple[str, str], float]:
-        status = replace(STATUS, totals=replace(NO_TOTALS, planned=planned))
+        status = replace(STATUS, recorded=replace(NO_TOTALS, planned=planned))
         return {
             (dict(labels)["verdict"], dict(labels)["reason"]): value
             for (name, labels), value in samples(exposed([status], Format.TEXT)).items()

@@ -47,7 +47,7 @@ def cleanup_saying(text: str, *, runs: int = 1) -> CleanupSources:
     """Return cleanup whose every name, reason and message is this text, with so many runs."""
     board = CleanupBoard(on_change=lambda _: None)
     totals = replace(NO_TOTALS, last_success=False, last_failure=text, last_ended_timestamp_seconds=NOW)
-    board.put(PolicyStatus(cluster=text, labels=(), policy=text, dry_run=True, totals=totals, problem=text))
+    board.put(PolicyStatus(cluster=text, labels=(), policy=text, dry_run=True, recorded=totals, problem=text))
     deletion = Deletion(
         id=1,
         run_id=7,
