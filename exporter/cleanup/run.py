@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,7 +17,7 @@ from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.driver import DeletionDriver, RunChecks
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.delete.steps import Decided, Sleep, Undecided
-from exporter.cleanup.journal import Journal
+from exporter.cleanup.journal import Journal, JournalError
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.policy_values import digest_of, limits_of, rules_of
@@ -48,7 +49,6 @@ class Services:
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
         kept_runs: this many runs of each policy on each cluster are kept.
-        show_counts: has the board show what the journal has counted.
     """
 
     journal: Journal
@@ -57,27 +57,24 @@ class Services:
     pace: Pace
     saved_plans: SavedPlans
     active: ConcurrencyLimit
-    show_counts: Callable[[], Awaitable[None]]
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
     kept_runs: int
 
+    async def show_counts(self) -> None:
+        """Show what the journal has counted, if it can be read; the next heartbeat shows it all the same."""
+        with suppress(JournalError):
+            await self.board.read_totals(self.journal.totals)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failed:
-    """Why a run could not do its work."""
 
-    failure: RunFailure
-    error: str
+Failure = tuple[RunFailure, str]
+"""Why a run could not do its work, as a word and as a phrase."""
 
 
 class PolicyRun:
     """Makes one run of one policy on one cluster.
 
     Args:
-        services: what all runs share.
-        access: the cluster.
-        policy: what to run.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         lease: under which everything is recorded; if it is lost, nothing more is sent.
         current_lease: gives the lease that this process has on the cluster now; None if it has none.
@@ -137,14 +134,14 @@ class PolicyRun:
         log_plan(self._access.name, self._policy, plan)
         await services.show_counts()
         failed = await self._carry_out(run_id, plan, preflight, being_deleted)
-        ended = services.wall_clock()
+        failure, error = failed or ("", "")
         await services.journal.runs.end(
             self._lease,
             run_id,
             success=failed is None,
-            failure="" if failed is None else str(failed.failure),
-            error="" if failed is None else failed.error,
-            now=ended,
+            failure=str(failure),
+            error=error,
+            now=services.wall_clock(),
         )
         await services.show_counts()
         log = audit.info if failed is None else audit.warning
@@ -155,51 +152,49 @@ class PolicyRun:
             dry_run=self._policy.dry_run,
             candidates=len(plan.chosen),
             success=failed is None,
-            reason=None if failed is None else str(failed.failure),
-            error=None if failed is None else failed.error,
+            reason=str(failure) or None,
+            error=error or None,
         )
 
     async def _carry_out(
         self, run_id: int, plan: Plan, preflight: Preflight, being_deleted: frozenset[str]
-    ) -> _Failed | None:
+    ) -> Failure | None:
         if plan.problem:
-            return _Failed(failure=preflight.failure, error=plan.problem)
+            return preflight.failure, plan.problem
         if self._policy.dry_run or not plan.chosen:
             return None
         if being_deleted:
             versions = ", ".join(sorted(being_deleted))
-            error = f"an earlier deletion may still be going on: {versions}"
-            return _Failed(failure=RunFailure.EARLIER_DELETION, error=error)
+            return RunFailure.EARLIER_DELETION, f"an earlier deletion may still be going on: {versions}"
         return await self._delete_all(run_id, plan)
 
-    async def _delete_all(self, run_id: int, plan: Plan) -> _Failed | None:
+    async def _delete_all(self, run_id: int, plan: Plan) -> Failure | None:
         """Delete what the plan chose, one by one."""
         services = self._services
         limits = limits_of(self._policy)
         busy_until = services.clock() + limits.retry_busy_for_seconds
-        failed: _Failed | None = None
+        failed: Failure | None = None
         for chosen in plan.chosen:
             if why := self._why_not():
-                return _Failed(failure=RunFailure.STOPPED, error=why)
+                return RunFailure.STOPPED, why
             driver = self._driver(run_id, chosen)
             progress, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
             with services.board.in_progress((self._access.name, self._policy.name)):
                 deletion = await driver.drive(progress, action)
             if isinstance(deletion, Undecided):
-                return _Failed(failure=deletion.failure, error=deletion.problem)
+                return deletion.failure, deletion.problem
             log_outcome(deletion, chosen)
             await services.show_counts()
             if deletion.outcome is Outcome.DENIED:
-                error = "the cluster denied a deletion, so the run ended"
-                return _Failed(failure=RunFailure.DENIED, error=error)
+                return RunFailure.DENIED, "the cluster denied a deletion, so the run ended"
             if deletion.outcome is Outcome.TIMEOUT:
                 error = f"the deletion of {chosen.version} may still be going on, so the run ended"
-                return _Failed(failure=RunFailure.DELETION_FAILED, error=error)
+                return RunFailure.DELETION_FAILED, error
             if deletion.outcome not in AS_PLANNED and failed is None:
                 error = f"the deletion of {chosen.version} ended as {deletion.outcome}"
-                failed = _Failed(failure=RunFailure.DELETION_FAILED, error=error)
+                failed = RunFailure.DELETION_FAILED, error
         if why := self._why_not():
-            return _Failed(failure=RunFailure.STOPPED, error=why)
+            return RunFailure.STOPPED, why
         return failed
 
     def _driver(self, run_id: int, chosen: Decision) -> DeletionDriver:

@@ -285,7 +285,6 @@ class CleanupService:
             clock=self._clock,
             wall_clock=self._now,
             kept_runs=self._kept_runs,
-            show_counts=self._show_counts,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -456,12 +455,6 @@ class CleanupService:
             lease = cleaner.lease if cleaner is not None and cleaner.cleans(cluster.access) else None
             is_held = lease is not None and self._clock() < lease.valid_until_seconds
             yield LeaseStatus(cluster=name, labels=cluster.access.config.labels, held=is_held)
-
-    async def _show_counts(self) -> None:
-        """Show what the journal has counted, if it can be read; the next heartbeat shows it all the same."""
-        if self.journal is not None:
-            with suppress(JournalError):
-                await self._board.read_totals(self.journal.totals)
 
     def _note_unfinished(self, unfinished: Mapping[str, str]) -> None:
         """Warn once of each unfinished deletion that no configured cluster can end."""

@@ -134,7 +134,6 @@ class Cleaning:
             pace=self.pace,
             saved_plans=SavedPlans(),
             active=ConcurrencyLimit(1),
-            show_counts=self.show_counts,
             clock=self.clock,
             wall_clock=time.time,
             kept_runs=50,
@@ -151,10 +150,6 @@ class Cleaning:
         )
         await run.make(started=time.time())
         return (await self.journal.runs.recent(1))[0]
-
-    async def show_counts(self) -> None:
-        async for totals in self.journal.totals.changed():
-            await self.board.put_totals(totals)
 
     @property
     def status(self) -> PolicyStatus:
