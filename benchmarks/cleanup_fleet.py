@@ -129,7 +129,7 @@ class _Fleet:
 
     async def stop(self) -> None:
         """Stop cleanup, and wait until the journal is closed."""
-        await self._manager.apply(None, {}, configured=())
+        await self._manager.apply(None, {})
 
     def write_configuration(self, *, month: int) -> None:
         """Write the configuration; the policy that is edited runs in this month, the others in the next."""
@@ -150,7 +150,7 @@ class _Fleet:
         """Read the configuration and apply it."""
         config = await begin(lambda: load_config(self._config_file, environ={}), name="read-configuration")
         self._accesses = await self._opener.reopen(config.clusters, before=self._accesses)
-        await self._manager.apply(config.cleanup, self._accesses, configured=self._accesses.keys())
+        await self._manager.apply(config.cleanup, self._accesses)
 
     async def poll(self) -> None:
         """Note a good poll of every cluster."""

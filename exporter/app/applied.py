@@ -87,8 +87,7 @@ class AppliedConfiguration:
         accesses = await self._opener.reopen(self._shard.share(config.clusters), before=before)
         self.config, self._accesses = config, accesses
         await self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
-        configured = frozenset(cluster.name for cluster in config.clusters)
-        await self.cleanup.apply(config.cleanup, accesses, configured=configured)
+        await self.cleanup.apply(config.cleanup, accesses)
         async for name, inventory in in_slices(self.board.good_polls()):
             self.cleanup.note_good_poll(name, inventory)
         self.version += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -45,13 +45,7 @@ class CleanupManager:
         self._pace = pace
         self._running: _Running | None = None
 
-    async def apply(
-        self,
-        config: CleanupConfig | None,
-        accesses: Mapping[str, ClusterAccess],
-        *,
-        configured: Collection[str],
-    ) -> None:
+    async def apply(self, config: CleanupConfig | None, accesses: Mapping[str, ClusterAccess]) -> None:
         """Clean by this configuration from now on; None: delete nothing any more.
 
         If the configuration names another journal, the service is ended and a new one is started. The old one
@@ -60,7 +54,6 @@ class CleanupManager:
         Args:
             config: the cleanup section.
             accesses: the clusters that this process cleans, by name.
-            configured: the names of all configured clusters, also of those that other shards clean.
         """
         running = self._running
         if running is not None and (config is None or running.journal != config.state.dsn):
@@ -70,7 +63,7 @@ class CleanupManager:
         if config is not None:
             if self._running is None or self._running.task.done():
                 self._running = self._start(config)
-            await self._running.service.configure(config, accesses, configured=configured)
+            await self._running.service.configure(config, accesses)
 
     def note_good_poll(self, cluster: str, inventory: Inventory) -> None:
         """Take note of a good poll: who the cluster is, and what it holds."""

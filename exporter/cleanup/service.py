@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
@@ -106,7 +106,6 @@ class CleanupService:
         self._identities = Identities()
         self._listings = PolledListings()
         self._resumes_paused = False
-        self._configured: frozenset[str] = frozenset()
         self._cleaners: dict[str, Cleaner] = {}
         self.sharing = LeaseSharing(self._cleaners, clock=clock, wall_clock=self._now)
         self._services: Services | None = None
@@ -116,7 +115,6 @@ class CleanupService:
         self._exchange_problem = ""
         self._unusable_since: float | None = None
         self._is_silent = False
-        self._out_of_reach: frozenset[str] = frozenset()
         self._readings: set[asyncio.Future[Any]] = set()
         self._is_halted = kill_switch.active
         kill_switch.notify(self._note_kill_switch)
@@ -136,13 +134,7 @@ class CleanupService:
         found = (self._board.paused.get((one.name, digest_of(one))) for one in self._config.policies)
         return [pause for pause in found if pause is not None]
 
-    async def configure(
-        self,
-        config: CleanupConfig,
-        accesses: Mapping[str, ClusterAccess],
-        *,
-        configured: Collection[str] = (),
-    ) -> None:
+    async def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
         """Clean by this configuration from now on; what it says of the journal is not applied.
 
         A run whose policy or cluster has changed sends nothing more; what ONTAP has accepted is followed to
@@ -151,9 +143,7 @@ class CleanupService:
         Args:
             config: the cleanup section.
             accesses: the clusters that this process cleans, by name.
-            configured: the names of all configured clusters, also of those that other shards clean.
         """
-        self._configured = frozenset(configured) | accesses.keys()
         self._active.change(config.max_concurrent_clusters)
         self._config = config
         self._identities.configure(accesses, now=self._now())
@@ -416,7 +406,6 @@ class CleanupService:
         if was_halted and not self._is_halted:
             async for cleaner in self._each_cleaner():
                 cleaner.resume_intervals()
-        self._note_unfinished(stops.unfinished)
         unfinished = stops.unfinished.keys() & self._identities.uuids
         await self.sharing.share(journal, beat, unfinished=unfinished)
         await self._board.put_leases(self._lease_statuses())
@@ -455,25 +444,6 @@ class CleanupService:
             lease = cleaner.lease if cleaner is not None and cleaner.cleans(cluster.access) else None
             is_held = lease is not None and self._clock() < lease.valid_until_seconds
             yield LeaseStatus(cluster=name, labels=cluster.access.config.labels, held=is_held)
-
-    def _note_unfinished(self, unfinished: Mapping[str, str]) -> None:
-        """Warn once of each unfinished deletion that no configured cluster can end."""
-        busy = {uuid for uuid, cleaner in self._cleaners.items() if cleaner.is_busy}
-        out_of_reach = {
-            name
-            for uuid, name in unfinished.items()
-            if uuid not in self._identities and uuid not in busy and not self._may_answer(name)
-        }
-        for name in sorted(out_of_reach - self._out_of_reach):
-            log.warning(
-                "a deletion on a cluster that is not configured any more stays unfinished", cluster=name
-            )
-        self._out_of_reach = frozenset(out_of_reach)
-
-    def _may_answer(self, name: str) -> bool:
-        """Say whether a cluster may still answer under a name; not if another one does."""
-        cluster = self._identities.named(name)
-        return name in self._configured and (cluster is None or cluster.uuid is None)
 
     async def _note_listings(self, journal: Journal) -> None:
         """Note what the polls have listed, if it is new or has not been noted for a while."""

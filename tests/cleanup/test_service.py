@@ -640,37 +640,19 @@ async def test_runs_that_were_interrupted_end_as_failed(tmp_path: Path) -> None:
             assert cluster.requests == ()
 
 
-async def test_unfinished_deletions_of_a_cluster_that_left_stay_untouched_with_a_warning(
-    tmp_path: Path,
-) -> None:
+async def test_unfinished_deletions_of_a_cluster_that_left_stay_untouched(tmp_path: Path) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         await follow_job(it)
         await cluster.wait_for_deletions(1)
         asked = len(cluster.requests)
         async with it.service(POLICY, BEAT, without="c1") as one:
-            with capture_logs() as logs:
-                await one.watch.beats()
+            await one.watch.beats()
             (deletion,) = await unfinished_on(one.journal, cluster.uuid)
             assert deletion.phase is Phase.FOLLOWED
-        warnings = [
-            line["event"] for line in logs if line["log_level"] == "warning" and line.get("cluster") == "c1"
-        ]
-        assert warnings == ["a deletion on a cluster that is not configured any more stays unfinished"]
         assert len(cluster.requests) == asked
         deletion, _ = await resumed(it, POLICY)
         assert deletion.outcome is Outcome.SUCCESS
-
-
-async def test_an_unfinished_deletion_on_a_cluster_of_another_shard_is_no_matter(tmp_path: Path) -> None:
-    cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
-    async with life(tmp_path, cluster, cluster_named("beat")) as it:
-        await follow_job(it)
-        with capture_logs() as logs:
-            async with it.service(POLICY, BEAT, without="c1", elsewhere=["c1"]) as one:
-                await one.watch.beats()
-                assert await unfinished_on(one.journal, cluster.uuid)
-        assert [line for line in logs if line.get("cluster") == "c1" and line["log_level"] == "warning"] == []
 
 
 async def test_a_state_that_another_holds_deletes_nothing_until_it_is_free(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -168,7 +168,6 @@ class Life:
         kill_switch: KillSwitch | None = None,
         polled: Iterable[str] | None = None,
         without: str = "",
-        elsewhere: Collection[str] = (),
         max_concurrent_clusters: int = 4,
         takeover_after: timedelta = timedelta(seconds=60),
         kept_runs: int = KEPT_RUNS,
@@ -194,7 +193,7 @@ class Life:
             kept_runs=kept_runs,
             silence_seconds=silence_seconds,
         )
-        await service.configure(config, accesses, configured=elsewhere)
+        await service.configure(config, accesses)
         for cluster in self.simulator.clusters:
             if cluster.name in (accesses if polled is None else polled):
                 service.note_good_poll(cluster.name, inventory_of(cluster))
