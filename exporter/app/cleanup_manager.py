@@ -34,8 +34,6 @@ class CleanupManager:
     Args:
         group: owns the service's task.
         shard: identifies the share of the clusters that this process may clean.
-        kill_switch: stops all deleting.
-        pace: the pauses of cleanup.
     """
 
     def __init__(self, *, group: asyncio.TaskGroup, shard: str, kill_switch: KillSwitch, pace: Pace) -> None:
@@ -50,10 +48,6 @@ class CleanupManager:
 
         If the configuration names another journal, the service is ended and a new one is started. The old one
         sends no further DELETE and records what it has sent.
-
-        Args:
-            config: the cleanup section.
-            accesses: the clusters that this process cleans, by name.
         """
         running = self._running
         if running is not None and (config is None or running.journal != config.state.dsn):

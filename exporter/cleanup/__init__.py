@@ -8,7 +8,8 @@ What decides:
 
 What acts:
 
-* :mod:`~exporter.cleanup.service`: the journal, its heartbeats, and one cleaner for each cluster.
+* :mod:`~exporter.cleanup.service`: the journal and its heartbeats.
+* :mod:`~exporter.cleanup.cleaned_clusters`: one cleaner for each cluster, and what it is to do.
 * :mod:`~exporter.cleanup.lease_sharing`: this process's share of the leases: which clusters it cleans.
 * :mod:`~exporter.cleanup.known_clusters`: who the polled clusters are, and what they list.
 * :mod:`~exporter.cleanup.cleaner`: one cluster: wait for the lease, recover, run what is due.

@@ -1,35 +1,25 @@
-"""One cleaner for each cluster uuid, and the journal of them all with its heartbeats."""
+"""Opens the journal, keeps it alive with heartbeats, and lets the clusters be cleaned meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
 import structlog
 
-from exporter.background import in_slices
 from exporter.cleanup.approval import SavedPlans
-from exporter.cleanup.cleaner import WOKEN_PER_SLICE, Assignment, Cleaner
-from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
+from exporter.cleanup.cleaned_clusters import CleanedClusters
+from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, SchemaChangedError, open_journal
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.known_clusters import (
-    NOTED_EVERY_SECONDS,
-    ConfiguredCluster,
-    Identities,
-    PolledListings,
-)
 from exporter.cleanup.lease_sharing import LeaseSharing, heartbeat_pause_seconds
-from exporter.cleanup.outcomes import RunFailure
 from exporter.cleanup.policy_values import digest_of
-from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.records import PolicyPause, Run
 from exporter.cleanup.report import Page
 from exporter.cleanup.run import Services
@@ -51,22 +41,15 @@ READ_SECONDS = 5.0
 """How long a page waits for the journal."""
 PASSING_SECONDS = 8.0
 """A journal counts as not usable after it has failed for this long: the next heartbeat may be good."""
-LISTINGS_PER_TRANSACTION = 50
-"""How many listings are noted in one transaction."""
 
 
 class CleanupService:
     """Cleans the clusters of a configuration, which may change meanwhile.
 
     Args:
-        config: the cleanup section.
         shard: identifies the share of the clusters that this process may clean.
-        board: shows what is going on.
-        kill_switch: stops all deleting at once.
-        pace: the pauses of cleanup.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
-        kept_runs: this many runs of each policy on each cluster are kept.
         silence_seconds: after this long without any answer, the journal counts as not usable.
 
     Attributes:
@@ -90,7 +73,6 @@ class CleanupService:
     ) -> None:
         self.journal: Journal | None = None
         self.problem = "the journal is not open yet"
-        self._config = config
         self._shard = shard
         self._board = board
         self._kill_switch = kill_switch
@@ -103,13 +85,9 @@ class CleanupService:
         self._owner = secrets.token_hex(8)
         self._active = ConcurrencyLimit(config.max_concurrent_clusters)
         self._saved_plans = SavedPlans()
-        self._identities = Identities()
-        self._listings = PolledListings()
+        self._clusters = CleanedClusters(config, board=board, clock=clock, wall_clock=self._now)
+        self.sharing = LeaseSharing(self._clusters.cleaners, clock=clock, wall_clock=self._now)
         self._resumes_paused = False
-        self._cleaners: dict[str, Cleaner] = {}
-        self.sharing = LeaseSharing(self._cleaners, clock=clock, wall_clock=self._now)
-        self._services: Services | None = None
-        self._group: asyncio.TaskGroup | None = None
         self._beat_now = asyncio.Event()
         self._exchange_now = asyncio.Event()
         self._exchange_problem = ""
@@ -127,11 +105,11 @@ class CleanupService:
 
     def policies(self) -> Sequence[PolicyConfig]:
         """Return every configured policy."""
-        return self._config.policies
+        return self._clusters.config.policies
 
     def pauses(self) -> Sequence[PolicyPause]:
         """Return what is paused after failures."""
-        found = (self._board.paused.get((one.name, digest_of(one))) for one in self._config.policies)
+        found = (self._board.paused.get((one.name, digest_of(one))) for one in self._clusters.config.policies)
         return [pause for pause in found if pause is not None]
 
     async def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
@@ -139,61 +117,15 @@ class CleanupService:
 
         A run whose policy or cluster has changed sends nothing more; what ONTAP has accepted is followed to
         its end. Everything that is no longer configured vanishes from the board.
-
-        Args:
-            config: the cleanup section.
-            accesses: the clusters that this process cleans, by name.
         """
         self._active.change(config.max_concurrent_clusters)
-        self._config = config
-        self._identities.configure(accesses, now=self._now())
-        self._listings.keep(self._identities.uuids)
-        wanted = []
-        async for name, access in in_slices(accesses.items()):
-            for policy in config.policies:
-                if policy.applies_to(access.config):
-                    wanted.append((name, policy.name))
-                    self._show(name, access, policy.name, dry_run=policy.dry_run)
-        self._board.keep(wanted)
-        async for uuid in in_slices(self._cleaners.keys() | self._identities.uuids, at_most=WOKEN_PER_SLICE):
-            self._assign(uuid)
-        await self._board.put_leases(self._lease_statuses())
+        await self._clusters.configure(config, accesses)
         self._beat_now.set()
 
     def note_good_poll(self, name: str, inventory: Inventory) -> None:
         """Take note of who a cluster is and what it holds, from a good poll."""
-        cluster = self._identities.named(name)
-        if cluster is None:
-            return
-        uuid = usable_uuid(inventory.identity)
-        if uuid is None:
-            if cluster.uuid is None:
-                self._note_unidentified(name, cluster)
-            return
-        changed = self._identities.identify(name, uuid)
-        if changed:
-            for policy in self._config.policies:
-                self._board.show_problem((name, policy.name), "")
-        for one in changed:
-            self._assign(one)
-        if changed:
+        if self._clusters.note_good_poll(name, inventory):
             self._beat_now.set()
-        config = cluster.access.config
-        seconds = (config.poll_interval + config.poll_timeout).total_seconds()
-        self._listings.put(
-            uuid,
-            inventory.listing.packages,
-            valid_until=self._clock() + max(seconds, NOTED_EVERY_SECONDS),
-        )
-
-    def _note_unidentified(self, name: str, cluster: ConfiguredCluster) -> None:
-        """Show that nothing can be cleaned on a cluster that does not say who it is."""
-        if not cluster.is_unidentified:
-            log.warning("a cluster states no uuid, so nothing is deleted there", cluster=name)
-            cluster.is_unidentified = True
-        now = self._now()
-        for policy in self._config.policies:
-            self._board.show_problem((name, policy.name), "", failure=RunFailure.UNIDENTIFIED, now=now)
 
     def resume_paused(self) -> None:
         """Let policies delete again that are paused after failures; without a journal, nothing happens.
@@ -209,7 +141,7 @@ class CleanupService:
             try:
                 with no_stray_cancellation():
                     async with open_journal(
-                        self._config.state,
+                        self._clusters.config.state,
                         owner=self._owner,
                         shard=self._shard,
                         takeover_after_seconds=self._takeover_after_seconds,
@@ -221,10 +153,10 @@ class CleanupService:
                 log.exception("a bug ended cleanup, so nothing is deleted until it starts again")
                 self.problem = "internal error: see the log"
             finally:
-                self.journal = self._services = self._group = None
+                self.journal = None
                 self._resumes_paused = False
-                self._cleaners.clear()
-                await self._board.put_leases(self._lease_statuses())
+                self._clusters.cleaners.clear()
+                await self._clusters.show_leases()
             if is_being_cancelled():
                 raise asyncio.CancelledError  # an error on the way out must not swallow it
             await self._board.forget_cleaners()
@@ -257,15 +189,15 @@ class CleanupService:
         reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({reading}, timeout=READ_SECONDS)
         if not reading.done():  # it ends by itself when the disk answers
-            return otherwise, f"{self._config.state}: no answer in {READ_SECONDS:g} s"
+            return otherwise, f"{self._clusters.config.state}: no answer in {READ_SECONDS:g} s"
         try:
             return reading.result(), ""
         except JournalError as exc:
             return otherwise, str(exc)
 
     async def _clean(self, journal: Journal) -> None:
-        """Run cleaners and renew their leases, until the journal has failed for too long."""
-        self._services = Services(
+        """Open the journal for cleaners, and renew their leases until it has failed for too long."""
+        services = Services(
             journal=journal,
             board=self._board,
             kill_switch=self._kill_switch,
@@ -276,48 +208,43 @@ class CleanupService:
             wall_clock=self._now,
             kept_runs=self._kept_runs,
         )
-        try:
-            async with asyncio.TaskGroup() as group:
-                await self._clean_in(group, journal)
-        finally:  # a signal may have come a moment before the end
-            with suppress(JournalError):
-                await self._record_kill_switch(journal)
-
-    async def _clean_in(self, group: asyncio.TaskGroup, journal: Journal) -> NoReturn:
-        """Open the journal for cleaners, whose tasks are the group's."""
-        self._group = group
         self._exchange_problem = ""
+        if self._kill_switch.drop_old_release():
+            log.warning("SIGUSR2 came over a minute before the journal was open, so the journal decides")
+        self._board.reads_all_totals = True
         try:
-            if self._kill_switch.drop_old_release():
-                log.warning("SIGUSR2 came over a minute before the journal was open, so the journal decides")
-            self._board.reads_all_totals = True
             await self._beat(journal)
             await self._exchange(journal)
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self._note_usable()
             log.info("the journal is open")
-            async for uuid in in_slices(self._identities.uuids, at_most=WOKEN_PER_SLICE):
-                self._assign(uuid)
-            self._beat_now.set()
-            group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
-            await self._beat_for_ever(journal)
-        finally:
-            self._group = None  # a task group that ends takes no more tasks
+            async with asyncio.TaskGroup() as group:
+                try:
+                    await self._clusters.start(group, services)
+                    self._beat_now.set()
+                    group.create_task(self._exchange_for_ever(journal), name="exchange with the journal")
+                    await self._beat_for_ever(journal)
+                finally:
+                    self._clusters.stop_starting()
+        finally:  # a signal may have come a moment before the end
+            with suppress(JournalError):
+                await self._record_kill_switch(journal)
 
     async def _beat_for_ever(self, journal: Journal) -> NoReturn:
         """Renew the leases again and again, and look whether the wall clock was set meanwhile."""
+        clock_without_suspends = asyncio.get_running_loop().time
         failing_since: float | None = None
         while True:
-            ahead = self._now() - self._clock_without_suspends()
+            ahead = self._now() - clock_without_suspends()
             with suppress(TimeoutError):
                 async with asyncio.timeout(heartbeat_pause_seconds(self._takeover_after_seconds)):
                     await self._beat_now.wait()
             self._beat_now.clear()
             now = self._wall_clock()
             is_set_back = now < self._latest_wall_clock - CLOCK_STEP_SECONDS
-            if is_set_back or now - self._clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
+            if is_set_back or now - clock_without_suspends() > ahead + CLOCK_STEP_SECONDS:
                 self._latest_wall_clock = now
-                async for cleaner in self._each_cleaner():
+                async for cleaner in self._clusters.each_cleaner():
                     if is_set_back:
                         cleaner.reschedule()
                     else:
@@ -328,7 +255,7 @@ class CleanupService:
                 raise
             except JournalError as exc:
                 self._note_problem(str(exc))
-                await self._board.put_leases(self._lease_statuses())
+                await self._clusters.show_leases()
                 failing_since = self._clock() if failing_since is None else failing_since
                 if self._clock() - failing_since > self._pace.retry_seconds:
                     raise
@@ -356,8 +283,10 @@ class CleanupService:
             self._is_silent = clock() - journal.answered_at >= self._silence_seconds
             if not self._is_silent:
                 continue
-            self._note_problem(f"{self._config.state}: no answer for {self._silence_seconds:g} s or more")
-            await self._board.put_leases(self._lease_statuses())
+            self._note_problem(
+                f"{self._clusters.config.state}: no answer for {self._silence_seconds:g} s or more"
+            )
+            await self._clusters.show_leases()
 
     async def _exchange_for_ever(self, journal: Journal) -> NoReturn:
         """Exchange after each heartbeat; the next one does not wait for it, however long it takes."""
@@ -377,7 +306,7 @@ class CleanupService:
 
     async def _exchange(self, journal: Journal) -> None:
         """Note what the polls have listed, and show what the journal has counted."""
-        await self._note_listings(journal)
+        await self._clusters.note_listings(journal)
         await self._board.read_totals(journal.totals)
 
     def _now(self) -> float:
@@ -385,10 +314,6 @@ class CleanupService:
         now = self._wall_clock()
         self._latest_wall_clock = max(self._latest_wall_clock, now)
         return now
-
-    @staticmethod
-    def _clock_without_suspends() -> float:
-        return asyncio.get_running_loop().time()
 
     async def _beat(self, journal: Journal) -> None:
         """Renew leases and take over what is free; learn what other processes have changed."""
@@ -399,16 +324,16 @@ class CleanupService:
         stops = await journal.stops.read()
         self._follow_kill_switch(active=stops.kill_switch)
         self._board.paused = stops.paused
-        for uuid, cleaner in self._cleaners.items():
+        for uuid, cleaner in self._clusters.cleaners.items():
             cleaner.hold(beat.leases.get(uuid))
         is_halted = self._kill_switch.active or not self._kill_switch.is_recorded
         was_halted, self._is_halted = self._is_halted, is_halted
         if was_halted and not self._is_halted:
-            async for cleaner in self._each_cleaner():
+            async for cleaner in self._clusters.each_cleaner():
                 cleaner.resume_intervals()
-        unfinished = stops.unfinished.keys() & self._identities.uuids
+        unfinished = stops.unfinished.keys() & self._clusters.uuids
         await self.sharing.share(journal, beat, unfinished=unfinished)
-        await self._board.put_leases(self._lease_statuses())
+        await self._clusters.show_leases()
 
     async def _record_kill_switch(self, journal: Journal) -> None:
         """Store a change of the kill switch that was made here."""
@@ -434,74 +359,14 @@ class CleanupService:
                 self._resumes_paused = True
                 raise
 
-    def _lease_statuses(self) -> Iterator[LeaseStatus]:
-        """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
-        for name in dict.fromkeys(status.cluster for status in self._board.statuses()):
-            cluster = self._identities.named(name)
-            if cluster is None:
-                continue
-            cleaner = self._cleaners.get(cluster.uuid or "")
-            lease = cleaner.lease if cleaner is not None and cleaner.cleans(cluster.access) else None
-            is_held = lease is not None and self._clock() < lease.valid_until_seconds
-            yield LeaseStatus(cluster=name, labels=cluster.access.config.labels, held=is_held)
-
-    async def _note_listings(self, journal: Journal) -> None:
-        """Note what the polls have listed, if it is new or has not been noted for a while."""
-        if not any(policy.seen_for for policy in self._config.policies):
-            return
-        now = self._clock()
-        leases = {uuid: cleaner.lease for uuid, cleaner in self._cleaners.items() if cleaner.lease}
-        due = list(self._listings.due(leases.keys(), now=now).items())
-        for start in range(0, len(due), LISTINGS_PER_TRANSACTION):
-            some = dict(due[start : start + LISTINGS_PER_TRANSACTION])
-            seen = {leases[uuid]: packages for uuid, packages in some.items()}
-            returned = {uuid: self._listings.returned(uuid) for uuid in some}
-            lost = await journal.seen.note(seen, returned=returned, now=self._now())
-            noted = {uuid: packages for uuid, packages in some.items() if uuid not in lost}
-            self._listings.noted(noted, now=now)
-
-    def _assign(self, uuid: str) -> None:
-        """Give the cleaner of a cluster its assignment; start one if there is none yet."""
-        found = self._identities.first(uuid)
-        assignment = None if found is None else self._assignment(found[1])
-        cleaner = self._cleaners.get(uuid)
-        if cleaner is not None:
-            cleaner.assign(assignment)
-        elif found and assignment and self._group is not None and self._services is not None:
-            cleaner = Cleaner(cluster_uuid=uuid, assignment=assignment, services=self._services)
-            self._cleaners[uuid] = cleaner
-            self._group.create_task(cleaner.run(), name=f"clean {found[0]}")
-
-    def _assignment(self, cluster: ConfiguredCluster) -> Assignment:
-        return Assignment(
-            access=cluster.access,
-            policies=tuple(one for one in self._config.policies if one.applies_to(cluster.access.config)),
-            max_deletes_per_day=self._config.max_deletes_per_day,
-            takeover_after_seconds=self._takeover_after_seconds,
-            since=cluster.since,
-        )
-
     @property
     def _takeover_after_seconds(self) -> float:
-        return self._config.takeover_after.total_seconds()
-
-    def _show(self, name: str, access: ClusterAccess, policy: str, *, dry_run: bool) -> None:
-        """Put a policy on a cluster on the board, with what is known of it already."""
-        labels = access.config.labels
-        known = self._board.get((name, policy))
-        if known is None:
-            self._board.put(PolicyStatus(cluster=name, labels=labels, policy=policy, dry_run=dry_run))
-        elif (known.labels, known.dry_run) != (labels, dry_run):
-            self._board.put(replace(known, labels=labels, dry_run=dry_run))
-
-    def _each_cleaner(self) -> AsyncIterator[Cleaner]:
-        """Give every cleaner to be woken; other tasks run in between."""
-        return in_slices(tuple(self._cleaners.values()), at_most=WOKEN_PER_SLICE)
+        return self._clusters.config.takeover_after.total_seconds()
 
     def _note_kill_switch(self) -> None:
         self._is_halted |= self._kill_switch.active
         self._beat_now.set()
-        for cleaner in self._cleaners.values():
+        for cleaner in self._clusters.cleaners.values():
             if cleaner.is_busy:
                 cleaner.recheck()
 

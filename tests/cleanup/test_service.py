@@ -220,7 +220,7 @@ async def test_tables_that_another_version_changes_close_the_journal_at_once_and
 def pass_time(one: Servicing, cluster: SimulatedCluster, *, seconds: float) -> None:
     """Set the clock forward, and let the cluster's cleaner see it at once, not at the next heartbeat."""
     one.clock.advance(timedelta(seconds=seconds))
-    one.service._cleaners[cluster.uuid].recheck()
+    one.service._clusters.cleaners[cluster.uuid].recheck()
 
 
 async def test_a_run_that_the_journal_could_not_store_when_it_was_due_is_made_late(tmp_path: Path) -> None:
