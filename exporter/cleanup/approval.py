@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from exporter.background import SingleFlight
 from exporter.cleanup.decide.plan import Approved, Verdict
@@ -23,7 +23,6 @@ READ_SECONDS: Final = 10.0
 class SavedPackage(BaseModel):
     """One package of a saved plan."""
 
-    model_config = ConfigDict(extra="allow")
     version: str
     verdict: Verdict
 
@@ -31,7 +30,6 @@ class SavedPackage(BaseModel):
 class SavedPolicyPlan(BaseModel):
     """What one policy chose on one cluster when the plan was saved."""
 
-    model_config = ConfigDict(extra="allow")
     cluster: str
     cluster_uuid: str | None
     policy: str
@@ -40,9 +38,8 @@ class SavedPolicyPlan(BaseModel):
 
 
 class SavedPlan(BaseModel):
-    """A saved plan."""
+    """A saved plan; keys that are not needed here are ignored."""
 
-    model_config = ConfigDict(extra="allow")
     saved_timestamp_seconds: float
     plans: tuple[SavedPolicyPlan, ...]
 
@@ -64,12 +61,7 @@ def load_plan(path: Path) -> SavedPlan:
 
 
 class SavedPlans:
-    """Reads saved plans, each in one thread at a time.
-
-    Args:
-        read: reads a saved plan.
-        read_seconds: how long that may take.
-    """
+    """Reads saved plans, each in one thread at a time."""
 
     def __init__(
         self, *, read: Callable[[Path], SavedPlan] = load_plan, read_seconds: float = READ_SECONDS

@@ -45,10 +45,8 @@ class Assignment:
     """What a cleaner is to do; a reload replaces it as a whole.
 
     Attributes:
-        access: reaches the cluster.
         policies: those that apply to it, in the order of the configuration.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
-        takeover_after_seconds: how long a lease lasts.
         since: since when the cluster has been configured in this process, Unix seconds.
     """
 
@@ -61,11 +59,6 @@ class Assignment:
 
 class Cleaner:
     """Cleans the cluster of one uuid for as long as it runs.
-
-    Args:
-        cluster_uuid: of the cluster.
-        assignment: what it is to do.
-        services: what all cleaners share.
 
     Attributes:
         lease: the lease that this process has on the cluster; None: another process may clean it.
@@ -112,9 +105,7 @@ class Cleaner:
     def hold(self, lease: Lease | None, inherited: Inherited | None = None) -> None:
         """Take note of the lease, renewed or new; None: this process has none.
 
-        Args:
-            lease: on the cluster.
-            inherited: what a new lease comes with; None: the cleaner asks for it.
+        ``inherited`` is what a new lease comes with; None: the cleaner asks for it.
         """
         before, self.lease = self.lease, lease
         if (before and before.epoch) != (lease and lease.epoch):

@@ -26,9 +26,7 @@ class PolicyStatus:
     """What is known of one policy on one cluster.
 
     Attributes:
-        cluster: the cluster's configured name.
         labels: the cluster's configured labels, ordered by name.
-        dry_run: whether it only plans.
         recorded: what the journal has counted.
         is_counted: whether that has been read; until then, no counter is exposed, for it would begin at 0 and
             then jump.
@@ -75,13 +73,7 @@ class PolicyStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseStatus:
-    """Whether this process may clean a cluster.
-
-    Attributes:
-        cluster: the cluster's configured name.
-        labels: the cluster's configured labels, ordered by name.
-        held: whether it holds the cluster's lease.
-    """
+    """Whether this process holds a cluster's lease, so that it may clean it."""
 
     cluster: str
     labels: tuple[tuple[str, str], ...]
@@ -164,11 +156,7 @@ class CleanupBoard:
     ) -> None:
         """Show why nothing is cleaned, "" if nothing stands against it any more.
 
-        Args:
-            key: of the status.
-            problem: why, in words.
-            failure: why not even a run can begin; it is shown as that of the last run.
-            now: Unix seconds.
+        ``failure`` says why not even a run can begin; it is shown as that of the last run, ended ``now``.
         """
         if (status := self._statuses.get(key)) is None:
             return

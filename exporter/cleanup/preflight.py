@@ -68,11 +68,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     """Read the listing, then who the cluster is, then what goes on there; nothing is taken from a poll.
 
     What changes fastest is read last: the download's state, and at the very end the update's state and the
-    versions that the same answer names.
-
-    Args:
-        access: the cluster.
-        clock: gives seconds for ``facts_read_at`` and ``facts_read_until``.
+    versions that the same answer names. The clock is that of ``facts_read_at`` and ``facts_read_until``.
     """
     try:
         listing = await access.ask(read_listing(access.query))
@@ -125,25 +121,14 @@ async def _read_nodes(access: ClusterAccess) -> tuple[tuple[str, ...] | None, On
 async def read_being_deleted(
     access: ClusterAccess, given_up: Iterable[Deletion], *, now: float
 ) -> frozenset[str]:
-    """Return the versions that the job of a deletion that was given up may still delete.
-
-    Args:
-        access: the cluster.
-        given_up: ended as timeout, or as denied after the job was known.
-        now: Unix seconds.
-    """
+    """Return the versions that the job of a deletion that was given up may still delete."""
     return frozenset([one.version for one in given_up if await may_still_run(access, one, now=now)])
 
 
 async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:
-    """Say whether a deletion that was given up may still be running.
+    """Say whether a deletion may still be running that ended as timeout, or as denied once its job was known.
 
     If that cannot be read (a role may hide jobs), it counts as running for a day.
-
-    Args:
-        access: the cluster.
-        deletion: ended as timeout, or as denied after its job was known.
-        now: Unix seconds.
     """
     since = deletion.ended_timestamp_seconds or deletion.intended_timestamp_seconds
     is_recent = now - since < COUNTS_AS_RUNNING_SECONDS

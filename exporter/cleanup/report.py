@@ -141,14 +141,7 @@ class Page:
 def summary_of(
     policies: Iterable[PolicyConfig], paused: Iterable[PolicyPause], *, halted: bool, problem: str
 ) -> dict[str, Any]:
-    """Return what holds for all clusters.
-
-    Args:
-        policies: as configured.
-        paused: those that are paused after failures.
-        halted: whether deleting is halted.
-        problem: why there is no journal, so that nothing is deleted; "" if there is one.
-    """
+    """Return what holds for all clusters; ``problem`` is "" if there is a journal that can be used."""
     return {
         "halted": halted,
         "problem": problem,

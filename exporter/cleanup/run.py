@@ -40,11 +40,6 @@ class Services:
     """What all runs share.
 
     Attributes:
-        journal: remembers them.
-        board: shows them.
-        kill_switch: stops all deleting at once.
-        pace: the pauses in between.
-        saved_plans: reads those that policies ask for.
         active: limits how many clusters are worked on at once; not held during waits for a busy repository.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
@@ -106,9 +101,6 @@ class PolicyRun:
 
     async def make(self, *, started: float) -> None:
         """Plan, and delete what the plan chose unless the policy is a dry run.
-
-        Args:
-            started: the time, Unix seconds.
 
         Raises:
             JournalError: a step could not be recorded; what was not recorded was not done.

@@ -52,9 +52,8 @@ class GuardFacts:
     Attributes:
         named: who names a version: ``the cluster``, ``node ...``, ``the pending update``.
         update_state: ONTAP's word for the software update; None if none ever ran.
-        download_state: ONTAP's word for the package download.
+        download_state: the same for the package download.
         being_deleted: versions whose deletion by an earlier run may still be going on.
-        cluster_uuid: of the cluster.
         clock_skew_seconds: the cluster's clock minus ours; None if it does not show its clock.
         first_seen: since when each version has been in every listing, Unix seconds; None if the journal
             could not say it.
@@ -105,12 +104,9 @@ class Decision:
     """What becomes of one package, and why.
 
     Attributes:
-        version: the package's version.
         create_timestamp_seconds: Unix seconds; None if it is not known.
         age_seconds: at the time of the plan, at least 0; None if it is not known.
-        verdict: whether it is deleted.
-        reason: the word for why.
-        detail: the same as a phrase for a person.
+        detail: the reason as a phrase for a person.
     """
 
     version: str

@@ -75,9 +75,8 @@ class RunChecks:
     Attributes:
         decide: reads the cluster afresh and decides on the version again; gives what it has read, too, with
             times by the driver's clock.
-        why_not: says why nothing may be sent at this moment; "" if it may. It does not wait for anything.
+        why_not: says why nothing may be sent at this moment; "" if it may. It waits for nothing.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
-        policy_digest: identifies the policy's rules.
     """
 
     decide: Callable[[str], Awaitable[tuple[Decided, Preflight] | Undecided]]
@@ -90,12 +89,7 @@ class DeletionDriver:
     """Brings one deletion to its end.
 
     Args:
-        run_id: the run that decided on the package.
-        version: the package that is deleted.
-        create_timestamp_seconds: its create_time; None if it is not known.
-        access: the cluster.
-        journal: remembers every step, before and after it is taken.
-        lease: gives this process the right to write about the cluster.
+        create_timestamp_seconds: the package's create_time; None if it is not known.
         stop_after_failures: this many failures in a row pause the policy; 0: never.
         checks: None if DELETE must not be sent: the deletion is only brought to its end.
         sleep: pauses for some seconds; if nothing is under way, another cluster is let in meanwhile.

@@ -80,9 +80,6 @@ class Progress:
     """Where a deletion stands.
 
     Attributes:
-        limits: how long it is tried and followed.
-        pace: the pauses in between.
-        stage: what it is at.
         busy_until: until when a busy repository is tried again.
         deletion: as the journal has it; None before the first intent.
         is_resumed: whether an earlier run began it; it is then only brought to its end.
@@ -125,12 +122,7 @@ def begin(*, limits: Limits, pace: Pace, busy_until: float) -> Next:
 def resume(deletion: Deletion, *, limits: Limits, pace: Pace, now: float, in_flight_until: float) -> Next:
     """Go on with a deletion that an earlier run, or another process, has left unfinished.
 
-    Args:
-        deletion: as the journal has it.
-        limits: how long it is followed.
-        pace: the pauses in between.
-        now: the time.
-        in_flight_until: until then a DELETE that its sender has cut off may still arrive.
+    Until ``in_flight_until``, a DELETE that its sender has cut off may still arrive.
     """
     progress = Progress(
         limits=limits,
