@@ -89,7 +89,7 @@ class CleanedClusters:
         known = self._board.get((name, policy))
         if known is None:
             self._board.put(PolicyStatus(cluster=name, labels=labels, policy=policy, dry_run=dry_run))
-        elif (known.labels, known.dry_run) != (labels, dry_run):
+        else:
             self._board.put(replace(known, labels=labels, dry_run=dry_run))
 
     async def start(self, group: asyncio.TaskGroup, services: Services) -> None:

@@ -365,9 +365,9 @@ class Cleaner:
             self._show_next_run(policy, due if is_known else None)
 
     def _show_next_run(self, policy: PolicyConfig, at: float | None) -> None:
-        status = self._services.board.get(self._key(policy))
-        if status is not None and status.next_run_timestamp_seconds != at:
-            self._services.board.put(replace(status, next_run_timestamp_seconds=at))
+        self._services.board.change(
+            self._key(policy), lambda status: replace(status, next_run_timestamp_seconds=at)
+        )
 
     def _count_skipped(self, policy: PolicyConfig, count: int) -> None:
         if count:

@@ -117,10 +117,12 @@ class CleanupBoard:
         self._reading_totals = asyncio.Lock()
 
     def put(self, status: PolicyStatus) -> None:
-        """Add or replace a status."""
-        self.reads_all_totals |= status.key not in self._statuses
-        self._statuses[status.key] = status
-        self._on_change(status)
+        """Add or replace a status; one that says the same stays."""
+        known = self._statuses.get(status.key)
+        if status != known:
+            self.reads_all_totals |= known is None
+            self._statuses[status.key] = status
+            self._on_change(status)
 
     def keep(self, keys: Iterable[Key]) -> None:
         """Take out every status but these, at once, and hold these in their order."""
@@ -166,16 +168,14 @@ class CleanupBoard:
             changed = replace(changed, failure=failure, failed_timestamp_seconds=failed_at)
         elif not problem:
             changed = replace(changed, failure=None)
-        if changed != status:
-            self.put(changed)
+        self.put(changed)
 
     async def forget_cleaners(self) -> None:
         """Show nothing any more that only cleaners know: there are none."""
         async for status in in_slices(self.statuses()):
             failure = None if status.failure is RunFailure.INTERNAL_ERROR else status.failure
-            changed = replace(status, failure=failure, problem="", next_run_timestamp_seconds=None)
-            if changed != status and self._statuses.get(status.key) is status:
-                self.put(changed)
+            if self._statuses.get(status.key) is status:
+                self.put(replace(status, failure=failure, problem="", next_run_timestamp_seconds=None))
 
     @contextmanager
     def in_progress(self, key: Key) -> Iterator[None]:
@@ -216,12 +216,8 @@ class CleanupBoard:
         """Replace the totals that have changed in the journal, by whichever process."""
         self.durations = self.durations if totals.durations is None else totals.durations
         async for key, counted in in_slices(totals.policies.items()):
-            status = self._statuses.get(key)
-            if status is None:
-                continue
-            changed = replace(status, recorded=counted, is_counted=True)
-            if changed != status:
-                self.put(changed)
+            if (status := self._statuses.get(key)) is not None:
+                self.put(replace(status, recorded=counted, is_counted=True))
 
     async def mark_counted(self, keys: Iterable[Key]) -> None:
         """Mark statuses as counted: all totals were read, so the journal has none yet of the others."""
