@@ -18,24 +18,20 @@ from exporter.cleanup.delete.steps import (
     Accepted,
     Action,
     Answered,
-    Decide,
     Decided,
+    Do,
     End,
     EndUnsent,
     Event,
     Finish,
-    Intend,
     JobRead,
     JobUnread,
     Listed,
     ReadJob,
-    ReadListing,
     Recorded,
     RecordJob,
     RecordWait,
-    Search,
     Searched,
-    Send,
     Sleep,
     Slept,
     Undecided,
@@ -139,13 +135,13 @@ class World:
 
     def perform(self, action: Action) -> Event:  # noqa: C901, PLR0911 - one for each action
         match action:
-            case Decide():
+            case Do.DECIDE:
                 return self.decide()
-            case Intend():
+            case Do.INTEND:
                 return self.store(
                     phase=Phase.INTENDED, attempts=1 if self.deletion is None else self.deletion.attempts + 1
                 )
-            case Send():
+            case Do.SEND:
                 return self.send()
             case RecordJob(job_uuid=job_uuid):
                 return self.store(phase=Phase.FOLLOWED, job_uuid=job_uuid)
@@ -159,9 +155,9 @@ class World:
                 return self.store(phase=Phase.ENDED, outcome=outcome, attempts=0)
             case ReadJob():
                 return self.read_job()
-            case ReadListing():
+            case Do.READ_LISTING:
                 return Listed(listed=self.read_listing())
-            case Search():
+            case Do.SEARCH:
                 return Searched(jobs=self.search(), listed=self.read_listing())
             case Sleep(seconds=seconds):
                 assert seconds >= 0
@@ -359,7 +355,7 @@ def test_a_busy_repository_is_not_tried_again_long_after_its_time(
         assert isinstance(action, End)
         assert action.outcome is Outcome.BUSY
     else:
-        assert action == Decide()
+        assert action == Do.DECIDE
 
 
 @pytest.mark.parametrize(("lag_seconds", "outcome"), [(7.0, Outcome.SUCCESS), (60.0, Outcome.FAILURE)])
@@ -372,7 +368,7 @@ def test_a_listing_may_show_a_package_for_some_seconds_after_it_is_gone(
     now = 0.0
     progress, action = lifecycle.step(progress, JobRead(job=failed), now=now)
     while not isinstance(action, End):
-        assert action == ReadListing()
+        assert action == Do.READ_LISTING
         progress, action = lifecycle.step(progress, Listed(listed=now < lag_seconds), now=now)
         if isinstance(action, Sleep):
             now += action.seconds
@@ -463,9 +459,9 @@ def test_each_stage_knows_what_may_happen_and_refuses_the_rest(
     )
     if isinstance(event, EXPECTED[stage]):
         following, action = lifecycle.step(progress, event, now=now)
-        sends = isinstance(action, Send)
+        sends = action is Do.SEND
         assert sends == (stage is Stage.SENDING and isinstance(event, Recorded))
-        assert following.stage is not Stage.SENDING or isinstance(action, Send | Intend)
+        assert following.stage is not Stage.SENDING or action in {Do.SEND, Do.INTEND}
     else:
         with pytest.raises(ValueError, match="cannot happen"):
             lifecycle.step(progress, event, now=now)
@@ -481,7 +477,7 @@ def test_a_job_that_is_not_found_right_after_it_was_read_is_followed_on() -> Non
         assert isinstance(action, Sleep)
         progress, _ = lifecycle.step(progress, Slept(), now=read_at + seconds)
         progress, action = lifecycle.step(progress, JobUnread.NOT_FOUND, now=read_at + seconds)
-        assert action == ReadListing()
+        assert action == Do.READ_LISTING
         progress, action = lifecycle.step(progress, Listed(listed=True), now=read_at + seconds)
         assert isinstance(action, ending)
 
@@ -491,7 +487,7 @@ def test_a_job_that_is_not_found_right_after_it_was_named_is_followed_on() -> No
     progress, action = lifecycle.resume(followed, limits=LIMITS, pace=PACE, now=0.0, in_flight_until=0.0)
     assert action == ReadJob(job_uuid="j1")
     progress, action = lifecycle.step(progress, JobUnread.NOT_FOUND, now=1.0)
-    assert action == ReadListing()
+    assert action == Do.READ_LISTING
     progress, action = lifecycle.step(progress, Listed(listed=True), now=1.0)
     assert isinstance(action, Sleep)
     progress, action = lifecycle.step(progress, Slept(), now=2.0)

@@ -20,24 +20,20 @@ from exporter.cleanup.delete.steps import (
     Accepted,
     Action,
     Answered,
-    Decide,
     Decided,
+    Do,
     End,
     EndUnsent,
     Event,
     Finish,
-    Intend,
     JobRead,
     JobUnread,
     Listed,
     ReadJob,
-    ReadListing,
     Recorded,
     RecordJob,
     RecordWait,
-    Search,
     Searched,
-    Send,
     Sleep,
     Slept,
     Undecided,
@@ -141,15 +137,15 @@ class DeletionDriver:
         event: Event
         while True:
             match action:
-                case Decide():
+                case Do.DECIDE:
                     event = await self._decide(progress)
-                case Intend() | Send():
+                case Do.INTEND | Do.SEND:
                     event = await self._perform_in_order(progress, action)
                 case ReadJob(job_uuid=job_uuid):
                     event = await self._read_job(job_uuid)
-                case ReadListing():
+                case Do.READ_LISTING:
                     event = Listed(listed=await self._is_listed())
-                case Search():
+                case Do.SEARCH:
                     event = await self._search(stored(progress))
                 case Sleep():
                     await self._sleep(self._lengthened(action, progress))
@@ -219,32 +215,32 @@ class DeletionDriver:
             case _:
                 assert_never(action)
 
-    async def _perform_in_order(self, progress: Progress, action: Intend | Send) -> Event:
+    async def _perform_in_order(self, progress: Progress, action: Do) -> Event:
         """Store an intent, or send DELETE; if the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
-        work = self._send(progress, gate) if isinstance(action, Send) else self._intend(progress)
-        task = asyncio.create_task(work, name=f"{type(action).__name__} {self._version}".lower())
+        work = self._send(progress, gate) if action is Do.SEND else self._intend(progress)
+        task = asyncio.create_task(work, name=f"{action} {self._version}")
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            is_out = isinstance(action, Intend) or gate.sent
+            is_out = action is Do.INTEND or gate.sent
             await wait_uninterrupted(task, seconds=DRAIN_SECONDS if is_out else 0.0)
             await self._record_at_stop(progress, action, task, gate)
             raise
 
     async def _record_at_stop(
-        self, progress: Progress, action: Intend | Send, task: asyncio.Task[Event], gate: SendGate
+        self, progress: Progress, action: Do, task: asyncio.Task[Event], gate: SendGate
     ) -> None:
         """Record what became of an action that was cut short; what cannot be is left to the next start."""
         event: Event | None = None
         if not task.cancelled() and task.exception() is None:
             event = task.result()
-        elif isinstance(action, Send) and not gate.sent:
+        elif action is Do.SEND and not gate.sent:
             event = Withheld(why=_STOPPING)
         if event is None:
             return
         progress, following = step(progress, event, now=self._clock())
-        if isinstance(following, Send):
+        if following is Do.SEND:
             progress, following = step(progress, Withheld(why=_STOPPING), now=self._clock())
         if isinstance(following, RecordJob | RecordWait | End):
             with suppress(JournalError):

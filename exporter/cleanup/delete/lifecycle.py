@@ -30,24 +30,20 @@ from exporter.cleanup.delete.steps import (
     Accepted,
     Action,
     Answered,
-    Decide,
     Decided,
+    Do,
     End,
     EndUnsent,
     Event,
     Finish,
-    Intend,
     JobRead,
     JobUnread,
     Listed,
     ReadJob,
-    ReadListing,
     Recorded,
     RecordJob,
     RecordWait,
-    Search,
     Searched,
-    Send,
     Sleep,
     Slept,
     Undecided,
@@ -116,7 +112,7 @@ Next = tuple[Progress, Action]
 
 def begin(*, limits: Limits, pace: Pace, busy_until: float) -> Next:
     """Begin a deletion that a plan has chosen."""
-    return Progress(limits=limits, pace=pace, stage=Stage.DECIDING, busy_until=busy_until), Decide()
+    return Progress(limits=limits, pace=pace, stage=Stage.DECIDING, busy_until=busy_until), Do.DECIDE
 
 
 def resume(deletion: Deletion, *, limits: Limits, pace: Pace, now: float, in_flight_until: float) -> Next:
@@ -139,7 +135,8 @@ def resume(deletion: Deletion, *, limits: Limits, pace: Pace, now: float, in_fli
             lost = Diagnosis(meaning=Meaning.UNKNOWN, code="", message=message)
             return _search(replace(progress, diagnosis=lost), now)
         case Phase.FOLLOWED:
-            return _follow(progress, now)
+            followed = _enter(progress, Stage.FOLLOWING, now)
+            return followed, _read_or_search_job(followed)
         case Phase.WAITING:
             message = deletion.message or "the program ended while the repository was busy"
             return _end(progress, Outcome.BUSY, deletion.code, message)
@@ -171,7 +168,7 @@ def step(progress: Progress, event: Event, *, now: float) -> Next:  # noqa: PLR0
         case Stage.WAITING if isinstance(event, Slept):
             if now > progress.busy_until + progress.pace.busy.longest_seconds:
                 return _wait(progress, now)  # other clusters, or a suspended machine, took very long
-            return replace(progress, stage=Stage.DECIDING), Decide()
+            return replace(progress, stage=Stage.DECIDING), Do.DECIDE
         case _:
             raise _impossible(progress, event)
 
@@ -181,7 +178,7 @@ def _recorded(progress: Progress, now: float) -> Next:
     deletion = stored(progress)
     match progress.stage:
         case Stage.SENDING:
-            return progress, Send()
+            return progress, Do.SEND
         case Stage.FOLLOWING:
             return progress, _read_or_search_job(progress)
         case Stage.WAITING:
@@ -199,7 +196,7 @@ def _deciding(progress: Progress, event: Event, now: float) -> Next:  # noqa: PL
         case Decided(decision=None):
             return _withdraw(progress, Outcome.ALREADY_GONE, "it was gone before DELETE was sent")
         case Decided(decision=Decision(verdict=Verdict.DELETE)):
-            return replace(progress, stage=Stage.SENDING), Intend()
+            return replace(progress, stage=Stage.SENDING), Do.INTEND
         case Decided(decision=Decision() as kept):
             passing = kept.reason in {VerdictReason.UPDATE_UNFINISHED, VerdictReason.DOWNLOAD_RUNNING}
             if passing and progress.deletion is not None:
@@ -230,8 +227,7 @@ def _sending(progress: Progress, event: Event, now: float) -> Next:
             outcome = Outcome.BUSY if was_refused else Outcome.PROTECTED
             return _end(progress, outcome, deletion.code if was_refused else "", why)
         case Accepted(job_uuid=job_uuid):
-            following, _ = _follow(progress, now)
-            return following, RecordJob(job_uuid=job_uuid)
+            return _enter(progress, Stage.FOLLOWING, now), RecordJob(job_uuid=job_uuid)
         case Answered(diagnosis=diagnosis):
             return _handle(progress, diagnosis, now)
         case _:
@@ -244,16 +240,14 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
             return _end(progress, Outcome.SUCCESS, "", job.message)
         case JobRead(job=job) if job.failed:
             return _handle(progress, read_failed_job(job), now)
-        case JobRead() | JobUnread.FAILED:
-            if isinstance(event, JobRead):  # ONTAP has the job, so it keeps it for a while from now on
-                progress = replace(progress, since=now)
-            return (
-                (progress, ReadListing()) if now >= progress.deadline else _sleep(progress, progress.pace.job)
-            )
+        case JobRead():  # ONTAP has the job, so it keeps it for a while from now on
+            return _read_job_again(replace(progress, since=now), now)
+        case JobUnread.FAILED:
+            return _read_job_again(progress, now)
         case JobUnread.HIDDEN:
-            return replace(progress, reads_listing=True), ReadListing()
+            return replace(progress, reads_listing=True), Do.READ_LISTING
         case JobUnread.NOT_FOUND:
-            return progress, ReadListing()
+            return progress, Do.READ_LISTING
         case Answered(diagnosis=diagnosis):
             return _handle(progress, diagnosis, now)
         case Listed() | Searched() as seen:
@@ -262,6 +256,13 @@ def _following(progress: Progress, event: Event, now: float) -> Next:  # noqa: P
             return progress, _read_or_search_job(progress)
         case _:
             raise _impossible(progress, event)
+
+
+def _read_job_again(progress: Progress, now: float) -> Next:
+    """Read a job again after a pause; once the time to follow it is over, the listing decides."""
+    if now >= progress.deadline:
+        return progress, Do.READ_LISTING
+    return _sleep(progress, progress.pace.job)
 
 
 def _without_job(progress: Progress, seen: Listed | Searched, now: float) -> Next:
@@ -284,8 +285,7 @@ def _searching(progress: Progress, event: Event, now: float) -> Next:
         case Searched(listed=False):
             return _conclude(progress, Outcome.SUCCESS)
         case Searched(jobs=JobSearch(job=Job() as job)):
-            following, _ = _follow(progress, now)
-            return following, RecordJob(job_uuid=job.uuid)
+            return _enter(progress, Stage.FOLLOWING, now), RecordJob(job_uuid=job.uuid)
         case Searched() if now >= progress.deadline:
             return _conclude(progress, Outcome.TIMEOUT)
         case Searched(jobs=jobs, listed=listed):
@@ -295,7 +295,7 @@ def _searching(progress: Progress, event: Event, now: float) -> Next:
                 return _not_deleted(progress)
             return _sleep(progress, progress.pace.check)
         case Slept():
-            return progress, Search()
+            return progress, Do.SEARCH
         case _:
             raise _impossible(progress, event)
 
@@ -312,7 +312,7 @@ def _confirming(progress: Progress, event: Event, now: float) -> Next:
         case Listed():
             return _sleep(progress, progress.pace.check)
         case Slept():
-            return progress, ReadListing()
+            return progress, Do.READ_LISTING
         case _:
             raise _impossible(progress, event)
 
@@ -343,17 +343,12 @@ def _handle(  # noqa: PLR0911 - one for each meaning
             assert_never(diagnosis.meaning)
 
 
-def _follow(progress: Progress, now: float) -> Next:
-    followed = _enter(progress, Stage.FOLLOWING, now)
-    return followed, _read_or_search_job(followed)
-
-
 def _search(progress: Progress, now: float) -> Next:
-    return _enter(progress, Stage.SEARCHING, now), Search()
+    return _enter(progress, Stage.SEARCHING, now), Do.SEARCH
 
 
 def _confirm(progress: Progress, now: float, *, when_gone: Outcome) -> Next:
-    return replace(_enter(progress, Stage.CONFIRMING, now), when_gone=when_gone), ReadListing()
+    return replace(_enter(progress, Stage.CONFIRMING, now), when_gone=when_gone), Do.READ_LISTING
 
 
 def _enter(progress: Progress, stage: Stage, now: float) -> Progress:
@@ -363,9 +358,9 @@ def _enter(progress: Progress, stage: Stage, now: float) -> Progress:
 
 def _read_or_search_job(progress: Progress) -> Action:
     if progress.reads_listing:
-        return ReadListing()
+        return Do.READ_LISTING
     job_uuid = None if progress.deletion is None else progress.deletion.job_uuid
-    return Search() if job_uuid is None else ReadJob(job_uuid=job_uuid)
+    return Do.SEARCH if job_uuid is None else ReadJob(job_uuid=job_uuid)
 
 
 def _sleep(progress: Progress, pauses: Pauses) -> Next:

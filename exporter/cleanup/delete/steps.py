@@ -115,19 +115,14 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decide:
-    """Read the cluster afresh and decide again: :class:`Decided` or :class:`Undecided`."""
+class Do(StrEnum):
+    """What to do next, if that needs no further value."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intend:
-    """Store that DELETE is about to be sent, for the first time or again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """Send DELETE: :class:`Withheld`, :class:`Accepted` or :class:`Answered`."""
+    DECIDE = "decide"  # read the cluster afresh and decide again: Decided or Undecided
+    INTEND = "intend"  # store that DELETE is about to be sent, also again: Recorded or Undecided
+    SEND = "send"  # send DELETE: Withheld, Accepted or Answered
+    READ_LISTING = "read_listing"  # Listed
+    SEARCH = "search"  # read the jobs, then the listing: Searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,16 +145,6 @@ class ReadJob:
     """Read the job: :class:`JobRead` or :class:`JobUnread`."""
 
     job_uuid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadListing:
-    """Read the listing: :class:`Listed`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """Read the jobs, then the listing: :class:`Searched`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,18 +186,4 @@ class Finish:
     deletion: Deletion
 
 
-Action = (
-    Decide
-    | Intend
-    | Send
-    | RecordJob
-    | RecordWait
-    | ReadJob
-    | ReadListing
-    | Search
-    | Sleep
-    | End
-    | EndUnsent
-    | AbortRun
-    | Finish
-)
+Action = Do | RecordJob | RecordWait | ReadJob | Sleep | End | EndUnsent | AbortRun | Finish
