@@ -28,6 +28,4 @@ class RunFailure(StrEnum):
     STOPPED = "stopped"  # the kill switch, a reload or a lost lease stopped it
     INTERRUPTED = "interrupted"  # the program ended during the run
     UNIDENTIFIED = "unidentified"  # the cluster does not say who it is, so that no run was made
-    INTERNAL_ERROR = (
-        "internal_error"  # a bug of the exporter: no run is made there until its configuration changes
-    )
+    INTERNAL_ERROR = "internal_error"  # a bug of ours: no run is made there until its configuration changes
