@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -66,10 +66,11 @@ Failure = tuple[RunFailure, str]
 """Why a run could not do its work, as a word and as a phrase."""
 
 
+@dataclass(slots=True, kw_only=True)
 class PolicyRun:
     """Makes one run of one policy on one cluster.
 
-    Args:
+    Attributes:
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         lease: under which everything is recorded; if it is lost, nothing more is sent.
         current_lease: gives the lease that this process has on the cluster now; None if it has none.
@@ -77,27 +78,15 @@ class PolicyRun:
         sleep: pauses; if nothing is under way on the cluster, another one is let in meanwhile.
     """
 
-    def __init__(
-        self,
-        *,
-        services: Services,
-        access: ClusterAccess,
-        policy: PolicyConfig,
-        max_deletes_per_day: int | None,
-        lease: Lease,
-        current_lease: Callable[[], Lease | None],
-        is_assigned: Callable[[], bool],
-        sleep: Callable[[Sleep], Awaitable[None]],
-    ) -> None:
-        self._services = services
-        self._access = access
-        self._policy = policy
-        self._rules = rules_of(policy)
-        self._max_deletes_per_day = max_deletes_per_day
-        self._lease = lease
-        self._current_lease = current_lease
-        self._is_assigned = is_assigned
-        self._sleep = sleep
+    services: Services
+    access: ClusterAccess
+    policy: PolicyConfig
+    max_deletes_per_day: int | None
+    lease: Lease
+    current_lease: Callable[[], Lease | None]
+    is_assigned: Callable[[], bool]
+    sleep: Callable[[Sleep], Awaitable[None]]
+    _rules: Rules = field(init=False)
 
     async def make(self, *, started: float) -> None:
         """Plan, and delete what the plan chose unless the policy is a dry run.
@@ -105,30 +94,29 @@ class PolicyRun:
         Raises:
             JournalError: a step could not be recorded; what was not recorded was not done.
         """
-        services = self._services
-        self._rules = replace(
-            self._rules, approved=await services.saved_plans.approval_of(self._policy, now=started)
-        )
+        services = self.services
+        approved = await services.saved_plans.approval_of(self.policy, now=started)
+        self._rules = replace(rules_of(self.policy), approved=approved)
         preflight = await self._read_preflight()
-        given_up = await services.journal.deletions.given_up(self._lease.cluster_uuid)
-        being_deleted = await read_being_deleted(self._access, given_up, now=started)
+        given_up = await services.journal.deletions.given_up(self.lease.cluster_uuid)
+        being_deleted = await read_being_deleted(self.access, given_up, now=started)
         plan = self._plan(preflight.with_facts(being_deleted=being_deleted))
         run_id = await services.journal.runs.begin(
-            self._lease,
-            cluster=self._access.name,
-            policy=self._policy.name,
-            dry_run=self._policy.dry_run,
+            self.lease,
+            cluster=self.access.name,
+            policy=self.policy.name,
+            dry_run=self.policy.dry_run,
             plan=json.dumps(plan.as_json()),
             candidates=len(plan.chosen),
             planned=None if plan.problem else plan.counts,
             now=started,
         )
-        log_plan(self._access.name, self._policy, plan)
+        log_plan(self.access.name, self.policy, plan)
         await services.show_counts()
         failed = await self._carry_out(run_id, plan, preflight, being_deleted)
         failure, error = failed or ("", "")
         await services.journal.runs.end(
-            self._lease,
+            self.lease,
             run_id,
             success=failed is None,
             failure=str(failure),
@@ -139,9 +127,9 @@ class PolicyRun:
         log = audit.info if failed is None else audit.warning
         log(
             "cleanup run ended",
-            cluster=self._access.name,
-            policy=self._policy.name,
-            dry_run=self._policy.dry_run,
+            cluster=self.access.name,
+            policy=self.policy.name,
+            dry_run=self.policy.dry_run,
             candidates=len(plan.chosen),
             success=failed is None,
             reason=str(failure) or None,
@@ -153,7 +141,7 @@ class PolicyRun:
     ) -> Failure | None:
         if plan.problem:
             return preflight.failure, plan.problem
-        if self._policy.dry_run or not plan.chosen:
+        if self.policy.dry_run or not plan.chosen:
             return None
         if being_deleted:
             versions = ", ".join(sorted(being_deleted))
@@ -162,8 +150,8 @@ class PolicyRun:
 
     async def _delete_all(self, run_id: int, plan: Plan) -> Failure | None:
         """Delete what the plan chose, one by one."""
-        services = self._services
-        limits = limits_of(self._policy)
+        services = self.services
+        limits = limits_of(self.policy)
         busy_until = services.clock() + limits.retry_busy_for_seconds
         failed: Failure | None = None
         for chosen in plan.chosen:
@@ -171,7 +159,7 @@ class PolicyRun:
                 return RunFailure.STOPPED, why
             driver = self._driver(run_id, chosen)
             progress, action = lifecycle.begin(limits=limits, pace=services.pace, busy_until=busy_until)
-            with services.board.in_progress((self._access.name, self._policy.name)):
+            with services.board.in_progress((self.access.name, self.policy.name)):
                 deletion = await driver.drive(progress, action)
             if isinstance(deletion, Undecided):
                 return deletion.failure, deletion.problem
@@ -190,22 +178,22 @@ class PolicyRun:
         return failed
 
     def _driver(self, run_id: int, chosen: Decision) -> DeletionDriver:
-        services = self._services
+        services = self.services
         return DeletionDriver(
             run_id=run_id,
             version=chosen.version,
             create_timestamp_seconds=chosen.create_timestamp_seconds,
-            access=self._access,
+            access=self.access,
             journal=services.journal,
-            lease=self._lease,
-            stop_after_failures=self._policy.stop_after_failures,
+            lease=self.lease,
+            stop_after_failures=self.policy.stop_after_failures,
             checks=RunChecks(
                 decide=self._decide_again,
                 why_not=self._why_not,
-                max_deletes_per_day=self._max_deletes_per_day,
-                policy_digest=digest_of(self._policy),
+                max_deletes_per_day=self.max_deletes_per_day,
+                policy_digest=digest_of(self.policy),
             ),
-            sleep=self._sleep,
+            sleep=self.sleep,
             clock=services.clock,
             wall_clock=services.wall_clock,
         )
@@ -222,30 +210,30 @@ class PolicyRun:
 
     def _why_not(self) -> str:
         """Say why nothing may be sent now; "" if it may. Waits for nothing."""
-        if self._services.kill_switch.active:
+        if self.services.kill_switch.active:
             return HALTED
-        if not self._is_assigned():
+        if not self.is_assigned():
             return CHANGED
-        lease = self._current_lease()
-        if lease is None or lease.epoch != self._lease.epoch:
+        lease = self.current_lease()
+        if lease is None or lease.epoch != self.lease.epoch:
             return "this process no longer holds the lease of the cluster"
-        if self._services.clock() >= lease.valid_until_seconds:
+        if self.services.clock() >= lease.valid_until_seconds:
             return "the lease of the cluster may have expired"
         return ""
 
     async def _read_preflight(self) -> Preflight:
         """Read the cluster, note which packages are there, and since when."""
-        preflight = await read_preflight(self._access, clock=self._services.clock)
+        preflight = await read_preflight(self.access, clock=self.services.clock)
         if preflight.listing is None or preflight.facts is None:
             return preflight
-        if preflight.facts.cluster_uuid != self._lease.cluster_uuid:
+        if preflight.facts.cluster_uuid != self.lease.cluster_uuid:
             return Preflight(problem="another cluster answers at this address now")
         if self._rules.seen_for_seconds <= 0:
             return preflight
-        journal = self._services.journal
-        now = self._services.wall_clock()
-        await journal.seen.note({self._lease: preflight.listing.packages}, now=now)
-        first_seen = await journal.seen.since(self._lease.cluster_uuid, now=now)
+        journal = self.services.journal
+        now = self.services.wall_clock()
+        await journal.seen.note({self.lease: preflight.listing.packages}, now=now)
+        first_seen = await journal.seen.since(self.lease.cluster_uuid, now=now)
         return preflight.with_facts(first_seen=first_seen)
 
     def _plan(self, preflight: Preflight, rules: Rules | None = None) -> Plan:
@@ -253,7 +241,7 @@ class PolicyRun:
             rules or self._rules,
             preflight.listing,
             preflight.facts,
-            now=self._services.wall_clock(),
+            now=self.services.wall_clock(),
             problem=preflight.problem,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import assert_never
 
@@ -81,10 +81,11 @@ class RunChecks:
     policy_digest: str
 
 
+@dataclass(slots=True, kw_only=True)
 class DeletionDriver:
     """Brings one deletion to its end.
 
-    Args:
+    Attributes:
         create_timestamp_seconds: the package's create_time; None if it is not known.
         stop_after_failures: this many failures in a row pause the policy; 0: never.
         checks: None if DELETE must not be sent: the deletion is only brought to its end.
@@ -93,35 +94,20 @@ class DeletionDriver:
         wall_clock: Unix seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        run_id: int,
-        version: str,
-        create_timestamp_seconds: float | None,
-        access: ClusterAccess,
-        journal: Journal,
-        lease: Lease,
-        stop_after_failures: int,
-        checks: RunChecks | None,
-        sleep: Callable[[Sleep], Awaitable[None]],
-        clock: Callable[[], float],
-        wall_clock: Callable[[], float],
-    ) -> None:
-        self._run_id = run_id
-        self._version = version
-        self._create_timestamp_seconds = create_timestamp_seconds
-        self._access = access
-        self._journal = journal
-        self._lease = lease
-        self._stop_after_failures = stop_after_failures
-        self._checks = checks
-        self._sleep = sleep
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._facts_read_at = float("-inf")
-        self._facts_read_until = float("-inf")
-        self._earlier_jobs: frozenset[str] = frozenset()
+    run_id: int
+    version: str
+    create_timestamp_seconds: float | None
+    access: ClusterAccess
+    journal: Journal
+    lease: Lease
+    stop_after_failures: int
+    checks: RunChecks | None
+    sleep: Callable[[Sleep], Awaitable[None]]
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    _facts_read_at: float = field(default=float("-inf"), init=False)
+    _facts_read_until: float = field(default=float("-inf"), init=False)
+    _earlier_jobs: frozenset[str] = field(default=frozenset(), init=False)
 
     async def drive(  # noqa: C901 - one for each action
         self, progress: Progress, action: Action
@@ -148,7 +134,7 @@ class DeletionDriver:
                 case Do.SEARCH:
                     event = await self._search(stored(progress))
                 case Sleep():
-                    await self._sleep(self._lengthened(action, progress))
+                    await self.sleep(self._lengthened(action, progress))
                     event = Slept()
                 case RecordJob() | RecordWait() | End() | EndUnsent():
                     event = Recorded(deletion=await self._record(action, progress))
@@ -158,36 +144,36 @@ class DeletionDriver:
                     return why
                 case _:
                     assert_never(action)
-            progress, action = step(progress, event, now=self._clock())
+            progress, action = step(progress, event, now=self.clock())
 
     async def _intend(self, progress: Progress) -> Event:
         """Store the intent, unless the journal says why nothing more may be deleted."""
-        checks, deletions = self._required_checks(), self._journal.deletions
+        checks, deletions = self._required_checks(), self.journal.deletions
         try:
             if progress.deletion is not None:
                 intended = await deletions.intend_again(
-                    self._lease,
+                    self.lease,
                     progress.deletion,
-                    create_timestamp_seconds=self._create_timestamp_seconds,
+                    create_timestamp_seconds=self.create_timestamp_seconds,
                     earlier_job_uuids=self._earlier_jobs,
                 )
             else:
                 intended = await deletions.intend(
-                    self._lease,
-                    self._run_id,
-                    version=self._version,
-                    create_timestamp_seconds=self._create_timestamp_seconds,
+                    self.lease,
+                    self.run_id,
+                    version=self.version,
+                    create_timestamp_seconds=self.create_timestamp_seconds,
                     earlier_job_uuids=self._earlier_jobs,
                     max_deletes_per_day=checks.max_deletes_per_day,
                     policy_digest=checks.policy_digest,
-                    now=self._wall_clock(),
+                    now=self.wall_clock(),
                 )
         except StepRefusedError as exc:
             return Undecided(problem=str(exc), failure=RunFailure.REFUSED)
         return Recorded(deletion=intended)
 
     async def _record(self, action: RecordJob | RecordWait | End | EndUnsent, progress: Progress) -> Deletion:
-        journal, lease, now = self._journal, self._lease, self._wall_clock()
+        journal, lease, now = self.journal, self.lease, self.wall_clock()
         match action:
             case RecordJob(job_uuid=job_uuid):
                 return await journal.deletions.follow(lease, stored(progress), job_uuid=job_uuid)
@@ -200,14 +186,14 @@ class DeletionDriver:
                     outcome=outcome,
                     code=code,
                     message=message,
-                    stop_after_failures=self._stop_after_failures,
+                    stop_after_failures=self.stop_after_failures,
                     now=now,
                 )
             case EndUnsent(outcome=outcome, message=message):
                 return await journal.deletions.end_unsent(
                     lease,
-                    self._run_id,
-                    version=self._version,
+                    self.run_id,
+                    version=self.version,
                     outcome=outcome,
                     message=message,
                     now=now,
@@ -219,7 +205,7 @@ class DeletionDriver:
         """Store an intent, or send DELETE; if the program stops meanwhile, record what became of it."""
         gate = SendGate(why_not=self._why_not)
         work = self._send(progress, gate) if action is Do.SEND else self._intend(progress)
-        task = asyncio.create_task(work, name=f"{action} {self._version}")
+        task = asyncio.create_task(work, name=f"{action} {self.version}")
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -239,9 +225,9 @@ class DeletionDriver:
             event = Withheld(why=_STOPPING)
         if event is None:
             return
-        progress, following = step(progress, event, now=self._clock())
+        progress, following = step(progress, event, now=self.clock())
         if following is Do.SEND:
-            progress, following = step(progress, Withheld(why=_STOPPING), now=self._clock())
+            progress, following = step(progress, Withheld(why=_STOPPING), now=self.clock())
         if isinstance(following, RecordJob | RecordWait | End):
             with suppress(JournalError):
                 await self._record(following, progress)
@@ -252,21 +238,21 @@ class DeletionDriver:
         while (seconds := self._asked_pause_seconds()) > 0:
             if why := checks.why_not():
                 return Undecided(problem=why, failure=RunFailure.STOPPED)
-            if seconds > progress.busy_until - self._clock():
+            if seconds > progress.busy_until - self.clock():
                 return Undecided(problem=f"the cluster asks for a pause of {ceil(seconds)} s (Retry-After)")
-            await self._sleep(Sleep(seconds=seconds, idle=True))
-            if self._clock() > progress.busy_until + progress.pace.busy.longest_seconds:
+            await self.sleep(Sleep(seconds=seconds, idle=True))
+            if self.clock() > progress.busy_until + progress.pace.busy.longest_seconds:
                 return Undecided(problem="the pause that the cluster asked for took too long")  # a suspend
         listed = await self._listed_jobs()
         if isinstance(listed, Undecided):
             return listed
-        decided = await checks.decide(self._version)
+        decided = await checks.decide(self.version)
         if isinstance(decided, Undecided):
             return decided
         self._earlier_jobs = listed
         event, preflight = decided
         if event.decision is not None:  # the package may have been replaced since the plan
-            self._create_timestamp_seconds = event.decision.create_timestamp_seconds
+            self.create_timestamp_seconds = event.decision.create_timestamp_seconds
         self._facts_read_at, self._facts_read_until = preflight.facts_read_at, preflight.facts_read_until
         return event
 
@@ -276,17 +262,17 @@ class DeletionDriver:
         Undecided if one is deleting the version, or if the jobs cannot be read though the role allows it.
         """
         try:
-            search = await self._access.ask(find_job(self._version, query=self._access.query))
+            search = await self.access.ask(find_job(self.version, query=self.access.query))
         except OntapError as exc:
             if is_hidden(exc):
                 return frozenset()
             return Undecided(problem=f"the cluster's jobs could not be read: {exc}")
         if search.unfinished:
-            return Undecided(problem=f"a job is deleting {self._version} already")
+            return Undecided(problem=f"a job is deleting {self.version} already")
         return search.listed_uuids
 
     async def _send(self, progress: Progress, gate: SendGate) -> Event:
-        is_late = self._clock() - self._facts_read_until > _SLOW_INTENT_SECONDS
+        is_late = self.clock() - self._facts_read_until > _SLOW_INTENT_SECONDS
         if is_late and (why := await self._why_other_cluster()):
             return Withheld(
                 why=f"nothing was sent: the intent was stored slowly, and {why}",
@@ -294,9 +280,9 @@ class DeletionDriver:
             )
         return_timeout_seconds = progress.limits.return_timeout_seconds
         deadline = asyncio.get_running_loop().time() + return_timeout_seconds + DELETE_MARGIN_SECONDS
-        request = delete_package(self._version, return_timeout_seconds=return_timeout_seconds)
+        request = delete_package(self.version, return_timeout_seconds=return_timeout_seconds)
         try:
-            job_uuid = await self._access.ask(request, deadline=deadline, gate=gate)
+            job_uuid = await self.access.ask(request, deadline=deadline, gate=gate)
         except NothingSentError as exc:
             return Withheld(
                 why=str(exc), stale=self._are_facts_stale() and not self._required_checks().why_not()
@@ -314,22 +300,22 @@ class DeletionDriver:
         return ""
 
     def _are_facts_stale(self) -> bool:
-        return self._clock() - self._facts_read_at > OLDEST_FACTS_SECONDS
+        return self.clock() - self._facts_read_at > OLDEST_FACTS_SECONDS
 
     def _asked_pause_seconds(self) -> float:
         """Return how many seconds of pause the cluster still asks for (Retry-After); 0 or less: none."""
-        return self._access.account.deletions_wait_until - asyncio.get_running_loop().time()
+        return self.access.account.deletions_wait_until - asyncio.get_running_loop().time()
 
     def _lengthened(self, sleep: Sleep, progress: Progress) -> Sleep:
         """Lengthen a pause between two reads of a job if the cluster asks for it, up to job_timeout."""
         if progress.stage is not Stage.FOLLOWING:
             return sleep
-        asked_for = min(self._asked_pause_seconds(), progress.deadline - self._clock())
+        asked_for = min(self._asked_pause_seconds(), progress.deadline - self.clock())
         return replace(sleep, seconds=max(sleep.seconds, asked_for))
 
     async def _read_job(self, job_uuid: str) -> Event:
         try:
-            return JobRead(job=await self._access.ask(read_job(job_uuid)))
+            return JobRead(job=await self.access.ask(read_job(job_uuid)))
         except Unauthorized as exc:
             return Answered(diagnosis=read_reply(exc))
         except Forbidden:
@@ -341,11 +327,11 @@ class DeletionDriver:
     async def _search(self, deletion: Deletion) -> Event:
         jobs = None
         if not await self._why_other_cluster():
-            known = await self._journal.deletions.job_uuids(self._lease.cluster_uuid, deletion.version)
+            known = await self.journal.deletions.job_uuids(self.lease.cluster_uuid, deletion.version)
             earlier = known | deletion.earlier_job_uuids
             with suppress(OntapError):
-                jobs = await self._access.ask(
-                    find_job(deletion.version, query=self._access.query, earlier=earlier)
+                jobs = await self.access.ask(
+                    find_job(deletion.version, query=self.access.query, earlier=earlier)
                 )
         # The listing comes last: a job that was over before it was listed has had its effect by then.
         return Searched(jobs=jobs, listed=await self._is_listed())
@@ -355,12 +341,12 @@ class DeletionDriver:
         if await self._why_other_cluster():
             return None
         try:
-            listing = await self._access.ask(read_listing(self._access.query))
+            listing = await self.access.ask(read_listing(self.access.query))
         except OntapError:
             return None
-        created = self._create_timestamp_seconds
+        created = self.create_timestamp_seconds
         return any(
-            package.version == self._version
+            package.version == self.version
             and (created is None or package.create_timestamp_seconds in {None, created})
             for package in listing.packages
         )
@@ -368,13 +354,13 @@ class DeletionDriver:
     async def _why_other_cluster(self) -> str:
         """Say why it is not known that the cluster of this deletion answers, by its uuid; "" if it does."""
         try:
-            identity = await self._access.ask(read_identity(), is_fact=True)
+            identity = await self.access.ask(read_identity(), is_fact=True)
         except OntapError as exc:
             return f"the cluster's uuid could not be read: {exc}"
-        is_same = usable_uuid(identity) == self._lease.cluster_uuid
+        is_same = usable_uuid(identity) == self.lease.cluster_uuid
         return "" if is_same else "the cluster did not state the same uuid"
 
     def _required_checks(self) -> RunChecks:
-        if self._checks is None:
+        if self.checks is None:
             raise ValueError("a deletion that is only brought to its end sends nothing")
-        return self._checks
+        return self.checks
