@@ -10,13 +10,7 @@ _GROWING_PAUSES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pauses:
-    """How long to wait between attempts.
-
-    Attributes:
-        first_seconds: before the second attempt.
-        factor: how much longer each pause is than the one before.
-        longest_seconds: no pause is longer.
-    """
+    """How long to wait between attempts: each pause is ``factor`` times as long as the one before."""
 
     first_seconds: float
     factor: float
