@@ -79,6 +79,11 @@ class ClusterStatus:
         return self.last_poll is not None and self.last_poll.failure is None
 
     @property
+    def last_failure(self) -> PollFailure | None:
+        """Why the last poll failed; None if it was good, or if there was none."""
+        return None if self.last_poll is None else self.last_poll.failure
+
+    @property
     def fresh_until_timestamp_seconds(self) -> float:
         """When the inventory grows stale; 0 if there is none."""
         if self.inventory is None:

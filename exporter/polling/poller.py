@@ -15,7 +15,7 @@ from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.cluster_reading import Reading, read_cluster
 from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
 from exporter.polling.limiter import PollLimiter
-from exporter.polling.poll_log import PollLog
+from exporter.polling.poll_log import log_poll, log_unread_facts
 
 
 class Poller:
@@ -49,8 +49,6 @@ class Poller:
         self._is_stopped = False
         self._last_good: Reading | None = None
         self._status = _first_status(access, known)
-        last_poll = self._status.last_poll
-        self._poll_log = PollLog(cluster.name, last_poll.failure if last_poll else None)
         board.put(self._status)
 
     def apply_configuration(self) -> None:
@@ -116,8 +114,8 @@ class Poller:
 
     def _is_silent(self) -> bool:
         """Say whether the last poll ended at its deadline."""
-        poll = self._status.last_poll
-        return poll is not None and poll.failure is not None and poll.failure.reason is Reason.TIMEOUT
+        failure = self._status.last_failure
+        return failure is not None and failure.reason is Reason.TIMEOUT
 
     async def _poll(self) -> None:
         begun = asyncio.get_running_loop().time()
@@ -156,13 +154,15 @@ class Poller:
         poll = self._ended(begun, failure=None)
         status = self._status.after_success(poll, reading.inventory)
         self._board.put(status)
+        log_poll(status.name, None, before=self._status.last_failure)
+        log_unread_facts(
+            status.name, reading.unread, before=self._last_good.unread if self._last_good else ()
+        )
         self._status, self._last_good = status, reading
-        self._poll_log.log_poll(None, asyncio.get_running_loop().time())
-        self._poll_log.log_unread_facts(reading.unread)
 
     def _put_failure(self, failure: PollFailure, begun: float, *, traceback: str = "") -> None:
         poll = self._ended(begun, failure=failure)
-        self._poll_log.log_poll(failure, asyncio.get_running_loop().time(), traceback=traceback)
+        log_poll(self._status.name, failure, before=self._status.last_failure, traceback=traceback)
         self._status = self._status.after_failure(poll, failure)
         self._board.put(self._status)
 
