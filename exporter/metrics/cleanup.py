@@ -21,12 +21,8 @@ def _planned(status: PolicyStatus) -> Iterable[Sample]:
     return (((reason, verdict), count) for (verdict, reason), count in sorted(counts.items()))
 
 
-def _totals(status: PolicyStatus) -> tuple[object, ...]:
+def _totals(status: PolicyStatus) -> object:
     return (status.recorded, status.failure, status.failed_timestamp_seconds)
-
-
-def _counted(status: PolicyStatus) -> tuple[object, ...]:
-    return (status.recorded, status.is_counted)
 
 
 CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
@@ -41,7 +37,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         name="ontap_cleanup_dry_run",
         help="Whether the policy only plans (1) or deletes (0).",
         source="configuration",
-        depends_on=lambda status: (status.dry_run,),
+        depends_on=lambda status: status.dry_run,
         samples=lambda status: one(status.dry_run),
     ),
     Family(
@@ -50,7 +46,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         help="Deletions that have ended, by outcome, since the journal began.",
         source="journal",
         labels=("outcome",),
-        depends_on=_counted,
+        depends_on=lambda status: (status.recorded, status.is_counted),
         samples=lambda status: (
             ((str(outcome),), count) for outcome, count in status.totals.outcomes.items() if status.is_counted
         ),
@@ -68,7 +64,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         name="ontap_cleanup_jobs_in_progress",
         help="Deletions that a run or a recovery is working on now, waits for a busy repository included.",
         source="exporter",
-        depends_on=lambda status: (status.in_progress,),
+        depends_on=lambda status: status.in_progress,
         samples=lambda status: one(status.in_progress),
     ),
     Family(
@@ -114,7 +110,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         name="ontap_cleanup_next_run_timestamp_seconds",
         help="When the policy's schedule fires next, in Unix time.",
         source="configuration and journal",
-        depends_on=lambda status: (status.next_run_timestamp_seconds,),
+        depends_on=lambda status: status.next_run_timestamp_seconds,
         samples=lambda status: one(status.next_run_timestamp_seconds),
     ),
     Family(
@@ -122,7 +118,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         kind=Kind.COUNTER,
         help="Runs that came due while one was going on, or could not start in time, and were left out.",
         source="exporter",
-        depends_on=lambda status: (status.skipped_runs,),
+        depends_on=lambda status: status.skipped_runs,
         samples=lambda status: one(status.skipped_runs),
     ),
 )

@@ -14,9 +14,8 @@ from exporter.polling.board import ClusterStatus
 
 def _cluster_info(status: ClusterStatus) -> Iterable[Sample]:
     identity = status.inventory.identity if status.inventory else None
-    if identity is None:
-        return ()
-    return (((identity.name or "", identity.ontap_version or "", identity.uuid or ""), 1),)
+    if identity is not None:
+        yield (identity.name or "", identity.ontap_version or "", identity.uuid or ""), 1
 
 
 def _packages(status: ClusterStatus) -> Iterable[Sample]:
@@ -34,32 +33,24 @@ def _package_info(status: ClusterStatus) -> Iterable[Sample]:
 
 
 def _create_timestamps(status: ClusterStatus) -> Iterable[Sample]:
-    if status.inventory is None:
-        return ()
-    return (
-        ((package.version,), package.create_timestamp_seconds)
-        for package in status.inventory.listing.packages
-        if package.create_timestamp_seconds is not None
-    )
+    for package in status.inventory.listing.packages if status.inventory else ():
+        if package.create_timestamp_seconds is not None:
+            yield (package.version,), package.create_timestamp_seconds
 
 
 def _in_use(status: ClusterStatus) -> Iterable[Sample]:
-    inventory = status.inventory
-    if inventory is None:
-        return ()
-    return (
-        ((package.version,), is_in_use)
-        for package in inventory.listing.packages
-        if (is_in_use := inventory.in_use(package)) is not None
-    )
+    if status.inventory is None:
+        return
+    for package in status.inventory.listing.packages:
+        is_in_use = status.inventory.in_use(package)
+        if is_in_use is not None:
+            yield (package.version,), is_in_use
 
 
 def _update_info(status: ClusterStatus) -> Iterable[Sample]:
     software = status.inventory.software if status.inventory else None
-    if software is None or software.update_in_progress is None:
-        return ()
-    words = (software.pending_version, software.update_state, software.version)
-    return ((tuple(word or "" for word in words), 1),)
+    if software is not None and software.update_in_progress is not None:
+        yield (software.pending_version or "", software.update_state or "", software.version or ""), 1
 
 
 def _update_in_progress(status: ClusterStatus) -> Iterable[Sample]:
@@ -72,7 +63,7 @@ def _download_in_progress(status: ClusterStatus) -> Iterable[Sample]:
 
 
 def _failing(status: ClusterStatus) -> Iterable[Sample]:
-    failure = status.last_poll.failure if status.last_poll else None
+    failure = status.last_failure
     return () if failure is None else (((str(failure.reason),), 1),)
 
 
@@ -80,21 +71,12 @@ def _failures(status: ClusterStatus) -> Iterable[Sample]:
     return (((str(reason),), count) for reason, count in status.failures.items())
 
 
-def _known_packages(status: ClusterStatus) -> tuple[object, ...]:
-    return (status.inventory.listing.packages if status.inventory else None,)
+def _known_packages(status: ClusterStatus) -> object:
+    return status.inventory and status.inventory.listing.packages
 
 
-def _known_packages_and_use(status: ClusterStatus) -> tuple[object, ...]:
-    inventory = status.inventory
-    return (None, None) if inventory is None else (inventory.listing.packages, inventory.versions_in_use)
-
-
-def _known_software(status: ClusterStatus) -> tuple[object, ...]:
-    return (status.inventory.software if status.inventory else None,)
-
-
-def _known_listing(status: ClusterStatus) -> tuple[object, ...]:
-    return (status.inventory.listing if status.inventory else None,)
+def _known_packages_and_use(status: ClusterStatus) -> object:
+    return status.inventory and (status.inventory.listing.packages, status.inventory.versions_in_use)
 
 
 CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
@@ -103,7 +85,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         help="Whether the last poll of the cluster succeeded (1) or not (0).",
         source="exporter",
         samples=lambda status: one(status.up),
-        depends_on=lambda status: (status.up,),
     ),
     Family(
         name="ontap_cluster_info",
@@ -111,7 +92,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster: name, uuid, version",
         labels=("name", "ontap_version", "uuid"),
         samples=_cluster_info,
-        depends_on=lambda status: (status.inventory.identity if status.inventory else None,),
     ),
     Family(
         name="ontap_software_packages",
@@ -119,7 +99,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: version",
         samples=_packages,
         while_fresh=True,
-        depends_on=_known_packages,
     ),
     Family(
         name="ontap_software_packages_unnamed",
@@ -127,7 +106,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/packages: version",
         samples=_unnamed_packages,
         while_fresh=True,
-        depends_on=_known_listing,
     ),
     Family(
         name="ontap_software_package_info",
@@ -174,7 +152,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         labels=("pending_version", "state", "version"),
         samples=_update_info,
         while_fresh=True,
-        depends_on=_known_software,
     ),
     Family(
         name="ontap_software_update_in_progress",
@@ -182,7 +159,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software: state",
         samples=_update_in_progress,
         while_fresh=True,
-        depends_on=_known_software,
     ),
     Family(
         name="ontap_software_download_in_progress",
@@ -190,7 +166,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="GET /cluster/software/download: state, code",
         samples=_download_in_progress,
         while_fresh=True,
-        depends_on=lambda status: (status.inventory.download_state if status.inventory else None,),
     ),
     Family(
         name="ontap_cluster_certificate_expiry_timestamp_seconds",
@@ -229,7 +204,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         help="Pages of the packages listing that the last good poll read.",
         source="GET /cluster/software/packages: _links.next",
         samples=lambda status: one(status.inventory.listing.pages if status.inventory else None),
-        depends_on=_known_listing,
     ),
     Family(
         name="ontap_polls_total",
@@ -245,7 +219,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="exporter",
         labels=("reason",),
         samples=_failures,
-        depends_on=lambda status: (status.failures,),
+        depends_on=lambda status: status.failures,
     ),
     Family(
         name="ontap_poll_failing",
@@ -253,9 +227,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         source="exporter",
         labels=("reason",),
         samples=_failing,
-        depends_on=lambda status: (
-            status.last_poll.failure.reason if status.last_poll and status.last_poll.failure else None,
-        ),
     ),
 )
 """Every metric that carries the label ``cluster`` and the cluster's configured labels."""

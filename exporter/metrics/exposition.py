@@ -1,23 +1,17 @@
 """Lines that are rendered when a value changes and joined at the scrape.
 
 Values are rendered on the event loop. Joining reads only immutable values, so it may run in a thread.
-
-A row is rendered again only if one of the objects that its samples are made from is a new object: see
-:attr:`exporter.metrics.family.Metric.depends_on`. Values therefore share unchanged objects: a poll that
-finds the same packages as the last poll uses the same objects.
 """
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
-from operator import is_
 from typing import Generic
 
 from exporter.metrics.family import HistogramFamily, Row, S, sample_names
-from exporter.metrics.text import Format, Lines, ages, base_name, header, number
+from exporter.metrics.text import Format, ages, base_name, escaped, header, line_template, number
 
 Labels = tuple[tuple[str, str], ...]
 OPENMETRICS_END = b"# EOF\n"
@@ -83,7 +77,7 @@ class Exposition(Generic[S]):
         else:
             fixed = before.fixed
             blocks = tuple(
-                block if _is_unchanged(row, before.value, value) else _block(row, value, fixed)
+                block if row.depends_on(before.value) == row.depends_on(value) else _block(row, value, fixed)
                 for row, block in zip(self._table, before.blocks, strict=True)
             )
         self._rendered[key] = Rendered(
@@ -152,34 +146,32 @@ def in_chunks(blocks: Iterable[bytes], *, at_least_bytes: int) -> Iterator[bytes
         yield b"".join(gathered)
 
 
-def _is_unchanged(row: Row[S], before: S, now: S) -> bool:
-    return all(map(is_, row.depends_on(before), row.depends_on(now)))
-
-
 def _block(row: Row[S], value: S, fixed: Labels) -> bytes | Ages:
     if isinstance(row, HistogramFamily):
         return _encoded("".join(_histogram_lines(row, value, fixed)))
-    lines = Lines(row.name, fixed, row.labels)
+    samples = [(tuple(map(escaped, own)), sample) for own, sample in row.samples(value)]
+    line = line_template(row.name, fixed, row.labels)
     if row.is_age:
-        samples = tuple(row.samples(value))
         return Ages(
-            template="".join(lines.start(own).replace("%", "%%") + "%s\n" for own, _ in samples),
+            template="".join((line % own).replace("%", "%%") + "%s\n" for own, _ in samples),
             since_milliseconds=tuple(round(since * 1000) for _, since in samples),
         )
-    return _encoded("".join([f"{lines.start(own)}{number(sample)}\n" for own, sample in row.samples(value)]))
+    return _encoded("".join(f"{line % own}{number(sample)}\n" for own, sample in samples))
 
 
 def _histogram_lines(row: HistogramFamily[S], value: S, fixed: Labels) -> Iterator[str]:
-    position = bisect(row.labels, "le")  # the labels of a line are in alphabetical order
-    bucket = Lines(f"{row.name}_bucket", fixed, (*row.labels[:position], "le", *row.labels[position:]))
-    count = Lines(f"{row.name}_count", fixed, row.labels)
-    total = Lines(f"{row.name}_sum", fixed, row.labels)
-    bounds = tuple(map(number, (*row.bounds, inf)))
-    for own, counts, observed in row.samples(value):
-        for bound, reached in zip(bounds, counts, strict=True):
-            yield f"{bucket.start((*own[:position], bound, *own[position:]))}{number(reached)}\n"
-        yield f"{count.start(own)}{number(counts[-1])}\n"
-        yield f"{total.start(own)}{number(observed)}\n"
+    buckets = [
+        line_template(f"{row.name}_bucket", (*fixed, ("le", number(bound))), row.labels)
+        for bound in (*row.bounds, inf)
+    ]
+    count = line_template(f"{row.name}_count", fixed, row.labels)
+    total = line_template(f"{row.name}_sum", fixed, row.labels)
+    for own_labels, counts, observed in row.samples(value):
+        own = tuple(map(escaped, own_labels))
+        for bucket, reached in zip(buckets, counts, strict=True):
+            yield f"{bucket % own}{number(reached)}\n"
+        yield f"{count % own}{number(counts[-1])}\n"
+        yield f"{total % own}{number(observed)}\n"
 
 
 def _encoded(text: str) -> bytes:

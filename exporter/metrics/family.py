@@ -38,8 +38,8 @@ class Metric(Generic[S]):
         source: where the value comes from: ONTAP's field, or the exporter itself.
         labels: its own labels, in alphabetical order; every line also has the fixed labels of its value.
         while_fresh: whether it is served only while the cluster's inventory is fresh.
-        depends_on: gives the immutable objects that its samples are made from; by default, the value itself.
-            While each of them is the same object, the lines are not rendered again.
+        depends_on: gives the part of the value that its samples are made from; by default, all of it. While
+            it is equal, the lines are not rendered again.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Metric(Generic[S]):
     source: str
     labels: tuple[str, ...] = ()
     while_fresh: bool = False
-    depends_on: Callable[[S], tuple[object, ...]] = lambda value: (value,)
+    depends_on: Callable[[S], object] = lambda value: value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,35 +68,19 @@ def ages(since_milliseconds: Iterable[int], now_milliseconds: int) -> Iterator[s
             yield f"{f'{whole[0]}.{whole[1:]}{fraction}'.rstrip('0.')}e+{digits - 1:02}"
 
 
-class Lines:
-    """Writes the beginning of sample lines: name and labels, the latter in alphabetical order.
+def line_template(name: str, fixed: Iterable[tuple[str, str]], own: Iterable[str]) -> str:
+    """Return a sample line up to its value: the labels are in alphabetical order.
 
     Args:
-        name: the name of the metric.
+        name: of the samples.
         fixed: the labels that every line has.
-        own: names of the labels whose values differ from line to line, in alphabetical order.
+        own: the names of the labels whose values differ, in alphabetical order; ``%s`` stands for each value.
     """
-
-    def __init__(self, name: str, fixed: Iterable[tuple[str, str]], own: tuple[str, ...]) -> None:
-        pieces: list[str] = [name]
-        labels = sorted([*((key, value) for key, value in fixed), *((key, None) for key in own)])
-        for position, (key, value) in enumerate(labels):
-            pieces[-1] += f'{"," if position else "{"}{key}="'
-            if value is None:
-                pieces.append("")
-            else:
-                pieces[-1] += _escaped(value)
-            pieces[-1] += '"'
-        pieces[-1] += "} " if labels else " "
-        self._pieces = tuple(pieces)
-
-    def start(self, values: tuple[str, ...]) -> str:
-        """Return the line up to its value, with the space before the value."""
-        text = self._pieces[0]
-        for value, piece in zip(values, self._pieces[1:], strict=True):
-            text += _escaped(value) + piece
-        return text
+    labels = {key: escaped(value).replace("%", "%%") for key, value in fixed} | dict.fromkeys(own, "%s")
+    written = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{written}}} " if written else f"{name} "
 
 
-def _escaped(value: str) -> str:
-    return value.translate(_VALUE_ESCAPES)
+def escaped(label_value: str) -> str:
+    """Return a label's value as it is written between its quotes."""
+    return label_value.translate(_VALUE_ESCAPES)

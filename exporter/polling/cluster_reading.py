@@ -65,7 +65,7 @@ async def read_cluster(
     Args:
         access: the cluster.
         deadline: in the event loop's time, for all of it.
-        last_good: the result of the last good poll. The new result shares its unchanged objects.
+        last_good: the result of the last good poll; what is the same is not decoded again.
         was_good: whether the last poll was good. After a failed poll, facts are read again.
 
     Raises:
@@ -73,8 +73,7 @@ async def read_cluster(
         OntapError: the whole listing could not be read.
     """
     clock = asyncio.get_running_loop().time
-    before = last_good.inventory if last_good else None
-    known = before.listing if before else None
+    known = last_good.inventory.listing if last_good else None
     listing = await access.ask(read_listing(access.query, known=known), deadline=deadline)
     now = clock()
     if last_good is not None and was_good and last_good.facts_may_serve(listing, now=now):
@@ -111,25 +110,11 @@ async def read_cluster(
         download_state=download_state,
     )
     return Reading(
-        inventory=inventory if before is None else _sharing(inventory, before),
+        inventory=inventory,
         unread=tuple(unread),
         facts_read=now,
         facts_served=1,
         nothing_under_way=all_read and _nothing_under_way(inventory),
-    )
-
-
-def _sharing(inventory: Inventory, before: Inventory) -> Inventory:
-    """Return the inventory with the objects of the one before where they are equal."""
-    return replace(
-        inventory,
-        identity=before.identity if before.identity == inventory.identity else inventory.identity,
-        versions_in_use=(
-            before.versions_in_use
-            if before.versions_in_use == inventory.versions_in_use
-            else inventory.versions_in_use
-        ),
-        software=before.software if before.software == inventory.software else inventory.software,
     )
 
 
