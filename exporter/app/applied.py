@@ -88,8 +88,8 @@ class AppliedConfiguration:
         self.config, self._accesses = config, accesses
         await self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         await self.cleanup.apply(config.cleanup, accesses)
-        async for name, inventory in in_slices(self.board.good_polls()):
-            self.cleanup.note_good_poll(name, inventory)
+        async for status in in_slices(self.board.statuses()):
+            self._note_good_poll(status)
         self.version += 1
         kept = 0
         async for name, access in in_slices(accesses.items()):
@@ -109,5 +109,8 @@ class AppliedConfiguration:
 
     def _show(self, status: ClusterStatus) -> None:
         update_cluster(self.exposition, status)
+        self._note_good_poll(status)
+
+    def _note_good_poll(self, status: ClusterStatus) -> None:
         if status.up and status.inventory is not None:
             self.cleanup.note_good_poll(status.name, status.inventory)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from exporter import __version__
 from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
-from exporter.polling.poll_durations import BUCKETS_SECONDS
+from exporter.polling.board import BUCKETS_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from types import MappingProxyType
 
+from exporter.ontap.endpoint import ClusterSettings
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.inventory import Inventory
 from exporter.polling.lateness import Lateness
-from exporter.polling.poll_durations import PollDurations
 
 RECENT_POLLS = 24
 """This many polls of each cluster are remembered: two hours of them at the default interval."""
+BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+"""Upper bounds of the buckets of poll durations, beside infinity."""
 NO_FAILURES: Mapping[Reason, int] = MappingProxyType(dict.fromkeys(Reason, 0))
 
 
@@ -94,11 +98,9 @@ class ClusterStatus:
         """Return the inventory, or None if there is none that is fresh at ``now`` (Unix seconds)."""
         return self.inventory if now <= self.fresh_until_timestamp_seconds else None
 
-    def configured_as(
-        self, *, labels: tuple[tuple[str, str], ...], stale_after_seconds: float
-    ) -> ClusterStatus:
-        """Return the same status with these labels and this time until the inventory is stale."""
-        return replace(self, labels=labels, stale_after_seconds=stale_after_seconds)
+    def configured_as(self, cluster: ClusterSettings) -> ClusterStatus:
+        """Return the same status with the labels and the times of these settings."""
+        return replace(self, labels=cluster.labels, stale_after_seconds=cluster.stale_after.total_seconds())
 
     def after_success(self, poll: Poll, inventory: Inventory) -> ClusterStatus:
         """Return the status after a good poll."""
@@ -126,6 +128,27 @@ class ClusterStatus:
         return (*self.recent_polls[1 - RECENT_POLLS :], poll)
 
 
+class PollDurations:
+    """Counts the polls of all clusters by their duration, for a histogram.
+
+    Attributes:
+        sum_seconds: all durations together.
+    """
+
+    def __init__(self) -> None:
+        self.sum_seconds = 0.0
+        self._counts = [0] * (len(BUCKETS_SECONDS) + 1)
+
+    def add(self, seconds: float) -> None:
+        """Count a poll that has ended."""
+        self._counts[bisect_left(BUCKETS_SECONDS, seconds)] += 1
+        self.sum_seconds += seconds
+
+    def cumulative(self) -> tuple[int, ...]:
+        """Return how many polls took at most as long as each bound, and last, how many there were."""
+        return tuple(accumulate(self._counts))
+
+
 class Board:
     """Holds the status of every cluster.
 
@@ -134,6 +157,7 @@ class Board:
         on_removal: called with the name of each cluster that is removed.
 
     Attributes:
+        was_complete: whether every cluster had been polled once, good or bad, now or at any time before.
         lateness: how late polls start.
         poll_durations: how long polls took.
     """
@@ -148,8 +172,8 @@ class Board:
         self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
         self._unpolled: set[str] = set()
+        self.was_complete = False
         self.lateness = Lateness()
-        self._was_complete = False
         self.poll_durations = PollDurations()
 
     def put(self, status: ClusterStatus) -> None:
@@ -160,7 +184,7 @@ class Board:
             self._unpolled.add(status.name)
         else:
             self._unpolled.discard(status.name)
-            self._was_complete = self.was_complete
+            self.was_complete |= not self._unpolled
 
     def keep(self, names: Collection[str]) -> None:
         """Remove every other cluster at once, and keep these in the given order; some may be put later."""
@@ -168,7 +192,7 @@ class Board:
         gone = self._statuses.keys() - kept.keys()
         self._statuses = kept
         self._unpolled = {name for name in names if name not in kept or kept[name].last_poll is None}
-        self._was_complete = self.was_complete
+        self.was_complete |= not self._unpolled
         for name in gone:
             self._on_removal(name)
 
@@ -180,18 +204,7 @@ class Board:
         """Return the status of every cluster, in the order of the configuration."""
         return tuple(self._statuses.values())
 
-    def good_polls(self) -> Iterator[tuple[str, Inventory]]:
-        """Give the name of each cluster whose last poll was good, and what that saw."""
-        for status in self.statuses():
-            if status.up and status.inventory is not None:
-                yield status.name, status.inventory
-
     @property
     def unpolled(self) -> int:
         """How many clusters have not been polled once, good or bad."""
         return len(self._unpolled)
-
-    @property
-    def was_complete(self) -> bool:
-        """Whether every cluster had been polled once, good or bad, now or at any time before."""
-        return self._was_complete or not self._unpolled

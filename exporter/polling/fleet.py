@@ -5,26 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from exporter.background import in_slices
 from exporter.ontap.access import ClusterAccess
-from exporter.polling.board import Board, ClusterStatus
+from exporter.polling.board import Board
 from exporter.polling.limiter import PollLimiter
 from exporter.polling.poller import Poller
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Polled:
-    """A cluster that is being polled."""
-
-    access: ClusterAccess
-    poller: Poller
-    task: asyncio.Task[None]
-
-    def stop(self) -> None:
-        self.poller.stop()
-        self.task.cancel()
 
 
 class Fleet:
@@ -39,7 +25,8 @@ class Fleet:
         self._group = group
         self._board = board
         self._limiter = PollLimiter(1)
-        self._polled: dict[str, _Polled] = {}
+        self._pollers: dict[str, Poller] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._begun = asyncio.Event()
 
     def begin(self) -> None:
@@ -59,37 +46,31 @@ class Fleet:
             max_concurrent_polls: how many polls may run at once.
         """
         self._limiter.limit(max_concurrent_polls)
-        gone = [name for name in self._polled if name not in accesses]
+        gone = [name for name in self._pollers if name not in accesses]
         for name in gone:
-            self._polled[name].poller.stop()
+            self._pollers.pop(name).stop()
         self._board.keep(accesses)
         async for name in in_slices(gone):
-            self._polled.pop(name).task.cancel()
+            self._tasks.pop(name).cancel()
         async for name, access in in_slices(accesses.items()):
-            earlier = self._polled.get(name)
+            earlier = self._pollers.get(name)
             if earlier is not None and earlier.access is access:
-                earlier.poller.apply_configuration()
-            else:
-                if earlier is not None:
-                    earlier.stop()
-                self._polled[name] = self._start(access, None if earlier is None else self._board.get(name))
+                earlier.apply_configuration()
+                continue
+            if earlier is not None:
+                earlier.stop()
+                self._tasks[name].cancel()
+            poller = Poller(access=access, board=self._board, limiter=self._limiter, wall_clock=time.time)
+            self._pollers[name] = poller
+            self._tasks[name] = self._group.create_task(self._run(poller), name=f"poll {name}")
         self._board.keep(accesses)
 
     def stop(self) -> None:
         """Cancel every poller; the task group waits for them."""
-        for polled in self._polled.values():
-            polled.stop()
-
-    def _start(self, access: ClusterAccess, known: ClusterStatus | None) -> _Polled:
-        poller = Poller(
-            access=access,
-            board=self._board,
-            limiter=self._limiter,
-            wall_clock=time.time,
-            known=known,
-        )
-        task = self._group.create_task(self._run(poller), name=f"poll {access.name}")
-        return _Polled(access=access, poller=poller, task=task)
+        for poller in self._pollers.values():
+            poller.stop()
+        for task in self._tasks.values():
+            task.cancel()
 
     async def _run(self, poller: Poller) -> None:
         await self._begun.wait()

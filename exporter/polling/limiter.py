@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from exporter.concurrency import ConcurrencyLimit
 
@@ -44,8 +44,5 @@ class PollLimiter:
         Args:
             silent: whether the cluster's last poll ended at its deadline.
         """
-        async with AsyncExitStack() as stack:
-            if silent:
-                await stack.enter_async_context(self._for_silent)
-            await stack.enter_async_context(self._all)
+        async with self._for_silent if silent else nullcontext(), self._all:
             yield

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from exporter.concurrency import is_being_cancelled
 from exporter.ontap.access import ClusterAccess
+from exporter.ontap.endpoint import ClusterSettings
 from exporter.ontap.errors import LoginPaused, OntapError, Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.cluster_reading import Reading, read_cluster
@@ -23,10 +24,12 @@ class Poller:
 
     Args:
         access: the cluster to poll.
-        board: takes the results.
+        board: takes the results. If it has a status of the cluster at the same address, that goes on.
         limiter: limits how many polls run at once.
         wall_clock: gives Unix seconds.
-        known: the last status from an earlier poller of the same cluster.
+
+    Attributes:
+        access: the cluster that is polled.
     """
 
     def __init__(
@@ -36,10 +39,9 @@ class Poller:
         board: Board,
         limiter: PollLimiter,
         wall_clock: Callable[[], float],
-        known: ClusterStatus | None = None,
     ) -> None:
         cluster = access.config
-        self._access = access
+        self.access = access
         self._board = board
         self._limiter = limiter
         self._wall_clock = wall_clock
@@ -48,24 +50,22 @@ class Poller:
         self._is_rescheduled = asyncio.Event()
         self._is_stopped = False
         self._last_good: Reading | None = None
-        self._status = _first_status(access, known)
+        self._status = _first_status(cluster, board.get(cluster.name))
         board.put(self._status)
 
     def apply_configuration(self) -> None:
         """Use the labels and times of the access's current configuration; try refused credentials again."""
-        cluster = self._access.config
-        stale_after_seconds = cluster.stale_after.total_seconds()
-        if (self._status.labels, self._status.stale_after_seconds) != (cluster.labels, stale_after_seconds):
-            self._status = self._status.configured_as(
-                labels=cluster.labels, stale_after_seconds=stale_after_seconds
-            )
-            self._board.put(self._status)
+        cluster = self.access.config
+        status = self._status.configured_as(cluster)
+        if status != self._status:
+            self._status = status
+            self._board.put(status)
         interval_seconds = cluster.poll_interval.total_seconds()
         if interval_seconds != self._interval_seconds:
             self._interval_seconds = interval_seconds
             self._phase_seconds = phase_seconds(cluster.name, interval_seconds)
             self._is_rescheduled.set()
-        if self._access.account.refusals.in_a_row:
+        if self.access.account.refusals.in_a_row:
             self._is_rescheduled.set()  # they may have changed; if they have not, nothing is sent
 
     def stop(self) -> None:
@@ -83,10 +83,10 @@ class Poller:
                 following = next_due_time(
                     after=now, phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
                 )
-                due = now if self._access.account.refusals.in_a_row else following
+                due = now if self.access.account.refusals.in_a_row else following
                 continue
             lateness.woke(due=due, now=clock())
-            if clock() >= self._access.account.polls_wait_until:
+            if clock() >= self.access.account.polls_wait_until:
                 async with AsyncExitStack() as stack:
                     with lateness.awaited(due=due, interval_seconds=self._interval_seconds):
                         await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))
@@ -119,11 +119,11 @@ class Poller:
 
     async def _poll(self) -> None:
         begun = asyncio.get_running_loop().time()
-        self._access.client.clock_skew_seconds = None  # known only if an answer of this poll has a Date
+        self.access.client.clock_skew_seconds = None  # known only if an answer of this poll has a Date
         try:
             reading = await read_cluster(
-                self._access,
-                deadline=self._access.deadline(begun),
+                self.access,
+                deadline=self.access.deadline(begun),
                 last_good=self._last_good,
                 was_good=self._status.up,
             )
@@ -138,7 +138,7 @@ class Poller:
         except (Exception, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and self._is_being_cancelled():
                 raise
-            redact = self._access.client.credentials.redact
+            redact = self.access.client.credentials.redact
             message = f"{type(exc).__name__}: {redact(str(exc))}"
             self._put_failure(
                 PollFailure(reason=Reason.INTERNAL_ERROR, message=message),
@@ -172,7 +172,7 @@ class Poller:
             raise asyncio.CancelledError
         duration_seconds = asyncio.get_running_loop().time() - begun
         self._board.poll_durations.add(duration_seconds)
-        client = self._access.client
+        client = self.access.client
         return Poll(
             ended_timestamp_seconds=self._wall_clock(),
             duration_seconds=duration_seconds,
@@ -182,15 +182,13 @@ class Poller:
         )
 
 
-def _first_status(access: ClusterAccess, known: ClusterStatus | None) -> ClusterStatus:
+def _first_status(cluster: ClusterSettings, known: ClusterStatus | None) -> ClusterStatus:
     """Return the status to begin with: the known one, or an empty one if the address has changed."""
-    cluster = access.config
-    stale_after_seconds = cluster.stale_after.total_seconds()
     if known is not None and known.address == cluster.endpoint.origin:
-        return known.configured_as(labels=cluster.labels, stale_after_seconds=stale_after_seconds)
+        return known.configured_as(cluster)
     return ClusterStatus(
         name=cluster.name,
         address=cluster.endpoint.origin,
         labels=cluster.labels,
-        stale_after_seconds=stale_after_seconds,
+        stale_after_seconds=cluster.stale_after.total_seconds(),
     )
