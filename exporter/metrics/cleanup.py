@@ -63,7 +63,6 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_jobs_in_progress",
         help="Deletions that a run or a recovery is working on now, waits for a busy repository included.",
-        source="exporter",
         depends_on=lambda status: status.in_progress,
         samples=lambda status: one(status.in_progress),
     ),
@@ -117,7 +116,6 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
         name="ontap_cleanup_skipped_runs_total",
         kind=Kind.COUNTER,
         help="Runs that came due while one was going on, or could not start in time, and were left out.",
-        source="exporter",
         depends_on=lambda status: status.skipped_runs,
         samples=lambda status: one(status.skipped_runs),
     ),
@@ -180,13 +178,11 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
     Family(
         name="ontap_cleanup_halted",
         help="Whether all deleting is halted by the kill switch (1) or not (0).",
-        source="exporter",
         samples=lambda state: one(state.halted),
     ),
     Family(
         name="ontap_cleanup_journal_open",
         help="Whether the journal is open (1); without it (0), nothing is deleted.",
-        source="exporter",
         samples=lambda state: one(state.journal_open),
     ),
     Family(
@@ -200,7 +196,6 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
         name="ontap_cleanup_takeovers_total",
         kind=Kind.COUNTER,
         help="Clusters that this process has taken over from a process that had vanished.",
-        source="exporter",
         samples=lambda state: one(state.takeovers),
     ),
 )

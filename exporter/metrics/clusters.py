@@ -83,7 +83,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_up",
         help="Whether the last poll of the cluster succeeded (1) or not (0).",
-        source="exporter",
         samples=lambda status: one(status.up),
     ),
     Family(
@@ -184,19 +183,16 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_last_poll_timestamp_seconds",
         help="End of the last poll, good or bad, in Unix time.",
-        source="exporter",
         samples=lambda status: one(status.last_poll.ended_timestamp_seconds if status.last_poll else None),
     ),
     Family(
         name="ontap_last_successful_poll_timestamp_seconds",
         help="End of the last good poll, in Unix time, 0 before the first.",
-        source="exporter",
         samples=lambda status: one(status.inventory_timestamp_seconds),
     ),
     Family(
         name="ontap_poll_duration_seconds",
         help="Duration of the last poll, good or bad.",
-        source="exporter",
         samples=lambda status: one(status.last_poll.duration_seconds if status.last_poll else None),
     ),
     Family(
@@ -209,14 +205,12 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         name="ontap_polls_total",
         kind=Kind.COUNTER,
         help="Polls that have ended, good or bad.",
-        source="exporter",
         samples=lambda status: one(status.polls),
     ),
     Family(
         name="ontap_poll_failures_total",
         kind=Kind.COUNTER,
         help="Failed polls by reason.",
-        source="exporter",
         labels=("reason",),
         samples=_failures,
         depends_on=lambda status: status.failures,
@@ -224,7 +218,6 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_poll_failing",
         help="Why the last poll failed, always 1; absent if it succeeded.",
-        source="exporter",
         labels=("reason",),
         samples=_failing,
     ),

@@ -46,45 +46,38 @@ EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     Family(
         name="ontap_exporter_build_info",
         help="What this exporter was built from, always 1.",
-        source="exporter",
         labels=("python_version", "revision", "version"),
         samples=lambda state: (((state.python_version, state.revision, state.version), 1),),
     ),
     Family(
         name="ontap_exporter_config_last_reload_successful",
         help="Whether the configuration was accepted when it was last read (1) or not (0).",
-        source="exporter",
         samples=lambda state: one(state.last_reload_successful),
     ),
     Family(
         name="ontap_exporter_config_last_reload_success_timestamp_seconds",
         help="When the configuration was last accepted, in Unix time.",
-        source="exporter",
         samples=lambda state: one(state.last_reload_success_timestamp_seconds),
     ),
     Family(
         name="ontap_exporter_cluster_files",
         help="Files of clusters that the configuration names.",
-        source="exporter",
         samples=lambda state: one(state.cluster_files),
     ),
     Family(
         name="ontap_exporter_cluster_files_failed",
         help="Files of clusters that are broken, so that the last good content of each stays applied.",
-        source="exporter",
         samples=lambda state: one(state.cluster_files_failed),
     ),
     Family(
         name="ontap_exporter_clusters",
         help="Clusters that this process polls.",
-        source="exporter",
         samples=lambda state: one(state.clusters),
     ),
     Family(
         name="ontap_exporter_api_requests_total",
         kind=Kind.COUNTER,
         help="Requests sent to ONTAP by method and HTTP status, which is error if no answer came.",
-        source="exporter",
         labels=("code", "method"),
         samples=lambda state: (
             ((code, method), count) for (method, code), count in sorted(state.requests.items())
@@ -93,51 +86,43 @@ EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     HistogramFamily(
         name="ontap_exporter_poll_duration_seconds",
         help="How long the polls of all clusters took, good or bad.",
-        source="exporter",
         bounds=BUCKETS_SECONDS,
         samples=lambda state: (((), state.poll_durations, state.poll_duration_sum_seconds),),
     ),
     Family(
         name="ontap_exporter_poll_delay_seconds",
         help="How late the latest poll started; if larger, how late a poll that still waits already is.",
-        source="exporter",
         samples=lambda state: one(state.poll_delay_seconds),
     ),
     Family(
         name="ontap_exporter_polls_waiting",
         help="Polls that are due and have not started.",
-        source="exporter",
         samples=lambda state: one(state.polls_waiting),
     ),
     Family(
         name="ontap_exporter_polls_missed_total",
         kind=Kind.COUNTER,
         help="Polls skipped because the previous poll of the same cluster was still waiting or running.",
-        source="exporter",
         samples=lambda state: one(state.polls_missed),
     ),
     Family(
         name="ontap_exporter_keeping_up",
         help="Whether polls start as early as their intervals demand (1) or not (0).",
-        source="exporter",
         samples=lambda state: one(state.keeping_up),
     ),
     Family(
         name="ontap_exporter_event_loop_lag_seconds",
         help="The longest time that the event loop kept a timer waiting within the last minute or two.",
-        source="exporter",
         samples=lambda state: one(state.event_loop_lag_seconds),
     ),
     Family(
         name="ontap_exporter_shard_ordinal",
         help="This process's place among the shards, from 0.",
-        source="exporter",
         samples=lambda state: one(state.shard_ordinal),
     ),
     Family(
         name="ontap_exporter_total_shards",
         help="Shards that the clusters are divided among.",
-        source="exporter",
         samples=lambda state: one(state.total_shards),
     ),
 )

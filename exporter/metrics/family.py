@@ -35,7 +35,7 @@ class Metric(Generic[S]):
         name: the full name, with ``_total`` for a counter.
         kind: its type.
         help: one sentence.
-        source: where the value comes from: ONTAP's field, or the exporter itself.
+        source: where the value comes from, for example ONTAP's field; by default, the exporter itself.
         labels: its own labels, in alphabetical order; every line also has the fixed labels of its value.
         while_fresh: whether it is served only while the cluster's inventory is fresh.
         depends_on: gives the part of the value that its samples are made from; by default, all of it. While
@@ -45,7 +45,7 @@ class Metric(Generic[S]):
     name: str
     kind: Kind = Kind.GAUGE
     help: str
-    source: str
+    source: str = "exporter"
     labels: tuple[str, ...] = ()
     while_fresh: bool = False
     depends_on: Callable[[S], object] = lambda value: value
