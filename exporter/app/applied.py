@@ -36,13 +36,7 @@ class Changes:
 class AppliedConfiguration:
     """Polls and cleans the clusters of the applied configuration, which another one may replace.
 
-    Args:
-        config: the first configuration; nothing is polled before :meth:`apply`.
-        shard: the share of the clusters that this process polls and cleans.
-        session: carries all requests to ONTAP.
-        group: owns the tasks.
-        kill_switch: stops all deleting.
-        pace: the pauses of cleanup.
+    Nothing is polled before the first :meth:`apply`.
 
     Attributes:
         config: the configuration that was applied last.
@@ -84,7 +78,8 @@ class AppliedConfiguration:
         """
         before = self._accesses
         settings = {name: access.config for name, access in before.items()}
-        accesses = await self._opener.reopen(self._shard.share(config.clusters), before=before)
+        own = [cluster for cluster in config.clusters if self._shard.owns(cluster.name)]
+        accesses = await self._opener.reopen(own, before=before)
         self.config, self._accesses = config, accesses
         await self._fleet.poll(accesses, max_concurrent_polls=config.max_concurrent_polls)
         await self.cleanup.apply(config.cleanup, accesses)

@@ -85,12 +85,6 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
     answers that it is sending. Polls and cleanup are cancelled, and the task group waits until cleanup has
     recorded the DELETE that it has sent. Then connections and sockets are closed.
 
-    Args:
-        files: the files of the configuration, already loaded.
-        config: the configuration from these files.
-        settings: from the command line.
-        stop: ends it.
-
     Raises:
         OSError: an address cannot be listened on.
         ExceptionGroup: a bug ended a task.

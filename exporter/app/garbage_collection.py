@@ -17,9 +17,6 @@ class FullCollections:
     then, and what is alive is taken out of all later ones: nearly every object belongs to the program itself,
     or to the configuration or status of a cluster. Those are freed without the collector when others replace
     them.
-
-    Args:
-        seconds: for how long they are held off.
     """
 
     def __init__(self, *, seconds: float = HELD_OFF_SECONDS) -> None:

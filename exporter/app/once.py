@@ -36,18 +36,14 @@ class Polled:
 
 
 async def poll_once(config: Config, *, shard: Shard) -> Polled:
-    """Poll every cluster of a share once; nothing is deleted.
-
-    Args:
-        config: names the clusters.
-        shard: the share.
-    """
+    """Poll every cluster of a shard once; nothing is deleted."""
     rendered: Exposition[ClusterStatus] = Exposition(CLUSTER_FAMILIES)
     board = Board(on_change=lambda status: update_cluster(rendered, status))
     counts = RequestCounts()
     limiter = PollLimiter(config.max_concurrent_polls)
     async with open_session() as session, asyncio.TaskGroup() as group:
-        accesses = AccessOpener(session=session, counts=counts).open(shard.share(config.clusters))
+        own = [cluster for cluster in config.clusters if shard.owns(cluster.name)]
+        accesses = AccessOpener(session=session, counts=counts).open(own)
         for name, access in accesses.items():
             poller = Poller(access=access, board=board, limiter=limiter, wall_clock=time.time)
             group.create_task(poller.poll_once(), name=f"poll {name}")

@@ -8,36 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 AUTO = "auto"
 """Instead of a number: the ordinal at the end of the name of a StatefulSet's pod."""
 _ORDINAL_AT_END = re.compile(r"-(\d+)$")
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """One share of the clusters: ``ordinal`` of ``total``, counted from 0; by default, all clusters."""
+    """One share of the clusters: ``ordinal`` of ``total``, counted from 0; by default, all clusters.
+
+    Raises:
+        ValueError: there is no such shard.
+    """
 
     ordinal: int = 0
     total: int = 1
 
     def __post_init__(self) -> None:
-        """Check the ordinal and the total.
-
-        Raises:
-            ValueError: there is no such shard.
-        """
         if self.total < 1:
             raise ValueError(f"there is at least 1 shard, not {self.total}")
         if not 0 <= self.ordinal < self.total:
@@ -47,10 +37,6 @@ class Shard:
     def owns(self, name: str) -> bool:
         """Say whether the cluster of this name is in this shard."""
         return self.total == 1 or shard_of(name, self.total) == self.ordinal
-
-    def share(self, clusters: Iterable[N]) -> tuple[N, ...]:
-        """Return the clusters of this shard, in their order."""
-        return tuple(cluster for cluster in clusters if self.owns(cluster.name))
 
 
 def shard_of(name: str, total: int) -> int:

@@ -23,13 +23,9 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 @contextmanager
 def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
-    """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts; first the ones that were held.
+    """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts.
 
-    :mod:`exporter.held_signals` holds them from the start of the program.
-
-    Args:
-        kill_switch: SIGUSR1 turns it on, SIGUSR2 turns it off.
-        reload: called at SIGHUP.
+    The first ones are those that :mod:`exporter.held_signals` has held since the start of the program.
     """
 
     def engage() -> None:

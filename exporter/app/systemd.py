@@ -40,11 +40,7 @@ def passed_sockets(environ: Mapping[str, str]) -> tuple[socket.socket, ...]:
 
 
 class Notifier:
-    """Notifies the service manager that the program is ready, reloads or stops.
-
-    Args:
-        environ: the environment variables; they may name the manager's socket.
-    """
+    """Notifies the service manager, if the environment names its socket, of what the program does."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")

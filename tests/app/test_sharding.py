@@ -14,11 +14,6 @@ TOTALS = st.integers(min_value=1, max_value=300)
 FLEET = tuple(f"cluster-{number:05d}" for number in range(20_000))
 
 
-class Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
 @given(name=st.text(), total=TOTALS)
 def test_a_cluster_is_in_exactly_one_shard(name: str, total: int) -> None:
     owners = [ordinal for ordinal in range(total) if Shard(ordinal=ordinal, total=total).owns(name)]
@@ -57,13 +52,6 @@ def test_the_share_never_changes_between_releases(name: str, total: int, shard: 
 )
 def test_the_hash_is_the_published_one(key: int, total: int, number: int) -> None:
     assert jump_hash(key, total) == number
-
-
-def test_a_share_keeps_the_order() -> None:
-    clusters = [Named(name) for name in FLEET[:100]]
-    shares = [Shard(ordinal=ordinal, total=3).share(clusters) for ordinal in range(3)]
-    assert all([one.name for one in share] == sorted(one.name for one in share) for share in shares)
-    assert sorted(one.name for share in shares for one in share) == list(FLEET[:100])
 
 
 @pytest.mark.parametrize(
