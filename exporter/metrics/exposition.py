@@ -39,7 +39,6 @@ class Rendered(Generic[S]):
     """The lines of one value.
 
     Attributes:
-        value: the value.
         fixed: the labels that every line has.
         fresh_until_timestamp_seconds: until when the rows with ``while_fresh`` are served.
         blocks: a block of lines for each row of the table, in the table's order.
@@ -52,11 +51,7 @@ class Rendered(Generic[S]):
 
 
 class Exposition(Generic[S]):
-    """Holds the rendered lines of many values of one type, each under a key.
-
-    Args:
-        table: the rows of their metrics.
-    """
+    """Holds the rendered lines of many values of one type, each under a key."""
 
     def __init__(self, table: tuple[Row[S], ...]) -> None:
         self._table = table
@@ -65,11 +60,7 @@ class Exposition(Generic[S]):
     def update(self, key: Hashable, value: S, *, fixed: Labels = (), fresh_until: float = inf) -> None:
         """Replace the value under a key; render only the rows whose samples have changed.
 
-        Args:
-            key: identifies the value.
-            value: the immutable value that the samples are made from.
-            fixed: the labels that each of its lines has.
-            fresh_until: when its inventory becomes stale, Unix seconds.
+        Each line has the fixed labels. After ``fresh_until`` (Unix seconds), its inventory is stale.
         """
         before = self._rendered.get(key)
         if before is None or before.fixed != fixed:
@@ -106,12 +97,9 @@ class RenderedTable(Generic[S]):
     values: tuple[Rendered[S], ...]
 
     def blocks(self, *, now: float, form: Format, names: Collection[str] = ()) -> Iterator[bytes]:
-        """Give the lines in blocks, row by row.
+        """Give the lines at a moment (Unix seconds) in blocks, row by row.
 
-        Args:
-            now: the moment of the scrape, Unix seconds.
-            form: the format of the headers.
-            names: the metrics to give, each by its name in either format or by a sample's name; empty: all.
+        With ``names``, only these metrics, each by its name in either format or by a sample's name.
         """
         for index, row in enumerate(self.table):
             if names and not {row.name, base_name(row), *sample_names(row)}.intersection(names):

@@ -33,14 +33,11 @@ def base_name(row: Row[S]) -> str:
 
 def header(row: Row[S], form: Format) -> bytes:
     """Return the comment lines of a metric."""
-    if form is Format.TEXT:
-        lines = [f"# HELP {row.name} {row.help}", f"# TYPE {row.name} {row.kind}"]
-    else:
-        name = base_name(row)
-        lines = [f"# HELP {name} {row.help}", f"# TYPE {name} {row.kind}"]
-        if name.endswith("_seconds"):
-            lines.append(f"# UNIT {name} seconds")
-    return ("\n".join(lines) + "\n").encode()
+    name = row.name if form is Format.TEXT else base_name(row)
+    lines = f"# HELP {name} {row.help}\n# TYPE {name} {row.kind}\n"
+    if form is Format.OPENMETRICS and name.endswith("_seconds"):
+        lines += f"# UNIT {name} seconds\n"
+    return lines.encode()
 
 
 def number(value: float) -> str:
@@ -69,12 +66,9 @@ def ages(since_milliseconds: Iterable[int], now_milliseconds: int) -> Iterator[s
 
 
 def line_template(name: str, fixed: Iterable[tuple[str, str]], own: Iterable[str]) -> str:
-    """Return a sample line up to its value: the labels are in alphabetical order.
+    """Return a sample line up to its value, with ``%s`` for the value of each of the row's own labels.
 
-    Args:
-        name: of the samples.
-        fixed: the labels that every line has.
-        own: the names of the labels whose values differ, in alphabetical order; ``%s`` stands for each value.
+    All labels are in alphabetical order, and so must be the own ones.
     """
     labels = {key: escaped(value).replace("%", "%%") for key, value in fixed} | dict.fromkeys(own, "%s")
     written = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))

@@ -54,11 +54,10 @@ class ClusterStatus:
     """Everything that is known about one cluster.
 
     Attributes:
-        name: the configured name.
         address: the configured origin, ``scheme://host:port``.
         labels: the configured labels, ordered by name.
         stale_after_seconds: how long an inventory is fresh after its poll ended.
-        polls: polls ended.
+        polls: how many polls have ended.
         failures: failed polls by reason; every reason is there.
         last_poll: the newest poll, good or bad; None before the first has ended.
         inventory: the result of the last good poll; None before the first.
@@ -129,11 +128,7 @@ class ClusterStatus:
 
 
 class PollDurations:
-    """Counts the polls of all clusters by their duration, for a histogram.
-
-    Attributes:
-        sum_seconds: all durations together.
-    """
+    """Counts the polls of all clusters by their duration, for a histogram."""
 
     def __init__(self) -> None:
         self.sum_seconds = 0.0
@@ -158,8 +153,6 @@ class Board:
 
     Attributes:
         was_complete: whether every cluster had been polled once, good or bad, now or at any time before.
-        lateness: how late polls start.
-        poll_durations: how long polls took.
     """
 
     def __init__(

@@ -14,12 +14,7 @@ from exporter.polling.poller import Poller
 
 
 class Fleet:
-    """Keeps a named task for every cluster.
-
-    Args:
-        group: owns the tasks.
-        board: takes the results.
-    """
+    """Keeps a named task for every cluster."""
 
     def __init__(self, *, group: asyncio.TaskGroup, board: Board) -> None:
         self._group = group
@@ -40,10 +35,6 @@ class Fleet:
         times of the new configuration. A cluster with a new access gets a new poller. The new poller starts
         with the status that is known, unless the address has changed, and polls as soon as the limiter
         allows, once polls may :meth:`begin`. In between, other tasks run.
-
-        Args:
-            accesses: the clusters by name, in the order of the board.
-            max_concurrent_polls: how many polls may run at once.
         """
         self._limiter.limit(max_concurrent_polls)
         gone = [name for name in self._pollers if name not in accesses]

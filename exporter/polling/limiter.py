@@ -16,9 +16,6 @@ class PollLimiter:
 
     A cluster that does not answer holds its slot until poll_timeout. All clusters that did not answer last
     time share half of the slots, so that the other clusters never wait for them.
-
-    Args:
-        count: how many polls may run at once.
     """
 
     def __init__(self, count: int) -> None:
@@ -41,8 +38,7 @@ class PollLimiter:
     async def slot(self, *, silent: bool) -> AsyncIterator[None]:
         """Hold a slot for as long as the context lasts.
 
-        Args:
-            silent: whether the cluster's last poll ended at its deadline.
+        A cluster is silent if its last poll ended at its deadline.
         """
         async with self._for_silent if silent else nullcontext(), self._all:
             yield

@@ -13,13 +13,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 def log_poll(
     cluster: str, failure: PollFailure | None, *, before: PollFailure | None, traceback: str = ""
 ) -> None:
-    """Log the end of a poll.
+    """Log the end of a poll, whose failure is None if it was good; ``before`` is that of the poll before.
 
-    Args:
-        cluster: its configured name.
-        failure: why the poll failed; None if it was good.
-        before: why the poll before failed; None if it was good, or if there was none.
-        traceback: of our own mistake that made it fail, without secrets; empty: there is none.
+    The traceback, of a mistake of ours, holds no secrets.
     """
     is_same = (failure and failure.reason) == (before and before.reason)
     if failure is None:

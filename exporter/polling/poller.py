@@ -20,16 +20,9 @@ from exporter.polling.poll_log import log_poll, log_unread_facts
 
 
 class Poller:
-    """Polls one cluster for as long as it runs.
+    """Polls one cluster for as long as it runs, and puts the results on the board.
 
-    Args:
-        access: the cluster to poll.
-        board: takes the results. If it has a status of the cluster at the same address, that goes on.
-        limiter: limits how many polls run at once.
-        wall_clock: gives Unix seconds.
-
-    Attributes:
-        access: the cluster that is polled.
+    If the board has a status of the cluster at the same address, the poller goes on from there.
     """
 
     def __init__(
