@@ -142,7 +142,7 @@ class Campaign:
                 await life.kill()
                 done["kills"] += 1
             else:
-                await life.stop()
+                await life.end_in_order()
                 done["stops"] += 1
         await self.scrapers.go()
         if self.journal.exists() and chance.random() < FAULT_CHANCE:
@@ -153,7 +153,7 @@ class Campaign:
         try:
             await life.until_listening()
             await life.until_line("cannot open it: Permission denied")
-            assert (await life.samples())["ontap_cleanup_journal_open", ()] == 0
+            assert (await life.samples_of())["ontap_cleanup_journal_open", ()] == 0
         finally:
             self.journal.chmod(0o600)
         self.figures.done["read-only journals"] += 1
@@ -261,7 +261,7 @@ class Campaign:
 
             await eventually(counted, seconds=CALM_SECONDS, what="the counters to be the journal's")
             await self.scraper.check(life)
-            await life.stop()
+            await life.end_in_order()
         account = self.autopsy()
         found = [one for warden in self.wardens for one in account.differences(warden)]
         assert not found, "\n".join([f"repeat it with: {REPEAT} make chaos", *found[:50]])

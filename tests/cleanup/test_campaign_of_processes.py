@@ -117,7 +117,7 @@ class Processes:
                 await self._taken_over(slot, held)
                 await slot.revive()
             case "stop":
-                await slot.life.stop()
+                await slot.life.end_in_order()
                 await self._taken_over(slot, held)
                 await slot.revive()
             case "pause":

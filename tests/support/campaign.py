@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import re
 import resource
 import signal
 import sys
@@ -33,6 +32,7 @@ from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import DownloadState, Fault, FaultKind, JobOutcome, JobScript, Node, UpdateState
 from exporter.simulator.faults.fault import LISTING_KINDS
 from support.client_connections import close
+from support.daemon_process import Daemon, started
 from support.held_resources import Held, held_by
 from support.programs import UNPACKED
 from support.waiting import eventually
@@ -52,7 +52,6 @@ _PACKAGE = "ontap_software_package_info"
 MOST_HELD = Held(mib=200, descriptors=300, threads=60, tasks=600)
 """What a daemon may hold at any time."""
 _LIBFAKETIME = "usr/lib/*/faketime/libfaketimeMT.so.1"
-_LISTENING = re.compile(r"msg=listening address=(\S+)")
 _DELETIONS = (
     "SELECT cluster_uuid, version, phase, attempts, job_uuid, outcome, code, id"
     " FROM cleanup_deletions ORDER BY id"
@@ -81,18 +80,12 @@ def cleanup_config(state: str, *, takeover_after: str = "30s", max_deletes_per_r
 
 
 @dataclass(slots=True, kw_only=True)
-class Life:
+class Life(Daemon):
     """One life of a daemon, a process that may be killed at any moment, even before it listens."""
 
-    process: asyncio.subprocess.Process
-    session: aiohttp.ClientSession
-    lines: list[str] = field(default_factory=list)
-    listens: asyncio.Event = field(default_factory=asyncio.Event)
-    url: str = ""
-
     @property
-    def output(self) -> str:
-        """The last lines that it has written."""
+    def last_lines(self) -> str:
+        """What it has written of late."""
         return "\n".join(self.lines[-200:])
 
     @property
@@ -108,22 +101,13 @@ class Life:
         """
         async with asyncio.timeout(START_SECONDS):
             await self.listens.wait()
-        assert self.url, self.output
+        assert self.url, self.last_lines
 
-    async def until_line(self, text: str) -> None:
-        """Wait until it writes a line with this text."""
-
-        async def written() -> bool:
-            return any(text in line for line in self.lines)
-
-        await eventually(written, seconds=START_SECONDS, what=f"a line with {text!r}")
-
-    async def samples(
+    async def samples_of(
         self, prefix: str = "ontap_cleanup_"
     ) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        """Return the samples of its metrics, by name and labels."""
-        async with self.session.get(f"{self.url}/metrics") as response:
-            text = await response.text()
+        """Return the samples of its metrics whose names begin so, by name and labels."""
+        _, text = await self.get("/metrics")
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in text_string_to_metric_families(text)
@@ -139,7 +123,7 @@ class Life:
         """Return the clusters that it may clean now; none where it does not answer."""
         with suppress(aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(2):
-                samples = await self.samples("ontap_cleanup_lease_held")
+                samples = await self.samples_of("ontap_cleanup_lease_held")
                 return {dict(labels)["cluster"] for (_, labels), value in samples.items() if value == 1}
         return set()
 
@@ -147,7 +131,7 @@ class Life:
         """Say whether its journal is open and knows all its clusters, so that it can clean any of them."""
         with suppress(aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(2):
-                samples = await self.samples("ontap_")
+                samples = await self.samples_of("ontap_")
                 names = Counter(name for name, _ in samples)
                 is_open = samples.get(("ontap_cleanup_journal_open", ())) == 1
                 return is_open and names["ontap_cluster_info"] == names["ontap_cleanup_lease_held"] > 0
@@ -155,19 +139,19 @@ class Life:
 
     async def kill(self) -> None:
         """End it as a power cut would."""
-        assert self.process.returncode is None, self.output
+        assert self.process.returncode is None, self.last_lines
         self.process.kill()
         await self.process.wait()
 
-    async def stop(self) -> None:
+    async def end_in_order(self) -> None:
         """Stop it in order, and check how it ends."""
-        assert self.process.returncode is None, self.output
+        assert self.process.returncode is None, self.last_lines
         begun = time.monotonic()
         self.process.terminate()
         async with asyncio.timeout(START_SECONDS):
             code = await self.process.wait()
-        assert code == 0, self.output
-        assert time.monotonic() - begun < STOP_SECONDS, self.output
+        assert code == 0, self.last_lines
+        assert time.monotonic() - begun < STOP_SECONDS, self.last_lines
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -301,49 +285,18 @@ async def living(
         clock: its wall clock; None: the machine's.
         wrapper: what starts it, in its own place.
     """
-    process = await asyncio.create_subprocess_exec(
-        *wrapper,
-        sys.executable,
-        "-m",
-        "support.hasty_daemon",
-        str(config),
-        *map(str, shard),
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-            "COUNT_TASKS": "1",
-            **({} if clock is None else clock.environment()),
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with aiohttp.ClientSession() as session:
-        life = Life(process=process, session=session)
-        reading = asyncio.create_task(_read(life))
+    environ = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "COUNT_TASKS": "1"}
+    if clock is not None:
+        environ |= clock.environment()
+    command = (*wrapper, sys.executable, "-m", "support.hasty_daemon", str(config), *map(str, shard))
+    async with started(Life, *command, folder=ROOT, environ=environ) as life:
         try:
             yield life
         except BaseException as exc:
-            exc.add_note(f"the daemon wrote:\n{life.output}")
+            exc.add_note(f"the daemon wrote:\n{life.last_lines}")
             raise
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            await reading
     mistakes = [line for line in life.lines if "a bug ended" in line]
-    assert not mistakes, life.output
-
-
-async def _read(life: Life) -> None:
-    assert life.process.stdout is not None
-    async for raw in life.process.stdout:
-        line = raw.decode(errors="replace").rstrip("\n")
-        life.lines.append(line)
-        if not life.url and (match := _LISTENING.search(line)):
-            life.url = f"http://{match[1]}"
-            life.listens.set()
-    life.listens.set()
+    assert not mistakes, life.last_lines
 
 
 class Sometimes(Fault):
@@ -583,7 +536,7 @@ class Scraper:
             TimeoutError: a scrape takes longer than Prometheus waits.
         """
         async with asyncio.timeout(SCRAPE_SECONDS):
-            samples = await life.samples("ontap_")
+            samples = await life.samples_of("ontap_")
         self.scrapes += 1
         held = asdict(life.held())
         self.most_held = {what: max(found, self.most_held.get(what, 0)) for what, found in held.items()}
@@ -614,7 +567,7 @@ class Scraper:
 
 async def jobs_total(life: Life) -> Mapping[tuple[str, str], int]:
     """Return ontap_cleanup_jobs_total above zero, by cluster and outcome."""
-    samples = await life.samples("ontap_cleanup_jobs_total")
+    samples = await life.samples_of("ontap_cleanup_jobs_total")
     labelled = {key: (dict(key[1])["cluster"], dict(key[1])["outcome"]) for key in samples}
     return {labelled[key]: int(value) for key, value in samples.items() if value}
 
@@ -634,5 +587,5 @@ async def until_cleaned(wardens: Sequence[Warden], lives: Iterable[Life], *, sec
     except TimeoutError as exc:
         left = {warden.cluster.name: warden.retired() for warden in wardens if warden.retired()}
         violations = [warden.violations for warden in wardens if warden.violations]
-        written = "\n\n".join(life.output for life in lives)
+        written = "\n\n".join(life.last_lines for life in lives)
         raise TimeoutError(f"left: {left}; violations: {violations}\n{written}") from exc

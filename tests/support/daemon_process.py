@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,6 +40,7 @@ class Daemon:
         lines: what it has written so far.
         url: where it listens.
         session: for requests to it.
+        listens: set when it listens, or has ended.
     """
 
     process: asyncio.subprocess.Process
@@ -46,6 +48,7 @@ class Daemon:
     lines: list[str] = field(default_factory=list)
     url: str = ""
     ended: bool = False
+    listens: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def output(self) -> str:
@@ -104,6 +107,31 @@ class Daemon:
             return await self.process.wait()
 
 
+D = TypeVar("D", bound=Daemon)
+
+
+@asynccontextmanager
+async def started(kind: type[D], *command: str, folder: Path, environ: Mapping[str, str]) -> AsyncIterator[D]:
+    """Start a program with this environment added to ours; kill it at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env={**os.environ, **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with aiohttp.ClientSession() as session:
+        daemon = kind(process=process, session=session)
+        reading = asyncio.create_task(_read(daemon))
+        try:
+            yield daemon
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await reading
+            await process.wait()
+
+
 @asynccontextmanager
 async def program(
     *arguments: str,
@@ -124,35 +152,18 @@ async def program(
     Raises:
         TimeoutError: it neither listened nor ended in time.
     """
-    process = await asyncio.create_subprocess_exec(
-        *wrapper,
-        sys.executable,
-        "-m",
-        "support.hasty_daemon" if is_hasty else "exporter",
-        *arguments,
-        cwd=Path(__file__).parents[1 if is_hasty else 2],
-        env={**os.environ, **(environ or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    listening = asyncio.Event()
-    async with aiohttp.ClientSession() as session:
-        daemon = Daemon(process=process, session=session)
-        reading = asyncio.create_task(_read(daemon, listening))
-        try:
-            if signals_while_starting:
-                held = partial(_holds, process, signals_while_starting[0])
-                await eventually(held, seconds=START_SECONDS, what="the program to hold signals")
-            for number in signals_while_starting:
-                process.send_signal(number)
-            async with asyncio.timeout(START_SECONDS):
-                await listening.wait()
-            yield daemon
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await reading
-            await process.wait()
+    module = "support.hasty_daemon" if is_hasty else "exporter"
+    command = (*wrapper, sys.executable, "-m", module, *arguments)
+    folder = Path(__file__).parents[1 if is_hasty else 2]
+    async with started(Daemon, *command, folder=folder, environ=environ or {}) as daemon:
+        if signals_while_starting:
+            held = partial(_holds, daemon.process, signals_while_starting[0])
+            await eventually(held, seconds=START_SECONDS, what="the program to hold signals")
+        for number in signals_while_starting:
+            daemon.process.send_signal(number)
+        async with asyncio.timeout(START_SECONDS):
+            await daemon.listens.wait()
+        yield daemon
 
 
 async def _holds(process: asyncio.subprocess.Process, number: signal.Signals) -> bool:
@@ -162,15 +173,15 @@ async def _holds(process: asyncio.subprocess.Process, number: signal.Signals) ->
     return any(mask >> (number - 1) & 1 for mask in masks)
 
 
-async def _read(daemon: Daemon, listening: asyncio.Event) -> None:
-    """Collect the program's lines; signal the first one with an address, or the end."""
+async def _read(daemon: Daemon) -> None:
+    """Collect the program's lines; the first one with an address says that it listens."""
     assert daemon.process.stdout is not None
     async for raw in daemon.process.stdout:
-        line = raw.decode().rstrip("\n")
+        line = raw.decode(errors="replace").rstrip("\n")
         daemon.lines.append(line)
         match = _LISTENING.search(line)
         if match and not daemon.url:
             daemon.url = f"http://{match[1] or match[2]}"
-            listening.set()
+            daemon.listens.set()
     daemon.ended = True
-    listening.set()
+    daemon.listens.set()
