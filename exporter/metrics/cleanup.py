@@ -9,7 +9,7 @@ from exporter.cleanup.cleanup_board import LeaseStatus, PolicyStatus
 from exporter.cleanup.decide.plan import Verdict, VerdictReason
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Family, HistogramFamily, Kind, Row, Sample, one
+from exporter.metrics.family import Family, HistogramFamily, Row, Sample, one
 
 
 def _planned(status: PolicyStatus) -> Iterable[Sample]:
@@ -42,7 +42,6 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     ),
     Family(
         name="ontap_cleanup_jobs_total",
-        kind=Kind.COUNTER,
         help="Deletions that have ended, by outcome, since the journal began.",
         source="journal",
         labels=("outcome",),
@@ -53,7 +52,6 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     ),
     Family(
         name="ontap_cleanup_job_errors_total",
-        kind=Kind.COUNTER,
         help="Deletions that have ended with an error code of ONTAP, by code, since the journal began.",
         source="journal; DELETE /cluster/software/packages/{version} and GET /cluster/jobs/{uuid}: code",
         labels=("code",),
@@ -114,7 +112,6 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     ),
     Family(
         name="ontap_cleanup_skipped_runs_total",
-        kind=Kind.COUNTER,
         help="Runs that came due while one was going on, or could not start in time, and were left out.",
         depends_on=lambda status: status.skipped_runs,
         samples=lambda status: one(status.skipped_runs),
@@ -194,7 +191,6 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
     ),
     Family(
         name="ontap_cleanup_takeovers_total",
-        kind=Kind.COUNTER,
         help="Clusters that this process has taken over from a process that had vanished.",
         samples=lambda state: one(state.takeovers),
     ),

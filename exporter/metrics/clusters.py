@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Family, Kind, Sample, one
+from exporter.metrics.family import Family, Sample, one
 from exporter.polling.board import ClusterStatus
 
 
@@ -203,13 +203,11 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     ),
     Family(
         name="ontap_polls_total",
-        kind=Kind.COUNTER,
         help="Polls that have ended, good or bad.",
         samples=lambda status: one(status.polls),
     ),
     Family(
         name="ontap_poll_failures_total",
-        kind=Kind.COUNTER,
         help="Failed polls by reason.",
         labels=("reason",),
         samples=_failures,

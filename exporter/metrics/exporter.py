@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter import __version__
-from exporter.metrics.family import Family, HistogramFamily, Kind, Row, one
+from exporter.metrics.family import Family, HistogramFamily, Row, one
 from exporter.polling.board import BUCKETS_SECONDS
 
 
@@ -28,10 +28,10 @@ class ExporterState:
     last_reload_successful: bool
     last_reload_success_timestamp_seconds: float
     cluster_files: int
-    cluster_files_failed: int
+    cluster_files_failed: int = 0
     clusters: int
     requests: Mapping[tuple[str, str], int]
-    poll_delay_seconds: float
+    poll_delay_seconds: float = 0.0
     shard_ordinal: int
     total_shards: int
     polls_waiting: int = 0
@@ -76,7 +76,6 @@ EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     ),
     Family(
         name="ontap_exporter_api_requests_total",
-        kind=Kind.COUNTER,
         help="Requests sent to ONTAP by method and HTTP status, which is error if no answer came.",
         labels=("code", "method"),
         samples=lambda state: (
@@ -101,7 +100,6 @@ EXPORTER_FAMILIES: tuple[Row[ExporterState], ...] = (
     ),
     Family(
         name="ontap_exporter_polls_missed_total",
-        kind=Kind.COUNTER,
         help="Polls skipped because the previous poll of the same cluster was still waiting or running.",
         samples=lambda state: one(state.polls_missed),
     ),

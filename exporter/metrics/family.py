@@ -33,7 +33,6 @@ class Metric(Generic[S]):
 
     Attributes:
         name: the full name, with ``_total`` for a counter.
-        kind: its type.
         help: one sentence.
         source: where the value comes from, for example ONTAP's field; by default, the exporter itself.
         labels: its own labels, in alphabetical order; every line also has the fixed labels of its value.
@@ -43,7 +42,6 @@ class Metric(Generic[S]):
     """
 
     name: str
-    kind: Kind = Kind.GAUGE
     help: str
     source: str = "exporter"
     labels: tuple[str, ...] = ()
@@ -64,6 +62,11 @@ class Family(Metric[S]):
     samples: Callable[[S], Iterable[Sample]]
     is_age: bool = False
 
+    @property
+    def kind(self) -> Kind:
+        """Its type, which the name tells."""
+        return Kind.COUNTER if self.name.endswith("_total") else Kind.GAUGE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistogramFamily(Metric[S]):
@@ -74,9 +77,13 @@ class HistogramFamily(Metric[S]):
         samples: gives its samples for a value.
     """
 
-    kind: Kind = Kind.HISTOGRAM
     bounds: tuple[float, ...]
     samples: Callable[[S], Iterable[HistogramSample]]
+
+    @property
+    def kind(self) -> Kind:
+        """Its type."""
+        return Kind.HISTOGRAM
 
 
 Row = Family[S] | HistogramFamily[S]
