@@ -5,7 +5,6 @@
 * :mod:`~exporter.polling.cluster_reading`: one poll: the listing, then the facts.
 * :mod:`~exporter.polling.limiter`: how many polls run at once.
 * :mod:`~exporter.polling.lateness`: whether polls start when they are due, and the event loop's lag.
-* :mod:`~exporter.polling.poll_log`: logs how one cluster's polls end.
-* :mod:`~exporter.polling.poller`: one cluster's endless loop.
+* :mod:`~exporter.polling.poller`: one cluster's endless loop, and what it logs.
 * :mod:`~exporter.polling.fleet`: the pollers of all clusters.
 """

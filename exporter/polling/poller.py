@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from traceback import format_exception
 from typing import NoReturn
 
+import structlog
+
 from exporter.concurrency import is_being_cancelled
 from exporter.ontap.access import ClusterAccess
 from exporter.ontap.endpoint import ClusterSettings
@@ -16,7 +18,8 @@ from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.cluster_reading import Reading, read_cluster
 from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
 from exporter.polling.limiter import PollLimiter
-from exporter.polling.poll_log import log_poll, log_unread_facts
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Poller:
@@ -185,3 +188,32 @@ def _first_status(cluster: ClusterSettings, known: ClusterStatus | None) -> Clus
         labels=cluster.labels,
         stale_after_seconds=cluster.stale_after.total_seconds(),
     )
+
+
+def log_poll(
+    cluster: str, failure: PollFailure | None, *, before: PollFailure | None, traceback: str = ""
+) -> None:
+    """Log the end of a poll, whose failure is None if it was good; ``before`` is that of the poll before.
+
+    The traceback, of a mistake of ours, holds no secrets.
+    """
+    is_same = (failure and failure.reason) == (before and before.reason)
+    if failure is None:
+        if not is_same:
+            log.info("cluster answers again", cluster=cluster)
+        return
+    why = {"cluster": cluster, "reason": str(failure.reason), "error": failure.message}
+    if is_same:
+        log.debug("poll failed again", **why)
+    elif traceback:
+        log.error("poll failed", **why, exception=traceback)
+    else:
+        log.warning("poll failed", **why)
+
+
+def log_unread_facts(cluster: str, errors: tuple[OntapError, ...], *, before: tuple[OntapError, ...]) -> None:
+    """Log that facts cannot be read, unless the last good poll could not read them for the same reasons."""
+    if errors and {error.reason for error in errors} != {error.reason for error in before}:
+        log.warning(
+            "facts beside the listing cannot be read", cluster=cluster, error="; ".join(map(str, errors))
+        )

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from exporter.ontap.errors import BadResponse, Forbidden, Reason
 from exporter.polling.board import PollFailure
-from exporter.polling.poll_log import log_poll, log_unread_facts
+from exporter.polling.poller import log_poll, log_unread_facts
 
 GONE = PollFailure(reason=Reason.CONNECTION, message="refused")
 SLOW = PollFailure(reason=Reason.TIMEOUT, message="not complete within the deadline")
