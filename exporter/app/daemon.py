@@ -42,7 +42,6 @@ REVISION = os.environ.get("ONTAP_PACKAGES_EXPORTER_REVISION") or "unknown"
 """The source revision; an image sets the variable when it is built."""
 DEFAULT_LISTEN_ADDRESS = ListenAddress(host="", port=10910)
 
-_RENDERERS = 2
 _IN_USE = (
     "Address already in use; another program listens there, maybe another exporter: end it, "
     "or choose another address, e.g. --web.listen-address=:10911"
@@ -119,10 +118,6 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         )
         stack.enter_context(handle_daemon_signals(kill_switch=kill_switch, reload=reloader.ask))
         sockets = _listen(stack, settings)
-        renderers = ThreadPoolExecutor(_RENDERERS, thread_name_prefix="render")
-        stack.callback(renderers.shutdown, wait=False, cancel_futures=True)
-        page_renderers = ThreadPoolExecutor(1, thread_name_prefix="page")
-        stack.callback(page_renderers.shutdown, wait=False, cancel_futures=True)
         session = await stack.enter_async_context(open_session())
         group = await stack.enter_async_context(asyncio.TaskGroup())
 
@@ -142,14 +137,7 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
         stack.callback(group.create_task(monitor(applied.board.lateness), name="loop lag").cancel)
         stack.callback(group.create_task(notifier.keep_alive(), name="keep alive").cancel)
 
-        sources = _sources(
-            settings=settings,
-            files=files,
-            reloader=reloader,
-            applied=applied,
-            renderers=renderers,
-            page_renderers=page_renderers,
-        )
+        sources = _sources(stack, settings=settings, files=files, reloader=reloader, applied=applied)
         await stack.enter_async_context(serving(build_application(sources, protection), sockets, protection))
         if protection is not None:
             stack.callback(group.create_task(protection.watch(), name="web configuration").cancel)
@@ -167,14 +155,20 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
     log.info("stopped")
 
 
+def _threads(stack: AsyncExitStack, count: int, *, name: str) -> Executor:
+    """Return threads for short work; the stack ends them without waiting for them."""
+    threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+    stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+    return threads
+
+
 def _sources(
+    stack: AsyncExitStack,
     *,
     settings: Settings,
     files: ConfigFiles,
     reloader: Reloader,
     applied: AppliedConfiguration,
-    renderers: Executor,
-    page_renderers: Executor,
 ) -> Sources:
     """Collect what the server shows."""
 
@@ -210,8 +204,8 @@ def _sources(
         configuration_version=lambda: (applied.version, reloader.successful),
         reload=reloader.ask if settings.reload_by_http else None,
         wall_clock=time.time,
-        renderers=renderers,
-        page_renderers=page_renderers,
+        renderers=_threads(stack, 2, name="render"),
+        page_renderers=_threads(stack, 1, name="page"),
         telemetry_path=settings.telemetry_path,
         site=settings.site,
     )

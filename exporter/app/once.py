@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 from exporter.app.daemon import REVISION
 from exporter.app.sharding import Shard
@@ -21,22 +20,13 @@ from exporter.polling.limiter import PollLimiter
 from exporter.polling.poller import Poller
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Polled:
-    """What polling once has found.
+async def poll_once(config: Config, *, shard: Shard) -> tuple[bytes, bool]:
+    """Poll every cluster of a shard once; nothing is deleted.
 
-    Attributes:
-        exposition: the metrics as text; those of the process itself are left out, because a textfile
-            collector has its own of the same names.
-        failed: the names of the clusters that could not be read.
+    Returns:
+        the exposition as text, and whether all clusters could be read. The metrics of the process itself are
+        left out, because a textfile collector has its own of the same names.
     """
-
-    exposition: bytes
-    failed: tuple[str, ...]
-
-
-async def poll_once(config: Config, *, shard: Shard) -> Polled:
-    """Poll every cluster of a shard once; nothing is deleted."""
     rendered: Exposition[ClusterStatus] = Exposition(CLUSTER_FAMILIES)
     board = Board(on_change=lambda status: update_cluster(rendered, status))
     counts = RequestCounts()
@@ -53,10 +43,8 @@ async def poll_once(config: Config, *, shard: Shard) -> Polled:
         last_reload_successful=True,
         last_reload_success_timestamp_seconds=now,
         cluster_files=len(config.sources.files),
-        cluster_files_failed=0,
         clusters=len(accesses),
         requests=counts.totals(),
-        poll_delay_seconds=0.0,
         shard_ordinal=shard.ordinal,
         total_shards=shard.total,
         poll_durations=board.poll_durations.cumulative(),
@@ -64,7 +52,4 @@ async def poll_once(config: Config, *, shard: Shard) -> Polled:
     )
     tables = (rendered.all(), render_once(EXPORTER_FAMILIES, state))
     blocks = (block for table in tables for block in table.blocks(now=now, form=Format.TEXT))
-    return Polled(
-        exposition=b"".join(blocks),
-        failed=tuple(status.name for status in board.statuses() if not status.up),
-    )
+    return b"".join(blocks), all(status.up for status in board.statuses())

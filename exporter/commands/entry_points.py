@@ -85,15 +85,15 @@ def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
     log = structlog.get_logger(__name__)
     for warning in config.warnings:
         log.warning("warning about the configuration", **warning.logged())
-    polled = asyncio.run(poll_once(config, shard=shard))
+    exposition, all_read = asyncio.run(poll_once(config, shard=shard))
     if parsed.output is not None:
-        if not _written(parsed.output, polled.exposition):
+        if not _written(parsed.output, exposition):
             return Exit.FAILED
     elif sys.stdout.isatty():
-        sys.stdout.write(terminal.escaped(polled.exposition.decode(), keep="\n"))
+        sys.stdout.write(terminal.escaped(exposition.decode(), keep="\n"))
     else:
-        sys.stdout.buffer.write(polled.exposition)
-    return Exit.FAILED if polled.failed else Exit.OK
+        sys.stdout.buffer.write(exposition)
+    return Exit.OK if all_read else Exit.FAILED
 
 
 def check_config(parsed: argparse.Namespace) -> Exit:
