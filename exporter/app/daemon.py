@@ -252,4 +252,4 @@ def _url_of(bound: socket, *, has_tls: bool) -> str:
 
 def _address_of(bound: socket) -> str:
     host, port, *_ = bound.getsockname()
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(ListenAddress(host=host, port=port))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from exporter.simulator import SimulatedCluster
 
@@ -30,12 +31,32 @@ async def close(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
+async def serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+    start: Callable[..., Awaitable[asyncio.Server]],
+) -> AsyncIterator[asyncio.Server]:
+    """Serve each connection in a task, which is cancelled at the end; start is given what begins one."""
+    connections: set[asyncio.Task[None]] = set()
+
+    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await start(on_connection)
+    try:
+        yield server
+    finally:
+        server.close()
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+@asynccontextmanager
 async def forwarding(
     cluster: SimulatedCluster, *, before: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[int]:
     """Forward connections to a cluster, each once ``before`` has returned; give the port at its address."""
     host, _, port = cluster.address.rpartition(":")
-    connections: set[asyncio.Task[None]] = set()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -54,14 +75,5 @@ async def forwarding(
         finally:
             await close(writer)
 
-    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(asyncio.create_task(forward(reader, writer)))
-
-    server = await asyncio.start_server(on_connection, host)
-    try:
+    async with serving(forward, partial(asyncio.start_server, host=host)) as server:
         yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)

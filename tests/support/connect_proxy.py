@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
-from support.client_connections import close
+from support.client_connections import close, serving
 
 
 class ConnectProxy:
@@ -72,18 +73,6 @@ class ConnectProxy:
 async def connect_proxy() -> AsyncIterator[ConnectProxy]:
     """Run a proxy on loopback for as long as the context lasts."""
     proxy = ConnectProxy()
-    connections: set[asyncio.Task[None]] = set()
-
-    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(asyncio.create_task(proxy.serve(reader, writer)))
-
-    server = await asyncio.start_server(on_connection, "127.0.0.1")
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(proxy.serve, partial(asyncio.start_server, host="127.0.0.1")) as server:
+        proxy.port = server.sockets[0].getsockname()[1]
         yield proxy
-    finally:
-        server.close()
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-        await server.wait_closed()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from support.client_connections import close
+from support.client_connections import close, serving
 
 
 class SilentProxy:
@@ -69,20 +70,5 @@ class SilentProxy:
 async def silent_proxy(upstream: Path, folder: Path) -> AsyncIterator[SilentProxy]:
     """Listen in a folder, on a socket of the same name as the server's."""
     proxy = SilentProxy(upstream)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with suppress(asyncio.CancelledError):
-            await proxy.serve(reader, writer)
-
-    server = await asyncio.start_unix_server(serve, folder / upstream.name)
-    try:
+    async with serving(proxy.serve, partial(asyncio.start_unix_server, path=folder / upstream.name)):
         yield proxy
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
