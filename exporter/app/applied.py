@@ -36,15 +36,7 @@ class Changes:
 class AppliedConfiguration:
     """Polls and cleans the clusters of the applied configuration, which another one may replace.
 
-    Nothing is polled before the first :meth:`apply`.
-
-    Attributes:
-        config: the configuration that was applied last.
-        version: how many configurations have been applied.
-        board: the newest result of every cluster.
-        exposition: the rendered lines of every cluster.
-        cleanup: runs cleanup if it is configured.
-        counts: counts the requests that were sent to ONTAP.
+    Nothing is polled before the first :meth:`apply`; ``version`` counts how often that has been called.
     """
 
     def __init__(

@@ -56,11 +56,7 @@ class Settings:
 
     Attributes:
         listen_addresses: where to listen; if empty, on the sockets from systemd, else at the default address.
-        telemetry_path: where the metrics are served.
-        site: where browsers find the pages.
-        reload_by_http: whether a request may reload the configuration.
         cleanup_halted: whether the kill switch is on from the start.
-        shard: the share of the clusters that this process looks after.
         web_config: how the pages are protected; None: not at all.
         pace: the pauses of cleanup; no flag changes them.
         announce: called with the URL of the pages as soon as they can be opened.

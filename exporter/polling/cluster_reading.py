@@ -33,7 +33,6 @@ class Reading:
     """The result of a good poll.
 
     Attributes:
-        inventory: the listing and the facts that could be read.
         unread: one error for each fact that could not be read.
         facts_read: when the facts were read, in the event loop's time.
         facts_served: how many polls have used them.

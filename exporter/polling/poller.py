@@ -16,7 +16,7 @@ from exporter.ontap.endpoint import ClusterSettings
 from exporter.ontap.errors import LoginPaused, OntapError, Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.cluster_reading import Reading, read_cluster
-from exporter.polling.due_times import due_time_after_poll, next_due_time, phase_seconds
+from exporter.polling.due_times import DueTimes
 from exporter.polling.limiter import PollLimiter
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -41,8 +41,7 @@ class Poller:
         self._board = board
         self._limiter = limiter
         self._wall_clock = wall_clock
-        self._interval_seconds = cluster.poll_interval.total_seconds()
-        self._phase_seconds = phase_seconds(cluster.name, self._interval_seconds)
+        self._due_times = DueTimes.of(cluster.name, cluster.poll_interval.total_seconds())
         self._is_rescheduled = asyncio.Event()
         self._is_stopped = False
         self._last_good: Reading | None = None
@@ -56,10 +55,9 @@ class Poller:
         if status != self._status:
             self._status = status
             self._board.put(status)
-        interval_seconds = cluster.poll_interval.total_seconds()
-        if interval_seconds != self._interval_seconds:
-            self._interval_seconds = interval_seconds
-            self._phase_seconds = phase_seconds(cluster.name, interval_seconds)
+        due_times = DueTimes.of(cluster.name, cluster.poll_interval.total_seconds())
+        if due_times != self._due_times:
+            self._due_times = due_times
             self._is_rescheduled.set()
         if self.access.account.refusals.in_a_row:
             self._is_rescheduled.set()  # they may have changed; if they have not, nothing is sent
@@ -76,21 +74,17 @@ class Poller:
         while True:
             if await self._is_rescheduled_before(due):
                 now = clock()
-                following = next_due_time(
-                    after=now, phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
-                )
-                due = now if self.access.account.refusals.in_a_row else following
+                due = now if self.access.account.refusals.in_a_row else self._due_times.first_after(now)
                 continue
+            interval_seconds = self._due_times.interval_seconds
             lateness.woke(due=due, now=clock())
             if clock() >= self.access.account.polls_wait_until:
                 async with AsyncExitStack() as stack:
-                    with lateness.awaited(due=due, interval_seconds=self._interval_seconds):
+                    with lateness.awaited(due=due, interval_seconds=interval_seconds):
                         await stack.enter_async_context(self._limiter.slot(silent=self._is_silent()))
-                    lateness.started(due=due, now=clock(), interval_seconds=self._interval_seconds)
+                    lateness.started(due=due, now=clock(), interval_seconds=interval_seconds)
                     await self._poll()
-            due, missed = due_time_after_poll(
-                due, now=clock(), phase_seconds=self._phase_seconds, interval_seconds=self._interval_seconds
-            )
+            due, missed = self._due_times.after_poll(due, now=clock())
             lateness.missed += missed
 
     async def poll_once(self) -> None:
