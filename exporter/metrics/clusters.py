@@ -18,14 +18,6 @@ def _cluster_info(status: ClusterStatus) -> Iterable[Sample]:
         yield (identity.name or "", identity.ontap_version or "", identity.uuid or ""), 1
 
 
-def _packages(status: ClusterStatus) -> Iterable[Sample]:
-    return one(len(status.inventory.listing.packages) if status.inventory else None)
-
-
-def _unnamed_packages(status: ClusterStatus) -> Iterable[Sample]:
-    return one(status.inventory.listing.unnamed if status.inventory else None)
-
-
 def _package_info(status: ClusterStatus) -> Iterable[Sample]:
     for package in status.inventory.listing.packages if status.inventory else ():
         release = package.release
@@ -58,19 +50,6 @@ def _update_in_progress(status: ClusterStatus) -> Iterable[Sample]:
     return one(None if software is None else software.update_in_progress)
 
 
-def _download_in_progress(status: ClusterStatus) -> Iterable[Sample]:
-    return one(status.inventory.download_in_progress if status.inventory else None)
-
-
-def _failing(status: ClusterStatus) -> Iterable[Sample]:
-    failure = status.last_failure
-    return () if failure is None else (((str(failure.reason),), 1),)
-
-
-def _failures(status: ClusterStatus) -> Iterable[Sample]:
-    return (((str(reason),), count) for reason, count in status.failures.items())
-
-
 def _known_packages(status: ClusterStatus) -> object:
     return status.inventory and status.inventory.listing.packages
 
@@ -96,14 +75,14 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         name="ontap_software_packages",
         help="Packages in the cluster's software repository.",
         source="GET /cluster/software/packages: version",
-        samples=_packages,
+        samples=lambda status: one(len(status.inventory.listing.packages) if status.inventory else None),
         while_fresh=True,
     ),
     Family(
         name="ontap_software_packages_unnamed",
         help="Records of the listing without a version, which are in no other metric.",
         source="GET /cluster/software/packages: version",
-        samples=_unnamed_packages,
+        samples=lambda status: one(status.inventory.listing.unnamed if status.inventory else None),
         while_fresh=True,
     ),
     Family(
@@ -163,7 +142,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         name="ontap_software_download_in_progress",
         help="Whether a package is being downloaded (1) or not (0).",
         source="GET /cluster/software/download: state, code",
-        samples=_download_in_progress,
+        samples=lambda status: one(status.inventory.download_in_progress if status.inventory else None),
         while_fresh=True,
     ),
     Family(
@@ -210,14 +189,14 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
         name="ontap_poll_failures_total",
         help="Failed polls by reason.",
         labels=("reason",),
-        samples=_failures,
+        samples=lambda status: (((str(reason),), count) for reason, count in status.failures.items()),
         depends_on=lambda status: status.failures,
     ),
     Family(
         name="ontap_poll_failing",
         help="Why the last poll failed, always 1; absent if it succeeded.",
         labels=("reason",),
-        samples=_failing,
+        samples=lambda status: (((str(status.last_failure.reason),), 1),) if status.last_failure else (),
     ),
 )
 """Every metric that carries the label ``cluster`` and the cluster's configured labels."""
