@@ -11,19 +11,21 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from exporter.config.problems import KeyPath, SourceLocation
-from exporter.config.reading.aliases import DEEPEST, TOO_DEEP, check_aliases
 from exporter.config.reading.document import BROKEN, Document, expand
 from exporter.config.reading.yaml_errors import SAFE_LOADER, UnreadableError, parser_error
 from exporter.files import check_encoding, read_file, why_unreadable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
+_DEEPEST: Final = 64
+_TOO_DEEP: Final = f"nested more than {_DEEPEST} deep"
+_MOST_REPEATED: Final = 1_000_000
+"""Few lines with aliases in them can name a billion values."""
 _PLAIN: Final = "plain"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _COLLECTIONS: Final = frozenset({"", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
@@ -35,11 +37,10 @@ _Entries = dict[str, tuple[int, yaml.Node]]
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
 _FALSE: Final = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
-_INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,399})")
 _FLOAT: Final = re.compile(
     r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
-_MOST_DIGITS: Final = 400
 
 
 def read_document(path: Path, *, environ: Mapping[str, str]) -> Document:
@@ -75,10 +76,10 @@ def parse_document(
         text = _decoded(content)
         node = _composed(text)
         if node is not None:
-            if "*" in text:
-                check_aliases(node)
-            document.line = node.start_mark.line + 1
-            document.root = _Builder(document, environ, is_literal).build(node, ())
+            document.line = _line(node)
+            # Without aliases, every value takes a character at least.
+            builder = _Builder(document, environ, is_literal, most_values=len(text) + _MOST_REPEATED)
+            document.root = builder.build(node, ())
         elif if_empty is not None:
             document.report((), if_empty)
         else:
@@ -96,8 +97,8 @@ class _Loader(SAFE_LOADER):  # type: ignore[misc]  # made of C where libyaml is 
 
     def descend_resolver(self, parent: yaml.Node | None, _index: object) -> None:
         self.depth += 1
-        if self.depth > DEEPEST and parent is not None:
-            raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=parent.start_mark)
+        if self.depth > _DEEPEST and parent is not None:
+            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=parent.start_mark)
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -145,15 +146,19 @@ class _Builder:
         document: Document,
         environ: Mapping[str, str],
         is_literal: Callable[[yaml.Node], bool] | None,
+        *,
+        most_values: int,
     ) -> None:
         self._document = document
         self._environ = environ
         self._is_literal = is_literal
         self._in_literal = False
+        self._values_left = most_values
         self._reported: set[tuple[int, str]] = set()  # ids of nodes, and what is wrong with them
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - a file can hold everything
         """Return the value of ``node``, which stands at ``path``."""
+        self._count(path)
         if self._is_literal is not None and len(path) == 1:
             self._in_literal = self._is_literal(node)
         if isinstance(node, yaml.ScalarNode):
@@ -183,12 +188,12 @@ class _Builder:
         if node.tag not in (_PLAIN, _TEXT):
             message = "a tag (!) is not supported; a value that begins with ! needs quotation marks"
             return self._broken(node, path, message)
-        try:
-            value = plain_value(node.value) if node.tag == _PLAIN else node.value
-            if isinstance(value, str) and not self._in_literal:
+        value = plain_value(node.value) if node.tag == _PLAIN else node.value
+        if isinstance(value, str) and not self._in_literal:
+            try:
                 value = expand(value, self._environ)
-        except ValueError as error:
-            return self._broken(node, path, str(error))
+            except ValueError as error:
+                return self._broken(node, path, str(error))
         if value != node.value:
             self._document.texts[path] = node.value
         return value
@@ -198,25 +203,20 @@ class _Builder:
         entries: _Entries = {}
         merged: _Entries = {}
         for key_node, value_node in node.value:
+            self._count(path)
             key = self._key(key_node, path)
             if key == "<<" and key_node.tag == _PLAIN:
-                merged = self._merged(value_node, path) | merged
+                merged = self._merged(value_node, (*path, key)) | merged
             elif key in entries:
                 message = f"stands here twice; first in line {entries[key][0]}"
                 self._broken(key_node, (*path, key), message)
-                # Its value is not taken, but may have mistakes of its own.
-                apart = replace(self._document, lines={}, texts={})
-                _Builder(apart, self._environ, None).build(value_node, (*path, key))
+                self.build(value_node, (*path, key))  # not taken, but may have mistakes of its own
             elif key is not None:
                 entries[key] = _line(key_node), value_node
         return merged | entries
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        try:
-            key = plain_value(node.value) if node.tag == _PLAIN else node.value if node.tag == _TEXT else None
-        except ValueError as error:
-            self._broken(node, path, str(error))
-            return None
+        key = plain_value(node.value) if node.tag == _PLAIN else node.value if node.tag == _TEXT else None
         if not isinstance(key, str):
             self._broken(node, path, "a key is text; put quotation marks around it")
             return None
@@ -232,6 +232,16 @@ class _Builder:
                 self._broken(node, path, "a merge key (<<) takes a mapping or a list of mappings")
         return entries
 
+    def _count(self, path: KeyPath) -> None:
+        """Count one more value or key: aliases can repeat themselves without end."""
+        self._values_left -= 1
+        if len(path) > _DEEPEST:
+            message = f"an alias (*) inside of what it repeats, or {_TOO_DEEP}"
+            raise UnreadableError(message, line=self._document.location(path).line, path=path)
+        if self._values_left < 0:
+            message = f"aliases repeat more than {_MOST_REPEATED} values"
+            raise UnreadableError(message, line=self._document.location(path[:1]).line, path=path)
+
     def _broken(self, node: yaml.Node, path: KeyPath, message: str) -> object:
         """Report a mistake, once for a node, however many aliases repeat it."""
         if (id(node), message) not in self._reported:
@@ -246,11 +256,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def plain_value(text: str) -> ScalarValue:
-    """Return what an unquoted value means.
-
-    Raises:
-        ValueError: a number of absurd length.
-    """
+    """Return what an unquoted value means; an absurdly long number stays text."""
     if text in _NULLS:
         return None
     if text in _TRUE or text in _FALSE:
@@ -258,8 +264,6 @@ def plain_value(text: str) -> ScalarValue:
     if text[0] not in "0123456789+-.":
         return text
     if _INTEGER.fullmatch(text):
-        if len(text) > _MOST_DIGITS:
-            raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
         return int(text)
     if _FLOAT.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
