@@ -190,7 +190,7 @@ def make_clusters(
         check_settings(entry, files, found)
         profile = entry.model.profile
         if profile is not None and profile not in main.profiles:
-            found.errors.add(unknown_profile(entry, main.profiles, len(errors)))
+            found.errors.add(unknown_profile(entry, main.profiles))
         elif not entry.is_broken("profile"):
             layers, merged = main.layers(entry), main.merged(entry)
             cluster = make_cluster(layers, merged, files, found, environ=main.environ)
@@ -244,7 +244,7 @@ def shared_state(config: Config) -> Problem | None:
     section = config.sources.main.cleanup
     if section is None or not isinstance(section.model.state, SqliteUrl):
         return None
-    if has_variable(section.written("", "state")):
+    if section.has_variable("state"):
         return None
     return section.location("state").problem(
         "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"

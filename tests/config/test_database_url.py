@@ -176,14 +176,10 @@ def test_any_url_is_good_or_a_value_error(text: str, start: str) -> None:
     assert parse_database_url(url.dsn, _FOLDER) == url
 
 
-def test_folder_with_a_character_that_urls_need_is_an_error(tmp_path: Path) -> None:
-    for name in ("a?b", "a%20b"):
-        (tmp_path / name).mkdir()
-        path = tmp_path / name / "state.db"
-        assert (
-            NamedFiles().check(check_database, path).error
-            == "the path of the journal must not contain ? or %"
-        )
+@pytest.mark.parametrize("name", ["a?b", "a%20b"])
+def test_folder_with_a_character_that_urls_need_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match="the path of the journal must not contain"):
+        parse_database_url("sqlite:///state.db", _FOLDER / name)
 
 
 def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:

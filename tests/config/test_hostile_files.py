@@ -245,10 +245,6 @@ def test_any_cleanup_loads_or_is_a_config_error(path: Path, cleanup: Any) -> Non
         "m: &m {" + ", ".join(f"k{n}: v" for n in range(1000)) + "}\nn: {<<: [" + "*m, " * 100_000 + "]}",
         "clusters: [" + "{k: v}, " * 10_000 + "]",
         "".join(f"k{n}: v\n" for n in range(20_000)),
-        "profiles:\n"
-        + "".join(f"  profile-{n}: {{}}\n" for n in range(1000))
-        + "clusters:\n"
-        + "".join(f"  - {{address: a{n}, profile: prfile-{n}}}\n" for n in range(5000)),
         "k" * 1_000_000 + ": v",
         "clusters:\n  - address: " + "a." * 500_000 + "\n    poll_interval: " + "1m" * 500_000,
         "clusters:\n  - address: " + "1" * 1_000_000 + "\n    profile: " + "p" * 1_000_000,

@@ -14,17 +14,12 @@ from typing import Any, Final
 from exporter.config.checking import named_files
 from exporter.config.checking.named_files import NamedFiles
 from exporter.config.problems import PRIVATE_KEY, Diagnostics, KeyPath, Problem, SourceLocation, show_value
-from exporter.config.reading.database_url import PostgresqlUrl, passwords_of
-from exporter.config.reading.document import has_variable
-from exporter.config.reading.proxy import passwords_of_proxy
+from exporter.config.reading.database_url import PostgresqlUrl
 from exporter.config.schema import ClusterEntry, StrictModel
 from exporter.config.sections import Section, walk
-from exporter.ontap.endpoint import BasicLogin, Proxy, Secret
+from exporter.ontap.endpoint import Proxy, Secret
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
-_DOLLARS: Final = "$$ stands for one $, in a secret too; write $$$$ for two"
-# A guess compares the name with every profile, which is too slow for thousands of wrong names.
-_MOST_GUESSES: Final = 100
 
 
 def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
@@ -38,8 +33,8 @@ def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics)
 def check_section(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
     """Check that no keys exclude each other, that secrets mean what they say, and that files can be used."""
     for keys, value in walk(section.model):
-        if any("$$" in secret for secret in _secrets(section, keys, value)):
-            found.warn(section.location(*keys), _DOLLARS)
+        if _is_secret(value) and "$$" in section.written("", *keys):
+            found.warn(section.location(*keys), "$$ stands for one $, in a secret too; write $$$$ for two")
         if not isinstance(value, StrictModel):
             continue
         _check_exclusive(section, keys, value, found)
@@ -57,10 +52,10 @@ def _check_exclusive(section: Section[Any], keys: KeyPath, model: StrictModel, f
             found.error(second, message)
 
 
-def unknown_profile(entry: Section[ClusterEntry], profiles: Collection[str], errors: int) -> Problem:
-    """Return the mistake of an entry whose profile does not exist; without a guess after many ``errors``."""
+def unknown_profile(entry: Section[ClusterEntry], profiles: Collection[str]) -> Problem:
+    """Return the mistake of an entry whose profile does not exist."""
     name = entry.model.profile or ""
-    close = get_close_matches(name, profiles, n=1) if errors < _MOST_GUESSES else []
+    close = get_close_matches(name, profiles, n=1)
     guess = f"; did you mean {show_value(close[0])}?" if close else ""
     shown = show_value(entry.written(name, "profile"))
     return entry.location("profile").problem(f"no profile is named {shown}{guess}")
@@ -106,8 +101,7 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]], f
     first: dict[str, SourceLocation] = {}
     for section in sections:
         for keys, value in walk(section.model):
-            # The name of an environment variable is no secret.
-            if not all(map(has_variable, _secrets(section, keys, value))):
+            if _is_secret(value) and not section.has_variable(*keys):
                 location = section.location(*keys)
                 first[location.file] = min(
                     first.get(location.file, location), location, key=lambda one: one.line
@@ -121,16 +115,13 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]], f
             found.warn(SourceLocation(file=str(file), line=0), warning)
 
 
-def _secrets(section: Section[Any], keys: KeyPath, value: object) -> list[str]:
-    """Return the secrets in a value, as they are written in the file."""
+def _is_secret(value: object) -> bool:
     match value:
-        case Secret():
-            return [section.written(value.value, *keys)]
-        case Proxy(login=BasicLogin(username=username, password=password)):
-            return passwords_of_proxy(section.written(value.masked(password.value or username), *keys))
+        case Proxy():
+            return value.login is not None
         case PostgresqlUrl():
-            return passwords_of(section.written(value.dsn, *keys))
-        case str() if PRIVATE_KEY in value:
-            return [section.written(value, *keys)]
+            return value.masked("x") != value.masked("")
+        case str():
+            return PRIVATE_KEY in value
         case _:
-            return []
+            return isinstance(value, Secret)

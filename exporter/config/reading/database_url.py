@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_plus
 
-from exporter.config.reading.values import parse_host, parse_port
+from exporter.config.reading.values import parse_address
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///state.db"
 
@@ -27,9 +27,6 @@ _POSTGRESQL: Final = re.compile(
     (?:\?(?P<parameters>[^\#@=&]+=[^\#@&]*(?:&[^\#@=&]+=[^\#@&]*)*))?""",
     re.VERBOSE,
 )
-_HOST: Final = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>.*))?"
-)
 # Displayed as they are; what another parameter of a connection holds may be a secret.
 _OPEN_PARAMETERS: Final = frozenset(
     {
@@ -38,7 +35,6 @@ _OPEN_PARAMETERS: Final = frozenset(
         *("target_session_attrs", "user"),
     }
 )
-_PASSWORDS: Final = frozenset({"password", "sslpassword"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +101,7 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
         raise ValueError("the journal must survive a restart, so it needs a file; write sqlite:///state.db")
     if text.startswith(_SQLITE):
         path = text.removeprefix(_SQLITE)
-        if _NOT_IN_PATHS.search(path):
+        if _NOT_IN_PATHS.search(str(folder / path)):
             raise ValueError("the path of the journal must not contain ?, % or a control character")
         if path.rpartition("/")[2] in ("", ".", ".."):
             raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")
@@ -116,18 +112,13 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
         raise ValueError("write sqlite:///state.db or postgresql://user@host/database")
     hosts = _matched(text)["hosts"]
     for host in hosts.split(",") if hosts else ():
-        _check_host(host)
+        try:
+            parse_address(host)
+        except ValueError:
+            raise ValueError(
+                "behind postgresql://, host names or IP addresses, each maybe with a port from 1 to 65535"
+            ) from None
     return PostgresqlUrl(dsn=text)
-
-
-def passwords_of(written: str) -> list[str]:
-    """Return the passwords in a URL as it stands in a file."""
-    match = _POSTGRESQL.fullmatch(written)
-    if match is None:
-        return []
-    parameters = (one.partition("=") for one in (match["parameters"] or "").split("&"))
-    named = [("password", "", match["password"] or ""), *parameters]
-    return [value for name, _, value in named if name in _PASSWORDS and value]
 
 
 def _matched(url: str) -> re.Match[str]:
@@ -138,16 +129,3 @@ def _matched(url: str) -> re.Match[str]:
             " %40 for @ and so on for all that is neither a letter nor a digit"
         )
     return match
-
-
-def _check_host(text: str) -> None:
-    match = _HOST.fullmatch(text)
-    try:
-        parse_host("" if match is None else match["ipv6"] or match["name"])
-    except ValueError:
-        raise ValueError("behind postgresql://, neither a host name nor an IP address") from None
-    if match is not None and match["port"] is not None:
-        try:
-            parse_port(match["port"])
-        except ValueError:
-            raise ValueError("a port is a number from 1 to 65535") from None

@@ -49,12 +49,6 @@ def _login(text: str) -> BasicLogin:
     return BasicLogin(username=check_username(unquote(username)), password=Secret(value=checked))
 
 
-def passwords_of_proxy(written: str) -> list[str]:
-    """Return the password in a URL as it stands in a file, or the token in place of a user name."""
-    login = written.rpartition("@")[0].rpartition("//")[2]
-    return [login.partition(":")[2] or login] if login else []
-
-
 def proxy_of_environment(environ: Mapping[str, str], endpoint: Endpoint) -> Proxy | None:
     """Return the proxy that ``HTTPS_PROXY``, for http:// ``HTTP_PROXY``, names if ``endpoint`` needs it.
 
