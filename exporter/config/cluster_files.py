@@ -115,8 +115,8 @@ class ConfigFiles:
         found.errors.update(matched.errors)
         own = make_clusters(main, main.entries, named)
         files: dict[Path, Clusters] = {}
-        for path, pattern in matched.files.items():
-            content = self._content(path, pattern)
+        for path in sorted(matched.files):
+            content = self._content(path, matched.files[path])
             if isinstance(content, Problem):
                 found.errors.add(content)
                 continue
@@ -199,10 +199,12 @@ class ConfigFiles:
             if isinstance(file.seen, bytes) and file.changed is not None and not file.changed.problems:
                 entries = file.changed.entries
                 clusters = make_clusters(sources.main, entries, named, content_hash=file.seen)
-                # Each of them stands in this file, even what is missing in a profile.
+                # What is missing in a profile is a problem of this file, whose cluster needs it.
                 file.problems = tuple(
-                    problem if problem.file == str(path) else entry.problem(str(problem))
-                    for problem, entry in clusters.errors.items()
+                    problem
+                    if problem.file == str(path)
+                    else Problem(file=str(path), line=0, key="", message=str(problem))
+                    for problem in clusters.errors
                 )
                 if not file.problems:
                     changed[path] = clusters

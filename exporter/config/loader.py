@@ -19,7 +19,7 @@ from exporter.config.checking.section_checks import (
     unknown_profile,
 )
 from exporter.config.fields import FilePattern
-from exporter.config.problems import ConfigError, Diagnostics, Problem, SourceLocation
+from exporter.config.problems import ConfigError, Diagnostics, Problem
 from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.document import BROKEN, Document, has_variable
 from exporter.config.reading.yaml_source import read_document
@@ -40,8 +40,6 @@ class MainFile:
     root: Root
     defaults: Section[Settings]
     profiles: Mapping[str, Section[Settings]]
-    bases: Mapping[str | None, Settings]
-    """The defaults by themselves, and each profile over the defaults."""
     entries: tuple[Section[ClusterEntry], ...]
     patterns: tuple[Pattern, ...]
     cleanup: Section[CleanupConfig] | None
@@ -59,7 +57,8 @@ class MainFile:
 
     def merged(self, entry: Section[ClusterEntry]) -> ClusterEntry:
         """Return what these layers are merged to."""
-        return merge(self.bases[entry.model.profile], entry.model)
+        name, defaults = entry.model.profile, self.root.defaults
+        return merge(defaults if name is None else merge(defaults, self.root.profiles[name]), entry.model)
 
     def check(self, files: NamedFiles) -> Diagnostics:
         """Check what the file says, apart from its clusters."""
@@ -77,8 +76,8 @@ class Clusters:
 
     entries: tuple[Section[ClusterEntry], ...]
     configs: tuple[ClusterSettings, ...]
-    errors: Mapping[Problem, SourceLocation]
-    """Each with the first entry that has it: what an entry lacks may be missing in a profile."""
+    errors: frozenset[Problem]
+    """Some may be in another file: what an entry lacks may be missing in a profile."""
     warnings: frozenset[Problem]
     content_hash: bytes = b""
     """Of a cluster file."""
@@ -127,8 +126,6 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
     document = read_document(path, environ=environ)
     if document.root is BROKEN:
         raise ConfigError(document.problems)
-    profiles = document.value(("profiles",))
-    profile_names = list(profiles) if isinstance(profiles, dict) else []
     root = validate(Root, document)
     if "cluster_files" in root.model_fields_set and not root.cluster_files:
         message = "at least one pattern is expected; leave it out where there are no more files"
@@ -146,17 +143,12 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
         root=root,
         defaults=Section(model=root.defaults, document=document, path=("defaults",)),
         profiles={
-            name: Section(
-                model=root.profiles.get(name, Settings()), document=document, path=("profiles", name)
-            )
-            for name in profile_names
+            name: Section(model=profile, document=document, path=("profiles", name))
+            for name, profile in root.profiles.items()
         },
-        bases={None: root.defaults}
-        | {name: merge(root.defaults, root.profiles.get(name, Settings())) for name in profile_names},
         entries=tuple(
             Section(model=entry, document=document, path=("clusters", index))
             for index, entry in enumerate(root.clusters)
-            if not document.is_rejected(("clusters", index))
         ),
         patterns=patterns,
         cleanup=cleanup,
@@ -183,10 +175,8 @@ def make_clusters(
     """Merge and check the entries of one file."""
     kept = tuple(entries)
     clusters: list[ClusterSettings] = []
-    errors: dict[Problem, SourceLocation] = {}
-    warnings: set[Problem] = set()
+    found = Diagnostics()
     for entry in kept:
-        found = Diagnostics(warnings=warnings)
         check_settings(entry, files, found)
         profile = entry.model.profile
         if profile is not None and profile not in main.profiles:
@@ -195,13 +185,11 @@ def make_clusters(
             layers, merged = main.layers(entry), main.merged(entry)
             cluster = make_cluster(layers, merged, files, found, environ=main.environ)
             clusters += [] if cluster is None else [cluster]
-        for error in found.errors:
-            errors.setdefault(error, entry.location())
     return Clusters(
         entries=kept,
         configs=tuple(clusters),
-        errors=errors,
-        warnings=frozenset(warnings),
+        errors=frozenset(found.errors),
+        warnings=frozenset(found.warnings),
         content_hash=content_hash,
     )
 

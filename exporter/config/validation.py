@@ -50,10 +50,9 @@ def validate(model: type[_ModelT], document: Document, path: KeyPath = ()) -> _M
     except ValidationError as error:
         details = _reported(error, model, document, path)
     for detail in details:
-        is_item = detail["type"] == "model_type"
-        document.reject((*path, *_steps(detail)), empty={} if is_item else None)
-    left = document.value(path)
-    return model.model_validate(left if isinstance(left, dict) else {}, context=document.folder)
+        is_mapping = detail["type"] == "model_type"
+        document.reject((*path, *_steps(detail)), empty={} if is_mapping else None)
+    return model.model_validate(document.value(path), context=document.folder)
 
 
 def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyPath) -> _ValueT | None:

@@ -354,7 +354,7 @@ def test_new_cluster_that_lacks_what_a_profile_leaves_open_is_its_own_mistake(tm
     fleet.write("b", "\n- address: b\n")
     assert fleet.scan_twice() is None
     why = "config.yaml:1: defaults.basic_auth: password or password_file is missing"
-    assert fleet.problems == [f"clusters.d/b.yaml:2: [0]: {why}"]
+    assert fleet.problems == [f"clusters.d/b.yaml: {why}"]
 
 
 def test_policy_that_no_cluster_is_left_for_is_a_warning(tmp_path: Path) -> None:

@@ -22,8 +22,6 @@ from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
 LARGEST_PLAN_BYTES: Final = 256 * 1024 * 1024
 _WILDCARDS: Final = re.compile(r"[*?\[]")
-# In a message or a comment, these would end the line or could not be written at all.
-_UNPRINTABLE: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +169,7 @@ class Matched:
     """The cluster files that the patterns match at one moment."""
 
     files: dict[Path, Pattern] = field(default_factory=dict)
-    """Sorted by name, each once, with the first pattern, however many patterns and links lead to it."""
+    """Each once, with the first pattern, however many patterns and links lead to it."""
     unlisted: dict[Path, Problem] = field(default_factory=dict)
     """Folders that could not be listed: whether their files are still there is not known."""
     errors: list[Problem] = field(default_factory=list)
@@ -189,23 +187,19 @@ def match_patterns(patterns: Iterable[Pattern], main: Path) -> Matched:
     not it is there. A wildcard matches neither folders nor hidden files, and nothing across ``/``.
     """
     matched = Matched()
-    found: dict[Path, Pattern] = {}
+    own, known = os.path.realpath(main), set[str]()
     for pattern in patterns:
         for path in _match(pattern, main.parent, matched):
-            found.setdefault(path, pattern)
-    own = _identity(main)
-    known = set()
-    for path, pattern in sorted(found.items(), key=lambda item: item[0]):
-        identity = _identity(path)
-        if _UNPRINTABLE.search(str(path)):
-            message = f"a file's name is not printable: {pattern.displayed(path)!a}"
-            matched.errors.append(pattern.location.problem(message))
-        elif identity is not None and identity == own:
-            message = f"matches the configuration file itself: {pattern.displayed(path)}"
-            matched.errors.append(pattern.location.problem(message))
-        elif identity is None or identity not in known:
-            matched.files[path] = pattern
-            known.add(identity)
+            real = os.path.realpath(path)
+            if not str(path).isprintable():
+                message = f"a file's name is not printable: {pattern.displayed(path)!a}"
+                matched.errors.append(pattern.location.problem(message))
+            elif real == own:
+                message = f"matches the configuration file itself: {pattern.displayed(path)}"
+                matched.errors.append(pattern.location.problem(message))
+            elif real not in known:
+                matched.files[path] = pattern
+                known.add(real)
     return matched
 
 
@@ -255,12 +249,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return the same for two paths to one file; ``None`` where there is none."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino

@@ -82,14 +82,10 @@ class Document:
         holder = self.value(path[:-1])
         if not path:
             self.root = {}
-        elif isinstance(holder, dict):
+        elif empty is None:
             holder.pop(path[-1], None)
-        elif isinstance(holder, list):
-            holder[int(path[-1])] = empty
-
-    def is_rejected(self, path: KeyPath) -> bool:
-        """Whether the value at ``path`` itself has been taken away."""
-        return path in self._broken
+        elif isinstance(path[-1], int) or path[-1] in holder:  # a key that is wrong as well may be gone
+            holder[path[-1]] = empty
 
     def has(self, path: KeyPath) -> bool:
         """Whether a key is written at ``path`` that has not been taken away."""
