@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -137,15 +136,11 @@ def write_facts(heading: str, facts: Mapping[str, str]) -> None:
 
 def write_problems(problems: Collection[Problem]) -> None:
     """Write every mistake of a configuration on one line of standard error, and how many there are."""
-    by_file = [(file, list(found)) for file, found in groupby(problems, key=lambda problem: problem.file)]
-    for file, found in by_file:
-        has_heading = len(by_file) > 1 and sys.stderr.isatty()
-        if has_heading:
-            write((file, "bold"), f": {counted(len(found), 'error')}", to=sys.stderr)
-        for problem in found:
-            source, *rest = (part for part in problem.logged().values() if part)
-            write("  " if has_heading else "", (source, "cyan"), ": ", ": ".join(rest), to=sys.stderr)
-    where = by_file[0][0] if len(by_file) == 1 else f"{len(by_file)} files"
+    for problem in problems:
+        source, *rest = (part for part in problem.logged().values() if part)
+        write((source, "cyan"), ": ", ": ".join(rest), to=sys.stderr)
+    files = {problem.file for problem in problems}
+    where = files.pop() if len(files) == 1 else f"{len(files)} files"
     error(f"{counted(len(problems), 'error')} in {where}")
 
 

@@ -18,6 +18,7 @@ from exporter.config.reading.values import (
     check_file_pattern,
     check_glob,
     check_name,
+    check_timezone,
     parse_address,
     parse_duration,
     parse_host,
@@ -241,6 +242,7 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 DurationOrZero = Annotated[timedelta, PlainValidator(parse_duration_or_zero)]
 Duration = Annotated[DurationOrZero, AfterValidator(_positive)]
 LongDuration = Annotated[DurationOrZero, AfterValidator(_at_least_a_second)]
+TimeZone = Annotated[Name, AfterValidator(check_timezone)]
 Schedule = Annotated[str, AfterValidator(parse_schedule)]
 JournalUrl = Annotated[DatabaseUrl, PlainValidator(_database_url)]
 Address = Annotated[Endpoint, PlainValidator(lambda value: parse_address(expect_text(value)))]

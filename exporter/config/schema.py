@@ -41,7 +41,7 @@ class StrictModel(BaseModel):
     unsupported: ClassVar[Mapping[str, str]] = {}
     """Keys that Prometheus has here and the exporter has not, with what to do instead."""
     required: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Groups of keys: the merged layers of a cluster must have one key of each group."""
+    """Groups of keys: a policy, or the merged layers of a cluster, must have one key of each group."""
     content_checks: ClassVar[Mapping[str, Callable[..., str | None]]] = {}
     """How a file that a key names is checked, or what stands at the key instead."""
 
@@ -244,20 +244,17 @@ class ClusterSelector(StrictModel):
 
 
 class PolicyConfig(StrictModel):
-    """Which packages are deleted, where and when.
-
-    A policy has a name, one of ``schedule`` and ``every``, and one or both of ``keep_newest`` and
-    ``older_than``, which :mod:`exporter.config.checking.cleanup_checks` checks.
-    """
+    """Which packages are deleted, where and when."""
 
     where = "in an entry of cleanup.policies"
     exclusive = (("schedule", "every"),)
+    required = (("name",), ("schedule", "every"), ("keep_newest", "older_than"))
     content_checks = {"approved_plan": named_files.check_saved_plan}
     name: fields.Name = ""
     clusters: ClusterSelector = ClusterSelector()
     schedule: Maybe[fields.Schedule] = None
     every: Maybe[fields.LongDuration] = None
-    timezone: fields.Name = "UTC"
+    timezone: fields.TimeZone = "UTC"
     """The IANA name of the time zone of ``schedule``."""
     keep_newest: Maybe[fields.KeepNewest] = None
     older_than: Maybe[fields.Duration] = None

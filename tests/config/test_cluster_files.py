@@ -470,7 +470,7 @@ def test_value_of_an_environment_variable_is_quoted_as_it_is_written(load: Load,
     )
     assert "clusters.d/a.yaml:2: [1].profile: no profile is named '${PW}'" in errors
     assert "config.yaml:2: cluster_files[1]: cannot be read: No such file or directory: ${PW}" in errors
-    assert len(errors) == 20
+    assert len(errors) == 21
 
 
 def test_shown_configuration_has_the_clusters_of_other_files_as_comments_and_no_secret(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from exporter.config.checking import named_files
 from exporter.config.checking.named_files import NamedFiles
 from exporter.config.checking.section_checks import check_section, name_conflicts
-from exporter.config.problems import BadValueError, Diagnostics, show_value
+from exporter.config.problems import Diagnostics, show_value
 from exporter.config.reading.database_url import SqliteUrl
-from exporter.config.reading.values import fires, format_duration, guess_timezone, parse_timezone
+from exporter.config.reading.values import fires, format_duration
 from exporter.config.schema import CleanupConfig, PolicyConfig
 from exporter.config.sections import Section, policies_of
 from exporter.ontap.endpoint import ClusterSettings
@@ -44,11 +45,9 @@ def check_selectors(
 
 def _check_policy(policy: Section[PolicyConfig], found: Diagnostics) -> None:
     model = policy.model
-    if not model.name and not policy.is_broken("name"):
-        found.error(policy.location(), "name is missing")
-    for one, other in (("schedule", "every"), ("keep_newest", "older_than")):
-        if not (policy.has(one) or policy.has(other) or policy.is_broken(one, other)):
-            found.error(policy.location(), f"{one} or {other} is missing")
+    for group in model.required:
+        if not any(policy.has(key) for key in group) and not policy.is_broken(*group):
+            found.error(policy.location(), f"{' or '.join(group)} is missing")
     if not policy.is_broken("clusters"):
         message = "must not be empty; leave it out where every cluster is meant"
         if policy.has("clusters") and not model.clusters.model_fields_set:
@@ -69,21 +68,8 @@ def _check_when(policy: Section[PolicyConfig], found: Diagnostics) -> None:
             every, shortest = format_duration(model.every), format_duration(_SHORTEST_SENSIBLE)
             message = f"every ({every}) is shorter than {shortest}"
             found.warn(policy.location("every"), message)
-    if model.schedule is not None:
-        _check_schedule(policy, model.schedule, found)
-
-
-def _check_schedule(policy: Section[PolicyConfig], schedule: str, found: Diagnostics) -> None:
-    name = policy.model.timezone
-    shown = policy.written(name, "timezone")
-    try:
-        timezone = parse_timezone(name)
-    except BadValueError as error:
-        guess = guess_timezone(name)
-        advice = f"did you mean {guess}?" if guess else "write an IANA name, e.g. Europe/Amsterdam"
-        found.error(policy.location("timezone"), f"{error.quoting(shown)}; {advice}")
-        return
-    if not fires(schedule, timezone):
-        fields = show_value(policy.written(schedule, "schedule"))
-        message = f"never fires: no such day and time ever comes in {shown}: {fields}"
+    if model.schedule is not None and not fires(model.schedule, ZoneInfo(model.timezone)):
+        timezone = policy.written(model.timezone, "timezone")
+        fields = show_value(policy.written(model.schedule, "schedule"))
+        message = f"never fires: no such day and time ever comes in {timezone}: {fields}"
         found.error(policy.location("schedule"), message)

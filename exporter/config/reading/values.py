@@ -187,21 +187,18 @@ def fires(schedule: str, timezone: ZoneInfo) -> bool:
         return False  # cronsim refuses a day that no month has, although each field by itself is good
 
 
-def parse_timezone(name: str) -> ZoneInfo:
-    """Return the time zone of an IANA name."""
+def check_timezone(name: str) -> str:
+    """Return the IANA name of a time zone."""
     try:
-        return ZoneInfo(name)
+        ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise BadValueError("not a time zone: ", name) from None
-
-
-def guess_timezone(name: str) -> str | None:
-    """Return the name of a time zone that may be meant."""
-    zones = sorted(available_timezones())
-    cities = {zone.rpartition("/")[2].lower(): zone for zone in zones}
-    known = cities | {zone.lower(): zone for zone in zones}
-    close = get_close_matches(name.lower().replace(" ", "_"), known, n=1, cutoff=0.8)
-    return known[close[0]] if close else None
+        zones = {zone.lower(): zone for zone in sorted(available_timezones())}
+        cities = {lower.rpartition("/")[2]: zone for lower, zone in zones.items()}
+        known = cities | zones
+        close = get_close_matches(name.lower().replace(" ", "_"), known, n=1, cutoff=0.8)
+        advice = f"did you mean {known[close[0]]}?" if close else "write an IANA name, e.g. Europe/Amsterdam"
+        raise BadValueError("not a time zone: ", name, f"; {advice}") from None
+    return name
 
 
 def check_name(text: str) -> str:
