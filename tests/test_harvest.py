@@ -143,19 +143,13 @@ def test_a_poller_without_a_login_is_named(tmp_path: Path) -> None:
     assert "  # harvest.yml:2: one: it has no login: write basic_auth" in convert(tmp_path / "harvest.yml")
 
 
-def test_a_file_that_names_itself_is_read_to_its_end(tmp_path: Path) -> None:
-    (tmp_path / "harvest.yml").write_text(
-        "Pollers: &all\n  one: {addr: a, username: u, password: p, labels: [*all]}\n"
-    )
-    assert "name: one" in convert(tmp_path / "harvest.yml")
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "no configuration of Harvest"),
         ("- a", "no configuration of Harvest"),
         ("a: [", ":1: not YAML"),
+        ("Pollers: &all {a: *all}", "nested too deeply"),
         ("Tools: {}", "no Pollers in it"),
         ("Pollers: {a: {addr: a, disabled: true}}", "no poller of an ONTAP cluster"),
     ],

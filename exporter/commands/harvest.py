@@ -44,25 +44,20 @@ class _Section(dict[str, Any]):
 
 @dataclass(slots=True, kw_only=True)
 class _Poller:
-    """One poller, and what becomes of it.
-
-    Attributes:
-        name: its name.
-        location: where its name stands.
-        folder: relative paths begin here.
-        sections: its own keys, then those of the defaults; a file of credentials comes between them.
-        entry: the entry under ``clusters``.
-        tls: of the entry.
-        notes: what could not be taken over.
-    """
+    """One poller, and what becomes of it."""
 
     name: str
     location: str
+    """Where its name stands."""
     folder: Path
+    """Relative paths begin here."""
     sections: list[_Section]
+    """Its own keys, then those of the defaults; a file of credentials comes between them."""
     entry: dict[str, Any] = field(default_factory=dict)
+    """The entry under ``clusters``."""
     tls: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    """What could not be taken over."""
 
     def value(self, key: str) -> Any:  # noqa: ANN401 - text, a list or a mapping
         """Return the value of a key in the first section that has one, or else empty text."""
@@ -217,11 +212,10 @@ def _pollers(whole: _Section, path: Path, notes: list[str]) -> Iterator[_Section
 
 
 def _read(path: Path) -> _Section:
-    loader = None
     try:
         # Harvest puts variables in before it reads the YAML, so their braces must mean nothing there.
         loader = _Loader(_VARIABLE.sub("\ue000\\1\ue001", read_text(path, max_bytes=_MAX_BYTES)))
-        read = _plain(loader, loader.get_single_node(), path, {})
+        read = _plain(loader, loader.get_single_node(), path)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
@@ -230,9 +224,6 @@ def _read(path: Path) -> _Section:
         raise ValueError(f"{path}: nested too deeply") from None
     except ValueError as exc:
         raise ValueError(f"{path}: {exc}") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
     if isinstance(read, _Section):
         return read
     raise ValueError(f"{path}: no configuration of Harvest")
@@ -244,18 +235,17 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<$"))]}  # noqa: RUF012 - as in PyYAML
 
 
-def _plain(loader: _Loader, node: yaml.Node | None, file: Path, made: dict[int, _Section]) -> object:
+def _plain(loader: _Loader, node: yaml.Node | None, file: Path) -> object:
     match node:
         case yaml.MappingNode():
-            if id(node) not in made:
-                loader.flatten_mapping(node)
-                section = made[id(node)] = _Section(file)
-                for key, value in node.value:
-                    section[str(key.value)] = _plain(loader, value, file, made)
-                    section.lines[str(key.value)] = key.start_mark.line + 1
-            return made[id(node)]
+            loader.flatten_mapping(node)
+            section = _Section(file)
+            for key, value in node.value:
+                section[str(key.value)] = _plain(loader, value, file)
+                section.lines[str(key.value)] = key.start_mark.line + 1
+            return section
         case yaml.SequenceNode():
-            return [_plain(loader, value, file, made) for value in node.value]
+            return [_plain(loader, value, file) for value in node.value]
         case yaml.ScalarNode():
             return "" if node.style is None and node.value in _NULL else node.value
         case _:
