@@ -5,9 +5,10 @@ from __future__ import annotations
 import http
 import http.client
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 4.0
 LISTEN_FLAG = "--web.listen-address"
@@ -89,55 +90,40 @@ def ask(
     context = _context(cert_file, key_file)
     wrong: list[str] = []
     for url in urls:
-        problem = _ask(url, context, is_closing_enough=is_closing_enough)
-        if problem is None:
-            return None
+        path = f"{urlsplit(url).path.rstrip('/')}/-/healthy"
+        problem = ""
+        for connection in _connections(url, context):
+            try:
+                connection.request("GET", path)
+                status = connection.getresponse().status
+            except (OSError, http.client.HTTPException) as exc:
+                if is_closing_enough and url.startswith("https:") and isinstance(exc, _CLOSED):
+                    return None
+                problem = f"{url} does not answer: {getattr(exc, 'strerror', None) or exc}"
+            else:
+                if status in _WORKS:
+                    return None
+                problem = f"{url} answers HTTP {status}"
+            finally:
+                connection.close()
         wrong.append(problem)
     return "; ".join(wrong)
 
 
-def _ask(url: str, context: ssl.SSLContext, *, is_closing_enough: bool) -> str | None:
+def _connections(url: str, context: ssl.SSLContext) -> list[http.client.HTTPConnection]:
+    """Return a connection to each address of the host, not opened yet."""
     parts = urlsplit(url)
-    problem: str | None = None
-    # The loopback addresses themselves: a bare system may have no /etc/hosts to look localhost up in.
-    for host in ("127.0.0.1", "::1") if parts.hostname == "localhost" else (parts.hostname,):
-        problem = _ask_at(host, parts, url, context, is_closing_enough=is_closing_enough)
-        if problem is None:
-            break
-    return problem
-
-
-def _ask_at(
-    host: str | None,
-    parts: SplitResult,
-    url: str,
-    context: ssl.SSLContext,
-    *,
-    is_closing_enough: bool,
-) -> str | None:
-    connection = _connection(host, parts, url, context)
-    try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/-/healthy")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as exc:
-        if is_closing_enough and parts.scheme == "https" and isinstance(exc, _CLOSED):
-            return None
-        return f"{url} does not answer: {getattr(exc, 'strerror', None) or exc}"
-    finally:
-        connection.close()
-    return None if status in _WORKS else f"{url} answers HTTP {status}"
-
-
-def _connection(
-    host: str | None, parts: SplitResult, url: str, context: ssl.SSLContext
-) -> http.client.HTTPConnection:
-    if parts.scheme not in {"http", "https"} or not host:
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"not an address of the exporter: {url!r}; write e.g. http://localhost:10910")
+    # The loopback addresses themselves: a bare system may have no /etc/hosts to look localhost up in.
+    hosts = ("127.0.0.1", "::1") if parts.hostname == "localhost" else (parts.hostname,)
+    make: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
+    if parts.scheme == "https":
+        make = partial(http.client.HTTPSConnection, context=context)
     try:
         # Without a port, http.client would look for one in the address itself.
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_SECONDS)
-        return http.client.HTTPSConnection(host, parts.port or 443, timeout=TIMEOUT_SECONDS, context=context)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return [make(host, port, timeout=TIMEOUT_SECONDS) for host in hosts]
     except (ValueError, http.client.InvalidURL) as exc:
         raise ValueError(f"not an address of the exporter: {url!r}: {exc}") from exc
 
