@@ -59,21 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A command.
+    """A command."""
 
-    Attributes:
-        summary: a few words for the list of commands.
-        description: a sentence for its own help.
-        usage: what follows its name.
-        examples: command lines without the program's name.
-        add_flags: adds its flags to a parser.
-        act: runs it.
-    """
-
-    summary: str
-    description: str
-    usage: str = "[flags]"
-    examples: tuple[str, ...]
+    summary: str  # in the list of commands
+    description: str  # in its own help
+    usage: str = "[flags]"  # what follows its name
+    examples: tuple[str, ...]  # without the program's name
     add_flags: Callable[[argparse.ArgumentParser], None]
     act: Callable[[argparse.Namespace], Exit]
 

@@ -37,12 +37,7 @@ def prepare_streams() -> None:
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""Return a text with control characters and other invisible ones written as ``\x1b``.
-
-    Args:
-        text: any text.
-        keep: characters that are left alone.
-    """
+    r"""Return a text with control characters and other invisible ones but ``keep`` written as ``\x1b``."""
     if text.isprintable():
         return text
     return "".join(
@@ -148,12 +143,7 @@ def write_problems(problems: Collection[Problem]) -> None:
 def progress(what: str, *, total: int) -> Iterator[Callable[[], None]]:
     """Show on standard error how far something is, if that is a terminal and there are several steps.
 
-    Args:
-        what: is done, such as ``reading clusters``.
-        total: how many steps there are.
-
-    Yields:
-        What is called after each step.
+    Yields what is called after each step.
     """
     if total < 2 or not sys.stderr.isatty() or _is_dumb():  # noqa: PLR2004 - one step has no progress
         yield lambda: None

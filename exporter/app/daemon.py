@@ -108,7 +108,6 @@ async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: a
             apply=reapply,
             resume_paused=resume_paused,
             protection=protection,
-            shard=settings.shard,
             hold_off_collections=collections.hold_off,
             wall_clock=time.time,
         )

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from exporter.app.applied import Changes
-from exporter.app.sharding import Shard
 from exporter.background import SingleFlight, begin
 from exporter.concurrency import no_stray_cancellation
-from exporter.config import Config, ConfigError, ConfigFiles, Problem, shared_state
+from exporter.config import Config, ConfigError, ConfigFiles, Problem
 
 if TYPE_CHECKING:
     from exporter.web.auth import Protection
@@ -37,7 +36,6 @@ class Reloader:
         apply: applies a configuration.
         resume_paused: lets policies delete again that are paused after failures; a reload on demand does so.
         protection: the web configuration, which is read again as well; None: there is none.
-        shard: the share of the clusters that this process looks after.
         hold_off_collections: lets no full garbage collection stop the program for a while.
         wall_clock: gives Unix seconds.
         read_seconds: how long reading files may take.
@@ -54,7 +52,6 @@ class Reloader:
         apply: Callable[[Config], Awaitable[Changes]],
         resume_paused: Callable[[], None],
         protection: Protection | None,
-        shard: Shard,
         hold_off_collections: Callable[[], None],
         wall_clock: Callable[[], float],
         read_seconds: float = READ_SECONDS,
@@ -67,7 +64,6 @@ class Reloader:
         self._apply = apply
         self._resume_paused = resume_paused
         self._protection = protection
-        self._shard = shard
         self._hold_off_collections = hold_off_collections
         self._wall_clock = wall_clock
         self._asked = asyncio.Event()
@@ -206,10 +202,7 @@ class Reloader:
     def note(self, config: Config) -> None:
         """Watch the cluster files that a configuration names, and log the warnings that are new."""
         self._has_cluster_files = bool(config.cluster_files)
-        warnings = list(config.warnings)
-        if self._shard.total > 1 and (shared := shared_state(config)) is not None:
-            warnings.append(shared)
-        for warning in warnings:
+        for warning in config.warnings:
             if warning not in self._warned:
                 log.warning("warning about the configuration", **warning.logged())
-        self._warned = frozenset(warnings)
+        self._warned = frozenset(config.warnings)

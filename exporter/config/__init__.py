@@ -17,7 +17,7 @@ The steps, in the order in which a file goes through them:
 """
 
 from exporter.config.cluster_files import ConfigFiles, load_config
-from exporter.config.loader import Config, shared_state
+from exporter.config.loader import Config
 from exporter.config.masked import masked_yaml
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.reading.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
@@ -41,5 +41,4 @@ __all__ = [
     "masked_yaml",
     "parse_database_url",
     "parse_duration",
-    "shared_state",
 ]

@@ -33,8 +33,6 @@ from exporter.files import read_file, why_unreadable
 def load_config(path: Path, *, environ: Mapping[str, str]) -> Config:
     """Read and check a configuration file and every file that it names.
 
-    ``environ`` holds what ``${NAME}`` stands for.
-
     Raises:
         ConfigError: with every problem that could be found, whatever the files hold.
     """
@@ -64,16 +62,7 @@ class ConfigFiles:
     """The configuration file and its cluster files, with the last good content of each.
 
     Its methods block and are not for several threads at once; what is published may be read at any time.
-
-    Args:
-        path: the configuration file.
-        environ: what ``${NAME}`` stands for.
-        read: reads a cluster file.
-
-    Attributes:
-        problems: why cluster files are not applied as they are now, and folders that cannot be listed.
-        files: how many cluster files there are.
-        failed_files: how many of these are not applied as they are now.
+    ``environ`` holds what ``${NAME}`` stands for; ``read`` reads a cluster file.
     """
 
     def __init__(
@@ -84,8 +73,11 @@ class ConfigFiles:
         read: Callable[[Path], bytes] = read_cluster_file,
     ) -> None:
         self.problems: tuple[Problem, ...] = ()
+        """Why cluster files are not applied as they are now, and folders that cannot be listed."""
         self.files = 0
+        """How many cluster files there are."""
         self.failed_files = 0
+        """How many of these are not applied as they are now."""
         self._path = path
         self._environ = environ
         self._read_file = read

@@ -20,7 +20,6 @@ from exporter.config.checking.section_checks import (
 )
 from exporter.config.fields import FilePattern
 from exporter.config.problems import ConfigError, Diagnostics, Problem
-from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.document import BROKEN, Document, has_variable
 from exporter.config.reading.yaml_source import read_document
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
@@ -224,17 +223,4 @@ def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
         cleanup=main.root.cleanup,
         warnings=tuple(sorted(found.warnings)),
         sources=sources,
-    )
-
-
-def shared_state(config: Config) -> Problem | None:
-    """Return a warning where processes with one configuration, a shard each, would share a file of SQLite."""
-    section = config.sources.main.cleanup
-    if section is None or not isinstance(section.model.state, SqliteUrl):
-        return None
-    if section.has_variable("state"):
-        return None
-    return section.location("state").problem(
-        "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
-        " or name the file after the shard, e.g. with ${POD_NAME}"
     )

@@ -16,7 +16,6 @@ import pytest
 
 from exporter.app.applied import Changes
 from exporter.app.reload import READ_SECONDS, Reloader
-from exporter.app.sharding import Shard
 from exporter.config import Config, ConfigFiles
 from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import SimulatedCluster, Simulator
@@ -61,7 +60,6 @@ class Hanging:
             files=files,
             apply=apply,
             protection=None,
-            shard=Shard(),
             hold_off_collections=lambda: None,
             wall_clock=time.time,
             read_seconds=read_seconds,
@@ -154,7 +152,6 @@ async def test_an_unexpected_error_fails_a_reload_and_ends_nothing(exc: Exceptio
         files=Lost(exc),  # type: ignore[arg-type]
         apply=never_applied,
         protection=None,
-        shard=Shard(),
         hold_off_collections=lambda: None,
         wall_clock=time.time,
     )

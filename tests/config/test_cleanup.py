@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config import Config, ConfigError, PolicyConfig, shared_state
+from exporter.config import Config, ConfigError, PolicyConfig
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.endpoint import ClusterSettings, Endpoint, Tls
 
@@ -335,44 +335,3 @@ def test_another_label_never_chooses_more_and_another_name_never_less(
     if globs:
         widened = _policy_for(names=[*globs, more], labels=labels)
         assert widened.applies_to(_CLUSTER) >= policy.applies_to(_CLUSTER)
-
-
-_SHARED = (
-    "one process at a time holds a file of SQLite: share a database of PostgreSQL among the shards,"
-    " or name the file after the shard, e.g. with ${POD_NAME}"
-)
-
-
-@pytest.mark.parametrize(
-    ("state", "line"),
-    [
-        (None, 5),
-        ("sqlite:///state.db", 6),
-        ("sqlite:///$${POD_NAME}.db", 6),
-    ],
-)
-def test_file_that_every_shard_would_have_is_warned_of(load: Load, state: str | None, line: int) -> None:
-    config = load(_with("name: a, every: 24h, keep_newest: 2", state=state))
-    warning = shared_state(config)
-    assert warning is not None
-    assert (warning.line, warning.message) == (line, _SHARED)
-    assert warning.key == ("cleanup" if state is None else "cleanup.state")
-    assert config.warnings == (), "whether there are shards, the configuration does not know"
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        "'sqlite:///${POD_NAME}.db'",
-        "'${POD_NAME}'",
-        "postgresql://exporter@db/ontap",
-        "'postgresql://exporter:${POD_NAME}@db/ontap'",
-    ],
-)
-def test_state_that_shards_can_share_or_do_not_share_is_not_warned_of(load: Load, state: str) -> None:
-    pod = "sqlite:///s.db" if state == "'${POD_NAME}'" else "pod-0"
-    assert shared_state(load(_with("name: a, every: 24h, keep_newest: 2", state=state), POD_NAME=pod)) is None
-
-
-def test_shards_without_cleanup_need_no_state(load: Load) -> None:
-    assert shared_state(load(_CLUSTERS)) is None

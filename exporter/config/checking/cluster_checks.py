@@ -45,12 +45,8 @@ def make_cluster(
 ) -> ClusterSettings | None:
     """Check what a cluster's layers are merged to, and return its settings; ``None`` if it has no address.
 
-    Args:
-        layers: the nearest first: the cluster's own entry, its profile, the defaults.
-        merged: what they are merged to.
-        files: checks the files that are named.
-        found: takes mistakes and warnings.
-        environ: holds the proxy of ``proxy_from_environment``.
+    The nearest layer comes first: the cluster's own entry, its profile, the defaults. ``environ`` holds the
+    proxy of ``proxy_from_environment``.
     """
     checks = _ClusterChecks(layers=layers, merged=merged, files=files, found=found, environ=environ)
     own = layers[0]

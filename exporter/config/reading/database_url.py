@@ -87,11 +87,7 @@ DatabaseUrl = SqliteUrl | PostgresqlUrl
 
 
 def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
-    """Return the database that ``sqlite:///FILE`` or ``postgresql://user@host/database`` names.
-
-    Args:
-        text: the URL.
-        folder: a relative path begins here.
+    """Return the database of ``sqlite:///FILE``, relative to ``folder``, or ``postgresql://user@host/database``.
 
     Raises:
         ValueError: it names none that survives the program; the message holds nothing of ``text``, where a

@@ -68,14 +68,10 @@ def proxy_of_environment(environ: Mapping[str, str], endpoint: Endpoint) -> Prox
 
 
 def is_excepted(endpoint: Endpoint, exceptions: str) -> bool:
-    """Say whether ``endpoint`` is reached without a proxy, by what ``no_proxy`` says.
+    """Say whether ``endpoint`` is reached without a proxy; a loopback address always is.
 
-    A loopback address always is.
-
-    Args:
-        endpoint: the address.
-        exceptions: names (with all names below), addresses and networks, separated by commas, maybe with
-            ports; ``.name`` means only the names below, ``*`` everything.
+    ``exceptions`` are names (with all names below), addresses and networks, separated by commas, maybe with
+    ports; ``.name`` means only the names below, ``*`` everything.
     """
     host = endpoint.canonical_host
     address = _address(host)

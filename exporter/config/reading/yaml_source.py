@@ -66,7 +66,7 @@ def parse_document(
 
     Args:
         content: of the file.
-        path: the file.
+        path: names the file in messages.
         environ: holds what ``${NAME}`` stands for.
         if_empty: the mistake of a file without a value; None: it is none, and the root is ``None``.
         is_literal: says of an item of a list at the top whether ``$`` means nothing in it.
