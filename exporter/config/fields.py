@@ -132,15 +132,6 @@ def _boolean(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
-def _not_empty(name: str, whole: str) -> AfterValidator:
-    def check(value: list[str]) -> list[str]:
-        if not value:
-            raise ValueError(f"an empty list matches no {name}; leave it out where every {whole} is meant")
-        return value
-
-    return AfterValidator(check)
-
-
 def _check_keep_newest(value: int) -> int:
     if value < 1:
         raise ValueError("must be at least 1; to keep no version because it is new, leave the key out")
@@ -230,8 +221,7 @@ Host = Annotated[str, AfterValidator(parse_host)]
 Name = Annotated[str, AfterValidator(check_name)]
 Glob = Annotated[str, AfterValidator(check_glob)]
 FilePattern = Annotated[str, AfterValidator(check_file_pattern)]
-ClusterGlobs = Annotated[list[Glob], _not_empty("name", "cluster")]
-VersionGlobs = Annotated[list[Glob], _not_empty("version", "version")]
+Globs = Annotated[list[Glob], Field(min_length=1)]
 FileName = Annotated[Path, PlainValidator(_path)]
 """Absolute; a relative one begins in the folder of the file that names it."""
 Number = Annotated[int, BeforeValidator(_number)]

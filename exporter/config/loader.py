@@ -126,9 +126,6 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
     if document.root is BROKEN:
         raise ConfigError(document.problems)
     root = validate(Root, document)
-    if "cluster_files" in root.model_fields_set and not root.cluster_files:
-        message = "at least one pattern is expected; leave it out where there are no more files"
-        document.report(("cluster_files",), message)
     has_files = "cluster_files" in root.model_fields_set or document.is_broken([("cluster_files",)])
     if not root.clusters and not has_files and not document.is_broken([("clusters",)]):
         document.report(("clusters",), "at least one cluster is expected")

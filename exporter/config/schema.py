@@ -228,7 +228,7 @@ class ClusterSelector(StrictModel):
     """The clusters of a policy: one of the names must match, and all labels."""
 
     where = "under clusters of a policy"
-    names: Maybe[fields.ClusterGlobs] = None
+    names: Maybe[fields.Globs] = None
     labels: fields.LabelSelector = {}
 
     @cached_property
@@ -258,7 +258,7 @@ class PolicyConfig(StrictModel):
     """The IANA name of the time zone of ``schedule``."""
     keep_newest: Maybe[fields.KeepNewest] = None
     older_than: Maybe[fields.Duration] = None
-    include: fields.VersionGlobs = ["*"]
+    include: fields.Globs = ["*"]
     exclude: list[fields.Glob] = []
     seen_for: fields.DurationOrZero = timedelta(days=7)
     start_within: fields.Duration = timedelta(hours=1)
@@ -294,7 +294,7 @@ class Root(StrictModel):
     defaults: Annotated[Settings, fields.EmptyMapping] = Settings()
     profiles: Annotated[dict[str, Annotated[Settings, fields.EmptyMapping]], fields.EmptyMapping] = {}
     clusters: Annotated[list[ClusterEntry], fields.EmptyList] = []
-    cluster_files: Annotated[list[Any], fields.EmptyList] = []
+    cluster_files: Annotated[list[Any], Field(min_length=1)] = []
     max_concurrent_polls: fields.Count = 64
     cleanup: Annotated[CleanupConfig | None, fields.EmptyMapping] = None
 

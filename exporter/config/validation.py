@@ -128,6 +128,8 @@ def _message(detail: ErrorDetails, value: object, written: str | None) -> str:
             error = context["error"]
             quotes_variable = isinstance(error, BadValueError) and written is not None
             return error.quoting(written) if quotes_variable else str(error)
+        case "too_short":
+            return "must not be empty; leave the key out instead"
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
         case "less_than_equal":

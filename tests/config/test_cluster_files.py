@@ -376,11 +376,11 @@ def _make_sparse(path: Path, size: int) -> None:
     [
         (
             "",
-            ["cluster_files: at least one pattern is expected; leave it out where there are no more files"],
+            ["cluster_files: the key has no value; leave it out to use the default"],
         ),
         (
             "[]",
-            ["cluster_files: at least one pattern is expected; leave it out where there are no more files"],
+            ["cluster_files: must not be empty; leave the key out instead"],
         ),
         ("a.yaml", ["cluster_files: a list is expected, not text"]),
         ("{a: b}", ["cluster_files: a list is expected, not a mapping"]),
