@@ -71,7 +71,7 @@ _REQUIRED: Final[dict[type[StrictModel], JsonSchemaValue]] = {
         "anyOf": [{"required": ["keep_newest"]}, {"required": ["older_than"]}],
     },
 }
-_FILLED: Final = frozenset({(Root, "cluster_files"), (CleanupConfig, "policies")})
+_FILLED: Final = frozenset({(CleanupConfig, "policies")})
 """Lists that hold at least one item."""
 _ROW: Final = re.compile(r"\| `([^`]+)` \| (?:.+?) \| (.+?) \| (.+) \|")
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
@@ -85,7 +85,7 @@ def main() -> None:
 def config_schema(page: str) -> str:
     """Return the schema of a configuration file, described in the words of the page."""
     schema = Root.model_json_schema(schema_generator=_Generator)
-    schema["properties"]["cluster_files"]["anyOf"][0]["items"] = {"type": "string", "minLength": 1}
+    schema["properties"]["cluster_files"]["items"] = {"type": "string", "minLength": 1}
     for (model, key), said in _words(page):
         shape = schema if model is Root else schema["$defs"][model.__name__]
         shape["properties"][key] |= said
@@ -165,8 +165,6 @@ class _Generator(GenerateJsonSchema):
                 return {"anyOf": [{"type": "string", "pattern": f"^(?=.*[1-9]){_DURATION}$"}, _VARIABLE]}
             case "_check_keep_newest":
                 value["anyOf"][0]["minimum"] = 1
-            case "check" if value["type"] == "array":
-                value["minItems"] = 1
             case "check_username":
                 value["pattern"] = "^[^:]+$"
             case _ if value.get("type") == "string":
