@@ -261,29 +261,23 @@ def _why_left_out(poller: _Poller) -> Iterator[tuple[str, str]]:
     ]
     if collectors and not any(_OF_ONTAP.match(str(one)) for one in collectors):
         yield f"its collectors are not of ONTAP: {', '.join(map(str, collectors))}", "collectors"
+    if not poller.value("addr"):
+        yield "it has no addr", ""
 
 
 def _cluster(poller: _Poller) -> list[str]:
     """Return the lines of a poller's cluster; none if it is left out, and then its notes say why."""
     left_out = list(_why_left_out(poller))
     poller.entry |= {"name": _text(poller.name), "address": _text(poller.value("addr"))}
-    if poller.value("addr"):
-        left_out += [(problem, "addr") for problem in entry_problems(_dumped(poller.entry))]
-    else:
-        left_out.append(("it has no addr", ""))
+    if not left_out:
+        poller.take_login()
+        poller.take_tls()
+        poller.take_labels()
+        problems = entry_problems(_dumped(poller.entry))
+        left_out = [(problem, "addr" if problem.startswith("address:") else "") for problem in problems]
     for problem, key in left_out:
         poller.note(f"left out: {problem}", key)
-    if left_out:
-        return []
-    poller.take_login()
-    poller.take_tls()
-    poller.take_labels()
-    text = _dumped(poller.entry)
-    if problems := entry_problems(text):
-        for problem in problems:
-            poller.note(f"left out: {problem}")
-        return []
-    return [f"  {line}" for line in text.splitlines()]
+    return [] if left_out else [f"  {line}" for line in _dumped(poller.entry).splitlines()]
 
 
 def _dumped(entry: dict[str, Any]) -> str:
