@@ -39,6 +39,8 @@ class MainFile:
     root: Root
     defaults: Section[Settings]
     profiles: Mapping[str, Section[Settings]]
+    bases: Mapping[str | None, Settings]
+    """The defaults by themselves, and each profile over the defaults."""
     entries: tuple[Section[ClusterEntry], ...]
     patterns: tuple[Pattern, ...]
     cleanup: Section[CleanupConfig] | None
@@ -56,8 +58,7 @@ class MainFile:
 
     def merged(self, entry: Section[ClusterEntry]) -> ClusterEntry:
         """Return what these layers are merged to."""
-        name, defaults = entry.model.profile, self.root.defaults
-        return merge(defaults if name is None else merge(defaults, self.root.profiles[name]), entry.model)
+        return merge(self.bases[entry.model.profile], entry.model)
 
     def check(self, files: NamedFiles) -> Diagnostics:
         """Check what the file says, apart from its clusters."""
@@ -142,6 +143,8 @@ def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
             name: Section(model=profile, document=document, path=("profiles", name))
             for name, profile in root.profiles.items()
         },
+        bases={None: root.defaults}
+        | {name: merge(root.defaults, profile) for name, profile in root.profiles.items()},
         entries=tuple(
             Section(model=entry, document=document, path=("clusters", index))
             for index, entry in enumerate(root.clusters)
