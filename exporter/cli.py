@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TextIO
 
 from exporter import PROGRAM, __version__, terminal
@@ -192,7 +193,7 @@ _COMMANDS = {
         description="Validate a configuration and every file that it names. No cluster is contacted.",
         usage="FILE",
         examples=("config.yaml", "--config.file=config.yaml"),
-        add_flags=flags.for_check_config,
+        add_flags=partial(flags.for_check, flag="--config.file"),
         act=entry_points.check_config,
     ),
     "check-web-config": _Command(
@@ -200,7 +201,7 @@ _COMMANDS = {
         description="Validate a file for --web.config.file and every file that it names.",
         usage="FILE",
         examples=("web.yaml", "--web.config.file=web.yaml"),
-        add_flags=flags.for_check_web_config,
+        add_flags=partial(flags.for_check, flag="--web.config.file"),
         act=entry_points.check_web_config,
     ),
     "plan": _Command(

@@ -98,7 +98,7 @@ def _run_once(parsed: argparse.Namespace, config: Config, shard: Shard) -> Exit:
 
 def check_config(parsed: argparse.Namespace) -> Exit:
     """Write every mistake of a configuration, or what is in it."""
-    file = parsed.file or parsed.config_file
+    file = parsed.file or parsed.file_of_flag
     config = loading.load(file)
     if config is None:
         return Exit.FAILED
@@ -116,7 +116,7 @@ def check_config(parsed: argparse.Namespace) -> Exit:
 
 def check_web_config(parsed: argparse.Namespace) -> Exit:
     """Write every mistake of a web configuration, or what is in it."""
-    file = parsed.file or parsed.web_config_file
+    file = parsed.file or parsed.file_of_flag
     config = loading.load_web(file)
     if config is None:
         return Exit.FAILED

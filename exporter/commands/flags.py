@@ -54,14 +54,11 @@ def for_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def for_check_config(parser: argparse.ArgumentParser) -> None:
-    """Add the argument of ``check-config``, which is also taken as the flag of ``run``."""
-    _file_argument(parser, "--config.file", dest="config_file")
-
-
-def for_check_web_config(parser: argparse.ArgumentParser) -> None:
-    """Add the argument of ``check-web-config``, which is also taken as the flag of ``run``."""
-    _file_argument(parser, "--web.config.file", dest="web_config_file")
+def for_check(parser: argparse.ArgumentParser, *, flag: str) -> None:
+    """Add the file to check, which is also taken as this flag of ``run``."""
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the file to check")
+    either.add_argument(flag, dest="file_of_flag", type=Path, metavar="FILE", help="the same as FILE")
 
 
 def for_import_harvest(parser: argparse.ArgumentParser) -> None:
@@ -173,12 +170,6 @@ def for_daemon(parser: argparse.ArgumentParser, *, can_reload: bool = False) -> 
             help="allow POST and PUT /-/reload, which read the configuration again, as SIGHUP does",
         )
     _log_flags(parser)
-
-
-def _file_argument(parser: argparse.ArgumentParser, flag: str, *, dest: str) -> None:
-    either = parser.add_mutually_exclusive_group(required=True)
-    either.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the file to check")
-    either.add_argument(flag, dest=dest, type=Path, metavar="FILE", help="the same as FILE")
 
 
 def _config_flag(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from exporter.config.checking.named_files import NamedFiles, Pattern, match_patterns
+from exporter.config.checking.named_files import Pattern, check_file, match_patterns
 from exporter.config.checking.section_checks import name_conflicts
 from exporter.config.loader import (
     Clusters,
@@ -102,10 +103,10 @@ class ConfigFiles:
         """
         main = read_main_file(self._path, environ=self._environ)
         matched = match_patterns(main.patterns, main.path)
-        named = NamedFiles()
-        found = main.check(named)
+        check = cache(check_file)
+        found = main.check(check)
         found.errors.update(matched.errors)
-        own = make_clusters(main, main.entries, named)
+        own = make_clusters(main, main.entries, check)
         files: dict[Path, Clusters] = {}
         for path in sorted(matched.files):
             content = self._content(path, matched.files[path])
@@ -115,7 +116,7 @@ class ConfigFiles:
             file = parse_cluster_file(content, path, environ=self._environ)
             found.errors.update(file.problems)
             content_hash = sha256(content).digest()
-            files[path] = make_clusters(main, file.entries, named, content_hash=content_hash)
+            files[path] = make_clusters(main, file.entries, check, content_hash=content_hash)
         sources = Sources(main=main, own=replace(own, warnings=own.warnings | found.warnings), files=files)
         found.errors.update(error for part in sources.parts for error in part.errors)
         found.errors.update(problem for _, problem in _conflicts(sources.parts))
@@ -185,12 +186,12 @@ class ConfigFiles:
 
     def _apply_changed(self, sources: Sources) -> bool:
         """Apply the files that have changed and can be applied; whether there was one."""
-        named = NamedFiles()
+        check = cache(check_file)
         changed: dict[Path, Clusters] = {}
         for path, file in sorted(self._watched.items()):
             if isinstance(file.seen, bytes) and file.changed is not None and not file.changed.problems:
                 entries = file.changed.entries
-                clusters = make_clusters(sources.main, entries, named, content_hash=file.seen)
+                clusters = make_clusters(sources.main, entries, check, content_hash=file.seen)
                 # What is missing in a profile is a problem of this file, whose cluster needs it.
                 file.problems = tuple(
                     problem

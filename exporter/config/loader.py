@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from exporter.config.checking.cleanup_checks import check_cleanup, check_selectors
 from exporter.config.checking.cluster_checks import make_cluster
-from exporter.config.checking.named_files import NamedFiles, Pattern
+from exporter.config.checking.named_files import CheckFile, Pattern
 from exporter.config.checking.section_checks import (
     check_addresses,
     check_permissions,
@@ -60,13 +60,13 @@ class MainFile:
         """Return what these layers are merged to."""
         return merge(self.bases[entry.model.profile], entry.model)
 
-    def check(self, files: NamedFiles) -> Diagnostics:
+    def check(self, check_file: CheckFile) -> Diagnostics:
         """Check what the file says, apart from its clusters."""
         found = Diagnostics(errors=set(self.document.problems))
         for section in (self.defaults, *self.profiles.values()):
-            check_settings(section, files, found)
+            check_settings(section, check_file, found)
         if self.cleanup is not None:
-            check_cleanup(self.cleanup, files, found)
+            check_cleanup(self.cleanup, check_file, found)
         return found
 
 
@@ -169,20 +169,24 @@ def _patterns(root: Root, document: Document) -> Iterator[Pattern]:
 
 
 def make_clusters(
-    main: MainFile, entries: Iterable[Section[ClusterEntry]], files: NamedFiles, *, content_hash: bytes = b""
+    main: MainFile,
+    entries: Iterable[Section[ClusterEntry]],
+    check_file: CheckFile,
+    *,
+    content_hash: bytes = b"",
 ) -> Clusters:
     """Merge and check the entries of one file."""
     kept = tuple(entries)
     clusters: list[ClusterSettings] = []
     found = Diagnostics()
     for entry in kept:
-        check_settings(entry, files, found)
+        check_settings(entry, check_file, found)
         profile = entry.model.profile
         if profile is not None and profile not in main.profiles:
             found.errors.add(unknown_profile(entry, main.profiles))
         elif not entry.is_broken("profile"):
             layers, merged = main.layers(entry), main.merged(entry)
-            cluster = make_cluster(layers, merged, files, found, environ=main.environ)
+            cluster = make_cluster(layers, merged, check_file, found, environ=main.environ)
             clusters += [] if cluster is None else [cluster]
     return Clusters(
         entries=kept,

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import PostgresqlUrl, SqliteUrl, parse_database_url
-from exporter.config.checking.named_files import NamedFiles, check_database
+from exporter.config.checking.named_files import check_database, check_file
 
 _FOLDER = Path("/etc/exporter")
 
@@ -184,4 +184,4 @@ def test_folder_with_a_character_that_urls_need_is_an_error(name: str) -> None:
 
 def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
-    assert NamedFiles().check(check_database, path).error == "cannot be read: File name too long"
+    assert check_file(check_database, path).error == "cannot be read: File name too long"

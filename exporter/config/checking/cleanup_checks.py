@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from exporter.config.checking import named_files
-from exporter.config.checking.named_files import NamedFiles
+from exporter.config.checking.named_files import CheckFile
 from exporter.config.checking.section_checks import check_section, name_conflicts
 from exporter.config.problems import Diagnostics, show_value
 from exporter.config.reading.database_url import SqliteUrl
@@ -20,12 +20,12 @@ from exporter.ontap.endpoint import ClusterSettings
 _SHORTEST_SENSIBLE: Final = timedelta(minutes=1)
 
 
-def check_cleanup(section: Section[CleanupConfig], files: NamedFiles, found: Diagnostics) -> None:
+def check_cleanup(section: Section[CleanupConfig], check_file: CheckFile, found: Diagnostics) -> None:
     """Check everything under ``cleanup``."""
-    check_section(section, files, found)
+    check_section(section, check_file, found)
     if not section.is_broken("state") and isinstance(section.model.state, SqliteUrl):
         path = section.model.state.path
-        section.add_file_check(found, files.check(named_files.check_database, path), path, "state")
+        section.add_file_check(found, check_file(named_files.check_database, path), path, "state")
     policies = policies_of(section)
     if not policies and not section.is_broken("policies"):
         found.error(section.document.location(section.at("policies")), "at least one policy is expected")

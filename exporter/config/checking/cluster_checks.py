@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from exporter.config.checking.named_files import NamedFiles, check_chain, check_readable
+from exporter.config.checking.named_files import CheckFile, check_chain, check_readable
 from exporter.config.problems import Diagnostics, KeyPath
 from exporter.config.reading.proxy import is_excepted, proxy_of_environment
 from exporter.config.reading.values import LONGEST_DURATION, format_duration, parse_address
@@ -38,7 +38,7 @@ _STALE_AFTER_POLLS: Final = 3
 def make_cluster(
     layers: Sequence[Section[Any]],
     merged: ClusterEntry,
-    files: NamedFiles,
+    check_file: CheckFile,
     found: Diagnostics,
     *,
     environ: Mapping[str, str],
@@ -48,7 +48,7 @@ def make_cluster(
     The nearest layer comes first: the cluster's own entry, its profile, the defaults. ``environ`` holds the
     proxy of ``proxy_from_environment``.
     """
-    checks = _ClusterChecks(layers=layers, merged=merged, files=files, found=found, environ=environ)
+    checks = _ClusterChecks(layers=layers, merged=merged, check_file=check_file, found=found, environ=environ)
     own = layers[0]
     if own.model.address is None and not own.is_broken("address"):
         checks.error("address is missing")
@@ -81,7 +81,7 @@ def make_cluster(
 class _ClusterChecks:
     layers: Sequence[Section[Any]]
     merged: ClusterEntry
-    files: NamedFiles
+    check_file: CheckFile
     found: Diagnostics
     environ: Mapping[str, str]
 
@@ -180,9 +180,9 @@ class _ClusterChecks:
                 self.error(f"{key_key[-1]} without cert_file", key_key)
             return
         named = [file for file in (tls.cert_file, tls.key_file) if file is not None]
-        if any(self.files.check(check_readable, file).error for file in named):
+        if any(self.check_file(check_readable, file).error for file in named):
             return
-        checked = self.files.check(check_chain, certificate, key)
+        checked = self.check_file(check_chain, certificate, key)
         at, source = certificate_key, certificate
         if checked.is_about_key and key is not None:
             at, source = key_key, key

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from exporter.config.problems import Problem, SourceLocation
 from exporter.files import read_text, why_unreadable
@@ -34,22 +34,16 @@ class FileCheck:
     """Whether the error is about a private key, not about its certificate."""
 
 
-class NamedFiles:
-    """Checks files and remembers the results; made anew for every loading."""
+CheckFile = Callable[..., FileCheck]
+""":func:`check_file` with a memory for one loading: many clusters name the same file."""
 
-    def __init__(self) -> None:
-        self._checked: dict[tuple[Any, ...], FileCheck] = {}
 
-    def check(self, look: Callable[..., str | None], *content: Path | str | None) -> FileCheck:
-        """Return what one of the functions ``check_*`` says of its files."""
-        question = (look, *content)
-        if question not in self._checked:
-            try:
-                checked = FileCheck(warning=look(*content))
-            except (OSError, ValueError) as error:
-                checked = FileCheck(error=why_unreadable(error), is_about_key=isinstance(error, BadKeyError))
-            self._checked[question] = checked
-        return self._checked[question]
+def check_file(look: Callable[..., str | None], *content: Path | str | None) -> FileCheck:
+    """Return what one of the functions ``check_*`` says of its files."""
+    try:
+        return FileCheck(warning=look(*content))
+    except (OSError, ValueError) as error:
+        return FileCheck(error=why_unreadable(error), is_about_key=isinstance(error, BadKeyError))
 
 
 # Each of these checks returns a warning, if there is one, and raises OSError or ValueError, which says why

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.config.checking import named_files
-from exporter.config.checking.named_files import NamedFiles
+from exporter.config.checking.named_files import CheckFile
 from exporter.config.problems import PRIVATE_KEY, Diagnostics, KeyPath, Problem, SourceLocation, show_value
 from exporter.config.reading.database_url import PostgresqlUrl
 from exporter.config.schema import ClusterEntry, StrictModel
@@ -22,15 +22,15 @@ from exporter.ontap.endpoint import Proxy, Secret
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
 
 
-def check_settings(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
+def check_settings(section: Section[Any], check_file: CheckFile, found: Diagnostics) -> None:
     """Check what the defaults, a profile or an entry says by itself."""
-    check_section(section, files, found)
+    check_section(section, check_file, found)
     for name in section.model.labels.keys() & _PROMETHEUS_LABELS:
         message = "Prometheus sets this label, and keeps this one only with honor_labels: true"
         found.warn(section.location("labels", name), message)
 
 
-def check_section(section: Section[Any], files: NamedFiles, found: Diagnostics) -> None:
+def check_section(section: Section[Any], check_file: CheckFile, found: Diagnostics) -> None:
     """Check that no keys exclude each other, that secrets mean what they say, and that files can be used."""
     for keys, value in walk(section.model):
         if _is_secret(value) and "$$" in section.written("", *keys):
@@ -41,7 +41,7 @@ def check_section(section: Section[Any], files: NamedFiles, found: Diagnostics) 
         for key, check in value.content_checks.items():
             for below, source in walk(getattr(value, key), (*keys, key)):
                 if isinstance(source, Path | str):
-                    section.add_file_check(found, files.check(check, source), source, *below)
+                    section.add_file_check(found, check_file(check, source), source, *below)
 
 
 def _check_exclusive(section: Section[Any], keys: KeyPath, model: StrictModel, found: Diagnostics) -> None:
