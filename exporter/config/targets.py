@@ -86,9 +86,7 @@ def entry_problems(text: str) -> list[str]:
     """Return what is wrong with a list of one cluster; every environment variable counts as set."""
     names = re.findall(r"\$\{(\w+)\}", text)
     file = parse_cluster_file(text.encode(), Path("entries.yaml"), environ=dict.fromkeys(names, "x"))
-    found = [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
-    missing = ["address is missing" for entry in file.entries if entry.model.address is None]
-    return found or missing
+    return [f"{problem.key.removeprefix('[0].')}: {problem.message}" for problem in file.problems]
 
 
 class Target(Section[ClusterEntry]):

@@ -161,10 +161,18 @@ def _meant(key: str, known: Collection[str]) -> str | None:
     """
     spelled = {name.replace("_", ""): name for name in known}
     close = get_close_matches(key.lower().replace("_", "").replace("-", ""), spelled, n=1, cutoff=_CLOSE)
+    first, *_, last = f"{key}_{key}".split("_")
     alike = (
         *(name for name in known if name.startswith(f"{key}_")),
         *(spelled[one] for one in close),
         *(name for name in known if name.endswith(f"_{key}") and len(name) < 2 * len(key) - 1),
+        *(
+            name
+            for name in known
+            if name.startswith(f"{first}_")
+            and name.endswith(f"_{last}")
+            and 1 in {key.count("_"), name.count("_")}
+        ),
         *(name for name in known if key.startswith(f"{name}_")),
     )
     return alike[0] if alike else None

@@ -346,7 +346,7 @@ def test_a_cluster_with_http_has_no_proxy(load: Load) -> None:
         *(("poll_intervall", "poll_interval"), ("interval", "poll_interval"), ("proxy", "proxy_url")),
         *(("adress", "address"), ("tls", "tls_config"), ("label", "labels"), ("timeout", "poll_timeout")),
         *(("http2", None), ("metrics_path", None), ("static_configs", None), ("file_sd_configs", None)),
-        *(("basicAuth", "basic_auth"), ("tls-config", "tls_config"), ("tls_server_config", None)),
+        *(("basicAuth", "basic_auth"), ("tls-config", "tls_config"), ("tls_server_config", "tls_config")),
         *(("http_config", None), ("sd_configs", None), ("auth", None), ("read_timeout", None)),
         *(("honor_labels", None), ("job_name", None), ("scheme_", None), ("relabel_configs", None)),
     ],
