@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from exporter.config.checking.named_files import FileCheck, NamedFiles
+from exporter.config.checking.named_files import FileCheck, check_file
 from exporter.config.checking.section_checks import check_section
 from exporter.config.problems import Diagnostics
 from exporter.config.sections import Section
@@ -32,7 +32,7 @@ def read_tls(
 ) -> tuple[TlsServerConfig, ssl.SSLContext] | None:
     """Return the settings with the contents of their files, and the context; None if there is a mistake."""
     before = len(found.errors)
-    check_section(section, NamedFiles(), found)
+    check_section(section, check_file, found)
     for name in ("cert", "key"):
         is_there = section.has(name) or section.has(f"{name}_file")
         if not is_there and not section.is_broken(name, f"{name}_file"):
