@@ -150,9 +150,6 @@ class Board:
     Args:
         on_change: called with each new status, on the event loop, before it can be read here.
         on_removal: called with the name of each cluster that is removed.
-
-    Attributes:
-        was_complete: whether every cluster had been polled once, good or bad, now or at any time before.
     """
 
     def __init__(
@@ -165,7 +162,7 @@ class Board:
         self._on_removal = on_removal
         self._statuses: dict[str, ClusterStatus] = {}
         self._unpolled: set[str] = set()
-        self.was_complete = False
+        self._was_complete = False
         self.lateness = Lateness()
         self.poll_durations = PollDurations()
 
@@ -177,7 +174,7 @@ class Board:
             self._unpolled.add(status.name)
         else:
             self._unpolled.discard(status.name)
-            self.was_complete |= not self._unpolled
+            self._was_complete = self.was_complete
 
     def keep(self, names: Collection[str]) -> None:
         """Remove every other cluster at once, and keep these in the given order; some may be put later."""
@@ -185,7 +182,7 @@ class Board:
         gone = self._statuses.keys() - kept.keys()
         self._statuses = kept
         self._unpolled = {name for name in names if name not in kept or kept[name].last_poll is None}
-        self.was_complete |= not self._unpolled
+        self._was_complete = self.was_complete
         for name in gone:
             self._on_removal(name)
 
@@ -201,3 +198,8 @@ class Board:
     def unpolled(self) -> int:
         """How many clusters have not been polled once, good or bad."""
         return len(self._unpolled)
+
+    @property
+    def was_complete(self) -> bool:
+        """Whether every cluster had been polled once, good or bad, now or at any time before."""
+        return self._was_complete or not self._unpolled
