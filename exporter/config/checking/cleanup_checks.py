@@ -49,7 +49,7 @@ def _check_policy(policy: Section[PolicyConfig], found: Diagnostics) -> None:
         if not any(policy.has(key) for key in group) and not policy.is_broken(*group):
             found.error(policy.location(), f"{' or '.join(group)} is missing")
     if not policy.is_broken("clusters"):
-        message = "must not be empty; leave the key out instead"
+        message = "must not be empty; leave it out where every cluster is meant"
         if policy.has("clusters") and not model.clusters.model_fields_set:
             found.error(policy.location("clusters"), message)
         if policy.has("clusters", "labels") and not model.clusters.labels:
