@@ -18,6 +18,12 @@ T = TypeVar("T")
 _MARGIN_SECONDS = 0.5
 """How much earlier than a transaction's time is up, the server ends a statement."""
 
+DURABLE = """
+    SELECT set_config(name, 'on', false) FROM pg_settings
+    WHERE name = 'synchronous_commit' AND setting = 'off'
+"""
+"""What is committed must be on disk; what the server has set beyond that stays."""
+
 
 class PostgresqlConnector:
     """At most so many connections to a server, each with a bound on every wait.
@@ -58,6 +64,7 @@ class PostgresqlConnector:
             self._dsn, timeout=self._timeout_seconds - _MARGIN_SECONDS, server_settings=self._settings
         )
         self._sessions.add(session)
+        await session.execute(DURABLE)
         if session.get_settings().server_encoding != "UTF8":
             for name in ("text", "varchar"):
                 await session.set_type_codec(
@@ -79,7 +86,6 @@ def server_settings(timeout_seconds: float, *, read_only: bool = False) -> dict[
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "3",
         "default_transaction_isolation": "read committed",
-        "synchronous_commit": "on",  # what is committed must be on disk
         "default_transaction_read_only": "on" if read_only else "off",
     }
 
