@@ -100,13 +100,24 @@ class SqliteConnector:
         self._path = path
 
     def _check_intact(self, engine: Engine) -> None:
-        """Read the whole file, so that damage is found before anything rests on it."""
+        """Read the whole file, so that damage is found before anything rests on it.
+
+        Raises:
+            JournalError: it is damaged; or its tables have gone, with the write-ahead log that they were in.
+        """
         with engine.begin() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
         if found != "ok":
             what = str(found).splitlines()[-1]
             raise JournalError(
                 f"{self._path}: the file is damaged, so nothing is deleted; restore a copy of it ({what})"
+            )
+        lock = f"{self._path}.lock"
+        if not tables and _has_content(Path(lock)):
+            raise JournalError(
+                f"{self._path}: the journal has lost its tables since it was last used; put back a copy of "
+                f"it, or, to begin with an empty one, delete {self._path} and {lock}"
             )
 
     def _note_made(self, lock: int) -> None:

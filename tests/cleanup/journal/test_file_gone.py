@@ -136,6 +136,27 @@ async def test_a_journal_of_which_only_the_log_is_left_is_not_begun_anew(
         assert await journal.runs.recent(1) == ()
 
 
+async def test_a_journal_whose_tables_have_gone_with_its_log_is_not_begun_anew(path: Path) -> None:
+    killed = path.parent.with_name("killed")
+    async with opened(f"sqlite:///{path}"):
+        shutil.copytree(path.parent, killed)  # as kill -9 leaves it: nothing of the log is in the file yet
+    path = killed / path.name
+    path.with_name(f"{path.name}-wal").unlink()
+    lock = path.with_name(f"{path.name}.lock")
+    for _ in range(2):
+        with pytest.raises(JournalError) as caught:
+            async with opened(f"sqlite:///{path}"):
+                pass
+        assert str(caught.value) == (
+            f"{path}: the journal has lost its tables since it was last used; put back a copy of it, or, to "
+            f"begin with an empty one, delete {path} and {lock}"
+        )
+    path.unlink()
+    lock.unlink()
+    async with opened(f"sqlite:///{path}") as journal:
+        assert await journal.runs.recent(1) == ()
+
+
 async def test_a_first_start_that_was_cut_short_is_none(path: Path) -> None:
     path.with_name(f"{path.name}.lock").touch()
     async with opened(f"sqlite:///{path}") as journal:
