@@ -29,6 +29,9 @@ T = TypeVar("T")
 LONGEST_REQUESTED_PAUSE_SECONDS = 3600.0
 """The longest pause that a cluster can ask for (Retry-After)."""
 
+RENEW_SECONDS = 2.0
+"""How long a reload waits for new passwords and tokens of refused accounts; later ones are found by polls."""
+
 AccountKey = tuple[Endpoint, str]
 
 
@@ -132,6 +135,11 @@ class ClusterAccess:
             account.refusals.accepted()
         return result
 
+    def has_untried_login(self, now: float) -> bool:
+        """Say whether the account has refused credentials and there are others, which may be sent now."""
+        refusals, credentials = self.account.refusals, self.client.credentials
+        return bool(refusals.in_a_row) and credentials.are_unsent and refusals.allows(credentials.known, now)
+
     async def _check_login(self, deadline: float, *, is_fact: bool) -> None:
         """Check that the credentials may be sent.
 
@@ -140,7 +148,7 @@ class ClusterAccess:
         """
         account = self.account
         if account.refusals.in_a_row:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError):  # a token endpoint may hang
                 async with asyncio.timeout_at(deadline):
                     await self.client.renew_login()
         now = asyncio.get_running_loop().time()
@@ -177,13 +185,18 @@ class AccessOpener:
     ) -> Mapping[str, ClusterAccess]:
         """As :meth:`open`, but keep the earlier access if the settings for requests are the same.
 
+        The credentials of refused accounts are read again now, so that new ones can be tried at once.
         Refusals are kept when a cluster is renamed, and for an hour after an account is no longer used.
         """
         clusters = tuple(clusters)
         await self._forget_unused(clusters)
-        return MappingProxyType(
-            {one.name: self._reopened(one, before.get(one.name)) async for one in in_slices(clusters)}
-        )
+        accesses = {one.name: self._reopened(one, before.get(one.name)) async for one in in_slices(clusters)}
+        with suppress(TimeoutError):  # a token endpoint or a disk that hangs does not hold up a reload
+            async with asyncio.timeout(RENEW_SECONDS), asyncio.TaskGroup() as group:
+                async for access in in_slices(accesses.values()):
+                    if access.account.refusals.in_a_row:
+                        group.create_task(access.client.renew_login())
+        return MappingProxyType(accesses)
 
     async def _forget_unused(self, clusters: Iterable[ClusterSettings]) -> None:
         settings_of_tls: set[Tls] = set()
@@ -200,13 +213,28 @@ class AccessOpener:
                 del self._accounts[key]
 
     def _reopened(self, cluster: ClusterSettings, earlier: ClusterAccess | None) -> ClusterAccess:
-        if earlier is None or _request_settings(earlier.config) != _request_settings(cluster):
+        if earlier is None or _what_is_sent(earlier.config) != _what_is_sent(cluster):
             return self._access(cluster)
+        if _request_settings(earlier.config) != _request_settings(cluster):
+            return self._access(cluster, earlier.client.credentials)
         earlier.config = cluster
         return earlier
 
-    def _access(self, cluster: ClusterSettings) -> ClusterAccess:
-        credentials = Credentials(
+    def _access(self, cluster: ClusterSettings, credentials: Credentials | None = None) -> ClusterAccess:
+        client = OntapClient(
+            session=self._session,
+            contexts=self._contexts,
+            endpoint=cluster.endpoint,
+            credentials=credentials or self._credentials(cluster),
+            tls=cluster.tls,
+            proxy=cluster.proxy,
+            counts=self._counts,
+        )
+        account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
+        return ClusterAccess(config=cluster, client=client, account=account)
+
+    def _credentials(self, cluster: ClusterSettings) -> Credentials:
+        return Credentials(
             cluster.login,
             cluster.tls,
             headers=cluster.headers,
@@ -214,17 +242,6 @@ class AccessOpener:
             other_secrets=proxy_secrets(cluster.proxy),
             read=self._read_login,
         )
-        client = OntapClient(
-            session=self._session,
-            contexts=self._contexts,
-            endpoint=cluster.endpoint,
-            credentials=credentials,
-            tls=cluster.tls,
-            proxy=cluster.proxy,
-            counts=self._counts,
-        )
-        account = self._accounts.setdefault(_account_of(cluster), Account(self._first_pause_seconds))
-        return ClusterAccess(config=cluster, client=client, account=account)
 
     def _token_source(self, login: OAuth2Login) -> TokenSource:
         if (source := self._tokens.get(login)) is None:
@@ -246,9 +263,17 @@ def _account_of(cluster: ClusterSettings) -> AccountKey:
             return cluster.endpoint, "certificate"
 
 
+def _what_is_sent(cluster: ClusterSettings) -> tuple[object, ...]:
+    """Return the address, and what identifies us there: the credentials are for these."""
+    return (
+        *(cluster.endpoint, cluster.login, cluster.headers, cluster.proxy),
+        cluster.tls.certificate_files,
+    )
+
+
 def _request_settings(cluster: ClusterSettings) -> tuple[object, ...]:
     """Return the settings that decide which requests are sent, and how."""
     return (
-        *(cluster.endpoint, cluster.login, cluster.headers, cluster.proxy, cluster.tls),
-        *(cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
+        *_what_is_sent(cluster),
+        *(cluster.tls, cluster.poll_timeout, cluster.return_timeout_seconds, cluster.max_records),
     )

@@ -5,6 +5,7 @@ Threads read the files: a disk that does not answer must delay no other cluster.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable
@@ -130,6 +131,7 @@ class Credentials:
         self._content = Refreshed(
             self._read_now, name="credentials", refresh_timeout_seconds=refresh_timeout_seconds
         )
+        self._refresh_timeout_seconds = refresh_timeout_seconds
         self._remembered: deque[LoginContent] = deque(maxlen=REMEMBERED_CONTENTS)
         self._spellings: tuple[str, ...] | None = None
 
@@ -141,20 +143,27 @@ class Credentials:
             OntapError: there is no token to be had.
         """
         try:
-            content = await self._read()
+            read = await self._read()
         except BlockingIOError as exc:
             raise ConnectionFailed(f"the credentials cannot be read now: {exc.strerror}") from exc
         except (OSError, ValueError) as exc:
             self.sent = None
             raise Unauthorized(f"the credentials cannot be used: {exc}") from exc
-        self.sent = content
+        self.sent = content = await self._complete(read)
         own = () if content.header is None else (("Authorization", content.header),)
         return (*own, *content.headers)
 
     async def renew(self) -> None:
-        """Read the credentials again now; if that fails, those from before stay known."""
-        with suppress(OSError, ValueError, OntapError):
-            await self._read()
+        """Read the credentials again now; if that fails or takes too long, those from before stay known."""
+        with suppress(OSError, ValueError, OntapError):  # TimeoutError is an OSError
+            async with asyncio.timeout(self._refresh_timeout_seconds):
+                read = await self._read()
+            await self._complete(read)
+
+    @property
+    def are_unsent(self) -> bool:
+        """Whether credentials are known that differ from those that were sent last."""
+        return self.known is not None and self.known != self.sent
 
     def drop_token(self) -> None:
         """Get another token before the next request: the cluster has refused the one that was sent."""
@@ -169,13 +178,19 @@ class Credentials:
         return redact(text, self._spellings)
 
     async def _read(self) -> LoginContent:
-        content = await self._content.get() if self._has_files else self._read_now()
+        """Read everything but the token."""
+        return await self._content.get() if self._has_files else self._read_now()
+
+    async def _complete(self, content: LoginContent) -> LoginContent:
+        """Add the token, if there is one; what is sent is known and redacted from now on."""
         if self._tokens is not None:
             token = await self._tokens.get()
             content = replace(content, header=f"Bearer {token}", secret=token)
-        if content not in self._remembered:
-            self._remembered.append(content)
+        if content in self._remembered:
+            self._remembered.remove(content)
+        else:
             self._spellings = None
+        self._remembered.append(content)
         if None not in content.certificate:
             self.known = content
         return content

@@ -49,7 +49,7 @@ class Poller:
         board.put(self._status)
 
     def apply_configuration(self) -> None:
-        """Use the labels and times of the access's current configuration; try refused credentials again."""
+        """Use the access's current labels and times; poll at once if new credentials replace refused ones."""
         cluster = self.access.config
         status = self._status.configured_as(cluster)
         if status != self._status:
@@ -59,8 +59,8 @@ class Poller:
         if due_times != self._due_times:
             self._due_times = due_times
             self._is_rescheduled.set()
-        if self.access.account.refusals.in_a_row:
-            self._is_rescheduled.set()  # they may have changed; if they have not, nothing is sent
+        if self.access.has_untried_login(asyncio.get_running_loop().time()):
+            self._is_rescheduled.set()
 
     def stop(self) -> None:
         """Put nothing more on the board, even if a running poll succeeds."""
@@ -74,7 +74,7 @@ class Poller:
         while True:
             if await self._is_rescheduled_before(due):
                 now = clock()
-                due = now if self.access.account.refusals.in_a_row else self._due_times.first_after(now)
+                due = now if self.access.has_untried_login(now) else self._due_times.first_after(now)
                 continue
             interval_seconds = self._due_times.interval_seconds
             lateness.woke(due=due, now=clock())

@@ -142,6 +142,36 @@ async def test_a_reload_waits_a_moment_at_most_for_a_disk_that_does_not_answer(t
         await ends_pause(after["c1"])
 
 
+async def test_a_reload_with_other_times_keeps_the_passwords_that_are_known(tmp_path: Path) -> None:
+    answers = threading.Event()
+    answers.set()
+
+    def read(login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
+        assert answers.wait(WAIT_SECONDS)
+        return read_login(login, headers, files)
+
+    cluster = SimulatedCluster("c1", password="second-secret")
+    file = tmp_path / "password"
+    file.write_text("first-secret")
+    async with Simulator([cluster], directory=tmp_path) as simulator, open_session() as session:
+        opener = AccessOpener(session=session, counts=RequestCounts(), read_login=read)
+        login = BasicLogin(username=cluster.username, password=Secret(file=file))
+        config = cluster_config(cluster, simulator.ca_file, login=login)
+        before = opener.open([config])
+        with pytest.raises(Unauthorized):
+            await before["c1"].ask(read_identity())
+        file.write_text("second-secret")
+        await before["c1"].ask(read_identity())
+        answers.clear()
+        changed = replace(config, poll_timeout=config.poll_timeout / 2)
+        after = await opener.reopen([changed], before=before)
+        assert after["c1"] is not before["c1"]
+        async with asyncio.timeout(WAIT_SECONDS / 2):  # less than the disk takes
+            await after["c1"].ask(read_identity())
+        assert after["c1"].client.credentials.redact("first-secret second-secret") == "<secret> <secret>"
+        answers.set()
+
+
 async def ends_pause(access: ClusterAccess) -> None:
     """Ask until the credentials have been read."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -126,6 +128,71 @@ async def test_a_changed_password_file_ends_the_pause_at_once(tmp_path: Path) ->
         file.write_text("new\n")
         status = await it.watch.until("c1", lambda status: status.up)
         assert status.polls == 2
+
+
+def polled_once(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
+    """Configure a cluster of which a test sees one poll, unless a reload leads to another; not so "other"."""
+    is_other = simulated.name == "other"
+    return cluster_config(simulated, ca_file, poll_interval=timedelta(seconds=0.1 if is_other else 3600))
+
+
+@pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.UNAVAILABLE])
+async def test_a_reload_is_no_reason_to_poll_a_cluster_that_has_refused_these_credentials(
+    kind: FaultKind, tmp_path: Path
+) -> None:
+    refusing = cluster(faults=[Fault(FaultKind.UNAUTHORIZED, times=1), Fault(kind)])
+    async with polled(
+        [refusing, cluster("other")], tmp_path, configure=polled_once, first_pause_seconds=0.01
+    ) as it:
+        await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
+        received = len(it.simulator["c1"].requests)
+        for _ in range(5):
+            await it.watch.more_polls("other", 2)  # the pause is over
+            await it.reload()
+        await it.watch.more_polls("other", 2)
+        assert len(it.simulator["c1"].requests) == received
+
+
+async def test_a_reload_tries_a_changed_password_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
+
+    def from_file(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
+        login = BasicLogin(username=simulated.username, password=Secret(file=file))
+        return replace(polled_once(simulated, ca_file), login=login)
+
+    async with polled([cluster(password="new")], tmp_path, configure=from_file) as it:
+        await it.watch.until("c1", failed(Reason.UNAUTHORIZED))
+        access = it.accesses["c1"]
+        file.write_text("new")
+        await it.reload()
+        assert (await it.watch.until("c1", lambda status: status.up)).polls == 2
+        assert it.accesses["c1"] is access
+
+
+async def test_a_disk_with_refused_passwords_that_hangs_delays_no_other_cluster(tmp_path: Path) -> None:
+    answers = threading.Event()
+    answers.set()
+
+    def read(login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
+        assert getattr(login, "username", "") != "sick" or answers.wait(WAIT_SECONDS)
+        return read_login(login, headers, files)
+
+    def configure(simulated: SimulatedCluster, ca_file: Path) -> ClusterSettings:
+        if simulated.name == "other":
+            return cluster_config(simulated, ca_file)
+        login = BasicLogin(username="sick", password=Secret(file=tmp_path / "missing"))
+        return cluster_config(simulated, ca_file, login=login)
+
+    sick = [f"sick{number}" for number in range(6)]
+    clusters = [cluster(name) for name in (*sick, "other")]
+    async with polled(clusters, tmp_path, configure=configure, read_login=read, max_concurrent_polls=4) as it:
+        for name in sick:
+            await it.watch.until(name, failed(Reason.UNAUTHORIZED))
+        answers.clear()
+        async with asyncio.timeout(WAIT_SECONDS / 2):
+            await it.watch.more_polls("other", 5)
+        answers.set()
 
 
 async def test_a_pause_that_is_over_sends_the_password_as_it_is_now(tmp_path: Path) -> None:

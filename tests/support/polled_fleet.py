@@ -83,8 +83,17 @@ class PolledFleet:
     simulator: Simulator
     board: Board
     watch: Watch
-    counts: RequestCounts = field(default_factory=RequestCounts)
+    opener: AccessOpener
+    fleet: Fleet
+    max_concurrent_polls: int
+    configs: list[ClusterSettings]
+    counts: RequestCounts
     accesses: Mapping[str, ClusterAccess] = field(default_factory=dict)
+
+    async def reload(self) -> None:
+        """Apply the configuration, as a reload does."""
+        self.accesses = await self.opener.reopen(self.configs, before=self.accesses)
+        await self.fleet.poll(self.accesses, max_concurrent_polls=self.max_concurrent_polls)
 
 
 @asynccontextmanager
@@ -105,20 +114,26 @@ async def polled(
         Simulator(clusters, directory=directory) as simulator,
         open_session(look_up=look_up) as session,
     ):
-        it = PolledFleet(simulator=simulator, board=board, watch=watch)
-        configs = [configure(cluster, simulator.ca_file) for cluster in simulator.clusters]
+        counts = RequestCounts()
         async with asyncio.TaskGroup() as group:
-            fleet = Fleet(group=group, board=board)
-            opener = AccessOpener(
-                session=session,
-                counts=it.counts,
-                read_login=read_login,
-                first_pause_seconds=first_pause_seconds,
+            it = PolledFleet(
+                simulator=simulator,
+                board=board,
+                watch=watch,
+                opener=AccessOpener(
+                    session=session,
+                    counts=counts,
+                    read_login=read_login,
+                    first_pause_seconds=first_pause_seconds,
+                ),
+                fleet=Fleet(group=group, board=board),
+                max_concurrent_polls=max_concurrent_polls,
+                configs=[configure(cluster, simulator.ca_file) for cluster in simulator.clusters],
+                counts=counts,
             )
-            it.accesses = opener.open(configs)
-            await fleet.poll(it.accesses, max_concurrent_polls=max_concurrent_polls)
-            fleet.begin()
+            await it.reload()
+            it.fleet.begin()
             try:
                 yield it
             finally:
-                fleet.stop()
+                it.fleet.stop()
