@@ -7,6 +7,7 @@ from typing import Final
 
 from exporter.cleanup.decide.plan import VerdictReason
 from exporter.cleanup.outcomes import Outcome, RunFailure
+from exporter.cleanup.records import Phase
 from exporter.ontap.errors import Reason
 
 FAILURES: Final[Mapping[str, str]] = {
@@ -39,6 +40,7 @@ FAILURE_ADVICE: Final[Mapping[str, str]] = {
     "another host, look for a proxy that rewrites links.",
     Reason.INTERNAL_ERROR: "Please report it, with the lines of the log.",
 }
+"""What to do about failed polls."""
 
 OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.SUCCESS: "deleted",
@@ -52,10 +54,10 @@ OUTCOMES: Final[Mapping[str, str]] = {
 """How a deletion ended."""
 
 PHASES: Final[Mapping[str, str]] = {
-    "intended": "being sent",
-    "waiting": "waits for a busy repository",
-    "followed": "its job is running",
-    "ended": "ended",
+    Phase.INTENDED: "being sent",
+    Phase.WAITING: "waits for a busy repository",
+    Phase.FOLLOWED: "its job is running",
+    Phase.ENDED: "ended",
 }
 """How far a deletion has come."""
 
@@ -86,6 +88,7 @@ RUN_ADVICE: Final[Mapping[str, str]] = {
     RunFailure.INTERNAL_ERROR: "Please report it, with the lines of the log. A reload that changes the "
     "cluster's configuration, or a restart, begins again.",
 }
+"""What to do about a failed run."""
 
 VERDICT_REASONS: Final[Mapping[str, str]] = {
     VerdictReason.UNSAFE_NAME: "name is not safe in a URL",
