@@ -1,6 +1,6 @@
 """What polls have found out about the configured clusters: who answers under which name, and what they list.
 
-A cluster's uuid is its identity; configured names are labels.
+Cleanup knows a cluster by its uuid; configured names are labels.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ NOTED_EVERY_SECONDS = 600.0
 
 @dataclass(slots=True, kw_only=True)
 class ConfiguredCluster:
-    """What is known of one configured name."""
+    """What is known of one configured name.
+
+    Attributes:
+        rank: its position in the configuration, from 0.
+        since: since when it has been configured, Unix seconds.
+        uuid: of the cluster that answered last under this name; None before a cluster has stated one.
+        is_unidentified: whether a cluster has answered without a uuid; it is logged once.
+    """
 
     access: ClusterAccess
-    rank: int  # its place in the configuration
-    since: float  # since when it has been configured, Unix seconds
-    uuid: str | None  # of the cluster that has answered last; None before
-    is_unidentified: bool = False  # whether it has answered without a uuid
+    rank: int
+    since: float
+    uuid: str | None
+    is_unidentified: bool = False
 
 
 class Identities:
@@ -89,6 +96,14 @@ class Identities:
 
 @dataclass(slots=True, kw_only=True)
 class _Listed:
+    """The last listing of one cluster; its times are in seconds of a clock that never goes back.
+
+    Attributes:
+        valid_until: until when another poll may say that it is still the same.
+        returned: versions that are back in it, see :meth:`PolledListings.returned`.
+        noted_at: when the journal noted it last; -inf: never.
+    """
+
     packages: tuple[Package, ...]
     valid_until: float
     returned: frozenset[str]

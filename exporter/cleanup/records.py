@@ -23,93 +23,144 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to clean one cluster, until it expires or another process takes it over."""
+    """The right to clean one cluster, until it expires or another process takes it over.
+
+    Attributes:
+        epoch: how often the cluster's lease was acquired, by any process.
+        valid_until_seconds: until when it may be relied on without asking the database, with a margin, by
+            CLOCK_BOOTTIME.
+        held_before_until: until when any process held it last, in the database's seconds; None: never, or
+            SQLite.
+        taken_over: whether it comes from another process that had neither released nor renewed it.
+    """
 
     cluster_uuid: str
-    epoch: int  # how often the cluster's lease was acquired, by whatever process
+    epoch: int
     valid_until_seconds: float
-    """Up to when it may be relied on without asking the database, less a margin, by CLOCK_BOOTTIME."""
     held_before_until: float | None = None
-    """When somebody (this process or another) held it last, by the database's clock; None if nobody did, and
-    with SQLite, where nobody takes over."""
-    taken_over: bool = False  # from another process that had neither released nor renewed it
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyPause:
-    """A policy that deletes nothing until it is changed or resumed, because its deletions kept failing."""
+    """A policy that deletes nothing until it is changed or resumed, because its deletions kept failing.
+
+    Attributes:
+        digest: of the policy as it was then; once it has another digest, it is not paused.
+        reason: how many deletions failed, and what the last one said.
+    """
 
     policy: str
-    digest: str  # of the rules that it had then; with other rules it is not paused
+    digest: str
     since_timestamp_seconds: float
-    reason: str  # how many failed, and what the last one said
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stops:
-    """What the journal says against deleting, for all processes that share it."""
+    """What the journal says against deleting, for all processes that share it.
+
+    Attributes:
+        kill_switch: whether it is on.
+        paused: by the policy's name and digest.
+        unfinished: clusters with a deletion without an outcome: their name at that time, by uuid.
+    """
 
     kill_switch: bool
-    paused: Mapping[tuple[str, str], PolicyPause]  # by the policy's name and digest
-    unfinished: Mapping[str, str]  # clusters with a deletion without an outcome: the name then, by uuid
+    paused: Mapping[tuple[str, str], PolicyPause]
+    unfinished: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """What a heartbeat found."""
+    """What a heartbeat found.
 
-    leases: Mapping[str, Lease]  # every lease that this process holds, by the cluster's uuid, renewed
-    living_owners: int  # processes of this shard that have been heard of lately, this one included
+    Attributes:
+        leases: every lease that this process holds, renewed, by the cluster's uuid.
+        living_owners: processes of this shard whose last heartbeat is recent, this one included.
+    """
+
+    leases: Mapping[str, Lease]
+    living_owners: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """One deletion, from intent to outcome."""
+    """One deletion, from intent to outcome.
+
+    Attributes:
+        cluster: its configured name at that time, a label.
+        policy_digest: of the policy at that time; "" if DELETE was never to be sent.
+        create_timestamp_seconds: the package's create_time; None if it is not known. A package that is
+            listed with another create_time was deleted and uploaded again.
+        intended_timestamp_seconds: when DELETE was about to be sent for the first time.
+        attempts: how often DELETE was about to be sent.
+        job_uuid: the job of the last attempt; None as long as it is not known.
+        earlier_job_uuids: jobs from before the last attempt; none of them is the job of that attempt.
+        outcome: None until it has ended.
+        ended_timestamp_seconds: None until it has ended.
+        code: ONTAP's last error code; "" if there is none.
+        message: what ONTAP, or the exporter, said last.
+    """
 
     id: int
     run_id: int
     cluster_uuid: str
-    cluster: str  # its configured name then, a label
+    cluster: str
     policy: str
-    policy_digest: str  # of its rules then; "" if nothing was to be sent
+    policy_digest: str
     version: str
     create_timestamp_seconds: float | None
-    """The package's create_time, if known. Listed with another one, it was deleted and uploaded again."""
     phase: Phase
-    intended_timestamp_seconds: float  # when DELETE was about to be sent for the first time
-    attempts: int  # how often DELETE was about to be sent
-    job_uuid: str | None  # None as long as ONTAP's job is not known
-    earlier_job_uuids: frozenset[str]  # jobs from before the last attempt, which are none of it
+    intended_timestamp_seconds: float
+    attempts: int
+    job_uuid: str | None
+    earlier_job_uuids: frozenset[str]
     outcome: Outcome | None
     ended_timestamp_seconds: float | None
-    code: str  # ONTAP's error code that it ended with, "" if there is none
-    message: str  # what ONTAP, or the exporter, said at the end
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of one policy on one cluster."""
+    """One run of one policy on one cluster.
+
+    Attributes:
+        cluster: its configured name at that time, a label.
+        ended_timestamp_seconds: None while it goes on, or if the program ended during it.
+        success: whether nothing failed; None until it has ended.
+        failure: why it failed, in a word; "" if it did not.
+        error: the same for people.
+        plan: JSON: packages with verdict and reason; "" if it is not kept, as in all but the last dry run.
+        deletions: oldest first.
+    """
 
     id: int
     cluster_uuid: str
-    cluster: str  # its configured name then, a label
+    cluster: str
     policy: str
     dry_run: bool
     started_timestamp_seconds: float
-    ended_timestamp_seconds: float | None  # None while it goes on, or if the program ended during it
-    success: bool | None  # whether every deletion succeeded, or there was none; None until it has ended
-    failure: str  # the word for why it failed, "" if it did not
-    error: str  # the same for people
-    plan: str  # JSON: packages with verdict and reason; "" if it is not kept, as in all but the last dry run
-    deletions: tuple[Deletion, ...] = ()  # oldest first
+    ended_timestamp_seconds: float | None
+    success: bool | None
+    failure: str
+    error: str
+    plan: str
+    deletions: tuple[Deletion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inherited:
-    """What earlier processes have left on a cluster."""
+    """What earlier processes have left on a cluster.
 
-    unfinished: tuple[Deletion, ...]  # deletions without an outcome: one, or none
-    last_started: Mapping[str, float]  # when the last run of every policy began, by policy
+    Attributes:
+        unfinished: deletions without an outcome: one, or none.
+        last_started: when the last run of each policy began, by policy.
+    """
+
+    unfinished: tuple[Deletion, ...]
+    last_started: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +168,26 @@ class PolicyTotals:
     """What has happened on one cluster under one policy since the journal began; it never shrinks.
 
     What is None has not happened yet.
+
+    Attributes:
+        outcomes: deletions that have ended, by outcome; every outcome is there.
+        codes: deletions that have ended with an error code, by code; beyond a limit, codes count as "other".
+        candidates: packages that the last plan without a problem chose.
+        planned: all packages of that plan, by verdict and reason.
+        last_success: whether the last run that ended was successful.
+        last_success_timestamp_seconds: when the last successful run ended.
+        last_failure: why the last run that ended failed, in a word; "" if it did not.
     """
 
-    outcomes: Mapping[Outcome, int]  # deletions ended, by outcome; every outcome is there
-    codes: Mapping[str, int]  # deletions ended with an error code, by code; further codes count as "other"
-    candidates: int | None = None  # packages that the last good plan chose
+    outcomes: Mapping[Outcome, int]
+    codes: Mapping[str, int]
+    candidates: int | None = None
     planned: Mapping[tuple[str, str], int] | None = None
-    """Packages of the last plan that rests on nothing unknown, by verdict and reason."""
     last_started_timestamp_seconds: float | None = None
     last_ended_timestamp_seconds: float | None = None
-    last_success: bool | None = None  # of the last run that ended
-    last_success_timestamp_seconds: float | None = None  # end of the last successful run
-    last_failure: str = ""  # the word for why the last run that ended failed; "" if it did not
+    last_success: bool | None = None
+    last_success_timestamp_seconds: float | None = None
+    last_failure: str = ""
 
 
 DURATION_BUCKETS_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -137,17 +196,27 @@ DURATION_BUCKETS_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
-    """How long the deletions of one policy took, from DELETE to outcome."""
+    """How long the deletions of one policy took, from DELETE to outcome.
+
+    Attributes:
+        buckets: how many took up to each bound of ``DURATION_BUCKETS_SECONDS``, cumulative; at last, all.
+        sum_seconds: of all together.
+    """
 
     buckets: tuple[int, ...]
-    """How many took up to each bound of ``DURATION_BUCKETS_SECONDS``, cumulative; the last one: all."""
     sum_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Some of the totals that have changed."""
+    """Some of the totals that have changed.
 
-    policies: Mapping[tuple[str, str], PolicyTotals]  # by cluster name and policy
-    durations: Mapping[str, Durations] | None  # by policy; None in all but the first of several parts
-    read_until: float  # what changes from now on is asked for with this
+    Attributes:
+        policies: by cluster name and policy.
+        durations: by policy; None in all but the first of several parts.
+        read_until: in the database's seconds; pass it as ``since`` to read only later changes.
+    """
+
+    policies: Mapping[tuple[str, str], PolicyTotals]
+    durations: Mapping[str, Durations] | None
+    read_until: float

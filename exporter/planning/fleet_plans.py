@@ -52,11 +52,17 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """What every policy would do."""
+    """What every policy would do.
 
-    made_timestamp_seconds: float  # Unix seconds
-    plans: tuple[ClusterPlan, ...]  # of every policy on every cluster that it applies to, as configured
-    warnings: tuple[str, ...]  # what the journal says against deleting what is chosen, or why it was not read
+    Attributes:
+        made_timestamp_seconds: Unix seconds.
+        plans: one for each policy on each cluster that it applies to, in the order of the configuration.
+        warnings: what the journal says against deleting what is chosen, or why it could not be read.
+    """
+
+    made_timestamp_seconds: float
+    plans: tuple[ClusterPlan, ...]
+    warnings: tuple[str, ...]
 
 
 def with_policy(config: Config, clusters: Iterable[ClusterSettings]) -> tuple[ClusterSettings, ...]:
