@@ -158,7 +158,7 @@ class CleanedClusters:
         )
 
     def each_cleaner(self) -> AsyncIterator[Cleaner]:
-        """Give every cleaner to be woken; other tasks run in between."""
+        """Yield every cleaner to be woken; other tasks run in between."""
         return in_slices(tuple(self.cleaners.values()), at_most=WOKEN_PER_SLICE)
 
     async def show_leases(self) -> None:
@@ -166,7 +166,7 @@ class CleanedClusters:
         await self._board.put_leases(self._lease_statuses())
 
     def _lease_statuses(self) -> Iterator[LeaseStatus]:
-        """Give every cluster that a policy applies to; of one with several names, the first is cleaned."""
+        """Yield every cluster that a policy applies to; of several names for one, the first is cleaned."""
         for name in dict.fromkeys(status.cluster for status in self._board.statuses()):
             cluster = self._identities.named(name)
             if cluster is None:

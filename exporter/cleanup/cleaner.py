@@ -33,11 +33,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 WOKEN_PER_SLICE = 10
 """How many cleaners are woken before other tasks run."""
 HANDOVER_SECONDS = 10.0
-"""If a cluster had no holder for at most a lease and this long, its scheduled runs count as not missed."""
+"""If nobody held a cluster's lease for at most ``takeover_after`` and this long, no run counts as missed."""
 _UNKNOWN_POLICY_LIMITS = Limits(
     return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=1800.0
 )
-"""For what a policy that is no longer configured has left unfinished."""
+"""For the unfinished deletions of a policy that is no longer configured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Assignment:
     """What a cleaner is to do; a reload replaces it as a whole.
 
     Attributes:
-        policies: those that apply to it, in the order of the configuration.
+        policies: those that apply to the cluster, in the order of the configuration.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         since: since when the cluster has been configured in this process, Unix seconds.
     """
@@ -77,7 +77,7 @@ class Cleaner:
         self._last_started: dict[str, float] = {}
         self._due: dict[str, tuple[PolicyConfig, float]] = {}
         self._due_before: dict[str, tuple[PolicyConfig, float]] = {}
-        """What was due when cleaning was interrupted: it is not missed, only late."""
+        """What was due when cleaning was interrupted: such a run is late, not missed."""
         self._has_timers = False
         self._changes = 0
         self._changed = asyncio.Event()
@@ -88,7 +88,7 @@ class Cleaner:
         return self.is_busy or (self._assignment is not None and bool(self._assignment.policies))
 
     def cleans(self, access: ClusterAccess) -> bool:
-        """Say whether it reaches the cluster by this access."""
+        """Say whether the cleaner reaches its cluster by this access."""
         return self._assignment is not None and self._assignment.access is access
 
     def assign(self, assignment: Assignment | None) -> None:
@@ -116,7 +116,7 @@ class Cleaner:
             self._show_problem("")
 
     def recheck(self) -> None:
-        """End the present wait, so that everything that it depends on is looked at again."""
+        """End the present wait, so that its conditions are checked again."""
         self._changes += 1
         self._changed.set()
         self._changed = asyncio.Event()
@@ -127,7 +127,7 @@ class Cleaner:
         self.recheck()
 
     def resume_intervals(self) -> None:
-        """Make the runs of intervals that have passed: the kill switch, which was on, is off."""
+        """Work out again when policies with an interval are due: the kill switch was on, and is off now."""
         self._due = {name: known for name, known in self._due.items() if known[0].every is None}
         self.recheck()
 
@@ -177,7 +177,7 @@ class Cleaner:
                 await self._start_run(lease, assignment, policy, due)
 
     async def _recover(self, lease: Lease, assignment: Assignment) -> None:
-        """Bring to an end what an earlier process, or another one, has left unfinished on this cluster."""
+        """Bring the deletions to their end that an earlier or another process has left unfinished here."""
         inherited, self._inherited = self._inherited, None
         if inherited is None:
             inherited = await self._inherit(lease)
@@ -197,7 +197,7 @@ class Cleaner:
     async def _end_deletions(
         self, lease: Lease, assignment: Assignment, unfinished: Iterable[Deletion]
     ) -> None:
-        """Bring deletions to their end, and send nothing."""
+        """Bring deletions to their end; no DELETE is sent."""
         services = self._services
         await self._check_identity(assignment.access)
         policies = {policy.name: policy for policy in assignment.policies}
@@ -205,7 +205,7 @@ class Cleaner:
             policy = policies.get(deletion.policy)
             limits = _UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy)
             in_flight_seconds = limits.return_timeout_seconds + services.pace.in_flight_seconds
-            # The last attempt, and with it job_timeout, has begun by then.
+            # By this time the last attempt has begun, and with it job_timeout.
             begun = deletion.intended_timestamp_seconds + limits.retry_busy_for_seconds
             left = limits.job_timeout_seconds - max(services.wall_clock() - begun, 0.0)
             now = services.clock()
@@ -235,7 +235,7 @@ class Cleaner:
                 log_outcome(ended)
 
     async def _check_identity(self, access: ClusterAccess) -> None:
-        """Make sure that the cluster that deletions were sent to answers here.
+        """Check that this cluster, and no other, answers at the configured address.
 
         Raises:
             OntapError: it does not answer, or another cluster does.
@@ -358,7 +358,7 @@ class Cleaner:
         self._show_next_run(policy, due.at)
 
     def _show_next_runs(self) -> None:
-        """Show when each policy is due; nobody knows that here without the lease, or before a recovery."""
+        """Show when each policy is due; without the lease, or before the recovery, that is not known."""
         is_known = self.lease is not None and self._recovered_epoch == self.lease.epoch
         for policy in () if self._assignment is None else self._assignment.policies:
             _, due = self._due.get(policy.name, (policy, None))
@@ -389,7 +389,7 @@ class Cleaner:
         self._show_problem(problem)
 
     def _show_problem(self, problem: str, *, failure: RunFailure | None = None) -> None:
-        """Show why nothing is cleaned, "" if nothing stands against it, and that no run could be made."""
+        """Show why nothing is cleaned, "" if nothing prevents it; ``failure``: why no run could be made."""
         if problem == self._problem and failure is None:
             return
         self._problem = problem

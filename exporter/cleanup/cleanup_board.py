@@ -1,4 +1,4 @@
-"""The newest state of every policy on every cluster: immutable values, for metrics and pages."""
+"""The newest status of every policy on every cluster: immutable values, for metrics and pages."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class PolicyStatus:
     Attributes:
         labels: the cluster's configured labels, ordered by name.
         recorded: what the journal has counted.
-        is_counted: whether that has been read; until then, no counter is exposed, for it would begin at 0 and
-            then jump.
+        is_counted: whether ``recorded`` has been read; until then, no counter is exposed, for it would begin
+            at 0 and then jump.
         in_progress: deletions that are being followed now.
-        next_run_timestamp_seconds: when it is due; None while that is not known.
+        next_run_timestamp_seconds: when the next run is due; None while that is not known.
         skipped_runs: runs that came due while one was going on, since the program started.
-        problem: why nothing is cleaned on the cluster at the moment; "" if nothing stands against it.
-        failure: why the last attempt could not begin a run, so that the journal has no entry for it; None if
-            it could.
+        problem: why nothing is cleaned on the cluster at the moment; "" if nothing prevents it.
+        failure: why the last attempt could not begin a run, which the journal then does not have; None if it
+            could.
         failed_timestamp_seconds: when that attempt was; not before the journal's last run ended.
     """
 
@@ -125,7 +125,7 @@ class CleanupBoard:
             self._on_change(status)
 
     def keep(self, keys: Iterable[Key]) -> None:
-        """Take out every status but these, at once, and hold these in their order."""
+        """Take out every other status at once, and keep these in the given order."""
         kept = {key: self._statuses[key] for key in keys if key in self._statuses}
         gone = [key for key in self._statuses if key not in kept]
         self._statuses = kept
@@ -156,9 +156,9 @@ class CleanupBoard:
     def show_problem(
         self, key: Key, problem: str, *, failure: RunFailure | None = None, now: float = 0.0
     ) -> None:
-        """Show why nothing is cleaned, "" if nothing stands against it any more.
+        """Show why nothing is cleaned; "" if nothing prevents it any more.
 
-        ``failure`` says why not even a run can begin; it is shown as that of the last run, ended ``now``.
+        ``failure`` says why no run can begin; it is shown as if a run had failed and ended ``now``.
         """
         if (status := self._statuses.get(key)) is None:
             return
@@ -171,7 +171,7 @@ class CleanupBoard:
         self.put(changed)
 
     async def forget_cleaners(self) -> None:
-        """Show nothing any more that only cleaners know: there are none."""
+        """Clear what only a running cleaner knows (problem, next run, internal error): no cleaner runs."""
         async for status in in_slices(self.statuses()):
             failure = None if status.failure is RunFailure.INTERNAL_ERROR else status.failure
             if self._statuses.get(status.key) is status:
@@ -220,7 +220,7 @@ class CleanupBoard:
                 self.put(replace(status, recorded=counted, is_counted=True))
 
     async def mark_counted(self, keys: Iterable[Key]) -> None:
-        """Mark statuses as counted: all totals were read, so the journal has none yet of the others."""
+        """Mark statuses as counted: all totals were read, so a status without any has none in the journal."""
         async for key in in_slices(keys):
             status = self._statuses.get(key)
             if status is not None and not status.is_counted:

@@ -41,7 +41,10 @@ class KillSwitch:
         return self._active
 
     def notify(self, on_change: Callable[[], None]) -> None:
-        """Call this after every change that is made here; a journal may come with it that knows of none."""
+        """Call ``on_change`` after every change made here.
+
+        The caller opens a journal: if the kill switch is on, that journal has yet to learn it.
+        """
         self._on_change = on_change
         if self._active:
             self.is_recorded = False

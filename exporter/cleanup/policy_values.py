@@ -1,4 +1,4 @@
-"""From a configured policy to the values that the pure parts and the runner work with."""
+"""The rules, limits, schedule and fingerprint of a configured policy, for the parts that know no models."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def schedule_of(policy: PolicyConfig) -> Schedule:
 
 
 def digest_of(policy: PolicyConfig) -> str:
-    """Return what differs when a configured policy has changed: a pause after failures ends with it.
+    """Return a fingerprint of a configured policy: when it changes, a pause after failures ends.
 
     Only what the configuration sets counts, so that a pause outlives a release with a new key.
     """

@@ -28,7 +28,7 @@ _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _NO_FACTS = float("-inf")
 
 COUNTS_AS_RUNNING_SECONDS = 86_400.0
-"""A deletion that was given up counts as running for this long, unless its job is known to be over."""
+"""A given-up deletion counts as running for this long, unless its job is known to be over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,9 @@ class Preflight:
     Attributes:
         listing: the whole repository.
         facts: what guards packages.
-        facts_read_at: when the reading of the states, and of the versions beside that of the update, began,
-            by the clock that was given.
-        facts_read_until: when the last of them had been read.
+        facts_read_at: when the last two requests began, by ``clock`` of :func:`read_preflight`: for the
+            download's state, then for the update's state with the versions in the same answer.
+        facts_read_until: when the second of them was answered.
         problem: why something is missing; "" if nothing is.
         failure: the same in a word: UNREADABLE, or DENIED after a 401 or 403.
     """
@@ -68,7 +68,7 @@ async def read_preflight(access: ClusterAccess, *, clock: Callable[[], float]) -
     """Read the listing, then who the cluster is, then what goes on there; nothing is taken from a poll.
 
     What changes fastest is read last: the download's state, and at the very end the update's state and the
-    versions that the same answer names. The clock is that of ``facts_read_at`` and ``facts_read_until``.
+    versions in the same answer. ``clock`` gives ``facts_read_at`` and ``facts_read_until``.
     """
     try:
         listing = await access.ask(read_listing(access.query))
@@ -121,12 +121,12 @@ async def _read_nodes(access: ClusterAccess) -> tuple[tuple[str, ...] | None, On
 async def read_being_deleted(
     access: ClusterAccess, given_up: Iterable[Deletion], *, now: float
 ) -> frozenset[str]:
-    """Return the versions that the job of a deletion that was given up may still delete."""
+    """Return the versions that a given-up deletion may still delete."""
     return frozenset([one.version for one in given_up if await may_still_run(access, one, now=now)])
 
 
 async def may_still_run(access: ClusterAccess, deletion: Deletion, *, now: float) -> bool:
-    """Say whether a deletion may still be running that ended as timeout, or as denied once its job was known.
+    """Say whether a given-up deletion (TIMEOUT, or DENIED with a known job) may still be running.
 
     If that cannot be read (a role may hide jobs), it counts as running for a day.
     """

@@ -42,7 +42,7 @@ def policy_as_json(policy: PolicyConfig) -> dict[str, Any]:
 
 
 def status_as_json(status: PolicyStatus) -> dict[str, Any]:
-    """Return a policy's state on one cluster; times are Unix seconds."""
+    """Return a policy's status on one cluster; times are Unix seconds."""
     totals = status.totals
     return {
         "cluster": status.cluster,

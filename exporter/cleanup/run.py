@@ -30,7 +30,7 @@ from exporter.ontap.access import ClusterAccess
 audit: structlog.stdlib.BoundLogger = structlog.get_logger("exporter.cleanup.audit")
 
 AS_PLANNED = frozenset({Outcome.SUCCESS, Outcome.ALREADY_GONE, Outcome.PROTECTED})
-"""Outcomes that leave a run successful: what was to go is gone, and what came into use was left alone."""
+"""Outcomes of a successful run: the package is gone, or was kept because it came into use."""
 HALTED = "the kill switch is on"
 CHANGED = "the configuration of cleanup or of this cluster has changed"
 
@@ -73,9 +73,9 @@ class PolicyRun:
     Attributes:
         max_deletes_per_day: of all policies on all clusters; None: no limit.
         lease: under which everything is recorded; if it is lost, nothing more is sent.
-        current_lease: gives the lease that this process has on the cluster now; None if it has none.
+        current_lease: returns the lease that this process has on the cluster now; None if it has none.
         is_assigned: says whether the policy is still configured for the cluster as it was.
-        sleep: pauses; if nothing is under way on the cluster, another one is let in meanwhile.
+        sleep: pauses; if nothing is under way on the cluster, another cluster may be cleaned meanwhile.
     """
 
     services: Services
@@ -199,7 +199,7 @@ class PolicyRun:
         )
 
     async def _decide_again(self, version: str) -> tuple[Decided, Preflight] | Undecided:
-        """Read the cluster afresh, and decide on one version as if it were the run's first."""
+        """Read the cluster afresh, and decide on one version again, without ``max_deletes_per_run``."""
         if why := self._why_not():
             return Undecided(problem=why, failure=RunFailure.STOPPED)
         preflight = await self._read_preflight()
@@ -265,7 +265,7 @@ def log_outcome(deletion: Deletion, decision: Decision | None = None) -> None:
 
 
 def log_plan(cluster: str, policy: PolicyConfig, plan: Plan) -> None:
-    """Log every decision of a plan; those to keep are for whoever wants to know it exactly."""
+    """Log every decision of a plan; those to keep a package only at the level debug."""
     for decision in plan.decisions:
         log = audit.info if decision.verdict is Verdict.DELETE else audit.debug
         log(

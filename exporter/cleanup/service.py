@@ -36,11 +36,11 @@ KEPT_RUNS = 50
 """This many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 SILENCE_SECONDS = 10.0
 MOST_READINGS = 32
-"""How many requests may read the journal at once: cleaners wait behind them."""
+"""How many requests may read the journal at once; cleaners have to wait for them."""
 READ_SECONDS = 5.0
 """How long a page waits for the journal."""
 PASSING_SECONDS = 8.0
-"""A journal counts as not usable after it has failed for this long: the next heartbeat may be good."""
+"""A journal counts as not usable only after it has failed for this long: the next heartbeat may be good."""
 
 
 class CleanupService:
@@ -113,7 +113,9 @@ class CleanupService:
         return [pause for pause in found if pause is not None]
 
     async def configure(self, config: CleanupConfig, accesses: Mapping[str, ClusterAccess]) -> None:
-        """Clean by this configuration from now on; what it says of the journal is not applied.
+        """Clean by this configuration from now on; ``state`` must be the same.
+
+        Another journal needs a new service.
 
         A run whose policy or cluster has changed sends nothing more; what ONTAP has accepted is followed to
         its end. Everything that is no longer configured vanishes from the board.
@@ -130,7 +132,7 @@ class CleanupService:
     def resume_paused(self) -> None:
         """Let policies delete again that are paused after failures; without a journal, nothing happens.
 
-        A reload must not resume what is paused only afterwards, by the process that has the journal.
+        A reload must not resume a policy that another process pauses only after the reload.
         """
         self._resumes_paused = self.journal is not None
         self._beat_now.set()
@@ -267,7 +269,7 @@ class CleanupService:
             self._exchange_now.set()
 
     async def _beat_watched(self, journal: Journal) -> None:
-        """Renew the leases; meanwhile, say if there is no answer: the journal's disk may hang."""
+        """Renew the leases, and say if the journal does not answer meanwhile: its disk may hang."""
         watching = asyncio.create_task(self._watch_silence(journal), name="silence of the journal")
         try:
             await self._beat(journal)
@@ -276,7 +278,7 @@ class CleanupService:
             self._is_silent = False
 
     async def _watch_silence(self, journal: Journal) -> NoReturn:
-        """As long as there is no answer, show that, and which leases have lapsed."""
+        """While the journal does not answer, show that, and which leases have lapsed."""
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._silence_seconds)
@@ -289,7 +291,7 @@ class CleanupService:
             await self._clusters.show_leases()
 
     async def _exchange_for_ever(self, journal: Journal) -> NoReturn:
-        """Exchange after each heartbeat; the next one does not wait for it, however long it takes."""
+        """Exchange after each heartbeat; the next heartbeat does not wait for it, however long it takes."""
         while True:
             await self._exchange_now.wait()
             self._exchange_now.clear()
@@ -310,7 +312,7 @@ class CleanupService:
         await self._board.read_totals(journal.totals)
 
     def _now(self) -> float:
-        """Return Unix seconds, and remember the latest: after a step back, what it led to is not valid."""
+        """Return Unix seconds, and remember the latest: a clock that is set back is noticed by that."""
         now = self._wall_clock()
         self._latest_wall_clock = max(self._latest_wall_clock, now)
         return now

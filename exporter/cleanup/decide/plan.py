@@ -15,7 +15,7 @@ class Rules:
 
     Attributes:
         keep_newest: this many of the newest releases in the repository are kept; None: not a condition.
-        older_than_seconds: only packages older than that are retired; None: not a condition.
+        older_than_seconds: only older packages are retired; None: not a condition.
         include: globs of versions; only these are retired.
         exclude: globs of versions; these are not.
         max_deletes: this many at most in one run.
@@ -122,7 +122,7 @@ class Plan:
     """A decision for every package of a listing.
 
     Attributes:
-        decisions: those to delete first, in the order in which they are; then the others by version.
+        decisions: first those to delete, oldest first; then the others, by version.
         problem: why nothing can be decided or deleted; "" if everything was known.
     """
 

@@ -81,7 +81,7 @@ def _objections(
     *,
     now: float,
 ) -> Iterator[Objection]:
-    """Give every reason to keep a package: the guards, then the policy's own."""
+    """Yield every reason to keep a package: first the guards, then those of the policy."""
     yield from _guards(version, facts)
     yield from _patterns(version, rules)
     yield from _conditions(version, age, rules, facts, newest)
@@ -89,7 +89,7 @@ def _objections(
 
 
 def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
-    """Give every reason for which no policy at all may delete a version."""
+    """Yield the guards: reasons to keep a version that no policy can override."""
     if not is_safe_version(version):
         yield VerdictReason.UNSAFE_NAME, "the version is not safe in a URL"
     if facts is None:
@@ -113,7 +113,7 @@ def _guards(version: str, facts: GuardFacts | None) -> Iterator[Objection]:
 
 
 def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
-    """Give the reasons to keep a version that include and exclude globs have."""
+    """Yield why the include and exclude globs keep a version."""
     if not any(fnmatchcase(version, glob) for glob in rules.include):
         yield VerdictReason.NOT_INCLUDED, "no include glob matches"
     for glob in rules.exclude:
@@ -122,7 +122,7 @@ def _patterns(version: str, rules: Rules) -> Iterator[Objection]:
 
 
 def _excludes(glob: str, version: str) -> bool:
-    """Say whether a pattern keeps a version, however either of them is spelled: what is not known is kept."""
+    """Say whether an exclude glob matches a version, in any spelling of either."""
     release = parse_release(glob)
     is_named = release is not None and release == parse_release(version)
     return is_named or any(fnmatchcase(spelling, glob.upper()) for spelling in version_spellings(version))
@@ -131,7 +131,7 @@ def _excludes(glob: str, version: str) -> bool:
 def _conditions(
     version: str, age: float | None, rules: Rules, facts: GuardFacts | None, newest: frozenset[str]
 ) -> Iterator[Objection]:
-    """Give the reasons for which the policy does not retire a version that it is about."""
+    """Yield why keep_newest and older_than do not retire a version."""
     if rules.keep_newest is None and rules.older_than_seconds is None:
         yield VerdictReason.NO_CONDITION, "the policy has neither keep_newest nor older_than"
     if rules.keep_newest is not None:
@@ -150,7 +150,7 @@ def _conditions(
 
 
 def _precautions(version: str, rules: Rules, facts: GuardFacts | None, now: float) -> Iterator[Objection]:
-    """Give the reasons for which a package that the policy retires is not deleted yet."""
+    """Yield why a retired package is not deleted yet."""
     if rules.seen_for_seconds > 0:
         first_seen = None if facts is None else facts.first_seen
         if first_seen is None:

@@ -31,7 +31,7 @@ class Schedule:
         cron: five fields; None if an interval is set.
         timezone: IANA name of the zone that the cron expression is in.
         every_seconds: from the start of one run to the next; None if a cron expression is set.
-        start_within_seconds: a run that a cron expression names starts at most so late.
+        start_within_seconds: how late a run of a cron expression may start.
     """
 
     cron: str | None
@@ -40,7 +40,7 @@ class Schedule:
     start_within_seconds: float
 
     def first(self, *, now: float, last_started: float | None, managed_since: float) -> Due:
-        """Return the next run if this process has made none yet.
+        """Return the first run that this process makes.
 
         An interval counts from the start of the last run; if it has passed, or no run is remembered, the
         run is due at once. A cron expression fires after the last run and after ``managed_since``: what
@@ -89,10 +89,10 @@ class Schedule:
         return next(iter(self._moments(moment)))
 
     def _moments(self, moment: float) -> itertools.dropwhile[float]:
-        """Give the moments after one at which the cron expression fires.
+        """Yield when the cron expression fires after a moment.
 
-        While an hour comes a second time at the end of daylight saving time, the library counts from its
-        first coming and may name moments that have passed: those are left out.
+        In the hour that is repeated at the end of daylight saving time, the library begins with the first of
+        the two hours, so it may name moments that have passed: those are left out.
         """
         begin = datetime.fromtimestamp(moment, tz=UTC).astimezone(ZoneInfo(self.timezone))
         fires = (found.timestamp() for found in CronSim(self.cron or "", begin))

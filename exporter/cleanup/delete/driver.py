@@ -56,7 +56,7 @@ from exporter.ontap.session import KEEPALIVE_SECONDS
 DELETE_MARGIN_SECONDS = 30.0
 """How much longer than return_timeout an answer to DELETE may take."""
 DRAIN_SECONDS = 4.0
-"""How long a DELETE that is being sent may take to be recorded when the program stops."""
+"""When the program stops, a DELETE that is being sent has this long to be answered and recorded."""
 OLDEST_FACTS_SECONDS = 5.0
 """How old the facts that guard a package may be when DELETE goes out."""
 _SLOW_INTENT_SECONDS = KEEPALIVE_SECONDS / 2
@@ -69,9 +69,9 @@ class RunChecks:
     """What a run checks again for each DELETE.
 
     Attributes:
-        decide: reads the cluster afresh and decides on the version again; gives what it has read, too, with
-            times by the driver's clock.
-        why_not: says why nothing may be sent at this moment; "" if it may. It waits for nothing.
+        decide: reads the cluster afresh and decides on the version again; returns the decision and what it
+            has read, with times by the driver's clock.
+        why_not: says why no DELETE may be sent at this moment; "" if it may. It waits for nothing.
         max_deletes_per_day: of all policies on all clusters; None: no limit.
     """
 
@@ -115,10 +115,10 @@ class DeletionDriver:
         """Perform actions until the deletion has its outcome.
 
         Returns:
-            the deletion; or why nothing can be decided, if nothing was intended.
+            the deletion; or, if there is no intent yet, why nothing can be decided.
 
         Raises:
-            JournalError: a step could not be stored; nothing is sent that is not.
+            JournalError: a step could not be stored. No DELETE is sent before its intent is stored.
         """
         event: Event
         while True:
@@ -217,7 +217,7 @@ class DeletionDriver:
     async def _record_at_stop(
         self, progress: Progress, action: Do, task: asyncio.Task[Event], gate: SendGate
     ) -> None:
-        """Record what became of an action that was cut short; what cannot be is left to the next start."""
+        """Record what became of an action that was cut short; the rest is left to the next start."""
         event: Event | None = None
         if not task.cancelled() and task.exception() is None:
             event = task.result()
@@ -257,9 +257,9 @@ class DeletionDriver:
         return event
 
     async def _listed_jobs(self) -> frozenset[str] | Undecided:
-        """Return every job that there is before DELETE: none of them is its job.
+        """Return the uuids of all jobs that are listed before DELETE: none of them is its job.
 
-        Undecided if one is deleting the version, or if the jobs cannot be read though the role allows it.
+        Undecided if a job is deleting the version, or if the jobs cannot be read though the role allows it.
         """
         try:
             search = await self.access.ask(find_job(self.version, query=self.access.query))
@@ -337,7 +337,10 @@ class DeletionDriver:
         return Searched(jobs=jobs, listed=await self._is_listed())
 
     async def _is_listed(self) -> bool | None:
-        """Say whether the very package is listed; with another create_time, it is another package."""
+        """Say whether the package is listed; None if that cannot be read.
+
+        With another create_time, it is another package.
+        """
         if await self._why_other_cluster():
             return None
         try:
@@ -352,7 +355,7 @@ class DeletionDriver:
         )
 
     async def _why_other_cluster(self) -> str:
-        """Say why it is not known that the cluster of this deletion answers, by its uuid; "" if it does."""
+        """Say why another cluster may answer; "" if the cluster of this deletion does, by its uuid."""
         try:
             identity = await self.access.ask(read_identity(), is_fact=True)
         except OntapError as exc:

@@ -10,8 +10,8 @@ r"""The life of one deletion, as a machine: what has happened goes in, what to d
 
 :func:`step` is called with each :data:`Event` and returns the next :data:`Action`. One loop
 (:mod:`exporter.cleanup.delete.driver`) performs the actions, for a run, a recovery and a takeover alike.
-DELETE goes out in SENDING alone, which only a decision made on facts read afresh leads to. A deletion that is
-resumed never comes there.
+DELETE is sent in SENDING alone. Only a decision on facts read afresh leads there; a resumed deletion never
+comes there.
 
 Times are seconds of one clock that never goes back.
 """
@@ -54,13 +54,13 @@ from exporter.cleanup.records import Deletion, Phase
 from exporter.ontap.requests.jobs import Job, JobSearch
 
 ENDED_JOB_KEPT_SECONDS = 300.0
-"""ONTAP keeps an ended job for this long. Not finding one sooner is no verdict: it may not exist yet."""
+"""ONTAP keeps an ended job for this long. A job that is not found sooner may not exist yet."""
 
 _GONE = "the package is gone"
 
 
 class Stage(StrEnum):
-    """What the deletion is at."""
+    """What is being done for a deletion."""
 
     DECIDING = "deciding"  # the cluster is read afresh, and the policy decides again
     SENDING = "sending"  # the intent is stored, and DELETE goes out
@@ -80,14 +80,14 @@ class Progress:
         deletion: as the journal has it; None before the first intent.
         is_resumed: whether an earlier run began it; it is then only brought to its end.
         deadline: until when it is followed, searched for or confirmed.
-        since: when the stage began; FOLLOWING: when the job was last read, if it has been.
+        since: when the stage began; FOLLOWING: when the job was last read, once it has been read.
         tries: pauses made in the stage.
         waits: pauses made for a busy repository.
         diagnosis: what ONTAP has said last.
         when_gone: CONFIRMING: the outcome if the package is gone.
         reads_listing: FOLLOWING: the listing is read in place of a job, which is hidden.
         in_flight_until: SEARCHING: until then a DELETE whose answer is not known may still arrive.
-        may_take_effect: whether an earlier DELETE, of which nothing was found, may still take effect.
+        may_take_effect: whether an earlier DELETE whose job was not found may still take effect.
     """
 
     limits: Limits
@@ -118,7 +118,7 @@ def begin(*, limits: Limits, pace: Pace, busy_until: float) -> Next:
 def resume(deletion: Deletion, *, limits: Limits, pace: Pace, now: float, in_flight_until: float) -> Next:
     """Go on with a deletion that an earlier run, or another process, has left unfinished.
 
-    Until ``in_flight_until``, a DELETE that its sender has cut off may still arrive.
+    Until ``in_flight_until``, a DELETE of the earlier run may still arrive.
     """
     progress = Progress(
         limits=limits,
@@ -174,7 +174,7 @@ def step(progress: Progress, event: Event, *, now: float) -> Next:  # noqa: PLR0
 
 
 def _recorded(progress: Progress, now: float) -> Next:
-    """Go on once the journal has stored what leads into the stage."""
+    """Go on once the journal has stored the step into the stage."""
     deletion = stored(progress)
     match progress.stage:
         case Stage.SENDING:
@@ -320,7 +320,7 @@ def _confirming(progress: Progress, event: Event, now: float) -> Next:
 def _handle(  # noqa: PLR0911 - one for each meaning
     progress: Progress, diagnosis: Diagnosis, now: float
 ) -> Next:
-    """Go where an answer to DELETE, or a failed job, leads."""
+    """Go on as an answer to DELETE, or a failed job, requires."""
     progress = replace(progress, diagnosis=diagnosis)
     match diagnosis.meaning:
         case Meaning.TRANSIENT:
@@ -368,7 +368,7 @@ def _sleep(progress: Progress, pauses: Pauses) -> Next:
 
 
 def _wait(progress: Progress, now: float) -> Next:
-    """Wait for a busy repository; end as busy if the time of the run is over, or Retry-After is longer."""
+    """Wait for a busy repository; end as busy if the run has no time left, or less than Retry-After."""
     deletion = stored(progress)
     diagnosis = progress.diagnosis
     left = progress.busy_until - now
@@ -382,7 +382,7 @@ def _wait(progress: Progress, now: float) -> Next:
 
 
 def _wait_because(progress: Progress, message: str, now: float) -> Next:
-    """Wait for a reason that ONTAP has not given: it was found while deciding again."""
+    """Wait for a reason that was found while deciding again, not given by ONTAP."""
     diagnosis = Diagnosis(meaning=Meaning.TRANSIENT, code=stored(progress).code, message=message)
     return _wait(replace(progress, diagnosis=diagnosis), now)
 
@@ -392,7 +392,7 @@ def _record_wait(progress: Progress, code: str, message: str) -> Next:
 
 
 def _not_deleted(progress: Progress) -> Next:
-    """Go on if the package is there and nothing works on it any more."""
+    """Wait and send again, or fail: the package is there and nothing works on it any more."""
     diagnosis = progress.diagnosis
     if diagnosis is not None and diagnosis.meaning is Meaning.UNKNOWN_TRANSIENT:
         return _record_wait(replace(progress, may_take_effect=True), diagnosis.code, diagnosis.message)
@@ -407,7 +407,7 @@ def _withdraw(progress: Progress, outcome: Outcome, message: str) -> Next:
 
 
 def _conclude(progress: Progress, outcome: Outcome) -> Next:
-    """End with what ONTAP said last; if it succeeded after all, the code on the way there is no error."""
+    """End with ONTAP's last code and message; a success has no code, whatever failed before it."""
     diagnosis = progress.diagnosis
     if outcome is Outcome.SUCCESS:
         return _end(progress, outcome, "", _GONE)

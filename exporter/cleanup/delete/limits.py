@@ -32,9 +32,9 @@ class Pace:
         checks: after this many, a package that is still there, and that no job names, counts as not being
             deleted. A listing may show a package for some seconds after it is gone, so the pauses between
             the checks add up to 7.5 s.
+        in_flight_seconds: how much longer than return_timeout a DELETE may still be on its way after its
+            sender has vanished.
         retry_seconds: how long a cluster, or the journal, is left alone after it has failed.
-        in_flight_seconds: how much longer than return_timeout a DELETE may be on its way whose sender has
-            vanished.
     """
 
     job: Pauses = Pauses(first_seconds=0.5, factor=1.5, longest_seconds=5.0)

@@ -9,8 +9,8 @@ either an unfinished deletion to go on with or an ended one, counted once.
     leases              which process cleans which cluster
     stops               what stops deleting in all processes
     seen                since when packages have been seen
-    runs, deletions     what may follow upon what
-    totals              the totals that survive pruning
+    runs, deletions     runs and deletions, and which step may follow which
+    totals              the totals, which survive pruning
     tables              the tables; migrations makes them
     database            transactions, completed or rolled back, also if their caller is cancelled
     sqlite, postgresql  how each database is reached

@@ -1,6 +1,6 @@
-"""Deletions in the database: each step checks, in its own transaction, that it may follow on the last.
+"""Deletions in the database: each step checks, in its own transaction, that it may follow the last one.
 
-A step that may not is a StepRefusedError.
+A step that is not allowed raises StepRefusedError.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class DeletionStore(LeasedStore):
     def follow(
         self, connection: Connection, lease: Lease, deletion: Deletion, *, job_uuid: str | None
     ) -> Deletion:
-        """Note that ONTAP accepted, and the job that it named, if any; or the job that was found later."""
+        """Note that ONTAP accepted, with its job if it named one; or note the job that was found later."""
         recorded = self._recorded(connection, lease, deletion)
         allowed = {Phase.INTENDED} if recorded.job_uuid else {Phase.INTENDED, Phase.FOLLOWED}
         return _move(connection, recorded, allowed, phase=Phase.FOLLOWED, job_uuid=job_uuid)
@@ -185,10 +185,10 @@ class DeletionStore(LeasedStore):
 
     @transaction("read deletions")
     def given_up(self, connection: Connection, cluster_uuid: str) -> tuple[Deletion, ...]:
-        """Return the deletions of a cluster that may be going on though they have ended, oldest first.
+        """Return the given-up deletions of a cluster, oldest first: ONTAP may still carry them out.
 
-        They are the newest deletion of each version, leaving out those that ended as PROTECTED, provided its
-        outcome is TIMEOUT, or DENIED after a job was known.
+        A version's newest deletion, PROTECTED ones aside, was given up if it is TIMEOUT, or DENIED with a
+        known job.
         """
         later = DELETIONS.alias()
         is_later = and_(
@@ -206,7 +206,7 @@ class DeletionStore(LeasedStore):
 
     @transaction("read jobs")
     def job_uuids(self, connection: Connection, cluster_uuid: str, version: str) -> frozenset[str]:
-        """Return the jobs of every deletion of a version that is remembered: no later one has them."""
+        """Return the jobs of all remembered deletions of a version: none belongs to a later deletion."""
         of_version = (DELETIONS.c.cluster_uuid == cluster_uuid, DELETIONS.c.version == version)
         return frozenset().union(*map(_jobs_of, read_deletions(connection, *of_version)))
 

@@ -54,11 +54,11 @@ PROCESSES_KEPT_SECONDS = 3600.0
 """A process is deleted from the journal when it has not sent a heartbeat for this long."""
 FOREVER_SECONDS = 1e10
 APPLICATION_NAME = "ontap-packages-exporter"
-"""Of our sessions in PostgreSQL, except for one that updates the tables."""
+"""The name of our sessions in PostgreSQL, except for one that updates the tables."""
 TRANSACTION_SECONDS = 3.0
 """Far more than one takes in PostgreSQL. With the time to end a connection that hangs, it is below 5 s."""
 SESSION_SECONDS = 2.0
-"""How much longer than a transaction may take, its session may keep what it has locked."""
+"""A session may keep its locks for this much longer than a transaction may take."""
 _END_HUNG_SESSIONS = text(
     f"""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -66,7 +66,7 @@ _END_HUNG_SESSIONS = text(
     AND pid <> pg_backend_pid() AND clock_timestamp() - xact_start > make_interval(secs => :seconds)
     """  # noqa: S608 - a constant
 )
-"""Ends the transactions of processes that hang, with what they have locked: their own time is up.
+"""Ends transactions of processes that hang, which releases their locks: their time is up.
 
 The server's own timeouts miss a process that hangs between the two messages of one statement.
 """
@@ -79,9 +79,10 @@ class LeaseHolder(Store):
 
     Args:
         database: holds the leases.
-        owner: identifies this process; another one, or the next start, has another.
+        owner: identifies this process; every start of a process has a new one.
         shard: identifies the share of the clusters that this process may clean.
-        takeover_after_seconds: how long a lease lasts without a heartbeat; a change counts from the next on.
+        takeover_after_seconds: how long a lease lasts without a heartbeat; a change applies from
+            the next heartbeat on.
         transaction_seconds: how long a transaction of any process may take in PostgreSQL.
         alone: whether no other process can have the database open: leases are then not renewed in it.
         boot_clock: gives seconds of CLOCK_BOOTTIME.
@@ -126,7 +127,7 @@ class LeaseHolder(Store):
         """Acquire the leases of these clusters that are free, expired or held by this process already.
 
         Returns:
-            Those acquired, by uuid: ``at_most`` so many. What another process holds is missing.
+            The leases acquired, by uuid, no more than ``at_most``; those that others hold are missing.
         """
         acquired: dict[str, Lease] = {}
         for some in batches(sorted(set(uuids))):
@@ -145,16 +146,16 @@ class LeaseHolder(Store):
 
     @transaction("release the leases")
     def release_all(self, connection: Connection) -> None:
-        """Give all leases up, those of earlier processes too if this one is alone; do not count as living."""
+        """Give all leases up, and stop counting as living; if alone, those of earlier processes too."""
         ours = true() if self._alone else LEASES.c.owner == self._owner
         connection.execute(update(LEASES).where(ours).values(_released()))
         connection.execute(delete(PROCESSES).where(PROCESSES.c.owner == self._owner))
 
     def confirm(self, connection: Connection, lease: Lease, *, unexpired: bool = False) -> None:
-        """Keep everybody else from taking a lease over until the transaction has ended.
+        """Let no other process take a lease over until the transaction has ended.
 
         Raises:
-            LeaseLostError: somebody has taken it over; or it has expired, and ``unexpired`` forbids that.
+            LeaseLostError: it was taken over or given up; with ``unexpired``, also if it has expired.
         """
         if lease.cluster_uuid not in self.confirmed(connection, [lease]):
             raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} was taken over or given up")
@@ -165,7 +166,7 @@ class LeaseHolder(Store):
                 raise LeaseLostError(f"the lease of cluster {lease.cluster_uuid} has expired")
 
     def confirmed(self, connection: Connection, leases: Collection[Lease]) -> frozenset[str]:
-        """Do the same for many leases; return the clusters whose lease this process still has."""
+        """As :meth:`confirm` for many leases, but return the clusters whose lease this process still has."""
         found = connection.execute(
             select(LEASES.c.cluster_uuid, LEASES.c.epoch)
             .where(
@@ -280,6 +281,6 @@ def _lease(row: Row[Any], valid_until_seconds: float, *, vanished: Collection[st
 
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Give some items at a time, few enough for one transaction."""
+    """Yield some items at a time, few enough for one transaction."""
     for start in range(0, len(items), CLUSTERS_PER_TRANSACTION):
         yield items[start : start + CLUSTERS_PER_TRANSACTION]

@@ -12,7 +12,7 @@ from exporter.cleanup.journal.tables import CONTROL, METADATA, SCHEMA_VERSION
 
 REVISION = "0001"
 LOCK_KEY = int.from_bytes(b"ontappkg")
-"""Of the lock under which one process at a time migrates a PostgreSQL database, until its commit."""
+"""Key of the lock that one process at a time holds while it migrates a PostgreSQL database."""
 
 
 def migrate(connection: Connection) -> None:
@@ -38,7 +38,7 @@ def migrate(connection: Connection) -> None:
 
 
 def check_newest(connection: Connection) -> None:
-    """See that the tables are of this revision, and change nothing.
+    """Check that the tables are of this revision, and change nothing.
 
     Raises:
         JournalError: they are of another, or there are none.
@@ -48,7 +48,7 @@ def check_newest(connection: Connection) -> None:
 
 
 def check_still_newest(connection: Connection) -> None:
-    """See, with one statement, that the tables of an open journal are still of this revision.
+    """Check, with one statement, that the tables of an open journal are still of this revision.
 
     Raises:
         SchemaChangedError: they are not.

@@ -19,7 +19,7 @@ from exporter.ontap.requests.listing import Package
 MAX_PACKAGES = 1000
 """This many packages of one cluster are remembered; the others count as never seen, and are kept."""
 CLOCK_STEP_SECONDS = 5.0
-"""A wall clock that has moved by so much more or less than time has passed was set."""
+"""A wall clock was set if it has moved by this much more or less than time has passed."""
 
 
 class SeenStore(LeasedStore):
@@ -32,7 +32,7 @@ class SeenStore(LeasedStore):
     def __init__(self, database: Database, leases: LeaseHolder) -> None:
         super().__init__(database, leases)
         self._noted: dict[str, tuple[float, float]] = {}
-        """When each cluster's listing was noted here: by the wall clock, and by the clock since boot."""
+        """When each cluster's listing was last noted here: by the wall clock, and by the clock since boot."""
 
     @transaction("note listings")
     def note(
@@ -45,9 +45,9 @@ class SeenStore(LeasedStore):
     ) -> frozenset[str]:
         """Note whole listings, of many clusters in one transaction.
 
-        A package is seen from now on if it was not in the cluster's listing before, has another
-        create_time, or if nobody had noted a listing of the cluster for more than a day; and if it is one of
-        ``returned``: by the cluster's uuid, the versions that were away since the last listing was noted.
+        A package counts as first seen now if it is new in the listing, has another create_time, or is one of
+        ``returned`` (by cluster uuid: versions that were missing at some time since the last note). If the
+        last note is over a day old, all do.
 
         Returns:
             The clusters whose lease was lost: nothing was noted of them.

@@ -30,7 +30,7 @@ class TotalsStore(Store):
     async def changed(
         self, since: float | None = None, *, per_query: int = POLICIES_PER_QUERY
     ) -> AsyncIterator[Totals]:
-        """Give what has changed, in the order of cluster and policy; in between, other work goes on.
+        """Yield what has changed, in the order of cluster and policy; in between, other work goes on.
 
         ``since`` is ``read_until`` of an earlier answer, to leave out what has not changed since.
         """
