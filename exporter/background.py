@@ -23,7 +23,7 @@ SLICE_SECONDS = 0.005
 
 
 async def in_slices(items: Iterable[T], *, at_most: int = 50) -> AsyncIterator[T]:
-    """Give items one by one; every few milliseconds, other tasks run in between.
+    """Yield items one by one; every few milliseconds, other tasks run in between.
 
     No more than ``at_most`` come without a pause: what they cause may be handled only afterwards.
     """
@@ -47,14 +47,14 @@ def begin(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
 
 
 class SingleFlight(Generic[T]):
-    """Does work in threads, in at most one for each key: work on a mount that hangs may never end."""
+    """Does work in threads, at most one for each key: work on a mount that hangs may never end."""
 
     def __init__(self, *, name: str) -> None:
         self._name = name
         self._running: dict[Hashable, asyncio.Future[T]] = {}
 
     async def run(self, work: Callable[[], T], *, key: Hashable = None) -> T:
-        """Return or raise what the work does, or what that does which runs already for this key."""
+        """Return or raise what the work does; if work for this key is running, share its result."""
         if (running := self._running.get(key)) is None:
             running = self._running[key] = begin(work, name=self._name)
             running.add_done_callback(lambda _: self._running.pop(key))

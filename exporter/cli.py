@@ -23,7 +23,7 @@ WIDEST_HELP = 100
 
 _SPELLED_AS_COMMANDS = {"help": "--help", "version": "--version"}
 _DAEMONS = frozenset({DEFAULT_COMMAND, "demo"})
-"""They handle signals, which are held until then."""
+"""These commands handle signals themselves; until then, signals are held."""
 _FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
 """Anything else that begins with a dash, such as a negative number, is a value."""
 
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; without one, ``run``.
 
     Returns:
-        the exit code, see :class:`~exporter.commands.Exit`; bad flags raise ``SystemExit`` with ``USAGE``.
+        the exit code, see :class:`~exporter.commands.entry_points.Exit`; bad flags raise ``SystemExit`` with
+        ``USAGE``.
     """
     terminal.prepare_streams()
     given = _with_command(list(sys.argv[1:] if arguments is None else arguments))

@@ -1,4 +1,4 @@
-"""A semaphore whose limit can change, and what cancellation must not cut short or end."""
+"""A semaphore with a changeable limit, waits that cancellation does not end, and stray cancellations."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def is_being_cancelled() -> bool:
 
 @contextmanager
 def no_stray_cancellation() -> Iterator[None]:
-    """Let a cancellation that nobody asked for be an error: it would end a task without a word.
+    """Turn a cancellation that nobody asked for into an error: it would end the task without a word.
 
     Raises:
         RuntimeError: something that was awaited has been cancelled, but not the current task.

@@ -9,7 +9,7 @@ DAEMON_SIGNALS: Final = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
 
 
 def hold_signals() -> None:
-    """Hold all of them. The program begins with this: loading the rest takes a tenth of a second."""
+    """Hold all these signals. The program begins with this: loading the rest takes a tenth of a second."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | DAEMON_SIGNALS)
 
 

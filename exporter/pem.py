@@ -76,7 +76,7 @@ def _has_certificate(text: str) -> bool:
 
 @contextmanager
 def _as_file(text: str) -> Iterator[Path]:
-    """Give a file in memory: OpenSSL reads certificates only from files, and a key must not be on a disk."""
+    """Yield a file in memory: OpenSSL reads certificates only from files, and a key must not be on a disk."""
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as stream:

@@ -59,7 +59,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether colours may be written to a stream."""
+    """Say whether colours may be written to a stream."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and not _is_dumb()
 
 
@@ -99,7 +99,7 @@ def error(message: str, *, hints: Iterable[str] = ()) -> None:
 
 
 def failure(exc: Exception) -> None:
-    """Write what the system, or a library that is missing, has to say; without the number of the error."""
+    """Write the message of an OSError or a missing library, without the error's number."""
     file, why = getattr(exc, "filename", None), getattr(exc, "strerror", None)
     error(f"{file}: {why}" if file and why else str(why or exc))
 

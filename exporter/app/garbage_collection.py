@@ -1,4 +1,4 @@
-"""Holds off full garbage collections, during which the program stands still."""
+"""Postpones full garbage collections while many long-lived objects are made."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NEVER = 2**31 - 1
 
 
 class FullCollections:
-    """Holds off full garbage collections while very many objects are made that stay.
+    """Postpones full garbage collections while many long-lived objects are made.
 
-    With 10,000 clusters, one takes over half a second. The only one at the end frees what is in cycles by
-    then, and what is alive is taken out of all later ones: nearly every object belongs to the program itself,
-    or to the configuration or status of a cluster. Those are freed without the collector when others replace
-    them.
+    With 10,000 clusters, a full collection stops the program for over half a second. So there is only one,
+    when the objects have been made; it frees those in cycles. The objects that are alive then are left out
+    of later collections: nearly all belong to the program, or to the configuration or status of a cluster,
+    and are freed without the collector when others replace them.
     """
 
     def __init__(self, *, seconds: float = HELD_OFF_SECONDS) -> None:
@@ -25,7 +25,7 @@ class FullCollections:
         self._timer: asyncio.TimerHandle | None = None
 
     def hold_off(self) -> None:
-        """Have none for a while; if they are held off already, that time does not begin anew."""
+        """Postpone full collections for a while; if they are postponed already, the end stays the same."""
         if self._timer is None:
             young, middle, _ = self._thresholds
             gc.set_threshold(young, middle, _NEVER)

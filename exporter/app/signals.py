@@ -25,7 +25,7 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 def handle_daemon_signals(*, kill_switch: KillSwitch, reload: Callable[[], object]) -> Iterator[None]:
     """Handle SIGHUP, SIGUSR1 and SIGUSR2 for as long as the context lasts.
 
-    The first ones are those that :mod:`exporter.held_signals` has held since the start of the program.
+    Signals that :mod:`exporter.held_signals` has held since the start of the program are delivered first.
     """
 
     def engage() -> None:

@@ -2,7 +2,8 @@
 
 The steps, in the order in which a file goes through them:
 
-* :mod:`~exporter.config.reading`: text to plain values and their lines, with environment variables replaced.
+* :mod:`~exporter.config.reading`: text to plain values and their lines, with environment variables replaced;
+  also the parsers of single values, such as URLs, durations and addresses.
 * :mod:`~exporter.config.validation`: the values to the models of the :mod:`~exporter.config.schema`, whose
   :mod:`~exporter.config.fields` say what one value may be.
 * :mod:`~exporter.config.targets`: what a cluster file says, groups of targets (file_sd) to clusters.

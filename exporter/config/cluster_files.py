@@ -50,9 +50,9 @@ class _Watched:
     """One cluster file, from scan to scan."""
 
     applied: Clusters | None = None
-    """``None``: it has never been good."""
+    """None: it has never been good."""
     seen: bytes | Problem | None = None
-    """By the last scan: a hash of the content, why it could not be read, or ``None``: the file was gone."""
+    """By the last scan: a hash of the content, why it could not be read, or None: the file was gone."""
     changed: ClusterFile | None = None
     """The content on which two scans have agreed, parsed, and which is not applied."""
     problems: tuple[Problem, ...] = ()
@@ -125,7 +125,7 @@ class ConfigFiles:
         return assemble(sources, matched.warnings)
 
     def accept(self, config: Config) -> None:
-        """Take over what :meth:`read` has read: from now on, :meth:`scan` returns what differs from that."""
+        """Take over what :meth:`read` has read: :meth:`scan` compares with it from now on."""
         self._applied = config
         self._watched = {
             path: _Watched(applied=clusters, seen=clusters.content_hash)
@@ -185,7 +185,7 @@ class ConfigFiles:
         return pattern.location.problem(f"{why}: {pattern.displayed(path)}")
 
     def _apply_changed(self, sources: Sources) -> bool:
-        """Apply the files that have changed and can be applied; whether there was one."""
+        """Apply the files that have changed and can be applied; say whether there was one."""
         check = cache(check_file)
         changed: dict[Path, Clusters] = {}
         for path, file in sorted(self._watched.items()):

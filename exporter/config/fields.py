@@ -210,7 +210,7 @@ def _something(value: object) -> object:
 
 
 Maybe = Annotated[_ValueT | None, BeforeValidator(_something)]
-"""``None`` where the key is left out; the key with nothing behind the colon is a mistake."""
+"""None where the key is left out; a key with nothing behind the colon is a mistake."""
 EmptyMapping = BeforeValidator(lambda value: {} if value is None else value)
 """All keys of a mapping may be commented out."""
 EmptyList = BeforeValidator(lambda value: [] if value is None else value)

@@ -111,7 +111,7 @@ class Config:
     """The patterns of files with more clusters, as they were written."""
     max_concurrent_polls: int
     cleanup: CleanupConfig | None
-    """``None``: nothing is ever deleted."""
+    """None: nothing is ever deleted."""
     warnings: tuple[Problem, ...] = field(compare=False)
     """Settings that are allowed but probably mistakes, by file and line."""
     sources: Sources = field(repr=False, compare=False)

@@ -43,7 +43,8 @@ _SECRET_BELOW: Final = {
     ),
     **dict.fromkeys(("basic_auth_users", "endpoint_params", "proxy_connect_header"), 2),
 }
-"""How far below these keys everything belongs to a secret: below a mapping of secrets, each name is shown."""
+"""How deep below each key everything is hidden: 1 for a secret; 2 for a mapping of secrets, whose names are
+shown."""
 _LONGEST_DISPLAYED: Final = 60
 _DEEPEST_DISPLAYED: Final = 8
 

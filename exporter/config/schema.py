@@ -37,13 +37,13 @@ class StrictModel(BaseModel):
     where: ClassVar[str] = ""
     """Where such a mapping is in a file, for hints about misplaced keys."""
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Keys that exclude each other: a mistake in one mapping; one in a nearer layer replaces the other."""
+    """Keys that exclude each other in one mapping; across layers, the nearer one replaces the other."""
     unsupported: ClassVar[Mapping[str, str]] = {}
     """Keys that Prometheus has here and the exporter has not, with what to do instead."""
     required: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of keys: a policy, or the merged layers of a cluster, must have one key of each group."""
     content_checks: ClassVar[Mapping[str, Callable[..., str | None]]] = {}
-    """How a file that a key names is checked, or what stands at the key instead."""
+    """By key: how the file that it names, or the content that it holds instead, is checked."""
 
     @classmethod
     def where_others_belong(cls) -> Mapping[str, str]:
@@ -209,7 +209,7 @@ class ClusterEntry(Settings):
 
     @property
     def effective_name(self) -> str | None:
-        """The name, which is the address's host where none is set; ``None`` where there is neither."""
+        """The name, else the host of the address; None if there is neither."""
         return self.name or (self.address.host if self.address else None)
 
 
@@ -237,7 +237,7 @@ class ClusterSelector(StrictModel):
         return re.compile("|".join(map(translate, self.names or ("*",))))
 
     def has(self, cluster: ClusterSettings) -> bool:
-        """Whether ``cluster`` is one of them; case counts."""
+        """Say whether ``cluster`` is one of them; case counts."""
         if self._name_pattern.match(cluster.name) is None:
             return False
         return all(label in cluster.labels for label in self.labels.items())
@@ -272,7 +272,7 @@ class PolicyConfig(StrictModel):
     retry_busy_for: fields.DurationOrZero = timedelta(minutes=30)
 
     def applies_to(self, cluster: ClusterSettings) -> bool:
-        """Whether this policy is for ``cluster``, by its name and its labels."""
+        """Say whether this policy is for ``cluster``, by the cluster's name and labels."""
         return self.clusters.has(cluster)
 
 

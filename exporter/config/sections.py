@@ -32,7 +32,7 @@ class Section(Generic[ModelT]):
         return self.document.location(self.at(*keys) if self.has(*keys) else self.path)
 
     def is_broken(self, *keys: str | int) -> bool:
-        """Whether a mistake has been found in one of these keys."""
+        """Say whether a mistake has been found in one of these keys."""
         return self.document.is_broken(map(self.at, keys))
 
     def written(self, value: object, *keys: str | int) -> str:
@@ -40,7 +40,7 @@ class Section(Generic[ModelT]):
         return self.document.texts.get(self.at(*keys), str(value))
 
     def has_variable(self, *keys: str | int) -> bool:
-        """Whether an environment variable is part of the value of a key below."""
+        """Say whether an environment variable is part of the value of a key below."""
         return has_variable(self.written("", *keys))
 
     def add_file_check(
@@ -54,7 +54,7 @@ class Section(Generic[ModelT]):
             found.warn(self.location(*keys), f"{checked.warning}{shown}")
 
     def has(self, *keys: str | int) -> bool:
-        """Whether a key below is set."""
+        """Say whether a key below is set."""
         return self.document.has(self.at(*keys))
 
 

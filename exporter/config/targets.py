@@ -113,7 +113,7 @@ def _is_group(node: yaml.Node) -> bool:
 
 
 def _has_group_keys(keys: AbstractSet[str]) -> bool:
-    """Say whether a mapping with these keys is a group: it has targets, or no key that a group has not."""
+    """Say whether a mapping with these keys is a group: it has targets, or only keys of a group."""
     return "targets" in keys or keys <= _KEYS
 
 
@@ -134,11 +134,11 @@ def _targets_of(document: Document, index: int) -> Iterator[Target]:
 def distinct(
     entries: Iterable[Section[ClusterEntry]], warnings: set[Problem] | None = None
 ) -> list[Section[ClusterEntry] | None]:
-    """Return each entry of all files as it is, but of targets one for each address.
+    """Return the entries in order, with None for each duplicate target.
 
-    A target with an address that an earlier target or an entry of this name has is ``None``. One with another
-    port of a host that an earlier target, or an entry without a name, has is named ``host:port``.
-    ``warnings`` takes one of each target whose labels are not used.
+    A target is a duplicate if an earlier target, or an entry named like its host, has its address. A target
+    is named ``host:port`` if an earlier target, or an entry without a name, has its host on another port.
+    ``warnings`` gets one for each duplicate whose labels are dropped.
     """
     entries = list(entries)
     named = {

@@ -61,7 +61,7 @@ def validate(model: type[_ModelT], document: Document, path: KeyPath = ()) -> _M
 
 
 def validate_value(adapter: TypeAdapter[_ValueT], document: Document, path: KeyPath) -> _ValueT | None:
-    """Return the value at ``path`` as ``adapter`` makes it; ``None`` where it has a mistake."""
+    """Return the value at ``path`` as ``adapter`` makes it; None where it has a mistake."""
     try:
         return adapter.validate_python(document.value(path), context=document.folder)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from exporter.metrics.family import Family, HistogramFamily, Row, Sample, one
 
 
 def _planned(status: PolicyStatus) -> Iterable[Sample]:
-    """Give what a plan holds, and an explicit 0 if it deletes nothing."""
+    """Return what a plan holds, and an explicit 0 if it deletes nothing."""
     planned = status.totals.planned
     if planned is None:
         return ()

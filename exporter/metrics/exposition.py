@@ -97,7 +97,7 @@ class RenderedTable(Generic[S]):
     values: tuple[Rendered[S], ...]
 
     def blocks(self, *, now: float, form: Format, names: Collection[str] = ()) -> Iterator[bytes]:
-        """Give the lines at a moment (Unix seconds) in blocks, row by row.
+        """Yield the lines at a moment (Unix seconds) in blocks, row by row.
 
         With ``names``, only these metrics, each by its name in either format or by a sample's name.
         """

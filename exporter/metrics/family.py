@@ -90,7 +90,7 @@ Row = Family[S] | HistogramFamily[S]
 
 
 def one(value: float | None) -> Iterable[Sample]:
-    """Give the only sample of a metric without labels of its own; no sample for None."""
+    """Return the only sample of a metric without labels of its own; no sample for None."""
     return () if value is None else (((), value),)
 
 

@@ -101,7 +101,7 @@ class ClusterAccess:
         Args:
             conversation: what to ask.
             deadline: in the event loop's time; by default that of a poll.
-            is_fact: whether a 401 keeps only from asking for facts, not from reading the listing.
+            is_fact: whether a 401 pauses only requests for facts, not the listing.
             gate: asked before a request goes out.
 
         Raises:

@@ -166,7 +166,7 @@ class OAuth2Login:
 
 
 Login = BasicLogin | TokenLogin | OAuth2Login | None
-"""``None``: neither a password nor a token, but maybe a client certificate."""
+"""None: neither a password nor a token, but maybe a client certificate."""
 
 
 class TlsVersion(StrEnum):

@@ -160,7 +160,7 @@ class ClusterResponse(aiohttp.ClientResponse):
 
 
 class _Connection:
-    """A connection whose protocol counts, and that is closed at once; the rest is the connection's own."""
+    """Wraps a connection: its protocol counts interim answers, and closing it does not wait."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -185,7 +185,7 @@ class _Connection:
 
 
 class _Protocol:
-    """A protocol that reads only some interim answers; everything else is the protocol's own."""
+    """Wraps a protocol: it raises after too many interim answers."""
 
     def __init__(self, protocol: Any) -> None:  # noqa: ANN401 - aiohttp does not export its class
         self._protocol = protocol

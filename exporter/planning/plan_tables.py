@@ -55,7 +55,7 @@ def _note(one: ClusterPlan) -> tuple[str, str]:
 
 
 def _rows(one: ClusterPlan, *, is_verbose: bool, has_names: bool) -> Iterator[Row]:
-    """Give the rows of one plan: what is deleted, then what is kept, by reason unless ``is_verbose``.
+    """Yield the rows of one plan: what is deleted, then what is kept, by reason unless ``is_verbose``.
 
     With ``has_names``, a row of several packages names them, so that a search for a version finds it.
     """

@@ -30,7 +30,7 @@ FACTS_SERVE_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The result of a good poll.
+    """A good poll's inventory, and what the next poll needs to know of it.
 
     Attributes:
         unread: one error for each fact that could not be read.
@@ -64,7 +64,7 @@ async def read_cluster(
     Args:
         access: the cluster.
         deadline: in the event loop's time, for all of it.
-        last_good: the result of the last good poll; what is the same is not decoded again.
+        last_good: the result of the last good poll; a listing that is the same is not decoded again.
         was_good: whether the last poll was good. After a failed poll, facts are read again.
 
     Raises:

@@ -25,7 +25,7 @@ class Fleet:
         self._begun = asyncio.Event()
 
     def begin(self) -> None:
-        """Let polls begin; until then, all processor time is for what is still to be done before."""
+        """Let polls begin; until then, the start of the program has the processor to itself."""
         self._begun.set()
 
     async def poll(self, accesses: Mapping[str, ClusterAccess], *, max_concurrent_polls: int) -> None:

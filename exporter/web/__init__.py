@@ -2,7 +2,7 @@
 
 * :mod:`~exporter.web.routes`: the routes, the health checks, and serving them.
 * :mod:`~exporter.web.site`: where browsers find the pages, and what protects the pages from other sites.
-* :mod:`~exporter.web.connections`: how long a client may take for what.
+* :mod:`~exporter.web.connections`: the time limits of a client's connection.
 * :mod:`~exporter.web.admission`: how many connections there may be.
 * :mod:`~exporter.web.auth`: who may see the pages.
 * :mod:`~exporter.web.sources`: what the handlers read, given by the composition root.

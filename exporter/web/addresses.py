@@ -70,7 +70,8 @@ def open_sockets(address: ListenAddress) -> tuple[socket.socket, ...]:
 def client_of(peer: object) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
 
-    ``peer`` is an address or a tuple that begins with it; all without one, as at a Unix socket, are one.
+    ``peer`` is an address or a tuple that begins with it; peers without an address, as on a Unix socket,
+    count as one client.
     """
     address = peer[0] if isinstance(peer, tuple) else peer
     try:

@@ -31,7 +31,7 @@ _MOST_IN_USE: Final = 3
 
 Slices = tuple[bytes, ...]
 Make = Callable[[], Awaitable[Iterator[bytes]]]
-"""Gives the content of an answer; the iterator runs in threads."""
+"""Returns the content of an answer; the iterator runs in threads."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +60,7 @@ class SharedAnswers:
 
     @asynccontextmanager
     async def take(self, key: Hashable, make: Make) -> AsyncIterator[Slices]:
-        """Give the slices of an answer, for as long as the context lasts; all with one key share it.
+        """Yield the slices of an answer, for as long as the context lasts; all with one key share it.
 
         If clients are still receiving several old versions, the newest version is given even if it is old.
 

@@ -133,7 +133,7 @@ def _headers(form: Format, *, is_compressed: bool) -> dict[str, str]:
 
 
 def _with_weights(headers: Iterable[str]) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Give each item of the headers with its parameters and its weight, by default 1."""
+    """Yield each item of the headers with its parameters and its weight, by default 1."""
     for item in ",".join(headers).split(","):
         name, *rest = (part.strip() for part in item.split(";"))
         pairs = (part.partition("=") for part in rest)

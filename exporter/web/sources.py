@@ -27,7 +27,7 @@ class CleanupSources:
 
     service: CleanupService
     board: CleanupBoard
-    """The newest state of every policy on every cluster."""
+    """The newest status of every policy on every cluster."""
     exposition: Exposition[PolicyStatus]
     """The same, rendered."""
     leases: Exposition[LeaseStatus]

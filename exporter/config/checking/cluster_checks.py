@@ -43,7 +43,7 @@ def make_cluster(
     *,
     environ: Mapping[str, str],
 ) -> ClusterSettings | None:
-    """Check what a cluster's layers are merged to, and return its settings; ``None`` if it has no address.
+    """Check the merged layers of a cluster, and return its settings; None if it has no address.
 
     The nearest layer comes first: the cluster's own entry, its profile, the defaults. ``environ`` holds the
     proxy of ``proxy_from_environment``.
@@ -86,7 +86,7 @@ class _ClusterChecks:
     environ: Mapping[str, str]
 
     def is_broken(self, *keys: str) -> bool:
-        """Whether a mistake has been found in one of these keys, in any layer."""
+        """Say whether a mistake has been found in one of these keys, in any layer."""
         return any(layer.is_broken(*keys) for layer in self.layers)
 
     def nearest(self, *keys: KeyPath) -> tuple[Section[Any], KeyPath]:

@@ -35,7 +35,7 @@ class FileCheck:
 
 
 CheckFile = Callable[..., FileCheck]
-""":func:`check_file` with a memory for one loading: many clusters name the same file."""
+""":func:`check_file`, or that in a cache, so that a file which many clusters name is checked once."""
 
 
 def check_file(look: Callable[..., str | None], *content: Path | str | None) -> FileCheck:
@@ -84,7 +84,7 @@ def check_chain(certificate: Path | str, key: Path | str | None) -> None:
 
 
 def check_saved_plan(path: Path) -> str | None:
-    """Check that a saved plan is there; it need not be, or no first one could ever be saved."""
+    """Warn if there is no saved plan; no error, since the first one has yet to be saved."""
     try:
         plan = json.loads(read_text(path, max_bytes=LARGEST_PLAN_BYTES))
         is_plan = isinstance(plan, dict) and {"saved_timestamp_seconds", "plans"} <= plan.keys()
@@ -124,7 +124,7 @@ def permissions(path: Path) -> int:
 
 
 def secret_for_everyone(mode: int) -> str | None:
-    """Return a warning of permission bits that let everyone read or write a secret; ``None``: they do not."""
+    """Return a warning of permission bits that let everyone read or write a secret; None: they do not."""
     may = {"read": mode & stat.S_IROTH, "write": mode & stat.S_IWOTH}
     verbs = " and ".join(verb for verb, is_allowed in may.items() if is_allowed)
     return f"every user of this machine can {verbs} the secret (mode {mode:04o})" if verbs else None
@@ -170,7 +170,7 @@ class Matched:
     warnings: list[Problem] = field(default_factory=list)
 
     def why_unknown(self, path: Path) -> Problem | None:
-        """Return why a file is neither matched nor known to be gone; ``None``: it is gone."""
+        """Return why a file is neither matched nor known to be gone; None: it is gone."""
         return next((why for folder, why in self.unlisted.items() if folder in path.parents), None)
 
 

@@ -78,7 +78,7 @@ def _name_key(entry: Section[Any]) -> str:
 
 
 def _name_of(entry: Section[Any]) -> str | None:
-    """Return the name of a cluster or a policy; ``None`` where it has none."""
+    """Return the name of a cluster or a policy; None where it has none."""
     if isinstance(entry.model, ClusterEntry) and not entry.is_broken("name"):
         return entry.model.effective_name
     return entry.model.name or None

@@ -1,1 +1,1 @@
-"""Reads YAML to values that know their lines, and parses single values."""
+"""Reads YAML to values that know their lines, and parses single values: URLs, durations, addresses."""

@@ -42,7 +42,7 @@ class SqliteUrl:
     """A file of SQLite."""
 
     path: Path
-    """Absolute, if the folder was that the URL was read for."""
+    """Absolute if the folder given to :func:`parse_database_url` is."""
 
     @property
     def dsn(self) -> str:

@@ -28,19 +28,19 @@ class Document:
     folder: Path
     """Absolute; relative paths in the file begin here."""
     root: Any = field(default=BROKEN, repr=False)
-    """Mappings, lists, text, numbers, true, false and ``None``."""
+    """Mappings, lists, text, numbers, true, false and None."""
     line: int = 0
     """Of the root; 0 where there is none."""
     lines: dict[KeyPath, int] = field(default_factory=dict, repr=False)
     """Of each key of a mapping and each item of a list."""
     texts: dict[KeyPath, str] = field(default_factory=dict, repr=False)
-    """What is written where the value is another one: an environment variable, a number, true, nothing."""
+    """The written text wherever the value differs from it: ``${NAME}``, a number, true, nothing."""
     problems: list[Problem] = field(default_factory=list)
     _broken: set[KeyPath] = field(default_factory=set, repr=False)
     _around_broken: set[KeyPath] = field(default_factory=set, repr=False)
 
     def value(self, path: KeyPath) -> Any:  # noqa: ANN401 - a file can hold everything
-        """Return the value at ``path``; ``None`` where there is none."""
+        """Return the value at ``path``; None where there is none."""
         value = self.root
         for step in path:
             try:
@@ -56,9 +56,9 @@ class Document:
         return SourceLocation(file=self.file, line=line, path=path)
 
     def take_as_text(self, path: KeyPath) -> None:
-        """Take the numbers and the like in the mapping at ``path`` for the text that was written.
+        """Replace numbers and the like in the mapping at ``path`` by the text that was written.
 
-        So do readers in Go where they want text. Nothing becomes empty text.
+        Readers in Go do the same where they want text. A key without a value becomes empty text.
         """
         mapping = self.value(path)
         if isinstance(mapping, dict):
@@ -88,12 +88,12 @@ class Document:
             holder[path[-1]] = empty
 
     def has(self, path: KeyPath) -> bool:
-        """Whether a key is written at ``path`` that has not been taken away."""
+        """Say whether a key is written at ``path`` and has not been taken away."""
         is_taken_away = self._broken and any(path[:length] in self._broken for length in range(len(path) + 1))
         return path in self.lines and not is_taken_away
 
     def is_broken(self, paths: Iterable[KeyPath]) -> bool:
-        """Whether a mistake has been found in the value at one of the paths, below or around it."""
+        """Say whether a mistake has been found in the value at one of the paths, below or around it."""
         return bool(self._broken) and any(
             path in self._around_broken
             or any(path[:length] in self._broken for length in range(len(path) + 1))
@@ -134,7 +134,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
 
 
 def has_variable(text: str) -> bool:
-    """Whether :func:`expand` puts the value of an environment variable into ``text``."""
+    """Say whether :func:`expand` puts the value of an environment variable into ``text``."""
     return "$" in text and any(match[1] is not None for match in _VARIABLE.finditer(text))
 
 

@@ -180,7 +180,7 @@ def parse_schedule(text: str) -> str:
 
 
 def fires(schedule: str, timezone: ZoneInfo) -> bool:
-    """Whether a schedule ever fires; one for the 31st of February never does."""
+    """Say whether a schedule ever fires; one for the 31st of February never does."""
     try:
         return next(CronSim(schedule, _SEARCHED_FROM.astimezone(timezone)), None) is not None
     except CronSimError:

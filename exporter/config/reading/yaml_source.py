@@ -25,7 +25,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 _DEEPEST: Final = 64
 _TOO_DEEP: Final = f"nested more than {_DEEPEST} deep"
 _MOST_REPEATED: Final = 1_000_000
-"""Few lines with aliases in them can name a billion values."""
+"""How many values aliases may repeat: without a limit, a few lines could name a billion."""
 _PLAIN: Final = "plain"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _COLLECTIONS: Final = frozenset({"", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
@@ -68,7 +68,7 @@ def parse_document(
         content: of the file.
         path: names the file in messages.
         environ: holds what ``${NAME}`` stands for.
-        if_empty: the mistake of a file without a value; None: it is none, and the root is ``None``.
+        if_empty: the mistake of a file without a value; None: that is no mistake, and the root is None.
         is_literal: says of an item of a list at the top whether ``$`` means nothing in it.
     """
     document = Document(file=str(path), folder=path.absolute().parent)

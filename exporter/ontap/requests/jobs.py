@@ -111,9 +111,9 @@ def find_job(
 ) -> Conversation[JobSearch]:
     """Search the list of jobs for the one that deletes a version.
 
-    ``earlier`` has the uuids of the jobs that were there before DELETE was sent, which are left out; any
-    other that deletes the version is its job, even where it has succeeded. None: no DELETE was sent, so that
-    one which has succeeded is of no interest.
+    ``earlier``: uuids of jobs listed before DELETE was sent. They are ignored; any other job that deletes the
+    version is this DELETE's, also one that has succeeded. None: no DELETE was sent, so jobs that have
+    succeeded are ignored.
 
     Raises:
         IncompleteListing: paging leaves the cluster, or the list may have been cut short.
@@ -192,7 +192,7 @@ def _uuid_in_link(job: dict[str, Any]) -> str | None:
 
 
 def _described(records: list[Any], redact: Callable[[str], str]) -> Iterator[tuple[Job, str]]:
-    """Yield each job with its description; one that cannot be read may be any job, and is not over."""
+    """Yield each job with its description; an unreadable record counts as any job, not over."""
     if len(records) > _MOST_RECORDS:
         raise BadResponse(f"a page has more than {_MOST_RECORDS} jobs")
     for record in records:

@@ -69,7 +69,7 @@ class Listing:
         packages: one for every version, ordered by version.
         unnamed: how many records have no usable ``version``; a version that is too long is not usable.
         pages: how many pages were read.
-        digest: of a page that is the whole listing and has a record, so that the same page is again.
+        digest: of the only page, if there is one page and it has records; else empty.
     """
 
     packages: tuple[Package, ...]
@@ -169,7 +169,7 @@ def _first_page(query: CollectionQuery) -> Request:
 
 
 def _add(record: object, found: dict[str, Package]) -> bool:
-    """Add a record; False if it names no version.
+    """Add a record; return False if it names no version.
 
     If a version comes twice (the repository changed while it was read), it is one package with the later
     time.

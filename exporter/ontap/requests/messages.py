@@ -47,7 +47,7 @@ MAX_ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
 
 MAX_JSON_MARKS = 50_000
-"""How many brackets, commas, colons and backslashes an answer may have: they tell how long decoding takes."""
+"""How many brackets, commas, colons and backslashes an answer may have: decoding takes longer with each."""
 _JSON_MARKS = (b"[", b"{", b",", b":", b"\\")
 _LONGEST_NUMBER = 40
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -142,7 +142,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _no_number(_: str) -> float:
-    """Return no number: ONTAP's fractions have no use here, and reading them takes long."""
+    """Return NaN for any fraction: ONTAP's have no use here, and reading them takes long."""
     return math.nan
 
 

@@ -119,7 +119,7 @@ def single_object(
 
 
 def wants_links(request: ReceivedRequest) -> bool:
-    """Whether the client asked for all links: with `application/json` ONTAP keeps `next` alone."""
+    """Say whether the client asked for all links: with `application/json` ONTAP keeps `next` alone."""
     return "application/json" not in request.headers.get("Accept", "")
 
 

@@ -128,7 +128,7 @@ class Fault:
     content_type: str = "application/hal+json"
 
     def matches(self, method: str, path: str, page: int | None) -> bool:
-        """Whether it is about such a request; `page` is None for all but the packages listing."""
+        """Say whether it is about such a request; `page` is None for all but the packages listing."""
         if (self.page is not None or self.kind in LISTING_KINDS) and page is None:
             return False
         if self.kind in DELETE_KINDS and method != "DELETE":

@@ -104,7 +104,7 @@ class Simulator:
         return self._authority.issue_client(common_name)
 
     def listens(self, name: str) -> bool:
-        """Whether a cluster listens."""
+        """Say whether a cluster listens."""
         return name in self._listeners
 
     async def add(self, cluster: SimulatedCluster) -> SimulatedCluster:

@@ -1,4 +1,4 @@
-"""Checks passwords one at a time, one client after the other.
+"""A fair queue of password checks: one at a time, one client after the other.
 
 bcrypt is slow on purpose. A client with many wrong passwords delays only itself: before another client's
 password, at most one password of each waiting client is checked.
@@ -23,7 +23,7 @@ class TooManyWaitError(Exception):
 
 
 class FairQueue:
-    """Runs checks in one thread."""
+    """Runs checks in one thread, each client in its turn."""
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="password")

@@ -67,7 +67,7 @@ class Passwords:
 
 
 def _parse(authorization: str | None) -> tuple[bytes, bytes] | None:
-    """Return user name and password, or ``None`` if they are missing or unreadable."""
+    """Return user name and password, or None if they are missing or unreadable."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None

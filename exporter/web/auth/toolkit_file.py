@@ -37,7 +37,7 @@ class WebConfig:
 
     path: Path
     tls: TlsServerConfig | None
-    """``None``: plain HTTP."""
+    """None: plain HTTP."""
     context: ssl.SSLContext | None = field(compare=False)
     """Built from ``tls``."""
     users: Mapping[str, bytes] = field(repr=False)

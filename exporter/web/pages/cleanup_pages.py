@@ -26,7 +26,7 @@ MOST_FAILED: Final = 100
 
 
 async def cleanup_page(request: web.Request) -> web.Response:
-    """Answer with policies and runs: 400 if the address asks for what there is not."""
+    """Answer with policies and runs: 400 if a parameter has an impossible value."""
     sources = request.app[SOURCES]
     cleanup = sources.cleanup()
     if cleanup is None:

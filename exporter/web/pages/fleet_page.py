@@ -133,7 +133,7 @@ class FleetQuery:
 
 
 async def fleet_page(request: web.Request) -> web.StreamResponse:
-    """Answer with the fleet at a glance: 400 if the address asks for what there is not."""
+    """Answer with the fleet at a glance: 400 if a parameter has an impossible value."""
     sources = request.app[SOURCES]
     query = FleetQuery.parse(request)
 

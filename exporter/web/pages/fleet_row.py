@@ -20,10 +20,10 @@ OLD_AFTER_SECONDS: Final = 180 * 86_400.0
 class State(StrEnum):
     """What a cluster is counted as, beside the reason of a failed poll."""
 
-    UP = "up"
-    DOWN = "down"
+    UP = "up"  # the last poll was good
+    DOWN = "down"  # the last poll failed
     STALE = "stale"  # it was polled, and its packages are not known now
-    UNPOLLED = "unpolled"
+    UNPOLLED = "unpolled"  # no poll has ended yet
     OLD = "old"  # it has unused packages that are old
     WAITING = "waiting"  # the last plans chose some of its packages
 
