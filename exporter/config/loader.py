@@ -183,7 +183,7 @@ def make_clusters(
         check_settings(entry, check_file, found)
         profile = entry.model.profile
         if profile is not None and profile not in main.profiles:
-            found.errors.add(unknown_profile(entry, main.profiles))
+            found.errors.add(unknown_profile(entry, main.profiles, len(found.errors)))
         elif not entry.is_broken("profile"):
             layers, merged = main.layers(entry), main.merged(entry)
             cluster = make_cluster(layers, merged, check_file, found, environ=main.environ)

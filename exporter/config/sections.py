@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from exporter.config.checking.named_files import FileCheck
 from exporter.config.problems import Diagnostics, KeyPath, SourceLocation
-from exporter.config.reading.document import Document, has_variable
+from exporter.config.reading.document import Document
 from exporter.config.schema import CleanupConfig, PolicyConfig, StrictModel
 
 ModelT = TypeVar("ModelT", bound=StrictModel)
@@ -38,10 +38,6 @@ class Section(Generic[ModelT]):
     def written(self, value: object, *keys: str | int) -> str:
         """Return the value of a key below; environment variables stay as ``${NAME}``."""
         return self.document.texts.get(self.at(*keys), str(value))
-
-    def has_variable(self, *keys: str | int) -> bool:
-        """Say whether an environment variable is part of the value of a key below."""
-        return has_variable(self.written("", *keys))
 
     def add_file_check(
         self, found: Diagnostics, checked: FileCheck, source: Path | str, *keys: str | int

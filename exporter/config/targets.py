@@ -27,6 +27,8 @@ from exporter.ontap.endpoint import Endpoint
 
 _NOTHING_SET: Final = ClusterEntry()
 _KEYS: Final = frozenset(TargetGroup.model_fields)
+# Few lines with aliases in them can name a million.
+_MOST_CLUSTERS: Final = 100_000
 _ADVICE: Final = "write [] for no clusters"
 # JSON writes a character beyond U+FFFF as two escapes, which YAML would take for two broken characters.
 _JSON_PAIR: Final = re.compile(
@@ -57,6 +59,10 @@ def parse_cluster_file(content: bytes, path: Path, *, environ: Mapping[str, str]
     if isinstance(root, list):
         for index in range(len(root)):
             entries += _entries(document, index)
+            if len(entries) > _MOST_CLUSTERS:
+                document.report((index,), f"more than {_MOST_CLUSTERS} clusters in one file")
+                entries.clear()
+                break
     elif root is not BROKEN and root is not None:
         is_main = isinstance(root, dict) and "clusters" in root
         advice = "the list begins without clusters: above it" if is_main else _ADVICE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config import PostgresqlUrl, SqliteUrl, parse_database_url
+from exporter.config import ConfigError, PostgresqlUrl, SqliteUrl, load_config, parse_database_url
 from exporter.config.checking.named_files import check_database, check_file
 
 _FOLDER = Path("/etc/exporter")
@@ -177,9 +177,15 @@ def test_any_url_is_good_or_a_value_error(text: str, start: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b"])
-def test_folder_with_a_character_that_urls_need_is_an_error(name: str) -> None:
-    with pytest.raises(ValueError, match="the path of the journal must not contain"):
-        parse_database_url("sqlite:///state.db", _FOLDER / name)
+@pytest.mark.parametrize("state", ["", "  state: sqlite:///journal.db\n"])
+def test_folder_with_a_character_that_urls_need_is_an_error(tmp_path: Path, name: str, state: str) -> None:
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / "config.yaml"
+    policies = "  policies: [{name: p, every: 24h, keep_newest: 2}]\n"
+    path.write_text(f"clusters: [{{address: a}}]\ncleanup:\n{state}{policies}")
+    with pytest.raises(ConfigError, match="the path of the journal must not contain") as caught:
+        load_config(path, environ={})
+    assert len(caught.value.problems) == 1
 
 
 def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:

@@ -245,6 +245,10 @@ def test_any_cleanup_loads_or_is_a_config_error(path: Path, cleanup: Any) -> Non
         "m: &m {" + ", ".join(f"k{n}: v" for n in range(1000)) + "}\nn: {<<: [" + "*m, " * 100_000 + "]}",
         "clusters: [" + "{k: v}, " * 10_000 + "]",
         "".join(f"k{n}: v\n" for n in range(20_000)),
+        "profiles:\n"
+        + "".join(f"  profile-{n}: {{}}\n" for n in range(1000))
+        + "clusters:\n"
+        + "".join(f"  - {{address: a{n}, profile: prfile-{n}}}\n" for n in range(5000)),
         "k" * 1_000_000 + ": v",
         "clusters:\n  - address: " + "a." * 500_000 + "\n    poll_interval: " + "1m" * 500_000,
         "clusters:\n  - address: " + "1" * 1_000_000 + "\n    profile: " + "p" * 1_000_000,
@@ -265,6 +269,7 @@ def test_large_and_twisted_files_end_in_an_error(path: Path, text: str) -> None:
         "[" * 200_000,
         '[{"targets": ["a", ' + '"b", ' * 200_000,
         "[" + "{address: a}, " * 5_000 + "]",
+        "- targets: &t [" + ", ".join(f"a{n}" for n in range(1000)) + "]\n" + "- targets: *t\n" * 990,
         "- {address: a, labels: {" + ", ".join(f"l{n}: x" for n in range(50_000)) + "}}\n- &x [*x]",
         '["' + "\\" * 2_000_000 + '\\ud83d"]',
         '["' + "\\ud83d" * 500_000 + '"]',

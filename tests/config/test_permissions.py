@@ -12,7 +12,7 @@ from exporter.config import ConfigFiles, load_config
 _LOGIN = "basic_auth: {username: monitor, password: made-up}"
 _POLICIES = "  policies: [{name: p, every: 24h, keep_newest: 2}]\n"
 _CLUSTERS = "clusters: [{address: a}]\n"
-_ENVIRON = {"PW": "made-up"}
+_ENVIRON = {"PW": "made-up", "HOST": "db"}
 
 
 def _warnings(path: Path) -> list[str]:
@@ -57,6 +57,11 @@ def test_password_in_a_file_for_everyone_is_warned_of(tmp_path: Path, mode: int,
         ),
         ("clusters:\n  - address: a\n    basic_auth: {username: u, password: $$2y}\n", "3: clusters[0]."),
         (f"{_CLUSTERS}cleanup:\n  state: postgresql://u:made-up@db/o\n{_POLICIES}", "3: cleanup.state"),
+        (
+            f"{_CLUSTERS}cleanup:\n  state: 'postgresql://u:made-up@${{HOST}}/o'\n{_POLICIES}",
+            "3: cleanup.state",
+        ),
+        (f"{_CLUSTERS}defaults:\n  proxy_url: 'http://${{HOST}}:made-up@p:1'\n", "3: defaults.proxy_url"),
         (
             f"{_CLUSTERS}cleanup:\n  state: postgresql://db/o?password=made-up\n{_POLICIES}",
             "3: cleanup.state",

@@ -100,6 +100,8 @@ def check_database(path: Path) -> str | None:
 
     A folder that is missing or cannot be searched is only a warning: its volume may not be mounted yet.
     """
+    if any(character in str(path) for character in "?%"):  # the folder's path may have one
+        raise ValueError("the path of the journal must not contain ? or %")
     try:
         if not path.parent.exists():
             return "its folder does not exist, so nothing is deleted until it does"

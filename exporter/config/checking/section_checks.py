@@ -15,11 +15,15 @@ from exporter.config.checking import named_files
 from exporter.config.checking.named_files import CheckFile
 from exporter.config.problems import PRIVATE_KEY, Diagnostics, KeyPath, Problem, SourceLocation, show_value
 from exporter.config.reading.database_url import PostgresqlUrl
+from exporter.config.reading.document import has_variable
+from exporter.config.reading.proxy import secret_in_url
 from exporter.config.schema import ClusterEntry, StrictModel
 from exporter.config.sections import Section, walk
-from exporter.ontap.endpoint import Proxy, Secret
+from exporter.ontap.endpoint import BasicLogin, Proxy, Secret
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
+# A guess compares the name with every profile, which is too slow for thousands of wrong names.
+_MOST_GUESSES: Final = 100
 
 
 def check_settings(section: Section[Any], check_file: CheckFile, found: Diagnostics) -> None:
@@ -33,7 +37,7 @@ def check_settings(section: Section[Any], check_file: CheckFile, found: Diagnost
 def check_section(section: Section[Any], check_file: CheckFile, found: Diagnostics) -> None:
     """Check that no keys exclude each other, that secrets mean what they say, and that files can be used."""
     for keys, value in walk(section.model):
-        if _is_secret(value) and "$$" in section.written("", *keys):
+        if "$$" in _written_secret(section, keys, value):
             found.warn(section.location(*keys), "$$ stands for one $, in a secret too; write $$$$ for two")
         if not isinstance(value, StrictModel):
             continue
@@ -52,10 +56,10 @@ def _check_exclusive(section: Section[Any], keys: KeyPath, model: StrictModel, f
             found.error(second, message)
 
 
-def unknown_profile(entry: Section[ClusterEntry], profiles: Collection[str]) -> Problem:
-    """Return the mistake of an entry whose profile does not exist."""
+def unknown_profile(entry: Section[ClusterEntry], profiles: Collection[str], errors: int) -> Problem:
+    """Return the mistake of an entry whose profile does not exist; without a guess after many ``errors``."""
     name = entry.model.profile or ""
-    close = get_close_matches(name, profiles, n=1)
+    close = get_close_matches(name, profiles, n=1) if errors < _MOST_GUESSES else []
     guess = f"; did you mean {show_value(close[0])}?" if close else ""
     shown = show_value(entry.written(name, "profile"))
     return entry.location("profile").problem(f"no profile is named {shown}{guess}")
@@ -101,27 +105,32 @@ def check_permissions(files: Iterable[Path], sections: Iterable[Section[Any]], f
     first: dict[str, SourceLocation] = {}
     for section in sections:
         for keys, value in walk(section.model):
-            if _is_secret(value) and not section.has_variable(*keys):
+            secret = _written_secret(section, keys, value)
+            if secret and not has_variable(secret):
                 location = section.location(*keys)
                 first[location.file] = min(
                     first.get(location.file, location), location, key=lambda one: one.line
                 )
     for file in files:
         mode = named_files.permissions(file)
-        secret = first.get(str(file))
-        if secret is not None and (warning := named_files.secret_for_everyone(mode)) is not None:
-            found.warn(secret, warning)
+        secret_at = first.get(str(file))
+        if secret_at is not None and (warning := named_files.secret_for_everyone(mode)) is not None:
+            found.warn(secret_at, warning)
         elif (warning := named_files.file_for_everyone(mode)) is not None:
             found.warn(SourceLocation(file=str(file), line=0), warning)
 
 
-def _is_secret(value: object) -> bool:
+def _written_secret(section: Section[Any], keys: KeyPath, value: object) -> str:
+    """Return the secret in a value, as it is written in the file; "" if there is none."""
     match value:
-        case Proxy():
-            return value.login is not None
-        case PostgresqlUrl():
-            return value.masked("x") != value.masked("")
-        case str():
-            return PRIVATE_KEY in value
+        case Secret():
+            return section.written(value.value, *keys)
+        case Proxy(login=BasicLogin(username=username, password=password)):
+            return secret_in_url(section.written(value.masked(password.value or username), *keys))
+        case PostgresqlUrl() if value.masked("x") != value.masked(""):
+            written = section.written(value.dsn, *keys)
+            return secret_in_url(written) if value.has_password else written
+        case str() if PRIVATE_KEY in value:
+            return section.written(value, *keys)
         case _:
-            return isinstance(value, Secret)
+            return ""

@@ -77,6 +77,11 @@ class PostgresqlUrl:
         shown = [one if unquote_plus(name) in _OPEN_PARAMETERS else f"{name}={mask}" for one, name in names]
         return f"{url}?{'&'.join(shown)}" if shown else url
 
+    @property
+    def has_password(self) -> bool:
+        """Whether the login has one; a parameter may hold another secret."""
+        return _matched(self.dsn)["password"] is not None
+
     def _without_parameters(self, *, password: str) -> str:
         match = _matched(self.dsn)
         login = f"{match['user']}{password}@" if match["user"] else ""
@@ -97,7 +102,7 @@ def parse_database_url(text: str, folder: Path) -> DatabaseUrl:
         raise ValueError("the journal must survive a restart, so it needs a file; write sqlite:///state.db")
     if text.startswith(_SQLITE):
         path = text.removeprefix(_SQLITE)
-        if _NOT_IN_PATHS.search(str(folder / path)):
+        if _NOT_IN_PATHS.search(path):
             raise ValueError("the path of the journal must not contain ?, % or a control character")
         if path.rpartition("/")[2] in ("", ".", ".."):
             raise ValueError("a file is expected, not a folder; write sqlite:////folder/state.db")

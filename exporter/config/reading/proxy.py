@@ -49,6 +49,12 @@ def _login(text: str) -> BasicLogin:
     return BasicLogin(username=check_username(unquote(username)), password=Secret(value=checked))
 
 
+def secret_in_url(written: str) -> str:
+    """Return the password in a URL as it stands in a file, or what stands there as the user name alone."""
+    login = written.rpartition("@")[0].rpartition("//")[2]
+    return login.partition(":")[2] or login
+
+
 def proxy_of_environment(environ: Mapping[str, str], endpoint: Endpoint) -> Proxy | None:
     """Return the proxy that ``HTTPS_PROXY``, for http:// ``HTTP_PROXY``, names if ``endpoint`` needs it.
 
