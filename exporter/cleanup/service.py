@@ -20,7 +20,7 @@ from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.lease_sharing import LeaseSharing, heartbeat_pause_seconds
 from exporter.cleanup.policy_values import digest_of
-from exporter.cleanup.records import PolicyPause, Run
+from exporter.cleanup.records import PolicyPause, Run, Stops
 from exporter.cleanup.report import Page
 from exporter.cleanup.run import Services
 from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation
@@ -215,11 +215,14 @@ class CleanupService:
             log.warning("SIGUSR2 came over a minute before the journal was open, so the journal decides")
         self._board.reads_all_totals = True
         try:
-            await self._beat(journal)
+            stops = await self._beat(journal)
             await self._exchange(journal)
             self.journal = journal  # only now: whoever sees it open finds what it has counted
             self._note_usable()
             log.info("the journal is open")
+            if stops.unfinished:
+                clusters = ", ".join(sorted(set(stops.unfinished.values())))
+                log.info("deletions in the journal are unfinished", clusters=clusters)
             async with asyncio.TaskGroup() as group:
                 try:
                     await self._clusters.start(group, services)
@@ -317,8 +320,8 @@ class CleanupService:
         self._latest_wall_clock = max(self._latest_wall_clock, now)
         return now
 
-    async def _beat(self, journal: Journal) -> None:
-        """Renew leases and take over what is free; learn what other processes have changed."""
+    async def _beat(self, journal: Journal) -> Stops:
+        """Renew leases and take over what is free; learn and return what other processes have changed."""
         journal.leases.takeover_after_seconds = self._takeover_after_seconds
         await self._record_kill_switch(journal)
         await self._resume_paused(journal)
@@ -336,6 +339,7 @@ class CleanupService:
         unfinished = stops.unfinished.keys() & self._clusters.uuids
         await self.sharing.share(journal, beat, unfinished=unfinished)
         await self._clusters.show_leases()
+        return stops
 
     async def _record_kill_switch(self, journal: Journal) -> None:
         """Store a change of the kill switch that was made here."""

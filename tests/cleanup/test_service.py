@@ -640,16 +640,23 @@ async def test_runs_that_were_interrupted_end_as_failed(tmp_path: Path) -> None:
             assert cluster.requests == ()
 
 
-async def test_unfinished_deletions_of_a_cluster_that_left_stay_untouched(tmp_path: Path) -> None:
+async def test_unfinished_deletions_of_a_cluster_that_left_stay_untouched_and_are_named_at_each_start(
+    tmp_path: Path,
+) -> None:
     cluster = cluster_named("c1", "9.12.1", "9.14.1P2")
     async with life(tmp_path, cluster, cluster_named("beat")) as it:
         await follow_job(it)
         await cluster.wait_for_deletions(1)
         asked = len(cluster.requests)
-        async with it.service(POLICY, BEAT, without="c1") as one:
-            await one.watch.beats()
-            (deletion,) = await unfinished_on(one.journal, cluster.uuid)
-            assert deletion.phase is Phase.FOLLOWED
+        with capture_logs() as logs:
+            async with it.service(POLICY, BEAT, without="c1") as one:
+                await one.watch.beats()
+                (deletion,) = await unfinished_on(one.journal, cluster.uuid)
+                assert deletion.phase is Phase.FOLLOWED
+        named = [
+            line["clusters"] for line in logs if line["event"] == "deletions in the journal are unfinished"
+        ]
+        assert named == ["c1"]
         assert len(cluster.requests) == asked
         deletion, _ = await resumed(it, POLICY)
         assert deletion.outcome is Outcome.SUCCESS
