@@ -29,21 +29,21 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_candidates",
         help="Packages that the policy's last plan chose.",
-        source="journal",
+        source="the journal",
         depends_on=_totals,
         samples=lambda status: one(status.totals.candidates),
     ),
     Family(
         name="ontap_cleanup_dry_run",
         help="Whether the policy only plans (1) or deletes (0).",
-        source="configuration",
+        source="the configuration",
         depends_on=lambda status: status.dry_run,
         samples=lambda status: one(status.dry_run),
     ),
     Family(
         name="ontap_cleanup_jobs_total",
         help="Deletions that have ended, by outcome, since the journal began.",
-        source="journal",
+        source="the journal",
         labels=("outcome",),
         depends_on=lambda status: (status.recorded, status.is_counted),
         samples=lambda status: (
@@ -53,7 +53,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_job_errors_total",
         help="Deletions that have ended with an error code of ONTAP, by code, since the journal began.",
-        source="journal; DELETE /cluster/software/packages/{version} and GET /cluster/jobs/{uuid}: code",
+        source="the journal; DELETE /cluster/software/packages/{version} and GET /cluster/jobs/{uuid}: code",
         labels=("code",),
         depends_on=_totals,
         samples=lambda status: (((code,), count) for code, count in sorted(status.totals.codes.items())),
@@ -67,21 +67,21 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_last_run_timestamp_seconds",
         help="End of the policy's last run, in Unix time.",
-        source="journal",
+        source="the journal",
         depends_on=_totals,
         samples=lambda status: one(status.totals.last_ended_timestamp_seconds),
     ),
     Family(
         name="ontap_cleanup_last_run_success",
         help="Whether every deletion of the last run succeeded, or there was none to make (1), or not (0).",
-        source="journal",
+        source="the journal",
         depends_on=_totals,
         samples=lambda status: one(status.totals.last_success),
     ),
     Family(
         name="ontap_cleanup_last_run_failure",
         help="Why the last run failed, always 1; absent if it succeeded.",
-        source="journal",
+        source="the journal",
         labels=("reason",),
         depends_on=_totals,
         samples=lambda status: (
@@ -91,7 +91,7 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_plan_packages",
         help="Packages in the last good plan, by verdict and reason.",
-        source="journal",
+        source="the journal",
         labels=("reason", "verdict"),
         depends_on=_totals,
         samples=_planned,
@@ -99,14 +99,14 @@ CLEANUP_FAMILIES: tuple[Family[PolicyStatus], ...] = (
     Family(
         name="ontap_cleanup_last_success_timestamp_seconds",
         help="End of the policy's last successful run, in Unix time.",
-        source="journal",
+        source="the journal",
         depends_on=_totals,
         samples=lambda status: one(status.totals.last_success_timestamp_seconds),
     ),
     Family(
         name="ontap_cleanup_next_run_timestamp_seconds",
         help="When the policy's schedule fires next, in Unix time.",
-        source="configuration and journal",
+        source="the configuration and the journal",
         depends_on=lambda status: status.next_run_timestamp_seconds,
         samples=lambda status: one(status.next_run_timestamp_seconds),
     ),
@@ -130,7 +130,7 @@ LEASE_FAMILIES: tuple[Family[LeaseStatus], ...] = (
     Family(
         name="ontap_cleanup_lease_held",
         help="Whether this process may clean the cluster now (1) or not (0).",
-        source="journal",
+        source="the journal",
         samples=lambda lease: one(lease.held),
     ),
 )
@@ -165,7 +165,7 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
     HistogramFamily(
         name="ontap_cleanup_job_duration_seconds",
         help="How long deletions took from DELETE to outcome.",
-        source="journal",
+        source="the journal",
         labels=("policy",),
         bounds=DURATION_BUCKETS_SECONDS,
         samples=lambda state: (
@@ -185,7 +185,7 @@ CLEANUP_STATE_FAMILIES: tuple[Row[CleanupState], ...] = (
     Family(
         name="ontap_cleanup_policy_paused",
         help="Whether the policy deletes nothing after stop_after_failures (1) or not (0).",
-        source="journal",
+        source="the journal",
         labels=("policy",),
         samples=lambda state: (((policy,), paused) for policy, paused in sorted(state.paused.items())),
     ),

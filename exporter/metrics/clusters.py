@@ -116,8 +116,8 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_software_package_in_use",
         help="Whether the cluster, a node or a pending update names this version (1) or none does (0).",
-        source="GET /cluster/software: version, pending_version, nodes; "
-        "GET /cluster and GET /cluster/nodes: version",
+        source="GET /cluster/software: version, pending_version, nodes; GET /cluster: version; "
+        "GET /cluster/nodes: version if /cluster/software does not name the version of every node",
         labels=("version",),
         samples=_in_use,
         while_fresh=True,
@@ -148,7 +148,7 @@ CLUSTER_FAMILIES: tuple[Family[ClusterStatus], ...] = (
     Family(
         name="ontap_cluster_certificate_expiry_timestamp_seconds",
         help="When the certificate expires that the cluster showed last, in Unix time.",
-        source="TLS",
+        source="the TLS handshake",
         samples=lambda status: one(
             status.last_poll.certificate_expiry_timestamp_seconds if status.last_poll else None
         ),

@@ -43,7 +43,7 @@ class Metric(Generic[S]):
 
     name: str
     help: str
-    source: str = "exporter"
+    source: str = "the exporter"
     labels: tuple[str, ...] = ()
     while_fresh: bool = False
     depends_on: Callable[[S], object] = lambda value: value
