@@ -23,7 +23,7 @@ What remembers and shows:
 * :mod:`~exporter.cleanup.outcomes`: how a deletion can end, and why a run can fail.
 * :mod:`~exporter.cleanup.records`: runs, deletions and leases, as values.
 * :mod:`~exporter.cleanup.journal`: keeps them in SQLite or PostgreSQL.
-* :mod:`~exporter.cleanup.cleanup_board`: the newest status; :mod:`~exporter.cleanup.report`: that as JSON.
+* :mod:`~exporter.cleanup.cleanup_board`: the newest status.
 
 The service and the journal are loaded only if cleanup is configured.
 """

@@ -20,8 +20,7 @@ from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.cleanup.lease_sharing import LeaseSharing, heartbeat_pause_seconds
 from exporter.cleanup.policy_values import digest_of
-from exporter.cleanup.records import PolicyPause, Run, Stops
-from exporter.cleanup.report import Page
+from exporter.cleanup.records import PolicyPause, Stops
 from exporter.cleanup.run import Services
 from exporter.concurrency import ConcurrencyLimit, is_being_cancelled, no_stray_cancellation
 from exporter.config import CleanupConfig, PolicyConfig
@@ -164,38 +163,23 @@ class CleanupService:
             await self._board.forget_cleaners()
             await asyncio.sleep(self._pace.retry_seconds)
 
-    async def recorded_runs(self, page: Page) -> tuple[tuple[Run, ...], str]:
-        """Return the runs on a page, and why the journal cannot be read, "" where it can."""
-        return await self._read(page.runs, otherwise=())
-
-    async def recorded_on(self, cluster: str, limit: int) -> tuple[tuple[Run, ...], str]:
-        """Return what the journal has of a cluster, and why it cannot be read, "" if it can.
-
-        ``limit`` is that of :meth:`~exporter.cleanup.journal.runs.RunStore.of_cluster`.
-        """
-        return await self._read(lambda runs: runs.of_cluster(cluster, limit), otherwise=())
-
-    async def recorded_run(self, run_id: int) -> tuple[Run | None, str]:
-        """Return a run, None if there is none, and why the journal cannot be read, "" if it can."""
-        return await self._read(lambda runs: runs.get(run_id), otherwise=None)
-
-    async def _read(self, ask: Callable[[RunStore], Awaitable[T]], *, otherwise: T) -> tuple[T, str]:
-        """Return what the journal answers, and ""; or ``otherwise``, and why it cannot be read."""
+    async def recorded(self, ask: Callable[[RunStore], Awaitable[T]]) -> tuple[T | None, str]:
+        """Return what the journal answers about its runs, and ""; or None, and why it cannot be read."""
         if self.journal is None or self._is_silent:
-            return otherwise, self.problem
+            return None, self.problem
         if len(self._readings) >= MOST_READINGS:
-            return otherwise, "too many requests are reading the journal now"
+            return None, "too many requests are reading the journal now"
         reading = asyncio.ensure_future(ask(self.journal.runs))
         self._readings.add(reading)
         reading.add_done_callback(self._readings.discard)
         reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({reading}, timeout=READ_SECONDS)
         if not reading.done():  # it ends by itself when the disk answers
-            return otherwise, f"{self._clusters.config.state}: no answer in {READ_SECONDS:g} s"
+            return None, f"{self._clusters.config.state}: no answer in {READ_SECONDS:g} s"
         try:
             return reading.result(), ""
         except JournalError as exc:
-            return otherwise, str(exc)
+            return None, str(exc)
 
     async def _clean(self, journal: Journal) -> None:
         """Open the journal for cleaners, and renew their leases until it has failed for too long."""

@@ -10,6 +10,7 @@
 * :mod:`~exporter.web.answers`: long answers, shared by all who ask for them.
 * :mod:`~exporter.web.scrape`: ``/metrics`` and ``/probe``, in either format, compressed if asked for.
 * :mod:`~exporter.web.json_api`: ``/api/v1/clusters``, ``/api/v1/cleanup``, ``/sd`` and ``/config``.
+* :mod:`~exporter.web.cleanup_json`: the report on cleanup, page by page.
 * :mod:`~exporter.web.pages`: the pages for people.
 * :mod:`~exporter.web.addresses`: addresses to listen on, and which address counts as one client.
 """

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
-from exporter.cleanup.report import Page, run_as_json, status_as_json, summary_of
 from exporter.polling.board import ClusterStatus
 from exporter.web.answers import answer
+from exporter.web.cleanup_json import Page, run_as_json, status_as_json, summary_of
 from exporter.web.parameters import asked_number, asked_once, named_cluster, recorded_run
 from exporter.web.sources import SOURCES
 
@@ -73,7 +73,8 @@ async def cleanup(request: web.Request) -> web.StreamResponse:
         if configured is None:
             return iter([_NO_CLEANUP])
         statuses = page.statuses(configured.board.statuses())
-        runs, problem = await configured.service.recorded_runs(page)
+        found, problem = await configured.service.recorded(page.runs)
+        runs = found or ()
         summary = summary_of(
             configured.service.policies(),
             configured.service.pauses(),

@@ -40,7 +40,7 @@ async def recorded_run(request: web.Request) -> Run:
     configured = request.app[SOURCES].cleanup()
     if configured is None:
         raise web.HTTPNotFound(text="Cleanup is not configured.\n")
-    found, problem = await configured.service.recorded_run(run_id)
+    found, problem = await configured.service.recorded(lambda runs: runs.get(run_id))
     if problem:
         raise web.HTTPServiceUnavailable(text=f"The journal cannot be read: {problem}\n")
     if found is None:

@@ -22,7 +22,6 @@ from exporter.cleanup.kill_switch import LONGEST_RELEASE_SECONDS, KillSwitch, bo
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.records import Deletion, Lease, Phase, Run
-from exporter.cleanup.report import Page
 from exporter.cleanup.service import MOST_READINGS, PASSING_SECONDS
 from exporter.config import PolicyConfig
 from exporter.config.schema import ClusterSelector
@@ -30,6 +29,7 @@ from exporter.ontap.requests.deletion import delete_package
 from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, SimulatedCluster
+from exporter.web.cleanup_json import Page
 from support.cleaning import OLD, POLICY, QUICK_PACE, at_job_read, changed
 from support.journal.journal_steps import (
     end,
@@ -672,7 +672,7 @@ async def test_a_state_that_another_holds_deletes_nothing_until_it_is_free(tmp_p
         await eventually(refused, seconds=WAIT_SECONDS, what="the journal to be refused")
         assert one.service.journal is None
         assert cluster.requests == ()
-        assert await one.service.recorded_runs(Page()) == ((), one.service.problem)
+        assert await one.service.recorded(Page().runs) == (None, one.service.problem)
         assert len(one.board.statuses()) == 1
         assert one.watch.statuses[C1].next_run_timestamp_seconds is None
 
@@ -849,10 +849,10 @@ def is_stored(one: Servicing) -> Callable[[], Awaitable[bool]]:
 async def test_only_some_requests_read_the_journal_at_once(tmp_path: Path) -> None:
     async with life(tmp_path, cluster_named("c1", "9.14.1P2")) as it, it.service(POLICY) as one:
         await one.watch.ended()
-        readings = (one.service.recorded_runs(Page()) for _ in range(MOST_READINGS + 3))
+        readings = (one.service.recorded(Page().runs) for _ in range(MOST_READINGS + 3))
         problems = [problem for _, problem in await asyncio.gather(*readings) if problem]
         assert problems == ["too many requests are reading the journal now"] * 3
-        assert (await one.service.recorded_runs(Page()))[1] == ""
+        assert (await one.service.recorded(Page().runs))[1] == ""
 
 
 async def test_another_takeover_after_counts_from_the_next_heartbeat_on(tmp_path: Path) -> None:
@@ -986,7 +986,7 @@ async def test_an_open_journal_that_does_not_answer_counts_as_not_usable_until_i
                 return "no answer for 0.5 s or more" in one.service.problem and held == [False]
 
             await eventually(silent, seconds=WAIT_SECONDS, what="the journal to count as silent")
-            assert await one.service.recorded_runs(Page()) == ((), one.service.problem)
+            assert await one.service.recorded(Page().runs) == (None, one.service.problem)
 
             async def closed() -> bool:
                 return not one.service.is_open
@@ -1000,7 +1000,9 @@ async def test_an_open_journal_that_does_not_answer_counts_as_not_usable_until_i
             return one.service.is_open and one.service.problem == ""
 
         await eventually(usable, seconds=WAIT_SECONDS, what="the journal to answer again")
-        assert len((await one.service.recorded_runs(Page()))[0]) == 1
+        runs, _ = await one.service.recorded(Page().runs)
+        assert runs is not None
+        assert len(runs) == 1
 
 
 async def test_a_failure_of_the_journal_that_soon_passes_does_not_count(tmp_path: Path) -> None:

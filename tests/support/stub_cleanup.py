@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from typing import TypeVar, cast
 
 from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, PolicyStatus
+from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Deletion, Phase, PolicyPause, Run
-from exporter.cleanup.report import Page
 from exporter.cleanup.service import CleanupService
 from exporter.config import PolicyConfig
 from exporter.metrics.cleanup import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState
@@ -17,13 +18,36 @@ from exporter.metrics.exposition import Exposition
 from exporter.web.sources import CleanupSources
 from support.stub_sources import NOW
 
+T = TypeVar("T")
+
+
+class StubRuns:
+    """A journal with these runs, the newest first."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = tuple(runs)
+
+    async def recent(
+        self, limit: int, *, before: int | None = None, clusters: Collection[str] = ()
+    ) -> tuple[Run, ...]:
+        del clusters
+        return tuple(run for run in self._runs if before is None or run.id < before)[:limit]
+
+    async def of_cluster(self, cluster: str, limit: int) -> tuple[Run, ...]:
+        del cluster
+        return self._runs[:limit]
+
+    async def get(self, run_id: int) -> Run | None:
+        del run_id
+        return self._runs[0]
+
 
 class StubService(CleanupService):
     """Cleanup that does nothing, whose journal has these runs, and whose every text is the same."""
 
     def __init__(self, text: str, runs: Sequence[Run]) -> None:
         self.problem = text
-        self._runs = tuple(runs)
+        self._runs = StubRuns(runs)
 
     def policies(self) -> Sequence[PolicyConfig]:
         text = self.problem
@@ -33,14 +57,9 @@ class StubService(CleanupService):
         text = self.problem
         return [PolicyPause(policy=text, digest="", since_timestamp_seconds=NOW, reason=text)]
 
-    async def recorded_runs(self, _: Page) -> tuple[tuple[Run, ...], str]:
-        return self._runs, self.problem
-
-    async def recorded_on(self, _: str, __: int) -> tuple[tuple[Run, ...], str]:
-        return self._runs, self.problem
-
-    async def recorded_run(self, _: int) -> tuple[Run | None, str]:
-        return self._runs[0], ""
+    async def recorded(self, ask: Callable[[RunStore], Awaitable[T]]) -> tuple[T | None, str]:
+        found = await ask(cast(RunStore, self._runs))
+        return found, "" if isinstance(found, Run) else self.problem  # a run is shown only without a problem
 
 
 def cleanup_saying(text: str, *, runs: int = 1) -> CleanupSources:

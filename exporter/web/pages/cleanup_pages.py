@@ -13,8 +13,8 @@ from aiohttp import web
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import PolicyPause
-from exporter.cleanup.report import Page, plan_as_json
 from exporter.config import PolicyConfig, format_duration
+from exporter.web.cleanup_json import Page, plan_as_json
 from exporter.web.pages.attention import cleanup_needs
 from exporter.web.pages.rendering import page
 from exporter.web.parameters import asked_number, asked_once, recorded_run
@@ -38,7 +38,8 @@ async def cleanup_page(request: web.Request) -> web.Response:
         before=None if not before else asked_number("before", before),
         clusters=clusters,
     )
-    runs, problem = await cleanup.service.recorded_runs(asked)
+    found, problem = await cleanup.service.recorded(asked.runs)
+    runs = found or ()
     statuses = [one for one in cleanup.board.statuses() if not clusters or one.cluster in clusters]
     policies = await asyncio.get_running_loop().run_in_executor(
         sources.page_renderers, policy_rows, cleanup.service.policies(), statuses, cleanup.service.pauses()

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.records import Run
-from exporter.cleanup.report import plan_as_json
 from exporter.config import PolicyConfig
 from exporter.ontap.requests.inventory import Inventory
 from exporter.ontap.requests.listing import Package
+from exporter.web.cleanup_json import plan_as_json
 from exporter.web.pages.fleet_row import row_of
 from exporter.web.pages.rendering import page
 from exporter.web.parameters import named_cluster
@@ -31,7 +31,8 @@ async def cluster_page(request: web.Request) -> web.Response:
     configured: Sequence[PolicyConfig] = ()
     problem = ""
     if cleanup is not None:
-        runs, problem = await cleanup.service.recorded_on(status.name, RUNS)
+        recorded, problem = await cleanup.service.recorded(lambda runs: runs.of_cluster(status.name, RUNS))
+        runs = recorded or ()
         configured = cleanup.service.policies()
         found = [cleanup.board.get((status.name, policy.name)) for policy in configured]
         policies = [one for one in found if one is not None]
