@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from exporter.cleanup.approval import SavedPlan, SavedPlans
+from exporter.cleanup.approval import SavedPlans
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.policy_values import digest_of
 from exporter.config import load_config
+from exporter.config.plan_file import SavedPlan
 from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.simulator import Fault, FaultKind, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret

@@ -15,7 +15,7 @@ What acts:
 * :mod:`~exporter.cleanup.cleaner`: one cluster: wait for the lease, recover, run what is due.
 * :mod:`~exporter.cleanup.run`: one run of one policy on one cluster.
 * :mod:`~exporter.cleanup.preflight`: what a decision rests on, read afresh.
-* :mod:`~exporter.cleanup.approval`: saved plans.
+* :mod:`~exporter.cleanup.approval`: what a saved plan lets a policy delete.
 * :mod:`~exporter.cleanup.kill_switch`: what stops these; :mod:`exporter.concurrency` limits them.
 
 What remembers and shows:

@@ -1,4 +1,4 @@
-"""Saved plans: what ``plan --save`` writes, and what a policy with ``approved_plan`` may delete."""
+"""What the saved plan of a policy with ``approved_plan`` lets it delete."""
 
 from __future__ import annotations
 
@@ -8,56 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
 from exporter.background import SingleFlight
-from exporter.cleanup.decide.plan import Approved, Verdict
+from exporter.cleanup.decide.plan import Approved
 from exporter.config import PolicyConfig
-from exporter.config.checking.named_files import LARGEST_PLAN_BYTES
-from exporter.files import read_text, why_unreadable
+from exporter.config.plan_file import SavedPlan, load_plan
 
 READ_SECONDS: Final = 10.0
 """How long reading a saved plan may take, from a hung mount for example."""
-
-
-class SavedPackage(BaseModel):
-    """One package of a saved plan."""
-
-    version: str
-    verdict: Verdict
-
-
-class SavedPolicyPlan(BaseModel):
-    """What one policy chose on one cluster when the plan was saved."""
-
-    cluster: str
-    cluster_uuid: str | None
-    policy: str
-    problem: str
-    packages: tuple[SavedPackage, ...]
-
-
-class SavedPlan(BaseModel):
-    """A saved plan; keys that are not needed here are ignored."""
-
-    saved_timestamp_seconds: float
-    plans: tuple[SavedPolicyPlan, ...]
-
-
-def load_plan(path: Path) -> SavedPlan:
-    """Read a saved plan.
-
-    Raises:
-        ValueError: it cannot be read, or is no saved plan; the text says why, without the path.
-    """
-    try:
-        return SavedPlan.model_validate_json(read_text(path, max_bytes=LARGEST_PLAN_BYTES))
-    except OSError as exc:
-        raise ValueError(why_unreadable(exc)) from None
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise ValueError(f"not a saved plan: {where}: {first['msg']}") from None
 
 
 class SavedPlans:
@@ -92,6 +49,6 @@ class SavedPlans:
             (one.cluster_uuid, package.version)
             for one in plan.plans
             for package in one.packages
-            if package.verdict is Verdict.DELETE and one.cluster_uuid is not None and not one.problem
+            if package.verdict == "delete" and one.cluster_uuid is not None and not one.problem
         ]
         return Approved(packages=frozenset(chosen))

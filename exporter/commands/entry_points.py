@@ -28,9 +28,9 @@ from exporter.logs import LogFormat, LogLevel, configure_logging
 if TYPE_CHECKING:
     from exporter.app.daemon import Settings
     from exporter.config import Config
+    from exporter.config.plan_file import SavedPlan
     from exporter.ontap.endpoint import ClusterSettings
     from exporter.planning.fleet_plans import Plans
-    from exporter.planning.saved_plans import SavedPlan
 
 
 class Exit(IntEnum):
@@ -127,6 +127,7 @@ def check_web_config(parsed: argparse.Namespace) -> Exit:
 
 def plan(parsed: argparse.Namespace) -> Exit:
     """Write what each policy would delete; fail if a cluster could not be read."""
+    from exporter.config.plan_file import load_plan  # noqa: PLC0415 - loads pydantic
     from exporter.planning import fleet_plans, saved_plans  # noqa: PLC0415 - HTTP libraries
 
     if parsed.diff is not None and parsed.output == "json":
@@ -138,7 +139,7 @@ def plan(parsed: argparse.Namespace) -> Exit:
     for warning in config.warnings:
         terminal.warn(str(warning))
     try:
-        saved = None if parsed.diff is None else saved_plans.load_plan(parsed.diff)
+        saved = None if parsed.diff is None else load_plan(parsed.diff)
     except ValueError as exc:
         terminal.error(f"{parsed.diff}: {exc}")
         return Exit.USAGE

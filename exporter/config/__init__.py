@@ -12,6 +12,7 @@ The steps, in the order in which a file goes through them:
   names, checked; the merged models to the settings of each cluster.
 * :mod:`~exporter.config.loader`: these steps for one file, and all files put together.
 * :mod:`~exporter.config.cluster_files`: all files loaded, and cluster files scanned for changes.
+* :mod:`~exporter.config.plan_file`: the saved plan that a policy names.
 * :mod:`~exporter.config.masked`: the applied configuration as YAML, without the secrets.
 
 :mod:`~exporter.config.problems` is what is wrong, and where.

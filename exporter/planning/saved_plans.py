@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from exporter.cleanup.approval import SavedPlan, SavedPolicyPlan, load_plan
 from exporter.cleanup.decide.plan import Verdict
+from exporter.config.plan_file import SavedPlan, SavedPolicyPlan
 from exporter.planning.fleet_plans import ClusterPlan, Plans
 from exporter.terminal import counted
-
-__all__ = ["SavedPlan", "as_json", "differences", "load_plan"]
 
 _WAS = {Verdict.DELETE: "would have been deleted", Verdict.KEEP: "was kept"}
 _IS = {Verdict.DELETE: "would be deleted", Verdict.KEEP: "is kept"}
@@ -68,7 +66,8 @@ def _changes(then: SavedPolicyPlan | None, now: ClusterPlan | None) -> Iterator[
         return
     if then is not None and then.problem:
         yield f"could not be planned then: {then.problem}"
-    before = {} if then is None else {package.version: package.verdict for package in then.packages}
+    packages = () if then is None else then.packages
+    before = {package.version: Verdict(package.verdict) for package in packages}
     decisions = {decision.version: decision for decision in now.plan.decisions}
     for version in sorted(before.keys() | decisions.keys()):
         was, decision = before.get(version), decisions.get(version)

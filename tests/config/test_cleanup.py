@@ -212,10 +212,14 @@ def test_file_whose_folder_is_missing_is_warned_of(load: Load, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (None, "cannot be read (No such file or directory), so nothing is deleted until a plan"),
-        ("{", "not a saved plan, so nothing is deleted until one"),
-        ("[]", "not a saved plan, so nothing is deleted until one"),
-        ('{"plans": []}', "not a saved plan, so nothing is deleted until one"),
+        (None, "cannot be read: No such file or directory"),
+        ("{", "not a saved plan: the document: Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        ("[]", "not a saved plan: the document: Input should be an object"),
+        ('{"plans": []}', "not a saved plan: saved_timestamp_seconds: Field required"),
+        (
+            '{"saved_timestamp_seconds": 1, "plans": [{"cluster": "a"}]}',
+            "not a saved plan: plans.0.cluster_uuid: Field required",
+        ),
     ],
 )
 def test_an_approved_plan_that_is_none_is_warned_of(
@@ -224,8 +228,8 @@ def test_an_approved_plan_that_is_none_is_warned_of(
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
     policy = "name: a, every: 24h, keep_newest: 2, approved_plan: plan.json"
-    found = _warnings(load, policy)
-    assert found == [f"7: cleanup.policies[0].approved_plan: {why} is saved there: {tmp_path}/plan.json"]
+    warning = f"{why}, so nothing is deleted until a plan is saved there: {tmp_path}/plan.json"
+    assert _warnings(load, policy) == [f"7: cleanup.policies[0].approved_plan: {warning}"]
     (tmp_path / "plan.json").write_text('{"saved_timestamp_seconds": 1, "plans": []}')
     assert _warnings(load, policy) == []
 

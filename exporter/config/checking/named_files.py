@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import ssl
@@ -14,13 +13,13 @@ from fnmatch import translate
 from pathlib import Path
 from typing import Final
 
+from exporter.config.plan_file import load_plan
 from exporter.config.problems import Problem, SourceLocation
-from exporter.files import read_text, why_unreadable
+from exporter.files import why_unreadable
 from exporter.ontap import endpoint
 from exporter.ontap.endpoint import read_secret_file
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
-LARGEST_PLAN_BYTES: Final = 256 * 1024 * 1024
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 
 
@@ -86,13 +85,10 @@ def check_chain(certificate: Path | str, key: Path | str | None) -> None:
 def check_saved_plan(path: Path) -> str | None:
     """Warn if there is no saved plan; no error, since the first one has yet to be saved."""
     try:
-        plan = json.loads(read_text(path, max_bytes=LARGEST_PLAN_BYTES))
-        is_plan = isinstance(plan, dict) and {"saved_timestamp_seconds", "plans"} <= plan.keys()
-    except OSError as exc:
-        return f"cannot be read ({exc.strerror}), so nothing is deleted until a plan is saved there"
-    except (ValueError, RecursionError):
-        is_plan = False
-    return None if is_plan else "not a saved plan, so nothing is deleted until one is saved there"
+        load_plan(path)
+    except ValueError as error:
+        return f"{error}, so nothing is deleted until a plan is saved there"
+    return None
 
 
 def check_database(path: Path) -> str | None:
