@@ -8,7 +8,6 @@ numbers (``1:30``) and numbers with a leading zero or another base stay text.
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -125,16 +124,10 @@ def _decoded(content: bytes) -> str:
 
 
 def _composed(text: str) -> yaml.Node | None:
-    # The garbage collector would go through the new nodes, find nothing, and take longer than making them.
-    was_enabled = gc.isenabled()
-    gc.disable()
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise parser_error(error, text) from None
-    finally:
-        if was_enabled:
-            gc.enable()
     return node
 
 
