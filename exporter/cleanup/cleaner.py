@@ -14,7 +14,6 @@ from exporter.cleanup.cleanup_board import Key
 from exporter.cleanup.decide.schedule import Due
 from exporter.cleanup.delete import lifecycle
 from exporter.cleanup.delete.driver import DeletionDriver
-from exporter.cleanup.delete.limits import Limits
 from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.outcomes import RunFailure
@@ -34,9 +33,7 @@ WOKEN_PER_SLICE = 10
 """How many cleaners are woken before other tasks run."""
 HANDOVER_SECONDS = 10.0
 """If nobody held a cluster's lease for at most ``takeover_after`` and this long, no run counts as missed."""
-_UNKNOWN_POLICY_LIMITS = Limits(
-    return_timeout_seconds=0, job_timeout_seconds=1800.0, retry_busy_for_seconds=1800.0
-)
+_UNKNOWN_POLICY = PolicyConfig(stop_after_failures=0)
 """For the unfinished deletions of a policy that is no longer configured."""
 
 
@@ -202,8 +199,8 @@ class Cleaner:
         await self._check_identity(assignment.access)
         policies = {policy.name: policy for policy in assignment.policies}
         for deletion in unfinished:
-            policy = policies.get(deletion.policy)
-            limits = _UNKNOWN_POLICY_LIMITS if policy is None else limits_of(policy)
+            policy = policies.get(deletion.policy, _UNKNOWN_POLICY)
+            limits = limits_of(policy)
             in_flight_seconds = limits.return_timeout_seconds + services.pace.in_flight_seconds
             # By this time the last attempt has begun, and with it job_timeout.
             begun = deletion.intended_timestamp_seconds + limits.retry_busy_for_seconds
@@ -223,7 +220,7 @@ class Cleaner:
                 access=assignment.access,
                 journal=services.journal,
                 lease=lease,
-                stop_after_failures=0 if policy is None else policy.stop_after_failures,
+                stop_after_failures=policy.stop_after_failures,
                 checks=None,
                 sleep=self._sleep,
                 clock=services.clock,
