@@ -75,7 +75,7 @@ class CleanedClusters:
         wanted = []
         async for name, access in in_slices(accesses.items()):
             for policy in config.policies:
-                if policy.applies_to(access.config):
+                if policy.clusters.has(access.config):
                     wanted.append((name, policy.name))
                     self._show(name, access, policy.name, dry_run=policy.dry_run)
         self._board.keep(wanted)
@@ -151,7 +151,7 @@ class CleanedClusters:
     def _assignment(self, cluster: ConfiguredCluster) -> Assignment:
         return Assignment(
             access=cluster.access,
-            policies=tuple(one for one in self.config.policies if one.applies_to(cluster.access.config)),
+            policies=tuple(one for one in self.config.policies if one.clusters.has(cluster.access.config)),
             max_deletes_per_day=self.config.max_deletes_per_day,
             takeover_after_seconds=self.config.takeover_after.total_seconds(),
             since=cluster.since,

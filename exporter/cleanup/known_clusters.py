@@ -44,10 +44,6 @@ class Identities:
         self._clusters: dict[str, ConfiguredCluster] = {}
         self._names: dict[str, set[str]] = {}
 
-    def __contains__(self, uuid: object) -> bool:
-        """Say whether a configured cluster has answered with this uuid."""
-        return uuid in self._names
-
     def configure(self, accesses: Mapping[str, ClusterAccess], *, now: float) -> None:
         """Replace the configured names; a uuid stays known if the address has not changed."""
         before, self._clusters, self._names = self._clusters, {}, {}

@@ -22,7 +22,7 @@ from exporter.config.cluster_files import ConfigFiles, load_config
 from exporter.config.loader import Config
 from exporter.config.masked import masked_yaml
 from exporter.config.problems import ConfigError, Problem
-from exporter.config.reading.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl, parse_database_url
+from exporter.config.reading.database_url import DatabaseUrl, PostgresqlUrl, SqliteUrl
 from exporter.config.reading.values import format_duration, parse_duration
 from exporter.config.schema import CleanupConfig, PolicyConfig
 from exporter.config.targets import entry_problems
@@ -41,6 +41,5 @@ __all__ = [
     "format_duration",
     "load_config",
     "masked_yaml",
-    "parse_database_url",
     "parse_duration",
 ]

@@ -271,10 +271,6 @@ class PolicyConfig(StrictModel):
     job_timeout: fields.Duration = timedelta(minutes=30)
     retry_busy_for: fields.DurationOrZero = timedelta(minutes=30)
 
-    def applies_to(self, cluster: ClusterSettings) -> bool:
-        """Say whether this policy is for ``cluster``, by the cluster's name and labels."""
-        return self.clusters.has(cluster)
-
 
 class CleanupConfig(StrictModel):
     """The policies, and where the journal is kept."""

@@ -68,7 +68,7 @@ class Plans:
 def with_policy(config: Config, clusters: Iterable[ClusterSettings]) -> tuple[ClusterSettings, ...]:
     """Return the clusters that some policy applies to."""
     policies = config.cleanup.policies if config.cleanup else ()
-    return tuple(one for one in clusters if any(policy.applies_to(one) for policy in policies))
+    return tuple(one for one in clusters if any(policy.clusters.has(one) for policy in policies))
 
 
 async def make_plans(
@@ -113,7 +113,7 @@ async def make_plans(
             _plan(cluster.name, found[cluster.name], policy, approvals[policy.name], now=now)
             for cluster in wanted
             for policy in policies
-            if policy.applies_to(cluster)
+            if policy.clusters.has(cluster)
         ),
         warnings=warnings,
     )

@@ -276,7 +276,7 @@ def test_labels_of_profiles_and_defaults_count_too(load: Load) -> None:
     )
     assert config.cleanup is not None
     (policy,) = config.cleanup.policies
-    assert [policy.applies_to(cluster) for cluster in config.clusters] == [True, False]
+    assert [policy.clusters.has(cluster) for cluster in config.clusters] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_labels_of_profiles_and_defaults_count_too(load: Load) -> None:
     ],
 )
 def test_one_of_the_names_must_match_as_a_whole(names: list[str] | None, applies: bool) -> None:  # noqa: FBT001
-    assert _policy_for(names=names).applies_to(_CLUSTER) is applies
+    assert _policy_for(names=names).clusters.has(_CLUSTER) is applies
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_one_of_the_names_must_match_as_a_whole(names: list[str] | None, applies
     ],
 )
 def test_every_label_must_be_equal(labels: dict[str, str], applies: bool) -> None:  # noqa: FBT001
-    assert _policy_for(labels=labels).applies_to(_CLUSTER) is applies
+    assert _policy_for(labels=labels).clusters.has(_CLUSTER) is applies
 
 
 _texts = st.text("ab-.*?[]!^\\&~|\n", max_size=6)
@@ -326,7 +326,7 @@ def test_policy_is_for_a_cluster_that_a_name_and_all_labels_choose(
     cluster = replace(_CLUSTER, name=name, labels=tuple(sorted(carried.items())))
     policy = _policy_for(names=globs or None, labels=chosen)
     has_name = not globs or any(fnmatchcase(name, glob) for glob in globs)
-    assert policy.applies_to(cluster) is (has_name and chosen.items() <= carried.items())
+    assert policy.clusters.has(cluster) is (has_name and chosen.items() <= carried.items())
 
 
 @given(globs=st.lists(_texts, max_size=4), more=_texts, labels=_labels)
@@ -335,7 +335,7 @@ def test_another_label_never_chooses_more_and_another_name_never_less(
 ) -> None:
     policy = _policy_for(names=globs or None, labels=labels)
     narrowed = _policy_for(names=globs or None, labels={**labels, "site": "ams"})
-    assert policy.applies_to(_CLUSTER) >= narrowed.applies_to(_CLUSTER)
+    assert policy.clusters.has(_CLUSTER) >= narrowed.clusters.has(_CLUSTER)
     if globs:
         widened = _policy_for(names=[*globs, more], labels=labels)
-        assert widened.applies_to(_CLUSTER) >= policy.applies_to(_CLUSTER)
+        assert widened.clusters.has(_CLUSTER) >= policy.clusters.has(_CLUSTER)

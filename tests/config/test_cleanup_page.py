@@ -67,5 +67,5 @@ def test_the_example_of_the_page_loads_and_deletes_nothing(load: Load, tmp_path:
     config = load(_CLUSTERS + block.replace("/var/lib/ontap-packages-exporter", str(tmp_path)))
     assert config.cleanup is not None
     assert [policy.dry_run for policy in config.cleanup.policies] == [True]
-    assert [policy.applies_to(config.clusters[0]) for policy in config.cleanup.policies] == [True]
+    assert [policy.clusters.has(config.clusters[0]) for policy in config.cleanup.policies] == [True]
     assert not [warning for warning in config.warnings if warning.key.startswith("cleanup")]

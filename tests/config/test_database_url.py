@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config import ConfigError, PostgresqlUrl, SqliteUrl, load_config, parse_database_url
+from exporter.config import ConfigError, PostgresqlUrl, SqliteUrl, load_config
 from exporter.config.checking.named_files import check_database, check_file
+from exporter.config.reading.database_url import parse_database_url
 
 _FOLDER = Path("/etc/exporter")
 

@@ -131,7 +131,7 @@ def test_example_with_cleanup_uncommented_loads_without_a_warning(tmp_path: Path
     assert config.warnings == ()
     assert config.cleanup is not None
     (policy,) = config.cleanup.policies
-    assert [policy.applies_to(cluster) for cluster in config.clusters] == [True, False, False]
+    assert [policy.clusters.has(cluster) for cluster in config.clusters] == [True, False, False]
 
 
 def test_example_with_cleanup_uncommented_only_plans(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_ten_thousand_clusters_and_policies_of_a_thousand_names_each_load(tmp_pa
     path.chmod(0o600)
     config = load_config(path, environ={})
     assert config.cleanup is not None
-    chosen = [sum(map(policy.applies_to, config.clusters)) for policy in config.cleanup.policies]
+    chosen = [sum(map(policy.clusters.has, config.clusters)) for policy in config.cleanup.policies]
     assert chosen == [10_000, 0, 0]
     assert [warning.key for warning in config.warnings] == [
         "cleanup.policies[1].clusters",

@@ -16,7 +16,8 @@ from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.cleanup.records import Lease, Run
 from exporter.cleanup.service import KEPT_RUNS, SILENCE_SECONDS, CleanupService
-from exporter.config import CleanupConfig, PolicyConfig, parse_database_url
+from exporter.config import CleanupConfig, PolicyConfig
+from exporter.config.reading.database_url import parse_database_url
 from exporter.config.schema import ClusterSelector
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts

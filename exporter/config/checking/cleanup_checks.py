@@ -39,7 +39,7 @@ def check_selectors(
 ) -> None:
     """Warn of every policy that applies to no cluster."""
     for policy in policies_of(section):
-        if not any(map(policy.model.applies_to, clusters)):
+        if not any(map(policy.model.clusters.has, clusters)):
             found.warn(policy.location("clusters"), "matches no cluster")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from exporter.cleanup.journal import Journal, open_journal, read_journal
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Deletion, Durations, Lease, Phase, PolicyTotals
-from exporter.config import parse_database_url
+from exporter.config.reading.database_url import parse_database_url
 
 ALL_RUNS = 100_000
 AMS = "11111111-0000-0000-0000-000000000000"
