@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+
+from exporter.background import Worker
 
 Check = Callable[[], bool]
 
@@ -26,7 +27,7 @@ class FairQueue:
     """Runs checks in one thread, each client in its turn."""
 
     def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="password")
+        self._worker = Worker(name="password")
         self._waiting: Counter[str] = Counter()
         """How many checks of each client wait."""
         self._turns: dict[str, asyncio.Lock] = {}
@@ -45,12 +46,12 @@ class FairQueue:
         self._waiting[client] += 1
         try:
             async with turn:
-                return await asyncio.get_running_loop().run_in_executor(self._worker, check)
+                return await self._worker.begin(check)
         finally:
             self._waiting[client] -= 1
             if not self._waiting[client]:
                 del self._waiting[client], self._turns[client]
 
     def close(self) -> None:
-        """Start no more checks; do not wait for the running one."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        """Take no more checks; do not wait for those that were taken."""
+        self._worker.end()
