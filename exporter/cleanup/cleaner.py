@@ -29,6 +29,8 @@ from exporter.ontap.requests.facts import read_identity
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+KEPT_RUNS = 50
+"""This many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 WOKEN_PER_SLICE = 10
 """How many cleaners are woken before other tasks run."""
 HANDOVER_SECONDS = 10.0
@@ -296,7 +298,7 @@ class Cleaner:
             self._show_next_run(policy, following.at)
             await run.make(started=started)
         self._last_started[policy.name] = started
-        await services.journal.runs.prune(lease, keep=services.kept_runs)
+        await services.journal.runs.prune(lease, keep=KEPT_RUNS)
         after = schedule.after_run(due=due, started=started, ended=services.wall_clock())
         if after.skipped:
             log.warning(

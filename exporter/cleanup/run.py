@@ -43,7 +43,6 @@ class Services:
         active: limits how many clusters are worked on at once; not held during waits for a busy repository.
         clock: seconds that never go back and go on while the machine is suspended.
         wall_clock: Unix seconds.
-        kept_runs: this many runs of each policy on each cluster are kept.
     """
 
     journal: Journal
@@ -54,7 +53,6 @@ class Services:
     active: ConcurrencyLimit
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
-    kept_runs: int
 
     async def show_counts(self) -> None:
         """Show what the journal has counted, if it can be read; the next heartbeat shows it all the same."""

@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-KEPT_RUNS = 50
-"""This many runs of each policy on each cluster are kept with their details; the totals are kept for ever."""
 SILENCE_SECONDS = 10.0
 MOST_READINGS = 32
 """How many requests may read the journal at once; cleaners have to wait for them."""
@@ -67,7 +65,6 @@ class CleanupService:
         pace: Pace,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
-        kept_runs: int = KEPT_RUNS,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self.journal: Journal | None = None
@@ -79,7 +76,6 @@ class CleanupService:
         self._clock = clock
         self._wall_clock = wall_clock
         self._latest_wall_clock = 0.0
-        self._kept_runs = kept_runs
         self._silence_seconds = silence_seconds
         self._owner = secrets.token_hex(8)
         self._active = ConcurrencyLimit(config.max_concurrent_clusters)
@@ -192,7 +188,6 @@ class CleanupService:
             active=self._active,
             clock=self._clock,
             wall_clock=self._now,
-            kept_runs=self._kept_runs,
         )
         self._exchange_problem = ""
         if self._kill_switch.drop_old_release():

@@ -136,7 +136,6 @@ class Cleaning:
             active=ConcurrencyLimit(1),
             clock=self.clock,
             wall_clock=time.time,
-            kept_runs=50,
         )
         run = PolicyRun(
             services=services,

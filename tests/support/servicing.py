@@ -15,7 +15,7 @@ from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.cleanup.records import Lease, Run
-from exporter.cleanup.service import KEPT_RUNS, SILENCE_SECONDS, CleanupService
+from exporter.cleanup.service import SILENCE_SECONDS, CleanupService
 from exporter.config import CleanupConfig, PolicyConfig
 from exporter.config.reading.database_url import parse_database_url
 from exporter.config.schema import ClusterSelector
@@ -171,7 +171,6 @@ class Life:
         without: str = "",
         max_concurrent_clusters: int = 4,
         takeover_after: timedelta = timedelta(seconds=60),
-        kept_runs: int = KEPT_RUNS,
         silence_seconds: float = SILENCE_SECONDS,
         pace: Pace = QUICK_PACE,
     ) -> AsyncIterator[Servicing]:
@@ -191,7 +190,6 @@ class Life:
             pace=pace,
             clock=boot_time,
             wall_clock=clock,
-            kept_runs=kept_runs,
             silence_seconds=silence_seconds,
         )
         await service.configure(config, accesses)
