@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 from enum import StrEnum
-from typing import TextIO
 
 import structlog
 
@@ -29,8 +27,8 @@ class LogLevel(StrEnum):
     ERROR = "error"  # the exporter cannot do its work
 
 
-def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
-    """Write the log lines of this program and of its libraries to a stream (default: standard error)."""
+def configure_logging(*, level: LogLevel, form: LogFormat) -> None:
+    """Write the log lines of this program and of its libraries to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
@@ -39,7 +37,7 @@ def configure_logging(*, level: LogLevel, form: LogFormat, stream: TextIO | None
         _without_none,
         _on_one_line,
     ]
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 
 import pytest
 import structlog
@@ -28,8 +29,8 @@ def unchanged_logging() -> Iterator[None]:
 
 
 def lines(form: LogFormat, level: LogLevel = LogLevel.INFO) -> list[str]:
-    stream = io.StringIO()
-    configure_logging(level=level, form=form, stream=stream)
+    with redirect_stderr(io.StringIO()) as stream:
+        configure_logging(level=level, form=form)
     structlog.get_logger("exporter.a").info("something happened", cluster=AWKWARD, count=3)
     structlog.get_logger("exporter.a").debug("hardly worth poll_log")
     logging.getLogger("library").info("of no interest")
