@@ -86,7 +86,6 @@ class TlsContexts:
     Args:
         build: builds a context, in a thread.
         check_seconds: how long a context is used before its files are checked again.
-        refresh_timeout_seconds: how long that may take; then the context from before is used.
     """
 
     def __init__(
@@ -94,11 +93,9 @@ class TlsContexts:
         *,
         build: Callable[[Tls], ssl.SSLContext] = build_context,
         check_seconds: float = CHECK_SECONDS,
-        refresh_timeout_seconds: float = REFRESH_TIMEOUT_SECONDS,
     ) -> None:
         self._build = build
         self._check_seconds = check_seconds
-        self._refresh_timeout_seconds = refresh_timeout_seconds
         self._contexts: dict[Tls, Refreshed[ssl.SSLContext]] = {}
 
     async def context(self, tls: Tls) -> ssl.SSLContext:
@@ -113,7 +110,7 @@ class TlsContexts:
                 _Builder(self._build, shared).context,
                 name="TLS files",
                 max_age_seconds=self._check_seconds if shared.files else float("inf"),
-                refresh_timeout_seconds=self._refresh_timeout_seconds,
+                refresh_timeout_seconds=REFRESH_TIMEOUT_SECONDS,
             )
         try:
             return await context.get()

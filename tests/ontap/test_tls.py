@@ -38,11 +38,10 @@ async def test_contexts_are_shared_between_equal_settings() -> None:
 
 
 async def test_a_server_name_needs_no_context_of_its_own() -> None:
-    builds = Builds()
-    contexts = TlsContexts(build=builds)
+    contexts = TlsContexts()
     names = [None, "one.example", "two.example"]
     built = [await contexts.context(Tls(server_name=name)) for name in names]
-    assert len(set(map(id, built))) == len(builds) == 1
+    assert len(set(map(id, built))) == 1
 
 
 async def test_a_context_is_built_once_for_all_who_wait_and_beside_the_event_loop() -> None:
@@ -92,7 +91,7 @@ async def test_a_context_serves_on_while_the_disk_of_its_files_does_not_answer(t
         assert answers.wait(10)
         return build_context(tls)
 
-    contexts = TlsContexts(build=build, check_seconds=0.0, refresh_timeout_seconds=0.01)
+    contexts = TlsContexts(build=build, check_seconds=0.0)
     tls = Tls(ca_file=authority(tmp_path))
     first = await contexts.context(tls)
     answers.clear()
