@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-
-from exporter.background import Worker
 
 Check = Callable[[], bool]
 
@@ -27,7 +26,9 @@ class FairQueue:
     """Runs checks in one thread, each client in its turn."""
 
     def __init__(self) -> None:
-        self._worker = Worker(name="password")
+        # The end of the program waits for the executor's thread. It would abort if a daemon thread came back
+        # from bcrypt, which is no Python code, meanwhile.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="password")
         self._waiting: Counter[str] = Counter()
         """How many checks of each client wait."""
         self._turns: dict[str, asyncio.Lock] = {}
@@ -46,12 +47,12 @@ class FairQueue:
         self._waiting[client] += 1
         try:
             async with turn:
-                return await self._worker.begin(check)
+                return await asyncio.get_running_loop().run_in_executor(self._worker, check)
         finally:
             self._waiting[client] -= 1
             if not self._waiting[client]:
                 del self._waiting[client], self._turns[client]
 
     def close(self) -> None:
-        """Take no more checks; do not wait for those that were taken."""
-        self._worker.end()
+        """Start no more checks; do not wait for the running one."""
+        self._worker.shutdown(wait=False, cancel_futures=True)

@@ -65,6 +65,20 @@ async def test_only_so_many_clients_wait() -> None:
     assert all(await asyncio.gather(first, *tasks))
 
 
+async def test_who_has_gone_away_is_passed_over() -> None:
+    queue, order = FairQueue(), list[str]()
+    go_on, first = await held(queue)
+    gone = asyncio.create_task(queue.run("a", partial(note, order, "gone")))
+    there = asyncio.create_task(queue.run("b", partial(note, order, "there")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await there
+    assert await first
+    assert order == ["there"]
+
+
 async def test_a_check_that_breaks_breaks_for_its_client_alone() -> None:
     def broken() -> bool:
         raise ZeroDivisionError
