@@ -20,7 +20,7 @@ import uvloop
 from yarl import URL
 
 from benchmarks.fake_fleet import PASSWORD, USERNAME, address
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.requests.facts import read_download_state, read_identity, read_software
 from exporter.ontap.requests.listing import CollectionQuery, read_listing
 from exporter.simulator.wire.simulated_certificates import SERVER_NAME

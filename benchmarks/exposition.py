@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from benchmarks import http_scrapes
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition, in_chunks
 from exporter.metrics.family import Kind
 from exporter.metrics.text import Format

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from exporter.metrics.exporter import ExporterState
+from exporter.metrics.exporter_metrics import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
 from exporter.polling.board import Board, ClusterStatus

@@ -20,7 +20,7 @@ from exporter.cleanup.cleanup_board import NO_TOTALS, LeaseStatus, PolicyStatus
 from exporter.cleanup.decide.plan import Verdict
 from exporter.cleanup.decide.plan import VerdictReason as Kept
 from exporter.cleanup.outcomes import Outcome, RunFailure
-from exporter.metrics.cleanup import (
+from exporter.metrics.cleanup_metrics import (
     CLEANUP_FAMILIES,
     CLEANUP_STATE_FAMILIES,
     LEASE_FAMILIES,
@@ -28,8 +28,8 @@ from exporter.metrics.cleanup import (
     update_lease,
     update_policy,
 )
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES, ExporterState
 from exporter.metrics.exposition import Exposition, RenderedTable, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format

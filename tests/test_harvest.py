@@ -10,7 +10,7 @@ import trustme
 
 from exporter.commands.harvest import convert
 from exporter.config import Config, load_config
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, TlsVersion
+from exporter.ontap.cluster_settings import BasicLogin, Endpoint, Secret, TlsVersion
 
 EXAMPLES = Path(__file__).parent / "harvest"
 _HARVEST = """\

@@ -83,7 +83,7 @@ PURE = (
     "polling/due_times",
 )
 """Modules that decide: they import only the standard library and each other; no I/O, clock or await."""
-SETTINGS = "ontap/endpoint"
+SETTINGS = "ontap/cluster_settings"
 """They take a cluster's settings as values, too, which can read the file of a secret; they do not."""
 
 

@@ -15,7 +15,7 @@ from exporter.background import in_slices
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts

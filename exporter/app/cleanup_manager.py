@@ -12,7 +12,7 @@ from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch, boot_time
 from exporter.config import CleanupConfig
-from exporter.metrics.cleanup import (
+from exporter.metrics.cleanup_metrics import (
     CLEANUP_FAMILIES,
     LEASE_FAMILIES,
     CleanupState,

@@ -24,7 +24,7 @@ from exporter.app.systemd import Notifier, passed_sockets
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.kill_switch import KillSwitch
 from exporter.config import Config, ConfigFiles, masked_yaml
-from exporter.metrics.exporter import ExporterState
+from exporter.metrics.exporter_metrics import ExporterState
 from exporter.metrics.process import ProcessMetrics
 from exporter.ontap.session import open_session
 from exporter.polling.lateness import monitor

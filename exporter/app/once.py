@@ -8,8 +8,8 @@ import time
 from exporter.app.daemon import REVISION
 from exporter.app.sharding import Shard
 from exporter.config import Config
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exporter import EXPORTER_FAMILIES, ExporterState
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES, ExporterState
 from exporter.metrics.exposition import Exposition, render_once
 from exporter.metrics.text import Format
 from exporter.ontap.access import AccessOpener

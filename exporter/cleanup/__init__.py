@@ -9,10 +9,7 @@ What decides:
 What acts:
 
 * :mod:`~exporter.cleanup.service`: the journal and its heartbeats.
-* :mod:`~exporter.cleanup.cleaned_clusters`: one cleaner for each cluster, and what it is to do.
-* :mod:`~exporter.cleanup.lease_sharing`: this process's share of the leases: which clusters it cleans.
-* :mod:`~exporter.cleanup.known_clusters`: who the polled clusters are, and what they list.
-* :mod:`~exporter.cleanup.cleaner`: one cluster: wait for the lease, recover, run what is due.
+* :mod:`~exporter.cleanup.cleaners`: the clusters that this process may clean, and the cleaner of each.
 * :mod:`~exporter.cleanup.run`: one run of one policy on one cluster.
 * :mod:`~exporter.cleanup.preflight`: what a decision rests on, read afresh.
 * :mod:`~exporter.cleanup.approval`: what a saved plan lets a policy delete.

@@ -11,14 +11,14 @@ from typing import Any, NoReturn, TypeVar
 import structlog
 
 from exporter.cleanup.approval import SavedPlans
-from exporter.cleanup.cleaned_clusters import CleanedClusters
+from exporter.cleanup.cleaners.cleaned_clusters import CleanedClusters
+from exporter.cleanup.cleaners.lease_sharing import LeaseSharing, heartbeat_pause_seconds
 from exporter.cleanup.cleanup_board import CleanupBoard
 from exporter.cleanup.delete.limits import Pace
 from exporter.cleanup.journal import Journal, JournalError, SchemaChangedError, open_journal
 from exporter.cleanup.journal.runs import RunStore
 from exporter.cleanup.journal.seen import CLOCK_STEP_SECONDS
 from exporter.cleanup.kill_switch import KillSwitch
-from exporter.cleanup.lease_sharing import LeaseSharing, heartbeat_pause_seconds
 from exporter.cleanup.policy_values import digest_of
 from exporter.cleanup.records import PolicyPause, Stops
 from exporter.cleanup.run import Services

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exporter.app.daemon import Settings
     from exporter.config import Config
     from exporter.config.plan_file import SavedPlan
-    from exporter.ontap.endpoint import ClusterSettings
+    from exporter.ontap.cluster_settings import ClusterSettings
     from exporter.planning.fleet_plans import Plans
 
 

@@ -24,7 +24,7 @@ from exporter.config.reading.values import (
     parse_host,
     parse_schedule,
 )
-from exporter.ontap.endpoint import (
+from exporter.ontap.cluster_settings import (
     Endpoint,
     Proxy,
     Secret,

@@ -10,14 +10,14 @@ from typing import Final
 import yaml
 from pydantic import BaseModel
 
-from exporter.config.loader import Config, MainFile
+from exporter.config.assembly import Config, MainFile
 from exporter.config.problems import PRIVATE_KEY
 from exporter.config.reading.database_url import PostgresqlUrl, SqliteUrl
 from exporter.config.reading.document import escape
 from exporter.config.reading.values import format_duration
 from exporter.config.schema import ClusterEntry, PolicyConfig
 from exporter.config.sections import Section
-from exporter.ontap.endpoint import ClusterSettings, Endpoint, Proxy, Secret
+from exporter.ontap.cluster_settings import ClusterSettings, Endpoint, Proxy, Secret
 
 MASK: Final = "<secret>"
 _DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -19,7 +19,7 @@ from exporter.config import fields
 from exporter.config.checking import named_files
 from exporter.config.fields import Maybe
 from exporter.config.reading.database_url import DEFAULT_DATABASE_URL
-from exporter.ontap.endpoint import (
+from exporter.ontap.cluster_settings import (
     ClusterSettings,
     TlsVersion,
     check_credentials,

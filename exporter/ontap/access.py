@@ -13,14 +13,21 @@ import aiohttp
 
 from exporter.background import in_slices
 from exporter.ontap.client import OntapClient, RequestCounts, SendGate
+from exporter.ontap.cluster_settings import (
+    BasicLogin,
+    ClusterSettings,
+    Endpoint,
+    OAuth2Login,
+    Tls,
+    TokenLogin,
+)
 from exporter.ontap.credentials import Credentials, LoginReader, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, OAuth2Login, Tls, TokenLogin
 from exporter.ontap.errors import LoginPaused, OntapError, Unauthorized
+from exporter.ontap.proxy_headers import proxy_secrets
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS, NOTHING_SENT, Refusals
 from exporter.ontap.requests.listing import CollectionQuery
 from exporter.ontap.requests.messages import Conversation
 from exporter.ontap.requests.paging import DEFAULT_RETURN_TIMEOUT_SECONDS
-from exporter.ontap.through_proxy import proxy_secrets
 from exporter.ontap.tls import TlsContexts
 from exporter.ontap.tokens import TokenSource
 

@@ -15,9 +15,10 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from exporter.ontap.cluster_settings import Endpoint, Proxy, Tls
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import Endpoint, Proxy, Tls
 from exporter.ontap.errors import DeadlineExceeded, OntapError
+from exporter.ontap.proxy_headers import proxy_headers
 from exporter.ontap.requests.messages import (
     Conversation,
     Request,
@@ -27,7 +28,6 @@ from exporter.ontap.requests.messages import (
     read_date,
 )
 from exporter.ontap.session import ClusterResponse, read_body, translate
-from exporter.ontap.through_proxy import proxy_headers
 from exporter.ontap.tls import TlsContexts
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ import aiohttp
 
 from exporter.background import REFRESH_TIMEOUT_SECONDS, Refreshed
 from exporter.files import read_file
-from exporter.ontap.endpoint import (
+from exporter.ontap.cluster_settings import (
     MAX_SECRET_BYTES,
     BasicLogin,
     Header,
@@ -100,7 +100,7 @@ class Credentials:
         login: user name and password, or a token; None if there is neither.
         tls: names the client certificate, if there is one.
         headers: more headers to send.
-        tokens: gets the tokens of an :class:`~exporter.ontap.endpoint.OAuth2Login`.
+        tokens: gets the tokens of an :class:`~exporter.ontap.cluster_settings.OAuth2Login`.
         other_secrets: are redacted too.
         read: reads the files, in a thread.
         refresh_timeout_seconds: how long that may take; then those from before are sent.

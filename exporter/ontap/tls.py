@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.background import REFRESH_TIMEOUT_SECONDS, Refreshed
-from exporter.ontap.endpoint import Tls
+from exporter.ontap.cluster_settings import Tls
 from exporter.ontap.errors import TlsFailed
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 

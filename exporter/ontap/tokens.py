@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from exporter.background import SingleFlight
-from exporter.ontap.endpoint import OAuth2Login
+from exporter.ontap.cluster_settings import OAuth2Login
 from exporter.ontap.errors import (
     BadResponse,
     ConnectionFailed,
@@ -24,9 +24,9 @@ from exporter.ontap.errors import (
     RateLimited,
     Unauthorized,
 )
+from exporter.ontap.proxy_headers import proxy_headers, proxy_secrets
 from exporter.ontap.redaction import redact, secrets_in, spellings
 from exporter.ontap.session import read_body, translate
-from exporter.ontap.through_proxy import proxy_headers, proxy_secrets
 from exporter.ontap.tls import TlsContexts
 
 TOKEN_TIMEOUT_SECONDS: Final = 10.0

@@ -16,7 +16,7 @@ from exporter.cleanup.records import Stops
 from exporter.config import CleanupConfig, Config, DatabaseUrl, PolicyConfig, SqliteUrl
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.cluster_settings import ClusterSettings
 from exporter.ontap.session import open_session
 
 _WAITING = frozenset(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from types import MappingProxyType
 
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.cluster_settings import ClusterSettings
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.inventory import Inventory
 from exporter.polling.lateness import Lateness

@@ -12,7 +12,7 @@ import structlog
 
 from exporter.concurrency import is_being_cancelled
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.cluster_settings import ClusterSettings
 from exporter.ontap.errors import LoginPaused, OntapError, Reason
 from exporter.polling.board import Board, ClusterStatus, Poll, PollFailure
 from exporter.polling.cluster_reading import Reading, read_cluster

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from exporter.metrics.cleanup import CLEANUP_STATE_FAMILIES
-from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.cleanup_metrics import CLEANUP_STATE_FAMILIES
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES
 from exporter.metrics.exposition import OPENMETRICS_END, RenderedTable, in_chunks, render_once
 from exporter.metrics.process import ProcessMetrics
 from exporter.metrics.text import Format

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.metrics.cleanup import CleanupState
-from exporter.metrics.exporter import ExporterState
+from exporter.metrics.cleanup_metrics import CleanupState
+from exporter.metrics.exporter_metrics import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
 from exporter.polling.board import Board, ClusterStatus

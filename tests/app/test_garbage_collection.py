@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.app.garbage_collection import FullCollections
+from exporter.ontap.cluster_settings import BasicLogin, Secret
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import BasicLogin, Secret
 from support.waiting import eventually
 
 

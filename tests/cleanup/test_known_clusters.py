@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.cleanup.known_clusters import NOTED_EVERY_SECONDS, PolledListings
+from exporter.cleanup.cleaners.known_clusters import NOTED_EVERY_SECONDS, PolledListings
 from exporter.ontap.requests.listing import Package
 
 UUID = "aaaa"

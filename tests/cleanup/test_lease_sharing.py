@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cleanup.lease_sharing import heartbeat_pause_seconds
+from exporter.cleanup.cleaners.lease_sharing import heartbeat_pause_seconds
 from support.cleaning import POLICY
 from support.servicing import WAIT_SECONDS, cluster_named, life
 from support.waiting import eventually

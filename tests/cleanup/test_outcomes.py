@@ -19,7 +19,7 @@ from exporter.cleanup.kill_switch import boot_time
 from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.preflight import may_still_run
 from exporter.cleanup.records import Phase
-from exporter.ontap.endpoint import OAuth2Login, Secret, Tls
+from exporter.ontap.cluster_settings import OAuth2Login, Secret, Tls
 from exporter.ontap.requests.facts import CLUSTER_PATH, DOWNLOAD_PATH, NODES_PATH, SOFTWARE_PATH
 from exporter.ontap.requests.jobs import JOBS_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.cleanup.cleaner import KEPT_RUNS
+from exporter.cleanup.cleaners.cleaner import KEPT_RUNS
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.kill_switch import LONGEST_RELEASE_SECONDS, KillSwitch, boot_time
 from exporter.cleanup.outcomes import Outcome

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.reading.values import parse_address
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 
 
 @pytest.mark.parametrize(

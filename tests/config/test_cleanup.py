@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.config import Config, ConfigError, PolicyConfig
 from exporter.config.schema import ClusterSelector
-from exporter.ontap.endpoint import ClusterSettings, Endpoint, Tls
+from exporter.ontap.cluster_settings import ClusterSettings, Endpoint, Tls
 
 Load = Callable[..., Config]
 

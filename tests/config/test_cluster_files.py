@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config, ConfigError, load_config, masked_yaml
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret
+from exporter.ontap.cluster_settings import BasicLogin, Endpoint, Secret
 
 Load = Callable[..., Config]
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from exporter.config import Config, ConfigError, masked_yaml
-from exporter.metrics.cleanup import CLEANUP_FAMILIES
-from exporter.metrics.clusters import CLUSTER_FAMILIES
+from exporter.metrics.cleanup_metrics import CLEANUP_FAMILIES
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES
 from exporter.metrics.family import Row
-from exporter.ontap.endpoint import (
+from exporter.ontap.cluster_settings import (
     BasicLogin,
     ClusterSettings,
     Endpoint,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from exporter.config import Config, ConfigError
-from exporter.ontap.endpoint import BasicLogin, Secret, Tls
+from exporter.ontap.cluster_settings import BasicLogin, Secret, Tls
 
 Load = Callable[..., Config]
 

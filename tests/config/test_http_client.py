@@ -10,7 +10,7 @@ import trustme
 
 from exporter.config import Config, ConfigError, masked_yaml
 from exporter.config.reading.proxy import is_excepted, parse_proxy_url
-from exporter.ontap.endpoint import (
+from exporter.ontap.cluster_settings import (
     BasicLogin,
     Endpoint,
     Header,

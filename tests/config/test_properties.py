@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.config import Config, format_duration, load_config, masked_yaml
 from exporter.config.reading.document import escape
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, OAuth2Login, TokenLogin
+from exporter.ontap.cluster_settings import BasicLogin, ClusterSettings, OAuth2Login, TokenLogin
 
 _on_disk = settings(deadline=None)
 _SECRET = "s3cr3t-"

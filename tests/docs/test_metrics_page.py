@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from exporter.cleanup.outcomes import RunFailure
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
-from exporter.metrics.clusters import CLUSTER_FAMILIES
-from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.cleanup_metrics import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES
 from exporter.metrics.family import Row
 from exporter.ontap.errors import Reason
 from support.markdown import ROOT, code, rows

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
-from exporter.metrics.clusters import CLUSTER_FAMILIES
-from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.cleanup_metrics import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES
 from exporter.metrics.family import Row, sample_names
 from support.dashboards.boards import DASHBOARDS, targets, variables
 from support.dashboards.queries import readable, selectors

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
 from exporter.ontap.errors import Reason

@@ -25,7 +25,7 @@ from exporter.cleanup.cleanup_board import NO_TOTALS, CleanupBoard, LeaseStatus,
 from exporter.cleanup.decide.plan import Decision, Verdict, VerdictReason
 from exporter.cleanup.outcomes import Outcome, RunFailure
 from exporter.cleanup.records import DURATION_BUCKETS_SECONDS, Durations, PolicyTotals, Totals
-from exporter.metrics.cleanup import (
+from exporter.metrics.cleanup_metrics import (
     CLEANUP_FAMILIES,
     CLEANUP_STATE_FAMILIES,
     LEASE_FAMILIES,

@@ -14,8 +14,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition, in_chunks, render_once
 from exporter.metrics.family import Kind
 from exporter.metrics.text import Format, ages, number

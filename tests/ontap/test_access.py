@@ -14,8 +14,8 @@ import pytest
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
+from exporter.ontap.cluster_settings import BasicLogin, ClusterSettings, Header, Login, Secret, Tls
 from exporter.ontap.credentials import LoginContent, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Header, Login, Secret, Tls
 from exporter.ontap.errors import LoginPaused, Unauthorized
 from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session

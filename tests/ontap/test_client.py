@@ -21,8 +21,8 @@ from aiohttp import ClientSession
 
 from exporter.ontap import client as client_module
 from exporter.ontap.client import OntapClient, RequestCounts
+from exporter.ontap.cluster_settings import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Login, Secret, Tls, TlsVersion, TokenLogin
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.requests.facts import ClusterIdentity, read_identity
 from exporter.ontap.requests.listing import PACKAGES_PATH, CollectionQuery, Listing, read_listing

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from exporter.ontap.cluster_settings import (
+    MAX_SECRET_BYTES,
+    BasicLogin,
+    Header,
+    Login,
+    Secret,
+    Tls,
+    TokenLogin,
+)
 from exporter.ontap.credentials import Credentials, LoginContent, read_login
-from exporter.ontap.endpoint import MAX_SECRET_BYTES, BasicLogin, Header, Login, Secret, Tls, TokenLogin
 from exporter.ontap.errors import Unauthorized
 
 DEADLINE_SECONDS = 60.0

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import ApiError, BadResponse, IncompleteListing
 from exporter.ontap.redaction import redact, spellings
 from exporter.ontap.requests.deletion import delete_package, is_safe_version

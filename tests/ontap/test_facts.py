@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import BadResponse
 from exporter.ontap.requests.facts import (
     MAX_NODES,

@@ -12,8 +12,8 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import MAX_BODY_BYTES, OntapClient, RequestCounts
+from exporter.ontap.cluster_settings import BasicLogin, Endpoint, Secret, Tls
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.requests.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.requests.messages import MAX_JSON_MARKS as MARKS

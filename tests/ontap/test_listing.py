@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing, OntapError
 from exporter.ontap.requests.listing import MAX_PAGES, CollectionQuery, Listing, Package, read_listing
 from exporter.ontap.requests.messages import Request, Response

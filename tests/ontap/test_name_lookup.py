@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.cluster_settings import ClusterSettings
 from exporter.ontap.errors import Reason
 from exporter.ontap.session import LookUp, SystemResolver
 from exporter.simulator import SERVER_NAME, SimulatedCluster

@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
 from exporter.ontap.requests.paging import next_target
 from support.untrusted_input import sent_to

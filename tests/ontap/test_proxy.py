@@ -13,7 +13,7 @@ from aiohttp import encode_basic_auth
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Header, Proxy, Secret, Tls
+from exporter.ontap.cluster_settings import BasicLogin, Endpoint, Header, Proxy, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.ontap.endpoint import Tls, TlsVersion
+from exporter.ontap.cluster_settings import Tls, TlsVersion
 from exporter.ontap.errors import TlsFailed
 from exporter.ontap.tls import TlsContexts, build_context
 

@@ -16,7 +16,7 @@ from aiohttp import encode_basic_auth
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
-from exporter.ontap.endpoint import OAuth2Login, Proxy, Secret, Tls
+from exporter.ontap.cluster_settings import OAuth2Login, Proxy, Secret, Tls
 from exporter.ontap.errors import OntapError, Reason, Unauthorized
 from exporter.ontap.requests.facts import read_identity
 from exporter.ontap.session import open_session

@@ -11,8 +11,8 @@ import pytest
 import uvloop
 
 from exporter.ontap.client import OntapClient, RequestCounts
+from exporter.ontap.cluster_settings import BasicLogin, Endpoint, Secret, Tls, TlsVersion
 from exporter.ontap.credentials import Credentials
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Secret, Tls, TlsVersion
 from exporter.ontap.errors import OntapError, Reason
 from exporter.ontap.requests.listing import CollectionQuery, Listing, read_listing
 from exporter.ontap.session import open_session

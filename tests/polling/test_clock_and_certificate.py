@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ontap.endpoint import ClusterSettings, Tls
+from exporter.ontap.cluster_settings import ClusterSettings, Tls
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.facts import DOWNLOAD_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH

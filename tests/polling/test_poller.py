@@ -14,8 +14,8 @@ import structlog
 
 from exporter.ontap.access import AccessOpener
 from exporter.ontap.client import RequestCounts
+from exporter.ontap.cluster_settings import BasicLogin, ClusterSettings, Header, Login, Secret
 from exporter.ontap.credentials import LoginContent, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Header, Login, Secret
 from exporter.ontap.errors import Reason
 from exporter.ontap.requests.facts import CLUSTER_PATH, NODES_PATH, SOFTWARE_PATH
 from exporter.ontap.requests.listing import PACKAGES_PATH

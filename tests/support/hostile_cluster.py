@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trustme
 
-from exporter.ontap.endpoint import Endpoint, Tls
+from exporter.ontap.cluster_settings import Endpoint, Tls
 
 
 def answer(body: bytes, *, headers: str = "", status: str = "200 OK") -> bytes:

@@ -18,7 +18,7 @@ import uvloop
 
 from benchmarks.processes import status_of
 from exporter.logs import LogFormat, LogLevel, configure_logging
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.polling.board import ClusterStatus
 from exporter.web.auth import load_web_config, protecting

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from exporter.ontap.access import AccessOpener, ClusterAccess
 from exporter.ontap.client import RequestCounts
+from exporter.ontap.cluster_settings import BasicLogin, ClusterSettings, Endpoint, Secret, Tls
 from exporter.ontap.credentials import LoginReader, read_login
-from exporter.ontap.endpoint import BasicLogin, ClusterSettings, Endpoint, Secret, Tls
 from exporter.ontap.refusals import FIRST_PAUSE_SECONDS
 from exporter.ontap.session import LookUp, open_session
 from exporter.polling.board import Board, ClusterStatus

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
-from exporter.metrics.clusters import CLUSTER_FAMILIES
-from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.cleanup_metrics import CLEANUP_FAMILIES, CLEANUP_STATE_FAMILIES, LEASE_FAMILIES
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES
 from exporter.metrics.family import sample_names
 from ontap_mixin.cleanup_rules import EVALUATED_EVERY
 

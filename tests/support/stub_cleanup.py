@@ -13,7 +13,7 @@ from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import Deletion, Phase, PolicyPause, Run
 from exporter.cleanup.service import CleanupService
 from exporter.config import PolicyConfig
-from exporter.metrics.cleanup import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState
+from exporter.metrics.cleanup_metrics import CLEANUP_FAMILIES, LEASE_FAMILIES, CleanupState
 from exporter.metrics.exposition import Exposition
 from exporter.web.sources import CleanupSources
 from support.stub_sources import NOW

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from exporter.metrics.clusters import CLUSTER_FAMILIES
-from exporter.metrics.exporter import ExporterState
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES
+from exporter.metrics.exporter_metrics import ExporterState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process import ProcessMetrics
 from exporter.polling.board import Board

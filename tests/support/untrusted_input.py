@@ -11,7 +11,7 @@ from typing import Any
 from yarl import URL
 
 from exporter.config import Config, ConfigError, ConfigFiles, load_config, masked_yaml
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import OntapError
 from exporter.ontap.requests.deletion import delete_package
 from exporter.ontap.requests.facts import (

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
 from exporter.polling.board import Board, ClusterStatus

@@ -18,8 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from yarl import URL
 
-from exporter.metrics.clusters import CLUSTER_FAMILIES, update_cluster
-from exporter.metrics.exporter import EXPORTER_FAMILIES
+from exporter.metrics.cluster_metrics import CLUSTER_FAMILIES, update_cluster
+from exporter.metrics.exporter_metrics import EXPORTER_FAMILIES
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.text import Format
 from exporter.ontap.errors import Reason

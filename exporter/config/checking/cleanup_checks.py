@@ -15,7 +15,7 @@ from exporter.config.reading.database_url import SqliteUrl
 from exporter.config.reading.values import fires, format_duration
 from exporter.config.schema import CleanupConfig, PolicyConfig
 from exporter.config.sections import Section, policies_of
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.cluster_settings import ClusterSettings
 
 _SHORTEST_SENSIBLE: Final = timedelta(minutes=1)
 

@@ -15,7 +15,7 @@ from exporter.config.reading.proxy import is_excepted, proxy_of_environment
 from exporter.config.reading.values import LONGEST_DURATION, format_duration, parse_address
 from exporter.config.schema import ClusterEntry, HttpHeader, OAuth2, ProxyKeys, Settings
 from exporter.config.sections import Section
-from exporter.ontap.endpoint import (
+from exporter.ontap.cluster_settings import (
     BasicLogin,
     ClusterSettings,
     Endpoint,

@@ -16,8 +16,8 @@ from typing import Final
 from exporter.config.plan_file import load_plan
 from exporter.config.problems import Problem, SourceLocation
 from exporter.files import why_unreadable
-from exporter.ontap import endpoint
-from exporter.ontap.endpoint import read_secret_file
+from exporter.ontap import cluster_settings
+from exporter.ontap.cluster_settings import read_secret_file
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 
 _WILDCARDS: Final = re.compile(r"[*?\[]")
@@ -57,7 +57,7 @@ def check_secret(path: Path, check: Callable[[str], str] = str) -> str | None:
 
 def check_username(path: Path) -> None:
     """Check a file with a user name in it, which is no secret."""
-    endpoint.check_username(read_secret_file(path))
+    cluster_settings.check_username(read_secret_file(path))
 
 
 def check_authority(pem: Path | str) -> None:

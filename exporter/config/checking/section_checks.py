@@ -19,7 +19,7 @@ from exporter.config.reading.document import has_variable
 from exporter.config.reading.proxy import secret_in_url
 from exporter.config.schema import ClusterEntry, StrictModel
 from exporter.config.sections import Section, walk
-from exporter.ontap.endpoint import BasicLogin, Proxy, Secret
+from exporter.ontap.cluster_settings import BasicLogin, Proxy, Secret
 
 _PROMETHEUS_LABELS: Final = frozenset({"job", "instance"})
 # A guess compares the name with every profile, which is too slow for thousands of wrong names.

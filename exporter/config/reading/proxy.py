@@ -13,7 +13,14 @@ from typing import Final
 from urllib.parse import unquote
 
 from exporter.config.reading.values import parse_address
-from exporter.ontap.endpoint import BasicLogin, Endpoint, Proxy, Secret, check_password, check_username
+from exporter.ontap.cluster_settings import (
+    BasicLogin,
+    Endpoint,
+    Proxy,
+    Secret,
+    check_password,
+    check_username,
+)
 
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _FORM: Final = "write http://host:port or http://user:password@host:port"

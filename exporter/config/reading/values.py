@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 
 from exporter.config.problems import BadValueError
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 
 _MILLISECONDS: Final = {
     "y": 365 * 86_400_000,

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
 from exporter.ontap.requests.messages import Conversation, Request, get, read_object, text_or_none
 from exporter.ontap.requests.paging import (

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 from exporter.ontap.errors import BadResponse, IncompleteListing
 
 MAX_LINK_CHARACTERS = 8 * 1024

@@ -28,7 +28,7 @@ from exporter.config.fields import (
     parse_duration_or_zero,
 )
 from exporter.config.schema import StrictModel, where_keys_belong
-from exporter.ontap.endpoint import TlsVersion
+from exporter.ontap.cluster_settings import TlsVersion
 
 
 class ClientAuth(StrEnum):

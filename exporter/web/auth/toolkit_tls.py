@@ -14,7 +14,7 @@ from exporter.config.checking.section_checks import check_section
 from exporter.config.problems import Diagnostics
 from exporter.config.sections import Section
 from exporter.files import why_unreadable
-from exporter.ontap.endpoint import TlsVersion
+from exporter.ontap.cluster_settings import TlsVersion
 from exporter.pem import BadKeyError, load_chain, read_pem, trust
 from exporter.web.auth.toolkit_schema import CIPHERS, CURVES, ClientAuth, TlsServerConfig
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from exporter.metrics.exporter import ExporterState
+from exporter.metrics.exporter_metrics import ExporterState
 from exporter.ontap.errors import Reason
 from exporter.web.pages.wording import FAILURE_ADVICE, FAILURES, RUN_ADVICE, RUN_FAILURES
 from exporter.web.sources import CleanupSources

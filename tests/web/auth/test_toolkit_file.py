@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from exporter.config import ConfigError
-from exporter.ontap.endpoint import TlsVersion
+from exporter.ontap.cluster_settings import TlsVersion
 from exporter.web.auth import load_web_config
 from exporter.web.auth.toolkit_schema import (
     ClientAuth,

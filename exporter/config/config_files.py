@@ -14,9 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from exporter.config.checking.named_files import Pattern, check_file, match_patterns
-from exporter.config.checking.section_checks import name_conflicts
-from exporter.config.loader import (
+from exporter.config.assembly import (
     Clusters,
     Config,
     Sources,
@@ -24,10 +22,12 @@ from exporter.config.loader import (
     make_clusters,
     read_main_file,
 )
+from exporter.config.checking.named_files import Pattern, check_file, match_patterns
+from exporter.config.checking.section_checks import name_conflicts
+from exporter.config.cluster_file import ClusterFile, distinct, parse_cluster_file
 from exporter.config.problems import ConfigError, Problem
 from exporter.config.reading.yaml_source import MAX_BYTES
 from exporter.config.sections import Section
-from exporter.config.targets import ClusterFile, distinct, parse_cluster_file
 from exporter.files import read_file, why_unreadable
 
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 import structlog
 
 from exporter.background import in_slices
-from exporter.cleanup.cleaner import WOKEN_PER_SLICE, Assignment, Cleaner
-from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
-from exporter.cleanup.journal import Journal
-from exporter.cleanup.known_clusters import (
+from exporter.cleanup.cleaners.cleaner import WOKEN_PER_SLICE, Assignment, Cleaner
+from exporter.cleanup.cleaners.known_clusters import (
     NOTED_EVERY_SECONDS,
     ConfiguredCluster,
     Identities,
     PolledListings,
 )
+from exporter.cleanup.cleanup_board import CleanupBoard, LeaseStatus, PolicyStatus
+from exporter.cleanup.journal import Journal
 from exporter.cleanup.outcomes import RunFailure
 from exporter.cleanup.preflight import usable_uuid
 from exporter.cleanup.run import Services

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from math import ceil
 
 from exporter.background import in_slices
-from exporter.cleanup.cleaner import WOKEN_PER_SLICE, Cleaner
+from exporter.cleanup.cleaners.cleaner import WOKEN_PER_SLICE, Cleaner
 from exporter.cleanup.journal import Journal
 from exporter.cleanup.records import Heartbeat, Lease
 

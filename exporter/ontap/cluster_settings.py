@@ -1,4 +1,4 @@
-"""The address, login and TLS settings of a cluster: plain values that the configuration builds.
+"""How a cluster is reached and polled: address, login, TLS, proxy, times, labels; plain values.
 
 Standard library only: reading a configuration must not load an HTTP client.
 """

@@ -1,4 +1,4 @@
-"""Loads a configuration: reads the configuration file, checks clusters, and puts all files together."""
+"""Reads the configuration file, checks clusters, and puts the parts of all files together."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from exporter.config.checking.section_checks import (
     check_settings,
     unknown_profile,
 )
+from exporter.config.cluster_file import distinct
 from exporter.config.fields import FilePattern
 from exporter.config.problems import ConfigError, Diagnostics, Problem
 from exporter.config.reading.document import BROKEN, Document, has_variable
 from exporter.config.reading.yaml_source import read_document
 from exporter.config.schema import CleanupConfig, ClusterEntry, Root, Settings
 from exporter.config.sections import Section, merge
-from exporter.config.targets import distinct
 from exporter.config.validation import validate, validate_value
-from exporter.ontap.endpoint import ClusterSettings
+from exporter.ontap.cluster_settings import ClusterSettings
 
 _PATTERN: Final[TypeAdapter[str]] = TypeAdapter(FilePattern)
 

@@ -1,11 +1,11 @@
-"""What is sent to a proxy alone: requests go through it in a tunnel."""
+"""The headers for a proxy, which no cluster gets, and the secrets in them."""
 
 from __future__ import annotations
 
 import aiohttp
 from multidict import CIMultiDict
 
-from exporter.ontap.endpoint import Proxy
+from exporter.ontap.cluster_settings import Proxy
 from exporter.ontap.redaction import secrets_in
 
 

@@ -23,7 +23,7 @@ from exporter.config.reading.yaml_source import parse_document
 from exporter.config.schema import ClusterEntry, TargetGroup
 from exporter.config.sections import Section
 from exporter.config.validation import kind_of, validate
-from exporter.ontap.endpoint import Endpoint
+from exporter.ontap.cluster_settings import Endpoint
 
 _NOTHING_SET: Final = ClusterEntry()
 _KEYS: Final = frozenset(TargetGroup.model_fields)
