@@ -169,6 +169,20 @@ def plan_as_json(run: Run) -> Any:  # noqa: ANN401 - JSON
         return None  # the journal was damaged; the rest of the report still counts
 
 
+def decisions_of(run: Run) -> list[dict[str, Any]]:
+    """Return the verdicts of a run's plan; none if the journal does not keep them, or was damaged there."""
+    found = plan_as_json(run)
+    return [one for one in found if _is_decision(one)] if isinstance(found, list) else []
+
+
+def _is_decision(found: object) -> bool:
+    return (
+        isinstance(found, dict)
+        and all(isinstance(found.get(name), str) for name in ("version", "verdict", "reason", "detail"))
+        and isinstance(found.get("age_seconds"), int | float | None)
+    )
+
+
 def _deletion_as_json(deletion: Deletion) -> dict[str, Any]:
     return {
         "version": deletion.version,

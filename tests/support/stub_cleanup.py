@@ -62,8 +62,8 @@ class StubService(CleanupService):
         return found, "" if isinstance(found, Run) else self.problem  # a run is shown only without a problem
 
 
-def cleanup_saying(text: str, *, runs: int = 1) -> CleanupSources:
-    """Return cleanup whose every name, reason and message is this text, with so many runs."""
+def cleanup_saying(text: str, *, runs: int = 1, plan: str | None = None) -> CleanupSources:
+    """Return cleanup whose every name, reason and message is this text, with so many runs of such a plan."""
     board = CleanupBoard(on_change=lambda _: None)
     totals = replace(NO_TOTALS, last_success=False, last_failure=text, last_ended_timestamp_seconds=NOW)
     board.put(PolicyStatus(cluster=text, labels=(), policy=text, dry_run=True, recorded=totals, problem=text))
@@ -98,7 +98,7 @@ def cleanup_saying(text: str, *, runs: int = 1) -> CleanupSources:
         success=False,
         failure=text,
         error=text,
-        plan=json.dumps([decision]),
+        plan=json.dumps([decision]) if plan is None else plan,
         deletions=(deletion,),
     )
 

@@ -14,7 +14,7 @@ from exporter.cleanup.cleanup_board import PolicyStatus
 from exporter.cleanup.outcomes import Outcome
 from exporter.cleanup.records import PolicyPause
 from exporter.config import PolicyConfig, format_duration
-from exporter.web.cleanup_json import Page, plan_as_json
+from exporter.web.cleanup_json import Page, decisions_of
 from exporter.web.pages.attention import cleanup_needs
 from exporter.web.pages.rendering import page
 from exporter.web.parameters import asked_number, asked_once, recorded_run
@@ -64,7 +64,7 @@ async def cleanup_page(request: web.Request) -> web.Response:
 async def run_page(request: web.Request) -> web.Response:
     """Answer with one run: 404 if the journal has none, 503 if there is no journal now."""
     run = await recorded_run(request)
-    return await page(request, "run.html", run=run, decisions=plan_as_json(run))
+    return await page(request, "run.html", run=run, decisions=decisions_of(run))
 
 
 def policy_rows(

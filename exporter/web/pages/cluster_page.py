@@ -12,7 +12,7 @@ from exporter.cleanup.records import Run
 from exporter.config import PolicyConfig
 from exporter.ontap.requests.inventory import Inventory
 from exporter.ontap.requests.listing import Package
-from exporter.web.cleanup_json import plan_as_json
+from exporter.web.cleanup_json import decisions_of
 from exporter.web.pages.fleet_row import row_of
 from exporter.web.pages.rendering import page
 from exporter.web.parameters import named_cluster
@@ -73,5 +73,5 @@ def _last_plan(runs: Sequence[Run], policy: str, *, uuid: str | None) -> tuple[R
     """Return the newest plan of a policy, by version; not one of another cluster that had this name."""
     for run in runs:
         if run.policy == policy and run.plan and uuid in {None, run.cluster_uuid}:
-            return run, {decision["version"]: decision for decision in plan_as_json(run)}
+            return run, {decision["version"]: decision for decision in decisions_of(run)}
     return None

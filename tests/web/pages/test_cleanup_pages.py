@@ -13,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.cleanup.cleanup_board import PolicyStatus
+from exporter.polling.board import Board, ClusterStatus
 from exporter.simulator import Fault, FaultKind, JobOutcome, JobScript, Package, SimulatedCluster, Simulator
 from exporter.simulator.exporter_configuration import exporter_config, write_secret
 from exporter.web.pages.cleanup_pages import RUNS
@@ -159,6 +160,19 @@ async def test_a_page_leads_to_older_runs_where_it_is_full(runs: int) -> None:
     async with TestClient(TestServer(build_application(stub))) as client:
         shown = Shown.on(await (await client.get("/cleanup")).text())
     assert ("cleanup?before=1" in shown.links) is (runs == RUNS)
+
+
+@pytest.mark.parametrize(
+    "plan", ["", "{", "5", "[1]", '{"version": "9.9.1"}', '[{"version": "9.9.1"}]', '[{"version": 9}]']
+)
+async def test_a_plan_that_was_damaged_in_the_journal_spoils_no_page(plan: str) -> None:
+    cleanup = cleanup_saying("c1", plan=plan)
+    board = Board(on_change=lambda _: None)
+    board.put(ClusterStatus(name="c1", address="https://c1", labels=(), stale_after_seconds=60.0))
+    stub = sources(cleanup=lambda: cleanup, board=board)
+    async with TestClient(TestServer(build_application(stub))) as client:
+        assert (await client.get("/cleanup/runs/7")).status == 200
+        assert (await client.get("/clusters/c1")).status == 200
 
 
 async def test_the_kill_switch_and_an_unreadable_cluster_are_told(tmp_path: Path) -> None:
