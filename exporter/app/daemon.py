@@ -51,7 +51,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class DaemonSettings:
     """The settings from the command line.
 
     Attributes:
@@ -73,7 +73,7 @@ class Settings:
     announce: Callable[[str], None] | None = None
 
 
-async def run(files: ConfigFiles, config: Config, settings: Settings, *, stop: asyncio.Event) -> None:
+async def run(files: ConfigFiles, config: Config, settings: DaemonSettings, *, stop: asyncio.Event) -> None:
     """Poll and serve until ``stop`` is set.
 
     At the end, the exit stack undoes everything in reverse order. The server stops listening and finishes the
@@ -160,7 +160,7 @@ def _threads(stack: AsyncExitStack, count: int, *, name: str) -> Executor:
 def _sources(
     stack: AsyncExitStack,
     *,
-    settings: Settings,
+    settings: DaemonSettings,
     files: ConfigFiles,
     reloader: Reloader,
     applied: AppliedConfiguration,
@@ -206,7 +206,7 @@ def _sources(
     )
 
 
-def _protection(stack: AsyncExitStack, settings: Settings) -> Protection | None:
+def _protection(stack: AsyncExitStack, settings: DaemonSettings) -> Protection | None:
     """Apply the web configuration if there is one; only then load its libraries."""
     if settings.web_config is None:
         return None
@@ -215,7 +215,7 @@ def _protection(stack: AsyncExitStack, settings: Settings) -> Protection | None:
     return stack.enter_context(protecting(settings.web_config, environ=os.environ))
 
 
-def _listen(stack: AsyncExitStack, settings: Settings) -> tuple[socket, ...]:
+def _listen(stack: AsyncExitStack, settings: DaemonSettings) -> tuple[socket, ...]:
     """Bind every address before anything is polled; the stack closes the sockets.
 
     Raises:

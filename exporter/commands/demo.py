@@ -38,7 +38,7 @@ cleanup:
 """
 
 
-async def run(settings: daemon.Settings, *, stop: asyncio.Event) -> None:
+async def run(settings: daemon.DaemonSettings, *, stop: asyncio.Event) -> None:
     """Simulate, poll and serve until ``stop`` is set.
 
     Raises:

@@ -26,7 +26,7 @@ from exporter.held_signals import let_signals_through, let_stop_signals_through
 from exporter.logs import LogFormat, LogLevel, configure_logging
 
 if TYPE_CHECKING:
-    from exporter.app.daemon import Settings
+    from exporter.app.daemon import DaemonSettings
     from exporter.config import Config
     from exporter.config.plan_file import SavedPlan
     from exporter.ontap.cluster_settings import ClusterSettings
@@ -269,7 +269,7 @@ def _shard(parsed: argparse.Namespace) -> Shard | None:
         return None
 
 
-def _settings(parsed: argparse.Namespace) -> Settings | None:
+def _settings(parsed: argparse.Namespace) -> DaemonSettings | None:
     """Return the settings of a daemon; if the web configuration or a flag is bad, print why, return None."""
     from exporter.app import daemon  # noqa: PLC0415 - loads the HTTP libraries
     from exporter.web.site import parse_site  # noqa: PLC0415 - likewise
@@ -285,7 +285,7 @@ def _settings(parsed: argparse.Namespace) -> Settings | None:
         and (web_config := loading.load_web(parsed.web_config_file)) is None
     ):
         return None
-    return daemon.Settings(
+    return daemon.DaemonSettings(
         listen_addresses=tuple(parsed.listen_addresses or ()),
         telemetry_path=parsed.telemetry_path,
         site=site,

@@ -84,7 +84,7 @@ class Clusters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class LoadedFiles:
     """What each file of a configuration says."""
 
     main: MainFile
@@ -114,7 +114,7 @@ class Config:
     """None: nothing is ever deleted."""
     warnings: tuple[Problem, ...] = field(compare=False)
     """Settings that are allowed but probably mistakes, by file and line."""
-    sources: Sources = field(repr=False, compare=False)
+    sources: LoadedFiles = field(repr=False, compare=False)
 
 
 def read_main_file(path: Path, *, environ: Mapping[str, str]) -> MainFile:
@@ -197,7 +197,7 @@ def make_clusters(
     )
 
 
-def assemble(sources: Sources, warnings: Iterable[Problem]) -> Config:
+def assemble(sources: LoadedFiles, warnings: Iterable[Problem]) -> Config:
     """Put all files together, which have no mistake; ``warnings`` are those that belong to no cluster."""
     main = sources.main
     found = Diagnostics(warnings={*warnings}.union(*(part.warnings for part in sources.parts)))

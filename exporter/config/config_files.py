@@ -17,7 +17,7 @@ from typing import Any
 from exporter.config.assembly import (
     Clusters,
     Config,
-    Sources,
+    LoadedFiles,
     assemble,
     make_clusters,
     read_main_file,
@@ -117,7 +117,8 @@ class ConfigFiles:
             found.errors.update(file.problems)
             content_hash = sha256(content).digest()
             files[path] = make_clusters(main, file.entries, check, content_hash=content_hash)
-        sources = Sources(main=main, own=replace(own, warnings=own.warnings | found.warnings), files=files)
+        own = replace(own, warnings=own.warnings | found.warnings)
+        sources = LoadedFiles(main=main, own=own, files=files)
         found.errors.update(error for part in sources.parts for error in part.errors)
         found.errors.update(problem for _, problem in _conflicts(sources.parts))
         if found.errors:
@@ -184,7 +185,7 @@ class ConfigFiles:
             return Problem(file=str(path), line=0, key="", message=why)
         return pattern.location.problem(f"{why}: {pattern.displayed(path)}")
 
-    def _apply_changed(self, sources: Sources) -> bool:
+    def _apply_changed(self, sources: LoadedFiles) -> bool:
         """Apply the files that have changed and can be applied; say whether there was one."""
         check = cache(check_file)
         changed: dict[Path, Clusters] = {}

@@ -33,7 +33,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ClientLimits:
     """The limits for clients."""
 
     connections: int = 512
@@ -54,13 +54,13 @@ class Limits:
         return max(1, min(self.connections, files // _SHARE_OF_FILES))
 
 
-LIMITS: Final = Limits()
+LIMITS: Final = ClientLimits()
 
 
 class BoundedServer(web.Server):
     """Gives the answers of another server of aiohttp; limits connections, in all and of each client."""
 
-    def __init__(self, unbounded: web.Server, limits: Limits) -> None:
+    def __init__(self, unbounded: web.Server, limits: ClientLimits) -> None:
         super().__init__(unbounded.request_handler, request_factory=self._begin_request)
         self.context: ssl.SSLContext | None = None
         """The TLS of new connections; None: plain HTTP."""

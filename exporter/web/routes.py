@@ -11,7 +11,7 @@ from aiohttp import web
 
 from exporter.web import json_api, scrape
 from exporter.web.addresses import BACKLOG
-from exporter.web.admission import LIMITS, BoundedServer, Limits
+from exporter.web.admission import LIMITS, BoundedServer, ClientLimits
 from exporter.web.answers import ANSWERS, MOST_SELECTIONS, SELECTED_ANSWERS, SHARED_SECONDS, SharedAnswers
 from exporter.web.pages import cleanup_pages, cluster_page, fleet_page, rendering
 from exporter.web.pages.error_page import show_errors, show_refusals
@@ -72,7 +72,7 @@ async def serving(
     sockets: Iterable[socket],
     protection: Protection | None = None,
     *,
-    limits: Limits = LIMITS,
+    limits: ClientLimits = LIMITS,
 ) -> AsyncIterator[None]:
     """Serve on bound sockets for as long as the context lasts, then close them.
 

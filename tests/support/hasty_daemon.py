@@ -37,7 +37,7 @@ async def run(config_file: Path, shard: Shard) -> None:
     """Poll, clean and serve until SIGTERM."""
     counting = asyncio.create_task(count_tasks()) if "COUNT_TASKS" in os.environ else None
     files = ConfigFiles(config_file, environ=os.environ)
-    settings = daemon.Settings(
+    settings = daemon.DaemonSettings(
         listen_addresses=(ListenAddress(host="127.0.0.1", port=0),),
         telemetry_path="/metrics",
         shard=shard,

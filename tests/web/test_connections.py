@@ -20,7 +20,7 @@ import trustme
 import uvloop
 from aiohttp import web
 
-from exporter.web.admission import LIMITS, Limits
+from exporter.web.admission import LIMITS, ClientLimits
 from exporter.web.answers import SLICE_BYTES
 from exporter.web.routes import build_application, serving
 from support.stub_sources import sources
@@ -107,7 +107,7 @@ async def is_true(value: object) -> bool:
 
 
 @asynccontextmanager
-async def server(limits: Limits = LIMITS, *, tls: bool = False) -> AsyncIterator[Server]:
+async def server(limits: ClientLimits = LIMITS, *, tls: bool = False) -> AsyncIterator[Server]:
     """Serve on a free port."""
     application = build_application(sources())
     with socket.create_server(("127.0.0.1", 0)) as bound:
@@ -177,7 +177,7 @@ def test_the_oldest_connection_that_asks_for_nothing_makes_room(
 
     async def scene() -> None:
         with structlog.testing.capture_logs() as lines:
-            async with server(Limits(connections=most), tls=tls) as connect:
+            async with server(ClientLimits(connections=most), tls=tls) as connect:
                 kept = await connect(tls=context)
                 assert b"200 OK" in await ask(*kept)
                 silent = [await connect() for _ in range(20)]
@@ -194,7 +194,7 @@ def test_the_oldest_connection_that_asks_for_nothing_makes_room(
 
 def test_a_new_connection_ends_at_once_if_no_client_keeps_the_server_waiting(run: Run) -> None:
     async def scene() -> None:
-        async with server(Limits(connections=2)) as connect:
+        async with server(ClientLimits(connections=2)) as connect:
             busy = [await connect() for _ in range(2)]
             for _, writer in busy:
                 writer.write(SLOW)
@@ -219,7 +219,7 @@ def test_clients_that_never_read_shut_nobody_out(greedy: list[str], run: Run, *,
             answering: Any = connect.answering[number:]
             return bool(answering) and answering[0].stalled_since is not None
 
-        async with server(Limits(connections=16), tls=tls) as connect:
+        async with server(ClientLimits(connections=16), tls=tls) as connect:
             for number in range(20):  # more than there may be
                 _, never_reads = await connect(greedy[number % len(greedy)], context)
                 handled = len(connect.answering)
