@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import structlog
 
+from exporter.cleanup.cleaners.recovery import end_deletions
 from exporter.cleanup.cleanup_board import Key
 from exporter.cleanup.decide.schedule import Due
-from exporter.cleanup.delete import lifecycle
-from exporter.cleanup.delete.driver import DeletionDriver
 from exporter.cleanup.delete.steps import Sleep
 from exporter.cleanup.journal import JournalError, LeaseLostError
 from exporter.cleanup.outcomes import RunFailure
-from exporter.cleanup.policy_values import limits_of, schedule_of
-from exporter.cleanup.preflight import usable_uuid
-from exporter.cleanup.records import Deletion, Inherited, Lease
-from exporter.cleanup.run import PolicyRun, Services, log_outcome
+from exporter.cleanup.policy_values import schedule_of
+from exporter.cleanup.records import Inherited, Lease
+from exporter.cleanup.run import PolicyRun, Services
 from exporter.concurrency import no_stray_cancellation
 from exporter.config import PolicyConfig
 from exporter.ontap.access import ClusterAccess
-from exporter.ontap.errors import BadResponse, OntapError
-from exporter.ontap.requests.facts import read_identity
+from exporter.ontap.errors import OntapError
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -35,8 +32,6 @@ WOKEN_PER_SLICE = 10
 """How many cleaners are woken before other tasks run."""
 HANDOVER_SECONDS = 10.0
 """If nobody held a cluster's lease for at most ``takeover_after`` and this long, no run counts as missed."""
-_UNKNOWN_POLICY = PolicyConfig(stop_after_failures=0)
-"""For the unfinished deletions of a policy that is no longer configured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +177,14 @@ class Cleaner:
             inherited = await self._inherit(lease)
         if inherited.unfinished:
             async with self._slot():
-                await self._end_deletions(lease, assignment, inherited.unfinished)
+                await end_deletions(
+                    inherited.unfinished,
+                    lease=lease,
+                    access=assignment.access,
+                    policies=assignment.policies,
+                    services=self._services,
+                    sleep=self._sleep,
+                )
             inherited = await self._inherit(lease)
             await self._services.show_counts()
         self._last_started = dict(inherited.last_started)
@@ -192,56 +194,6 @@ class Cleaner:
         if self._cluster_uuid not in found:
             raise LeaseLostError(f"the lease of cluster {self._cluster_uuid} was taken over or given up")
         return found[self._cluster_uuid]
-
-    async def _end_deletions(
-        self, lease: Lease, assignment: Assignment, unfinished: Iterable[Deletion]
-    ) -> None:
-        """Bring deletions to their end; no DELETE is sent."""
-        services = self._services
-        await self._check_identity(assignment.access)
-        policies = {policy.name: policy for policy in assignment.policies}
-        for deletion in unfinished:
-            policy = policies.get(deletion.policy, _UNKNOWN_POLICY)
-            limits = limits_of(policy)
-            in_flight_seconds = limits.return_timeout_seconds + services.pace.in_flight_seconds
-            # By this time the last attempt has begun, and with it job_timeout.
-            begun = deletion.intended_timestamp_seconds + limits.retry_busy_for_seconds
-            left = limits.job_timeout_seconds - max(services.wall_clock() - begun, 0.0)
-            now = services.clock()
-            progress, action = lifecycle.resume(
-                deletion,
-                limits=replace(limits, job_timeout_seconds=max(left, in_flight_seconds)),
-                pace=services.pace,
-                now=now,
-                in_flight_until=now + in_flight_seconds,
-            )
-            driver = DeletionDriver(
-                run_id=deletion.run_id,
-                version=deletion.version,
-                create_timestamp_seconds=deletion.create_timestamp_seconds,
-                access=assignment.access,
-                journal=services.journal,
-                lease=lease,
-                stop_after_failures=policy.stop_after_failures,
-                checks=None,
-                sleep=self._sleep,
-                clock=services.clock,
-                wall_clock=services.wall_clock,
-            )
-            with services.board.in_progress((deletion.cluster, deletion.policy)):
-                ended = await driver.drive(progress, action)
-            if isinstance(ended, Deletion):  # nothing is decided anew, so it is one
-                log_outcome(ended)
-
-    async def _check_identity(self, access: ClusterAccess) -> None:
-        """Check that this cluster, and no other, answers at the configured address.
-
-        Raises:
-            OntapError: it does not answer, or another cluster does.
-        """
-        found = usable_uuid(await access.ask(read_identity(), is_fact=True))
-        if found != self._cluster_uuid:
-            raise BadResponse(f"another cluster answers at {access.config.endpoint.origin} now")
 
     def _set_timers(self, lease: Lease, assignment: Assignment) -> None:
         """Work out when each policy is due, unless that is known already."""
