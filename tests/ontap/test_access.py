@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,7 +114,18 @@ async def test_a_reload_drops_the_contexts_that_are_no_longer_configured(scene: 
     assert await scene.opener._contexts.context(scene.config.tls) is not before
 
 
-async def test_a_reload_waits_a_moment_at_most_for_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A password file on a disk that answers while ``answers`` is set, and the access that reads it."""
+
+    answers: threading.Event
+    file: Path
+    opener: AccessOpener
+    config: ClusterSettings
+
+
+@asynccontextmanager
+async def disk(directory: Path, cluster: SimulatedCluster, *, password: str) -> AsyncIterator[Disk]:
     answers = threading.Event()
     answers.set()
 
@@ -122,54 +133,47 @@ async def test_a_reload_waits_a_moment_at_most_for_a_disk_that_does_not_answer(t
         assert answers.wait(WAIT_SECONDS)
         return read_login(login, headers, files)
 
-    cluster = SimulatedCluster("c1", password="right")
-    file = tmp_path / "password"
-    file.write_text("wrong")
-    async with Simulator([cluster], directory=tmp_path) as simulator, open_session() as session:
+    file = directory / "password"
+    file.write_text(password)
+    login = BasicLogin(username=cluster.username, password=Secret(file=file))
+    async with Simulator([cluster], directory=directory) as simulator, open_session() as session:
         opener = AccessOpener(session=session, counts=RequestCounts(), read_login=read)
-        login = BasicLogin(username=cluster.username, password=Secret(file=file))
         config = cluster_config(cluster, simulator.ca_file, login=login)
-        before = opener.open([config])
+        try:
+            yield Disk(answers=answers, file=file, opener=opener, config=config)
+        finally:
+            answers.set()
+
+
+async def test_a_reload_waits_a_moment_at_most_for_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+    async with disk(tmp_path, SimulatedCluster("c1", password="right"), password="wrong") as it:
+        before = it.opener.open([it.config])
         with pytest.raises(Unauthorized):
             await before["c1"].ask(read_identity())
-        answers.clear()
-        file.write_text("right")
+        it.answers.clear()
+        it.file.write_text("right")
         async with asyncio.timeout(WAIT_SECONDS / 2):
-            after = await opener.reopen([config], before=before)
+            after = await it.opener.reopen([it.config], before=before)
             with pytest.raises(LoginPaused):
                 await after["c1"].ask(read_identity())
-        answers.set()
+        it.answers.set()
         await ends_pause(after["c1"])
 
 
 async def test_a_reload_with_other_times_keeps_the_passwords_that_are_known(tmp_path: Path) -> None:
-    answers = threading.Event()
-    answers.set()
-
-    def read(login: Login, headers: tuple[Header, ...], files: tuple[Path, ...]) -> LoginContent:
-        assert answers.wait(WAIT_SECONDS)
-        return read_login(login, headers, files)
-
-    cluster = SimulatedCluster("c1", password="second-secret")
-    file = tmp_path / "password"
-    file.write_text("first-secret")
-    async with Simulator([cluster], directory=tmp_path) as simulator, open_session() as session:
-        opener = AccessOpener(session=session, counts=RequestCounts(), read_login=read)
-        login = BasicLogin(username=cluster.username, password=Secret(file=file))
-        config = cluster_config(cluster, simulator.ca_file, login=login)
-        before = opener.open([config])
+    async with disk(tmp_path, SimulatedCluster("c1", password="second"), password="first-secret") as it:
+        before = it.opener.open([it.config])
         with pytest.raises(Unauthorized):
             await before["c1"].ask(read_identity())
-        file.write_text("second-secret")
+        it.file.write_text("second")
         await before["c1"].ask(read_identity())
-        answers.clear()
-        changed = replace(config, poll_timeout=config.poll_timeout / 2)
-        after = await opener.reopen([changed], before=before)
+        it.answers.clear()
+        changed = replace(it.config, poll_timeout=it.config.poll_timeout / 2)
+        after = await it.opener.reopen([changed], before=before)
         assert after["c1"] is not before["c1"]
         async with asyncio.timeout(WAIT_SECONDS / 2):  # less than the disk takes
             await after["c1"].ask(read_identity())
-        assert after["c1"].client.credentials.redact("first-secret second-secret") == "<secret> <secret>"
-        answers.set()
+        assert after["c1"].client.credentials.redact("first-secret second") == "<secret> <secret>"
 
 
 async def ends_pause(access: ClusterAccess) -> None:
