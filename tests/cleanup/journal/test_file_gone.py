@@ -90,15 +90,19 @@ async def test_a_file_that_is_put_back_works_again(path: Path) -> None:
         await new_run(journal, lease)
 
 
-async def assert_not_begun_anew(path: Path, *, remains: str) -> None:
+async def assert_not_begun_anew(path: Path, why: str) -> None:
     for _ in range(2):
         with pytest.raises(JournalError) as caught:
             async with opened(f"sqlite:///{path}"):
                 pass
-        assert str(caught.value) == (
-            f"{path}: the journal has gone since it was last used; put it back, or, to begin with an empty "
-            f"one, delete {remains}"
-        )
+        assert str(caught.value) == f"{path}: {why}"
+
+
+def gone(remains: str) -> str:
+    return (
+        "the journal has gone since it was last used; put it back, or, to begin with an empty one, "
+        f"delete {remains}"
+    )
 
 
 @pytest.mark.parametrize("change", [remove, empty])
@@ -108,7 +112,7 @@ async def test_a_journal_that_has_gone_since_the_last_start_is_not_begun_anew(
     async with opened(f"sqlite:///{path}"):
         pass
     change(path)
-    await assert_not_begun_anew(path, remains=f"{path}.lock")
+    await assert_not_begun_anew(path, gone(f"{path}.lock"))
     assert not path.exists() or not path.stat().st_size
     path.with_name(f"{path.name}.lock").unlink()
     async with opened(f"sqlite:///{path}") as journal:
@@ -128,7 +132,7 @@ async def test_a_journal_of_which_only_the_log_is_left_is_not_begun_anew(
     if not has_lock:
         lock.unlink()
     remains = f"{lock} and {log}" if has_lock else f"{log}"
-    await assert_not_begun_anew(path, remains=remains)
+    await assert_not_begun_anew(path, gone(remains))
     assert (path.exists(), log.read_bytes()) == (False, written)
     lock.unlink()
     log.unlink()
@@ -143,14 +147,11 @@ async def test_a_journal_whose_tables_have_gone_with_its_log_is_not_begun_anew(p
     path = killed / path.name
     path.with_name(f"{path.name}-wal").unlink()
     lock = path.with_name(f"{path.name}.lock")
-    for _ in range(2):
-        with pytest.raises(JournalError) as caught:
-            async with opened(f"sqlite:///{path}"):
-                pass
-        assert str(caught.value) == (
-            f"{path}: the journal has lost its tables since it was last used; put back a copy of it, or, to "
-            f"begin with an empty one, delete {path} and {lock}"
-        )
+    await assert_not_begun_anew(
+        path,
+        "the journal has lost its tables since it was last used; put back a copy of it, or, to begin with an "
+        f"empty one, delete {path} and {lock}",
+    )
     path.unlink()
     lock.unlink()
     async with opened(f"sqlite:///{path}") as journal:
