@@ -74,7 +74,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "success": run.success,
         "failure": run.failure,
         "error": run.error,
-        "plan": plan_as_json(run),
+        "plan": _plan_as_json(run),
         "deletions": [_deletion_as_json(deletion) for deletion in run.deletions],
     }
 
@@ -161,7 +161,7 @@ def _characters(run: Run) -> int:
     return len(run.plan) + len(run.error) + sum(len(one.message) for one in run.deletions)
 
 
-def plan_as_json(run: Run) -> Any:  # noqa: ANN401 - JSON
+def _plan_as_json(run: Run) -> Any:  # noqa: ANN401 - JSON
     """Return every verdict of a run's plan; None if the journal does not keep it."""
     try:
         return json.loads(run.plan)
@@ -171,7 +171,7 @@ def plan_as_json(run: Run) -> Any:  # noqa: ANN401 - JSON
 
 def decisions_of(run: Run) -> list[dict[str, Any]]:
     """Return the verdicts of a run's plan; none if the journal does not keep them, or was damaged there."""
-    found = plan_as_json(run)
+    found = _plan_as_json(run)
     return [one for one in found if _is_decision(one)] if isinstance(found, list) else []
 
 
