@@ -8,7 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from exporter.config.problems import SECRET, BadValueError, show_key
@@ -132,6 +140,17 @@ def _boolean(value: object) -> object:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _not_empty(name: str, whole: str) -> WrapValidator:
+    """Say of an empty list what leaving it out means: more than nothing."""
+
+    def check(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+        if value == []:
+            raise ValueError(f"an empty list matches no {name}; leave it out where every {whole} is meant")
+        return validate(value)
+
+    return WrapValidator(check)
+
+
 def _check_keep_newest(value: int) -> int:
     if value < 1:
         raise ValueError("must be at least 1; to keep no version because it is new, leave the key out")
@@ -222,6 +241,8 @@ Name = Annotated[str, AfterValidator(check_name)]
 Glob = Annotated[str, AfterValidator(check_glob)]
 FilePattern = Annotated[str, AfterValidator(check_file_pattern)]
 Globs = Annotated[list[Glob], Field(min_length=1)]
+ClusterGlobs = Annotated[Globs, _not_empty("name", "cluster")]
+VersionGlobs = Annotated[Globs, _not_empty("version", "version")]
 FileName = Annotated[Path, PlainValidator(_path)]
 """Absolute; a relative one begins in the folder of the file that names it."""
 Number = Annotated[int, BeforeValidator(_number)]

@@ -228,7 +228,7 @@ class ClusterSelector(StrictModel):
     """The clusters of a policy: one of the names must match, and all labels."""
 
     where = "under clusters of a policy"
-    names: Maybe[fields.Globs] = None
+    names: Maybe[fields.ClusterGlobs] = None
     labels: fields.LabelSelector = {}
 
     @cached_property
@@ -258,7 +258,7 @@ class PolicyConfig(StrictModel):
     """The IANA name of the time zone of ``schedule``."""
     keep_newest: Maybe[fields.KeepNewest] = None
     older_than: Maybe[fields.Duration] = None
-    include: fields.Globs = ["*"]
+    include: fields.VersionGlobs = ["*"]
     exclude: list[fields.Glob] = []
     seen_for: fields.DurationOrZero = timedelta(days=7)
     start_within: fields.Duration = timedelta(hours=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
 from types import UnionType
@@ -18,11 +18,6 @@ from exporter.config.schema import Authorization, BasicAuth, OAuth2, Settings, S
 _ModelT = TypeVar("_ModelT", bound=StrictModel)
 _ValueT = TypeVar("_ValueT")
 
-# Leaving these out widens a policy: to every cluster, or to every version.
-_EMPTY: Final[Mapping[str | int, str]] = {
-    "names": "an empty list matches no name; leave it out where every cluster is meant",
-    "include": "an empty list matches no version; leave it out where every version is meant",
-}
 _EXPECTED: Final = {
     "model_type": "a mapping",
     "dict_type": "a mapping",
@@ -134,7 +129,7 @@ def _message(detail: ErrorDetails, value: object, written: str | None) -> str:
             quotes_variable = isinstance(error, BadValueError) and written is not None
             return error.quoting(written) if quotes_variable else str(error)
         case "too_short":
-            return _EMPTY.get(detail["loc"][-1], "must not be empty; leave the key out instead")
+            return "must not be empty; leave the key out instead"
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
         case "less_than_equal":
